@@ -1,0 +1,3 @@
+"""Dispatcher: webhooks from a row in Postgres."""
+
+__version__ = "0.1.0"

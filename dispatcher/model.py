@@ -1,0 +1,123 @@
+"""The nouns of the system as frozen values: what the stages hand to one another.
+
+Ids of events, deliveries and attempts are 63-bit integers that carry their creation time
+(`ids.py`); endpoint ids are UUIDs. Times are seconds since the Unix epoch on the database's
+clock unless a name says otherwise; durations are seconds.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+State = Literal["DELIVERED", "FAILED", "CANCELLED"]
+"""How a delivery ended. A delivery that has not ended is PENDING, and has no state yet."""
+
+ErrorCode = Literal["timeout", "dns", "connect", "tls", "reset", "protocol", "blocked"]
+"""Why there was no answer. An answer that is not 2xx has the code `http`, a 2xx `ok`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to try again: `retries` further attempts, `base * factor**n` seconds apart.
+
+    `jitter` is a fraction (0.2 = ±20 %); `cap` bounds one delay, before jitter.
+    """
+
+    retries: int
+    base: float
+    factor: float
+    jitter: float
+    cap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact emitted once, with the exact bytes every attempt to deliver it sends."""
+
+    id: int
+    type: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A URL with its secrets and limits, as the sending side needs it.
+
+    `secret` is the text shown to the user once; `previous_secret` still signs beside it until
+    `previous_until`. `None` for a limit, the schemes or the policy means the configured default.
+    """
+
+    id: UUID
+    environment_id: str
+    url: str
+    active: bool
+    deleted: bool
+    ordered: bool
+    secret: str = field(repr=False)
+    previous_secret: str | None = field(repr=False)
+    previous_until: float | None
+    headers: dict[str, str] = field(repr=False)
+    schemes: tuple[str, ...] | None
+    max_in_flight: int | None
+    timeout: float | None
+    retry: RetryPolicy | None
+    paused_until: float | None
+
+    def secrets_at(self, now: float) -> tuple[str, ...]:
+        """The secrets that sign at `now`, the current one first."""
+        if self.previous_secret and self.previous_until and now < self.previous_until:
+            return (self.secret, self.previous_secret)
+        return (self.secret,)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event owed to one endpoint, pending, held in memory by the daemon that owns its shard.
+
+    `attempt` counts the attempts recorded so far; `base` is that count when the present retry
+    schedule began (not 0 after somebody asked for a finished delivery to be sent again).
+    """
+
+    id: int
+    event_id: int
+    endpoint_id: UUID
+    shard: int
+    attempt: int
+    base: int
+    next_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer whose head arrived in time. `body` is an excerpt, never decoded or decompressed."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+    truncated: bool
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class SendError:
+    """No usable answer: a stable code, and a sentence that an endpoint's owner can act on."""
+
+    code: ErrorCode
+    reason: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt means for its delivery and its endpoint: decided, not yet recorded.
+
+    `state` None: try again `delay` seconds from now. `pause`: start nothing for this endpoint
+    for so long. `disable`: the reason to stop sending to the endpoint altogether.
+    """
+
+    code: Literal["ok", "http"] | ErrorCode
+    error: str | None
+    state: State | None
+    delay: float | None
+    pause: float | None
+    disable: str | None
