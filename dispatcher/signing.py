@@ -1,0 +1,139 @@
+"""The signature headers of one attempt: one function a scheme, and the table of them.
+
+| scheme            | headers                                          | signed              | key     |
+|-------------------|--------------------------------------------------|---------------------|---------|
+| `body-hex`        | `sha256=<hex>`                                   | the body            | text    |
+| `standard`        | `webhook-id`, `-timestamp`, `-signature: v1,…`   | `id.timestamp.body` | decoded |
+| `timestamped-hex` | `<hex>` and a header with the timestamp          | `timestamp.body`    | text    |
+| `stripe`          | `t=<timestamp>,v1=<hex>`                         | `timestamp.body`    | text    |
+
+All are HMAC-SHA256. The key is the secret's whole text in UTF-8, a `whsec_` in front included,
+because that is the string people paste into their verifiers; `standard` alone drops the prefix and
+decodes the rest as base64, as every Standard Webhooks library does. One secret serves all schemes.
+
+To add a scheme: write its function, give it a row in `SCHEMES`, and a vector in the test.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hmac import digest
+
+PREFIX = "whsec_"
+SHORTEST_KEY, LONGEST_KEY = 24, 64
+"""Bytes of key, as the Standard Webhooks specification asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderNames:
+    """The headers that carry a brand; those of `standard` are fixed by its specification."""
+
+    body_hex: str
+    timestamped_hex: str
+    timestamped_hex_timestamp: str
+    stripe: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signable:
+    """What a scheme may sign. `timestamp` is in Unix seconds, of this attempt, not of the event."""
+
+    event_id: str
+    timestamp: int
+    body: bytes
+
+
+def sign(
+    schemes: Sequence[str],
+    names: HeaderNames,
+    secrets: Sequence[str],
+    *,
+    event_id: str,
+    timestamp: int,
+    body: bytes,
+) -> dict[str, str]:
+    """The headers of all `schemes`, with the current secret first in `secrets`.
+
+    A previous secret in its overlap comes second: headers that hold a list carry both signatures,
+    the others the current one only. ValueError, never an unsigned request, when there is no scheme,
+    no secret, an unknown scheme or a secret that can not sign; it names no secret.
+    """
+    if not schemes or not secrets or not all(secrets):
+        raise ValueError("a request needs a scheme and a secret to be signed")
+    signable = Signable(event_id, timestamp, body)
+    headers: dict[str, str] = {}
+    for name in schemes:
+        scheme = SCHEMES.get(name)
+        if scheme is None:
+            raise ValueError(f"unknown signature scheme {name!r}")
+        headers.update(scheme(names, secrets, signable))
+    return headers
+
+
+def validate_secret(text: str) -> str:
+    """`text` if it can sign under every scheme, else ValueError, which does not repeat it.
+
+    That is: padded base64 of 24 to 64 bytes in its one canonical spelling, `whsec_` in front or
+    not. Verifiers differ on anything laxer: some drop the characters of the URL-safe alphabet and
+    sign with what is left. 64 hexadecimal characters are such base64, of 48 bytes.
+    """
+    key = key_for_standard(text)
+    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        raise ValueError(
+            f"a secret must hold {SHORTEST_KEY} to {LONGEST_KEY} bytes of key, not {len(key)}"
+        )
+    return text
+
+
+def key_for_standard(secret: str) -> bytes:
+    """The key of the `standard` scheme; ValueError, not repeating it, if it is not strict base64."""
+    encoded = secret.removeprefix(PREFIX)
+    try:
+        key = b64decode(encoded, validate=True)
+    except ValueError:
+        key = b""
+    if not key or b64encode(key) != encoded.encode():
+        raise ValueError("a secret must be padded base64 in the standard alphabet")
+    return key
+
+
+def _body_hex(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
+    # Verifiers strip "sha256=" and compare lengths: a second signature would make them fail.
+    return {names.body_hex: f"sha256={_hex(secrets[0], it.body)}"}
+
+
+def _standard(_: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
+    message = b"%b.%d.%b" % (it.event_id.encode(), it.timestamp, it.body)
+    macs = (digest(key_for_standard(secret), message, "sha256") for secret in secrets)
+    return {
+        "webhook-id": it.event_id,
+        "webhook-timestamp": str(it.timestamp),
+        "webhook-signature": " ".join(f"v1,{b64encode(mac).decode()}" for mac in macs),
+    }
+
+
+def _timestamped_hex(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
+    return {
+        names.timestamped_hex: _hex(secrets[0], b"%d.%b" % (it.timestamp, it.body)),
+        names.timestamped_hex_timestamp: str(it.timestamp),
+    }
+
+
+def _stripe(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
+    message = b"%d.%b" % (it.timestamp, it.body)
+    signatures = ",".join(f"v1={_hex(secret, message)}" for secret in secrets)
+    return {names.stripe: f"t={it.timestamp},{signatures}"}
+
+
+def _hex(secret: str, message: bytes) -> str:
+    return digest(secret.encode(), message, "sha256").hex()
+
+
+Scheme = Callable[[HeaderNames, Sequence[str], Signable], dict[str, str]]
+
+SCHEMES: dict[str, Scheme] = {
+    "body-hex": _body_hex,
+    "standard": _standard,
+    "timestamped-hex": _timestamped_hex,
+    "stripe": _stripe,
+}
