@@ -1,0 +1,344 @@
+"""The configuration: one frozen object, checked as a whole before anything starts.
+
+Every section below is a table of `config.example.toml`, every attribute a key of it. A value
+comes from the first of: an override by the caller (a command-line option), the environment
+(`DISPATCHER_SECTION__KEY`), a credential file (`$CREDENTIALS_DIRECTORY/section.key`), the TOML
+file, the default. Durations are seconds once loaded.
+
+Layers of settings are merged here and not by a settings library, because those ignore a
+misspelt section in the environment and stop at the first malformed list: all problems are
+reported at once.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from dispatcher.model import RetryPolicy
+from dispatcher.values import (
+    AT_LEAST_ONE,
+    BLANK_IS_NONE,
+    LIST,
+    UNITS,
+    Dsn,
+    EncryptionKey,
+    NetworkText,
+    between,
+    header_name,
+    is_reserved_header,
+    seconds,
+)
+
+PREFIX = "DISPATCHER_"
+SYSTEM_FILE = Path("/etc/dispatcher/config.toml")
+SYSTEM_STATE = Path("/var/lib/dispatcher")
+
+_CREDENTIAL = re.compile(r"([a-z]+)(?:\.|__?)([a-z_]+)")
+_SHOULD = re.compile(r"^(Input|String|Value) should")
+
+
+class ConfigError(Exception):
+    """The configuration can not be used; the text is every problem, `section.key: message` a line.
+
+    The value of a secret never appears in it.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+OptionalPath = Annotated[Path | None, BLANK_IS_NONE]
+Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Database(_Section):
+    """Where PostgreSQL is. Without a `dsn` an embedded server keeps its data in the state dir."""
+
+    dsn: Annotated[Dsn | None, BLANK_IS_NONE] = None
+    state_directory: OptionalPath = None
+    binaries: OptionalPath = None
+    statement_timeout: Annotated[float, between("100ms", "10m")] = seconds("10s")
+
+
+class Delivery(_Section):
+    """How requests are made, and when an endpoint is given up."""
+
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 32
+    connect_timeout: Annotated[float, between("10ms", "30s")] = seconds("5s")
+    timeout: Annotated[float, between("10ms", "30s")] = seconds("15s")
+    response_body: Annotated[int, Field(ge=0, le=65_536)] = 16_384
+    max_data: Annotated[int, Field(ge=1, le=8 * 2**20)] = 262_144
+    disable_after: Annotated[float, between("1s", "365d")] = seconds("5d")
+    paused: bool = False
+
+
+class Retry(_Section):
+    """When a failed delivery is tried again, unless its endpoint has a schedule of its own."""
+
+    retries: Annotated[int, Field(ge=0, le=50)] = 5
+    base: Annotated[float, between("1ms", "1d")] = seconds("10s")
+    factor: Annotated[float, Field(ge=1, le=100)] = 12.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
+    cap: Annotated[float, between("1ms", "30d")] = seconds("3d")
+
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(self.retries, self.base, self.factor, self.jitter, self.cap)
+
+    def longest_span(self) -> float:
+        """Seconds from the first attempt to the last when every delay is as long as it can be."""
+        delays = (min(self.cap, self.base * self.factor**n) for n in range(self.retries))
+        return sum(delays) * (1 + self.jitter)
+
+
+class Signing(_Section):
+    """Which signatures a request carries. `{brand}` in a header's name stands for `brand`."""
+
+    model_config = ConfigDict(validate_default=True)
+
+    brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")] = "Dispatcher"
+    schemes: Annotated[tuple[Scheme, ...], LIST, AT_LEAST_ONE] = ("body-hex", "standard")
+    body_hex_header: str = "X-{brand}-Signature"
+    timestamped_hex_header: str = "X-{brand}-Timestamped-Signature"
+    timestamped_hex_timestamp_header: str = "X-{brand}-Timestamp"
+    stripe_header: str = "X-{brand}-Stripe-Signature"
+
+    @field_validator(
+        "body_hex_header",
+        "timestamped_hex_header",
+        "timestamped_hex_timestamp_header",
+        "stripe_header",
+    )
+    @classmethod
+    def _writable(cls, template: str, info: ValidationInfo) -> str:
+        """The header's name with the brand in it, once no other header is in its way."""
+        earlier = info.data
+        brand, schemes = earlier.get("brand"), earlier.get("schemes", ())
+        name = header_name(template.replace("{brand}", brand or "Brand"))
+        if _scheme_of(info.field_name) not in schemes:
+            return name
+        of_brand = {f"x-{brand}-{word}".lower() for word in ("event", "delivery", "attempt")}
+        if is_reserved_header(name) or name.lower() in of_brand:
+            raise ValueError(f"{name} is written by something else")
+        for key, value in earlier.items():
+            if _scheme_of(key) in schemes and value.lower() == name.lower():
+                raise ValueError(f"{name} is already written by signing.{key}")
+        return name
+
+
+def _scheme_of(key: str | None) -> str:
+    """`timestamped_hex_timestamp_header` → `timestamped-hex`."""
+    name = (key or "").removesuffix("_header").removesuffix("_timestamp")
+    return name.replace("_", "-")
+
+
+class Egress(_Section):
+    """Which addresses may be dialled."""
+
+    allow: Annotated[tuple[NetworkText, ...], LIST] = ()
+    https_only: bool = False
+
+
+class Secrets(_Section):
+    """The key that encrypts signing secrets in the database; `key` wins over `key_file`."""
+
+    key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
+    key_file: OptionalPath = None
+
+
+class Admin(_Section):
+    """Where the admin port listens; port 0 is any free one."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+
+
+class Retention(_Section):
+    """How long history is kept, in whole days of the database's partitions."""
+
+    events: Annotated[float, between("1d", "3650d")] = seconds("30d")
+    attempts: Annotated[float, between("1d", "3650d")] = seconds("14d")
+
+
+class Log(_Section):
+    """What is written to standard output; `auto` is JSON unless that is a terminal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Config(_Section):
+    """Everything that can be set. Build one with `load`."""
+
+    database: Database = Database()
+    delivery: Delivery = Delivery()
+    retry: Retry = Retry()
+    signing: Signing = Signing()
+    egress: Egress = Egress()
+    secrets: Secrets = Secrets()
+    admin: Admin = Admin()
+    retention: Retention = Retention()
+    log: Log = Log()
+
+    @field_validator("retention")
+    @classmethod
+    def _outlives_retries(cls, retention: Retention, info: ValidationInfo) -> Retention:
+        """An event may only go when neither a retry nor a recorded attempt still needs it."""
+        if retry := info.data.get("retry"):
+            needed = (retention.attempts + retry.longest_span()) / UNITS["d"]
+            if retention.events / UNITS["d"] < needed:
+                message = (
+                    "must be at least retention.attempts + the longest span of [retry], "
+                    f"here {needed:.2f}d"
+                )
+                raise PydanticCustomError("span", "{message}", {"message": message, "at": "events"})
+        return retention
+
+    def state_directory(self, environ: Mapping[str, str] = os.environ) -> Path:
+        """Where the embedded server and the key file live; ConfigError if there is no home."""
+        if self.database.state_directory:
+            return self.database.state_directory
+        if given := environ.get("STATE_DIRECTORY"):
+            return Path(given.partition(":")[0])
+        if os.geteuid() == 0:
+            return SYSTEM_STATE
+        state = Path(environ.get("XDG_STATE_HOME", ""))
+        if state.is_absolute():
+            return state / "dispatcher"
+        if home := environ.get("HOME"):
+            return Path(home) / ".local" / "state" / "dispatcher"
+        raise ConfigError(["database.state_directory: must be set, since HOME is not"])
+
+
+Layer = Mapping[str, Any]
+"""Settings from one place: sections by name, each a mapping of keys (or something malformed)."""
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Layer | None = None,
+) -> Config:
+    """The configuration from all its places; ConfigError naming everything wrong with it.
+
+    Without a `path` the file is `$DISPATCHER_CONFIG`, else `config.toml` in the working directory,
+    else `/etc/dispatcher/config.toml`, else none. `overrides` has the form of the file.
+    """
+    file = path or _default_file(environ)
+    layers = [
+        _file_layer(file) if file else {},
+        _credential_layer(environ.get("CREDENTIALS_DIRECTORY")),
+        _environment_layer(environ),
+        overrides or {},
+    ]
+    misnamed = _misnamed(environ)
+    try:
+        config = Config.model_validate(_merged(layers))
+    except ValidationError as error:
+        raise ConfigError([*misnamed, *map(_problem, error.errors(include_url=False))]) from None
+    if misnamed:
+        raise ConfigError(misnamed)
+    return config
+
+
+def _default_file(environ: Mapping[str, str]) -> Path | None:
+    if named := environ.get(f"{PREFIX}CONFIG"):
+        return Path(named)
+    return next((path for path in (Path("config.toml"), SYSTEM_FILE) if path.exists()), None)
+
+
+def _file_layer(path: Path) -> Layer:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is not UTF-8 text"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: is not TOML: {error}"]) from None
+
+
+def _credential_layer(directory: str | None) -> Layer:
+    """Files named `section.key`, `section_key` or `section__key`; others are not ours to read."""
+    layer: dict[str, dict[str, str]] = {}
+    try:
+        for path in Path(directory).iterdir() if directory else ():
+            named = _CREDENTIAL.fullmatch(path.name)
+            if named and named[2] in _keys(named[1]):
+                text = path.read_bytes().decode(errors="replace").rstrip("\r\n")
+                layer.setdefault(named[1], {})[named[2]] = text
+    except OSError as error:
+        raise ConfigError([f"{error.filename}: {error.strerror}"]) from None
+    return layer
+
+
+def _environment_layer(environ: Mapping[str, str]) -> Layer:
+    layer: dict[str, dict[str, str]] = {}
+    for name, value in environ.items():
+        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if name.startswith(PREFIX) and separator:
+            layer.setdefault(section, {})[key] = value
+    return layer
+
+
+def _misnamed(environ: Mapping[str, str]) -> list[str]:
+    """Variables with one underscore where two belong, which would silently do nothing."""
+    return [
+        f"{section}.{key}: is set by {PREFIX}{section.upper()}__{key.upper()}, not {name}"
+        for section in Config.model_fields
+        for key in _keys(section)
+        if (name := f"{PREFIX}{section}_{key}".upper()) in environ
+    ]
+
+
+def _merged(layers: Iterable[Layer]) -> dict[str, Any]:
+    """Later layers win, key by key; what is not a table replaces what was there."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for section, keys in layer.items():
+            below = merged.get(section, {})
+            both = isinstance(keys, Mapping) and isinstance(below, Mapping)
+            merged[section] = {**below, **keys} if both else keys
+    return merged
+
+
+def _keys(section: str) -> Iterable[str]:
+    """The keys of a section; none of one that does not exist."""
+    field = Config.model_fields.get(section)
+    return field.annotation.model_fields if field else ()  # type: ignore[union-attr] # every section is a model
+
+
+def _problem(error: ErrorDetails) -> str:
+    """One line about one bad value, without the value (it may be a secret)."""
+    context: dict[str, Any] = error.get("ctx", {})
+    place = [str(part) for part in (*error["loc"], *filter(None, [context.get("at")]))]
+    if error["type"] == "extra_forbidden":
+        known = Config.model_fields if len(place) == 1 else _keys(place[0])
+        near = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{'.'.join(place)}: unknown {'section' if len(place) == 1 else 'key'}{hint}"
+    if error["type"] == "value_error":
+        return f"{'.'.join(place)}: {context['error']}"
+    if error["type"] == "model_type":
+        return f"{'.'.join(place)}: must be a table"
+    return f"{'.'.join(place)}: {_SHOULD.sub('must', error['msg'])}"
