@@ -1,0 +1,60 @@
+# The words for people and for CI. Each makes .venv first when it is missing or requirements.lock
+# has changed; that needs Python 3.11 or newer, its venv module, and nothing else.
+
+PYTHON ?= python3
+UV ?= uv
+ARGS ?=
+BIN := .venv/bin
+LOCKED := .venv/.locked
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: demo test check fix bench campaign lock wheel help
+
+demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
+	@$(BIN)/dispatcher demo $(ARGS)
+
+test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit -k signing")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED)  ## Format, lint, types, import layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: $(INSTALLED)  ## Format, and mend what the linter can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## Measure speed against bare loops in the same run
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+campaign: $(INSTALLED)  ## Break the daemon and the database under load, and count what was lost
+	@$(BIN)/python -m tests.campaign $(ARGS)
+
+lock:  ## Write requirements.lock anew from pyproject.toml (needs uv; ARGS="--upgrade")
+	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet --output-file requirements.lock $(ARGS)
+
+wheel: $(INSTALLED)  ## Build dist/*.whl
+	@$(BIN)/python -m hatchling build -t wheel
+
+help:  ## Show these words
+	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): $(LOCKED) pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making .venv from requirements.lock …" >&2
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --require-hashes --requirement requirements.lock
+	@touch $@

@@ -1,0 +1,36 @@
+"""The files around the package agree with it and with one another."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import dispatcher
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def test_the_changelog_begins_with_the_version_of_the_package() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == dispatcher.__version__
+
+
+def test_every_locked_package_has_its_version_and_hashes() -> None:
+    entries = re.split(r"\n(?=\S)", LOCK.strip())
+    loose = [
+        entry.splitlines()[0]
+        for entry in entries
+        if not re.match(r"[a-z0-9.-]+==\S+ .*\\\n    --hash=sha256:[0-9a-f]{64}", entry)
+    ]
+    assert loose == []
+
+
+def test_every_dependency_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in wanted}
+    assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE))
+
+
+def test_the_lock_names_no_index_and_no_place() -> None:
+    assert re.findall(r"^.*(?:://|^-|file:| @ ).*$", LOCK, re.MULTILINE) == []
