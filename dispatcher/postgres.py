@@ -9,11 +9,9 @@ that started it ends, however that ends. Its directory holds:
     socket/         the socket, unless the path is too long for one
     lock            locked by the process that started the server
     server.lock     locked by the server's own processes, as long as one of them lives
-    binaries-…/     a copy of the binaries, if the server's user can not reach those installed
+    binaries-…/     a copy of the binaries, if the server's user cannot reach those installed
 """
 
-import ctypes
-import fcntl
 import os
 import re
 import shutil
@@ -23,19 +21,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
-from dispatcher import postgres_binaries
+from dispatcher import postgres_binaries, postgres_process
 from dispatcher.postgres_binaries import Account, Binaries, PostgresUnavailable
 
 __all__ = ["EmbeddedPostgres", "PostgresUnavailable"]
 
 DATABASE = "dispatcher"
 PORT = 5432
+INITIALISE = (
+    *("-U", "postgres", "-A", "trust", "-E", "UTF8"),
+    *("--no-locale", "--no-sync", "--no-instructions"),
+)
 INITIALISE_LIMIT = 120.0
 START_LIMIT = 120.0
 """Seconds until the server must be ready; recovery after a crash is what takes long."""
@@ -44,20 +47,18 @@ PREDECESSOR_LIMIT = 30.0
 STOP_LIMITS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 """Fast shutdown, then none at all: recovery at the next start, no data lost either way."""
 LARGEST_LOG = 8 * 1024 * 1024
-PR_SET_PDEATHSIG = 1
 
-SETTINGS: Mapping[str, str] = MappingProxyType({
-    "max_connections": "60",
-    "shared_buffers": "32MB",
-    "jit": "off",
-    "cluster_name": DATABASE,
-    # A producer's data may stand in statements and rows, and does not belong into a log.
-    "log_error_verbosity": "terse",
-    "log_min_error_statement": "panic",
-})
-
-KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "NSS_WRAPPER_PASSWD", "NSS_WRAPPER_GROUP")
-"""The rest stays behind: PG* would redirect the programs, DISPATCHER_* may hold secrets."""
+SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "max_connections": "60",
+        "shared_buffers": "32MB",
+        "jit": "off",
+        "cluster_name": DATABASE,
+        # A producer's data may stand in statements and rows, and does not belong into a log.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
+    }
+)
 
 
 class EmbeddedPostgres:
@@ -82,7 +83,7 @@ class EmbeddedPostgres:
         self._log = self._directory / "postgres.log"
         self._log_start = 0
         self._locks: list[int] = []
-        self._account = Account("", 0, 0)
+        self._account: Account
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: Path | None = None
 
@@ -103,13 +104,16 @@ class EmbeddedPostgres:
 
         A cold start takes half a second, a warm one some hundredths. Raises PostgresUnavailable.
         """
+        if self.pid is not None:
+            return self.dsn
+        self.stop()
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start the embedded PostgreSQL in the main thread")
         try:
             self._start()
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             self.stop()
-            raise PostgresUnavailable(f"the embedded PostgreSQL can not start: {error}") from error
+            raise PostgresUnavailable(f"the embedded PostgreSQL cannot start: {error}") from error
         except BaseException:
             self.stop()
             raise
@@ -117,7 +121,7 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """How asyncpg, psql and all of libpq's drivers connect; the port so that PGPORT can not."""
+        """How asyncpg, psql and all of libpq's drivers connect; the port lest PGPORT decide."""
         if self._socket is None:
             raise RuntimeError("the embedded PostgreSQL is not running")
         return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket))}&port={PORT}"
@@ -125,14 +129,8 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Blocks until the server has ended, usually some hundredths of a second; harmless twice."""
         server, self._server = self._server, None
-        for signal_, patience in STOP_LIMITS if server else ():
-            if server.poll() is not None:
-                break
-            server.send_signal(signal_)
-            try:
-                server.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
+        if server is not None:
+            _end(server)
         if self._socket is not None and self._socket.parent != self._directory:
             shutil.rmtree(self._socket, ignore_errors=True)
         self._socket = None
@@ -146,9 +144,9 @@ class EmbeddedPostgres:
         self._open_directory()
         self._lock_directory(data)
         self._open_log()
-        binaries = postgres_binaries.reachable(binaries, self._account, self._directory)
         for unfinished in self._directory.glob("*.new-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
+        binaries = postgres_binaries.reachable(binaries, self._account, self._directory)
         if data.exists():
             _check_major(data, binaries)
         else:
@@ -156,7 +154,7 @@ class EmbeddedPostgres:
             self._initialise(binaries, data)
         _forget_predecessor(data)
         self._socket = self._socket_directory()
-        self._server = self._spawn(binaries, data)
+        self._server = self._spawn(binaries, data, self._socket)
         self._await_ready(data)
 
     def _open_directory(self) -> None:
@@ -164,16 +162,16 @@ class EmbeddedPostgres:
         mode = 0o711 if os.geteuid() == 0 else 0o700
         for step in (*reversed(self._directory.parents), self._directory):
             if not step.exists():
-                step.mkdir()
+                step.mkdir(exist_ok=True)
                 step.chmod(mode)
         if closed := postgres_binaries.barrier(self._directory, self._account):
             raise PostgresUnavailable(
-                f"user {self._account.name}, who runs the embedded PostgreSQL, can not enter"
+                f"user {self._account.name}, who runs the embedded PostgreSQL, cannot enter"
                 f" {closed}: allow it (chmod o+x) or choose another state directory"
             )
 
     def _lock_directory(self, data: Path) -> None:
-        lock = _lock(self._directory / "lock", 0)
+        lock = postgres_process.lock(self._directory / "lock")
         if lock is None:
             raise PostgresUnavailable(
                 f"another process already runs the embedded PostgreSQL in {self._directory}:"
@@ -181,13 +179,19 @@ class EmbeddedPostgres:
             )
         self._locks.append(lock)
         # Started by a process that was killed, a server may still be writing its last checkpoint.
-        lock = _lock(self._directory / "server.lock", PREDECESSOR_LIMIT)
+        lock = postgres_process.lock(self._directory / "server.lock", PREDECESSOR_LIMIT)
         if lock is None:
             raise PostgresUnavailable(
                 f"the server of an earlier process still runs in {data}: end it with"
                 f" kill -INT {_pid_file(data)[0]}"
             )
         self._locks.append(lock)
+
+    def _refuse_other_majors(self, binaries: Binaries) -> None:
+        """Beginning with an empty database beside an older one would look like losing its data."""
+        for data in self._directory.glob("pg[0-9]*"):
+            if data.name[2:].isdigit():
+                _check_major(data, binaries)
 
     def _open_log(self) -> None:
         if self._log.exists() and self._log.stat().st_size > LARGEST_LOG:
@@ -206,34 +210,17 @@ class EmbeddedPostgres:
         fresh = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=self._directory))
         os.chown(fresh, self._account.uid, self._account.gid)
         initdb = binaries.directory / "initdb"
-        self._run(
-            [initdb, "-D", fresh, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale",
-             "--no-sync", "--no-instructions"]
-        )  # fmt: skip
-        single = [binaries.directory / "postgres", "--single", "-F", "-D", fresh, "postgres"]
-        self._run(single, f"CREATE DATABASE {DATABASE};\n".encode())
+        self._run([initdb, "-D", fresh, *INITIALISE])
+        single: list[str | Path] = [binaries.directory / "postgres", "--single", "-F"]
+        single += ["--exit_on_error=on"]
+        self._run([*single, "-D", fresh, "postgres"], f"CREATE DATABASE {DATABASE}\n".encode())
         if self._durable:
             self._run([initdb, "-D", fresh, "--sync-only"])
         fresh.rename(data)
+        if self._durable:
+            _sync(self._directory)
 
-    def _identity(self) -> dict[str, Any]:
-        """How every child is started: in its own session, as the account, dying with us."""
-        options: dict[str, Any] = {
-            "cwd": self._directory,
-            "env": {
-                **{name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ},
-                "LC_ALL": "C",
-                "TZ": "UTC",
-            },
-            "start_new_session": True,
-            "preexec_fn": _dying_with(os.getpid()),
-            "pass_fds": self._locks[1:],
-        }
-        if os.geteuid() == 0:
-            options |= {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
-        return options
-
-    def _run(self, command: list[str | Path], input_: bytes = b"") -> None:
+    def _run(self, command: Sequence[str | Path], input_: bytes = b"") -> None:
         with self._log.open("ab") as log:
             ended = subprocess.run(  # noqa: S603
                 command,
@@ -242,7 +229,7 @@ class EmbeddedPostgres:
                 stderr=subprocess.STDOUT,
                 timeout=INITIALISE_LIMIT,
                 check=False,
-                **self._identity(),
+                **postgres_process.options(self._account, self._directory, self._locks[1:]),
             )
         if ended.returncode != 0:
             raise PostgresUnavailable(
@@ -257,22 +244,20 @@ class EmbeddedPostgres:
             socket.mkdir(0o700)
         else:
             # The kernel takes 107 bytes for a socket's whole path, PostgreSQL splits at commas.
-            socket = Path(tempfile.mkdtemp(prefix="dispatcher-", dir="/tmp"))  # noqa: S108
+            socket = Path(tempfile.mkdtemp(prefix="dispatcher-", dir="/tmp"))
         os.chown(socket, self._account.uid, self._account.gid)
         return socket
 
-    def _spawn(self, binaries: Binaries, data: Path) -> subprocess.Popen[bytes]:
-        command = [binaries.directory / "postgres", "-D", data, "-h", "", "-p", str(PORT)]
-        command += ["-k", self._socket]
-        for name, value in self._settings.items():
-            command += ["-c", f"{name}={value}"]
+    def _spawn(self, binaries: Binaries, data: Path, socket: Path) -> subprocess.Popen[bytes]:
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        where: list[str | Path] = ["-D", data, "-h", "", "-k", socket, "-p", str(PORT)]
         with self._log.open("ab") as log:
             server = subprocess.Popen(  # noqa: S603
-                command,
+                [binaries.directory / "postgres", *where, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                **self._identity(),
+                **postgres_process.options(self._account, self._directory, self._locks[1:]),
             )
         os.close(self._locks.pop())  # from here on it is the server's alone
         return server
@@ -290,11 +275,21 @@ class EmbeddedPostgres:
             f"PostgreSQL was not ready after {START_LIMIT:.0f} seconds: {self._tail()}"
         )
 
-    def _refuse_other_majors(self, binaries: Binaries) -> None:
-        """Beginning with an empty database beside an older one would look like losing its data."""
-        for data in self._directory.glob("pg[0-9]*"):
-            if data.name[2:].isdigit():
-                _check_major(data, binaries)
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    for signal_, patience in STOP_LIMITS:
+        if server.poll() is None:
+            server.send_signal(signal_)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(patience)
 
 
 def _check_major(data: Path, binaries: Binaries) -> None:
@@ -332,33 +327,3 @@ def _pid_file(data: Path) -> list[str]:
         return (data / "postmaster.pid").read_text().split("\n")
     except FileNotFoundError:
         return ["?"]
-
-
-def _dying_with(parent: int) -> Callable[[], None] | None:
-    """What a child does to get SIGINT, PostgreSQL's fast shutdown, when its parent ends."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def arm() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:  # it ended before the kernel was told
-            os._exit(1)
-
-    return arm
-
-
-def _lock(path: Path, patience: float) -> int | None:
-    """A descriptor of the locked file, or None if it stays another's for `patience` seconds."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return None
-            time.sleep(0.01)
-        else:
-            return descriptor

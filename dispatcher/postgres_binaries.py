@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: where they are installed, who may run them, a copy for who can not.
+"""PostgreSQL's programs: where they are installed, who may run them, a copy for who cannot.
 
 Knows nothing of a running server; `postgres.py` starts one with what is found here.
 """
@@ -80,7 +80,9 @@ def _installed() -> Iterator[Path]:
         printed = subprocess.run([pg_config, "--bindir"], capture_output=True, check=False)  # noqa: S603
         yield Path(os.fsdecode(printed.stdout.strip()))
     # Debian's binaries are not in PATH.
-    majors = [bin_ for bin_ in Path("/usr/lib/postgresql").glob("*/bin") if bin_.parent.name.isdigit()]
+    majors = [
+        bin_ for bin_ in Path("/usr/lib/postgresql").glob("*/bin") if bin_.parent.name.isdigit()
+    ]
     yield from sorted(majors, key=lambda bin_: int(bin_.parent.name), reverse=True)
 
 
@@ -126,7 +128,12 @@ def _accounts(wanted: list[int | str]) -> list[Account]:
 
 
 def barrier(path: Path, who: Account) -> Path | None:
-    """The first directory on the way to `path`, or `path` itself, that `who` can not enter."""
+    """The first directory on the way to `path`, or `path` itself, that `who` cannot enter.
+
+    Only asked for whom root steps down to; for the present user the kernel answers in time.
+    """
+    if who.uid == os.geteuid():
+        return None
     for step in (*reversed(path.parents), path):
         status = step.stat()
         if status.st_uid == who.uid:
@@ -152,7 +159,7 @@ def reachable(binaries: Binaries, who: Account, directory: Path) -> Binaries:
     libraries = package.with_name(f"{package.name}.libs")
     if not libraries.is_dir():
         raise PostgresUnavailable(
-            f"user {who.name} can not run the PostgreSQL in {binaries.directory},"
+            f"user {who.name} cannot run the PostgreSQL in {binaries.directory},"
             f" because {closed} is closed to it"
         )
     size = (binaries.directory / "postgres").stat().st_size

@@ -34,11 +34,6 @@ SETTINGS = {
 }
 
 
-def binaries() -> Path | None:
-    chosen = os.environ.get("DISPATCHER_TEST_BINARIES")
-    return Path(chosen) if chosen else None
-
-
 def with_database(dsn: str, name: str) -> str:
     """The same server's database `name`."""
     return urlsplit(dsn)._replace(path=f"/{name}").geturl()
@@ -63,13 +58,20 @@ def open_directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(open_directory: Path) -> Iterator[str]:
+def binaries() -> Path | None:
+    """The directory of the PostgreSQL to test with; None for the one found first."""
+    chosen = os.environ.get("DISPATCHER_TEST_BINARIES")
+    return Path(chosen) if chosen else None
+
+
+@pytest.fixture(scope="session")
+def server(open_directory: Path, binaries: Path | None) -> Iterator[str]:
     """The DSN of a server for the whole run, as a superuser."""
     if given := os.environ.get("DISPATCHER_TEST_DSN"):
         yield given
         return
     with EmbeddedPostgres(
-        open_directory / "postgres", binaries=binaries(), settings=SETTINGS
+        open_directory / "postgres", binaries=binaries, settings=SETTINGS
     ) as embedded:
         yield embedded.dsn
 
@@ -91,9 +93,7 @@ async def template(server: str, maintenance: Connection) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def dsn(
-    server: str, maintenance: Connection, template: str
-) -> AsyncIterator[str]:
+async def dsn(server: str, maintenance: Connection, template: str) -> AsyncIterator[str]:
     """A migrated database of the test's own."""
     async with _database(maintenance, template) as name:
         yield with_database(server, name)
