@@ -1,0 +1,346 @@
+"""May we dial this address? The network table, the operator's allow-list, the URL policy.
+
+The verdict that counts falls on the socket address, just before it is dialled: every name, literal
+and candidate passes `Guard.socket_factory`. The URL policy refuses early, with a sentence for the
+person who typed the URL, what could never be dialled or could be read in two ways.
+
+The table is our own: `ipaddress.is_private` and `is_global` differ between Python releases and
+let through NAT64, 6to4, multicast and addresses that wrap an IPv4 address.
+"""
+
+import errno
+import re
+import socket
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from yarl import URL
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+"""An address as `getaddrinfo` gives it: family, type, protocol, canonical name, socket address."""
+
+DENIED: dict[Network, str] = {
+    IPv4Network("0.0.0.0/8"): "an address of this network",
+    IPv4Network("10.0.0.0/8"): "a private address",
+    IPv4Network("100.64.0.0/10"): "a carrier's shared address",
+    IPv4Network("127.0.0.0/8"): "a loopback address",
+    IPv4Network("168.63.129.16/32"): "an address of the cloud platform",
+    IPv4Network("169.254.0.0/16"): "a link-local address",
+    IPv4Network("172.16.0.0/12"): "a private address",
+    IPv4Network("192.0.0.0/24"): "a protocol assignment",
+    IPv4Network("192.0.2.0/24"): "a documentation address",
+    IPv4Network("192.88.99.0/24"): "a 6to4 relay",
+    IPv4Network("192.168.0.0/16"): "a private address",
+    IPv4Network("198.18.0.0/15"): "a benchmarking address",
+    IPv4Network("198.51.100.0/24"): "a documentation address",
+    IPv4Network("203.0.113.0/24"): "a documentation address",
+    IPv4Network("224.0.0.0/4"): "a multicast address",
+    IPv4Network("240.0.0.0/4"): "a reserved address",
+    IPv6Network("::/128"): "an address of this network",
+    IPv6Network("::1/128"): "a loopback address",
+    IPv6Network("::/96"): "an IPv4 address written as IPv6",
+    IPv6Network("::ffff:0:0/96"): "an IPv4 address written as IPv6",
+    IPv6Network("::ffff:0:0:0/96"): "an IPv4 address written as IPv6",
+    IPv6Network("64:ff9b::/32"): "a NAT64 address",
+    IPv6Network("100::/64"): "a discard address",
+    IPv6Network("2001::/32"): "a Teredo address",
+    IPv6Network("2001::/23"): "a protocol assignment",
+    IPv6Network("2001:db8::/32"): "a documentation address",
+    IPv6Network("2002::/16"): "a 6to4 address",
+    IPv6Network("3fff::/20"): "a documentation address",
+    IPv6Network("fc00::/7"): "a private address",
+    IPv6Network("fe80::/10"): "a link-local address",
+    IPv6Network("ff00::/8"): "a multicast address",
+}
+"""Refused unless allow-listed, and what to call them; the first that contains an address names it.
+
+Of IPv6, whatever lies outside `UNICAST` is refused too, named here or not.
+"""
+
+UNICAST = IPv6Network("2000::/3")
+
+NAT64 = IPv6Network("64:ff9b::/96")
+"""Judged by the IPv4 address in the last 32 bits, for that is where the gateway sends it."""
+
+WRAPPERS = tuple(
+    IPv6Network(text)
+    for text in (
+        "::/96",
+        "::ffff:0:0/96",
+        "::ffff:0:0:0/96",
+        "64:ff9b::/32",
+        "2001::/32",
+        "2002::/16",
+    )
+)
+"""IPv6 forms that carry an IPv4 address; no allow-list entry opens them: list the IPv4 address."""
+
+METADATA = frozenset(
+    ip_address(text)
+    for text in (
+        "100.100.100.200",
+        "168.63.129.16",
+        "169.254.0.23",
+        "169.254.42.42",
+        "169.254.169.253",
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "192.0.0.192",
+        "fd00:42::42",
+        "fd00:ec2::23",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+    )
+)
+"""Where clouds hand out credentials and orders; no allow-list entry opens these either."""
+
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+INWARD_DOMAINS = ("local", "internal", "home.arpa", "onion", "invalid")
+"""Domains that mean something only inside a network, if at all (RFC 6761, 6762, 7686, 8375)."""
+
+WEB_PORTS = frozenset({80, 443})
+BAD_PORTS = frozenset(
+    {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566}
+    | {6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
+)
+"""From 1024 up, the ports browsers refuse to speak HTTP to (WHATWG fetch, "bad port")."""
+
+URL_LIMIT = 2048
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_ENTRY = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::([1-9][0-9]{0,4}))?")
+
+
+class Blocked(OSError):
+    """The egress rules forbid this address or port. An OSError, to survive the HTTP client."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not a permitted destination")
+
+
+class UrlError(ValueError):
+    """Not a URL we deliver to; the text is a sentence for whoever typed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One entry of the allow-list: a network, on one port or (None) on every ordinary one."""
+
+    network: Network
+    port: int | None
+
+
+def parse_allow(entries: Iterable[str]) -> tuple[Allowed, ...]:
+    """Read `10.0.0.0/8`, `10.1.2.3/32:8080`, `fd00::/8`, `[fd00::/8]:8080`.
+
+    Raises ValueError, naming the entry, at the first that is none of these.
+    """
+    return tuple(_parse_entry(entry) for entry in entries)
+
+
+def _parse_entry(entry: str) -> Allowed:
+    shape = _ENTRY.fullmatch(entry)
+    network, port = (shape[1] or shape[2], int(shape[3] or 0)) if shape else (entry, 0)
+    if port > 65535:
+        raise ValueError(f"{entry!r} is not a network with an optional port: {port} is too large")
+    try:
+        return Allowed(ip_network(network), port or None)
+    except ValueError as error:
+        raise ValueError(f"{entry!r} is not a network with an optional port: {error}") from None
+
+
+def is_own_address(address: Address) -> bool:
+    """Does this machine answer to the address itself, past every firewall in front of it?
+
+    Asked by binding a socket: so it holds for every interface, and for this moment.
+    """
+    stranger = ip_address("192.0.2.1" if address.version == 4 else "2001:db8::1")
+    # Where the kernel lets us bind anything (net.ipv4.ip_nonlocal_bind), ask for a route instead.
+    return _can_bind(address) and (not _can_bind(stranger) or _source_towards(address) == address)
+
+
+def _can_bind(address: Address) -> bool:
+    try:
+        with _datagram_socket(address) as probe:
+            probe.bind((str(address), 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
+
+
+def _source_towards(address: Address) -> Address | None:
+    try:
+        with _datagram_socket(address) as probe:
+            probe.connect((str(address), 9))
+            return ip_address(probe.getsockname()[0])
+    except OSError:
+        return None
+
+
+def _datagram_socket(address: Address) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return socket.socket(family, socket.SOCK_DGRAM)
+
+
+class Guard:
+    """The egress rules of one daemon: for URLs, for the resolver's answers, and for sockets."""
+
+    def __init__(
+        self,
+        allow: Iterable[Allowed] = (),
+        *,
+        https_only: bool = False,
+        own_address: Callable[[Address], bool] = is_own_address,
+    ) -> None:
+        self._allow = tuple(allow)
+        self._https_only = https_only
+        self._own_address = own_address
+
+    def check_url(self, text: str) -> URL:
+        """Parse a URL that we may deliver to, into its normal form; raises UrlError."""
+        url = parse_url(text, https_only=self._https_only)
+        host, port = url.raw_host or "", url.port or 0
+        if ":" in host or _ends_in_number(host):
+            try:
+                self.check_address(host, port)
+            except Blocked as refusal:
+                raise UrlError(str(refusal)) from None
+            return url
+        self._check_name(host.removesuffix("."))
+        if _is_odd_port(port) and all(entry.port != port for entry in self._allow):
+            raise UrlError(f"port {port} is not a permitted destination")
+        return url
+
+    def check_address(self, ip: str, port: int) -> None:
+        """Raise Blocked, with the reason in words, unless this socket address may be dialled."""
+        try:
+            address = ip_address(ip)
+        except ValueError:
+            raise Blocked("what is not an address") from None
+        if "%" in ip:
+            raise Blocked("an address with a zone")
+        if address in METADATA:
+            raise Blocked("a cloud metadata address")
+        ports = self._allowed_ports(address)
+        if port in ports:
+            return
+        if None not in ports:
+            self._check_public(address)
+        if _is_odd_port(port):
+            raise Blocked(f"port {port}")
+
+    def socket_factory(self, addr_info: AddrInfo) -> socket.socket:
+        """A non-blocking socket for an address that may be dialled; raises Blocked."""
+        family, type_, proto, _, address = addr_info
+        self.check_address(address[0], address[1])
+        sock = socket.socket(family, type_, proto)
+        sock.setblocking(False)
+        return sock
+
+    def _allowed_ports(self, address: Address) -> set[int | None]:
+        if address not in LOOPBACK[1] and any(address in network for network in WRAPPERS):
+            return set()
+        return {entry.port for entry in self._allow if address in entry.network}
+
+    def _check_public(self, address: Address) -> None:
+        if address in NAT64:
+            address = IPv4Address(int(address) & 0xFFFF_FFFF)
+        for network, noun in DENIED.items():
+            if address in network:
+                raise Blocked(f"{noun} ({network})")
+        if address.version == 6 and address not in UNICAST:
+            raise Blocked(f"a reserved address (outside {UNICAST})")
+        if self._own_address(address):
+            raise Blocked("an address of this machine")
+
+    def _check_name(self, name: str) -> None:
+        if name == "localhost" or name.endswith(".localhost"):
+            reachable = any(entry.network.overlaps(n) for entry in self._allow for n in LOOPBACK)
+        else:
+            inward = "." not in name or any(name.endswith(f".{d}") for d in INWARD_DOMAINS)
+            reachable = bool(self._allow) or not inward
+        if not reachable:
+            raise UrlError(f"the host {name} is not a name on the public internet")
+
+
+def parse_url(text: str, *, https_only: bool = False) -> URL:
+    """The one strict parser of endpoint URLs: what they look like, not where they lead.
+
+    Returns the normal form (lower case, IDNA, compressed IPv6); raises UrlError.
+    """
+    _check_text(text)
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        raise UrlError("the URL must start with https:// or http://")
+    if https_only and scheme.lower() != "https":
+        raise UrlError("the URL must start with https://")
+    host = _split_host(re.split(r"[/?]", rest, maxsplit=1)[0])
+    try:
+        url = URL(text)
+        _check_host(host, url)
+    except ValueError:
+        raise UrlError(
+            "the host must be a domain name, an IPv4 address of four decimal numbers, "
+            "or an IPv6 address in brackets"
+        ) from None
+    normal = str(url)
+    if len(normal) > URL_LIMIT:
+        raise UrlError(f"the URL must be at most {URL_LIMIT} bytes long")
+    return URL(normal)
+
+
+def _check_text(text: str) -> None:
+    if not text.isprintable() or " " in text:
+        raise UrlError("the URL must not contain spaces, control or invisible characters")
+    if len(text.encode()) > URL_LIMIT:
+        raise UrlError(f"the URL must be at most {URL_LIMIT} bytes long")
+    if "\\" in text:
+        raise UrlError("the URL must not contain a backslash")
+    if "#" in text:
+        raise UrlError("the URL must not contain a fragment (#)")
+
+
+def _split_host(authority: str) -> str:
+    if "@" in authority:
+        raise UrlError("the URL must not contain a user name or password")
+    if "%" in authority:
+        raise UrlError("the host must not contain a percent sign")
+    shape = _AUTHORITY.fullmatch(authority)
+    if shape is None:
+        raise UrlError("the URL must have a host and at most one port after it")
+    if int(shape[2] or 0) > 65535:
+        raise UrlError("the port must be at most 65535")
+    return shape[1]
+
+
+def _check_host(typed: str, url: URL) -> None:
+    """ValueError unless `typed` is a host, is what will be dialled, and is written in one way."""
+    host = url.raw_host or ""
+    if typed.startswith("["):
+        IPv6Address(host)
+        return
+    if _ends_in_number(host):
+        IPv4Address(host)
+    elif len(host) > 253 or not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))):
+        raise ValueError("not a domain name")
+    # What IDNA would change beyond case is refused: full-width digits must not become 127.0.0.1.
+    shown = url.host or ""
+    if unicodedata.normalize("NFC", typed.lower()) not in (host, shown):
+        raise ValueError("not in normal form")
+    if URL.build(scheme=url.scheme, host=shown).raw_host != host:
+        raise ValueError("does not round-trip")
+
+
+def _ends_in_number(host: str) -> bool:
+    """Would some resolver take this host for an IPv4 address? (WHATWG URL, "ends in a number")"""
+    return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+
+
+def _is_odd_port(port: int) -> bool:
+    return (port < 1024 and port not in WEB_PORTS) or port in BAD_PORTS
