@@ -1,0 +1,307 @@
+"""For programs that receive webhooks: is this request really ours, and what does it say?
+
+    event = construct_event(await request.read(), request.headers, secret)
+
+The standard library is all it needs: copy this one file (Python 3.11 or newer) into any service.
+Give it the body as it arrived: parsing and dumping it first changes the bytes that were signed.
+
+Deliveries come at least once, so keep the `event_id`s you have dealt with and answer 2xx to a
+repetition too.
+"""
+
+import hmac
+import json
+import re
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+TIMESTAMPED = ("standard", "timestamped-hex", "stripe")
+"""The schemes that sign a time, so that a captured request can not be played again for ever."""
+
+SCHEMES = (*TIMESTAMPED, "body-hex")
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
+
+_MOST_SIGNATURE_HEADERS = 8
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class SignatureVerificationError(Exception):
+    """The request is not to be believed; the text says why, and holds no secret."""
+
+
+class MissingSignature(SignatureVerificationError):
+    """No signature of a scheme that was asked for, or not all of its headers."""
+
+
+class MalformedSignature(SignatureVerificationError):
+    """Headers that no sender of ours writes."""
+
+
+class NoMatchingSignature(SignatureVerificationError):
+    """Another secret, or the body is not the one that was signed."""
+
+
+class StaleTimestamp(SignatureVerificationError):
+    """Rightly signed, but too long ago or too far ahead: a replay, or a clock that is wrong."""
+
+
+_LEAST_TELLING_FIRST = (
+    MissingSignature,
+    MalformedSignature,
+    NoMatchingSignature,
+    StaleTimestamp,
+)
+
+
+def construct_event(
+    payload: bytes,
+    headers: Headers,
+    secret: str | Sequence[str],
+    *,
+    tolerance: float = 300,
+    schemes: Sequence[str] | None = None,
+    now: float | None = None,
+    signature_header: str | None = None,
+    timestamp_header: str | None = None,
+) -> dict[str, Any]:
+    """The event in `payload`, once `verify` has accepted it; the arguments are `verify`'s.
+
+    SignatureVerificationError when it is not to be believed. ValueError when the body is rightly
+    signed and yet not a JSON object, or nested too deeply for Python to read.
+    """
+    verify(
+        payload,
+        headers,
+        secret,
+        tolerance=tolerance,
+        schemes=schemes,
+        now=now,
+        signature_header=signature_header,
+        timestamp_header=timestamp_header,
+    )
+    try:
+        event = json.loads(bytes(payload))
+    except RecursionError:
+        raise ValueError("the body is nested too deeply to be read") from None
+    if not isinstance(event, dict):
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - of the wrong value
+    return event
+
+
+def verify(
+    payload: bytes,
+    headers: Headers,
+    secret: str | Sequence[str],
+    *,
+    tolerance: float = 300,
+    schemes: Sequence[str] | None = None,
+    now: float | None = None,
+    signature_header: str | None = None,
+    timestamp_header: str | None = None,
+) -> str:
+    """The scheme by which the request proved to be signed with `secret`.
+
+    `payload` is the body as it arrived, `headers` a mapping or pairs in any case, `secret` the text
+    shown when the webhook was made, or several while one is being rotated. `tolerance` is how many
+    seconds the signed time may be off `now` (Unix seconds, the present by default), either way.
+
+    Any one of `schemes` is enough. By default these are the schemes that sign a time: with
+    `body-hex` among them, whoever captured a request can repeat it for ever.
+
+    Signatures are found, whatever the brand, in the headers that end in `-signature`, and the time
+    of a `timestamped-hex` one in the header that ends in `-timestamp`; a header named by argument
+    is looked at instead of these.
+
+    SignatureVerificationError, of the subclass that tells most, when no signature holds. TypeError
+    for a body or secret that is no bytes or text, ValueError for an empty secret, which anybody
+    could sign with, or an unknown scheme.
+    """
+    if not isinstance(payload, bytes | bytearray | memoryview):
+        raise TypeError("payload must be the body's bytes as they arrived, before any parsing")
+    secrets = _secrets(secret)
+    wanted = _wanted(schemes)
+    fields = _fields(headers, signature_header, timestamp_header)
+    moment = time.time() if now is None else now
+    failures: list[SignatureVerificationError] = []
+    for scheme, name in _found(fields, signature_header):
+        try:
+            if scheme not in wanted:
+                raise MissingSignature(_unwanted(scheme))
+            claim = _READERS[scheme](fields, name, timestamp_header)
+            _check(claim, scheme, bytes(payload), secrets, moment, tolerance)
+        except SignatureVerificationError as failure:
+            failures.append(failure)
+        else:
+            return scheme
+    nothing = MissingSignature(f"the headers hold no signature ({' or '.join(wanted)} expected)")
+    raise max(failures, key=lambda f: _LEAST_TELLING_FIRST.index(type(f)), default=nothing)
+
+
+def _secrets(secret: str | Sequence[str]) -> list[str]:
+    secrets = [secret] if isinstance(secret, str) else list(secret)
+    if not all(isinstance(text, str) for text in secrets):
+        raise TypeError("a secret must be text")
+    if not secrets or not all(text.removeprefix("whsec_").strip() for text in secrets):
+        raise ValueError("a secret can not be empty")
+    return secrets
+
+
+def _wanted(schemes: Sequence[str] | None) -> Sequence[str]:
+    wanted = TIMESTAMPED if schemes is None else schemes
+    if not wanted or not set(wanted) <= set(SCHEMES):
+        raise ValueError(f"schemes must be among {', '.join(SCHEMES)}")
+    return wanted
+
+
+def _unwanted(scheme: str) -> str:
+    if scheme == "body-hex":
+        return (
+            "the signature covers no time, so the request could be a replay; "
+            'schemes=("body-hex",) accepts that'
+        )
+    return f"signed by the scheme {scheme}, which was not asked for"
+
+
+# Finding ------------------------------------------------------------------------------------------
+
+
+def _fields(headers: Headers, *named: str | None) -> dict[str, str]:
+    """The headers that matter, by lower-case name."""
+    relevant = {"webhook-id", *(name.lower() for name in named if name)}
+    fields: dict[str, str] = {}
+    for pair in headers.items() if hasattr(headers, "items") else headers:
+        name, value = (_text(part).strip() for part in pair)
+        name = name.lower()
+        if name not in relevant and not name.endswith(("-signature", "-timestamp")):
+            continue
+        # Of two that differ, something in front may have judged the other one.
+        if fields.setdefault(name, value) != value:
+            raise MalformedSignature(f"two different headers named {name}")
+    return fields
+
+
+def _text(part: str | bytes) -> str:
+    return part.decode("latin-1") if isinstance(part, bytes) else part
+
+
+def _found(fields: dict[str, str], signature_header: str | None) -> list[tuple[str, str]]:
+    """The scheme and the name of every signature header, told apart by the value's form."""
+    if signature_header is None:
+        names = [name for name in fields if name.endswith("-signature")]
+    else:
+        names = [name for name in fields if name == signature_header.lower()]
+    if len(names) > _MOST_SIGNATURE_HEADERS:  # each costs a pass over the body
+        raise MalformedSignature(f"{len(names)} signature headers")
+    return [(_scheme(name, fields[name]), name) for name in names]
+
+
+def _scheme(name: str, value: str) -> str:
+    if name == "webhook-signature":
+        return "standard"
+    if value.startswith("sha256="):
+        return "body-hex"
+    return "stripe" if value.startswith("t=") else "timestamped-hex"
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a header claims, not yet believed: a signature covers `prefix` and then the body."""
+
+    signatures: list[str]
+    prefix: str
+    timestamp: int | None
+
+
+def _body_hex(fields: dict[str, str], name: str, _: str | None) -> _Claim:
+    return _Claim([fields[name].removeprefix("sha256=")], "", None)
+
+
+def _standard(fields: dict[str, str], name: str, _: str | None) -> _Claim:
+    id_, timestamp = fields.get("webhook-id"), fields.get("webhook-timestamp")
+    if id_ is None or timestamp is None:
+        raise MissingSignature("webhook-signature came without webhook-id or webhook-timestamp")
+    # A dot in the id would let what was signed be cut elsewhere.
+    if not _ID.fullmatch(id_):
+        raise MalformedSignature("webhook-id is not an id")
+    tokens = (token.partition(",") for token in fields[name].split())
+    signatures = [text for version, _, text in tokens if version == "v1"]
+    return _Claim(signatures, f"{id_}.{timestamp}.", _seconds(timestamp))
+
+
+def _timestamped_hex(fields: dict[str, str], name: str, timestamp_header: str | None) -> _Claim:
+    if timestamp_header is None:
+        beside = name.removesuffix("signature") + "timestamp"
+        others = [n for n in fields if n.endswith("-timestamp") and n != "webhook-timestamp"]
+        timestamp_header = beside if beside in others or len(others) != 1 else others[0]
+    timestamp = fields.get(timestamp_header.lower())
+    if timestamp is None:
+        raise MissingSignature(f"{name} came without a header for its timestamp")
+    return _Claim([fields[name]], f"{timestamp}.", _seconds(timestamp))
+
+
+def _stripe(fields: dict[str, str], name: str, _: str | None) -> _Claim:
+    items = [item.partition("=") for item in fields[name].split(",")]
+    timestamps = [text for key, _, text in items if key == "t"]
+    signatures = [text for key, _, text in items if key == "v1"]
+    if len(timestamps) > 1:
+        raise MalformedSignature(f"{name} holds several timestamps")
+    return _Claim(signatures, f"{timestamps[0]}.", _seconds(timestamps[0]))
+
+
+_READERS = {
+    "standard": _standard,
+    "timestamped-hex": _timestamped_hex,
+    "stripe": _stripe,
+    "body-hex": _body_hex,
+}
+
+
+def _seconds(timestamp: str) -> int:
+    if not _TIMESTAMP.fullmatch(timestamp):
+        raise MalformedSignature("the timestamp is not a number of Unix seconds")
+    return int(timestamp)
+
+
+# Judging ------------------------------------------------------------------------------------------
+
+
+def _check(
+    claim: _Claim, scheme: str, payload: bytes, secrets: list[str], now: float, tolerance: float
+) -> None:
+    message = claim.prefix.encode() + payload
+    given = [text.encode(errors="replace") for text in claim.signatures]
+    expected = [_signature(scheme, key, message) for key in _keys(scheme, secrets)]
+    if not any(hmac.compare_digest(one, other) for one in given for other in expected):
+        raise NoMatchingSignature("no signature matches: another secret, or an altered body")
+    if claim.timestamp is None:
+        return
+    age = now - claim.timestamp
+    if not abs(age) <= tolerance:
+        where = "ago" if age > 0 else "ahead"
+        raise StaleTimestamp(f"signed {abs(age):.0f} s {where}, at most {tolerance:g} s allowed")
+
+
+def _signature(scheme: str, key: bytes, message: bytes) -> bytes:
+    mac = hmac.digest(key, message, "sha256")
+    return b64encode(mac) if scheme == "standard" else mac.hex().encode()
+
+
+def _keys(scheme: str, secrets: list[str]) -> list[bytes]:
+    if scheme != "standard":
+        return [secret.encode() for secret in secrets]
+    return [key for secret in secrets if (key := _decoded(secret))]
+
+
+def _decoded(secret: str) -> bytes:
+    try:
+        return b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return b""  # such a secret never signed by this scheme
