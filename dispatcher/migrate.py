@@ -1,6 +1,6 @@
 """Applies `sql/migrations/NNNN_name.sql` in order, forward only, once, whoever else tries too.
 
-A file is one transaction, unless its first line is `-- no-transaction`: then each of its
+A file is one transaction, unless it begins with `-- no-transaction`: then each of its
 statements is one, and it must bear being run again after it failed half-way. Files hold plain
 SQL without BEGIN and COMMIT, and `psql -f` takes them as well. What was applied is on record in
 `dispatcher.migrations`, with the SHA-256 of each file: one applied is never edited again.
@@ -28,6 +28,7 @@ LOCK_POLL = 0.05
 LOCK_PATIENCE = 60.0
 """Seconds to wait for another migrator, which may be building an index."""
 NO_TRANSACTION = "-- no-transaction"
+OWN_TRANSACTION = (["BEGIN"], ["START", "TRANSACTION"], ["COMMIT"], ["ROLLBACK"])
 
 TABLE = """
 CREATE SCHEMA IF NOT EXISTS dispatcher;
@@ -87,7 +88,7 @@ class Migration:
 
     @property
     def transactional(self) -> bool:
-        return self.sql.partition("\n")[0].strip() != NO_TRANSACTION
+        return not self.sql.startswith(NO_TRANSACTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def read(directory: Traversable | None = None) -> list[Migration]:
             raise BadMigrations(f"{file.name} is not named like 0001_name.sql")
         text = file.read_bytes()
         found.append(Migration(int(match[1]), match[2], text.decode(), sha256(text).hexdigest()))
+        _refuse_own_transaction(found[-1])
     found.sort(key=lambda migration: migration.number)
     _refuse_gap([migration.number for migration in found], "the migration files")
     return found
@@ -177,6 +179,16 @@ def _refuse_gap(numbers: list[int], whose: str) -> None:
         if number != expected:
             problem = "twice" if number < expected else f"but not {expected:04}"
             raise BadMigrations(f"{whose} have {number:04} {problem}")
+
+
+def _refuse_own_transaction(migration: Migration) -> None:
+    """A COMMIT in a file would leave it half applied when a later statement fails."""
+    for _, statement in statements(migration.sql):
+        words = re.sub(TOKEN, " ", statement).upper().split()
+        if words in OWN_TRANSACTION:
+            raise BadMigrations(
+                f"{migration.file} has {' '.join(words)}: the transaction is not the file's to end"
+            )
 
 
 async def _check_encoding(connection: Connection) -> None:

@@ -33,6 +33,10 @@ SETTINGS = {
     "shared_buffers": "128MB",
 }
 
+MEMORY = "/dev/shm"  # noqa: S108
+ROOM = 4 * 1024**3
+LOCK = 1
+
 
 def with_database(dsn: str, name: str) -> str:
     """The same server's database `name`."""
@@ -48,10 +52,19 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
+def _memory() -> str | None:
+    """Where files are in memory, if there is room: copying a database is 8 times as fast there."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return None
+    if os.statvfs(MEMORY).f_flag & os.ST_NOEXEC or shutil.disk_usage(MEMORY).free < ROOM:
+        return None
+    return MEMORY
+
+
 @pytest.fixture(scope="session")
 def open_directory() -> Iterator[Path]:
     """A directory that root's server, which is another user's process, can enter."""
-    directory = Path(tempfile.mkdtemp(prefix="dispatcher-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="dispatcher-test-", dir=_memory()))
     directory.chmod(0o711)
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
@@ -87,8 +100,11 @@ async def maintenance(server: str) -> AsyncIterator[Connection]:
 async def template(server: str, maintenance: Connection) -> AsyncIterator[str]:
     """The name of a database with the schema, to copy."""
     async with _database(maintenance, "template0 ENCODING 'UTF8'") as name:
+        # Roles are the whole server's, so migrating two databases at once could clash over them.
+        await maintenance.execute(f"SELECT pg_advisory_lock({LOCK})")
         async with connected(with_database(server, name)) as connection:
             await migrate(connection)
+        await maintenance.execute(f"SELECT pg_advisory_unlock({LOCK})")
         yield name
 
 

@@ -1,0 +1,310 @@
+"""Migrations on a real server: each file once, in order, whole, and never edited."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from dispatcher import migrate, postgres_binaries, sqlfiles
+from dispatcher.migrate import Applied, Migration
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+ONE = "CREATE TABLE one (id int PRIMARY KEY);"
+TWO = "CREATE TABLE two (id int); INSERT INTO two VALUES (2);"
+
+
+@pytest.fixture
+async def empty(empty_dsn: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(empty_dsn)
+    yield connection
+    await connection.close()
+
+
+def write(directory: Path, **files: str) -> Path:
+    """`_0001_one="…"` becomes 0001_one.sql."""
+    for name, sql in files.items():
+        (directory / f"{name[1:]}.sql").write_text(sql)
+    return directory
+
+
+def names(migrations: list[Migration]) -> list[str]:
+    return [migration.file for migration in migrations]
+
+
+async def tables(connection: Connection) -> set[str]:
+    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    return {row["tablename"] for row in rows}
+
+
+async def recorded(connection: Connection) -> list[int]:
+    rows = await connection.fetch("SELECT number FROM dispatcher.migrations ORDER BY number")
+    return [row["number"] for row in rows]
+
+
+# ── applying ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_projects_own_migrations_make_a_database_up_to_date(
+    connection: Connection,
+) -> None:
+    await migrate.check(connection)
+    assert await migrate.migrate(connection) == []
+
+
+async def test_pending_files_are_applied_in_order_and_once(
+    empty: Connection, tmp_path: Path
+) -> None:
+    write(tmp_path, _0001_one=ONE, _0002_two=TWO)
+    assert names(await migrate.migrate(empty, directory=tmp_path)) == [
+        "0001_one.sql",
+        "0002_two.sql",
+    ]
+    assert await migrate.migrate(empty, directory=tmp_path) == []
+    write(tmp_path, _0003_three="INSERT INTO one VALUES (3);")
+    assert names(await migrate.migrate(empty, directory=tmp_path)) == ["0003_three.sql"]
+    assert await empty.fetchval("SELECT array_agg(id) FROM one") == [3]
+    await migrate.check(empty, directory=tmp_path)
+
+
+async def test_eight_migrators_at_once_apply_each_file_once(empty_dsn: str, tmp_path: Path) -> None:
+    slow = "CREATE TABLE slow AS SELECT pg_sleep(0.1) IS NULL;"
+    write(tmp_path, _0001_one=ONE, _0002_slow=slow, _0003_two=TWO)
+    async with asyncpg.create_pool(empty_dsn, min_size=8, max_size=8) as pool:
+
+        async def run() -> list[Migration]:
+            async with pool.acquire() as connection:
+                return await migrate.migrate(connection, directory=tmp_path)
+
+        results = await asyncio.gather(*(run() for _ in range(8)))
+        assert sorted(len(result) for result in results) == [0] * 7 + [3]
+        assert await pool.fetchval("SELECT count(*) FROM two") == 1
+
+
+async def test_a_migrator_waits_without_hindering_a_concurrent_index(
+    empty_dsn: str, tmp_path: Path
+) -> None:
+    write(
+        tmp_path,
+        _0001_one="CREATE TABLE one AS SELECT generate_series(1, 50000) AS id;",
+        _0002_index="-- no-transaction\nCREATE INDEX CONCURRENTLY one_id ON one (id);",
+    )
+    async with asyncpg.create_pool(empty_dsn, min_size=4, max_size=4) as pool:
+
+        async def run() -> list[Migration]:
+            async with pool.acquire() as connection:
+                return await migrate.migrate(connection, directory=tmp_path)
+
+        results = await asyncio.wait_for(asyncio.gather(*(run() for _ in range(4))), 20)
+    assert sorted(len(result) for result in results) == [0, 0, 0, 2]
+
+
+async def test_planning_and_checking_change_nothing(empty: Connection, tmp_path: Path) -> None:
+    write(tmp_path, _0001_one=ONE)
+    assert names(await migrate.migrate(empty, plan=True, directory=tmp_path)) == ["0001_one.sql"]
+    with pytest.raises(migrate.StaleDatabase, match=r"0001_one\.sql.*dispatcher migrate"):
+        await migrate.check(empty, directory=tmp_path)
+    assert await empty.fetchval("SELECT to_regnamespace('dispatcher')") is None
+    assert await tables(empty) == set()
+
+
+async def test_a_file_without_a_transaction_runs_statement_by_statement(
+    empty: Connection, tmp_path: Path
+) -> None:
+    index = """-- no-transaction
+        -- a semicolon ; in a comment, and one in a text
+        COMMENT ON TABLE one IS 'a;b';
+        DROP INDEX CONCURRENTLY IF EXISTS one_id;
+        CREATE INDEX CONCURRENTLY one_id ON one (id);
+        DO $$ BEGIN PERFORM 1; PERFORM 2; END $$"""
+    write(tmp_path, _0001_one=ONE, _0002_index=index)
+    assert len(await migrate.migrate(empty, directory=tmp_path)) == 2
+    assert await empty.fetchval("SELECT to_regclass('one_id')") == "one_id"
+    assert await empty.fetchval("SELECT obj_description('one'::regclass)") == "a;b"
+
+
+async def test_the_projects_own_files_are_valid_for_psql(
+    empty: Connection, empty_dsn: str, binaries: Path | None
+) -> None:
+    psql = postgres_binaries.find(binaries).directory / "psql"
+    files = sqlfiles.root() / "migrations"
+    arguments = [f"--file={files / migration.file}" for migration in migrate.read()]
+    process = await asyncio.create_subprocess_exec(
+        psql, "-Xq", "-v", "ON_ERROR_STOP=1", *arguments, empty_dsn, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert (process.returncode, b"ERROR" in errors) == (0, False), errors
+    assert await empty.fetchval("SELECT to_regclass('dispatcher.events')") == "dispatcher.events"
+
+
+# ── failing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_failing_file_leaves_nothing_and_the_ones_before_it_stay(
+    empty: Connection, tmp_path: Path
+) -> None:
+    write(tmp_path, _0001_one=ONE, _0002_bad=TWO + "\n\nINSERT INTO nowhere VALUES (1);")
+    with pytest.raises(
+        migrate.FailedMigration, match=r'0002_bad\.sql, line 3: relation "nowhere" does not exist'
+    ):
+        await migrate.migrate(empty, directory=tmp_path)
+    assert await tables(empty) == {"one"}
+    assert await recorded(empty) == [1]
+    write(tmp_path, _0002_bad=TWO)
+    assert names(await migrate.migrate(empty, directory=tmp_path)) == ["0002_bad.sql"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT 'äöü€',\n\n  nonsense;", r"0001_bad\.sql, line 3: column \"nonsense\""),
+        ("-- no-transaction\nSELECT 1;\n\nSELECT\nnonsense;", r"line 5: column \"nonsense\""),
+        ("SELECT 1;\nCREATE TABLE x (;", r"line 2: syntax error"),
+        ("CREATE TABLE x (i int UNIQUE);\nINSERT INTO x VALUES (1), (1);", r"\(i\)=\(1\)"),
+        ("SELECT 1/0;", r"0001_bad\.sql: division by zero"),
+        ("DO $$ BEGIN RAISE 'no' USING HINT = 'do this'; END $$;", r"0001_bad\.sql: no; do this"),
+    ],
+)
+async def test_an_error_names_the_file_the_line_and_the_advice(
+    empty: Connection, tmp_path: Path, sql: str, message: str
+) -> None:
+    with pytest.raises(migrate.FailedMigration, match=message):
+        await migrate.migrate(empty, directory=write(tmp_path, _0001_bad=sql))
+
+
+async def test_the_lock_is_released_by_a_failure(
+    empty: Connection, empty_dsn: str, tmp_path: Path
+) -> None:
+    write(tmp_path, _0001_bad="nonsense")
+    with pytest.raises(migrate.FailedMigration):
+        await migrate.migrate(empty, directory=tmp_path)
+    write(tmp_path, _0001_bad=ONE)
+    async with asyncpg.create_pool(empty_dsn, min_size=1) as pool, pool.acquire() as other:
+        assert len(await migrate.migrate(other, directory=tmp_path)) == 1
+
+
+async def test_waiting_for_another_migrator_ends(
+    empty: Connection, empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LOCK_PATIENCE", 0.1)
+    write(tmp_path, _0001_one=ONE)
+    async with asyncpg.create_pool(empty_dsn, min_size=1) as pool, pool.acquire() as other:
+        await other.execute(f"SELECT pg_advisory_lock({migrate.LOCK})")
+        with pytest.raises(migrate.LockedMigrations, match="another process"):
+            await migrate.migrate(empty, directory=tmp_path)
+    assert await tables(empty) == set()
+
+
+# ── refusing ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_edited_file_is_refused_before_anything_is_applied(
+    empty: Connection, tmp_path: Path
+) -> None:
+    await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))
+    write(tmp_path, _0001_one=ONE + " ", _0002_two=TWO)
+    for act in (migrate.migrate, migrate.pending, migrate.check):
+        with pytest.raises(migrate.EditedMigration, match=r"0001_one\.sql is not what was applied"):
+            await act(empty, directory=tmp_path)
+    assert await tables(empty) == {"one"}
+
+
+async def test_a_renamed_file_is_refused_by_both_names(empty: Connection, tmp_path: Path) -> None:
+    await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))
+    (tmp_path / "0001_one.sql").rename(tmp_path / "0001_uno.sql")
+    with pytest.raises(migrate.EditedMigration, match=r"0001_uno\.sql.*0001_one\.sql"):
+        await migrate.migrate(empty, directory=tmp_path)
+
+
+async def test_a_database_newer_than_the_program_is_refused(
+    empty: Connection, tmp_path: Path
+) -> None:
+    await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE, _0002_two=TWO))
+    (tmp_path / "0002_two.sql").unlink()
+    for act in (migrate.migrate, migrate.check):
+        with pytest.raises(migrate.NewerDatabase, match=r"0002_two.*knows 1"):
+            await act(empty, directory=tmp_path)
+
+
+async def test_a_database_that_is_not_utf8_is_refused(
+    maintenance: Connection, server: str, tmp_path: Path
+) -> None:
+    await maintenance.execute(
+        "CREATE DATABASE dispatcher_test_ascii TEMPLATE template0"
+        " ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    try:
+        connection = await asyncpg.connect(server, database="dispatcher_test_ascii")
+        write(tmp_path, _0001_one=ONE)
+        for act in (migrate.migrate, migrate.check):
+            with pytest.raises(migrate.UnusableDatabase, match="SQL_ASCII"):
+                await act(connection, directory=tmp_path)
+        await connection.close()
+    finally:
+        await maintenance.execute("DROP DATABASE dispatcher_test_ascii WITH (FORCE)")
+
+
+# ── deciding, without a database ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["0002_two"], "0002 but not 0001"),
+        (["0001_one", "0003_three"], "0003 but not 0002"),
+        (["0001_one", "0001_uno"], "0001 twice"),
+        (["1_one"], r"1_one\.sql is not named"),
+        (["0001-one"], "is not named"),
+        (["0001_One"], "is not named"),
+    ],
+)
+def test_files_are_numbered_without_gap_or_repetition(
+    tmp_path: Path, files: list[str], message: str
+) -> None:
+    with pytest.raises(migrate.BadMigrations, match=message):
+        migrate.read(write(tmp_path, **{f"_{name}": "" for name in files}))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["BEGIN; SELECT 1;", "SELECT 1; -- so\ncommit;", "/* ; */ ROLLBACK", "START TRANSACTION;"],
+)
+def test_a_file_that_ends_its_own_transaction_is_refused(tmp_path: Path, sql: str) -> None:
+    with pytest.raises(migrate.BadMigrations, match=r"0001_own\.sql .* transaction"):
+        migrate.read(write(tmp_path, _0001_own=sql))
+
+
+def test_other_files_in_the_directory_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "README").touch()
+    assert names(migrate.read(write(tmp_path, _0001_one=ONE))) == ["0001_one.sql"]
+
+
+def test_a_record_with_a_gap_is_refused() -> None:
+    applied = [Applied(1, "one", "a"), Applied(3, "three", "c")]
+    with pytest.raises(migrate.BadMigrations, match="the database's migrations have 0003"):
+        migrate.decide([], applied)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("", []),
+        (" -- only a comment; \n /* ; */ ", []),
+        ("a;b", ["a;", "b"]),
+        ("a;\n-- end", ["a;"]),
+        ("'a;b'';';c;", ["'a;b'';';", "c;"]),
+        (r"E'a\';b';c;", [r"E'a\';b';", "c;"]),
+        ('"a;b";c', ['"a;b";', "c"]),
+        ("$$a;b$$;c", ["$$a;b$$;", "c"]),
+        ("$x$a;$$;$x$;c", ["$x$a;$$;$x$;", "c"]),
+        ("a$b; c$b;", ["a$b;", " c$b;"]),
+        ("f($1);g", ["f($1);", "g"]),
+    ],
+)
+def test_scripts_are_split_at_the_semicolons_that_end_statements(
+    sql: str, expected: list[str]
+) -> None:
+    assert [statement for _, statement in migrate.statements(sql)] == expected
