@@ -1,0 +1,43 @@
+-- Ids that carry their time, the settings row, and the environments.
+--
+-- An id is a bigint: 41 bits of milliseconds since 2024-01-01 UTC, 6 bits of cell (0 here; room
+-- for more than one database later), 16 bits of sequence. It is made by the database alone, so
+-- its time is the database's, a partition key and a creation time at once.
+
+CREATE SCHEMA IF NOT EXISTS dispatcher;
+
+CREATE SEQUENCE dispatcher.id_seq CACHE 32;
+
+-- SECURITY DEFINER: a producer's INSERT evaluates it as a default, and a producer is to have no
+-- privilege on the sequence.
+CREATE FUNCTION dispatcher.next_id() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN ((extract(epoch FROM clock_timestamp()) * 1000)::bigint - 1704067200000) << 22
+       | (nextval('dispatcher.id_seq') & 65535);
+END $$;
+
+-- The smallest id of a moment, and the moment of an id.
+CREATE FUNCTION dispatcher.id_floor(moment timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT ((extract(epoch FROM moment) * 1000)::bigint - 1704067200000) << 22
+$$;
+
+CREATE FUNCTION dispatcher.id_time(id bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT to_timestamp(((id >> 22) + 1704067200000) / 1000.0)
+$$;
+
+-- One row. `migrate` writes the limit from the configuration; the key check value says which key
+-- encrypts the signing secrets without saying anything about it.
+CREATE TABLE dispatcher.settings (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  max_data integer NOT NULL DEFAULT 262144 CHECK (max_data BETWEEN 1 AND 8388608),
+  key_check bytea
+);
+INSERT INTO dispatcher.settings DEFAULT VALUES;
+
+CREATE TABLE dispatcher.environments (
+  id text PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_-]{1,64}$'),
+  name text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO dispatcher.environments (id, name) VALUES ('env_default', 'Default');

@@ -1,0 +1,25 @@
+-- The role an application needs, and nothing else for anybody.
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'dispatcher_producer') THEN
+    CREATE ROLE dispatcher_producer NOLOGIN;
+  END IF;
+EXCEPTION
+  WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of the cluster was quicker
+  WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the role dispatcher_producer does not exist, and % may not create it', current_user
+      USING HINT = 'Have an administrator run: CREATE ROLE dispatcher_producer NOLOGIN';
+END $$;
+
+REVOKE ALL ON SCHEMA dispatcher FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA dispatcher FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA dispatcher FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dispatcher FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES IN SCHEMA dispatcher REVOKE ALL ON FUNCTIONS FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA dispatcher TO dispatcher_producer;
+GRANT INSERT (type, data, environment_id, idempotency_key) ON dispatcher.events TO dispatcher_producer;
+-- next_id is the default of the id; is_reserved is in a CHECK. Both only compute.
+GRANT EXECUTE ON FUNCTION dispatcher.next_id(), dispatcher.is_reserved(text) TO dispatcher_producer;
+GRANT EXECUTE ON FUNCTION dispatcher.emit(text, json, text, text) TO dispatcher_producer;
