@@ -13,7 +13,8 @@ State = Literal["DELIVERED", "FAILED", "CANCELLED"]
 """How a delivery ended. A delivery that has not ended is PENDING, and has no state yet."""
 
 ErrorCode = Literal["timeout", "dns", "connect", "tls", "reset", "protocol", "blocked"]
-"""Why there was no answer. An answer that is not 2xx has the code `http`, a 2xx `ok`."""
+"""Why there was no answer. An answer that is not 2xx has the code `http`, a 2xx `ok`; `internal`
+is a fault of our own, and `cancelled` marks the last row of a delivery that ended without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Endpoint:
     timeout: float | None
     retry: RetryPolicy | None
     paused_until: float | None
+    failing: bool
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
         """The secrets that sign at `now`, the current one first."""
@@ -115,9 +117,27 @@ class Outcome:
     for so long. `disable`: the reason to stop sending to the endpoint altogether.
     """
 
-    code: Literal["ok", "http"] | ErrorCode
+    code: Literal["ok", "http", "internal", "cancelled"] | ErrorCode
     error: str | None
     state: State | None
     delay: float | None
     pause: float | None
     disable: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An attempt that was made and decided, on its way into the database.
+
+    `request_headers` and `response_headers` are JSON texts; the first holds what varies from
+    attempt to attempt, never a signature.
+    """
+
+    delivery: Delivery
+    outcome: Outcome
+    started_at: float
+    status: int | None
+    duration_ms: int
+    request_headers: str
+    response_headers: str | None
+    response_body: bytes | None = field(repr=False)

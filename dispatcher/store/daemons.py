@@ -1,0 +1,47 @@
+"""Daemons and the shards they own."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The answer to a heartbeat: the database's time, and what the daemon must know to go on."""
+
+    now: float
+    version: int
+    shards: frozenset[int]
+    others: int
+
+
+class Daemons:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def join(self, daemon: int, lock_key: int) -> bool:
+        """Enter the daemon and take its lock; False when another session holds that very lock."""
+        return bool(await self._session.fetch(statement("daemons/join"), daemon, lock_key))
+
+    async def renew(self, daemon: int, version: int) -> Renewal | None:
+        """None: the daemon is not known any more."""
+        rows = await self._session.fetch(statement("daemons/renew"), daemon, version)
+        if not rows:
+            return None
+        row = rows[0]
+        return Renewal(row["now"], row["version"], frozenset(row["shards"]), row["others"])
+
+    async def claim_shards(self, daemon: int, most: int) -> set[int]:
+        rows = await self._session.fetch(statement("daemons/claim_shards"), daemon, most)
+        return {row["shard"] for row in rows}
+
+    async def release_shards(self, daemon: int, shards: Collection[int]) -> None:
+        await self._session.fetch(statement("daemons/release_shards"), daemon, list(shards))
+
+    async def leave(self, daemon: int) -> None:
+        await self._session.fetch(statement("daemons/leave"), daemon)
+
+    async def forget_dead(self) -> None:
+        await self._session.fetch(statement("daemons/forget_dead"))

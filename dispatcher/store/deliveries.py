@@ -1,0 +1,115 @@
+"""Pending deliveries and the attempts made for them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from dispatcher.model import Delivery, Result
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What to read of one shard: rows due from `low` on, at most `most` of them."""
+
+    shard: int
+    low: float
+    most: int
+
+
+class Deliveries:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def record(self, results: Sequence[Result]) -> dict[int, float | None]:
+        """Write attempts with what they mean for their deliveries.
+
+        Returns the next time of each delivery it applied to, None for an ended one. A delivery
+        that is missing had moved on: see `record_late`.
+        """
+        columns = _attempt_columns(results)
+        rows = await self._session.fetch(
+            statement("deliveries/record"),
+            *columns,
+            [r.outcome.state for r in results],
+            [r.outcome.delay for r in results],
+        )
+        return {row["id"]: row["next_at"] for row in rows}
+
+    async def record_late(self, results: Sequence[Result]) -> set[int]:
+        """Write attempts whose delivery has moved on; returns those not written before."""
+        columns = _attempt_columns(results)
+        rows = await self._session.fetch(
+            statement("deliveries/record_late"),
+            *columns,
+            [r.delivery.event_id for r in results],
+            [r.delivery.endpoint_id for r in results],
+        )
+        return {row["delivery_id"] for row in rows}
+
+    async def due(self, ranges: Sequence[Range], before: float) -> list[Delivery]:
+        """Deliveries of each range that are due before a time, not the parked ones."""
+        rows = await self._session.fetch(
+            statement("deliveries/due"),
+            [r.shard for r in ranges],
+            [r.low for r in ranges],
+            [r.most for r in ranges],
+            before,
+        )
+        return [delivery(row) for row in rows]
+
+    async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
+        await self._session.fetch(statement("deliveries/park"), list(ids), list(shards))
+
+    async def parked_endpoints(self) -> list[UUID]:
+        rows = await self._session.fetch(statement("deliveries/parked_endpoints"))
+        return [row["endpoint_id"] for row in rows]
+
+    async def parked(self, endpoint_id: UUID, shards: Collection[int], most: int) -> list[Delivery]:
+        """Parked deliveries of an endpoint that are due, the longest due first."""
+        rows = await self._session.fetch(
+            statement("deliveries/parked"), endpoint_id, list(shards), most
+        )
+        return [delivery(row) for row in rows]
+
+    async def parked_in_order(self, endpoint_id: UUID, shard: int, most: int) -> list[Delivery]:
+        """The first deliveries of an ordered endpoint, due or not."""
+        rows = await self._session.fetch(
+            statement("deliveries/parked_in_order"), endpoint_id, shard, most
+        )
+        return [delivery(row) for row in rows]
+
+    async def cancel(self, most: int, expire_below: int) -> int:
+        """Cancel deliveries of deleted endpoints, and of events with ids below a bound."""
+        return len(
+            await self._session.fetch(statement("deliveries/cancel"), most, expire_below)
+        )
+
+
+def delivery(row: Any) -> Delivery:
+    return Delivery(
+        row["id"],
+        row["event_id"],
+        row["endpoint_id"],
+        row["shard"],
+        row["attempt"],
+        row["base"],
+        row["next_at"],
+    )
+
+
+def _attempt_columns(results: Sequence[Result]) -> list[list[Any]]:
+    return [
+        [r.delivery.id for r in results],
+        [r.delivery.attempt + 1 for r in results],
+        [r.started_at for r in results],
+        [r.outcome.code for r in results],
+        [r.status for r in results],
+        [r.duration_ms for r in results],
+        [r.outcome.error for r in results],
+        [r.request_headers for r in results],
+        [r.response_headers for r in results],
+        [r.response_body for r in results],
+    ]

@@ -1,0 +1,32 @@
+"""Events: reading what to send, and emitting."""
+
+from collections.abc import Collection
+from typing import Any
+
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
+
+
+class Events:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def with_ids(self, ids: Collection[int]) -> list[dict[str, Any]]:
+        """`id environment_id type data` of each; `data` is the producer's text."""
+        return [dict(r) for r in await self._session.fetch(statement("events/with_ids"), list(ids))]
+
+    async def emit(
+        self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None
+    ) -> str:
+        """The `evt_…` name. The driver's error says what the database refused."""
+        rows = await self._session.fetch(
+            statement("events/emit"), type_, data, environment_id, idempotency_key
+        )
+        name: str = rows[0][0]
+        return name
+
+    async def emit_operational(self, environment_id: str, type_: str, data: str) -> None:
+        """An event of the dispatcher's own, if anybody subscribed to it by name."""
+        await self._session.fetch(
+            statement("events/emit_operational"), environment_id, type_, data
+        )

@@ -1,0 +1,30 @@
+"""The one row of settings that the database itself needs."""
+
+from dataclasses import dataclass
+
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSettings:
+    max_data: int
+    key_check: bytes | None
+
+
+class Settings:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def read(self) -> StoredSettings:
+        row = (await self._session.fetch(statement("settings/read")))[0]
+        return StoredSettings(row["max_data"], row["key_check"])
+
+    async def write_limits(self, max_data: int) -> None:
+        await self._session.fetch(statement("settings/write_limits"), max_data)
+
+    async def claim_key(self, check_value: bytes) -> bytes:
+        """The check value of the key this database belongs to: the given one if it had none."""
+        rows = await self._session.fetch(statement("settings/claim_key"), check_value)
+        stored: bytes = rows[0]["key_check"]
+        return stored

@@ -1,0 +1,32 @@
+-- Arrays of one length, an attempt each: delivery, attempt number, started (epoch seconds), outcome,
+-- status, duration in ms, error, request headers, response headers, response body, state (NULL: try
+-- again), delay in seconds.
+--
+-- The ended delivery is deleted, the other gets its next time, the attempt is written: one
+-- statement, so that no crash can separate them. The attempt number is the fence: a row that is not
+-- returned was superseded (or recorded before, when the answer to this statement was lost).
+WITH result AS MATERIALIZED (
+  SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::float8[], $4::text[], $5::smallint[], $6::int[], $7::text[],
+                       $8::text[], $9::text[], $10::bytea[], $11::text[], $12::float8[])
+    AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, state, delay)
+), ended AS (
+  DELETE FROM dispatcher.deliveries d USING result r
+  WHERE d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NOT NULL
+  RETURNING d.id, d.event_id, d.endpoint_id, d.environment_id, d.type, d.shard, NULL::timestamptz AS next_at
+), retried AS (
+  UPDATE dispatcher.deliveries d
+  SET attempt = r.attempt, next_at = clock_timestamp() + make_interval(secs => r.delay),
+      parked = d.parked AND (SELECT e.ordered FROM dispatcher.endpoints e WHERE e.id = d.endpoint_id)
+  FROM result r
+  WHERE d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NULL
+  RETURNING d.id, d.event_id, d.endpoint_id, d.environment_id, d.type, d.shard, d.next_at
+), applied AS (
+  SELECT * FROM ended UNION ALL SELECT * FROM retried
+), written AS (
+  INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
+                                   status, duration_ms, error, request_headers, response_headers, response_body, next_at, state)
+  SELECT a.id, a.event_id, a.endpoint_id, a.environment_id, a.type, r.attempt, to_timestamp(r.started_at), r.outcome,
+         r.status, r.duration_ms, r.error, r.request_headers, r.response_headers, r.response_body, a.next_at, r.state
+  FROM applied a JOIN result r USING (id)
+)
+SELECT id, extract(epoch FROM next_at)::float8 AS next_at FROM applied

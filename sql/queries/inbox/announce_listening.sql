@@ -1,0 +1,2 @@
+-- $1 milliseconds
+SELECT setval('dispatcher.listen_until', dispatcher.now_ms() + $1)

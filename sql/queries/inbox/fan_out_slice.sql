@@ -1,0 +1,30 @@
+-- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full
+--
+-- One event owed to more endpoints than one statement may take: the next $1 of them, in endpoint
+-- order; the inbox row remembers how far it got and goes when none is left.
+WITH own AS MATERIALIZED (
+  SELECT 1 FROM dispatcher.shards WHERE shard = $2 AND owner = $3 FOR SHARE
+), picked AS MATERIALIZED (
+  SELECT * FROM dispatcher.inbox
+  WHERE endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+), slice AS MATERIALIZED (
+  SELECT DISTINCT s.endpoint_id
+  FROM picked p JOIN dispatcher.subscriptions s
+    ON s.environment_id = p.environment_id AND s.pattern = ANY (dispatcher.patterns_of(p.type))
+  WHERE p.after_endpoint IS NULL OR s.endpoint_id > p.after_endpoint
+  ORDER BY s.endpoint_id LIMIT $1
+), on_the_way AS (
+  UPDATE dispatcher.inbox i SET after_endpoint = (SELECT endpoint_id FROM slice ORDER BY endpoint_id DESC LIMIT 1)
+  FROM picked p WHERE i.id = p.id AND (SELECT count(*) FROM slice) = $1
+), done AS (
+  DELETE FROM dispatcher.inbox i USING picked p WHERE i.id = p.id AND (SELECT count(*) FROM slice) < $1
+  RETURNING i.id
+), owing AS (
+  INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
+  SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
+         CASE WHEN e.ordered THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
+  FROM picked p CROSS JOIN slice s JOIN dispatcher.endpoints e ON e.id = s.endpoint_id AND e.active AND e.deleted_at IS NULL
+  RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
+)
+SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked, owing.*
+FROM (SELECT 1) AS one LEFT JOIN owing ON true

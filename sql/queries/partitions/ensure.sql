@@ -1,0 +1,2 @@
+-- $1 days ahead
+SELECT dispatcher.ensure_partitions($1)

@@ -1,0 +1,1 @@
+SELECT max_data, key_check FROM dispatcher.settings
