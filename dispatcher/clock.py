@@ -1,0 +1,22 @@
+"""The database's time, between two askings: only the database decides what is due."""
+
+from collections.abc import Callable
+from time import monotonic, time
+
+
+class Clock:
+    """Epoch seconds by the database's clock, carried forward by the machine's monotonic one.
+
+    Until the database was first asked, this machine's own clock stands in.
+    """
+
+    def __init__(self, steady: Callable[[], float] = monotonic) -> None:
+        self._steady = steady
+        self._ahead = time() - steady()
+
+    def now(self) -> float:
+        return self._steady() + self._ahead
+
+    def set(self, database_now: float, asked_at: float) -> None:
+        """`database_now` is what the database answered to a question asked at `asked_at` (steady)."""
+        self._ahead = database_now - (asked_at + self._steady()) / 2

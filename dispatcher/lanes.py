@@ -1,0 +1,160 @@
+"""One lane an endpoint, taken round-robin: a slow endpoint holds up its own lane only.
+
+Pure: times are arguments (epoch seconds), and nothing here waits.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from uuid import UUID
+
+from dispatcher.model import Delivery
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What is due to one endpoint, and how much of it may be under way at once.
+
+    `holding`: nothing starts and nothing is accepted (the endpoint is not active). An `ordered`
+    lane has one delivery under way until that one is settled, and its head blocks the rest.
+    """
+
+    endpoint_id: UUID
+    limit: int
+    holding: bool = False
+    ordered: bool = False
+    paused_until: float = 0.0
+    in_flight: int = 0
+    ringed: bool = False
+    queue: deque[Delivery] = field(default_factory=deque)
+
+    def blocked_until(self) -> float:
+        """When the head may start: the end of a pause, or an ordered head's own time."""
+        if self.ordered and self.queue:
+            return max(self.paused_until, self.queue[0].next_at)
+        return self.paused_until
+
+
+class Lanes:
+    """All lanes of a daemon. `depth` bounds the deliveries waiting in one lane."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        # Mutable state: every lane is in the ring when it may have something to start, in the
+        # alarm heap when it must wait for a time, and in neither when an event will bring it back.
+        self._lanes: dict[UUID, Lane] = {}
+        self._ring: deque[Lane] = deque()
+        self._alarms: list[tuple[float, int, Lane]] = []
+        self._order = count()
+
+    def __repr__(self) -> str:
+        waiting = sum(len(lane.queue) for lane in self._lanes.values())
+        flying = sum(lane.in_flight for lane in self._lanes.values())
+        return f"<Lanes {len(self._lanes)}: {waiting} waiting, {flying} in flight>"
+
+    def __getitem__(self, endpoint_id: UUID) -> Lane:
+        return self._lanes[endpoint_id]
+
+    def configure(
+        self, endpoint_id: UUID, *, limit: int, holding: bool, ordered: bool, paused_until: float
+    ) -> list[Delivery]:
+        """Open a lane or change it; returns the waiting deliveries a holding lane must let go."""
+        lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, limit))
+        lane.limit, lane.holding, lane.ordered = limit, holding, ordered
+        lane.paused_until = paused_until
+        if holding:
+            return self.empty(endpoint_id)
+        self._ring_up(lane)
+        return []
+
+    def empty(self, endpoint_id: UUID) -> list[Delivery]:
+        """Let go of everything that waits in a lane."""
+        lane = self._lanes[endpoint_id]
+        waiting, lane.queue = list(lane.queue), deque()
+        return waiting
+
+    def holds(self, endpoint_id: UUID) -> bool:
+        lane = self._lanes.get(endpoint_id)
+        return lane is not None and lane.holding
+
+    def close(self, endpoint_id: UUID) -> bool:
+        """Forget a lane with nothing in it; False when there is something."""
+        lane = self._lanes.get(endpoint_id)
+        if lane is None or lane.queue or lane.in_flight:
+            return lane is None
+        del self._lanes[endpoint_id]
+        return True
+
+    def offer(self, delivery: Delivery) -> bool:
+        """Put a due delivery at the end of its lane; False when the lane is full or holding."""
+        lane = self._lanes[delivery.endpoint_id]
+        if lane.holding or len(lane.queue) >= self.depth:
+            return False
+        lane.queue.append(delivery)
+        self._ring_up(lane)
+        return True
+
+    def put_first(self, delivery: Delivery) -> bool:
+        """Put a delivery back at the head of its lane, whatever its depth; False when holding."""
+        lane = self._lanes[delivery.endpoint_id]
+        if lane.holding:
+            return False
+        lane.queue.appendleft(delivery)
+        self._ring_up(lane)
+        return True
+
+    def take(self, now: float) -> Delivery | None:
+        """The next delivery to start, counted as in flight from here on."""
+        while self._alarms and self._alarms[0][0] <= now:
+            self._ring_up(heappop(self._alarms)[2])
+        while self._ring:
+            lane = self._ring.popleft()
+            lane.ringed = False
+            if lane.holding or not lane.queue or lane.in_flight >= lane.limit:
+                continue
+            until = lane.blocked_until()
+            if until > now:
+                heappush(self._alarms, (until, next(self._order), lane))
+                continue
+            lane.in_flight += 1
+            delivery = lane.queue.popleft()
+            self._ring_up(lane)
+            return delivery
+        return None
+
+    def land(self, endpoint_id: UUID) -> None:
+        """An attempt is over: its place in the lane is free."""
+        lane = self._lanes[endpoint_id]
+        lane.in_flight -= 1
+        self._ring_up(lane)
+
+    def pause(self, endpoint_id: UUID, until: float) -> None:
+        """Start nothing before `until`, unless a longer pause is in force already."""
+        lane = self._lanes[endpoint_id]
+        lane.paused_until = max(lane.paused_until, until)
+
+    def room(self, endpoint_id: UUID) -> int:
+        lane = self._lanes[endpoint_id]
+        return 0 if lane.holding else max(0, self.depth - len(lane.queue))
+
+    def saturated(self) -> list[UUID]:
+        """Endpoints that can take nothing now: what they are owed is better left in the table."""
+        return [i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= self.depth]
+
+    def next_alarm(self) -> float | None:
+        return self._alarms[0][0] if self._alarms else None
+
+    def drop_shards(self, keep: frozenset[int]) -> list[Delivery]:
+        """Let go of what waits in lanes and belongs to other shards than these."""
+        dropped: list[Delivery] = []
+        for lane in self._lanes.values():
+            if any(d.shard not in keep for d in lane.queue):
+                dropped += (d for d in lane.queue if d.shard not in keep)
+                lane.queue = deque(d for d in lane.queue if d.shard in keep)
+        return dropped
+
+    def _ring_up(self, lane: Lane) -> None:
+        if not lane.ringed and lane.queue and lane.in_flight < lane.limit and not lane.holding:
+            lane.ringed = True
+            self._ring.append(lane)

@@ -1,0 +1,209 @@
+"""What this daemon holds in memory: each due delivery in a lane, each later one in the heap.
+
+The table is the truth and this is its alarm clock. The rule that makes it safe to forget: a
+pending delivery of a shard we own is in memory, or parked, or due at or after the shard's
+watermark, from where it will be read again. Pure: times are arguments, by the database's clock.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from dispatcher.lanes import Lanes
+from dispatcher.model import Delivery
+from dispatcher.retry_heap import RetryHeap
+
+NEVER_READ = float("-inf")
+
+
+class Pending:
+    """`capacity` bounds the deliveries in memory, whatever the table holds."""
+
+    def __init__(self, *, capacity: int, lanes: Lanes) -> None:
+        self.capacity = capacity
+        self.lanes = lanes
+        self.heap = RetryHeap(capacity)
+        # Mutable state: `_held` maps each delivery in memory (waiting, in the heap, in flight or
+        # being recorded) to its shard; it is what makes reading a row twice harmless.
+        self._held: dict[int, int] = {}
+        self._watermarks: dict[int, float] = {}
+        self._parked: set[UUID] = set()
+        self._readers: list[set[int]] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"<Pending {len(self._held)} of {self.capacity} held, {self.heap!r}, {self.lanes!r}, "
+            f"{len(self._parked)} endpoints with parked ones>"
+        )
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def room(self) -> int:
+        return max(0, self.capacity - len(self._held))
+
+    @property
+    def owned(self) -> Collection[int]:
+        return self._watermarks.keys()
+
+    def held_by_shard(self) -> Counter[int]:
+        return Counter(self._held.values())
+
+    # Shards
+
+    def own(self, shards: frozenset[int]) -> None:
+        """From now on exactly these: new ones are unread, what waits of others is let go."""
+        for delivery in (*self.lanes.drop_shards(shards), *self.heap.discard_shards(
+            self._watermarks.keys() - shards
+        )):
+            self._held.pop(delivery.id, None)
+        self._watermarks = {s: self._watermarks.get(s, NEVER_READ) for s in shards}
+
+    def watermark(self, shard: int) -> float:
+        return self._watermarks.get(shard, NEVER_READ)
+
+    def raise_watermark(self, shard: int, to: float) -> None:
+        """Before reading up to `to`: what is recorded during the read must come into the heap."""
+        if shard in self._watermarks:
+            self._watermarks[shard] = to
+
+    def read_again(self, shard: int, since: float) -> None:
+        """Something due at `since` is not in memory: let the next read find it."""
+        if self._watermarks.get(shard, since) > since:
+            self._watermarks[shard] = since
+
+    @contextmanager
+    def reading(self) -> Iterator[set[int]]:
+        """While rows are being read: collects the deliveries settled meanwhile, whose row as read
+        is already out of date. Pass it to `admit`."""
+        settled: set[int] = set()
+        self._readers.append(settled)
+        try:
+            yield settled
+        finally:
+            self._readers.remove(settled)
+
+    # The way of a delivery
+
+    def admit(
+        self, deliveries: Iterable[Delivery], now: float, settled: Collection[int] = ()
+    ) -> list[Delivery]:
+        """Take deliveries into memory; returns those to park, their lane being full or holding."""
+        to_park = []
+        for delivery in deliveries:
+            if delivery.id in self._held or delivery.id in settled:
+                continue
+            if delivery.shard not in self._watermarks:
+                continue
+            if len(self._held) >= self.capacity:
+                self.read_again(delivery.shard, delivery.next_at)
+            elif not self._place(delivery, now):
+                to_park.append(delivery)
+        self._parked.update(d.endpoint_id for d in to_park)
+        return to_park
+
+    def tick(self, now: float) -> list[Delivery]:
+        """Move what has become due from the heap into the lanes; returns those to park."""
+        to_park = []
+        for delivery in self.heap.pop_due(now, self.capacity):
+            if not self.lanes.offer(delivery):
+                self._held.pop(delivery.id, None)
+                to_park.append(delivery)
+        self._parked.update(d.endpoint_id for d in to_park)
+        return to_park
+
+    def take(self, now: float) -> Delivery | None:
+        """The next delivery to start."""
+        return self.lanes.take(now)
+
+    def land(self, delivery: Delivery) -> None:
+        """Its attempt is over and waits to be recorded. An ordered lane stays shut until then."""
+        if not self.lanes[delivery.endpoint_id].ordered:
+            self.lanes.land(delivery.endpoint_id)
+
+    def give_back(self, delivery: Delivery) -> None:
+        """It was taken but not started: to be read again by whoever owns its shard."""
+        self.lanes.land(delivery.endpoint_id)
+        self._held.pop(delivery.id, None)
+        self._read_lane_again(delivery.endpoint_id)
+        self.read_again(delivery.shard, delivery.next_at)
+
+    def settle(self, delivery: Delivery, again: Delivery | None) -> None:
+        """Its attempt is recorded. `again` is the delivery as it is now, None when it has ended."""
+        lane = self.lanes[delivery.endpoint_id]
+        self._held.pop(delivery.id, None)
+        for settled in self._readers:
+            settled.add(delivery.id)
+        if lane.ordered:
+            self.lanes.land(delivery.endpoint_id)
+        if again is None or again.shard not in self._watermarks:
+            return
+        if lane.ordered:
+            if self.lanes.put_first(again):
+                self._held[again.id] = again.shard
+        elif again.next_at < self._watermarks[again.shard]:
+            if self.heap.push(again.next_at, again):
+                self._held[again.id] = again.shard
+            else:
+                self.read_again(again.shard, again.next_at)
+
+    def lose(self, delivery: Delivery) -> None:
+        """Its attempt was superseded: the table knows better, so read it again."""
+        self.settle(delivery, None)
+        self._read_lane_again(delivery.endpoint_id)
+        self.read_again(delivery.shard, NEVER_READ)
+
+    # Endpoints
+
+    def configure(
+        self, endpoint_id: UUID, *, limit: int, holding: bool, ordered: bool, paused_until: float
+    ) -> list[Delivery]:
+        """Open or change an endpoint's lane (see Lanes.configure); returns deliveries to park."""
+        resumes = self.lanes.holds(endpoint_id)
+        evicted = self.lanes.configure(
+            endpoint_id, limit=limit, holding=holding, ordered=ordered, paused_until=paused_until
+        )
+        for delivery in evicted:
+            self._held.pop(delivery.id, None)
+        if evicted or resumes:
+            self._parked.add(endpoint_id)
+        return evicted
+
+    def note_parked(self, endpoint_ids: Iterable[UUID]) -> None:
+        """These have rows that are only in the table."""
+        self._parked.update(endpoint_ids)
+
+    def none_parked(self, endpoint_id: UUID) -> None:
+        self._parked.discard(endpoint_id)
+
+    def hungry(self) -> list[UUID]:
+        """Endpoints with parked deliveries and a lane half empty."""
+        half = self.lanes.depth // 2
+        return [i for i in self._parked if self.lanes.room(i) > half]
+
+    def next_alarm(self) -> float | None:
+        """When something in memory may next be started, if nothing can be now."""
+        times = [t for t in (self.heap.next_due(), self.lanes.next_alarm()) if t is not None]
+        return min(times, default=None)
+
+    def _read_lane_again(self, endpoint_id: UUID) -> None:
+        """Rows of this lane may be in the table only. An ordered one starts again from its first."""
+        self._parked.add(endpoint_id)
+        if self.lanes[endpoint_id].ordered:
+            for delivery in self.lanes.empty(endpoint_id):
+                self._held.pop(delivery.id, None)
+
+    def _place(self, delivery: Delivery, now: float) -> bool:
+        lane = self.lanes[delivery.endpoint_id]
+        if delivery.next_at > now and not lane.ordered:
+            if self.heap.push(delivery.next_at, delivery):
+                self._held[delivery.id] = delivery.shard
+            else:
+                self.read_again(delivery.shard, delivery.next_at)
+            return True
+        if self.lanes.offer(delivery):
+            self._held[delivery.id] = delivery.shard
+            return True
+        return False
