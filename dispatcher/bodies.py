@@ -1,0 +1,77 @@
+"""The bodies to send, kept in memory while they are wanted often and read together when missed."""
+
+import asyncio
+from collections import OrderedDict
+
+from dispatcher import payload
+from dispatcher.model import Event
+from dispatcher.store.events import Events
+
+READ_AT_ONCE = 100
+"""Events a statement reads: at the default limit of 256 KiB each, 25 MiB at the very most."""
+
+
+class Bodies:
+    """At most `capacity` bytes of bodies, those used longest ago forgotten first."""
+
+    def __init__(self, events: Events, *, capacity: int) -> None:
+        self._events = events
+        self._capacity = capacity
+        self._kept: OrderedDict[int, Event] = OrderedDict()
+        self._size = 0
+        self._wanted: dict[int, asyncio.Future[Event | None]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Bodies {len(self._kept)}, {self._size} of {self._capacity} bytes>"
+
+    def get(self, event_id: int) -> Event | None:
+        """The event if it is in memory."""
+        event = self._kept.get(event_id)
+        if event is not None:
+            self._kept.move_to_end(event_id)
+        return event
+
+    async def read(self, event_id: int) -> Event | None:
+        """The event from the database, in one statement with whatever else is missed now.
+
+        None: there is no such event (any more). Raises StoreUnavailable or StatementTimeout.
+        """
+        future = self._wanted.get(event_id)
+        if future is None:
+            future = self._wanted[event_id] = asyncio.get_running_loop().create_future()
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read_wanted())
+        return await asyncio.shield(future)
+
+    async def _read_wanted(self) -> None:
+        while self._wanted:
+            ids = list(self._wanted)[:READ_AT_ONCE]
+            try:
+                rows = await self._events.with_ids(ids)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
+                self._fail(ids, error)
+                continue
+            found = {row["id"]: self._keep(_event(row)) for row in rows}
+            for event_id in ids:
+                self._wanted.pop(event_id).set_result(found.get(event_id))
+        self._reading = None
+
+    def _fail(self, ids: list[int], error: Exception) -> None:
+        for event_id in ids:
+            future = self._wanted.pop(event_id)
+            future.set_exception(error)
+            future.exception()  # the one who waits may be gone; that is no fault
+
+    def _keep(self, event: Event) -> Event:
+        self._kept[event.id] = event
+        self._size += len(event.body)
+        while self._size > self._capacity and len(self._kept) > 1:
+            self._size -= len(self._kept.popitem(last=False)[1].body)
+        return event
+
+
+def _event(row: dict[str, object]) -> Event:
+    id_, type_, environment_id, data = row["id"], row["type"], row["environment_id"], row["data"]
+    assert isinstance(id_, int)
+    return Event(id_, str(type_), payload.build(id_, str(type_), str(environment_id), str(data)))

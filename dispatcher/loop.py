@@ -1,0 +1,49 @@
+"""The one loop: a pass, then the wait that the pass asked for, until cancelled.
+
+A pass returns how many seconds to wait before the next; an event cuts the wait short. When the
+database can not be asked the loop tries again, later and later, up to once in two seconds.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+BACKOFF_FIRST = 0.05
+BACKOFF_MOST = 2.0
+
+
+async def repeat(
+    one_pass: Callable[[], Awaitable[float]],
+    *,
+    transient: type[Exception] | tuple[type[Exception], ...],
+    failed: Callable[[Exception, float], None],
+    wake: asyncio.Event | None = None,
+    most: float = BACKOFF_MOST,
+) -> None:
+    """Run passes for ever. `failed(error, seconds)` hears of each transient failure of a streak."""
+    backoff = BACKOFF_FIRST
+    while True:
+        if wake is not None:
+            wake.clear()
+        try:
+            wait = await one_pass()
+            backoff = BACKOFF_FIRST
+        except transient as error:
+            failed(error, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(most, backoff * 2)
+            continue
+        if wake is None:
+            await asyncio.sleep(wait)
+        elif wait > 0:
+            await either(wake, wait)
+
+
+async def either(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for the event, but no longer than `seconds` (None: for ever)."""
+    if event.is_set():
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,120 @@
+"""The lease: which shards are ours, and whether we may send at this very moment.
+
+A heartbeat every quarter of a second renews one row, and its answer carries everything a daemon
+must know to go on: what it owns, whether an endpoint changed, who else lives. No send starts
+unless a heartbeat asked less than a second ago was answered and acted on. Others take over from
+1.2 s of silence if our session, and with it our advisory lock, is gone; else when the lease of
+10 s is over. So a late daemon has stopped before its successor starts.
+"""
+
+from collections.abc import Callable
+from secrets import randbits
+from time import monotonic
+
+from dispatcher import observe
+from dispatcher.clock import Clock
+from dispatcher.endpoints import KnownEndpoints
+from dispatcher.pending import Pending
+from dispatcher.store.daemons import Daemons, Renewal
+
+SHARDS = 64
+HEARTBEAT = 0.25
+CONFIDENCE = 1.0
+"""How long an answered heartbeat entitles to start sends."""
+
+
+class Lease:
+    """`changed` is called after what we own has changed."""
+
+    def __init__(
+        self,
+        daemons: Daemons,
+        pending: Pending,
+        endpoints: KnownEndpoints,
+        clock: Clock,
+        *,
+        changed: Callable[[], None],
+    ) -> None:
+        self._daemons = daemons
+        self._pending = pending
+        self._endpoints = endpoints
+        self._clock = clock
+        self._changed = changed
+        self.daemon: int | None = None
+        self.owned: frozenset[int] = frozenset()
+        self._confirmed_at = float("-inf")
+        self._leaving: frozenset[int] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
+
+    @property
+    def valid(self) -> bool:
+        return monotonic() - self._confirmed_at < CONFIDENCE
+
+    def covers(self, shard: int) -> bool:
+        """Whether a delivery of this shard may be started now."""
+        return self.valid and shard in self.owned
+
+    def lost(self) -> None:
+        """The session is gone, and the lock with it: nothing is ours until we join anew."""
+        self.daemon = None
+        self._confirmed_at = float("-inf")
+        self._own(frozenset())
+
+    async def beat(self) -> float:
+        """One heartbeat; returns the seconds to the next."""
+        asked_at = monotonic()
+        if self.daemon is None:
+            await self._join()
+        assert self.daemon is not None
+        renewal = await self._daemons.renew(self.daemon, self._endpoints.version)
+        if renewal is None:
+            self.lost()
+            return 0.0
+        self._clock.set(renewal.now, asked_at)
+        if renewal.version != self._endpoints.version:
+            await self._endpoints.refresh()
+        await self._endpoints.share_with(renewal.others)
+        self._confirmed_at = asked_at
+        await self._balance(renewal)
+        return max(0.0, HEARTBEAT - (monotonic() - asked_at))
+
+    async def leave(self) -> None:
+        """Hand everything over at once, so that others need not wait."""
+        if self.daemon is not None:
+            await self._daemons.leave(self.daemon)
+            self.lost()
+
+    async def _join(self) -> None:
+        daemon = randbits(62)
+        lock_key = randbits(31)
+        if await self._daemons.join(daemon, lock_key):
+            self.daemon = daemon
+
+    async def _balance(self, renewal: Renewal) -> None:
+        """Claim up to our fair share of the shards, or give up what is above it."""
+        assert self.daemon is not None
+        share = -(-SHARDS // (renewal.others + 1))
+        shards = renewal.shards
+        if len(shards) < share:
+            shards |= await self._daemons.claim_shards(self.daemon, share - len(shards))
+        elif len(shards) > share and not self._leaving:
+            self._leaving = frozenset(sorted(shards)[share:])
+        self._leaving &= shards
+        self._own(shards - self._leaving)
+        if self._leaving and not self._busy(self._leaving):
+            await self._daemons.release_shards(self.daemon, self._leaving)
+            self._leaving = frozenset()
+
+    def _busy(self, shards: frozenset[int]) -> bool:
+        """Whether something of these is still in flight or being recorded."""
+        held = self._pending.held_by_shard()
+        return any(held[shard] for shard in shards)
+
+    def _own(self, shards: frozenset[int]) -> None:
+        if shards != self.owned:
+            self.owned = shards
+            self._pending.own(shards)
+            observe.shards_changed(self.daemon, len(shards))
+            self._changed()
