@@ -1,0 +1,1 @@
+"""The admin port: an aiohttp application on the service layer."""

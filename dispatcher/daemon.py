@@ -1,0 +1,303 @@
+"""The daemon: everything built in dependency order, run in one task group, drained in reverse."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from time import monotonic
+
+from dispatcher import __version__, observe, sdnotify, signing
+from dispatcher.api.app import AdminPort, build
+from dispatcher.bodies import Bodies
+from dispatcher.clock import Clock
+from dispatcher.config import Config
+from dispatcher.crypto import Cipher
+from dispatcher.deliver import Deliver
+from dispatcher.egress import Guard
+from dispatcher.endpoints import KnownEndpoints
+from dispatcher.fanout import Fanout
+from dispatcher.health import Health
+from dispatcher.lanes import Lanes
+from dispatcher.listen import Listener
+from dispatcher.loop import repeat
+from dispatcher.maintenance import Maintenance
+from dispatcher.pending import Pending
+from dispatcher.record import Recorder
+from dispatcher.refill import Refill
+from dispatcher.request import Requests
+from dispatcher.send import Sender
+from dispatcher.shards import Lease
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.partitions import Partitions
+from dispatcher.store.session import Session, StatementTimeout, StoreUnavailable
+
+IN_MEMORY = 20_000
+"""Deliveries held in memory at the most; the table holds the rest."""
+LANE_DEPTH = 1_000
+BODY_CACHE = 32 * 2**20
+DRAIN_MARGIN = 5.0
+"""Seconds beyond the longest request that a drain may take, to write its last results."""
+UNSYNCED = {"synchronous_commit": "off"}
+"""For what the daemon can do again: a crash of PostgreSQL loses under a second of it, never an event."""
+CUSTOM_PLANS = {"plan_cache_mode": "force_custom_plan"}
+
+
+class Daemon:
+    """One sending process. `run` returns after `stop` was called, or raises what broke it."""
+
+    def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._forced = asyncio.Event()
+        self.ready = asyncio.Event()
+
+        self._sessions: list[Session] = []
+        session = partial(self._session, dsn, config.database.statement_timeout)
+        self._lease_session = session("lease", UNSYNCED)
+        self._fanout_session = session("fanout", UNSYNCED)
+        self._record_session = session("record", UNSYNCED)
+        desk = session("desk", {})
+        bodies = session("bodies", CUSTOM_PLANS)
+        events, endpoints, deliveries = Events(desk), Endpoints(desk), Deliveries(desk)
+
+        self._clock = Clock()
+        self._inbox_wake = asyncio.Event()
+        self._refill_wake = asyncio.Event()
+        self._pending = Pending(capacity=IN_MEMORY, lanes=Lanes(LANE_DEPTH))
+        self._endpoints = KnownEndpoints(
+            endpoints,
+            deliveries,
+            self._pending,
+            cipher,
+            max_in_flight=config.delivery.max_in_flight,
+            retry=config.retry.policy(),
+        )
+        self._lease = Lease(
+            Daemons(self._lease_session),
+            self._pending,
+            self._endpoints,
+            self._clock,
+            changed=self._shards_changed,
+        )
+        self._lease_session.on_lost = self._lease.lost
+        self._recorder = Recorder(
+            Deliveries(self._record_session),
+            settled=self._pending.settle,
+            lost=self._pending.lose,
+            room=self._wake_deliver,
+        )
+        self._health = Health(
+            Endpoints(session("health", {})),
+            events,
+            disable_after=config.delivery.disable_after,
+        )
+        requests = _requests(config)
+        self._sender = Sender(
+            guard=Guard(config.egress.allow, https_only=config.egress.https_only),
+            connect_timeout=config.delivery.connect_timeout,
+            body_limit=config.delivery.response_body,
+            concurrency=config.delivery.concurrency,
+            user_agent=requests.user_agent,
+        )
+        self._deliver = Deliver(
+            self._pending,
+            self._lease,
+            self._endpoints,
+            Bodies(Events(bodies), capacity=BODY_CACHE),
+            deliveries,
+            self._sender,
+            requests,
+            self._recorder,
+            self._health,
+            self._clock,
+            concurrency=config.delivery.concurrency,
+            timeout=config.delivery.timeout,
+            hungry=self._refill_wake.set,
+        )
+        self._deliver.paused = config.delivery.paused
+        self._refill = Refill(
+            deliveries,
+            self._pending,
+            self._endpoints,
+            self._clock,
+            admit=lambda found, settled: self._deliver.admit(found, settled=settled),
+            wake=self._refill_wake,
+        )
+        self._fanout = Fanout(
+            Inbox(self._fanout_session),
+            self._lease,
+            admit=lambda made, parked: self._deliver.admit(made, parked=parked),
+            saturated=self._pending.lanes.saturated,
+            backlog=self._has_backlog,
+        )
+        self._listener = Listener(session("listen", {}), self._inbox_wake)
+        self._maintenance = Maintenance(
+            Partitions(desk),
+            deliveries,
+            Daemons(desk),
+            keep_events=config.retention.events,
+            keep_attempts=config.retention.attempts,
+            now=self._clock.now,
+        )
+        self._admin = AdminPort(build(self._checks), config.admin.host, config.admin.port)
+
+    def __repr__(self) -> str:
+        return f"<Daemon {self._lease!r}, {self._pending!r}, {self._deliver.in_flight} in flight>"
+
+    @property
+    def admin_address(self) -> str:
+        return self._admin.address
+
+    def stop(self) -> None:
+        """Drain and return. Calling it again changes nothing."""
+        self._stopping.set()
+
+    def force(self) -> None:
+        """Return without waiting for what is under way."""
+        self._stopping.set()
+        self._forced.set()
+
+    def handle_signals(self) -> None:
+        """SIGTERM drains, a second one is harmless; SIGINT drains, a second one forces."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(
+            signal.SIGINT, lambda: self.force() if self._stopping.is_set() else self.stop()
+        )
+
+    async def run(self) -> None:
+        await self._admin.open()
+        await self._sender.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                feeding, sending = self._start(group)
+                await self._announce()
+                await self._stopping.wait()
+                await self._drain(feeding, sending)
+        finally:
+            await self._sender.close()
+            await self._admin.close()
+            for session in self._sessions:
+                await session.close()
+        observe.stopped()
+
+    def _start(
+        self, group: asyncio.TaskGroup
+    ) -> tuple[list[asyncio.Task[None]], list[asyncio.Task[None]]]:
+        """The loops that bring work in, and those that are needed until the last result is written."""
+        loop = partial(self._loop, group)
+        sending = [
+            loop("lease", self._lease.beat, most=0.5),
+            loop("record", self._recorder.flush),
+            loop("health", self._health.flush, self._health.wake),
+            group.create_task(self._watchdog(), name="watchdog"),
+        ]
+        feeding = [
+            loop("listen", self._listener.keep),
+            loop("fanout", self._fanout.look, self._inbox_wake),
+            loop("refill", self._refill.look, self._refill_wake),
+            loop("maintenance", self._maintenance.look),
+            group.create_task(self._deliver.run(), name="deliver"),
+        ]
+        return feeding, sending
+
+    def _loop(
+        self,
+        group: asyncio.TaskGroup,
+        stage: str,
+        one_pass: Callable[[], Awaitable[float]],
+        wake: asyncio.Event | None = None,
+        *,
+        most: float = 2.0,
+    ) -> asyncio.Task[None]:
+        return group.create_task(
+            repeat(
+                one_pass,
+                transient=(StoreUnavailable, StatementTimeout),
+                failed=partial(observe.store_unavailable, stage),
+                wake=wake,
+                most=most,
+            ),
+            name=stage,
+        )
+
+    async def _announce(self) -> None:
+        """Tell the world once we own shards and hear notifications, however long that takes."""
+        while not self._stopping.is_set() and not all(self._checks().values()):
+            await asyncio.sleep(0.02)
+        observe.started(__version__, self._admin.address, "connected")
+        sdnotify.ready(f"sending; admin on {self._admin.address}")
+        self.ready.set()
+
+    async def _drain(
+        self, feeding: list[asyncio.Task[None]], sending: list[asyncio.Task[None]]
+    ) -> None:
+        """Start nothing more, finish what is under way, write it, hand over the shards."""
+        sdnotify.stopping()
+        observe.draining(self._deliver.in_flight, len(self._recorder))
+        for task in feeding:
+            task.cancel()
+        await asyncio.wait(feeding)
+        finishing = asyncio.create_task(self._finish())
+        forced = asyncio.create_task(self._forced.wait())
+        limit = self._config.delivery.timeout + DRAIN_MARGIN
+        await asyncio.wait({finishing, forced}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if not finishing.done():
+            observe.drain_cut_short(self._deliver.in_flight, len(self._recorder))
+        for task in (finishing, forced, *sending):
+            task.cancel()
+        await asyncio.gather(finishing, forced, *sending, return_exceptions=True)
+
+    async def _finish(self) -> None:
+        await self._deliver.drained()
+        await self._record_session.set("synchronous_commit", "on")
+        await self._recorder.drained()
+        await self._health.drained()
+        await self._lease.leave()
+
+    async def _watchdog(self) -> None:
+        interval = sdnotify.watchdog_interval()
+        while interval is not None:
+            sdnotify.watchdog()
+            await asyncio.sleep(interval)
+
+    def _checks(self) -> Mapping[str, bool]:
+        return {
+            "database": self._lease.valid,
+            "listening": self._listener.listening,
+            "running": not self._stopping.is_set(),
+        }
+
+    def _shards_changed(self) -> None:
+        self._refill.shards_changed()
+        self._inbox_wake.set()
+
+    def _wake_deliver(self) -> None:
+        self._deliver.wake()
+
+    def _has_backlog(self) -> bool:
+        return len(self._pending) > self._config.delivery.concurrency
+
+    def _session(
+        self, dsn: str, timeout: float, name: str, settings: Mapping[str, str]
+    ) -> Session:
+        session = Session(dsn, name, statement_timeout=timeout, settings=settings)
+        self._sessions.append(session)
+        return session
+
+
+def _requests(config: Config) -> Requests:
+    return Requests(
+        brand=config.signing.brand,
+        schemes=config.signing.schemes,
+        names=signing.HeaderNames(
+            body_hex=config.signing.body_hex_header,
+            timestamped_hex=config.signing.timestamped_hex_header,
+            timestamped_hex_timestamp=config.signing.timestamped_hex_timestamp_header,
+            stripe=config.signing.stripe_header,
+        ),
+    )

@@ -1,0 +1,219 @@
+"""Due deliveries are sent: lanes → semaphore → sign → send → outcome → record."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from random import random
+from uuid import UUID
+
+import orjson
+
+from dispatcher import observe, outcome
+from dispatcher.bodies import Bodies
+from dispatcher.clock import Clock
+from dispatcher.endpoints import KnownEndpoints
+from dispatcher.health import Health
+from dispatcher.loop import either
+from dispatcher.model import Delivery, Endpoint, Event, Outcome, Response, Result, SendError
+from dispatcher.pending import Pending
+from dispatcher.record import Recorder
+from dispatcher.request import Requests
+from dispatcher.send import Sender
+from dispatcher.shards import Lease
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+
+LOOK_AGAIN = 0.25
+"""Seconds to wait for the lease, the recorder or a due time at the most, between two looks."""
+
+DISABLE_TAKES = 5.0
+"""An endpoint that is to be disabled rests at once; by then the change has come back to us."""
+
+
+class Deliver:
+    """The sending side. Everything due passes `admit`, then the pump, then one `_attempt`."""
+
+    def __init__(
+        self,
+        pending: Pending,
+        lease: Lease,
+        endpoints: KnownEndpoints,
+        bodies: Bodies,
+        deliveries: Deliveries,
+        sender: Sender,
+        requests: Requests,
+        recorder: Recorder,
+        health: Health,
+        clock: Clock,
+        *,
+        concurrency: int,
+        timeout: float,
+        hungry: Callable[[], None],
+    ) -> None:
+        self._pending = pending
+        self._lease = lease
+        self._endpoints = endpoints
+        self._bodies = bodies
+        self._deliveries = deliveries
+        self._sender = sender
+        self._requests = requests
+        self._recorder = recorder
+        self._health = health
+        self._clock = clock
+        self._timeout = timeout
+        self._hungry = hungry
+        self._slots = asyncio.BoundedSemaphore(concurrency)
+        self._wake = asyncio.Event()
+        # The loop keeps only weak references to tasks; these are the attempts under way.
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+        self.paused = False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._attempts)
+
+    def wake(self) -> None:
+        """Something may be startable now."""
+        self._wake.set()
+
+    async def admit(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        settled: Collection[int] = (),
+        parked: Collection[UUID] = (),
+    ) -> None:
+        """Take deliveries read from, or just written to, the table. Raises StoreUnavailable."""
+        await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+        self._pending.note_parked(parked)
+        to_park = self._pending.admit(deliveries, self._clock.now(), settled)
+        self._wake.set()
+        if to_park:
+            await self._deliveries.park([d.id for d in to_park], self._lease.owned)
+
+    async def run(self) -> None:
+        """Start what is due, as slots allow, until cancelled."""
+        while True:
+            await self._slots.acquire()
+            try:
+                delivery = await self._next()
+            except BaseException:
+                self._slots.release()
+                raise
+            task = asyncio.create_task(self._attempt(delivery))
+            self._attempts.add(task)
+            task.add_done_callback(self._finished)
+
+    async def drained(self) -> None:
+        """Returns when no attempt is under way; call it after `run` was cancelled."""
+        while self._attempts:
+            await asyncio.wait(self._attempts)
+
+    async def _next(self) -> Delivery:
+        while True:
+            self._wake.clear()
+            if self._broken:
+                raise self._broken  # what is in memory can not be trusted: end, and read it anew
+            await self._tick()
+            if self._lease.valid and self._recorder.has_room and not self.paused:
+                delivery = self._pending.take(self._clock.now())
+                if delivery is not None:
+                    return delivery
+                if self._pending.hungry():
+                    self._hungry()
+            await either(self._wake, self._patience())
+
+    async def _tick(self) -> None:
+        to_park = self._pending.tick(self._clock.now())
+        if to_park:
+            try:
+                await self._deliveries.park([d.id for d in to_park], self._lease.owned)
+            except (StoreUnavailable, StatementTimeout) as error:
+                observe.store_unavailable("park", error, 0.0)  # a sweep finds them
+
+    def _patience(self) -> float:
+        alarm = self._pending.next_alarm()
+        return LOOK_AGAIN if alarm is None else min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        endpoint = self._endpoints[delivery.endpoint_id]
+        try:
+            event = self._bodies.get(delivery.event_id) or await self._bodies.read(delivery.event_id)
+        except (StoreUnavailable, StatementTimeout):
+            self._pending.give_back(delivery)
+            return
+        if event is None:
+            self._put(delivery, time.time(), "{}", _lost_event())
+            return
+        # What was true when it was taken may have changed while the body was read.
+        endpoint = self._endpoints[delivery.endpoint_id]
+        if not self._lease.covers(delivery.shard) or not endpoint.active:
+            self._pending.give_back(delivery)
+            return
+        await self._send(delivery, endpoint, event)
+
+    async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> None:
+        now = time.time()
+        varied = "{}"
+        try:
+            request = self._requests.build(delivery, endpoint, event, now)
+            varied = request.varied
+            timeout = endpoint.timeout or self._timeout
+            answer = await self._sender.post(
+                endpoint.url, request.headers, event.body, timeout=timeout
+            )
+        except Exception as error:  # noqa: BLE001 - our own fault: told, and retried on schedule
+            observe.attempt_broke(delivery, error)
+            answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
+        policy = self._endpoints.policy(endpoint)
+        decided = outcome.decide(
+            answer,
+            attempt=delivery.attempt - delivery.base + 1,
+            policy=policy,
+            now=self._clock.now(),
+            chance=random(),  # noqa: S311 - jitter, not a secret
+        )
+        rest = DISABLE_TAKES if decided.disable else decided.pause
+        if rest:
+            self._pending.lanes.pause(endpoint.id, self._clock.now() + rest)
+        self._health.note(endpoint, delivery, event.type, decided)
+        self._put(delivery, now, varied, decided, answer)
+
+    def _put(
+        self,
+        delivery: Delivery,
+        started_at: float,
+        varied: str,
+        decided: Outcome,
+        answer: Response | SendError | None = None,
+    ) -> None:
+        response = answer if isinstance(answer, Response) else None
+        self._recorder.put(
+            Result(
+                delivery=delivery,
+                outcome=decided,
+                started_at=started_at,
+                status=response.status if response else None,
+                duration_ms=round(answer.duration * 1000) if answer else 0,
+                request_headers=varied,
+                response_headers=_header_text(response) if response else None,
+                response_body=response.body if response else None,
+            )
+        )
+        self._pending.land(delivery)
+
+    def _finished(self, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._slots.release()
+        self._wake.set()
+        if not attempt.cancelled():
+            self._broken = self._broken or attempt.exception()
+
+
+def _header_text(response: Response) -> str:
+    return orjson.dumps(response.headers).decode()
+
+
+def _lost_event() -> Outcome:
+    return Outcome("cancelled", "the event is no longer in the database", "CANCELLED", None, None, None)

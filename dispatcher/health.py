@@ -1,0 +1,126 @@
+"""What sending teaches about endpoints: who failed, who must rest, who wants no more.
+
+Notes are gathered in memory and written about once a second, so that an endpoint failing a
+thousand times a second costs one row a second.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import UUID
+
+import orjson
+
+from dispatcher import ids, observe, patterns
+from dispatcher.model import Delivery, Endpoint, Outcome
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+
+FLUSH_EVERY = 1.0
+SUCCESS_NOTED_EVERY = 60.0
+"""Another daemon may have noted failures we know nothing of: a success is repeated this often."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is not yet in the database."""
+
+    failures: Counter[UUID] = field(default_factory=Counter)
+    successes: set[UUID] = field(default_factory=set)
+    pauses: dict[UUID, float] = field(default_factory=dict)
+    disabled: dict[UUID, str] = field(default_factory=dict)
+    exhausted: list[tuple[str, str]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any((self.failures, self.successes, self.pauses, self.disabled, self.exhausted))
+
+
+class Health:
+    """`disable_after`: seconds of nothing but failures after which an endpoint is disabled."""
+
+    def __init__(self, endpoints: Endpoints, events: Events, *, disable_after: float) -> None:
+        self._endpoints = endpoints
+        self._events = events
+        self._disable_after = disable_after
+        self._notes = Notes()
+        self._failing: dict[UUID, bool] = {}
+        self._succeeded_at: dict[UUID, float] = {}
+        self.wake = asyncio.Event()
+
+    def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
+        """Take note of one outcome; waits for nothing."""
+        if outcome.code == "ok":
+            self._succeeded(endpoint)
+            return
+        self._failing[endpoint.id] = True
+        self._notes.failures[endpoint.id] += 1
+        if outcome.pause:
+            self._notes.pauses[endpoint.id] = outcome.pause
+        if outcome.disable:
+            self._notes.disabled[endpoint.id] = outcome.disable
+            self.wake.set()
+        if outcome.state == "FAILED" and not patterns.is_reserved(type_):
+            self._notes.exhausted.append(
+                (endpoint.environment_id, _exhausted(endpoint, delivery, type_, outcome))
+            )
+
+    async def flush(self) -> float:
+        """Write the notes; returns the seconds to the next time. Raises StoreUnavailable or
+        StatementTimeout; what was not written is written next time."""
+        notes = self._notes
+        if notes.successes:
+            await self._endpoints.note_successes(notes.successes)
+            notes.successes = set()
+        if notes.failures:
+            counts, notes.failures = notes.failures, Counter()
+            for hopeless in await self._endpoints.note_failures(counts, self._disable_after):
+                notes.disabled.setdefault(hopeless, "failing")
+        while notes.pauses:
+            endpoint_id, seconds = next(iter(notes.pauses.items()))
+            await self._endpoints.pause(endpoint_id, seconds)
+            notes.pauses.pop(endpoint_id, None)
+        while notes.disabled:
+            endpoint_id, reason = next(iter(notes.disabled.items()))
+            await self._disable(endpoint_id, reason)
+            notes.disabled.pop(endpoint_id, None)
+        while notes.exhausted:
+            environment_id, data = notes.exhausted[0]
+            await self._events.emit_operational(environment_id, "delivery.exhausted", data)
+            del notes.exhausted[0]
+        return FLUSH_EVERY
+
+    async def drained(self) -> None:
+        if self._notes:
+            await self.flush()
+
+    def _succeeded(self, endpoint: Endpoint) -> None:
+        now = monotonic()
+        stale = now - self._succeeded_at.get(endpoint.id, 0.0) > SUCCESS_NOTED_EVERY
+        if stale or self._failing.get(endpoint.id, endpoint.failing):
+            self._failing[endpoint.id] = False
+            self._succeeded_at[endpoint.id] = now
+            self._notes.successes.add(endpoint.id)
+
+    async def _disable(self, endpoint_id: UUID, reason: str) -> None:
+        disabled = await self._endpoints.disable(endpoint_id, reason)
+        if disabled is None:
+            return
+        observe.endpoint_disabled(endpoint_id, reason)
+        data = {"webhook_id": str(endpoint_id), "url": disabled["url"], "reason": reason}
+        await self._events.emit_operational(
+            disabled["environment_id"], "endpoint.disabled", orjson.dumps(data).decode()
+        )
+
+
+def _exhausted(endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> str:
+    return orjson.dumps(
+        {
+            "webhook_id": str(endpoint.id),
+            "delivery_id": ids.delivery_name(delivery.id),
+            "event_id": ids.event_name(delivery.event_id),
+            "event": type_,
+            "attempts": delivery.attempt + 1,
+            "error": outcome.error,
+        }
+    ).decode()

@@ -1,0 +1,21 @@
+"""The metrics, in a registry of our own. No label names an endpoint: there may be thousands."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+REGISTRY = CollectorRegistry()
+
+EVENTS = Counter("dispatcher_events_fanned_out", "Events fanned out", registry=REGISTRY)
+DELIVERIES = Counter("dispatcher_deliveries_made", "Deliveries made", registry=REGISTRY)
+ATTEMPTS = Counter("dispatcher_attempts", "Attempts recorded", ["outcome"], registry=REGISTRY)
+ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], registry=REGISTRY)
+SUPERSEDED = Counter("dispatcher_attempts_superseded", "Results that came too late", registry=REGISTRY)
+QUARANTINED = Counter("dispatcher_events_quarantined", "Events set aside", registry=REGISTRY)
+STORE_FAILURES = Counter(
+    "dispatcher_store_failures", "Statements that failed for want of the database", ["stage"], registry=REGISTRY
+)
+DURATION = Histogram(
+    "dispatcher_attempt_seconds",
+    "From the start of an attempt to its verdict",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+    registry=REGISTRY,
+)

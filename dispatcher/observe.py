@@ -1,0 +1,124 @@
+"""One function a fact: its log line and its metric. The stages know neither."""
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from dispatcher import ids, metrics
+from dispatcher.model import Delivery, Result
+
+_log = structlog.get_logger("dispatcher")
+
+
+def started(version: str, admin: str, database: str) -> None:
+    _log.info("started", version=version, admin=admin, database=database)
+
+
+def draining(in_flight: int, unrecorded: int) -> None:
+    _log.info("draining", in_flight=in_flight, unrecorded=unrecorded)
+
+
+def stopped() -> None:
+    _log.info("stopped")
+
+
+def drain_cut_short(in_flight: int, unrecorded: int) -> None:
+    _log.warning("drain cut short", in_flight=in_flight, unrecorded=unrecorded)
+
+
+def listening() -> None:
+    _log.info("listening")
+
+
+def shards_changed(daemon: int | None, owned: int) -> None:
+    _log.info("shards changed", daemon=daemon, owned=owned)
+
+
+def store_unavailable(stage: str, error: Exception, retry_in: float) -> None:
+    metrics.STORE_FAILURES.labels(stage).inc()
+    _log.warning("database unavailable", stage=stage, error=str(error), retry_in=round(retry_in, 3))
+
+
+def store_recovered(stage: str, seconds: float) -> None:
+    _log.info("database available again", stage=stage, seconds=round(seconds, 3))
+
+
+def fanned_out(events: int, deliveries: int) -> None:
+    metrics.EVENTS.inc(events)
+    metrics.DELIVERIES.inc(deliveries)
+    _log.debug("fanned out", events=events, deliveries=deliveries)
+
+
+def fan_out_too_large(events: int) -> None:
+    _log.warning("fan-out timed out, trying less", events=events)
+
+
+def quarantined(event_id: int, reason: str) -> None:
+    metrics.QUARANTINED.inc()
+    _log.error("event quarantined", event_id=ids.event_name(event_id), reason=reason)
+
+
+def recorded(results: Sequence[Result]) -> None:
+    for outcome, count in Counter(r.outcome.code for r in results).items():
+        metrics.ATTEMPTS.labels(outcome).inc(count)
+    for state, count in Counter(r.outcome.state for r in results if r.outcome.state).items():
+        metrics.ENDED.labels(state).inc(count)
+    for result in results:
+        metrics.DURATION.observe(result.duration_ms / 1000)
+        if result.outcome.code != "ok":
+            _attempt_failed(result)
+
+
+def _attempt_failed(result: Result) -> None:
+    _log.info(
+        "attempt failed",
+        delivery_id=ids.delivery_name(result.delivery.id),
+        endpoint_id=str(result.delivery.endpoint_id),
+        attempt=result.delivery.attempt + 1,
+        outcome=result.outcome.code,
+        error=result.outcome.error,
+        retry_in=result.outcome.delay and round(result.outcome.delay, 3),
+        state=result.outcome.state,
+    )
+
+
+def superseded(new: int, late: int) -> None:
+    metrics.SUPERSEDED.inc(new)
+    _log.warning("results came late", superseded=new, repeated=late - new)
+
+
+def unrecordable(delivery: Delivery, error: Exception) -> None:
+    _log.error(
+        "response could not be stored, recording without it",
+        delivery_id=ids.delivery_name(delivery.id),
+        error=type(error).__name__,
+    )
+
+
+def attempt_broke(delivery: Delivery, error: Exception) -> None:
+    _log.error(
+        "attempt broke", delivery_id=ids.delivery_name(delivery.id), error=type(error).__name__, exc_info=error
+    )
+
+
+def secret_unreadable(endpoint_id: UUID) -> None:
+    _log.error("signing secret can not be decrypted, endpoint held", endpoint_id=str(endpoint_id))
+
+
+def endpoint_disabled(endpoint_id: UUID, reason: str) -> None:
+    _log.warning("endpoint disabled", endpoint_id=str(endpoint_id), reason=reason)
+
+
+def cancelled(deliveries: int) -> None:
+    metrics.ENDED.labels("CANCELLED").inc(deliveries)
+    _log.info("deliveries cancelled", deliveries=deliveries)
+
+
+def partitions_made(names: Sequence[str]) -> None:
+    _log.info("partitions made", partitions=list(names))
+
+
+def partition_dropped(name: str) -> None:
+    _log.info("partition dropped", partition=name)

@@ -1,0 +1,130 @@
+"""What only the table holds comes into memory: rows due soon, and parked rows where there is room."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from time import monotonic
+from uuid import UUID
+
+from dispatcher.clock import Clock
+from dispatcher.endpoints import KnownEndpoints
+from dispatcher.model import Delivery
+from dispatcher.pending import NEVER_READ, Pending
+from dispatcher.store.deliveries import Deliveries, Range
+
+HORIZON = 60.0
+"""How far ahead, in seconds, retries are held in memory."""
+READ_AHEAD = 30.0
+"""A shard is read again when less than this of its horizon is left."""
+SWEEP_EVERY = 15.0
+OVERDUE = 5.0
+"""A sweep looks for rows due longer ago than this that are not in memory."""
+RESCAN_EVERY = 5.0
+PASS = 1.0
+
+
+class Refill:
+    """`wake` is set when shards were gained or a lane wants its parked rows."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        pending: Pending,
+        endpoints: KnownEndpoints,
+        clock: Clock,
+        *,
+        admit: Callable[[Sequence[Delivery], Collection[int]], Awaitable[None]],
+        wake: asyncio.Event,
+    ) -> None:
+        self._deliveries = deliveries
+        self._pending = pending
+        self._endpoints = endpoints
+        self._clock = clock
+        self._admit = admit
+        self.wake = wake
+        self._swept_at = 0.0
+        self._rescanned_at = float("-inf")
+
+    def shards_changed(self) -> None:
+        """Parked rows of a shard just gained are known to nobody yet."""
+        self._rescanned_at = float("-inf")
+        self.wake.set()
+
+    async def look(self) -> float:
+        """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
+        await self._read_ahead()
+        if monotonic() - self._swept_at >= SWEEP_EVERY:
+            await self._sweep()
+            self._swept_at = monotonic()
+        if monotonic() - self._rescanned_at >= RESCAN_EVERY:
+            rescanned_at = monotonic()
+            found = await self._deliveries.parked_endpoints()
+            await self._endpoints.know(found)
+            self._pending.note_parked(found)
+            self._rescanned_at = rescanned_at
+        for endpoint_id in self._pending.hungry():
+            await self._feed(endpoint_id)
+        return 0.0 if self._behind() else PASS
+
+    async def _read_ahead(self) -> None:
+        now = self._clock.now()
+        wanted = [s for s in self._pending.owned if self._wants_reading(s, now)]
+        if not wanted or not self._pending.room:
+            return
+        ranges = self._ranges({s: self._pending.watermark(s) for s in wanted})
+        for shard in wanted:
+            self._pending.raise_watermark(shard, now + HORIZON)
+        try:
+            found = await self._read(ranges, now + HORIZON)
+        except BaseException:
+            for r in ranges:
+                self._pending.read_again(r.shard, r.low)
+            raise
+        for r in ranges:
+            last = [d.next_at for d in found if d.shard == r.shard]
+            if len(last) == r.most:
+                self._pending.read_again(r.shard, last[-1])
+
+    async def _sweep(self) -> None:
+        """Whatever was forgotten: rows long due that are neither in memory nor parked."""
+        if self._pending.room and self._pending.owned:
+            ranges = self._ranges(dict.fromkeys(self._pending.owned, NEVER_READ))
+            await self._read(ranges, self._clock.now() - OVERDUE)
+
+    async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
+        with self._pending.reading() as settled:
+            found = await self._deliveries.due(ranges, before)
+            await self._admit(found, settled)
+        return found
+
+    async def _feed(self, endpoint_id: UUID) -> None:
+        """Parked rows of one endpoint, as many as its lane has room for."""
+        lane = self._pending.lanes[endpoint_id]
+        room = min(self._pending.lanes.room(endpoint_id), self._pending.room)
+        # Rows in memory stay parked in the table: ask for as many more as may be among the first.
+        most = room + len(lane.queue) + lane.in_flight
+        with self._pending.reading() as settled:
+            if lane.ordered:
+                home = self._endpoints.home(endpoint_id)
+                owned = home in self._pending.owned
+                found = await self._deliveries.parked_in_order(endpoint_id, home, most) if owned else []
+            else:
+                found = await self._deliveries.parked(endpoint_id, self._pending.owned, most)
+            if len(found) < most:
+                self._pending.none_parked(endpoint_id)
+            await self._admit(found, settled)
+
+    def _ranges(self, lows: dict[int, float]) -> list[Range]:
+        """Rows already in memory come back too, so each shard may return that many more."""
+        held = self._pending.held_by_shard()
+        share = max(1, self._pending.room // len(lows))
+        return [Range(shard, low, held[shard] + share) for shard, low in lows.items()]
+
+    def _wants_reading(self, shard: int, now: float) -> bool:
+        return self._pending.watermark(shard) < now + HORIZON - READ_AHEAD
+
+    def _behind(self) -> bool:
+        """Rows already due are still unread, and there is room for them."""
+        now = self._clock.now()
+        return self._pending.room > self._pending.capacity // 2 and any(
+            self._pending.watermark(s) <= now for s in self._pending.owned
+        )
