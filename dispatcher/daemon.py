@@ -13,7 +13,7 @@ from dispatcher.clock import Clock
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.deliver import Deliver
-from dispatcher.egress import Guard
+from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.fanout import Fanout
 from dispatcher.health import Health
@@ -97,7 +97,7 @@ class Daemon:
         )
         requests = _requests(config)
         self._sender = Sender(
-            guard=Guard(config.egress.allow, https_only=config.egress.https_only),
+            guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
             connect_timeout=config.delivery.connect_timeout,
             body_limit=config.delivery.response_body,
             concurrency=config.delivery.concurrency,
@@ -242,8 +242,8 @@ class Daemon:
         for task in feeding:
             task.cancel()
         await asyncio.wait(feeding)
-        finishing = asyncio.create_task(self._finish())
-        forced = asyncio.create_task(self._forced.wait())
+        finishing: asyncio.Task[object] = asyncio.create_task(self._finish())
+        forced: asyncio.Task[object] = asyncio.create_task(self._forced.wait())
         limit = self._config.delivery.timeout + DRAIN_MARGIN
         await asyncio.wait({finishing, forced}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not finishing.done():

@@ -8,15 +8,19 @@ from aiohttp import web
 Checks = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
 
-READY = web.AppKey("ready", Checks)
 
 
-def build(ready: Checks) -> web.Application:
+def build(checks: Checks) -> web.Application:
+    async def readyz(_: web.Request) -> web.Response:
+        found = checks()
+        ready = all(found.values())
+        status = "ready" if ready else "not ready"
+        return _json(200 if ready else 503, {"status": status, "checks": found})
+
     app = web.Application(client_max_size=2**20)
-    app[READY] = ready
     app.router.add_get("/livez", _livez)
-    app.router.add_get("/readyz", _readyz)
-    app.router.add_get("/healthz", _readyz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/healthz", readyz)
     return app
 
 
@@ -45,12 +49,6 @@ class AdminPort:
 async def _livez(_: web.Request) -> web.Response:
     """The event loop turns: there is nothing else to be alive."""
     return _json(200, {"status": "alive"})
-
-
-async def _readyz(request: web.Request) -> web.Response:
-    checks = request.app[READY]()
-    ready = all(checks.values())
-    return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
 
 
 def _json(status: int, document: object) -> web.Response:
