@@ -14,12 +14,13 @@ import socket
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
 
+from dispatcher.values import Network, network
+
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 """An address as `getaddrinfo` gives it: family, type, protocol, canonical name, socket address."""
 
@@ -114,7 +115,6 @@ URL_LIMIT = 2048
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_ENTRY = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::([1-9][0-9]{0,4}))?")
 
 
 class Blocked(OSError):
@@ -137,22 +137,8 @@ class Allowed:
 
 
 def parse_allow(entries: Iterable[str]) -> tuple[Allowed, ...]:
-    """Read `10.0.0.0/8`, `10.1.2.3/32:8080`, `fd00::/8`, `[fd00::/8]:8080`.
-
-    Raises ValueError, naming the entry, at the first that is none of these.
-    """
-    return tuple(_parse_entry(entry) for entry in entries)
-
-
-def _parse_entry(entry: str) -> Allowed:
-    shape = _ENTRY.fullmatch(entry)
-    network, port = (shape[1] or shape[2], int(shape[3] or 0)) if shape else (entry, 0)
-    if port > 65535:
-        raise ValueError(f"{entry!r} is not a network with an optional port: {port} is too large")
-    try:
-        return Allowed(ip_network(network), port or None)
-    except ValueError as error:
-        raise ValueError(f"{entry!r} is not a network with an optional port: {error}") from None
+    """Read `10.0.0.0/8`, `10.1.2.3/32:8080`, `fd00::/8`, `[fd00::/8]:8080`; raises ValueError."""
+    return tuple(Allowed(*network(entry)) for entry in entries)
 
 
 def is_own_address(address: Address) -> bool:
@@ -244,16 +230,16 @@ class Guard:
         return sock
 
     def _allowed_ports(self, address: Address) -> set[int | None]:
-        if address not in LOOPBACK[1] and any(address in network for network in WRAPPERS):
+        if address not in LOOPBACK[1] and any(address in form for form in WRAPPERS):
             return set()
         return {entry.port for entry in self._allow if address in entry.network}
 
     def _check_public(self, address: Address) -> None:
         if address in NAT64:
             address = IPv4Address(int(address) & 0xFFFF_FFFF)
-        for network, noun in DENIED.items():
-            if address in network:
-                raise Blocked(f"{noun} ({network})")
+        for forbidden, noun in DENIED.items():
+            if address in forbidden:
+                raise Blocked(f"{noun} ({forbidden})")
         if address.version == 6 and address not in UNICAST:
             raise Blocked(f"a reserved address (outside {UNICAST})")
         if self._own_address(address):
