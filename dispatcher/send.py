@@ -1,0 +1,280 @@
+"""One POST under one deadline. Whatever the receiver does, the answer is a value.
+
+The verdict is the final status line; the body is only an excerpt, read for a moment and never
+decoded. The connection of an answer that was not clean and complete is closed, any other kept.
+"""
+
+import errno
+import os
+import ssl
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from time import monotonic
+from typing import Self
+
+import aiohttp
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+
+from dispatcher.deadlines import Deadlines
+from dispatcher.egress import Blocked, Guard, UrlError
+from dispatcher.model import ErrorCode, Response, SendError
+from dispatcher.resolve import Resolver
+
+BODY_SECONDS = 2.0
+"""How long after the head an answer's body may still come."""
+
+HEADERS_LIMIT = 8 * 1024
+"""Bytes of names and values kept of an answer's header."""
+
+KEEPALIVE_SECONDS = 15.0
+DNS_CACHE_SECONDS = 10
+URLS_CACHED = 4096
+NEVER_ROUND_UP = 1e9
+"""aiohttp rounds timeouts from this many seconds up to whole ones."""
+
+
+class _Upload(Payload):
+    """The body of one POST, which knows how far the attempt has come."""
+
+    phase = "connect"
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body, content_type="application/json")
+        self._body = body
+
+    @property
+    def size(self) -> int:
+        return len(self._body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._body.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self.phase = "send"
+        await writer.write(self._body)
+        self.phase = "head"
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        await self.write(writer)
+
+
+class Sender:
+    """The sending edge: one HTTP session for all endpoints, open between `open` and `close`.
+
+    Times are in seconds, `body_limit` in bytes. `concurrency` is how many posts the caller runs
+    at once; idle connections are kept to at most so many receivers.
+    """
+
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        connect_timeout: float,
+        body_limit: int,
+        concurrency: int,
+        user_agent: str,
+    ) -> None:
+        self._guard = guard
+        self._connect_timeout = connect_timeout
+        self._body_limit = body_limit
+        self._concurrency = concurrency
+        self._user_agent = user_agent
+        self._check_url = lru_cache(maxsize=URLS_CACHED)(guard.check_url)
+        self._receivers: OrderedDict[str | None, float] = OrderedDict()
+        self._session: ClientSession | None = None
+        self._deadlines: Deadlines
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        self._deadlines = Deadlines()
+        connector = TCPConnector(
+            limit=0,  # the caller bounds what is in flight, and queues in its own lanes
+            resolver=Resolver(self._guard),
+            ttl_dns_cache=DNS_CACHE_SECONDS,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            socket_factory=self._guard.socket_factory,
+            ssl=_tls_context(),
+        )
+        self._session = ClientSession(
+            connector=connector,
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=max(self._body_limit, 1024),
+            timeout=ClientTimeout(connect=self._connect_timeout, ceil_threshold=NEVER_ROUND_UP),
+            headers={
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "User-Agent": self._user_agent,
+            },
+        )
+
+    async def close(self) -> None:
+        """Close every connection at once; posts still running end with an error."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109 - how long the receiver may take is part of the answer
+    ) -> Response | SendError:
+        """Send once, never again by itself; `timeout` spans from the name lookup to the last byte.
+
+        Raises nothing that the network or the receiver could cause.
+        """
+        if self._session is None:
+            raise RuntimeError("the sender is not open")
+        started = monotonic()
+        upload = _Upload(body)
+        try:
+            target = self._check_url(url)
+            if not self._keeps(target.host_port_subcomponent, started):
+                headers = {**headers, "Connection": "close"}
+            with self._deadlines.within(timeout):
+                response = await self._session.post(
+                    target, data=upload, headers=headers, allow_redirects=False
+                )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            code, reason = self._verdict(error, url, upload.phase, timeout)
+            return SendError(code, reason, monotonic() - started)
+        if response.closed:  # the whole answer came with its head, and the connection is kept
+            excerpt = response.content.read_nowait(self._body_limit + 1)
+            complete = True
+        else:
+            left = timeout - (monotonic() - started)
+            excerpt, complete = await self._read(response, min(left, BODY_SECONDS))
+        return Response(
+            response.status,
+            _kept_headers(response.raw_headers),
+            excerpt[: self._body_limit],
+            not complete or len(excerpt) > self._body_limit,
+            monotonic() - started,
+        )
+
+    def _verdict(
+        self, error: Exception, url: str, phase: str, timeout: float
+    ) -> tuple[ErrorCode, str]:
+        if isinstance(error, UrlError):
+            return "blocked", str(error)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            # With TLS it may have connected, and the receiver stalled in the handshake.
+            code: ErrorCode = "timeout" if url[:6].lower() == "https:" else "connect"
+            return code, _PHASES["connect"].format(self._connect_timeout)
+        return _explain(error, phase, timeout)
+
+    async def _read(self, response: ClientResponse, seconds: float) -> tuple[bytes, bool]:
+        """As much of the body as is kept and comes in time, and whether it ended properly."""
+        excerpt = bytearray()
+        try:
+            if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return b"", True
+            with self._deadlines.within(seconds):
+                while len(excerpt) <= self._body_limit:
+                    chunk = await response.content.readany()
+                    if not chunk:
+                        return bytes(excerpt), True
+                    excerpt += chunk
+        except (aiohttp.ClientError, OSError):
+            pass  # the status line has decided; the excerpt is as long as it is
+        finally:
+            response.close()  # does nothing to a connection that an answer's end has given back
+        return bytes(excerpt), False
+
+    def _keeps(self, receiver: str | None, now: float) -> bool:
+        """May this receiver's connection stay open after the answer? Idle ones cost memory."""
+        if receiver not in self._receivers and len(self._receivers) >= self._concurrency:
+            oldest = next(iter(self._receivers.values()))
+            if now - oldest < 2 * KEEPALIVE_SECONDS:
+                return False
+            self._receivers.popitem(last=False)
+        self._receivers[receiver] = now
+        self._receivers.move_to_end(receiver)
+        return True
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _kept_headers(raw: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[str, str], ...]:
+    room = HEADERS_LIMIT
+    kept = []
+    for name, value in raw:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept.append((name.decode("latin-1"), value.decode("latin-1")))
+    return tuple(kept)
+
+
+UNKNOWN = "; whether the receiver acted on the request is unknown"
+_PHASES = {
+    "connect": "no connection within {:g} s (phase=connect)",
+    "send": "the receiver did not read the whole request within {:g} s (phase=send)",
+    "head": "no answer within {:g} s (phase=head)",
+}
+
+
+def _explain(error: Exception, phase: str, timeout: float) -> tuple[ErrorCode, str]:
+    """The code and the sentence for a POST without an answer, cut off in `phase`."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _explain_connection(error)
+    if isinstance(error, TimeoutError):
+        return "timeout", _PHASES[phase].format(timeout)
+    if isinstance(error, aiohttp.ClientResponseError):  # its status is always 400: not an answer
+        return "protocol", f"the answer is not HTTP: {_one_line(error.message)}"
+    if isinstance(error.__cause__, ssl.SSLError):
+        return "tls", _tls_reason(error.__cause__)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "reset", f"the receiver closed the connection without an answer{UNKNOWN}"
+    if isinstance(error, aiohttp.ClientConnectionError | OSError):
+        return "reset", f"the connection broke before an answer{UNKNOWN}"
+    # What is left is of our own making, and its text may hold a header's value.
+    return "blocked", "the request can not be written: its URL or a header is malformed"
+
+
+def _explain_connection(error: aiohttp.ClientConnectorError) -> tuple[ErrorCode, str]:
+    cause = error.os_error
+    if isinstance(cause, Blocked):
+        return "blocked", str(cause)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        reason = _one_line(cause.strerror or "no answer")
+        return "dns", f"{error.host} can not be resolved: {reason}"
+    if isinstance(cause, ssl.SSLError):
+        return "tls", _tls_reason(cause)
+    if cause.errno == errno.ECONNRESET:
+        return "reset", "the receiver closed the connection during the TLS handshake"
+    # The text of the system's error names the address, which is not the endpoint owner's to know.
+    reason = os.strerror(cause.errno) if cause.errno else "none of its addresses answers"
+    return "connect", f"no connection: {reason}"
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {error.verify_message}"
+    reason = (error.reason or "no common protocol").lower().replace("_", " ")
+    return f"the TLS handshake failed: {reason}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
