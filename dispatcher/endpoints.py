@@ -72,7 +72,8 @@ class KnownEndpoints:
     async def share_with(self, others: int) -> None:
         if self.sharers != others + 1:
             self.sharers = others + 1
-            await self._configure(self._known)
+            # What is known of a pause may be older than what the lane itself was told.
+            await self._configure(self._known, keep_pauses=True)
 
     async def _read(self, ids: Collection[UUID]) -> None:
         for row in await self._endpoints.with_ids(ids):
@@ -81,7 +82,7 @@ class KnownEndpoints:
             self._homes[endpoint.id] = row["home_shard"]
         await self._configure(ids)
 
-    async def _configure(self, ids: Iterable[UUID]) -> None:
+    async def _configure(self, ids: Iterable[UUID], *, keep_pauses: bool = False) -> None:
         evicted = []
         for endpoint in (self._known[i] for i in ids):
             evicted += self._pending.configure(
@@ -89,7 +90,7 @@ class KnownEndpoints:
                 limit=self._limit(endpoint),
                 holding=not endpoint.active,
                 ordered=endpoint.ordered,
-                paused_until=endpoint.paused_until or 0.0,
+                paused_until=None if keep_pauses else endpoint.paused_until or 0.0,
             )
         if evicted:
             await self._deliveries.park([d.id for d in evicted], self._pending.owned)

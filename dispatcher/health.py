@@ -28,12 +28,17 @@ class Notes:
 
     failures: Counter[UUID] = field(default_factory=Counter)
     successes: set[UUID] = field(default_factory=set)
-    pauses: dict[UUID, float] = field(default_factory=dict)
+    rests: dict[UUID, float] = field(default_factory=dict)
+    """Until when, by the steady clock."""
     disabled: dict[UUID, str] = field(default_factory=dict)
     exhausted: list[tuple[str, str]] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        return any((self.failures, self.successes, self.pauses, self.disabled, self.exhausted))
+    def add(self, newer: "Notes") -> None:
+        self.failures += newer.failures
+        self.successes |= newer.successes
+        self.rests |= newer.rests
+        self.disabled |= newer.disabled
+        self.exhausted += newer.exhausted
 
 
 class Health:
@@ -44,6 +49,7 @@ class Health:
         self._events = events
         self._disable_after = disable_after
         self._notes = Notes()
+        self._writing = asyncio.Lock()
         self._failing: dict[UUID, bool] = {}
         self._succeeded_at: dict[UUID, float] = {}
         self.wake = asyncio.Event()
@@ -56,7 +62,8 @@ class Health:
         self._failing[endpoint.id] = True
         self._notes.failures[endpoint.id] += 1
         if outcome.pause:
-            self._notes.pauses[endpoint.id] = outcome.pause
+            rests = self._notes.rests
+            rests[endpoint.id] = max(monotonic() + outcome.pause, rests.get(endpoint.id, 0.0))
         if outcome.disable:
             self._notes.disabled[endpoint.id] = outcome.disable
             self.wake.set()
@@ -68,31 +75,39 @@ class Health:
     async def flush(self) -> float:
         """Write the notes; returns the seconds to the next time. Raises StoreUnavailable or
         StatementTimeout; what was not written is written next time."""
-        notes = self._notes
+        async with self._writing:
+            notes, self._notes = self._notes, Notes()
+            try:
+                await self._write(notes)
+            except BaseException:
+                notes.add(self._notes)
+                self._notes = notes
+                raise
+        return FLUSH_EVERY
+
+    async def drained(self) -> None:
+        """Returns when everything noted so far is written."""
+        await self.flush()
+
+    async def _write(self, notes: Notes) -> None:
+        """Write, taking from `notes` what has been written."""
         if notes.successes:
             await self._endpoints.note_successes(notes.successes)
-            notes.successes = set()
+            notes.successes.clear()
         if notes.failures:
-            counts, notes.failures = notes.failures, Counter()
-            for hopeless in await self._endpoints.note_failures(counts, self._disable_after):
-                notes.disabled.setdefault(hopeless, "failing")
-        while notes.pauses:
-            endpoint_id, seconds = next(iter(notes.pauses.items()))
-            await self._endpoints.pause(endpoint_id, seconds)
-            notes.pauses.pop(endpoint_id, None)
-        while notes.disabled:
-            endpoint_id, reason = next(iter(notes.disabled.items()))
+            hopeless = await self._endpoints.note_failures(notes.failures, self._disable_after)
+            notes.failures.clear()
+            notes.disabled = {**dict.fromkeys(hopeless, "failing"), **notes.disabled}
+        for endpoint_id, until in list(notes.rests.items()):
+            await self._endpoints.pause(endpoint_id, max(0.0, until - monotonic()))
+            del notes.rests[endpoint_id]
+        for endpoint_id, reason in list(notes.disabled.items()):
             await self._disable(endpoint_id, reason)
-            notes.disabled.pop(endpoint_id, None)
+            del notes.disabled[endpoint_id]
         while notes.exhausted:
             environment_id, data = notes.exhausted[0]
             await self._events.emit_operational(environment_id, "delivery.exhausted", data)
             del notes.exhausted[0]
-        return FLUSH_EVERY
-
-    async def drained(self) -> None:
-        if self._notes:
-            await self.flush()
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         now = monotonic()

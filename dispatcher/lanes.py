@@ -57,12 +57,22 @@ class Lanes:
         return self._lanes[endpoint_id]
 
     def configure(
-        self, endpoint_id: UUID, *, limit: int, holding: bool, ordered: bool, paused_until: float
+        self,
+        endpoint_id: UUID,
+        *,
+        limit: int,
+        holding: bool,
+        ordered: bool,
+        paused_until: float | None,
     ) -> list[Delivery]:
-        """Open a lane or change it; returns the waiting deliveries a holding lane must let go."""
+        """Open a lane or change it; returns the waiting deliveries a holding lane must let go.
+
+        `paused_until` None: a pause goes on as it is.
+        """
         lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, limit))
         lane.limit, lane.holding, lane.ordered = limit, holding, ordered
-        lane.paused_until = paused_until
+        if paused_until is not None:
+            lane.paused_until = paused_until
         if holding:
             return self.empty(endpoint_id)
         self._ring_up(lane)

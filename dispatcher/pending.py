@@ -158,7 +158,13 @@ class Pending:
     # Endpoints
 
     def configure(
-        self, endpoint_id: UUID, *, limit: int, holding: bool, ordered: bool, paused_until: float
+        self,
+        endpoint_id: UUID,
+        *,
+        limit: int,
+        holding: bool,
+        ordered: bool,
+        paused_until: float | None,
     ) -> list[Delivery]:
         """Open or change an endpoint's lane (see Lanes.configure); returns deliveries to park."""
         resumes = self.lanes.holds(endpoint_id)

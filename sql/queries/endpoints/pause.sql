@@ -1,4 +1,9 @@
--- $1 id  $2 seconds from now
-INSERT INTO dispatcher.endpoint_health (endpoint_id, paused_until)
-SELECT id, clock_timestamp() + make_interval(secs => $2) FROM dispatcher.endpoints WHERE id = $1
-ON CONFLICT (endpoint_id) DO UPDATE SET paused_until = excluded.paused_until
+-- $1 id  $2 seconds from now. A new version, so that every daemon rests; a longer rest in force stays.
+WITH bumped AS (
+  UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
+), told AS (
+  UPDATE dispatcher.endpoints e SET version = bumped.version FROM bumped WHERE e.id = $1 RETURNING e.id
+)
+INSERT INTO dispatcher.endpoint_health AS h (endpoint_id, paused_until)
+SELECT id, clock_timestamp() + make_interval(secs => $2) FROM told
+ON CONFLICT (endpoint_id) DO UPDATE SET paused_until = greatest(h.paused_until, excluded.paused_until)
