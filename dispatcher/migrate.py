@@ -20,10 +20,13 @@ import asyncpg
 import asyncpg.pool
 
 from dispatcher import sqlfiles
+from dispatcher.config import ConfigError
+from dispatcher.store.session import StoreUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 LOCK = int.from_bytes(b"dispatch")
+CONNECT_PATIENCE = 10.0
 LOCK_POLL = 0.05
 LOCK_PATIENCE = 60.0
 """Seconds to wait for another migrator, which may be building an index."""
@@ -98,6 +101,27 @@ class Applied:
     number: int
     name: str
     sha256: str
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    """A connection to migrate over. StoreUnavailable; ConfigError for what is no address."""
+    try:
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_PATIENCE,
+            server_settings={"application_name": "dispatcher/migrate"},
+            target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+        )
+    except (asyncpg.exceptions.ClientConfigurationError, ValueError):
+        # Its text may hold the password.
+        raise ConfigError(["database.dsn: is not an address that can be read"]) from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StoreUnavailable(str(error) or "it does not answer") from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def migrate(

@@ -31,7 +31,7 @@ from urllib.parse import quote
 from dispatcher import postgres_binaries, postgres_process
 from dispatcher.postgres_binaries import Account, Binaries, PostgresUnavailable
 
-__all__ = ["EmbeddedPostgres", "PostgresUnavailable"]
+__all__ = ["EmbeddedPostgres", "PostgresUnavailable", "running"]
 
 DATABASE = "dispatcher"
 PORT = 5432
@@ -59,6 +59,19 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "log_min_error_statement": "panic",
     }
 )
+
+
+def running(directory: Path) -> str | None:
+    """The DSN of the server that another process runs in `directory`; waits while it starts."""
+    directory = directory.resolve()
+    deadline = time.monotonic() + START_LIMIT
+    while _in_use(directory / "server.lock") and time.monotonic() < deadline:
+        for data in directory.glob("pg[0-9]*"):
+            lines = _pid_file(data)
+            if len(lines) > 7 and lines[7].strip() == "ready":
+                return _address(Path(lines[4]))
+        time.sleep(0.02)
+    return None
 
 
 class EmbeddedPostgres:
@@ -124,7 +137,7 @@ class EmbeddedPostgres:
         """How asyncpg, psql and all of libpq's drivers connect; the port lest PGPORT decide."""
         if self._socket is None:
             raise RuntimeError("the embedded PostgreSQL is not running")
-        return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket))}&port={PORT}"
+        return _address(self._socket)
 
     def stop(self) -> None:
         """Blocks until the server has ended, usually some hundredths of a second; harmless twice."""
@@ -274,6 +287,19 @@ class EmbeddedPostgres:
         raise PostgresUnavailable(
             f"PostgreSQL was not ready after {START_LIMIT:.0f} seconds: {self._tail()}"
         )
+
+
+def _address(socket: Path) -> str:
+    return f"postgresql://postgres@/{DATABASE}?host={quote(str(socket))}&port={PORT}"
+
+
+def _in_use(path: Path) -> bool:
+    if not path.exists():
+        return False
+    lock = postgres_process.lock(path)
+    if lock is not None:
+        os.close(lock)
+    return lock is None
 
 
 def _sync(directory: Path) -> None:

@@ -1,0 +1,6 @@
+"""`python -m dispatcher`: the same as the command `dispatcher`."""
+
+from dispatcher.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="dispatcher")

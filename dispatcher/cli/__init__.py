@@ -1,0 +1,54 @@
+"""The command line: one file a group of verbs.
+
+What is heavy is imported inside the commands, so that `dispatcher --help` answers at once. Exit
+codes: 0 done, 1 failed, 2 wrong usage or configuration.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dispatcher import __version__
+from dispatcher.cli.check import check
+from dispatcher.cli.demo import demo
+from dispatcher.cli.emit import emit
+from dispatcher.cli.failures import explain
+from dispatcher.cli.migrate import migrate
+from dispatcher.cli.run import run
+from dispatcher.cli.webhook import webhook
+
+
+class Verbs(click.Group):
+    """Says what can be expected to go wrong in sentences, without a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            failure = explain(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+
+@click.group(
+    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The TOML file. Without it: $DISPATCHER_CONFIG, ./config.toml, /etc/dispatcher/config.toml.",
+)
+@click.version_option(__version__, prog_name="dispatcher", message="%(prog)s %(version)s")
+@click.pass_context
+def main(context: click.Context, config: Path | None) -> None:
+    """Webhooks from a row in Postgres: signed, retried, every attempt on record."""
+    context.obj = config
+
+
+for verb in (run, demo, migrate, check, emit, webhook):
+    main.add_command(verb)

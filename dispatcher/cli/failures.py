@@ -1,0 +1,83 @@
+"""What can be expected to go wrong, in sentences for whoever typed the command."""
+
+from typing import IO, Any, ClassVar
+
+import click
+
+_NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
+"""No such schema, table, function, column: not migrated, or not far enough."""
+
+
+class Failure(click.ClickException):
+    """Ends the command with its sentences on standard error, and nothing else."""
+
+    exit_code: ClassVar[int] = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file=file, err=file is None)
+
+
+class Misuse(Failure):
+    """Wrong usage or configuration: the same again can not go well."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def explain(error: BaseException) -> Failure | None:
+    """What to say; None for what nobody expected, which deserves its traceback."""
+    from dispatcher.config import ConfigError
+
+    if isinstance(error, ConfigError):
+        return Misuse(str(error))
+    if isinstance(error, BaseExceptionGroup):
+        return _explain_all(error)
+    if getattr(error, "sqlstate", None):
+        return Failure(_refusal(error))
+    return _explain_one(error)
+
+
+def _explain_all(group: BaseExceptionGroup) -> Failure | None:
+    explained = [explain(error) for error in group.exceptions]
+    known = [failure for failure in explained if failure]
+    if len(known) < len(explained):
+        return None
+    return type(known[0])("\n".join(dict.fromkeys(failure.message for failure in known)))
+
+
+def _explain_one(error: BaseException) -> Failure | None:
+    from dispatcher.keyring import KeyRefused
+    from dispatcher.migrate import MigrationError
+    from dispatcher.postgres import PostgresUnavailable
+    from dispatcher.store.session import StatementTimeout, StoreUnavailable
+    from dispatcher.webhooks import InvalidWebhook, UnknownWebhook
+
+    match error:
+        case InvalidWebhook():
+            return Misuse(f"{error.field}: {error}")
+        case StoreUnavailable():
+            return Failure(f"the database is not available: {error}")
+        case StatementTimeout():
+            return Failure("the database took longer than database.statement_timeout")
+        case KeyRefused() | MigrationError() | PostgresUnavailable() | UnknownWebhook():
+            return Failure(str(error))
+        case OSError(filename=str(name), strerror=str(reason)):
+            return Failure(f"{name}: {reason}")
+        case OSError():
+            return Failure(str(error))
+        case _:
+            return None
+
+
+def _refusal(error: Any) -> str:
+    """What PostgreSQL refused and why, from the driver's error."""
+    message, constraint, detail, hint = (
+        getattr(error, name, None) for name in ("message", "constraint_name", "detail", "hint")
+    )
+    if error.sqlstate in _NO_SCHEMA:
+        return "the database lacks what this version needs: run dispatcher migrate"
+    # Constraints are named by sentences, so that every producer reads one.
+    if constraint and " " in constraint:
+        return str(constraint)
+    if error.sqlstate == "22P02" and message == "invalid input syntax for type json":
+        return f"the data is not JSON: {detail}"
+    return f"{message} ({hint})" if hint else str(message)

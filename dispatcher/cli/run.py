@@ -1,0 +1,65 @@
+"""`dispatcher run`: the daemon, until it is told to stop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from dispatcher.cli.database import Database
+    from dispatcher.config import Config
+
+LoopName = Literal["asyncio", "uvloop"]
+
+
+@click.command()
+@click.option("--migrate", is_flag=True, help="Apply missing migrations first.")
+@click.option(
+    "--loop",
+    type=click.Choice(["asyncio", "uvloop"]),
+    help="The event loop; uvloop where it is installed.",
+)
+@click.pass_obj
+def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
+    """Send what is emitted, until SIGTERM or Ctrl-C.
+
+    A first signal finishes what is under way; a second Ctrl-C does not wait for it.
+    """
+    import asyncio
+
+    from dispatcher import log
+    from dispatcher.cli import database, ports
+    from dispatcher.config import load
+
+    config = load(config_file)
+    log.configure(config.log.level, config.log.format)
+    factory = loop_factory(loop)
+    ports.demand(config.admin.host, config.admin.port)
+    with database.serving(config) as serving, asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_run(config, serving, migrate=migrate))
+
+
+def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
+    """Makes the named event loop; for None uvloop's where there is one."""
+    import asyncio
+
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        if name == "uvloop":
+            raise click.UsageError("uvloop is not installed") from None
+        return asyncio.new_event_loop
+    return asyncio.new_event_loop if name == "asyncio" else new_event_loop
+
+
+async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
+    from dispatcher.cli import database
+    from dispatcher.daemon import Daemon
+
+    await database.prepare(serving, config, migrate=migrate)
+    daemon = Daemon(config, serving.dsn, await database.unlocked(serving, config))
+    daemon.handle_signals()
+    await daemon.run()

@@ -1,0 +1,113 @@
+"""The whole thing at work on one machine: database, daemon, and a receiver that verifies."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import click
+
+from dispatcher.config import Config
+from dispatcher.crypto import Cipher
+from dispatcher.daemon import Daemon
+from dispatcher.demo.application import ENVIRONMENT, Application
+from dispatcher.demo.performance import Performance
+from dispatcher.demo.receiver import Receiver
+from dispatcher.egress import Guard, parse_allow
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.session import Session
+from dispatcher.webhooks import Webhook, Webhooks
+
+NAME = "Dispatcher demo"
+READY_WITHIN = 30.0
+
+
+async def give(
+    config: Config,
+    dsn: str,
+    cipher: Cipher,
+    *,
+    own_database: bool,
+    events: int | None,
+    once: bool,
+) -> bool:
+    """Run the demo to its end, or until it is interrupted; whether it showed what it was to.
+
+    `events` is how many samples to emit, None for no end; `once` stops when they have arrived.
+    Raises StoreUnavailable, and whatever breaks the daemon.
+    """
+    session = Session(dsn, "demo", statement_timeout=60.0)
+    application = Application(session, "env_default" if own_database else ENVIRONMENT)
+    receiver = Receiver(body_hex_header=config.signing.body_hex_header)
+    try:
+        if not await application.enter():
+            click.echo("another demo runs in this database: stop it first", err=True)
+            return False
+        async with receiver, _registered(config, session, cipher, application, receiver) as webhook:
+            daemon = Daemon(config, dsn, cipher)
+            performance = Performance(application, receiver, webhook.id)
+
+            async def perform() -> bool:
+                if not await _ready(daemon):
+                    return False
+                performance.introduce(dsn, daemon.admin_address)
+                return await (performance.once(events or 1) if once else performance.go_on(events))
+
+            interrupted = not once
+            return await _play(daemon, perform(), interrupted)
+    finally:
+        await session.close()
+
+
+async def _ready(daemon: Daemon) -> bool:
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            await daemon.ready.wait()
+    except TimeoutError:
+        click.echo(f"the daemon is not ready after {READY_WITHIN:.0f} seconds", err=True)
+        return False
+    return True
+
+
+@asynccontextmanager
+async def _registered(
+    config: Config, session: Session, cipher: Cipher, application: Application, receiver: Receiver
+) -> AsyncIterator[Webhook]:
+    """A webhook for the receiver, gone at the end, as are those of demos that were killed."""
+    webhooks = Webhooks(Endpoints(session), cipher, Guard(parse_allow(config.egress.allow)))
+    for old in await webhooks.list(application.environment):
+        if old.name == NAME:
+            await webhooks.delete(old.id)
+    webhook = await webhooks.create(
+        receiver.url, ["*"], environment_id=application.environment, name=NAME
+    )
+    receiver.secret = webhook.secret or ""
+    try:
+        yield webhook
+    finally:
+        await webhooks.delete(webhook.id)
+
+
+async def _play(daemon: Daemon, performance: Coroutine[Any, Any, bool], otherwise: bool) -> bool:
+    """The daemon and the performance side by side; `otherwise` is the answer when interrupted."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(daemon.run(), name="daemon")
+        performing = group.create_task(performance, name="performance")
+        _handle_signals(daemon, performing)
+        await asyncio.wait({performing})
+        daemon.stop()
+    return otherwise if performing.cancelled() else performing.result()
+
+
+def _handle_signals(daemon: Daemon, performing: "asyncio.Task[bool]") -> None:
+    """A first signal ends the performance and drains the daemon; a second does not wait for it."""
+
+    def stop() -> None:
+        if performing.done():
+            daemon.force()
+        performing.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)

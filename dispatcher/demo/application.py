@@ -1,0 +1,79 @@
+"""The application of the demo: it knows the events table and the views, as any other would."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from dispatcher.demo.samples import Sample
+from dispatcher.store.session import Session
+
+LOCK = int.from_bytes(b"demo")
+"""An advisory lock: one demo at a time in a database."""
+
+ENVIRONMENT = "env_demo"
+"""Where the demo emits in a database that is not its own, so that nobody else is sent samples."""
+
+_ENTER = "SELECT pg_try_advisory_lock($1)"
+_MAKE_ENVIRONMENT = """
+    INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'Demo') ON CONFLICT DO NOTHING
+"""
+_EMIT = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ($1, $2, $3)"
+_EMIT_MANY = """
+    INSERT INTO dispatcher.events (type, data, environment_id)
+    SELECT type, data::json, $3 FROM unnest($1::text[], $2::text[]) AS sample (type, data)
+"""
+_RECORDED = """
+    SELECT count(*) FROM dispatcher.delivery_status
+    WHERE endpoint_id = $1 AND state = 'DELIVERED' AND event = ANY ($2::text[])
+"""
+_UNFINISHED = """
+    SELECT event, state, attempts, coalesce(last_error, 'not tried yet') AS error
+    FROM dispatcher.delivery_status WHERE endpoint_id = $1 AND state <> 'DELIVERED'
+    ORDER BY created_at LIMIT $2
+"""
+_YOURSELF = """INSERT INTO dispatcher.events (type, data)
+      VALUES ('user.created', '{"id":"usr_1"}')"""
+_YOURSELF_ELSEWHERE = """INSERT INTO dispatcher.events (type, data, environment_id)
+      VALUES ('user.created', '{"id":"usr_1"}', 'env_demo')"""
+
+
+class Application:
+    """Emits for one environment. Raises what `Session.fetch` does."""
+
+    def __init__(self, session: Session, environment: str) -> None:
+        self.environment = environment
+        self._session = session
+
+    async def enter(self) -> bool:
+        """Whether this is the only demo in the database; if so its environment is there now."""
+        if not (await self._session.fetch(_ENTER, LOCK))[0][0]:
+            return False
+        if self.environment == ENVIRONMENT:
+            await self._session.fetch(_MAKE_ENVIRONMENT, ENVIRONMENT)
+        return True
+
+    async def emit(self, sample: Sample) -> None:
+        await self._session.fetch(_EMIT, sample.type, sample.data, self.environment)
+
+    async def emit_many(self, samples: Sequence[Sample]) -> None:
+        """All of them in one statement."""
+        await self._session.fetch(
+            _EMIT_MANY, [s.type for s in samples], [s.data for s in samples], self.environment
+        )
+
+    async def recorded(self, webhook_id: UUID, events: Sequence[str]) -> int:
+        """How many of the events are on record as delivered to the webhook."""
+        count: int = (await self._session.fetch(_RECORDED, webhook_id, events))[0][0]
+        return count
+
+    async def unfinished(self, webhook_id: UUID, most: int) -> list[str]:
+        """A line for each delivery that has not succeeded, at most so many."""
+        rows = await self._session.fetch(_UNFINISHED, webhook_id, most)
+        return [
+            f"{row['event']} {row['state']} after {row['attempts']} attempts: {row['error']}"
+            for row in rows
+        ]
+
+
+def insert_yourself(environment: str) -> str:
+    """The SQL for whoever wants to try."""
+    return _YOURSELF_ELSEWHERE if environment == ENVIRONMENT else _YOURSELF
