@@ -47,6 +47,7 @@ class Answer:
 
 
 HANG = Answer(hang=True)
+BACKLOG = 1024
 
 
 class Receiver:
@@ -94,12 +95,14 @@ class Receiver:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2
         )
         await self._runner.setup()
         listener = _listen(self.port)
         self.port = listener.getsockname()[1]
-        await web.SockSite(self._runner, listener, ssl_context=self._ssl_context).start()
+        await web.SockSite(
+            self._runner, listener, ssl_context=self._ssl_context, backlog=BACKLOG
+        ).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -161,7 +164,11 @@ class RawReceiver:
         listener = _listen(0)
         self.port = listener.getsockname()[1]
         self._server = await asyncio.start_server(
-            self._accept, sock=listener, ssl=self._ssl_context, limit=8 * 1024 * 1024
+            self._accept,
+            sock=listener,
+            ssl=self._ssl_context,
+            limit=8 * 1024 * 1024,
+            backlog=BACKLOG,
         )
         return self
 
@@ -201,6 +208,6 @@ def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    listener.listen(1024)
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
