@@ -131,7 +131,7 @@ class Daemon:
             Inbox(self._fanout_session),
             self._lease,
             admit=lambda made, parked: self._deliver.admit(made, parked=parked),
-            saturated=self._pending.lanes.saturated,
+            saturated=self._pending.saturated,
             backlog=self._has_backlog,
         )
         self._listener = Listener(session("listen", {}), self._inbox_wake)
@@ -282,9 +282,7 @@ class Daemon:
     def _has_backlog(self) -> bool:
         return len(self._pending) > self._config.delivery.concurrency
 
-    def _session(
-        self, dsn: str, timeout: float, name: str, settings: Mapping[str, str]
-    ) -> Session:
+    def _session(self, dsn: str, timeout: float, name: str, settings: Mapping[str, str]) -> Session:
         session = Session(dsn, name, statement_timeout=timeout, settings=settings)
         self._sessions.append(session)
         return session

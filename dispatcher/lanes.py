@@ -11,6 +11,9 @@ from uuid import UUID
 
 from dispatcher.model import Delivery
 
+SHORT = 32
+"""Deliveries a lane may hold while memory is full: so that those of others still find a place."""
+
 
 @dataclass(slots=True, eq=False)
 class Lane:
@@ -37,10 +40,12 @@ class Lane:
 
 
 class Lanes:
-    """All lanes of a daemon. `depth` bounds the deliveries waiting in one lane."""
+    """All lanes of a daemon. `depth` bounds the deliveries waiting in one lane, SHORT does while
+    `crowded`."""
 
     def __init__(self, depth: int) -> None:
-        self.depth = depth
+        self._depth = depth
+        self.crowded = False
         # Mutable state: every lane is in the ring when it may have something to start, in the
         # alarm heap when it must wait for a time, and in neither when an event will bring it back.
         self._lanes: dict[UUID, Lane] = {}
@@ -52,6 +57,10 @@ class Lanes:
         waiting = sum(len(lane.queue) for lane in self._lanes.values())
         flying = sum(lane.in_flight for lane in self._lanes.values())
         return f"<Lanes {len(self._lanes)}: {waiting} waiting, {flying} in flight>"
+
+    @property
+    def depth(self) -> int:
+        return min(SHORT, self._depth) if self.crowded else self._depth
 
     def __getitem__(self, endpoint_id: UUID) -> Lane:
         return self._lanes[endpoint_id]
@@ -150,7 +159,9 @@ class Lanes:
 
     def saturated(self) -> list[UUID]:
         """Endpoints that can take nothing now: what they are owed is better left in the table."""
-        return [i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= self.depth]
+        return [
+            i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= self.depth
+        ]
 
     def next_alarm(self) -> float | None:
         return self._alarms[0][0] if self._alarms else None

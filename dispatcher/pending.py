@@ -3,6 +3,9 @@
 The table is the truth and this is its alarm clock. The rule that makes it safe to forget: a
 pending delivery of a shard we own is in memory, or parked, or due at or after the shard's
 watermark, from where it will be read again. Pure: times are arguments, by the database's clock.
+
+Memory is shared so that nobody can take it all: retries of the near future get half of it at the
+most, and when it is full each lane keeps the few that its endpoint is sent next.
 """
 
 from collections import Counter
@@ -18,12 +21,12 @@ NEVER_READ = float("-inf")
 
 
 class Pending:
-    """`capacity` bounds the deliveries in memory, whatever the table holds."""
+    """`capacity` bounds the deliveries in memory, but for a short queue an endpoint."""
 
     def __init__(self, *, capacity: int, lanes: Lanes) -> None:
         self.capacity = capacity
         self.lanes = lanes
-        self.heap = RetryHeap(capacity)
+        self.heap = RetryHeap(capacity // 2)
         # Mutable state: `_held` maps each delivery in memory (waiting, in the heap, in flight or
         # being recorded) to its shard; it is what makes reading a row twice harmless.
         self._held: dict[int, int] = {}
@@ -45,6 +48,23 @@ class Pending:
         return max(0, self.capacity - len(self._held))
 
     @property
+    def room_ahead(self) -> int:
+        """How many deliveries that are not due yet would be taken; 0 when it is hardly any."""
+        room = min(self.room, self.heap.room)
+        return room if room >= self.capacity // 8 else 0
+
+    def room_for(self, endpoint_id: UUID) -> int:
+        """How many due deliveries of this endpoint would be taken."""
+        self._share()
+        room = self.lanes.room(endpoint_id)
+        return room if self.lanes.crowded else min(room, self.room)
+
+    def saturated(self) -> list[UUID]:
+        """Endpoints that can take nothing now: what they are owed is better left in the table."""
+        self._share()
+        return self.lanes.saturated()
+
+    @property
     def owned(self) -> Collection[int]:
         return self._watermarks.keys()
 
@@ -55,9 +75,10 @@ class Pending:
 
     def own(self, shards: frozenset[int]) -> None:
         """From now on exactly these: new ones are unread, what waits of others is let go."""
-        for delivery in (*self.lanes.drop_shards(shards), *self.heap.discard_shards(
-            self._watermarks.keys() - shards
-        )):
+        for delivery in (
+            *self.lanes.drop_shards(shards),
+            *self.heap.discard_shards(self._watermarks.keys() - shards),
+        ):
             self._held.pop(delivery.id, None)
         self._watermarks = {s: self._watermarks.get(s, NEVER_READ) for s in shards}
 
@@ -97,9 +118,7 @@ class Pending:
                 continue
             if delivery.shard not in self._watermarks:
                 continue
-            if len(self._held) >= self.capacity:
-                self.read_again(delivery.shard, delivery.next_at)
-            elif not self._place(delivery, now):
+            if not self._place(delivery, now):
                 to_park.append(delivery)
         self._parked.update(d.endpoint_id for d in to_park)
         return to_park
@@ -107,6 +126,7 @@ class Pending:
     def tick(self, now: float) -> list[Delivery]:
         """Move what has become due from the heap into the lanes; returns those to park."""
         to_park = []
+        self._share()
         for delivery in self.heap.pop_due(now, self.capacity):
             if not self.lanes.offer(delivery):
                 self._held.pop(delivery.id, None)
@@ -186,6 +206,7 @@ class Pending:
 
     def hungry(self) -> list[UUID]:
         """Endpoints with parked deliveries and a lane half empty."""
+        self._share()
         half = self.lanes.depth // 2
         return [i for i in self._parked if self.lanes.room(i) > half]
 
@@ -203,8 +224,9 @@ class Pending:
 
     def _place(self, delivery: Delivery, now: float) -> bool:
         lane = self.lanes[delivery.endpoint_id]
+        self._share()
         if delivery.next_at > now and not lane.ordered:
-            if self.heap.push(delivery.next_at, delivery):
+            if self.room and self.heap.push(delivery.next_at, delivery):
                 self._held[delivery.id] = delivery.shard
             else:
                 self.read_again(delivery.shard, delivery.next_at)
@@ -213,3 +235,6 @@ class Pending:
             self._held[delivery.id] = delivery.shard
             return True
         return False
+
+    def _share(self) -> None:
+        self.lanes.crowded = not self.room

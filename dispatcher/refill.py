@@ -15,6 +15,8 @@ HORIZON = 60.0
 """How far ahead, in seconds, retries are held in memory."""
 READ_AHEAD = 30.0
 """A shard is read again when less than this of its horizon is left."""
+READ_WHEN_FULL = 2_000
+"""Rows read at once when memory is full: most go no further than to be parked."""
 SWEEP_EVERY = 15.0
 OVERDUE = 5.0
 """A sweep looks for rows due longer ago than this that are not in memory."""
@@ -51,7 +53,7 @@ class Refill:
 
     async def look(self) -> float:
         """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
-        await self._read_ahead()
+        behind = await self._read_ahead()
         if monotonic() - self._swept_at >= SWEEP_EVERY:
             await self._sweep()
             self._swept_at = monotonic()
@@ -63,31 +65,39 @@ class Refill:
             self._rescanned_at = rescanned_at
         for endpoint_id in self._pending.hungry():
             await self._feed(endpoint_id)
-        return 0.0 if self._behind() else PASS
+        return 0.0 if behind else PASS
 
-    async def _read_ahead(self) -> None:
+    async def _read_ahead(self) -> bool:
+        """Read what is due, and what soon will be if there is room; whether more of it is due."""
         now = self._clock.now()
-        wanted = [s for s in self._pending.owned if self._wants_reading(s, now)]
-        if not wanted or not self._pending.room:
-            return
-        ranges = self._ranges({s: self._pending.watermark(s) for s in wanted})
+        room, before = self._pending.room_ahead, now + HORIZON
+        if not room:
+            room, before = self._pending.room or READ_WHEN_FULL, now
+        wanted = [s for s in self._pending.owned if self._wants_reading(s, before)]
+        if not wanted:
+            return False
+        ranges = self._ranges({s: self._pending.watermark(s) for s in wanted}, room)
         for shard in wanted:
-            self._pending.raise_watermark(shard, now + HORIZON)
+            self._pending.raise_watermark(shard, before)
         try:
-            found = await self._read(ranges, now + HORIZON)
+            found = await self._read(ranges, before)
         except BaseException:
             for r in ranges:
                 self._pending.read_again(r.shard, r.low)
             raise
+        behind = False
         for r in ranges:
             last = [d.next_at for d in found if d.shard == r.shard]
             if len(last) == r.most:
                 self._pending.read_again(r.shard, last[-1])
+                behind = behind or last[-1] <= now
+        return behind
 
     async def _sweep(self) -> None:
         """Whatever was forgotten: rows long due that are neither in memory nor parked."""
-        if self._pending.room and self._pending.owned:
-            ranges = self._ranges(dict.fromkeys(self._pending.owned, NEVER_READ))
+        if self._pending.owned:
+            lows = dict.fromkeys(self._pending.owned, NEVER_READ)
+            ranges = self._ranges(lows, self._pending.room or READ_WHEN_FULL)
             await self._read(ranges, self._clock.now() - OVERDUE)
 
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
@@ -99,32 +109,27 @@ class Refill:
     async def _feed(self, endpoint_id: UUID) -> None:
         """Parked rows of one endpoint, as many as its lane has room for."""
         lane = self._pending.lanes[endpoint_id]
-        room = min(self._pending.lanes.room(endpoint_id), self._pending.room)
+        room = self._pending.room_for(endpoint_id)
         # Rows in memory stay parked in the table: ask for as many more as may be among the first.
         most = room + len(lane.queue) + lane.in_flight
         with self._pending.reading() as settled:
             if lane.ordered:
                 home = self._endpoints.home(endpoint_id)
                 owned = home in self._pending.owned
-                found = await self._deliveries.parked_in_order(endpoint_id, home, most) if owned else []
+                found = (
+                    await self._deliveries.parked_in_order(endpoint_id, home, most) if owned else []
+                )
             else:
                 found = await self._deliveries.parked(endpoint_id, self._pending.owned, most)
             if len(found) < most:
                 self._pending.none_parked(endpoint_id)
             await self._admit(found, settled)
 
-    def _ranges(self, lows: dict[int, float]) -> list[Range]:
+    def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
         """Rows already in memory come back too, so each shard may return that many more."""
         held = self._pending.held_by_shard()
-        share = max(1, self._pending.room // len(lows))
+        share = max(1, room // len(lows))
         return [Range(shard, low, held[shard] + share) for shard, low in lows.items()]
 
-    def _wants_reading(self, shard: int, now: float) -> bool:
-        return self._pending.watermark(shard) < now + HORIZON - READ_AHEAD
-
-    def _behind(self) -> bool:
-        """Rows already due are still unread, and there is room for them."""
-        now = self._clock.now()
-        return self._pending.room > self._pending.capacity // 2 and any(
-            self._pending.watermark(s) <= now for s in self._pending.owned
-        )
+    def _wants_reading(self, shard: int, before: float) -> bool:
+        return self._pending.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
