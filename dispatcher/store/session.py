@@ -88,6 +88,8 @@ class Session:
                 # A silent server: waiting for an orderly end could take for ever.
                 self._lose()
                 raise StoreUnavailable("the database does not answer") from error
+            except ValueError:
+                raise  # an argument that can not be sent, which is no fault of the connection
             except _LOST as error:
                 self._lose()
                 raise StoreUnavailable(str(error) or type(error).__name__) from error
@@ -127,12 +129,15 @@ class Session:
         self._lose()
 
     async def _connect(self) -> "asyncpg.Connection[Any]":
-        self._connection = await asyncpg.connect(
-            self._dsn,
-            timeout=self._timeout,
-            server_settings=self._settings,
-            target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
-        )
+        try:
+            self._connection = await asyncpg.connect(
+                self._dsn,
+                timeout=self._timeout,
+                server_settings=self._settings,
+                target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+            )
+        except ValueError:  # its text may hold the password
+            raise StoreUnavailable("database.dsn is not an address that can be read") from None
         return self._connection
 
     def _lose(self) -> None:
