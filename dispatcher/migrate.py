@@ -113,8 +113,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
             server_settings={"application_name": "dispatcher/migrate"},
             target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
         )
-    except (asyncpg.exceptions.ClientConfigurationError, ValueError):
-        # Its text may hold the password.
+    except ValueError:  # its text may hold the password
         raise ConfigError(["database.dsn: is not an address that can be read"]) from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StoreUnavailable(str(error) or "it does not answer") from error

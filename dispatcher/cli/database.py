@@ -1,5 +1,6 @@
 """Which database a command works on: the configured one, or the embedded one."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,11 @@ import click
 if TYPE_CHECKING:
     from dispatcher.config import Config
     from dispatcher.crypto import Cipher
+    from dispatcher.postgres import EmbeddedPostgres
     from dispatcher.store.session import Session
+
+TURN_LIMIT = 60.0
+"""Seconds to wait for other commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +38,52 @@ def serving(config: "Config", directory: Path | None = None) -> Iterator[Databas
         yield Database(config.database.dsn.get_secret_value(), ours=False)
         return
     directory = directory or embedded_directory(config)
-    with _embedded(config, directory) as database:
+    server = _server(config, directory)
+    with _turn(directory):
+        server.start()
+    with server:
         click.echo(
             f"No database.dsn is configured: an embedded PostgreSQL keeps its data in {directory}."
             " For production configure one.",
             err=True,
         )
-        yield database
+        yield Database(server.dsn, ours=True)
 
 
 @contextmanager
 def visiting(config: "Config") -> Iterator[Database]:
-    """For one command: the configured database, or the embedded one, whoever else uses it."""
+    """For one command: the configured database, or the embedded one, running or not."""
     from dispatcher.postgres import running
 
     if config.database.dsn:
         yield Database(config.database.dsn.get_secret_value(), ours=False)
         return
     directory = embedded_directory(config)
-    if dsn := running(directory):
-        yield Database(dsn, ours=False)
-        return
-    with _embedded(config, directory) as database:
-        yield database
+    with _turn(directory):
+        if dsn := running(directory):
+            yield Database(dsn, ours=False)
+            return
+        with _server(config, directory) as server:
+            yield Database(server.dsn, ours=True)
 
 
 @contextmanager
-def _embedded(config: "Config", directory: Path) -> Iterator[Database]:
+def _turn(directory: Path) -> Iterator[None]:
+    """One at a time: the server that one command starts for itself is not another's to rely on."""
+    from dispatcher.postgres_process import lock
+
+    held = lock(directory / "turn", TURN_LIMIT) if os.path.exists(directory) else None
+    try:
+        yield
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _server(config: "Config", directory: Path) -> "EmbeddedPostgres":
     from dispatcher.postgres import EmbeddedPostgres
 
-    with EmbeddedPostgres(directory, binaries=config.database.binaries) as server:
-        yield Database(server.dsn, ours=True)
+    return EmbeddedPostgres(directory, binaries=config.database.binaries)
 
 
 async def prepare(database: Database, config: "Config", *, migrate: bool = False) -> None:

@@ -58,6 +58,8 @@ def _explain_one(error: BaseException) -> Failure | None:
             return Failure(f"the database is not available: {error}")
         case StatementTimeout():
             return Failure("the database took longer than database.statement_timeout")
+        case PostgresUnavailable(__cause__=OSError()):
+            return Failure(f"{error} (database.state_directory says where it keeps its data)")
         case KeyRefused() | MigrationError() | PostgresUnavailable() | UnknownWebhook():
             return Failure(str(error))
         case OSError(filename=str(name), strerror=str(reason)):
@@ -73,6 +75,8 @@ def _refusal(error: Any) -> str:
     message, constraint, detail, hint = (
         getattr(error, name, None) for name in ("message", "constraint_name", "detail", "hint")
     )
+    if message is None:  # the driver's own
+        return "a value can not be sent to the database: is it UTF-8 text?"
     if error.sqlstate in _NO_SCHEMA:
         return "the database lacks what this version needs: run dispatcher migrate"
     # Constraints are named by sentences, so that every producer reads one.

@@ -30,10 +30,13 @@ _UNFINISHED = """
     FROM dispatcher.delivery_status WHERE endpoint_id = $1 AND state <> 'DELIVERED'
     ORDER BY created_at LIMIT $2
 """
-_YOURSELF = """INSERT INTO dispatcher.events (type, data)
-      VALUES ('user.created', '{"id":"usr_1"}')"""
-_YOURSELF_ELSEWHERE = """INSERT INTO dispatcher.events (type, data, environment_id)
-      VALUES ('user.created', '{"id":"usr_1"}', 'env_demo')"""
+_YOURSELF = (
+    "INSERT INTO dispatcher.events (type, data) VALUES ('user.created', '{\"id\":\"usr_1\"}')"
+)
+_YOURSELF_ELSEWHERE = (
+    "INSERT INTO dispatcher.events (type, data, environment_id)"
+    " VALUES ('user.created', '{\"id\":\"usr_1\"}', 'env_demo')"
+)
 
 
 class Application:
