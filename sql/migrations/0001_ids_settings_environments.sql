@@ -6,7 +6,9 @@
 
 CREATE SCHEMA IF NOT EXISTS dispatcher;
 
-CREATE SEQUENCE dispatcher.id_seq CACHE 32;
+-- No CACHE: a session that kept numbers for later would in time use those 16 bits in the same
+-- millisecond as another that has drawn 65536 since, and a producer's INSERT would fail for it.
+CREATE SEQUENCE dispatcher.id_seq;
 
 -- SECURITY DEFINER: a producer's INSERT evaluates it as a default, and a producer is to have no
 -- privilege on the sequence.

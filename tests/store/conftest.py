@@ -1,0 +1,34 @@
+"""Sessions of the store on the test's database."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store.rows import DAEMON
+
+
+@pytest.fixture
+async def session(dsn: str) -> AsyncIterator[Session]:
+    opened = Session(dsn, "test")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(dsn: str) -> AsyncIterator[Session]:
+    """A second session, for what happens at the same time."""
+    opened = Session(dsn, "other")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def owner(connection: Connection) -> int:
+    """A daemon that owns every shard."""
+    await connection.execute(
+        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES ($1, 1, now())", DAEMON
+    )
+    await connection.execute("UPDATE dispatcher.shards SET owner = $1", DAEMON)
+    return DAEMON

@@ -1,0 +1,85 @@
+"""Ids as the database makes them, and the time inside them."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dispatcher import ids
+from tests.conftest import Connection, connected
+
+SEQUENCE = 0xFFFF
+
+moments = st.datetimes(datetime(2024, 1, 1), datetime(2090, 1, 1)).map(
+    lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
+)
+
+
+async def next_id(connection: Connection) -> int:
+    number: int = await connection.fetchval("SELECT dispatcher.next_id()")
+    return number
+
+
+async def test_an_id_tells_the_databases_time_to_the_millisecond(connection: Connection) -> None:
+    row = await connection.fetchrow(
+        "SELECT clock_timestamp() AS before, dispatcher.next_id() AS id, clock_timestamp() AS after"
+    )
+    assert row is not None
+    created = ids.created_ms(row["id"]) / 1000
+    assert row["before"].timestamp() - 0.001 <= created <= row["after"].timestamp() + 0.001
+
+
+async def test_ids_drawn_in_turn_by_two_sessions_rise(dsn: str, connection: Connection) -> None:
+    async with connected(dsn) as other:
+        drawn = [await next_id(session) for _ in range(200) for session in (connection, other)]
+    assert all(earlier < later for earlier, later in pairwise(drawn))
+
+
+async def test_a_session_that_was_idle_draws_no_number_of_long_ago(
+    dsn: str, connection: Connection
+) -> None:
+    async with connected(dsn) as busy:
+        await next_id(connection)
+        await busy.execute("SELECT count(dispatcher.next_id()) FROM generate_series(1, 66000)")
+        last = await next_id(busy)
+        assert await next_id(connection) & SEQUENCE == (last & SEQUENCE) + 1
+
+
+async def test_no_id_is_drawn_twice_even_when_the_sequence_begins_anew(
+    connection: Connection,
+) -> None:
+    drawn, different, wrapped = await connection.fetchrow(
+        """SELECT count(*), count(DISTINCT id), bool_or(id & 65535 = 0)
+           FROM (SELECT dispatcher.next_id() AS id FROM generate_series(1, 70000)) AS drawn"""
+    ) or (0, 0, False)
+    assert (drawn, different, wrapped) == (70000, 70000, True)
+
+
+@given(st.lists(moments, min_size=1, max_size=20))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_the_floor_of_a_moment_is_the_smallest_id_of_that_moment(
+    connection: Connection, given_moments: list[datetime]
+) -> None:
+    rows = await connection.fetch(
+        """SELECT moment, dispatcher.id_floor(moment) AS low,
+                  dispatcher.id_time(dispatcher.id_floor(moment)) AS back,
+                  dispatcher.id_time(dispatcher.id_floor(moment) + 4194303) AS last,
+                  dispatcher.id_time(dispatcher.id_floor(moment) - 1) AS before
+           FROM unnest($1::timestamptz[]) AS moment""",
+        given_moments,
+    )
+    for row in rows:
+        assert row["back"] == row["last"] == row["moment"]
+        assert row["before"] == row["moment"] - timedelta(milliseconds=1)
+        assert ids.created_ms(row["low"]) == round(row["moment"].timestamp() * 1000)
+
+
+@pytest.mark.parametrize("id_", [0, 1, 4_194_303, 4_194_304, 382_627_666_945_114_114, ids.LARGEST])
+async def test_the_time_of_an_id_is_the_same_here_and_there(
+    connection: Connection, id_: int
+) -> None:
+    there = await connection.fetchval("SELECT dispatcher.id_time($1)", id_)
+    here = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ids.created_ms(id_))
+    assert there == here
