@@ -4,7 +4,6 @@ The verdict is the final status line; the body is only an excerpt, read for a mo
 decoded. The connection of an answer that was not clean and complete is closed, any other kept.
 """
 
-import errno
 import os
 import ssl
 from collections import OrderedDict
@@ -241,16 +240,17 @@ def _explain(error: Exception, phase: str, timeout: float) -> tuple[ErrorCode, s
         return _explain_connection(error)
     if isinstance(error, TimeoutError):
         return "timeout", _PHASES[phase].format(timeout)
-    if isinstance(error, aiohttp.ClientResponseError):  # its status is always 400: not an answer
-        return "protocol", f"the answer is not HTTP: {_one_line(error.message)}"
     if isinstance(error.__cause__, ssl.SSLError):
         return "tls", _tls_reason(error.__cause__)
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "reset", f"the receiver closed the connection without an answer{UNKNOWN}"
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
         return "reset", f"the connection broke before an answer{UNKNOWN}"
-    # What is left is of our own making, and its text may hold a header's value.
-    return "blocked", "the request can not be written: its URL or a header is malformed"
+    if isinstance(error, ValueError):  # of our own making, and it may quote a header's value
+        return "blocked", "the request can not be written: its URL or a header is malformed"
+    # A ClientResponseError says status 400 here, which nobody sent.
+    reason = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return "protocol", f"the answer is not HTTP: {_one_line(reason)}"
 
 
 def _explain_connection(error: aiohttp.ClientConnectorError) -> tuple[ErrorCode, str]:
@@ -262,19 +262,21 @@ def _explain_connection(error: aiohttp.ClientConnectorError) -> tuple[ErrorCode,
         return "dns", f"{error.host} can not be resolved: {reason}"
     if isinstance(cause, ssl.SSLError):
         return "tls", _tls_reason(cause)
-    if cause.errno == errno.ECONNRESET:
-        return "reset", "the receiver closed the connection during the TLS handshake"
+    if isinstance(cause, ConnectionResetError | ConnectionAbortedError):
+        return "tls", "the receiver broke off the TLS handshake"
     # The text of the system's error names the address, which is not the endpoint owner's to know.
     reason = os.strerror(cause.errno) if cause.errno else "none of its addresses answers"
     return "connect", f"no connection: {reason}"
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
+    # Only errors that OpenSSL itself reports have these attributes.
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted: {error.verify_message}"
-    reason = (error.reason or "no common protocol").lower().replace("_", " ")
-    return f"the TLS handshake failed: {reason}"
+        return f"the certificate is not trusted: {getattr(error, 'verify_message', 'no reason')}"
+    reason = getattr(error, "reason", None) or "no common protocol"
+    return f"the TLS handshake failed: {reason.lower().replace('_', ' ')}"
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    line = " ".join(text.split())[:200]
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
