@@ -12,7 +12,9 @@ def demand(host: str, port: int) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
-        raise Failure(f"the admin port {port} can not be opened on {host}: {reason}")
+        raise Failure(
+            f"the admin port {port} can not be opened on {host}: {reason}; admin.port 0 takes any free one"
+        )
 
 
 def refusal(host: str, port: int) -> str | None:

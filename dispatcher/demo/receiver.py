@@ -80,12 +80,13 @@ class Receiver:
 
     async def _receive(self, request: web.Request) -> web.Response:
         at = perf_counter()
-        arrival = self._judged(await request.read(), request.headers, at)
+        arrival = self.judge(await request.read(), request.headers, at)
         self.arrived(arrival)
         return web.Response(status=400 if arrival.fault else 200, text=arrival.fault)
 
-    def _judged(self, body: bytes, headers: Mapping[str, str], at: float) -> Arrival:
-        attempt = next((v for k, v in headers.items() if k.endswith("-Attempt")), "?")
+    def judge(self, body: bytes, headers: Mapping[str, str], at: float) -> Arrival:
+        """What to think of a request that came `at` a moment of `perf_counter`."""
+        attempt = _branded(headers, "attempt")
         try:
             event = self._believed(body, headers)
             sample, started = self._matched(event["event"], _data(body, event, headers))
@@ -111,7 +112,9 @@ class Receiver:
 
 def _data(body: bytes, event: Mapping[str, object], headers: Mapping[str, str]) -> str:
     """The producer's text, once everything around it is in its place."""
-    if event.get("event_id") != headers.get("webhook-id"):
+    if event.get("event_id") != headers.get("webhook-id") or event.get("event") != _branded(
+        headers, "event"
+    ):
         raise Unfaithful("the headers name another event than the body")
     around = ",".join(
         f'"{key}":"{event.get(key)}"'
@@ -121,6 +124,11 @@ def _data(body: bytes, event: Mapping[str, object], headers: Mapping[str, str]) 
     if not text.startswith(prefix):
         raise Unfaithful("the body is not put together as promised")
     return text[len(prefix) : -1]
+
+
+def _branded(headers: Mapping[str, str], word: str) -> str:
+    """The value of `X-…-Attempt` or its like, whatever the brand."""
+    return next((v for k, v in headers.items() if k.lower().endswith(f"-{word}")), "?")
 
 
 def _age(event: str) -> float:
