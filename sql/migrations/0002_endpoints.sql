@@ -54,9 +54,10 @@ CREATE TABLE dispatcher.endpoint_health (
   failures integer NOT NULL DEFAULT 0      -- since failing_since
 ) WITH (fillfactor = 50);
 
-CREATE FUNCTION dispatcher.is_reserved(type text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT type = 'webhook.test' OR type LIKE 'endpoint.%' OR type LIKE 'delivery.%'
-$$;
+-- RETURN, not a text: its operators are looked up now, not in the search_path of a producer whose
+-- INSERT is checked with it.
+CREATE FUNCTION dispatcher.is_reserved(type text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN type = 'webhook.test' OR type LIKE 'endpoint.%' OR type LIKE 'delivery.%';
 
 -- Every pattern that matches an event type: itself, each prefix with '.*', and '*'. The types
 -- reserved to the dispatcher are matched by their own name only.

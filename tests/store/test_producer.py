@@ -1,0 +1,131 @@
+"""The role an application needs: it emits, and can do nothing else."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tests.conftest import Connection, connected
+from tests.store import rows
+
+EXECUTABLE = {
+    "emit(text,json,text,text)",
+    "next_id()",  # the default of the id
+    "is_reserved(text)",  # in a CHECK
+}
+
+
+@pytest.fixture
+async def producer(dsn: str) -> AsyncIterator[Connection]:
+    async with connected(dsn) as opened:
+        await opened.execute("SET ROLE dispatcher_producer")
+        yield opened
+
+
+async def test_it_inserts_the_four_columns_and_emits(
+    connection: Connection, producer: Connection
+) -> None:
+    await rows.environment(connection, "env_b")
+    await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a', '1')")
+    await producer.execute(
+        """INSERT INTO dispatcher.events (type, data, environment_id, idempotency_key)
+           VALUES ('a', '1', 'env_b', 'k') ON CONFLICT DO NOTHING"""
+    )
+    await producer.copy_records_to_table(
+        "events", schema_name="dispatcher", columns=["type", "data"], records=[("a", "1")]
+    )
+    name = await producer.fetchval(
+        "SELECT dispatcher.emit('a', '2', environment_id => 'env_b', idempotency_key => 'k')"
+    )
+    assert name.startswith("evt_")
+    assert len(await rows.inbox(connection)) == 3
+
+
+async def test_it_hears_what_is_wrong_with_an_event(producer: Connection) -> None:
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="unknown environment 'env_x'"):
+        await producer.fetchval("SELECT dispatcher.emit('a', '1', 'env_x')")
+    with pytest.raises(asyncpg.CheckViolationError, match="type is reserved"):
+        await producer.execute(
+            "INSERT INTO dispatcher.events (type, data) VALUES ('endpoint.a', '1')"
+        )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO dispatcher.events (id, type, data) VALUES (1, 'a', '1')",
+        "INSERT INTO dispatcher.events (type, data, source) VALUES ('a', '1', 'dispatcher')",
+        "INSERT INTO dispatcher.events (type, data) VALUES ('a', '1') RETURNING id",
+        "INSERT INTO dispatcher.events (type, data) VALUES ('a', '1') ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO dispatcher.events_default (type, data) VALUES ('a', '1')",
+        "INSERT INTO dispatcher.inbox VALUES (1, 1, 'env_default', 'a')",
+        "UPDATE dispatcher.events SET type = 'b'",
+        "DELETE FROM dispatcher.events",
+        "TRUNCATE dispatcher.events",
+        "COPY dispatcher.events TO STDOUT",
+        "SELECT nextval('dispatcher.id_seq')",
+        "SELECT setval('dispatcher.poll_until', 1)",
+        "SELECT last_value FROM dispatcher.listen_until",
+        "SELECT dispatcher.wake()",
+        "SELECT dispatcher.ensure_partitions(1)",
+        "SELECT dispatcher.drop_partition('events', '1 day')",
+        "SELECT dispatcher.patterns_of('a')",
+        "CREATE TABLE dispatcher.mine ()",
+        "BEGIN; LOCK TABLE dispatcher.events IN SHARE MODE",
+    ],
+)
+async def test_it_may_not(producer: Connection, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"denied|must be owner"):
+        await producer.execute(statement)
+
+
+async def test_it_reads_no_table_view_or_sequence(
+    connection: Connection, producer: Connection
+) -> None:
+    names = await connection.fetch(
+        """SELECT relname FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace
+           AND relkind IN ('r', 'p', 'v', 'm', 'S')"""
+    )
+    assert len(names) > 20
+    for (name,) in names:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await producer.fetch(f'SELECT 1 FROM dispatcher."{name}"')  # noqa: S608
+
+
+@pytest.mark.parametrize("role", ["dispatcher_producer", "public"])
+async def test_no_other_function_is_executable(connection: Connection, role: str) -> None:
+    found = await connection.fetch(
+        """SELECT oid::regprocedure::text AS name FROM pg_proc
+           WHERE pronamespace = 'dispatcher'::regnamespace
+           AND has_function_privilege($1, oid, 'EXECUTE')""",
+        role,
+    )
+    allowed = EXECUTABLE if role == "dispatcher_producer" else set()
+    assert {row["name"].removeprefix("dispatcher.") for row in found} == allowed
+
+
+async def test_functions_with_the_owners_rights_choose_their_own_search_path(
+    connection: Connection,
+) -> None:
+    loose = await connection.fetch(
+        """SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dispatcher'::regnamespace
+           AND prosecdef AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}'))"""
+    )
+    assert loose == []
+
+
+async def test_operators_of_its_own_do_not_get_a_reserved_type_past_the_check(
+    connection: Connection, producer: Connection
+) -> None:
+    await connection.execute("CREATE SCHEMA theirs AUTHORIZATION dispatcher_producer")
+    await producer.execute(
+        """CREATE FUNCTION theirs.never(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false';
+           CREATE OPERATOR theirs.~~ (LEFTARG = text, RIGHTARG = text, FUNCTION = theirs.never);
+           CREATE OPERATOR theirs.= (LEFTARG = text, RIGHTARG = text, FUNCTION = theirs.never);
+           SET search_path = theirs, pg_catalog"""
+    )
+    for type_ in ("endpoint.disabled", "webhook.test"):
+        with pytest.raises(asyncpg.CheckViolationError, match="type is reserved"):
+            await producer.execute(
+                "INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')", type_
+            )
