@@ -15,8 +15,9 @@ END $$;
 REVOKE ALL ON SCHEMA dispatcher FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA dispatcher FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA dispatcher FROM PUBLIC;
+-- A later migration that creates a function must say so again: default privileges of one schema
+-- can only add to what PUBLIC has.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dispatcher FROM PUBLIC;
-ALTER DEFAULT PRIVILEGES IN SCHEMA dispatcher REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA dispatcher TO dispatcher_producer;
 GRANT INSERT (type, data, environment_id, idempotency_key) ON dispatcher.events TO dispatcher_producer;
