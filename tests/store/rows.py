@@ -15,6 +15,7 @@ from tests.conftest import Connection
 Row = asyncpg.Record
 
 DAEMON = 7
+WAITS_FOR = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $1"
 _number = count(1)
 
 
@@ -48,9 +49,7 @@ async def endpoint(
 
 
 async def environment(connection: Connection, id: str) -> str:
-    await connection.execute(
-        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, $1)", id
-    )
+    await connection.execute("INSERT INTO dispatcher.environments (id, name) VALUES ($1, $1)", id)
     return id
 
 
@@ -164,10 +163,5 @@ async def attempts(connection: Connection) -> list[Row]:
 async def waits_for_lock(connection: Connection, pid: int) -> None:
     """Returns when the session of that process waits for a lock; TimeoutError after 5 s."""
     async with asyncio.timeout(5):
-        while (
-            await connection.fetchval(
-                "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $1", pid
-            )
-            != "Lock"
-        ):
-            await asyncio.sleep(0.005)
+        while await connection.fetchval(WAITS_FOR, pid) != "Lock":
+            await connection.execute("SELECT pg_sleep(0.005)")
