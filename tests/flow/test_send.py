@@ -327,14 +327,25 @@ async def test_a_reset_within_the_body_does_not_change_the_verdict(sender: Sende
 
 
 async def test_bytes_after_a_complete_answer_spoil_neither_it_nor_the_next(sender: Sender) -> None:
-    async with RawReceiver(
-        says(OK + b"Content-Length: 2\r\n\r\nok", b"HTTP/1.1 500 no")
-    ) as receiver:
+    given_up = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(b"HTTP/1.1 500 no")
+        writer.close()
+        await reader.read()  # the client has seen the end, and closed its side
+        given_up.set()
+
+    async with RawReceiver(script) as receiver:
         for _ in range(2):
             answer = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
             assert isinstance(answer, Response)
             assert (answer.status, answer.body) == (200, b"ok")
-            await asyncio.sleep(0.05)
+            await asyncio.wait_for(given_up.wait(), 2)
+            given_up.clear()
 
 
 async def test_only_so_many_bytes_of_headers_are_kept(sender: Sender) -> None:
@@ -604,12 +615,24 @@ async def test_a_post_on_a_dead_connection_is_a_reset_and_never_sent_again(sende
 
 
 async def test_a_connection_closed_while_idle_is_not_used_again(sender: Sender) -> None:
-    async with RawReceiver(says(OK + b"Content-Length: 0\r\n\r\n")) as receiver:
+    closed = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.close()
+        await reader.read()  # the client has seen the end, and closed its side
+        closed.set()
+
+    async with RawReceiver(script) as receiver:
         for connections in (1, 2):
             answer = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
             assert isinstance(answer, Response)
             assert receiver.connections == connections
-            await asyncio.sleep(0.05)
+            await asyncio.wait_for(closed.wait(), 2)
+            closed.clear()
 
 
 async def test_hanging_receivers_hold_up_no_other(sender: Sender) -> None:
