@@ -84,9 +84,13 @@ async def _the_loop_has_what_it_needs() -> None:
 
 @pytest.fixture(autouse=True)
 async def _nothing_is_left_behind() -> AsyncIterator[None]:
-    before = open_descriptors()
+    before, complaints = open_descriptors(), []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
     yield
     await settle(lambda: open_descriptors() <= before)
+    loop.set_exception_handler(None)
+    assert complaints == []
 
 
 async def posted(
