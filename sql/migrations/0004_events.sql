@@ -51,6 +51,7 @@ CREATE TABLE dispatcher.quarantine (
   endpoint_id uuid,
   delivery_id bigint,
   attempt smallint NOT NULL,
+  after_endpoint uuid,
   reason text NOT NULL,                    -- a stable word
   detail text NOT NULL,
   quarantined_at timestamptz NOT NULL DEFAULT now()

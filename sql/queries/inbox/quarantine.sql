@@ -6,6 +6,6 @@ WITH gone AS (
   WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.inbox ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED))
   RETURNING *
 )
-INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, reason, detail)
-SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, $1, $2 FROM gone
+INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint, reason, detail)
+SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint, $1, $2 FROM gone
 RETURNING id, event_id, environment_id, type
