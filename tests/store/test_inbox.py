@@ -1,0 +1,272 @@
+"""Fan-out: what is in the inbox becomes deliveries, once, in a shard of the daemon that asks."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
+from tests.conftest import Connection, connected
+from tests.store import rows
+
+SHARD = 5
+NOTHING = FannedOut(0, None, 0, [], set())
+
+
+async def fan_out(session: Session, owner: int, **changes: Any) -> FannedOut:
+    arguments: dict[str, Any] = {
+        "limit": 100,
+        "shard": SHARD,
+        "daemon": owner,
+        "saturated": [],
+        "above": 0,
+    }
+    return await Inbox(session).fan_out(**{**arguments, **changes})
+
+
+def pairs(done: FannedOut) -> list[tuple[int, UUID]]:
+    return sorted((each.event_id, each.endpoint_id) for each in done.deliveries)
+
+
+# ── who is owed what ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "user.created")
+    await rows.endpoint(connection, "user.updated")
+    event = await rows.event(connection, "user.created")
+    done = await fan_out(session, owner)
+    assert (done.picked, done.last_picked, done.made, done.parked) == (1, event, 1, set())
+    (made,) = done.deliveries
+    (row,) = await rows.deliveries(connection)
+    assert (made.id, made.event_id, made.endpoint_id) == (row["id"], event, endpoint)
+    assert (made.shard, made.attempt, made.base) == (SHARD, 0, 0)
+    assert made.next_at == row["next_at"].timestamp()
+    assert (row["shard"], row["environment_id"], row["type"]) == (
+        SHARD,
+        "env_default",
+        "user.created",
+    )
+    assert (row["attempt"], row["base"], row["parked"]) == (0, 0, False)
+    assert await connection.fetchval("SELECT $1 <= clock_timestamp()", row["next_at"])
+    assert await rows.inbox(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "type", "owed"),
+    [
+        ("user.*", "user.created", True),
+        ("user.*", "user.password.reset", True),
+        ("user.*", "user", False),
+        ("user.*", "users.created", False),
+        ("a.b.*", "a.b.c.d", True),
+        ("a.b.*", "a.b", False),
+        ("*", "user", True),
+        ("*", "a.b.c", True),
+        ("user.created", "user.created.twice", False),
+    ],
+)
+async def test_a_pattern_decides(
+    connection: Connection, session: Session, owner: int, pattern: str, type: str, owed: bool
+) -> None:
+    await rows.endpoint(connection, pattern)
+    await rows.event(connection, type)
+    done = await fan_out(session, owner)
+    assert (done.picked, done.made) == (1, int(owed))
+    assert await rows.inbox(connection) == []
+
+
+async def test_several_patterns_that_match_make_one_delivery(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "*", "a.*", "a.b.*", "a.b.c", "a.b")
+    event = await rows.event(connection, "a.b.c")
+    assert pairs(await fan_out(session, owner)) == [(event, endpoint)]
+    assert await rows.owed(connection) == [(event, endpoint)]
+
+
+async def test_the_dispatchers_own_events_are_owed_to_those_who_name_them(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    await rows.endpoint(connection, "*", "endpoint.*")
+    asked = await rows.endpoint(connection, "endpoint.disabled")
+    await connection.execute(
+        """INSERT INTO dispatcher.events (type, data, source)
+           VALUES ('endpoint.disabled', '{}', 'dispatcher')"""
+    )
+    assert [each.endpoint_id for each in (await fan_out(session, owner)).deliveries] == [asked]
+
+
+async def test_inactive_deleted_and_foreign_endpoints_are_owed_nothing(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    await rows.environment(connection, "env_b")
+    await rows.endpoint(connection, "*", active=False)
+    await rows.endpoint(connection, "*", deleted=True)
+    await rows.endpoint(connection, "*", environment="env_b")
+    await rows.event(connection)
+    done = await fan_out(session, owner)
+    assert (done.picked, done.made, await rows.inbox(connection)) == (1, 0, [])
+
+
+async def test_a_directed_source_puts_nothing_into_the_inbox(connection: Connection) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data, source) VALUES ('webhook.test', '{}', 'directed')"
+    )
+    assert await rows.inbox(connection) == []
+
+
+async def test_each_event_of_a_batch_is_owed_to_each_endpoint_once_in_order(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoints = [await rows.endpoint(connection, "*", "user.*") for _ in range(3)]
+    events = [await rows.event(connection) for _ in range(20)]
+    done = await fan_out(session, owner)
+    assert pairs(done) == sorted((event, endpoint) for event in events for endpoint in endpoints)
+    by_delivery = sorted(done.deliveries, key=lambda each: each.id)
+    assert [each.event_id for each in by_delivery] == [e for e in events for _ in endpoints]
+    assert (done.picked, done.last_picked, done.made) == (20, events[-1], 60)
+
+
+# ── how much, and from where ────────────────────────────────────────────────────────────────────
+
+
+async def test_the_limit_takes_the_oldest_first(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    events = [await rows.event(connection) for _ in range(5)]
+    done = await fan_out(session, owner, limit=2)
+    assert (done.picked, done.last_picked) == (2, events[1])
+    assert await rows.inbox(connection) == events[2:]
+
+
+async def test_rows_above_the_watermark_are_taken_and_the_others_stay_for_the_sweep(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    events = [await rows.event(connection) for _ in range(3)]
+    done = await fan_out(session, owner, above=events[1])
+    assert (done.picked, done.last_picked) == (1, events[2])
+    assert await fan_out(session, owner, above=events[1]) == NOTHING
+    assert (await fan_out(session, owner)).picked == 2
+
+
+async def test_an_event_committed_after_a_later_one_was_fanned_out_is_found(
+    connection: Connection, session: Session, owner: int, dsn: str
+) -> None:
+    async with connected(dsn) as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        late = await rows.event(slow)
+        early = await rows.event(connection)
+        assert late < early
+        assert (await fan_out(session, owner)).last_picked == early
+        await transaction.commit()
+    done = await fan_out(session, owner, above=late - 1)
+    assert (done.picked, done.last_picked) == (1, late)
+
+
+async def test_a_look_into_an_empty_inbox_takes_no_transaction_id(
+    connection: Connection, owner: int
+) -> None:
+    await rows.endpoint(connection, "*")
+    look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
+    async with connection.transaction():
+        await connection.fetch(look, 100, SHARD, owner, [], 0)
+        assert await connection.fetchval(taken) is None
+        await rows.event(connection)
+        await connection.fetch(look, 100, SHARD, owner, [], 0)
+        assert await connection.fetchval(taken) is not None
+
+
+# ── who may ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_without_the_shard_nothing_is_taken_and_nothing_lost(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    await rows.endpoint(connection, "*")
+    event = await rows.event(connection)
+    assert await fan_out(session, owner + 1) == NOTHING
+    await connection.execute("UPDATE dispatcher.shards SET owner = NULL WHERE shard = $1", SHARD)
+    assert await fan_out(session, owner) == NOTHING
+    assert (await rows.inbox(connection), await rows.deliveries(connection)) == ([event], [])
+
+
+async def test_a_shard_taken_over_meanwhile_gets_no_rows_of_the_one_before(
+    connection: Connection, session: Session, owner: int, dsn: str
+) -> None:
+    await rows.endpoint(connection, "*")
+    event = await rows.event(connection)
+    (pid,) = (await session.fetch("SELECT pg_backend_pid()"))[0]
+    async with connected(dsn) as watcher:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("UPDATE dispatcher.shards SET owner = 99 WHERE shard = $1", SHARD)
+        waiting = asyncio.create_task(fan_out(session, owner))
+        await rows.waits_for_lock(watcher, pid)
+        await transaction.commit()
+    assert await waiting == NOTHING
+    assert (await rows.inbox(connection), await rows.deliveries(connection)) == ([event], [])
+
+
+async def test_two_sessions_at_once_share_the_inbox(
+    connection: Connection, session: Session, other: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "*", "user.*")
+    events = [await rows.event(connection) for _ in range(200)]
+
+    async def drain(with_session: Session, shard: int) -> Sequence[tuple[int, UUID]]:
+        made: list[tuple[int, UUID]] = []
+        while (done := await fan_out(with_session, owner, limit=3, shard=shard)).picked:
+            made += pairs(done)
+        return made
+
+    both = await asyncio.gather(drain(session, 1), drain(other, 2))
+    assert sorted([*both[0], *both[1]]) == [(event, endpoint) for event in events]
+    assert await rows.owed(connection) == [(event, endpoint) for event in events]
+
+
+async def test_rows_another_session_holds_are_passed_over_without_waiting(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    events = [await rows.event(connection) for _ in range(3)]
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT 1 FROM dispatcher.inbox WHERE id = $1 FOR UPDATE", events[0]
+        )
+        async with asyncio.timeout(5):
+            done = await fan_out(session, owner)
+    assert (done.picked, done.last_picked) == (2, events[2])
+    assert await rows.inbox(connection) == events[:1]
+
+
+# ── parked from the start ───────────────────────────────────────────────────────────────────────
+
+
+async def test_deliveries_for_a_full_lane_are_made_parked_and_not_handed_over(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    full = await rows.endpoint(connection, "*")
+    free = await rows.endpoint(connection, "*")
+    event = await rows.event(connection)
+    done = await fan_out(session, owner, saturated=[full])
+    assert (pairs(done), done.made, done.parked) == ([(event, free)], 2, {full})
+    parked = {row["endpoint_id"]: row["parked"] for row in await rows.deliveries(connection)}
+    assert parked == {full: True, free: False}
+
+
+async def test_deliveries_for_an_ordered_endpoint_are_parked_in_its_home_shard(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    ordered = await rows.endpoint(connection, "*", home=41)
+    await rows.event(connection)
+    done = await fan_out(session, owner)
+    assert (done.deliveries, done.made, done.parked) == ([], 1, {ordered})
+    (row,) = await rows.deliveries(connection)
+    assert (row["shard"], row["parked"]) == (41, True)

@@ -1,0 +1,149 @@
+"""When an emitter notifies: only while somebody listens, and nobody promises to look anyway."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.session import Session
+from tests.conftest import Connection, connected
+from tests.store import rows
+
+LISTENING = 10_000
+
+
+class Ear:
+    """A connection that listens; what was notified before a question has been heard with its answer."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._heard: list[object] = []
+
+    async def listen(self) -> None:
+        await self._connection.add_listener("dispatcher", lambda *told: self._heard.append(told[3]))
+
+    async def heard(self) -> int:
+        """How many notifications since the last time, all of them without a payload."""
+        await self._connection.execute("SELECT 1")
+        await asyncio.sleep(0)
+        heard, self._heard = self._heard, []
+        assert set(heard) <= {""}
+        return len(heard)
+
+
+@pytest.fixture
+async def ear(dsn: str) -> AsyncIterator[Ear]:
+    async with connected(dsn) as opened:
+        made = Ear(opened)
+        await made.listen()
+        yield made
+
+
+@pytest.fixture
+def inbox(session: Session) -> Inbox:
+    return Inbox(session)
+
+
+async def test_while_nobody_listens_nothing_is_notified(connection: Connection, ear: Ear) -> None:
+    await rows.event(connection)
+    assert await ear.heard() == 0
+
+
+async def test_while_somebody_listens_each_commit_notifies_once(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    await rows.event(connection)
+    assert await ear.heard() == 1
+    async with connection.transaction():
+        await rows.event(connection)
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data) SELECT 'a', '1' FROM generate_series(1, 9)"
+        )
+        assert await ear.heard() == 0
+    assert await ear.heard() == 1
+
+
+async def test_an_announcement_that_has_run_out_is_none(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    await inbox.announce_listening(-1)
+    await rows.event(connection)
+    assert await ear.heard() == 0
+
+
+async def test_a_transaction_rolled_back_notifies_nobody(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    transaction = connection.transaction()
+    await transaction.start()
+    await rows.event(connection)
+    await transaction.rollback()
+    assert await ear.heard() == 0
+
+
+async def test_a_repeated_key_notifies_nobody(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    emit = "SELECT dispatcher.emit('a', '1', idempotency_key => 'k')"
+    await connection.execute(emit)
+    await inbox.announce_listening(LISTENING)
+    await connection.execute(emit)
+    assert await ear.heard() == 0
+
+
+async def test_a_promise_to_look_anyway_silences_emitters_until_it_ends(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    await inbox.promise_polling(4000)
+    await rows.event(connection)
+    assert await ear.heard() == 0
+    await connection.execute("SELECT setval('dispatcher.poll_until', dispatcher.now_ms() - 1)")
+    await rows.event(connection)
+    assert await ear.heard() == 1
+
+
+async def test_a_promise_more_than_five_seconds_ahead_is_void(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    """The clock was set back, or somebody is mistaken; silence must not last."""
+    await inbox.announce_listening(LISTENING)
+    await inbox.promise_polling(8000)
+    await rows.event(connection)
+    assert await ear.heard() == 1
+    await inbox.promise_polling(450)
+    await rows.event(connection)
+    assert await ear.heard() == 0
+
+
+async def test_a_shorter_promise_does_not_end_a_longer_one(
+    connection: Connection, inbox: Inbox
+) -> None:
+    now = await connection.fetchval("SELECT dispatcher.now_ms()")
+    await inbox.promise_polling(4000)
+    await inbox.promise_polling(450)
+    until = await connection.fetchval("SELECT last_value FROM dispatcher.poll_until")
+    assert now + 4000 <= until <= now + 4500
+
+
+async def test_promises_are_seen_before_they_are_committed(
+    connection: Connection, dsn: str
+) -> None:
+    """They are sequences: no emitter waits for the row of another."""
+    async with connected(dsn) as emitter, connection.transaction():
+        await connection.execute("SELECT setval('dispatcher.listen_until', 5)")
+        async with asyncio.timeout(5):
+            assert await emitter.fetchval("SELECT last_value FROM dispatcher.listen_until") == 5
+
+
+async def test_producers_in_open_transactions_do_not_wait_for_one_another(
+    connection: Connection, dsn: str, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    async with connected(dsn) as second, asyncio.timeout(5), connection.transaction():
+        await rows.event(connection)
+        await rows.event(second)

@@ -1,0 +1,41 @@
+"""The patterns that match a type: the database and the program hold the same rule."""
+
+import string
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dispatcher import patterns
+from tests.conftest import Connection
+
+words = st.one_of(
+    st.sampled_from(
+        ["a", "user", "webhook", "test", "endpoint", "delivery", "endpoints", "_", "0"]
+    ),
+    st.text(string.ascii_letters + string.digits + "_", min_size=1, max_size=8),
+)
+types = st.lists(words, min_size=1, max_size=8).map(".".join)
+
+
+@given(st.lists(types, min_size=1, max_size=50, unique=True))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+async def test_the_database_and_the_program_find_the_same_patterns(
+    connection: Connection, many: list[str]
+) -> None:
+    found = await connection.fetch(
+        """SELECT type, dispatcher.patterns_of(type) AS patterns, dispatcher.is_reserved(type) AS reserved
+           FROM unnest($1::text[]) AS type""",
+        many,
+    )
+    assert len(found) == len(many)
+    for row in found:
+        assert sorted(row["patterns"]) == sorted(patterns.candidates(row["type"]))
+        assert row["reserved"] is patterns.is_reserved(row["type"])
+
+
+@pytest.mark.parametrize("pattern", ["a_b.*", "a%.*", "a.*", "A.*"])
+async def test_an_underscore_is_no_wildcard(connection: Connection, pattern: str) -> None:
+    assert pattern not in await connection.fetchval("SELECT dispatcher.patterns_of('axb.c')")
