@@ -105,11 +105,18 @@ class Recorder:
             await self._write(batch[:half])
             await self._write(batch[half:])
             return
-        result = batch[0]
-        if result.response_headers is None and result.response_body is None:
-            raise error
-        observe.unrecordable(result.delivery, error)
-        await self._write([replace(result, response_headers=None, response_body=None)])
+        bare = _without_what_others_sent(batch[0])
+        if bare == batch[0]:  # so it is not the value: nothing can be written at present
+            raise StoreUnavailable(f"results are refused: {type(error).__name__}") from error
+        observe.unrecordable(bare.delivery, error)
+        await self._write([bare])
+
+
+def _without_what_others_sent(result: Result) -> Result:
+    outcome = result.outcome
+    if outcome.error is not None:
+        outcome = replace(outcome, error="the answer could not be stored")
+    return replace(result, outcome=outcome, response_headers=None, response_body=None)
 
 
 def _again(result: Result, next_at: float | None) -> Delivery | None:

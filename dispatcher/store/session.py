@@ -21,11 +21,15 @@ _LOST = (
     asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, starting up
     asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # a standby: not our server any more
-    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
-    asyncpg.exceptions.InvalidCatalogNameError,
+    asyncpg.exceptions.PostgresSystemError,  # it can not read or write its files
     asyncpg.exceptions.TargetServerAttributeNotMatched,
     asyncpg.exceptions.InternalClientError,
     EOFError,
+)
+_NOT_NOW = (
+    asyncpg.exceptions.TransactionRollbackError,  # a deadlock: the other one may go on
+    asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # a lock that could not be had
+    asyncpg.InsufficientPrivilegeError,  # what was revoked can be granted again
 )
 
 
@@ -61,6 +65,8 @@ class Session:
             "jit": "off",
             "timezone": "UTC",
             "statement_timeout": str(int(statement_timeout * 1000)),
+            # Waiting for a lock is nobody's fault: told apart from a statement that is too much.
+            "lock_timeout": str(int(statement_timeout * 500)),
             "idle_in_transaction_session_timeout": "10000",
             **(settings or {}),
         }
@@ -93,6 +99,8 @@ class Session:
             except _LOST as error:
                 self._lose()
                 raise StoreUnavailable(str(error) or type(error).__name__) from error
+            except _NOT_NOW as error:
+                raise StoreUnavailable(f"{type(error).__name__}: {error.args[0]}") from error
             except asyncio.CancelledError:
                 self._lose()  # what is half read can not be read on
                 raise
@@ -138,6 +146,8 @@ class Session:
             )
         except ValueError:  # its text may hold the password
             raise StoreUnavailable("database.dsn is not an address that can be read") from None
+        except asyncpg.PostgresError as error:  # whatever the reason: it does not let us in
+            raise StoreUnavailable(str(error)) from error
         return self._connection
 
     def _lose(self) -> None:
