@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from time import monotonic
 
 from dispatcher import __version__, observe, sdnotify, signing
 from dispatcher.api.app import AdminPort, build
@@ -127,6 +126,7 @@ class Daemon:
             admit=lambda found, settled: self._deliver.admit(found, settled=settled),
             wake=self._refill_wake,
         )
+        self._fanout_session.on_lost = self._fanout_lost
         self._fanout = Fanout(
             Inbox(self._fanout_session),
             self._lease,
@@ -227,7 +227,7 @@ class Daemon:
 
     async def _announce(self) -> None:
         """Tell the world once we own shards and hear notifications, however long that takes."""
-        while not self._stopping.is_set() and not all(self._checks().values()):
+        while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
         observe.started(__version__, self._admin.address, "connected")
         sdnotify.ready(f"sending; admin on {self._admin.address}")
@@ -242,14 +242,14 @@ class Daemon:
         for task in feeding:
             task.cancel()
         await asyncio.wait(feeding)
-        finishing: asyncio.Task[object] = asyncio.create_task(self._finish())
-        forced: asyncio.Task[object] = asyncio.create_task(self._forced.wait())
+        finishing = asyncio.create_task(self._finish())
+        forced = asyncio.create_task(self._forced.wait())
         limit = self._config.delivery.timeout + DRAIN_MARGIN
         await asyncio.wait({finishing, forced}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not finishing.done():
             observe.drain_cut_short(self._deliver.in_flight, len(self._recorder))
-        for task in (finishing, forced, *sending):
-            task.cancel()
+        for left in (finishing, forced, *sending):
+            left.cancel()
         await asyncio.gather(finishing, forced, *sending, return_exceptions=True)
 
     async def _finish(self) -> None:
@@ -271,6 +271,11 @@ class Daemon:
             "listening": self._listener.listening,
             "running": not self._stopping.is_set(),
         }
+
+    def _fanout_lost(self) -> None:
+        """A statement may have been committed whose answer we never read."""
+        self._pending.doubt()
+        self._refill_wake.set()
 
     def _shards_changed(self) -> None:
         self._refill.shards_changed()

@@ -85,12 +85,15 @@ class Deliver:
         parked: Collection[UUID] = (),
     ) -> None:
         """Take deliveries read from, or just written to, the table. Raises StoreUnavailable."""
-        await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+        try:
+            await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+        except BaseException:
+            self._pending.leave(deliveries)
+            raise
         self._pending.note_parked(parked)
         to_park = self._pending.admit(deliveries, self._clock.now(), settled)
         self._wake.set()
-        if to_park:
-            await self._deliveries.park([d.id for d in to_park], self._lease.owned)
+        await self._park(to_park)
 
     async def run(self) -> None:
         """Start what is due, as slots allow, until cancelled."""
@@ -125,12 +128,18 @@ class Deliver:
             await either(self._wake, self._patience())
 
     async def _tick(self) -> None:
-        to_park = self._pending.tick(self._clock.now())
-        if to_park:
+        try:
+            await self._park(self._pending.tick(self._clock.now()))
+        except (StoreUnavailable, StatementTimeout) as error:
+            observe.store_unavailable("park", error, 0.0)
+
+    async def _park(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
             try:
-                await self._deliveries.park([d.id for d in to_park], self._lease.owned)
-            except (StoreUnavailable, StatementTimeout) as error:
-                observe.store_unavailable("park", error, 0.0)  # a sweep finds them
+                await self._deliveries.park([d.id for d in deliveries], self._lease.owned)
+            except BaseException:
+                self._pending.leave(deliveries)
+                raise
 
     def _patience(self) -> float:
         alarm = self._pending.next_alarm()
@@ -139,7 +148,9 @@ class Deliver:
     async def _attempt(self, delivery: Delivery) -> None:
         endpoint = self._endpoints[delivery.endpoint_id]
         try:
-            event = self._bodies.get(delivery.event_id) or await self._bodies.read(delivery.event_id)
+            event = self._bodies.get(delivery.event_id) or await self._bodies.read(
+                delivery.event_id
+            )
         except (StoreUnavailable, StatementTimeout):
             self._pending.give_back(delivery)
             return
@@ -216,4 +227,6 @@ def _header_text(response: Response) -> str:
 
 
 def _lost_event() -> Outcome:
-    return Outcome("cancelled", "the event is no longer in the database", "CANCELLED", None, None, None)
+    return Outcome(
+        "cancelled", "the event is no longer in the database", "CANCELLED", None, None, None
+    )

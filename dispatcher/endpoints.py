@@ -93,7 +93,11 @@ class KnownEndpoints:
                 paused_until=None if keep_pauses else endpoint.paused_until or 0.0,
             )
         if evicted:
-            await self._deliveries.park([d.id for d in evicted], self._pending.owned)
+            try:
+                await self._deliveries.park([d.id for d in evicted], self._pending.owned)
+            except BaseException:
+                self._pending.leave(evicted)
+                raise
 
     def _limit(self, endpoint: Endpoint) -> int:
         if endpoint.ordered:

@@ -95,6 +95,15 @@ class Pending:
         if self._watermarks.get(shard, since) > since:
             self._watermarks[shard] = since
 
+    def doubt(self) -> None:
+        """Rows may have been made of which we were not told: let the next read find them."""
+        self._watermarks = dict.fromkeys(self._watermarks, NEVER_READ)
+
+    def leave(self, deliveries: Iterable[Delivery]) -> None:
+        """These were neither taken nor parked: let the next read find them."""
+        for delivery in deliveries:
+            self.read_again(delivery.shard, delivery.next_at)
+
     @contextmanager
     def reading(self) -> Iterator[set[int]]:
         """While rows are being read: collects the deliveries settled meanwhile, whose row as read
