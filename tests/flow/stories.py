@@ -59,12 +59,12 @@ class Daemons:
 
     def __init__(self, dsn: str, cipher: Cipher) -> None:
         self._dsn = dsn
-        self._cipher = cipher
+        self.cipher = cipher
         self._running: dict[Daemon, asyncio.Task[None]] = {}
 
     async def start(self, **sections: Mapping[str, object]) -> Daemon:
         """A daemon that is ready. `sections` are those of the configuration."""
-        daemon = Daemon(configured(**sections), self._dsn, self._cipher)
+        daemon = Daemon(configured(**sections), self._dsn, self.cipher)
         self._running[daemon] = asyncio.create_task(daemon.run())
         ready = asyncio.create_task(daemon.ready.wait())
         await asyncio.wait(
