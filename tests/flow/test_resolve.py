@@ -138,7 +138,7 @@ async def test_a_host_has_one_lookup_at_a_time_whoever_gives_up(
 ) -> None:
     server.silent = {"silent.example"}
     first = [asyncio.create_task(resolver.resolve("silent.example", 443)) for _ in range(5)]
-    await asyncio.wait(first)
+    await asyncio.gather(*first, return_exceptions=True)
     patient = asyncio.create_task(addresses(resolver, "silent.example"))
     await asyncio.sleep(0)
     server.speak()
@@ -159,7 +159,7 @@ async def test_silent_hosts_do_not_hold_up_those_that_answered_before(
     assert await addresses(resolver, "known.example") == [PUBLIC]
     assert asyncio.get_running_loop().time() - started < BUDGET
     assert server.waiting <= resolve.THREADS_FOR_STRANGERS
-    await asyncio.wait(waiting)
+    await asyncio.gather(*waiting, return_exceptions=True)
     assert await addresses(resolver, "known.example") == [PUBLIC]
 
 
@@ -168,7 +168,7 @@ async def test_when_the_silence_ends_strangers_are_served_again(
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(resolve.THREADS_FOR_STRANGERS)}
     waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    await asyncio.wait(waiting)
+    await asyncio.gather(*waiting, return_exceptions=True)
     with pytest.raises(socket.gaierror):
         await resolver.resolve("stranger.example", 443)
     assert "stranger.example." not in server.asked
