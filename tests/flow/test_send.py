@@ -680,6 +680,18 @@ async def test_a_cancelled_post_closes_its_connection(sender: Sender, answer: by
         await asyncio.wait_for(ended.wait(), 2)
 
 
+async def test_a_receiver_not_heard_of_for_long_makes_room_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with new_sender(concurrency=1) as sender, Receiver() as first, Receiver() as second:
+        await sender.post(first.url, HEADERS, BODY, timeout=5)
+        await sender.post(second.url, HEADERS, BODY, timeout=5)
+        monkeypatch.setattr(send, "KEEPALIVE_SECONDS", 0.0)
+        await sender.post(second.url, HEADERS, BODY, timeout=5)
+        closing = ["Connection" in request.headers for request in second.requests]
+        assert closing == [True, False]
+
+
 async def test_idle_connections_are_kept_to_so_many_receivers() -> None:
     open_now = 0
 

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
+from dispatcher import egress
 from dispatcher.egress import (
     Allowed,
     Blocked,
@@ -295,6 +296,15 @@ def test_an_address_of_this_machine_is_refused_though_public_unless_listed() -> 
 def test_the_kernel_knows_our_own_addresses() -> None:
     assert is_own_address(ip_address("127.0.0.1"))
     assert is_own_address(ip_address("127.9.9.9"))
+    assert not is_own_address(ip_address("8.8.8.8"))
+    assert not is_own_address(ip_address("2606:4700:4700::1111"))
+
+
+def test_our_own_addresses_are_known_though_the_kernel_lets_us_bind_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(egress, "_can_bind", lambda _: True)
+    assert is_own_address(ip_address("127.0.0.1"))
     assert not is_own_address(ip_address("8.8.8.8"))
     assert not is_own_address(ip_address("2606:4700:4700::1111"))
 
