@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from dispatcher import payload
 from dispatcher.model import Event
@@ -12,10 +14,16 @@ READ_AT_ONCE = 100
 
 
 class Bodies:
-    """At most `capacity` bytes of bodies, those used longest ago forgotten first."""
+    """At most `capacity` bytes of bodies, those used longest ago forgotten first.
 
-    def __init__(self, events: Events, *, capacity: int) -> None:
+    `upcoming(most)` names events that will be wanted soon: they are read along with a missed one.
+    """
+
+    def __init__(
+        self, events: Events, *, capacity: int, upcoming: Callable[[int], Iterable[int]]
+    ) -> None:
         self._events = events
+        self._upcoming = upcoming
         self._capacity = capacity
         self._kept: OrderedDict[int, Event] = OrderedDict()
         self._size = 0
@@ -48,7 +56,7 @@ class Bodies:
         while self._wanted:
             ids = list(self._wanted)[:READ_AT_ONCE]
             try:
-                rows = await self._events.with_ids(ids)
+                rows = await self._events.with_ids({*ids, *self._soon(READ_AT_ONCE)})
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
                 self._fail(ids, error)
                 continue
@@ -56,6 +64,9 @@ class Bodies:
             for event_id in ids:
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None
+
+    def _soon(self, most: int) -> Iterable[int]:
+        return (i for i in self._upcoming(most) if i not in self._kept)
 
     def _fail(self, ids: list[int], error: Exception) -> None:
         for event_id in ids:
@@ -71,7 +82,6 @@ class Bodies:
         return event
 
 
-def _event(row: dict[str, object]) -> Event:
-    id_, type_, environment_id, data = row["id"], row["type"], row["environment_id"], row["data"]
-    assert isinstance(id_, int)
-    return Event(id_, str(type_), payload.build(id_, str(type_), str(environment_id), str(data)))
+def _event(row: dict[str, Any]) -> Event:
+    body = payload.build(row["id"], row["type"], row["environment_id"], row["data"])
+    return Event(row["id"], row["type"], body)

@@ -106,7 +106,11 @@ class Daemon:
             self._pending,
             self._lease,
             self._endpoints,
-            Bodies(Events(bodies), capacity=BODY_CACHE),
+            Bodies(
+                Events(bodies),
+                capacity=BODY_CACHE,
+                upcoming=lambda most: [d.event_id for d in self._pending.lanes.upcoming(most)],
+            ),
             deliveries,
             self._sender,
             requests,

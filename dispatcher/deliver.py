@@ -64,14 +64,15 @@ class Deliver:
         self._hungry = hungry
         self._slots = asyncio.BoundedSemaphore(concurrency)
         self._wake = asyncio.Event()
-        # The loop keeps only weak references to tasks; these are the attempts under way.
-        self._attempts: set[asyncio.Task[None]] = set()
+        # The loop keeps only weak references to tasks; these make one attempt after another.
+        self._workers: set[asyncio.Task[None]] = set()
+        self._starting = False
         self._broken: BaseException | None = None
         self.paused = False
 
     @property
     def in_flight(self) -> int:
-        return len(self._attempts)
+        return len(self._workers)
 
     def wake(self) -> None:
         """Something may be startable now."""
@@ -97,21 +98,21 @@ class Deliver:
 
     async def run(self) -> None:
         """Start what is due, as slots allow, until cancelled."""
-        while True:
-            await self._slots.acquire()
-            try:
+        self._starting = True
+        try:
+            while True:
+                await self._slots.acquire()
                 delivery = await self._next()
-            except BaseException:
-                self._slots.release()
-                raise
-            task = asyncio.create_task(self._attempt(delivery))
-            self._attempts.add(task)
-            task.add_done_callback(self._finished)
+                task = asyncio.create_task(self._work(delivery))
+                self._workers.add(task)
+                task.add_done_callback(self._finished)
+        finally:
+            self._starting = False
 
     async def drained(self) -> None:
         """Returns when no attempt is under way; call it after `run` was cancelled."""
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        while self._workers:
+            await asyncio.wait(self._workers)
 
     async def _next(self) -> Delivery:
         while True:
@@ -119,13 +120,29 @@ class Deliver:
             if self._broken:
                 raise self._broken  # what is in memory can not be trusted: end, and read it anew
             await self._tick()
-            if self._lease.valid and self._recorder.has_room and not self.paused:
-                delivery = self._pending.take(self._clock.now())
-                if delivery is not None:
-                    return delivery
-                if self._pending.hungry():
-                    self._hungry()
+            delivery = self._take()
+            if delivery is not None:
+                return delivery
+            if self._pending.hungry():
+                self._hungry()
             await either(self._wake, self._patience())
+
+    def _take(self) -> Delivery | None:
+        """The next delivery to start, if anything may be started at all."""
+        if (
+            not self._starting
+            or self.paused
+            or not self._lease.valid
+            or not self._recorder.has_room
+        ):
+            return None
+        return self._pending.take(self._clock.now())
+
+    async def _work(self, delivery: Delivery | None) -> None:
+        """One attempt after another while there are any: a task for each would cost more."""
+        while delivery is not None:
+            await self._attempt(delivery)
+            delivery = self._take()
 
     async def _tick(self) -> None:
         try:
@@ -214,12 +231,12 @@ class Deliver:
         )
         self._pending.land(delivery)
 
-    def _finished(self, attempt: asyncio.Task[None]) -> None:
-        self._attempts.discard(attempt)
+    def _finished(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
         self._slots.release()
         self._wake.set()
-        if not attempt.cancelled():
-            self._broken = self._broken or attempt.exception()
+        if not worker.cancelled():
+            self._broken = self._broken or worker.exception()
 
 
 def _header_text(response: Response) -> str:

@@ -4,9 +4,10 @@ Pure: times are arguments (epoch seconds), and nothing here waits.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, islice
 from uuid import UUID
 
 from dispatcher.model import Delivery
@@ -141,6 +142,12 @@ class Lanes:
             self._ring_up(lane)
             return delivery
         return None
+
+    def upcoming(self, most: int) -> Iterator[Delivery]:
+        """Some of what will be taken next: the heads of the lanes in the ring."""
+        each = -(-most // max(1, len(self._ring)))
+        for lane in islice(self._ring, most):
+            yield from islice(lane.queue, each)
 
     def land(self, endpoint_id: UUID) -> None:
         """An attempt is over: its place in the lane is free."""

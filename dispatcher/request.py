@@ -6,7 +6,7 @@ from dispatcher import ids, signing
 from dispatcher.model import Delivery, Endpoint, Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """`varied` is the JSON text kept with the attempt: what differs between attempts, no signature."""
 

@@ -62,4 +62,15 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     await database.prepare(serving, config, migrate=migrate)
     daemon = Daemon(config, serving.dsn, await database.unlocked(serving, config))
     daemon.handle_signals()
+    _spare_the_collector()
     await daemon.run()
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays, so the cycle collector need not look at it again and again, and
+    attempts make few cycles. Left alone it takes a fifth of the time of a busy daemon."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
