@@ -248,7 +248,7 @@ class Daemon:
         await asyncio.wait(feeding)
         finishing = asyncio.create_task(self._finish())
         forced = asyncio.create_task(self._forced.wait())
-        limit = self._config.delivery.timeout + DRAIN_MARGIN
+        limit = self._endpoints.longest_timeout(self._config.delivery.timeout) + DRAIN_MARGIN
         await asyncio.wait({finishing, forced}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not finishing.done():
             observe.drain_cut_short(self._deliver.in_flight, len(self._recorder))

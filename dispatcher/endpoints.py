@@ -55,6 +55,10 @@ class KnownEndpoints:
     def policy(self, endpoint: Endpoint) -> RetryPolicy:
         return endpoint.retry or self._retry
 
+    def longest_timeout(self, default: float) -> float:
+        """Of all attempts that may be under way; `default` is that of endpoints without their own."""
+        return max((e.timeout or default for e in self._known.values()), default=default)
+
     async def know(self, ids: Iterable[UUID]) -> None:
         """Read those of `ids` that are not known yet."""
         missing = [i for i in dict.fromkeys(ids) if i not in self._known]
