@@ -1,0 +1,126 @@
+"""A daemon told to stop finishes what is under way, says so, and leaves the rest to the next."""
+
+import asyncio
+import time
+
+import pytest
+from aiohttp import ClientSession
+
+from dispatcher import daemon as daemon_module
+from tests.flow.stories import Daemons, Story, numbers
+from tests.receivers import HANG, Answer, Receiver
+
+
+async def test_stopping_under_load_again_and_again_sends_nothing_twice_and_loses_nothing(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.01)
+    load = asyncio.create_task(_emit(story, 1_500))
+    for n in range(5):
+        daemon = await daemons.start()
+        await receiver.wait_for(100 * (n + 1))
+        await daemons.stop(daemon)
+    await daemons.start()
+    await load
+    await story.ended(DELIVERED=1_500)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1_500), 1)
+
+
+async def test_what_is_in_flight_is_finished_and_recorded_and_nothing_new_begun(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url, max_in_flight=3)
+    receiver.otherwise = Answer(200, delay=0.5)
+    daemon = await daemons.start()
+    await story.insert(10)
+    await receiver.wait_for(3)
+    await daemons.stop(daemon)
+    assert len(receiver.requests) == 3
+    await story.ended(DELIVERED=3, PENDING=7)
+
+
+async def test_while_it_drains_it_is_alive_and_not_ready(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.5)
+    daemon = await daemons.start()
+    await story.insert()
+    await receiver.wait_for(1)
+    async with ClientSession(daemon.admin_address) as client:
+        stopping = asyncio.create_task(daemons.stop(daemon))
+        await asyncio.sleep(0)
+        async with client.get("/readyz") as response:
+            assert response.status == 503
+            assert (await response.json())["checks"]["running"] is False
+        async with client.get("/livez") as response:
+            assert response.status == 200
+    await stopping
+    await story.ended(DELIVERED=1)
+
+
+async def test_stopping_twice_is_stopping_once(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.3)
+    daemon = await daemons.start()
+    await story.insert()
+    await receiver.wait_for(1)
+    daemon.stop()
+    await asyncio.sleep(0.1)
+    await daemons.stop(daemon)
+    await story.ended(DELIVERED=1)
+
+
+async def test_forcing_does_not_wait_and_the_next_daemon_sends_it_again(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.answers = [HANG]
+    daemon = await daemons.start()
+    await story.insert()
+    await receiver.wait_for(1)
+    began = time.monotonic()
+    daemon.force()
+    await daemons.stop(daemon)
+    assert time.monotonic() - began < 1
+    await daemons.start()
+    await story.ended(DELIVERED=1)
+    assert [r.headers["X-Dispatcher-Attempt"] for r in receiver.requests] == ["1", "1"]
+
+
+async def test_a_drain_waits_for_an_endpoint_with_a_longer_timeout_of_its_own(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN", 0.2)
+    await story.subscribe(receiver.url, timeout_ms=3_000)
+    receiver.otherwise = Answer(200, delay=1.0)
+    daemon = await daemons.start(delivery={"timeout": "200ms"})
+    await story.insert()
+    await receiver.wait_for(1)
+    await daemons.stop(daemon)
+    await story.ended(DELIVERED=1)
+
+
+async def test_a_drain_without_a_database_ends(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN", 0.2)
+    await story.subscribe(receiver.url)
+    receiver.answers = [Answer(200, delay=0.2)]
+    daemon = await daemons.start(delivery={"timeout": "300ms"})
+    await story.insert()
+    await receiver.wait_for(1)
+    async with story.unreachable():
+        await daemons.stop(daemon)
+    await daemons.start()
+    await story.ended(DELIVERED=1)
+    assert numbers(receiver.requests) == {1: 2}
+
+
+async def _emit(story: Story, count: int) -> None:
+    for n in range(0, count, 10):
+        await story.insert(10, first=n)
+        await asyncio.sleep(0.01)

@@ -1,0 +1,118 @@
+"""Several daemons on one database share the work, and inherit it."""
+
+import asyncio
+import time
+
+from dispatcher.daemon import Daemon
+from tests.flow.stories import Daemons, Story, numbers, until
+from tests.receivers import Answer, Receiver
+
+AT_ONCE = 1.0
+"""Seconds in which a daemon takes over what another handed to it."""
+
+
+async def test_two_daemons_share_the_work_and_send_nothing_twice(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.01)
+    receiver.answers = [500] * 20
+    one, other = await _pair(daemons)
+    for n in range(0, 1_000, 20):
+        await story.insert(20, first=n)
+    await story.ended(DELIVERED=1_000)
+    arrived = numbers(receiver.requests)
+    assert set(arrived) == set(range(1_000))
+    assert arrived.total() == 1_000 + 20
+    assert one._lease.owned.isdisjoint(other._lease.owned)
+
+
+async def test_two_daemons_keep_to_one_endpoints_cap_together(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    receiver.otherwise = Answer(200, delay=0.02)
+    await story.subscribe(receiver.url, max_in_flight=8)
+    await _pair(daemons)
+    await story.insert(200)
+    await story.ended(DELIVERED=200)
+    assert receiver.peak <= 8
+
+
+async def test_when_one_stops_the_other_takes_over_at_once_and_nothing_is_sent_twice(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.05)
+    one, other = await _pair(daemons)
+    await story.insert(1_000)
+    await receiver.wait_for(100)
+    await daemons.stop(one)
+    stopped = time.monotonic()
+    await until(lambda: len(other._lease.owned) == 64, "the other owns all", within=AT_ONCE)
+    await story.ended(DELIVERED=1_000)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 1_001), 1)
+    assert time.monotonic() - stopped < 5
+
+
+async def test_retries_of_one_that_stopped_are_made_by_the_other_in_time(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.answers = [500] * 100
+    one, _ = await _pair(daemons, retry={"base": "1s", "factor": 1, "jitter": 0})
+    await story.insert(100)
+    await receiver.wait_for(100)
+    await until(lambda: _all_failed(story), "all failed once")
+    await daemons.stop(one)
+    requests = await receiver.wait_for(200)
+    await story.ended(DELIVERED=100)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 101), 2)
+    assert max(r.at for r in requests[100:]) - max(r.at for r in requests[:100]) < 1.0 + AT_ONCE
+
+
+async def test_daemons_that_come_and_go_under_load_send_nothing_twice(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.01)
+    running = [await daemons.start()]
+    load = asyncio.create_task(_emit(story, 1_500))
+    for _ in range(4):
+        running.append(await daemons.start())
+        await asyncio.sleep(0.2)
+        await daemons.stop(running.pop(0))
+    await load
+    await story.ended(DELIVERED=1_500)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1_500), 1)
+
+
+async def test_an_ordered_endpoint_stays_in_order_when_its_daemon_changes(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url, ordered=True)
+    receiver.otherwise = Answer(200, delay=0.005)
+    one, _ = await _pair(daemons)
+    await story.insert(60)
+    await receiver.wait_for(15)
+    await daemons.stop(one)
+    await story.ended(DELIVERED=60)
+    assert receiver.peak == 1
+    assert list(numbers(receiver.requests)) == list(range(1, 61))
+    assert numbers(receiver.requests).total() == 60
+
+
+async def _pair(daemons: Daemons, **sections: dict[str, object]) -> tuple[Daemon, Daemon]:
+    """Two daemons that own half of the shards each."""
+    one, other = await daemons.start(**sections), await daemons.start(**sections)
+    await until(lambda: len(one._lease.owned) == len(other._lease.owned) == 32, "half each")
+    return one, other
+
+
+async def _all_failed(story: Story) -> bool:
+    return await story.count("attempt = 1") == 100
+
+
+async def _emit(story: Story, count: int) -> None:
+    for n in range(0, count, 10):
+        await story.insert(10, first=n)
+        await asyncio.sleep(0.01)
