@@ -45,6 +45,10 @@ class Tally:
     last: float = field(default_factory=monotonic)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def patience(self) -> float:
+        """Seconds for which it is still worth waiting."""
+        return self.last + QUIET_LIMIT - monotonic()
+
     def note(self, arrival: Arrival) -> None:
         self.last = monotonic()
         if arrival.fault:
@@ -90,8 +94,8 @@ class Performance:
             self._receiver.arrived = tally.note
             await self._emit(list(islice(samples(), events)))
             tally.last = monotonic()
-            while not tally.complete.is_set() and monotonic() - tally.last < QUIET_LIMIT:
-                await either(tally.complete, 1.0)
+            while not tally.complete.is_set() and (patience := tally.patience()) > 0:
+                await either(tally.complete, patience)
         delivered = await self._recorded(list(tally.latencies))
         verified = len(tally.latencies)
         well = delivered == verified == events and not tally.faults

@@ -1,0 +1,132 @@
+"""Commands, configured by their environment alone."""
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from dispatcher.cli import main
+
+KEY = bytes(range(32)).hex()
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that goes on: what it says is read line by line."""
+
+    process: Process
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """The next line of standard output with such a text in it."""
+        assert self.process.stdout is not None
+        seen = []
+        async with asyncio.timeout(PATIENCE):
+            while line := (await self.process.stdout.readline()).decode():
+                if found := re.search(pattern, line):
+                    return found
+                seen.append(line)
+        raise AssertionError(f"no {pattern!r} in {seen} {await self.errors()}")
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        async with asyncio.timeout(PATIENCE):
+            await self.process.communicate()
+        return self.process.returncode or 0
+
+    async def errors(self) -> str:
+        """All of standard error, once the process has ended."""
+        assert self.process.stderr is not None
+        return (await self.process.stderr.read()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Runs commands in a directory of their own, configured by their environment alone."""
+
+    directory: Path
+    environ: dict[str, str]
+    _started: list[Process] = field(default_factory=list)
+
+    def setting(self, **variables: str) -> "Shell":
+        """The same with other settings: `database__dsn`, and so on."""
+        named = {f"DISPATCHER_{name.upper()}": value for name, value in variables.items()}
+        return Shell(self.directory, {**self.environ, **named}, self._started)
+
+    async def __call__(self, *args: str) -> Ended:
+        """In a thread of this process, which is faster, unless it wants a process of its own."""
+        if args[0] in ("run", "demo"):
+            return await self.process(*args)
+        invoke = partial(CliRunner().invoke, main, args, env=self.environ)
+        result = await asyncio.to_thread(invoke)
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    async def process(self, *args: str, stdin: bytes = b"") -> Ended:
+        process = await self._start(args)
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate(stdin)
+        return Ended(process.returncode or 0, out.decode(), err.decode())
+
+    async def each(self, *commands: str) -> list[Ended]:
+        return [await self(*shlex.split(command)) for command in commands]
+
+    async def start(self, *args: str) -> Started:
+        return Started(await self._start(args))
+
+    async def run(self) -> Started:
+        """The daemon, ready."""
+        daemon = await self.start("run")
+        await daemon.line('"event":"started"')
+        return daemon
+
+    async def _start(self, args: tuple[str, ...]) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dispatcher", *args),
+            cwd=self.directory,
+            env=self.environ,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        self._started.append(process)
+        return process
+
+    async def end(self) -> None:
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+@asynccontextmanager
+async def shell(directory: Path, **settings: str) -> AsyncIterator[Shell]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DISPATCHER_", "PG"))}
+    root = str(Path(__file__).parents[2])
+    opened = Shell(directory, {**kept, "PYTHONPATH": root}).setting(
+        config=os.devnull,
+        database__state_directory=str(directory / "state"),
+        egress__allow='["127.0.0.0/8"]',
+        admin__port="0",
+        **settings,
+    )
+    try:
+        yield opened
+    finally:
+        await opened.end()
