@@ -142,6 +142,7 @@ class Deliver:
         """One attempt after another while there are any: a task for each would cost more."""
         while delivery is not None:
             await self._attempt(delivery)
+            await self._tick()  # with every worker busy, nobody else would see a retry come due
             delivery = self._take()
 
     async def _tick(self) -> None:

@@ -51,6 +51,22 @@ async def test_no_more_are_in_flight_at_once_than_configured_over_all_endpoints(
     assert receiver.peak == 12
 
 
+async def test_a_retry_has_its_turn_while_every_slot_is_busy(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = Answer(200, delay=0.02)
+    await story.subscribe(receiver.url, "role.*")
+    await story.subscribe(another.url, "user.*")
+    another.answers = [500]
+    await daemons.start(delivery={"concurrency": 4})
+    await story.insert(400, type_="role.created")  # two seconds of work
+    await receiver.wait_for(1)
+    await story.insert(type_="user.created")
+    first, second = await another.wait_for(2)
+    assert second.at - first.at < 0.6
+    assert len(receiver.requests) < 400
+
+
 async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
