@@ -71,7 +71,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     state = State()
     server = await loop.create_server(lambda: Receiver(state), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - its parent reads it
+    print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 

@@ -1,0 +1,128 @@
+"""What a benchmark runs on: a database with fsync, a receiver and a daemon, each its own process."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from dispatcher.postgres import EmbeddedPostgres
+
+PATIENCE = 60.0
+KEY = token_hex(32)
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """A new cluster on disk, durable: what is measured is what a user gets."""
+    directory = Path(tempfile.mkdtemp(prefix="dispatcher-bench-"))
+    directory.chmod(0o711)
+    settings = {"shared_buffers": "256MB", "max_connections": "100", "max_wal_size": "4GB"}
+    server = EmbeddedPostgres(directory / "postgres", settings=settings)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def environment(dsn: str) -> dict[str, str]:
+    """For commands of the project: this database, this key, receivers on loopback."""
+    return {
+        **os.environ,
+        "DISPATCHER_DATABASE__DSN": dsn,
+        "DISPATCHER_SECRETS__KEY": KEY,
+        "DISPATCHER_EGRESS__ALLOW": '["127.0.0.0/8"]',
+        "DISPATCHER_ADMIN__PORT": "0",
+        "DISPATCHER_LOG__LEVEL": "warning",
+        "DISPATCHER_CONFIG": os.devnull,
+    }
+
+
+def dispatcher(dsn: str, *args: str) -> Any:
+    """Run a command to its end; its JSON."""
+    command = [sys.executable, "-m", "dispatcher", *args]
+    done = subprocess.run(command, env=environment(dsn), check=True, capture_output=True)
+    return json.loads(done.stdout) if "--json" in args else None
+
+
+@asynccontextmanager
+async def process(
+    *command: str, env: dict[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process that ends when its input is closed or, if it does not, by SIGTERM."""
+    pipe = asyncio.subprocess.PIPE
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdin=pipe, stdout=pipe, env=env, limit=2**24
+    )
+    try:
+        yield started
+    finally:
+        assert started.stdin is not None
+        started.stdin.close()
+        if "dispatcher" in command:
+            started.terminate()
+        with suppress(ProcessLookupError, TimeoutError):
+            async with asyncio.timeout(30):
+                await started.wait()
+
+
+@dataclass(slots=True)
+class Receiver:
+    """The cheap receiver (`tests.bench.receiver`) and what it counted."""
+
+    url: str
+    session: aiohttp.ClientSession
+    pid: int
+
+    async def ask(self, what: str) -> Any:
+        async with self.session.get(f"{self.url}/{what}") as answer:
+            return json.loads(await answer.read())
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    async with process("-m", "tests.bench.receiver") as started, aiohttp.ClientSession() as session:
+        assert started.stdout is not None
+        port = int(await started.stdout.readline())
+        yield Receiver(f"http://127.0.0.1:{port}", session, started.pid)
+
+
+@asynccontextmanager
+async def sending(dsn: str) -> AsyncIterator[int]:
+    """A daemon; its process id. Ready when its heartbeat is in the database and it listens."""
+    async with process("-m", "dispatcher", "run", env=environment(dsn)) as started:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await until(
+                connection,
+                "SELECT count(*) = 64 AND (SELECT last_value > dispatcher.now_ms() FROM dispatcher.listen_until) "
+                "FROM dispatcher.shards WHERE owner IS NOT NULL",
+            )
+        finally:
+            await connection.close()
+        yield started.pid
+
+
+async def until(connection: "asyncpg.Connection[Any]", question: str, every: float = 0.02) -> None:
+    """Wait until the database answers true; TimeoutError after PATIENCE."""
+    async with asyncio.timeout(PATIENCE):
+        while not await connection.fetchval(question):  # noqa: ASYNC110 - a table has no event
+            await asyncio.sleep(every)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
