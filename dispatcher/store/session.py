@@ -94,8 +94,6 @@ class Session:
                 # A silent server: waiting for an orderly end could take for ever.
                 self._lose()
                 raise StoreUnavailable("the database does not answer") from error
-            except ValueError:
-                raise  # an argument that can not be sent, which is no fault of the connection
             except _LOST as error:
                 self._lose()
                 raise StoreUnavailable(str(error) or type(error).__name__) from error
