@@ -75,8 +75,11 @@ def _refusal(error: Any) -> str:
     message, constraint, detail, hint = (
         getattr(error, name, None) for name in ("message", "constraint_name", "detail", "hint")
     )
-    if message is None:  # the driver's own
-        return "a value can not be sent to the database: is it UTF-8 text?"
+    if message is None:  # the driver's own error
+        unsent = error.sqlstate == "22000"
+        return (
+            "a value can not be sent to the database: is it UTF-8 text?" if unsent else str(error)
+        )
     if error.sqlstate in _NO_SCHEMA:
         return "the database lacks what this version needs: run dispatcher migrate"
     # Constraints are named by sentences, so that every producer reads one.

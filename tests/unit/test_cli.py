@@ -212,6 +212,12 @@ def caused(error: Exception, cause: Exception) -> Exception:
             Failure,
             "the database lacks what this version needs: run dispatcher migrate",
         ),
+        (
+            asyncpg.DataError("invalid input for query argument $1: '…'"),
+            Failure,
+            "a value can not be sent to the database: is it UTF-8 text?",
+        ),
+        (asyncpg.ConnectionDoesNotExistError("it is closed"), Failure, "it is closed"),
         (refusal("42501", "permission denied for x"), Failure, "permission denied for x"),
         (
             ExceptionGroup("daemon", [OSError("in use"), OSError("in use"), KeyRefused("other")]),
