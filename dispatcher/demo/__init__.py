@@ -21,6 +21,10 @@ from dispatcher.webhooks import Webhook, Webhooks
 
 NAME = "Dispatcher demo"
 READY_WITHIN = 30.0
+OTHER_DAEMON = (
+    "Another daemon works on this database and will send some of the demo's events:"
+    " those do not arrive unless its egress.allow has 127.0.0.1/32."
+)
 
 
 async def give(
@@ -44,6 +48,8 @@ async def give(
         if not await application.enter():
             click.echo("another demo runs in this database: stop it first", err=True)
             return False
+        if not own_database and await application.daemons():
+            click.echo(OTHER_DAEMON, err=True)
         async with receiver, _registered(config, session, cipher, application, receiver) as webhook:
             daemon = Daemon(config, dsn, cipher)
             performance = Performance(application, receiver, webhook.id)

@@ -16,6 +16,7 @@ _ENTER = "SELECT pg_try_advisory_lock($1)"
 _MAKE_ENVIRONMENT = """
     INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'Demo') ON CONFLICT DO NOTHING
 """
+_DAEMONS = "SELECT count(*) FROM dispatcher.daemons WHERE renewed_at > now() - interval '2 s'"
 _EMIT = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ($1, $2, $3)"
 _EMIT_MANY = """
     INSERT INTO dispatcher.events (type, data, environment_id)
@@ -53,6 +54,11 @@ class Application:
         if self.environment == ENVIRONMENT:
             await self._session.fetch(_MAKE_ENVIRONMENT, ENVIRONMENT)
         return True
+
+    async def daemons(self) -> int:
+        """How many work on this database."""
+        count: int = (await self._session.fetch(_DAEMONS))[0][0]
+        return count
 
     async def emit(self, sample: Sample) -> None:
         await self._session.fetch(_EMIT, sample.type, sample.data, self.environment)
