@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from dispatcher import postgres_binaries, postgres_process
-from dispatcher.postgres import EmbeddedPostgres, PostgresUnavailable
+from dispatcher.postgres import EmbeddedPostgres, PostgresUnavailable, running
 from dispatcher.postgres_binaries import Account, Binaries
 
 ROOT = os.geteuid() == 0
@@ -493,3 +493,24 @@ def test_system_binaries_in_a_closed_place_are_named(directory: Path, open_direc
     bin_ = fake_binaries(closed / "bin", "16.2")
     with pytest.raises(PostgresUnavailable, match=rf"because {closed} is closed to it"):
         EmbeddedPostgres(directory, binaries=bin_).start()
+
+
+# ── another process's server ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_running_server_is_found_by_its_directory_until_it_stops(
+    directory: Path, open_embedded: Callable[..., EmbeddedPostgres]
+) -> None:
+    assert running(directory) is None
+    embedded = open_embedded(directory)
+    assert running(directory) is None
+    dsn = embedded.start()
+    assert running(directory) == dsn
+    embedded.stop()
+    assert running(directory) is None
+
+
+def test_a_server_that_is_still_starting_is_waited_for(directory: Path, found: Binaries) -> None:
+    with child(directory, found.directory) as process:
+        until(lambda: directory.exists() and not server_is_gone(directory))
+        assert running(directory) == first_line(process)
