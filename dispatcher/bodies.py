@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from dispatcher import payload
@@ -16,31 +17,35 @@ READ_AT_ONCE = 100
 class Bodies:
     """At most `capacity` bytes of bodies, those used longest ago forgotten first.
 
-    `upcoming(most)` names events that will be wanted soon: they are read along with a missed one.
+    `soon` names, lazily, events that will be wanted next: they are read along, and ahead.
     """
 
-    def __init__(
-        self, events: Events, *, capacity: int, upcoming: Callable[[int], Iterable[int]]
-    ) -> None:
+    def __init__(self, events: Events, *, capacity: int) -> None:
         self._events = events
-        self._upcoming = upcoming
         self._capacity = capacity
         self._kept: OrderedDict[int, Event] = OrderedDict()
         self._size = 0
         self._wanted: dict[int, asyncio.Future[Event | None]] = {}
+        self._ahead: set[int] = set()
+        self._under_way: set[int] = set()
+        self._hits = 0
         self._reading: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Bodies {len(self._kept)}, {self._size} of {self._capacity} bytes>"
 
-    def get(self, event_id: int) -> Event | None:
-        """The event if it is in memory."""
+    def get(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
+        """The event if it is in memory. Now and then the next ones are read before they are missed."""
         event = self._kept.get(event_id)
         if event is not None:
             self._kept.move_to_end(event_id)
+            self._hits += 1
+            if self._hits * 2 >= READ_AT_ONCE:
+                self._hits = 0
+                self._read_along(soon)
         return event
 
-    async def read(self, event_id: int) -> Event | None:
+    async def read(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
         """The event from the database, in one statement with whatever else is missed now.
 
         None: there is no such event (any more). Raises StoreUnavailable or StatementTimeout.
@@ -48,25 +53,35 @@ class Bodies:
         future = self._wanted.get(event_id)
         if future is None:
             future = self._wanted[event_id] = asyncio.get_running_loop().create_future()
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read_wanted())
+        self._read_along(soon)
         return await asyncio.shield(future)
 
+    def _read_along(self, soon: Iterable[int]) -> None:
+        if len(self._ahead) < READ_AT_ONCE:
+            self._ahead.update(
+                i
+                for i in islice(soon, READ_AT_ONCE)
+                if i not in self._kept and i not in self._under_way
+            )
+        if self._reading is None and (self._wanted or self._ahead):
+            self._reading = asyncio.create_task(self._read_wanted())
+
     async def _read_wanted(self) -> None:
-        while self._wanted:
-            ids = list(self._wanted)[:READ_AT_ONCE]
+        while self._wanted or self._ahead:
+            wanted = list(self._wanted)[:READ_AT_ONCE]
+            ahead = islice(self._ahead, READ_AT_ONCE - len(wanted))
+            self._under_way = {*wanted, *ahead}
+            self._ahead.clear()
             try:
-                rows = await self._events.with_ids({*ids, *self._soon(READ_AT_ONCE)})
+                rows = await self._events.with_ids(self._under_way)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-                self._fail(ids, error)
+                self._fail(wanted, error)
                 continue
             found = {row["id"]: self._keep(_event(row)) for row in rows}
-            for event_id in ids:
+            for event_id in wanted:
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None
-
-    def _soon(self, most: int) -> Iterable[int]:
-        return (i for i in self._upcoming(most) if i not in self._kept)
+        self._under_way = set()
 
     def _fail(self, ids: list[int], error: Exception) -> None:
         for event_id in ids:
@@ -75,8 +90,9 @@ class Bodies:
             future.exception()  # the one who waits may be gone; that is no fault
 
     def _keep(self, event: Event) -> Event:
+        before = self._kept.pop(event.id, None)
         self._kept[event.id] = event
-        self._size += len(event.body)
+        self._size += len(event.body) - (len(before.body) if before else 0)
         while self._size > self._capacity and len(self._kept) > 1:
             self._size -= len(self._kept.popitem(last=False)[1].body)
         return event

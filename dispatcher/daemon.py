@@ -106,11 +106,7 @@ class Daemon:
             self._pending,
             self._lease,
             self._endpoints,
-            Bodies(
-                Events(bodies),
-                capacity=BODY_CACHE,
-                upcoming=lambda most: [d.event_id for d in self._pending.lanes.upcoming(most)],
-            ),
+            Bodies(Events(bodies), capacity=BODY_CACHE),
             deliveries,
             self._sender,
             requests,
@@ -127,7 +123,9 @@ class Daemon:
             self._pending,
             self._endpoints,
             self._clock,
-            admit=lambda found, settled: self._deliver.admit(found, settled=settled),
+            admit=lambda found, settled, are_parked: self._deliver.admit(
+                found, settled=settled, are_parked=are_parked
+            ),
             wake=self._refill_wake,
         )
         self._fanout_session.on_lost = self._fanout_lost

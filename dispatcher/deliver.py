@@ -84,8 +84,13 @@ class Deliver:
         *,
         settled: Collection[int] = (),
         parked: Collection[UUID] = (),
+        are_parked: bool = False,
     ) -> None:
-        """Take deliveries read from, or just written to, the table. Raises StoreUnavailable."""
+        """Take deliveries read from, or just written to, the table. Raises StoreUnavailable.
+
+        `settled`: see Pending.reading. `parked`: endpoints with rows that stay in the table.
+        `are_parked`: the deliveries are parked rows, and can stay so if there is no room.
+        """
         try:
             await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
         except BaseException:
@@ -94,7 +99,8 @@ class Deliver:
         self._pending.note_parked(parked)
         to_park = self._pending.admit(deliveries, self._clock.now(), settled)
         self._wake.set()
-        await self._park(to_park)
+        if not are_parked:
+            await self._park(to_park)
 
     async def run(self) -> None:
         """Start what is due, as slots allow, until cancelled."""
@@ -164,11 +170,11 @@ class Deliver:
         return LOOK_AGAIN if alarm is None else min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
 
     async def _attempt(self, delivery: Delivery) -> None:
-        endpoint = self._endpoints[delivery.endpoint_id]
+        soon = self._pending.lanes.upcoming(delivery.endpoint_id)
         try:
-            event = self._bodies.get(delivery.event_id) or await self._bodies.read(
-                delivery.event_id
-            )
+            event = self._bodies.get(delivery.event_id, soon)
+            if event is None:
+                event = await self._bodies.read(delivery.event_id, soon)
         except (StoreUnavailable, StatementTimeout):
             self._pending.give_back(delivery)
             return

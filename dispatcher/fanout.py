@@ -23,8 +23,9 @@ SWEEP_EVERY = 10.0
 
 
 class Fanout:
-    """`admit(deliveries, parked)` takes what was made; `saturated` names the endpoints whose
-    deliveries are better made parked; `backlog` tells whether enough is waiting to be sent."""
+    """`admit(deliveries, parked)` takes what was made; `saturated(coming)` names the endpoints
+    whose deliveries are better made parked when so many may come; `backlog` tells whether enough
+    is waiting to be sent."""
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class Fanout:
         lease: Lease,
         *,
         admit: Callable[[Sequence[Delivery], set[UUID]], Awaitable[None]],
-        saturated: Callable[[], Sequence[UUID]],
+        saturated: Callable[[int], Sequence[UUID]],
         backlog: Callable[[], bool],
     ) -> None:
         self._inbox = inbox
@@ -93,13 +94,13 @@ class Fanout:
         assert self._lease.daemon is not None
         if self._size.sliced:
             return await self._inbox.fan_out_slice(
-                limit=SLICE, shard=shard, daemon=self._lease.daemon, saturated=self._saturated()
+                limit=SLICE, shard=shard, daemon=self._lease.daemon, saturated=self._saturated(1)
             )
         return await self._inbox.fan_out(
             limit=limit,
             shard=shard,
             daemon=self._lease.daemon,
-            saturated=self._saturated(),
+            saturated=self._saturated(limit),
             above=self._watermark.above(monotonic()),
         )
 

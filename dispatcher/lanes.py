@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import count, islice
+from itertools import count
 from uuid import UUID
 
 from dispatcher.model import Delivery
@@ -143,11 +143,9 @@ class Lanes:
             return delivery
         return None
 
-    def upcoming(self, most: int) -> Iterator[Delivery]:
-        """Some of what will be taken next: the heads of the lanes in the ring."""
-        each = -(-most // max(1, len(self._ring)))
-        for lane in islice(self._ring, most):
-            yield from islice(lane.queue, each)
+    def upcoming(self, endpoint_id: UUID) -> Iterator[int]:
+        """The events that wait in a lane, in its order."""
+        return (delivery.event_id for delivery in self._lanes[endpoint_id].queue)
 
     def land(self, endpoint_id: UUID) -> None:
         """An attempt is over: its place in the lane is free."""
@@ -164,11 +162,11 @@ class Lanes:
         lane = self._lanes[endpoint_id]
         return 0 if lane.holding else max(0, self.depth - len(lane.queue))
 
-    def saturated(self) -> list[UUID]:
-        """Endpoints that can take nothing now: what they are owed is better left in the table."""
-        return [
-            i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= self.depth
-        ]
+    def saturated(self, coming: int) -> list[UUID]:
+        """Endpoints without room for so many: what they are owed is better left in the table,
+        where it costs nothing to make a row parked, and much to park it afterwards."""
+        most = self.depth - min(coming, self.depth // 2)
+        return [i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= most]
 
     def next_alarm(self) -> float | None:
         return self._alarms[0][0] if self._alarms else None

@@ -59,10 +59,10 @@ class Pending:
         room = self.lanes.room(endpoint_id)
         return room if self.lanes.crowded else min(room, self.room)
 
-    def saturated(self) -> list[UUID]:
-        """Endpoints that can take nothing now: what they are owed is better left in the table."""
+    def saturated(self, coming: int) -> list[UUID]:
+        """Endpoints without room for so many: their next deliveries are better made parked."""
         self._share()
-        return self.lanes.saturated()
+        return self.lanes.saturated(coming)
 
     @property
     def owned(self) -> Collection[int]:

@@ -25,7 +25,8 @@ PASS = 1.0
 
 
 class Refill:
-    """`wake` is set when shards were gained or a lane wants its parked rows."""
+    """`admit(found, settled, are_parked)` takes what was read. `wake` is set when shards were gained
+    or a lane wants its parked rows."""
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class Refill:
         endpoints: KnownEndpoints,
         clock: Clock,
         *,
-        admit: Callable[[Sequence[Delivery], Collection[int]], Awaitable[None]],
+        admit: Callable[[Sequence[Delivery], Collection[int], bool], Awaitable[None]],
         wake: asyncio.Event,
     ) -> None:
         self._deliveries = deliveries
@@ -103,7 +104,7 @@ class Refill:
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
         with self._pending.reading() as settled:
             found = await self._deliveries.due(ranges, before)
-            await self._admit(found, settled)
+            await self._admit(found, settled, False)
         return found
 
     async def _feed(self, endpoint_id: UUID) -> None:
@@ -123,7 +124,7 @@ class Refill:
                 found = await self._deliveries.parked(endpoint_id, self._pending.owned, most)
             if len(found) < most:
                 self._pending.none_parked(endpoint_id)
-            await self._admit(found, settled)
+            await self._admit(found, settled, True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
         """Rows already in memory come back too, so each shard may return that many more."""
