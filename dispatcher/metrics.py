@@ -8,10 +8,15 @@ EVENTS = Counter("dispatcher_events_fanned_out", "Events fanned out", registry=R
 DELIVERIES = Counter("dispatcher_deliveries_made", "Deliveries made", registry=REGISTRY)
 ATTEMPTS = Counter("dispatcher_attempts", "Attempts recorded", ["outcome"], registry=REGISTRY)
 ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], registry=REGISTRY)
-SUPERSEDED = Counter("dispatcher_attempts_superseded", "Results that came too late", registry=REGISTRY)
+SUPERSEDED = Counter(
+    "dispatcher_attempts_superseded", "Results that came too late", registry=REGISTRY
+)
 QUARANTINED = Counter("dispatcher_events_quarantined", "Events set aside", registry=REGISTRY)
 STORE_FAILURES = Counter(
-    "dispatcher_store_failures", "Statements that failed for want of the database", ["stage"], registry=REGISTRY
+    "dispatcher_store_failures",
+    "Statements that failed for want of the database",
+    ["stage"],
+    registry=REGISTRY,
 )
 DURATION = Histogram(
     "dispatcher_attempt_seconds",

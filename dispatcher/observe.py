@@ -99,7 +99,10 @@ def unrecordable(delivery: Delivery, error: Exception) -> None:
 
 def attempt_broke(delivery: Delivery, error: Exception) -> None:
     _log.error(
-        "attempt broke", delivery_id=ids.delivery_name(delivery.id), error=type(error).__name__, exc_info=error
+        "attempt broke",
+        delivery_id=ids.delivery_name(delivery.id),
+        error=type(error).__name__,
+        exc_info=error,
     )
 
 

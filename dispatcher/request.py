@@ -17,9 +17,7 @@ class Request:
 class Requests:
     """Builds requests under one brand. An endpoint may narrow `schemes`, never widen them."""
 
-    def __init__(
-        self, *, brand: str, schemes: tuple[str, ...], names: signing.HeaderNames
-    ) -> None:
+    def __init__(self, *, brand: str, schemes: tuple[str, ...], names: signing.HeaderNames) -> None:
         self._schemes = schemes
         self._names = names
         self._event = f"X-{brand}-Event"

@@ -9,7 +9,6 @@ Checks = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
 
 
-
 def build(checks: Checks) -> web.Application:
     async def readyz(_: web.Request) -> web.Response:
         found = checks()
@@ -53,5 +52,8 @@ async def _livez(_: web.Request) -> web.Response:
 
 def _json(status: int, document: object) -> web.Response:
     return web.Response(
-        status=status, body=orjson.dumps(document), content_type="application/json", headers={"Cache-Control": "no-store"}
+        status=status,
+        body=orjson.dumps(document),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
     )

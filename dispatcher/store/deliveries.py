@@ -83,9 +83,7 @@ class Deliveries:
 
     async def cancel(self, most: int, expire_below: int) -> int:
         """Cancel deliveries of deleted endpoints, and of events with ids below a bound."""
-        return len(
-            await self._session.fetch(statement("deliveries/cancel"), most, expire_below)
-        )
+        return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
 
 
 def delivery(row: Any) -> Delivery:

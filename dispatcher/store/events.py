@@ -27,6 +27,4 @@ class Events:
 
     async def emit_operational(self, environment_id: str, type_: str, data: str) -> None:
         """An event of the dispatcher's own, if anybody subscribed to it by name."""
-        await self._session.fetch(
-            statement("events/emit_operational"), environment_id, type_, data
-        )
+        await self._session.fetch(statement("events/emit_operational"), environment_id, type_, data)

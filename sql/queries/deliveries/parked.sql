@@ -3,6 +3,6 @@ SELECT d.id, d.event_id, d.endpoint_id, d.shard, d.attempt, d.base, extract(epoc
 FROM unnest($2::smallint[]) AS s(shard)
 CROSS JOIN LATERAL (
   SELECT * FROM dispatcher.deliveries d
-  WHERE d.endpoint_id = $1 AND d.shard = s.shard AND d.parked AND d.next_at <= clock_timestamp()
+  WHERE d.endpoint_id = $1 AND d.shard = s.shard AND d.parked AND d.next_at <= now()
   ORDER BY d.next_at LIMIT $3) d
 ORDER BY d.next_at LIMIT $3

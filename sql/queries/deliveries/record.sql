@@ -16,7 +16,7 @@ WITH result AS MATERIALIZED (
 ), retried AS (
   UPDATE dispatcher.deliveries d
   SET attempt = r.attempt, next_at = clock_timestamp() + make_interval(secs => r.delay),
-      parked = d.parked AND (SELECT e.ordered FROM dispatcher.endpoints e WHERE e.id = d.endpoint_id)
+      parked = d.parked AND EXISTS (SELECT 1 FROM dispatcher.endpoints e WHERE e.id = d.endpoint_id AND e.ordered)
   FROM result r
   WHERE d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NULL
   RETURNING d.id, d.event_id, d.endpoint_id, d.environment_id, d.type, d.shard, d.next_at

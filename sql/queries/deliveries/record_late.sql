@@ -1,26 +1,28 @@
--- As record.sql, plus $13 event ids, $14 endpoint ids, and no state or delay: results whose delivery
--- has moved on without them (another daemon took it over, or this very result was written before).
+-- As record.sql up to $10, then $11 event ids, $12 endpoint ids, and no state or delay: results whose
+-- delivery has moved on without them (another daemon took it over, or this very result was written before).
 --
 -- The attempt was made, so it is written, once. A 2xx ends the delivery whatever its number by now.
 WITH result AS MATERIALIZED (
   SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::float8[], $4::text[], $5::smallint[], $6::int[], $7::text[],
                        $8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::uuid[])
     AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, event_id, endpoint_id)
+), fresh AS MATERIALIZED (                   -- one written before ends nothing: the delivery may be a new one of its name
+  SELECT r.*, e.environment_id, v.type
+  FROM result r
+  JOIN dispatcher.endpoints e ON e.id = r.endpoint_id
+  CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id) v
+  CROSS JOIN LATERAL (                       -- a scalar subquery a row: never a hash of all history
+    SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
+                   WHERE a.delivery_id = r.id AND a.attempt = r.attempt AND a.started_at = to_timestamp(r.started_at)
+                   OFFSET 0) AS known) already
+  WHERE NOT already.known
 ), ended AS (
-  DELETE FROM dispatcher.deliveries d USING result r WHERE d.id = r.id AND r.outcome = 'ok' RETURNING d.id
+  DELETE FROM dispatcher.deliveries d USING fresh r WHERE d.id = r.id AND r.outcome = 'ok' RETURNING d.id
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  status, duration_ms, error, request_headers, response_headers, response_body, state)
-SELECT r.id, r.event_id, r.endpoint_id, e.environment_id, v.type, r.attempt, to_timestamp(r.started_at), r.outcome,
+SELECT r.id, r.event_id, r.endpoint_id, r.environment_id, r.type, r.attempt, to_timestamp(r.started_at), r.outcome,
        r.status, r.duration_ms, r.error, r.request_headers, r.response_headers, r.response_body,
        CASE WHEN ended.id IS NOT NULL THEN 'DELIVERED' END
-FROM result r
-JOIN dispatcher.endpoints e ON e.id = r.endpoint_id
-CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id) v
-LEFT JOIN ended ON ended.id = r.id
-CROSS JOIN LATERAL (                         -- a scalar subquery a row: never a hash of all history
-  SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
-                 WHERE a.delivery_id = r.id AND a.attempt = r.attempt AND a.started_at = to_timestamp(r.started_at)
-                 OFFSET 0) AS known) already
-WHERE NOT already.known
+FROM fresh r LEFT JOIN ended ON ended.id = r.id
 RETURNING delivery_id

@@ -2,8 +2,10 @@
 --
 -- Inbox rows become deliveries in one statement: never between the tables, never in both.
 -- The look at the inbox comes before any lock, so that an empty poll takes no transaction id.
+-- Endpoints are found once a type, as arrays, so that no join order the planner may think of,
+-- without statistics, multiplies events by all endpoints.
 WITH waiting AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.inbox WHERE id > $5 LIMIT 1
+  SELECT 1 FROM dispatcher.inbox WHERE id > $5 ORDER BY id LIMIT 1
 ), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
@@ -15,23 +17,33 @@ WITH waiting AS MATERIALIZED (
   RETURNING *
 ), types AS MATERIALIZED (
   SELECT DISTINCT environment_id, type FROM picked WHERE endpoint_id IS NULL
-), matched AS (                              -- distinct: several patterns of one endpoint may match
-  SELECT DISTINCT t.environment_id, t.type, s.endpoint_id
-  FROM types t JOIN dispatcher.subscriptions s
-    ON s.environment_id = t.environment_id AND s.pattern = ANY (dispatcher.patterns_of(t.type))
+), wanted AS MATERIALIZED (                  -- an endpoint once, however many of its patterns match
+  SELECT t.environment_id, t.type, e.*
+  FROM types t CROSS JOIN LATERAL (
+    SELECT array_agg(e.id) AS ids, array_agg(CASE WHEN e.ordered THEN e.home_shard ELSE $2 END) AS shards,
+           array_agg(e.ordered OR e.id = ANY ($4::uuid[])) AS parked
+    FROM dispatcher.endpoints e
+    WHERE e.active AND e.deleted_at IS NULL AND e.id = ANY (ARRAY(
+      SELECT s.endpoint_id FROM dispatcher.subscriptions s
+      WHERE s.environment_id = t.environment_id AND s.pattern = ANY (dispatcher.patterns_of(t.type))))
+  ) e
 ), owed AS (
-  SELECT p.id, p.event_id, p.environment_id, p.type, m.endpoint_id, p.delivery_id, p.attempt
-  FROM picked p JOIN matched m USING (environment_id, type)
-  WHERE p.endpoint_id IS NULL AND (p.after_endpoint IS NULL OR m.endpoint_id > p.after_endpoint)
+  SELECT p.id, p.event_id, p.environment_id, p.type, e.id AS endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked
+  FROM picked p JOIN wanted w USING (environment_id, type)
+  CROSS JOIN LATERAL unnest(w.ids, w.shards, w.parked) AS e(id, shard, parked)
+  WHERE p.endpoint_id IS NULL AND (p.after_endpoint IS NULL OR e.id > p.after_endpoint)
   UNION ALL
-  SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt FROM picked WHERE endpoint_id IS NOT NULL
+  SELECT p.id, p.event_id, p.environment_id, p.type, p.endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked
+  FROM picked p CROSS JOIN LATERAL (
+    SELECT CASE WHEN e.ordered THEN e.home_shard ELSE $2 END AS shard, e.ordered OR e.id = ANY ($4::uuid[]) AS parked
+    FROM dispatcher.endpoints e
+    WHERE e.id = p.endpoint_id AND e.deleted_at IS NULL AND (e.active OR p.delivery_id IS NOT NULL) OFFSET 0
+  ) e
 ), owing AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base, parked)
-  SELECT coalesce(o.delivery_id, dispatcher.next_id()), o.event_id, e.id, o.environment_id, o.type, clock_timestamp(),
-         CASE WHEN e.ordered THEN e.home_shard ELSE $2 END, o.attempt, o.attempt, e.ordered OR e.id = ANY ($4::uuid[])
-  FROM owed o JOIN dispatcher.endpoints e ON e.id = o.endpoint_id AND e.deleted_at IS NULL
-  WHERE e.active OR o.delivery_id IS NOT NULL
-  ORDER BY o.id
+  SELECT coalesce(o.delivery_id, dispatcher.next_id()), o.event_id, o.endpoint_id, o.environment_id, o.type,
+         clock_timestamp(), o.shard, o.attempt, o.attempt, o.parked
+  FROM owed o ORDER BY o.id
   ON CONFLICT (id) DO NOTHING
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )

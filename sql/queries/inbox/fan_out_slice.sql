@@ -23,7 +23,10 @@ WITH own AS MATERIALIZED (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
   SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
          CASE WHEN e.ordered THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
-  FROM picked p CROSS JOIN slice s JOIN dispatcher.endpoints e ON e.id = s.endpoint_id AND e.active AND e.deleted_at IS NULL
+  FROM picked p CROSS JOIN slice s CROSS JOIN LATERAL (   -- an index lookup each, whatever the statistics say
+    SELECT id, ordered, home_shard FROM dispatcher.endpoints
+    WHERE id = s.endpoint_id AND active AND deleted_at IS NULL OFFSET 0
+  ) e
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
 SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked, owing.*
