@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -57,7 +57,7 @@ class Bodies:
         return await asyncio.shield(future)
 
     def _read_along(self, soon: Iterable[int]) -> None:
-        if len(self._ahead) < READ_AT_ONCE:
+        if not self._ahead:
             self._ahead.update(
                 i
                 for i in islice(soon, READ_AT_ONCE)
@@ -78,7 +78,7 @@ class Bodies:
                 self._fail(wanted, error)
                 continue
             found = {row["id"]: self._keep(_event(row)) for row in rows}
-            for event_id in wanted:
+            for event_id in {*wanted, *found} & self._wanted.keys():
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None
         self._under_way = set()
@@ -98,6 +98,6 @@ class Bodies:
         return event
 
 
-def _event(row: dict[str, Any]) -> Event:
+def _event(row: Mapping[str, Any]) -> Event:
     body = payload.build(row["id"], row["type"], row["environment_id"], row["data"])
     return Event(row["id"], row["type"], body)

@@ -21,6 +21,8 @@ SLICE = 5_000
 WATERMARK_AGE = 60.0
 SWEEP_EVERY = 10.0
 
+NOTHING = FannedOut(0, None, 0, [], set())
+
 
 class Fanout:
     """`admit(deliveries, parked)` takes what was made; `saturated(coming)` names the endpoints
@@ -51,9 +53,7 @@ class Fanout:
 
         Raises StoreUnavailable; what was fanned out before is in the table whatever happens.
         """
-        picked = 0
-        if self._lease.daemon is not None and self._lease.owned:
-            picked = await self._drain()
+        picked = await self._drain()
         plan = self._promise.plan(monotonic(), picked, backlog=self._backlog())
         if plan.renew:
             await self._inbox.promise_polling(PROMISE_MS)
@@ -62,7 +62,7 @@ class Fanout:
     async def _drain(self) -> int:
         """Fan out until the inbox is empty, or work should first be sent; returns events taken."""
         total = 0
-        while self._lease.owned and self._lease.daemon is not None:
+        while self._lease.owned:
             limit = self._size.events
             done = await self._statement(limit)
             total += done.picked
@@ -79,7 +79,7 @@ class Fanout:
             if not self._size.too_large():
                 for row in await self._inbox.quarantine("fan_out_failed", str(error)):
                     observe.quarantined(row["event_id"], "fan_out_failed")
-            return FannedOut(0, None, 0, [], set())
+            return NOTHING
         self._size.took(done.picked, done.made)
         self._watermark.seen(done.last_picked, monotonic())
         if done.picked or done.made:
@@ -89,17 +89,18 @@ class Fanout:
         return done
 
     async def _fan_out(self, limit: int) -> FannedOut:
-        shards = sorted(self._lease.owned)
+        daemon, shards = self._lease.daemon, sorted(self._lease.owned)
+        if daemon is None:
+            return NOTHING
         shard = shards[next(self._turn) % len(shards)]
-        assert self._lease.daemon is not None
         if self._size.sliced:
             return await self._inbox.fan_out_slice(
-                limit=SLICE, shard=shard, daemon=self._lease.daemon, saturated=self._saturated(1)
+                limit=SLICE, shard=shard, daemon=daemon, saturated=self._saturated(1)
             )
         return await self._inbox.fan_out(
             limit=limit,
             shard=shard,
-            daemon=self._lease.daemon,
+            daemon=daemon,
             saturated=self._saturated(limit),
             above=self._watermark.above(monotonic()),
         )

@@ -134,6 +134,9 @@ class Pending:
 
     def tick(self, now: float) -> list[Delivery]:
         """Move what has become due from the heap into the lanes; returns those to park."""
+        due = self.heap.next_due()
+        if due is None or due > now:
+            return []
         to_park = []
         self._share()
         for delivery in self.heap.pop_due(now, self.capacity):

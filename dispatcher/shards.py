@@ -65,10 +65,10 @@ class Lease:
     async def beat(self) -> float:
         """One heartbeat; returns the seconds to the next."""
         asked_at = monotonic()
-        if self.daemon is None:
-            await self._join()
-        assert self.daemon is not None
-        renewal = await self._daemons.renew(self.daemon, self._endpoints.version)
+        daemon = self.daemon or await self._join()
+        if daemon is None:
+            return 0.0
+        renewal = await self._daemons.renew(daemon, self._endpoints.version)
         if renewal is None:
             self.lost()
             return 0.0
@@ -77,7 +77,7 @@ class Lease:
             await self._endpoints.refresh()
         await self._endpoints.share_with(renewal.others)
         self._confirmed_at = asked_at
-        await self._balance(renewal)
+        await self._balance(daemon, renewal)
         return max(0.0, HEARTBEAT - (monotonic() - asked_at))
 
     async def leave(self) -> None:
@@ -86,25 +86,24 @@ class Lease:
             await self._daemons.leave(self.daemon)
             self.lost()
 
-    async def _join(self) -> None:
-        daemon = randbits(62)
-        lock_key = randbits(31)
-        if await self._daemons.join(daemon, lock_key):
-            self.daemon = daemon
+    async def _join(self) -> int | None:
+        """Our new name, unless another holds the very lock that was drawn."""
+        drawn = randbits(62)
+        self.daemon = drawn if await self._daemons.join(drawn, randbits(31)) else None
+        return self.daemon
 
-    async def _balance(self, renewal: Renewal) -> None:
+    async def _balance(self, daemon: int, renewal: Renewal) -> None:
         """Claim up to our fair share of the shards, or give up what is above it."""
-        assert self.daemon is not None
         share = -(-SHARDS // (renewal.others + 1))
         shards = renewal.shards
         if len(shards) < share:
-            shards |= await self._daemons.claim_shards(self.daemon, share - len(shards))
+            shards |= await self._daemons.claim_shards(daemon, share - len(shards))
         elif len(shards) > share and not self._leaving:
             self._leaving = frozenset(sorted(shards)[share:])
         self._leaving &= shards
         self._own(shards - self._leaving)
         if self._leaving and not self._busy(self._leaving):
-            await self._daemons.release_shards(self.daemon, self._leaving)
+            await self._daemons.release_shards(daemon, self._leaving)
             self._leaving = frozenset()
 
     def _busy(self, shards: frozenset[int]) -> bool:

@@ -1,7 +1,7 @@
 """Events: reading what to send, and emitting."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -11,9 +11,10 @@ class Events:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def with_ids(self, ids: Collection[int]) -> list[dict[str, Any]]:
+    async def with_ids(self, ids: Collection[int]) -> Sequence[Mapping[str, Any]]:
         """`id environment_id type data` of each; `data` is the producer's text."""
-        return [dict(r) for r in await self._session.fetch(statement("events/with_ids"), list(ids))]
+        rows = await self._session.fetch(statement("events/with_ids"), list(ids))
+        return cast(Sequence[Mapping[str, Any]], rows)  # a record is one, though it is not said so
 
     async def emit(
         self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None

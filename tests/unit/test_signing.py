@@ -241,3 +241,11 @@ def test_other_secrets_are_refused_without_repeating_them(text: str, complaint: 
     assert len(text) < 2 or text not in message
     assert refusal.value.__cause__ is None
     assert refusal.value.__context__ is None
+
+
+@given(key=st.binary(min_size=1, max_size=200), message=st.binary(max_size=500))
+def test_the_hmac_is_the_standard_library_s(key: bytes, message: bytes) -> None:
+    expected = hmac.digest(key, message, "sha256")
+
+    assert signing.hmac_sha256(key, message) == expected
+    assert signing.hmac_sha256(key, message) == expected  # and so with the key kept ready
