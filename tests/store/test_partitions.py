@@ -1,0 +1,306 @@
+"""Day partitions: made ahead without keeping a producer waiting, dropped when nothing needs them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import pytest
+
+from dispatcher.store.partitions import Partitions
+from dispatcher.store.session import Session
+from tests.conftest import Connection, connected
+from tests.store import rows
+
+DAY = 86_400.0
+INSERT = "INSERT INTO dispatcher.events (type, data) VALUES ('a', '1')"
+PATIENCE = 0.3
+"""Seconds a producer may be kept waiting: the lock timeout of 200 ms, and some."""
+
+
+@pytest.fixture
+def partitions(session: Session) -> Partitions:
+    return Partitions(session)
+
+
+@pytest.fixture
+async def producer(dsn: str) -> AsyncIterator[Connection]:
+    async with connected(dsn) as opened:
+        yield opened
+
+
+async def today(connection: Connection) -> datetime:
+    moment: datetime = await connection.fetchval("SELECT date_trunc('day', now(), 'UTC')")
+    return moment.astimezone(UTC)
+
+
+def name(parent: str, day: datetime) -> str:
+    return f"{parent}_{day:%Y%m%d}"
+
+
+async def attached(connection: Connection, parent: str) -> list[str]:
+    found = await connection.fetch(
+        """SELECT relid::regclass::text AS name FROM pg_partition_tree($1::regclass) WHERE level = 1""",
+        f"dispatcher.{parent}",
+    )
+    return sorted(row["name"].removeprefix("dispatcher.") for row in found)
+
+
+async def drop(connection: Connection, *names: str) -> None:
+    for each in names:
+        await connection.execute(f"DROP TABLE dispatcher.{each}")
+
+
+async def past(connection: Connection, parent: str, days_ago: int) -> str:
+    """A partition of a day that is over."""
+    day = await today(connection) - timedelta(days=days_ago)
+    await connection.execute("SELECT dispatcher.make_partition($1, $2)", parent, day.date())
+    return name(parent, day)
+
+
+async def ids_in(connection: Connection, table: str) -> list[int]:
+    found = await connection.fetch(f"SELECT id FROM dispatcher.{table} ORDER BY id")  # noqa: S608
+    return [row["id"] for row in found]
+
+
+async def old_event(connection: Connection, days_ago: int) -> int:
+    number: int = await connection.fetchval(
+        """INSERT INTO dispatcher.events (id, type, data)
+           VALUES (dispatcher.id_floor(now() - make_interval(days => $1)), 'a', '1') RETURNING id""",
+        days_ago,
+    )
+    await connection.execute("DELETE FROM dispatcher.inbox")
+    return number
+
+
+# ── making ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_new_database_has_today_and_a_week_ahead(connection: Connection) -> None:
+    start = await today(connection)
+    for parent in ("events", "attempts"):
+        week = [name(parent, start + timedelta(days=n)) for n in range(8)]
+        assert await attached(connection, parent) == [*week, f"{parent}_default"]
+
+
+async def test_what_is_missing_is_made_once(connection: Connection, partitions: Partitions) -> None:
+    assert await partitions.ensure(7) == []
+    last = await today(connection) + timedelta(days=9)
+    made = [
+        name(parent, last - timedelta(days=n)) for parent in ("events", "attempts") for n in (1, 0)
+    ]
+    assert await partitions.ensure(9) == made
+    assert await partitions.ensure(9) == []
+
+
+async def test_a_partition_holds_its_day_by_utc_and_looks_like_the_others(
+    connection: Connection,
+) -> None:
+    day = await today(connection) + timedelta(days=3)
+    for parent in ("events", "attempts"):
+        bounds, indexes = await connection.fetchrow(
+            """SELECT pg_get_expr(relpartbound, oid), (SELECT count(*) FROM pg_index WHERE indrelid = c.oid)
+               FROM pg_class c WHERE oid = $1::regclass""",
+            f"dispatcher.{name(parent, day)}",
+        ) or ("", 0)
+        low, high = [
+            await connection.fetchval("SELECT dispatcher.id_floor($1)", day + timedelta(days=n))
+            for n in (0, 1)
+        ]
+        assert bounds == f"FOR VALUES FROM ('{low}') TO ('{high}')"
+        assert indexes == await connection.fetchval(
+            "SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass", f"dispatcher.{parent}"
+        )
+
+
+async def test_without_a_partition_an_event_is_still_accepted_and_moved_when_there_is_one(
+    connection: Connection, partitions: Partitions
+) -> None:
+    start = name("events", await today(connection))
+    await drop(connection, start)
+    events = [await rows.event(connection) for _ in range(3)]
+    assert await ids_in(connection, "events_default") == events
+    assert await partitions.ensure(7) == [start]
+    assert await ids_in(connection, "events_default") == []
+    assert await ids_in(connection, start) == events
+    assert await rows.inbox(connection) == events
+
+
+async def test_an_insert_on_its_way_while_todays_partition_is_made_succeeds(
+    connection: Connection, producer: Connection, dsn: str
+) -> None:
+    start = name("events", await today(connection))
+    await drop(connection, start)
+    await producer.execute(INSERT)
+    async with connected(dsn) as watcher, connection.transaction():
+        assert await connection.fetchval("SELECT dispatcher.ensure_partitions(7)") == [start]
+        waiting = asyncio.create_task(producer.execute(INSERT))
+        await rows.waits_for_lock(watcher, producer.get_server_pid())
+    assert await waiting == "INSERT 0 1"
+    assert len(await ids_in(connection, start)) == 2
+
+
+async def test_many_rows_in_the_default_partition_stay_there_and_stop_nothing(
+    connection: Connection, partitions: Partitions
+) -> None:
+    start = await today(connection)
+    await drop(connection, *(name("events", start + timedelta(days=n)) for n in range(3)))
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data) SELECT 'a', '1' FROM generate_series(1, 10001)"
+    )
+    assert await partitions.ensure(7) == [name("events", start + timedelta(days=1))]
+    assert await partitions.ensure(7) == [name("events", start + timedelta(days=2))]
+    assert await partitions.ensure(7) == []
+    assert len(await ids_in(connection, "events_default")) == 10001
+
+
+async def test_an_open_transaction_of_a_producer_hinders_nothing_ahead(
+    connection: Connection, partitions: Partitions, producer: Connection
+) -> None:
+    async with connection.transaction():
+        await connection.execute(INSERT)
+        began = monotonic()
+        made = await partitions.ensure(9)
+        assert len(made) == 4
+        await producer.execute(INSERT)
+        assert monotonic() - began < 2
+
+
+@pytest.mark.parametrize("days", [range(1), range(3, 8)], ids=["today", "ahead"])
+async def test_a_producer_waits_for_no_more_than_the_lock_timeout(
+    connection: Connection, partitions: Partitions, producer: Connection, days: Sequence[int]
+) -> None:
+    """Whatever else is open: a transaction that inserted, and one that read everything."""
+    start = await today(connection)
+    missing = [name("events", start + timedelta(days=n)) for n in days]
+    await drop(connection, *missing)
+    await producer.execute(INSERT)
+    longest = 0.0
+    async with connection.transaction():
+        await connection.execute(INSERT)
+        await connection.execute("SELECT count(*) FROM dispatcher.events")
+        ensuring = asyncio.create_task(partitions.ensure(7))
+        while not ensuring.done():
+            began = monotonic()
+            await producer.execute(INSERT)
+            longest = max(longest, monotonic() - began)
+    assert await ensuring == []
+    assert longest < PATIENCE
+    assert sorted(await partitions.ensure(7)) == missing
+
+
+async def test_two_daemons_at_once_make_each_partition_once(
+    connection: Connection, partitions: Partitions, other: Session
+) -> None:
+    both = await asyncio.gather(partitions.ensure(12), Partitions(other).ensure(12))
+    made = [each for some in both for each in some]
+    assert len(made) == len(set(made))
+    await partitions.ensure(12)
+    assert (
+        len(await attached(connection, "events"))
+        == len(await attached(connection, "attempts"))
+        == 14
+    )
+
+
+# ── dropping ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_partition_is_dropped_when_its_last_moment_is_older_than_to_keep(
+    connection: Connection, partitions: Partitions
+) -> None:
+    for parent in ("attempts", "events"):
+        oldest = await past(connection, parent, 4)
+        await past(connection, parent, 3)
+        assert await partitions.drop_one(parent, 4 * DAY) is None
+        assert await partitions.drop_one(parent, 3 * DAY) == oldest
+        assert await partitions.drop_one(parent, 3 * DAY) is None
+        assert oldest not in await attached(connection, parent)
+
+
+async def test_the_oldest_goes_first_one_a_call(
+    connection: Connection, partitions: Partitions
+) -> None:
+    old = [await past(connection, "events", n) for n in (5, 4, 3)]
+    assert [await partitions.drop_one("events", DAY) for _ in range(4)] == [*old, None]
+    assert len(await attached(connection, "events")) == 9
+
+
+@pytest.mark.parametrize("holder", ["inbox", "deliveries", "quarantine"])
+async def test_events_that_something_refers_to_are_kept(
+    connection: Connection, partitions: Partitions, holder: str
+) -> None:
+    kept = await past(connection, "events", 4)
+    endpoint = await rows.endpoint(connection)
+    event = await old_event(connection, 4)
+    if holder == "deliveries":
+        await rows.delivery(connection, endpoint, event_id=event)
+    else:
+        await rows.directed(connection, event, endpoint)
+    if holder == "quarantine":
+        await connection.execute(
+            """WITH gone AS (DELETE FROM dispatcher.inbox RETURNING *)
+               INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
+               SELECT id, event_id, environment_id, type, attempt, 'r', 'd' FROM gone"""
+        )
+    assert await partitions.drop_one("events", DAY) is None
+    await connection.execute(f"TRUNCATE dispatcher.{holder}")
+    assert await partitions.drop_one("events", DAY) == kept
+
+
+async def test_pending_deliveries_keep_no_attempts(
+    connection: Connection, partitions: Partitions
+) -> None:
+    old = await past(connection, "attempts", 4)
+    await rows.delivery(connection, await rows.endpoint(connection), event_id=1)
+    assert await partitions.drop_one("attempts", DAY) == old
+
+
+async def test_dropping_gives_up_when_the_table_is_in_use_and_a_producer_hardly_waits(
+    connection: Connection, partitions: Partitions, producer: Connection
+) -> None:
+    old = await past(connection, "events", 4)
+    longest = 0.0
+    async with connection.transaction():
+        await connection.execute(INSERT)
+        dropping = asyncio.create_task(partitions.drop_one("events", DAY))
+        while not dropping.done():
+            began = monotonic()
+            await producer.execute(INSERT)
+            longest = max(longest, monotonic() - began)
+    assert await dropping is None
+    assert longest < PATIENCE
+    assert await partitions.drop_one("events", DAY) == old
+
+
+async def test_old_rows_that_stayed_in_the_default_partition_go_too_when_nothing_needs_them(
+    connection: Connection, partitions: Partitions
+) -> None:
+    await old_event(connection, 4)
+    young = await old_event(connection, 2)
+    endpoint = await rows.endpoint(connection)
+    await rows.delivery(connection, endpoint, event_id=young - 1)
+    assert await partitions.drop_one("events", 3 * DAY) is None
+    assert await ids_in(connection, "events_default") == [young]
+    assert await partitions.drop_one("events", DAY) is None
+    assert await ids_in(connection, "events_default") == [young]
+    await connection.execute("DELETE FROM dispatcher.deliveries")
+    assert await partitions.drop_one("events", DAY) is None
+    assert await ids_in(connection, "events_default") == []
+
+
+# ── keys ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_keys_of_events_below_a_bound_are_forgotten_some_at_a_time(
+    connection: Connection, partitions: Partitions
+) -> None:
+    await connection.execute(
+        """INSERT INTO dispatcher.idempotency_keys
+           SELECT 'env_default', 'k' || n, n FROM generate_series(1, 9) AS n"""
+    )
+    assert await partitions.forget_keys(6, 3) == 3
+    assert await partitions.forget_keys(6, 3) == 2
+    assert await partitions.forget_keys(6, 3) == 0
+    left = await connection.fetch("SELECT event_id FROM dispatcher.idempotency_keys ORDER BY 1")
+    assert [row["event_id"] for row in left] == [6, 7, 8, 9]
