@@ -1,0 +1,182 @@
+"""Reading pending deliveries back: those due by shard, the parked ones by endpoint."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from dispatcher.model import Delivery
+from dispatcher.store.deliveries import Deliveries, Range
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+EVER = float("-inf")
+
+
+@pytest.fixture
+def deliveries(session: Session) -> Deliveries:
+    return Deliveries(session)
+
+
+def ids(found: Sequence[Delivery]) -> list[int]:
+    return [delivery.id for delivery in found]
+
+
+async def now(connection: Connection) -> float:
+    moment: float = await connection.fetchval(
+        "SELECT extract(epoch FROM clock_timestamp())::float8"
+    )
+    return moment
+
+
+async def flags(connection: Connection) -> dict[int, bool]:
+    return {row["id"]: row["parked"] for row in await rows.deliveries(connection)}
+
+
+# ── due ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_due_delivery_comes_back_as_it_was_written(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    written = await rows.delivery(connection, endpoint, shard=9, attempt=4, base=2, due_in=-3)
+    assert await deliveries.due([Range(9, EVER, 10)], await now(connection)) == [written]
+
+
+async def test_a_range_begins_with_its_first_moment_and_ends_before_its_last(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    made = [await rows.delivery(connection, endpoint, due_in=n) for n in (10, 20, 30)]
+    first, _, last = (each.next_at for each in made)
+    assert ids(await deliveries.due([Range(3, first, 10)], last)) == ids(made[:2])
+    assert ids(await deliveries.due([Range(3, first + 1e-6, 10)], last + 1e-6)) == ids(made[1:])
+
+
+async def test_reading_on_from_the_last_moment_read_finds_those_due_at_it(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    made = [await rows.delivery(connection, endpoint) for _ in range(40)]
+    await connection.execute(
+        """UPDATE dispatcher.deliveries d SET next_at = now() + n % 7 * interval '1.000001 s'
+           FROM (SELECT id, row_number() OVER () AS n FROM dispatcher.deliveries) AS numbered
+           WHERE d.id = numbered.id"""
+    )
+    seen: set[int] = set()
+    low = EVER
+    while True:
+        found = await deliveries.due([Range(3, low, 9)], await now(connection) + 60)
+        if seen.issuperset(ids(found)):
+            break
+        seen |= set(ids(found))
+        low = found[-1].next_at
+    assert seen == set(ids(made))
+
+
+async def test_each_shard_has_its_own_beginning_and_its_own_limit(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    one = [await rows.delivery(connection, endpoint, shard=1, due_in=n) for n in range(4)]
+    two = [await rows.delivery(connection, endpoint, shard=2, due_in=n) for n in range(4)]
+    await rows.delivery(connection, endpoint, shard=3)
+    found = await deliveries.due(
+        [Range(1, EVER, 2), Range(2, two[1].next_at, 9), Range(4, EVER, 9)],
+        await now(connection) + 60,
+    )
+    assert ids(found) == ids(one[:2]) + ids(two[1:])
+
+
+async def test_parked_deliveries_are_not_due_by_shard(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    await rows.delivery(connection, await rows.endpoint(connection), parked=True)
+    assert await deliveries.due([Range(3, EVER, 9)], await now(connection)) == []
+
+
+async def test_no_ranges_find_nothing(deliveries: Deliveries) -> None:
+    assert await deliveries.due([], 1e10) == []
+
+
+# ── parking ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_parking_takes_deliveries_of_our_own_shards_out_of_the_timer(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    mine, left, foreign = [
+        await rows.delivery(connection, endpoint, shard=shard) for shard in (1, 2, 3)
+    ]
+    await deliveries.park([mine.id, foreign.id, 5], [1, 2])
+    assert await flags(connection) == {mine.id: True, left.id: False, foreign.id: False}
+
+
+async def test_parking_what_is_parked_writes_nothing(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    parked = await rows.delivery(connection, await rows.endpoint(connection), parked=True)
+    version = "SELECT xmin::text FROM dispatcher.deliveries"
+    before = await connection.fetchval(version)
+    await deliveries.park([parked.id], [3])
+    assert await connection.fetchval(version) == before
+
+
+async def test_the_endpoints_with_parked_deliveries_are_found_once_each(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    assert await deliveries.parked_endpoints() == []
+    endpoints = [await rows.endpoint(connection) for _ in range(5)]
+    for endpoint in endpoints[:4]:
+        for shard in (1, 1, 60):
+            await rows.delivery(connection, endpoint, shard=shard, parked=True)
+    await rows.delivery(connection, endpoints[4])
+    assert await deliveries.parked_endpoints() == sorted(endpoints[:4])
+
+
+async def test_parked_deliveries_come_back_longest_due_first_up_to_the_limit(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    made = [
+        await rows.delivery(connection, endpoint, shard=n % 3, due_in=-n, parked=True, attempt=n)
+        for n in range(1, 9)
+    ]
+    assert await deliveries.parked(endpoint, [0, 1, 2], 5) == made[:2:-1]
+    assert await deliveries.parked(endpoint, [0, 1, 2], 100) == made[::-1]
+    assert [each.shard for each in await deliveries.parked(endpoint, [1], 100)] == [1, 1, 1]
+
+
+async def test_parked_deliveries_that_are_not_due_or_of_others_stay(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint, other = [await rows.endpoint(connection) for _ in range(2)]
+    await rows.delivery(connection, endpoint, due_in=60, parked=True)
+    await rows.delivery(connection, endpoint, parked=False)
+    await rows.delivery(connection, other, parked=True)
+    assert await deliveries.parked(endpoint, [3], 10) == []
+    assert await deliveries.parked(other, [], 10) == []
+
+
+async def test_reading_parked_deliveries_leaves_them_parked(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    made = await rows.delivery(connection, endpoint, parked=True)
+    assert ids(await deliveries.parked(endpoint, [3], 10)) == [made.id]
+    assert await flags(connection) == {made.id: True}
+
+
+async def test_an_ordered_endpoints_deliveries_come_in_order_due_or_not(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection, home=41)
+    made = [
+        await rows.delivery(connection, endpoint, shard=41, due_in=60 - n, parked=True)
+        for n in range(5)
+    ]
+    await rows.delivery(connection, endpoint, shard=40, parked=True)
+    assert await deliveries.parked_in_order(endpoint, 41, 3) == made[:3]
+    assert await deliveries.parked_in_order(endpoint, 41, 10) == made
