@@ -16,7 +16,8 @@ WITH waiting AS MATERIALIZED (
     ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
   RETURNING *
 ), types AS MATERIALIZED (
-  SELECT DISTINCT environment_id, type FROM picked WHERE endpoint_id IS NULL
+  SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
+  FROM (SELECT DISTINCT environment_id, type FROM picked WHERE endpoint_id IS NULL) AS plain
 ), wanted AS MATERIALIZED (                  -- an endpoint once, however many of its patterns match
   SELECT t.environment_id, t.type, e.*
   FROM types t CROSS JOIN LATERAL (
@@ -25,7 +26,7 @@ WITH waiting AS MATERIALIZED (
     FROM dispatcher.endpoints e
     WHERE e.active AND e.deleted_at IS NULL AND e.id = ANY (ARRAY(
       SELECT s.endpoint_id FROM dispatcher.subscriptions s
-      WHERE s.environment_id = t.environment_id AND s.pattern = ANY (dispatcher.patterns_of(t.type))))
+      WHERE s.environment_id = t.environment_id AND s.pattern = ANY (t.patterns)))
   ) e
 ), owed AS (
   SELECT p.id, p.event_id, p.environment_id, p.type, e.id AS endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked

@@ -5,12 +5,12 @@
 WITH own AS MATERIALIZED (
   SELECT 1 FROM dispatcher.shards WHERE shard = $2 AND owner = $3 FOR SHARE
 ), picked AS MATERIALIZED (
-  SELECT * FROM dispatcher.inbox
+  SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
   WHERE endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), slice AS MATERIALIZED (
   SELECT DISTINCT s.endpoint_id
   FROM picked p JOIN dispatcher.subscriptions s
-    ON s.environment_id = p.environment_id AND s.pattern = ANY (dispatcher.patterns_of(p.type))
+    ON s.environment_id = p.environment_id AND s.pattern = ANY (p.patterns)
   WHERE p.after_endpoint IS NULL OR s.endpoint_id > p.after_endpoint
   ORDER BY s.endpoint_id LIMIT $1
 ), on_the_way AS (
