@@ -82,7 +82,7 @@ class Deliveries:
         return [delivery(row) for row in rows]
 
     async def cancel(self, most: int, expire_below: int) -> int:
-        """Cancel deliveries of deleted endpoints, and of events with ids below a bound."""
+        """Cancel deliveries of deleted endpoints, and those with ids below a bound: too old."""
         return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
 
 

@@ -1,13 +1,18 @@
--- $1 how many  $2 expire deliveries of events with ids below
+-- $1 how many of either kind  $2 expire deliveries with ids below
 --
--- Deliveries of deleted endpoints and those too old to keep: each ends with a row that says so.
+-- Deliveries of deleted endpoints and those too old to keep: each ends with a row that says so. Their
+-- own age is asked, by the primary key: the event is as old, unless it waited long or was sent again.
 WITH doomed AS MATERIALIZED (
-  (SELECT d.id, 'the endpoint was deleted' AS error FROM dispatcher.endpoints e JOIN dispatcher.deliveries d ON d.endpoint_id = e.id
+  (SELECT d.id, 'the endpoint was deleted' AS error
+   FROM dispatcher.endpoints e
+   CROSS JOIN LATERAL (SELECT id FROM dispatcher.deliveries WHERE endpoint_id = e.id ORDER BY id LIMIT $1) d
    WHERE e.deleted_at IS NOT NULL LIMIT $1)
   UNION ALL
-  (SELECT d.id, 'expired: the event is about to be dropped by retention' FROM dispatcher.deliveries d WHERE d.event_id < $2 LIMIT $1)
+  (SELECT d.id, 'expired: the event is about to be dropped by retention'
+   FROM dispatcher.deliveries d WHERE d.id < $2 ORDER BY d.id LIMIT $1)
 ), gone AS (
-  DELETE FROM dispatcher.deliveries d USING doomed WHERE d.id = doomed.id RETURNING d.*, doomed.error
+  DELETE FROM dispatcher.deliveries d USING doomed
+  WHERE d.id = ANY (ARRAY(SELECT id FROM doomed)) AND d.id = doomed.id RETURNING d.*, doomed.error
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, error, request_headers, state)

@@ -14,6 +14,7 @@ WITH result AS MATERIALIZED (
   CROSS JOIN LATERAL (                       -- a scalar subquery a row: never a hash of all history
     SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
                    WHERE a.delivery_id = r.id AND a.attempt = r.attempt AND a.started_at = to_timestamp(r.started_at)
+                     AND a.id > r.id         -- no partition older than the delivery
                    OFFSET 0) AS known) already
   WHERE NOT already.known
 ), ended AS (
