@@ -306,7 +306,7 @@ async def test_the_text_comes_back_byte_for_byte(
     inserted = await connection.fetchval("SELECT min(id) FROM dispatcher.events")
     found = {row["id"]: row for row in await events.with_ids([inserted, emitted])}
     assert found[inserted]["data"] == found[emitted]["data"] == text
-    assert found[emitted] == {
+    assert dict(found[emitted]) == {
         "id": emitted,
         "environment_id": "env_default",
         "type": "a.b",
