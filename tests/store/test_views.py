@@ -1,0 +1,110 @@
+"""The views for people with psql: one row a delivery, one row an attempt."""
+
+from dataclasses import replace
+
+from dispatcher import ids
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+from tests.store.rows import DELIVERED, FAILED, RETRIED, Row, result
+
+STATUS = "SELECT * FROM dispatcher.delivery_status ORDER BY delivery"
+
+
+async def only(connection: Connection) -> Row:
+    found: list[Row] = await connection.fetch(STATUS)
+    assert len(found) == 1
+    return found[0]
+
+
+async def test_a_delivery_is_pending_with_the_last_answer_until_it_ends(
+    connection: Connection, session: Session
+) -> None:
+    store = Deliveries(session)
+    endpoint = await rows.endpoint(connection)
+    pending = await rows.delivery(connection, endpoint)
+    row = await only(connection)
+    assert (row["delivery"], row["event"]) == (
+        ids.delivery_name(pending.id),
+        ids.event_name(pending.event_id),
+    )
+    assert (row["type"], row["environment_id"], row["endpoint_id"]) == (
+        "user.created",
+        "env_default",
+        endpoint,
+    )
+    assert (row["state"], row["attempts"], row["last_status"]) == ("PENDING", 0, None)
+    assert row["created_at"].timestamp() == ids.created_ms(pending.id) / 1000
+
+    await store.record([result(pending, RETRIED)])
+    await store.record([result(replace(pending, attempt=1), RETRIED, status=404)])
+    row = await only(connection)
+    assert (row["state"], row["attempts"], row["last_status"]) == ("PENDING", 2, 404)
+    assert row["last_error"] == "the endpoint answered 500"
+    (delivery,) = await rows.deliveries(connection)
+    assert (row["next_attempt_at"], row["ended_at"]) == (delivery["next_at"], None)
+
+    await store.record([result(replace(pending, attempt=2), DELIVERED)])
+    row = await only(connection)
+    assert (row["state"], row["attempts"], row["last_status"]) == ("DELIVERED", 3, 200)
+    assert (row["last_error"], row["next_attempt_at"]) == (None, None)
+    assert row["ended_at"] >= row["created_at"]
+
+
+async def test_a_delivery_sent_again_is_one_row_before_during_and_after(
+    connection: Connection, session: Session
+) -> None:
+    store = Deliveries(session)
+    pending = await rows.delivery(connection, await rows.endpoint(connection))
+    await store.record([result(pending, FAILED)])
+    assert (await only(connection))["state"] == "FAILED"
+    await connection.execute(
+        """INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base)
+           SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 1, 1, 1 FROM dispatcher.attempts"""
+    )
+    row = await only(connection)
+    assert (row["state"], row["attempts"], row["last_error"]) == (
+        "PENDING",
+        1,
+        "no answer within 15 s",
+    )
+    await store.record([result(replace(pending, attempt=1), DELIVERED)])
+    row = await only(connection)
+    assert (row["state"], row["attempts"]) == ("DELIVERED", 2)
+
+
+async def test_a_late_attempt_makes_no_second_row(connection: Connection, session: Session) -> None:
+    store = Deliveries(session)
+    pending = await rows.delivery(connection, await rows.endpoint(connection))
+    await store.record([result(pending, DELIVERED)])
+    await store.record_late([result(pending, FAILED)])
+    row = await only(connection)
+    assert (row["state"], row["last_error"]) == ("DELIVERED", None)
+
+
+async def test_cancelled_deliveries_are_listed(connection: Connection, session: Session) -> None:
+    await rows.delivery(connection, await rows.endpoint(connection, deleted=True), attempt=2)
+    await Deliveries(session).cancel(10, 0)
+    row = await only(connection)
+    assert (row["state"], row["attempts"], row["last_error"]) == (
+        "CANCELLED",
+        2,
+        "the endpoint was deleted",
+    )
+
+
+async def test_every_attempt_is_a_row_with_the_names_people_know(
+    connection: Connection, session: Session
+) -> None:
+    store = Deliveries(session)
+    pending = await rows.delivery(connection, await rows.endpoint(connection))
+    await store.record([result(pending, RETRIED)])
+    await store.record([result(replace(pending, attempt=1), DELIVERED)])
+    found = await connection.fetch("SELECT * FROM dispatcher.delivery_attempts ORDER BY attempt")
+    assert [(row["attempt"], row["outcome"], row["status"], row["state"]) for row in found] == [
+        (1, "http", 500, None),
+        (2, "ok", 200, "DELIVERED"),
+    ]
+    assert {row["delivery"] for row in found} == {ids.delivery_name(pending.id)}
+    assert [row["next_attempt_at"] is None for row in found] == [False, True]
