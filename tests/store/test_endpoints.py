@@ -1,0 +1,334 @@
+"""Endpoints: made, listed, deleted, disabled, rested; each change has a version daemons can follow."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def endpoints(session: Session) -> Endpoints:
+    return Endpoints(session)
+
+
+async def create(
+    endpoints: Endpoints, *events: str, environment: str = "env_default", name: str = "one"
+) -> UUID:
+    endpoint_id = uuid4()
+    made = await endpoints.create(
+        endpoint_id,
+        environment_id=environment,
+        name=name,
+        url="https://example.com/",
+        events=events,
+        secret=b"sealed",
+    )
+    assert made is not None
+    return endpoint_id
+
+
+async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
+    found = await connection.fetch(
+        "SELECT pattern FROM dispatcher.subscriptions WHERE endpoint_id = $1 ORDER BY 1",
+        endpoint_id,
+    )
+    return [row["pattern"] for row in found]
+
+
+# ── by people ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_new_endpoint_is_active_and_subscribed(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = uuid4()
+    made = await endpoints.create(
+        endpoint_id,
+        environment_id="env_default",
+        name="a name",
+        url="https://example.com/",
+        events=["user.*", "a"],
+        secret=b"sealed",
+    )
+    assert made is not None
+    assert (made["id"], made["environment_id"], made["name"], made["url"], made["active"]) == (
+        endpoint_id,
+        "env_default",
+        "a name",
+        "https://example.com/",
+        True,
+    )
+    assert made["created_at"] == made["updated_at"]
+    assert await patterns(connection, endpoint_id) == ["a", "user.*"]
+
+
+async def test_what_the_sending_side_reads_of_a_new_endpoint(endpoints: Endpoints) -> None:
+    endpoint_id = await create(endpoints, "a")
+    (row,) = await endpoints.with_ids([endpoint_id, uuid4()])
+    assert 0 <= row.pop("home_shard") < 64
+    assert row == {
+        "id": endpoint_id,
+        "environment_id": "env_default",
+        "url": "https://example.com/",
+        "active": True,
+        "deleted": False,
+        "ordered": False,
+        "secret": b"sealed",
+        "previous_secret": None,
+        "previous_until": None,
+        "headers": None,
+        "signature_schemes": None,
+        "max_in_flight": None,
+        "timeout_ms": None,
+        "retry": None,
+        "paused_until": None,
+        "failing": False,
+    }
+
+
+async def test_home_shards_of_ordered_endpoints_are_spread_over_all(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        """INSERT INTO dispatcher.endpoints (environment_id, name, url, secret, version)
+           SELECT 'env_default', 'n', 'u', '', 1 FROM generate_series(1, 2000)"""
+    )
+    homes = await connection.fetch(
+        "SELECT DISTINCT home_shard FROM dispatcher.endpoints ORDER BY 1"
+    )
+    assert [row["home_shard"] for row in homes] == list(range(64))
+
+
+async def test_there_is_none_in_an_unknown_environment(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    made = await endpoints.create(
+        uuid4(), environment_id="env_x", name="n", url="u", events=["a"], secret=b""
+    )
+    assert made is None
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
+
+
+async def test_the_list_is_of_one_environment_or_of_all_oldest_first(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    await rows.environment(connection, "env_b")
+    made = [
+        await create(endpoints, "b", "a", environment=environment, name=name)
+        for environment, name in (("env_default", "1"), ("env_b", "2"), ("env_default", "3"))
+    ]
+    await endpoints.delete(await create(endpoints, "a"), None)
+    listed = await endpoints.list("env_default")
+    assert [row["id"] for row in listed] == [made[0], made[2]]
+    assert listed[0]["events"] == ["a", "b"]
+    assert [row["name"] for row in await endpoints.list(None)] == ["1", "2", "3"]
+    assert await endpoints.list("env_x") == []
+
+
+async def test_a_deleted_endpoint_is_not_listed_and_wants_nothing_but_keeps_its_row(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a", "b")
+    assert await endpoints.delete(endpoint_id, "env_default")
+    assert await endpoints.list(None) == []
+    assert await patterns(connection, endpoint_id) == []
+    (row,) = await endpoints.with_ids([endpoint_id])
+    assert (row["deleted"], row["active"]) == (True, False)
+    assert not await endpoints.delete(endpoint_id, "env_default")
+
+
+async def test_an_endpoint_is_deleted_only_from_its_own_environment(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    await rows.environment(connection, "env_b")
+    endpoint_id = await create(endpoints, "a")
+    assert not await endpoints.delete(endpoint_id, "env_b")
+    assert len(await endpoints.list(None)) == 1
+    assert await endpoints.delete(endpoint_id, None)
+
+
+# ── versions ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_change_is_seen_once_by_who_follows_the_versions(endpoints: Endpoints) -> None:
+    start, _ = await endpoints.changed_since(0)
+    one, two = [await create(endpoints, "a") for _ in range(2)]
+    version, changed = await endpoints.changed_since(start)
+    assert set(changed) == {one, two}
+    assert await endpoints.changed_since(version) == (version, [])
+    for change in (
+        endpoints.pause(one, 5),
+        endpoints.disable(one, "failing"),
+        endpoints.delete(one, None),
+    ):
+        await change
+        newer, changed = await endpoints.changed_since(version)
+        assert newer > version
+        assert changed == [one]
+        version = newer
+
+
+async def test_notes_of_health_are_no_change(endpoints: Endpoints) -> None:
+    endpoint_id = await create(endpoints, "a")
+    before = await endpoints.changed_since(0)
+    await endpoints.note_failures({endpoint_id: 1}, DAY)
+    await endpoints.note_successes([endpoint_id])
+    assert await endpoints.changed_since(0) == before
+
+
+async def test_versions_become_visible_in_their_order(
+    connection: Connection, session: Session, other: Session
+) -> None:
+    """Else a daemon that saw version 8 would never look for a 7 committed later."""
+    endpoint_id = await rows.endpoint(connection)
+    (pid,) = (await other.fetch("SELECT pg_backend_pid()"))[0]
+    (watcher_sees, _) = await Endpoints(session).changed_since(0)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("UPDATE dispatcher.endpoint_version SET version = version + 1")
+    later = asyncio.create_task(Endpoints(other).disable(endpoint_id, "r"))
+    async with asyncio.timeout(5):
+        waits = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $1"
+        while (await session.fetch(waits, pid))[0][0] != "Lock":
+            await session.fetch("SELECT pg_sleep(0.005)")
+    assert (await Endpoints(session).changed_since(0))[0] == watcher_sees
+    await transaction.commit()
+    assert await later is not None
+    assert await Endpoints(session).changed_since(watcher_sees + 1) == (
+        watcher_sees + 2,
+        [endpoint_id],
+    )
+
+
+# ── by the daemon ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
+    connection: Connection, endpoints: Endpoints, other: Session
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    answers = await asyncio.gather(
+        endpoints.disable(endpoint_id, "gone"), Endpoints(other).disable(endpoint_id, "failing")
+    )
+    told = [answer for answer in answers if answer]
+    assert told == [{"environment_id": "env_default", "url": "https://example.com/"}]
+    (row,) = await endpoints.list(None)
+    assert row["active"] is False
+    assert row["disabled_reason"] == ("gone" if answers[0] else "failing")
+    assert await patterns(connection, endpoint_id) == ["a"]
+
+
+async def test_a_deleted_endpoint_can_not_be_disabled(endpoints: Endpoints) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.delete(endpoint_id, None)
+    assert await endpoints.disable(endpoint_id, "gone") is None
+
+
+async def test_a_rest_is_until_a_moment_of_the_databases_clock(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    before = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+    await endpoints.pause(endpoint_id, 60.5)
+    (row,) = await endpoints.with_ids([endpoint_id])
+    assert before + 60.5 <= row["paused_until"] < before + 65
+
+
+async def test_a_longer_rest_in_force_stays(endpoints: Endpoints) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.pause(endpoint_id, 600)
+    (long,) = await endpoints.with_ids([endpoint_id])
+    await endpoints.pause(endpoint_id, 5)
+    assert await endpoints.with_ids([endpoint_id]) == [long]
+
+
+async def test_resting_an_unknown_endpoint_is_no_error(endpoints: Endpoints) -> None:
+    await endpoints.pause(uuid4(), 5)
+    assert await endpoints.note_failures({uuid4(): 3}, DAY) == set()
+    await endpoints.note_successes([uuid4()])
+
+
+async def test_failures_add_up_until_a_success_forgets_them(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    one, two = [await create(endpoints, "a") for _ in range(2)]
+    health = "SELECT failures, failing_since, failed_at FROM dispatcher.endpoint_health WHERE endpoint_id = $1"
+    assert await endpoints.note_failures({one: 3, two: 1}, DAY) == set()
+    first = await connection.fetchrow(health, one)
+    assert await endpoints.note_failures({one: 2}, DAY) == set()
+    second = await connection.fetchrow(health, one)
+    assert first is not None
+    assert second is not None
+    assert (first["failures"], second["failures"]) == (3, 5)
+    assert first["failing_since"] == second["failing_since"]
+    assert first["failed_at"] < second["failed_at"]
+    assert [row["failing"] for row in await endpoints.with_ids([one, two])] == [True, True]
+
+    await endpoints.note_successes([one])
+    cleared = await connection.fetchrow(health, one)
+    assert cleared is not None
+    assert tuple(cleared) == (0, None, None)
+    assert {row["id"]: row["failing"] for row in await endpoints.with_ids([one, two])} == {
+        one: False,
+        two: True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("began", "earlier", "hopeless"),
+    [
+        ("6 days", 4, True),
+        ("6 days", 3, False),  # five failures at least
+        ("5 days 1 second", 9, True),
+        ("4 days 23 hours", 9, False),
+    ],
+)
+async def test_an_endpoint_is_hopeless_that_has_only_failed_for_long_and_often(
+    connection: Connection, endpoints: Endpoints, began: str, earlier: int, hopeless: bool
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.note_failures({endpoint_id: earlier}, 5 * DAY)
+    await connection.execute(
+        f"UPDATE dispatcher.endpoint_health SET failing_since = now() - interval '{began}'"  # noqa: S608
+    )
+    told = await endpoints.note_failures({endpoint_id: 1}, 5 * DAY)
+    assert told == ({endpoint_id} if hopeless else set())
+
+
+async def test_failures_of_one_day_are_no_reason_however_many(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.note_failures({endpoint_id: 99}, 0.0)
+    await connection.execute(
+        "UPDATE dispatcher.endpoint_health SET failing_since = date_trunc('day', now(), 'UTC')"
+    )
+    assert await endpoints.note_failures({endpoint_id: 1}, 0.0) == set()
+    await connection.execute(
+        """UPDATE dispatcher.endpoint_health
+           SET failing_since = date_trunc('day', now(), 'UTC') - interval '1 ms'"""
+    )
+    assert await endpoints.note_failures({endpoint_id: 1}, 0.0) == {endpoint_id}
+
+
+async def test_impossible_limits_are_refused(connection: Connection) -> None:
+    endpoint_id = await rows.endpoint(connection)
+    for change in (
+        "max_in_flight = 0",
+        "rate_limit = 0",
+        "timeout_ms = 30001",
+        "url = repeat('x', 2049)",
+    ):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(
+                f"UPDATE dispatcher.endpoints SET {change} WHERE id = $1",  # noqa: S608
+                endpoint_id,
+            )

@@ -1,0 +1,52 @@
+"""The one row of settings."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from dispatcher.store.session import Session
+from dispatcher.store.settings import Settings, StoredSettings
+from tests.conftest import Connection
+
+
+async def test_a_new_database_allows_256_kib_and_belongs_to_no_key(session: Session) -> None:
+    assert await Settings(session).read() == StoredSettings(262_144, None)
+
+
+async def test_limits_are_written_and_read(connection: Connection, session: Session) -> None:
+    settings = Settings(session)
+    await settings.write_limits(1000)
+    assert (await settings.read()).max_data == 1000
+    version = await connection.fetchval("SELECT xmin::text FROM dispatcher.settings")
+    await settings.write_limits(1000)
+    assert await connection.fetchval("SELECT xmin::text FROM dispatcher.settings") == version
+
+
+@pytest.mark.parametrize("limit", [0, -1, 8 * 2**20 + 1])
+async def test_limits_beyond_the_hard_one_are_refused(session: Session, limit: int) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await Settings(session).write_limits(limit)
+
+
+async def test_the_first_key_is_the_databases_for_good(session: Session) -> None:
+    settings = Settings(session)
+    assert await settings.claim_key(b"first") == b"first"
+    assert await settings.claim_key(b"second") == b"first"
+    assert (await settings.read()).key_check == b"first"
+
+
+async def test_of_two_processes_that_claim_at_once_both_hear_the_same_key(
+    session: Session, other: Session
+) -> None:
+    answers = await asyncio.gather(
+        Settings(session).claim_key(b"one"), Settings(other).claim_key(b"two")
+    )
+    assert len(set(answers)) == 1
+
+
+async def test_there_is_one_row_for_ever(connection: Connection) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute("INSERT INTO dispatcher.settings DEFAULT VALUES")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute("INSERT INTO dispatcher.settings (only_row) VALUES (false)")
