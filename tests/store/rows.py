@@ -15,7 +15,6 @@ from tests.conftest import Connection
 Row = asyncpg.Record
 
 DAEMON = 7
-WAITS_FOR = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $1"
 _number = count(1)
 
 
@@ -160,8 +159,14 @@ async def attempts(connection: Connection) -> list[Row]:
     return await connection.fetch("SELECT * FROM dispatcher.attempts ORDER BY id")
 
 
-async def waits_for_lock(connection: Connection, pid: int) -> None:
-    """Returns when the session of that process waits for a lock; TimeoutError after 5 s."""
+async def until(connection: Connection, question: str, *values: object) -> None:
+    """Returns when the answer is true; TimeoutError after 5 s."""
     async with asyncio.timeout(5):
-        while await connection.fetchval(WAITS_FOR, pid) != "Lock":
+        while not await connection.fetchval(question, *values):
             await connection.execute("SELECT pg_sleep(0.005)")
+
+
+async def waits_for_lock(connection: Connection, pid: int) -> None:
+    await until(
+        connection, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", pid
+    )

@@ -9,6 +9,7 @@ import pytest
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Session
 from tests.conftest import Connection
+from tests.store import rows
 
 ALL = set(range(64))
 
@@ -34,19 +35,19 @@ async def silent_for(connection: Connection, daemon: int, seconds: float) -> Non
 
 
 async def owned(connection: Connection, daemon: int | None) -> set[int]:
-    rows = await connection.fetch(
+    found = await connection.fetch(
         "SELECT shard FROM dispatcher.shards WHERE owner IS NOT DISTINCT FROM $1", daemon
     )
-    return {row["shard"] for row in rows}
+    return {row["shard"] for row in found}
 
 
 async def ends(session: Session, connection: Connection) -> None:
     """The session's process is gone, and so are its locks."""
     (pid,) = (await session.fetch("SELECT pg_backend_pid()"))[0]
     await session.close()
-    async with asyncio.timeout(5):
-        while await connection.fetchval("SELECT 1 FROM pg_stat_activity WHERE pid = $1", pid):
-            await connection.execute("SELECT pg_sleep(0.005)")
+    await rows.until(
+        connection, "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)", pid
+    )
 
 
 # ── joining and renewing ────────────────────────────────────────────────────────────────────────

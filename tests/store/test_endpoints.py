@@ -8,7 +8,7 @@ import pytest
 
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Session
-from tests.conftest import Connection
+from tests.conftest import Connection, connected
 from tests.store import rows
 
 DAY = 86_400.0
@@ -185,25 +185,20 @@ async def test_notes_of_health_are_no_change(endpoints: Endpoints) -> None:
 
 
 async def test_versions_become_visible_in_their_order(
-    connection: Connection, session: Session, other: Session
+    connection: Connection, session: Session, other: Session, dsn: str
 ) -> None:
     """Else a daemon that saw version 8 would never look for a 7 committed later."""
     endpoint_id = await rows.endpoint(connection)
     (pid,) = (await other.fetch("SELECT pg_backend_pid()"))[0]
-    (watcher_sees, _) = await Endpoints(session).changed_since(0)
-    transaction = connection.transaction()
-    await transaction.start()
-    await connection.execute("UPDATE dispatcher.endpoint_version SET version = version + 1")
-    later = asyncio.create_task(Endpoints(other).disable(endpoint_id, "r"))
-    async with asyncio.timeout(5):
-        waits = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $1"
-        while (await session.fetch(waits, pid))[0][0] != "Lock":
-            await session.fetch("SELECT pg_sleep(0.005)")
-    assert (await Endpoints(session).changed_since(0))[0] == watcher_sees
-    await transaction.commit()
+    (seen, _) = await Endpoints(session).changed_since(0)
+    async with connected(dsn) as watcher, connection.transaction():
+        await connection.execute("UPDATE dispatcher.endpoint_version SET version = version + 1")
+        later = asyncio.create_task(Endpoints(other).disable(endpoint_id, "r"))
+        await rows.waits_for_lock(watcher, pid)
+        assert (await Endpoints(session).changed_since(0))[0] == seen
     assert await later is not None
-    assert await Endpoints(session).changed_since(watcher_sees + 1) == (
-        watcher_sees + 2,
+    assert await Endpoints(session).changed_since(seen + 1) == (
+        seen + 2,
         [endpoint_id],
     )
 
