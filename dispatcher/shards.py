@@ -44,6 +44,7 @@ class Lease:
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
         self._leaving: frozenset[int] = frozenset()
+        self._left = False
 
     def __repr__(self) -> str:
         return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
@@ -64,10 +65,10 @@ class Lease:
 
     async def beat(self) -> float:
         """One heartbeat; returns the seconds to the next."""
-        asked_at = monotonic()
         daemon = self.daemon or await self._join()
         if daemon is None:
-            return 0.0
+            return HEARTBEAT if self._left else 0.0
+        asked_at = monotonic()
         renewal = await self._daemons.renew(daemon, self._endpoints.version)
         if renewal is None:
             self.lost()
@@ -82,12 +83,15 @@ class Lease:
 
     async def leave(self) -> None:
         """Hand everything over at once, so that others need not wait."""
+        self._left = True
         if self.daemon is not None:
             await self._daemons.leave(self.daemon)
             self.lost()
 
     async def _join(self) -> int | None:
-        """Our new name, unless another holds the very lock that was drawn."""
+        """Our new name, unless we left for good or another holds the very lock that was drawn."""
+        if self._left:
+            return None
         drawn = randbits(62)
         self.daemon = drawn if await self._daemons.join(drawn, randbits(31)) else None
         return self.daemon
