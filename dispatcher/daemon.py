@@ -32,7 +32,8 @@ from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.partitions import Partitions
-from dispatcher.store.session import Session, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.sessions import Sessions
 
 IN_MEMORY = 20_000
 """Deliveries held in memory at the most; the table holds the rest."""
@@ -40,9 +41,6 @@ LANE_DEPTH = 1_000
 BODY_CACHE = 32 * 2**20
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
-UNSYNCED = {"synchronous_commit": "off"}
-"""For what the daemon can do again: a crash of PostgreSQL loses under a second of it, never an event."""
-CUSTOM_PLANS = {"plan_cache_mode": "force_custom_plan"}
 
 
 class Daemon:
@@ -54,47 +52,50 @@ class Daemon:
         self._forced = asyncio.Event()
         self.ready = asyncio.Event()
 
-        self._sessions: list[Session] = []
-        session = partial(self._session, dsn, config.database.statement_timeout)
-        self._lease_session = session("lease", UNSYNCED)
-        self._fanout_session = session("fanout", UNSYNCED)
-        self._record_session = session("record", UNSYNCED)
-        desk = session("desk", {})
-        bodies = session("bodies", CUSTOM_PLANS)
-        events, endpoints, deliveries = Events(desk), Endpoints(desk), Deliveries(desk)
-
+        self._sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self._clock = Clock()
         self._inbox_wake = asyncio.Event()
         self._refill_wake = asyncio.Event()
+        self._own(cipher)
+        self._send()
+        self._feed()
+        self._admin = AdminPort(build(self._checks), config.admin.host, config.admin.port)
+
+    def _own(self, cipher: Cipher) -> None:
+        """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
         self._pending = Pending(capacity=IN_MEMORY, lanes=Lanes(LANE_DEPTH))
         self._endpoints = KnownEndpoints(
-            endpoints,
-            deliveries,
+            Endpoints(self._sessions.endpoints),
+            Deliveries(self._sessions.endpoints),
             self._pending,
             cipher,
-            max_in_flight=config.delivery.max_in_flight,
-            retry=config.retry.policy(),
+            max_in_flight=self._config.delivery.max_in_flight,
+            retry=self._config.retry.policy(),
         )
         self._lease = Lease(
-            Daemons(self._lease_session),
+            Daemons(self._sessions.lease),
             self._pending,
             self._endpoints,
             self._clock,
             changed=self._shards_changed,
         )
-        self._lease_session.on_lost = self._lease.lost
+        self._sessions.lease.on_lost = self._lease.lost
+
+    def _send(self) -> None:
+        """From a due delivery to a recorded attempt."""
+        config = self._config
+        requests = _requests(config)
         self._recorder = Recorder(
-            Deliveries(self._record_session),
+            Deliveries(self._sessions.record),
             settled=self._pending.settle,
             lost=self._pending.lose,
             room=self._wake_deliver,
         )
         self._health = Health(
-            Endpoints(session("health", {})),
-            events,
+            Endpoints(self._sessions.upkeep),
+            Events(self._sessions.upkeep),
             disable_after=config.delivery.disable_after,
         )
-        requests = _requests(config)
         self._sender = Sender(
             guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
             connect_timeout=config.delivery.connect_timeout,
@@ -106,8 +107,8 @@ class Daemon:
             self._pending,
             self._lease,
             self._endpoints,
-            Bodies(Events(bodies), capacity=BODY_CACHE),
-            deliveries,
+            Bodies(Events(self._sessions.bodies), capacity=BODY_CACHE),
+            Deliveries(self._sessions.refill),
             self._sender,
             requests,
             self._recorder,
@@ -118,8 +119,20 @@ class Daemon:
             hungry=self._refill_wake.set,
         )
         self._deliver.paused = config.delivery.paused
+
+    def _feed(self) -> None:
+        """What brings deliveries to the sending side, and what must be done now and then."""
+        self._listener = Listener(self._sessions.listen, self._inbox_wake)
+        self._sessions.fanout.on_lost = self._fanout_lost
+        self._fanout = Fanout(
+            Inbox(self._sessions.fanout),
+            self._lease,
+            admit=lambda made, parked: self._deliver.admit(made, parked=parked),
+            saturated=self._pending.saturated,
+            backlog=self._has_backlog,
+        )
         self._refill = Refill(
-            deliveries,
+            Deliveries(self._sessions.refill),
             self._pending,
             self._endpoints,
             self._clock,
@@ -128,24 +141,14 @@ class Daemon:
             ),
             wake=self._refill_wake,
         )
-        self._fanout_session.on_lost = self._fanout_lost
-        self._fanout = Fanout(
-            Inbox(self._fanout_session),
-            self._lease,
-            admit=lambda made, parked: self._deliver.admit(made, parked=parked),
-            saturated=self._pending.saturated,
-            backlog=self._has_backlog,
-        )
-        self._listener = Listener(session("listen", {}), self._inbox_wake)
         self._maintenance = Maintenance(
-            Partitions(desk),
-            deliveries,
-            Daemons(desk),
-            keep_events=config.retention.events,
-            keep_attempts=config.retention.attempts,
+            Partitions(self._sessions.upkeep),
+            Deliveries(self._sessions.upkeep),
+            Daemons(self._sessions.upkeep),
+            keep_events=self._config.retention.events,
+            keep_attempts=self._config.retention.attempts,
             now=self._clock.now,
         )
-        self._admin = AdminPort(build(self._checks), config.admin.host, config.admin.port)
 
     def __repr__(self) -> str:
         return f"<Daemon {self._lease!r}, {self._pending!r}, {self._deliver.in_flight} in flight>"
@@ -183,8 +186,7 @@ class Daemon:
         finally:
             await self._sender.close()
             await self._admin.close()
-            for session in self._sessions:
-                await session.close()
+            await self._sessions.close()
         observe.stopped()
 
     def _start(
@@ -256,7 +258,7 @@ class Daemon:
 
     async def _finish(self) -> None:
         await self._deliver.drained()
-        await self._record_session.set("synchronous_commit", "on")
+        await self._sessions.record.set("synchronous_commit", "on")
         await self._recorder.drained()
         await self._health.drained()
         await self._lease.leave()
@@ -288,11 +290,6 @@ class Daemon:
 
     def _has_backlog(self) -> bool:
         return len(self._pending) > self._config.delivery.concurrency
-
-    def _session(self, dsn: str, timeout: float, name: str, settings: Mapping[str, str]) -> Session:
-        session = Session(dsn, name, statement_timeout=timeout, settings=settings)
-        self._sessions.append(session)
-        return session
 
 
 def _requests(config: Config) -> Requests:

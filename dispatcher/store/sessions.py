@@ -1,0 +1,32 @@
+"""All connections of one daemon: one a stage, so that no stage waits for another's statement."""
+
+from dispatcher.store.session import Session
+
+
+class Sessions:
+    """Opened when first used. `statement_timeout` is in seconds.
+
+    Where synchronous_commit is off, a crash of PostgreSQL loses under a second of what the daemon
+    can do again: never an event.
+    """
+
+    def __init__(self, dsn: str, *, statement_timeout: float) -> None:
+        self._all: list[Session] = []
+
+        def session(name: str, **settings: str) -> Session:
+            opened = Session(dsn, name, statement_timeout=statement_timeout, settings=settings)
+            self._all.append(opened)
+            return opened
+
+        self.lease = session("lease", synchronous_commit="off")
+        self.listen = session("listen")
+        self.fanout = session("fanout", synchronous_commit="off")
+        self.refill = session("refill")
+        self.endpoints = session("endpoints")
+        self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
+        self.record = session("record", synchronous_commit="off")
+        self.upkeep = session("upkeep")
+
+    async def close(self) -> None:
+        for session in self._all:
+            await session.close()
