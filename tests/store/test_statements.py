@@ -1,0 +1,87 @@
+"""SQL is in files named like the methods that run them, and nowhere else."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dispatcher
+from dispatcher.store.statements import statement
+from tests.conftest import Connection
+
+PACKAGE = Path(dispatcher.__file__).parent
+QUERIES = PACKAGE.parent / "sql" / "queries"
+NAMES = sorted(
+    path.relative_to(QUERIES).with_suffix("").as_posix() for path in QUERIES.rglob("*.sql")
+)
+
+SQL = re.compile(
+    r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|VALUES|RETURNING|CREATE|ALTER|DROP|LISTEN|NOTIFY)\b"
+)
+MAY_KNOW = {"migrate.py", "postgres.py", "demo"}
+"""Edges of the database, and the advice that people can INSERT themselves."""
+
+
+def used() -> Iterator[tuple[str, str]]:
+    """Which statement is named where: ("noun/method" as named, "module/method" that names it)."""
+    for path in sorted((PACKAGE / "store").glob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
+                for call in ast.walk(function):
+                    if isinstance(call, ast.Call) and ast.unparse(call.func) == "statement":
+                        yield ast.literal_eval(call.args[0]), f"{path.stem}/{function.name}"
+
+
+def texts(path: Path) -> Iterator[ast.Constant]:
+    """The strings of a module that are not docstrings."""
+    tree = ast.parse(path.read_text())
+    documents = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in documents
+        ):
+            yield node
+
+
+def test_every_statement_is_run_by_the_method_of_its_name_and_by_no_other() -> None:
+    pairs = list(used())
+    assert [(named, by) for named, by in pairs if named != by] == []
+    assert sorted(named for named, _ in pairs) == NAMES
+
+
+def test_no_other_module_holds_sql() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{text.lineno}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in {*MAY_KNOW, "store"}
+        for text in texts(path)
+        if SQL.search(str(text.value))
+    ]
+    assert found == []
+
+
+def test_the_store_holds_no_sql_but_for_its_sessions() -> None:
+    found = {
+        path.name
+        for path in (PACKAGE / "store").glob("*.py")
+        for text in texts(path)
+        if SQL.search(str(text.value))
+    }
+    assert found <= {"session.py"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_statement_is_one_and_relies_on_nobodys_search_path(
+    connection: Connection, name: str
+) -> None:
+    await connection.execute("SET search_path = ''")
+    await connection.prepare(statement(name))  # refuses a second statement
+    assert statement(name).endswith("\n")
