@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -38,11 +39,26 @@ def shards_changed(daemon: int | None, owned: int) -> None:
 
 def store_unavailable(stage: str, error: Exception, retry_in: float) -> None:
     metrics.STORE_FAILURES.labels(stage).inc()
-    _log.warning("database unavailable", stage=stage, error=str(error), retry_in=round(retry_in, 3))
+    if _outage.worth_a_line(monotonic()):
+        _log.warning(
+            "database unavailable", stage=stage, error=str(error), retry_in=round(retry_in, 3)
+        )
 
 
-def store_recovered(stage: str, seconds: float) -> None:
-    _log.info("database available again", stage=stage, seconds=round(seconds, 3))
+class _Outage:
+    """Every stage meets the same outage, and tries again and again: one line a second is enough."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+
+    def worth_a_line(self, now: float) -> bool:
+        worth = now - self._told_at >= 1.0
+        if worth:
+            self._told_at = now
+        return worth
+
+
+_outage = _Outage()
 
 
 def fanned_out(events: int, deliveries: int) -> None:
