@@ -71,10 +71,19 @@ def _staged(
 
 async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
     from dispatcher.cli import database
+    from dispatcher.cli.failures import Failure
     from dispatcher.demo import give
+    from dispatcher.keyring import KeyRefused
+    from dispatcher.migrate import MigrationError
 
-    await database.prepare(serving, config)
-    cipher = await database.unlocked(serving, config)
+    try:
+        await database.prepare(serving, config)
+        cipher = await database.unlocked(serving, config)
+    except (MigrationError, KeyRefused) as error:
+        if not serving.ours:
+            raise
+        anew = f"the demo's own data is left from another time: delete {config.state_directory()}"
+        raise Failure(f"{error}\n{anew}") from None
     return await give(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )
