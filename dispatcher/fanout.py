@@ -18,6 +18,8 @@ MOST_DELIVERIES = 20_000
 MOST_EVENTS = 500
 SLICE = 5_000
 """Deliveries a statement makes of an event that alone is too much for one."""
+A_MOMENT = 0.1
+"""Seconds of fanning out between two looks at the promise, which a long backlog must not outlast."""
 WATERMARK_AGE = 60.0
 SWEEP_EVERY = 10.0
 
@@ -53,23 +55,23 @@ class Fanout:
 
         Raises StoreUnavailable; what was fanned out before is in the table whatever happens.
         """
-        picked = await self._drain()
+        picked, emptied = await self._drain()
         plan = self._promise.plan(monotonic(), picked, backlog=self._backlog())
         if plan.renew:
             await self._inbox.promise_polling(PROMISE_MS)
-        return plan.wait
+        return plan.wait if emptied else 0.0
 
-    async def _drain(self) -> int:
-        """Fan out until the inbox is empty, or work should first be sent; returns events taken."""
-        total = 0
-        while self._lease.owned:
+    async def _drain(self) -> tuple[int, bool]:
+        """Fan out for a moment: how many events, and whether the inbox was empty then."""
+        picked, until = 0, monotonic() + A_MOMENT
+        while self._lease.owned and monotonic() < until:
             limit = self._size.events
             done = await self._statement(limit)
-            total += done.picked
+            picked += done.picked
             if done.picked < limit and not self._size.sliced:
-                break
+                return picked, True
             await asyncio.sleep(0)
-        return total
+        return picked, not self._lease.owned
 
     async def _statement(self, limit: int) -> FannedOut:
         try:
@@ -90,7 +92,7 @@ class Fanout:
 
     async def _fan_out(self, limit: int) -> FannedOut:
         daemon, shards = self._lease.daemon, sorted(self._lease.owned)
-        if daemon is None:
+        if daemon is None or not shards:
             return NOTHING
         shard = shards[next(self._turn) % len(shards)]
         if self._size.sliced:
