@@ -133,16 +133,13 @@ class Deliver:
                 self._hungry()
             await either(self._wake, self._patience())
 
+    @property
+    def _may_start(self) -> bool:
+        return self._starting and not self.paused and self._lease.valid and self._recorder.has_room
+
     def _take(self) -> Delivery | None:
         """The next delivery to start, if anything may be started at all."""
-        if (
-            not self._starting
-            or self.paused
-            or not self._lease.valid
-            or not self._recorder.has_room
-        ):
-            return None
-        return self._pending.take(self._clock.now())
+        return self._pending.take(self._clock.now()) if self._may_start else None
 
     async def _work(self, delivery: Delivery | None) -> None:
         """One attempt after another while there are any: a task for each would cost more."""
@@ -167,7 +164,9 @@ class Deliver:
 
     def _patience(self) -> float:
         alarm = self._pending.next_alarm()
-        return LOOK_AGAIN if alarm is None else min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
+        if alarm is None or not self._may_start:  # an alarm that nobody may follow stays due
+            return LOOK_AGAIN
+        return min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
 
     async def _attempt(self, delivery: Delivery) -> None:
         soon = self._pending.lanes.upcoming(delivery.endpoint_id)

@@ -1,0 +1,23 @@
+"""A daemon that can start nothing at present waits, and does not spin."""
+
+import asyncio
+import time
+
+from tests.flow.stories import Daemons, Story
+from tests.receivers import Answer, Receiver
+
+
+async def test_a_rest_that_ends_while_the_database_is_away_costs_no_work(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url, max_in_flight=1)
+    receiver.answers = [Answer(503, headers={"Retry-After": "1"})]
+    await daemons.start()
+    await story.insert(3)
+    await receiver.wait_for(1)
+    async with story.unreachable():
+        await asyncio.sleep(1.2)
+        worked, began = time.process_time(), time.monotonic()
+        await asyncio.sleep(0.5)
+        assert time.process_time() - worked < 0.3 * (time.monotonic() - began)
+    await story.ended(DELIVERED=3)
