@@ -10,8 +10,8 @@ WITH result AS MATERIALIZED (
   SELECT r.*, e.environment_id, v.type
   FROM result r
   JOIN dispatcher.endpoints e ON e.id = r.endpoint_id
-  CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id) v
-  CROSS JOIN LATERAL (                       -- a scalar subquery a row: never a hash of all history
+  CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id OFFSET 0) v
+  CROSS JOIN LATERAL (                       -- both a lookup a row: never a hash of all history
     SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
                    WHERE a.delivery_id = r.id AND a.attempt = r.attempt AND a.started_at = to_timestamp(r.started_at)
                      AND a.id > r.id         -- no partition older than the delivery
