@@ -82,7 +82,7 @@ class Deliver:
         self,
         deliveries: Sequence[Delivery],
         *,
-        settled: Collection[int] = (),
+        settled: Collection[int | UUID] = (),
         parked: Collection[UUID] = (),
         are_parked: bool = False,
     ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from uuid import UUID
 
 from dispatcher.model import Delivery
@@ -22,6 +23,8 @@ class Lane:
 
     `holding`: nothing starts and nothing is accepted (the endpoint is not active). An `ordered`
     lane has one delivery under way until that one is settled, and its head blocks the rest.
+    `flying` are the ids of the deliveries that take up its limit, `unsettled` those taken and not
+    yet settled: sets, for a lane may become ordered, or cease to be, with deliveries under way.
     """
 
     endpoint_id: UUID
@@ -29,8 +32,10 @@ class Lane:
     holding: bool = False
     ordered: bool = False
     paused_until: float = 0.0
-    in_flight: int = 0
     ringed: bool = False
+    alarm: float = inf
+    flying: set[int] = field(default_factory=set)
+    unsettled: set[int] = field(default_factory=set)
     queue: deque[Delivery] = field(default_factory=deque)
 
     def blocked_until(self) -> float:
@@ -56,7 +61,7 @@ class Lanes:
 
     def __repr__(self) -> str:
         waiting = sum(len(lane.queue) for lane in self._lanes.values())
-        flying = sum(lane.in_flight for lane in self._lanes.values())
+        flying = sum(len(lane.flying) for lane in self._lanes.values())
         return f"<Lanes {len(self._lanes)}: {waiting} waiting, {flying} in flight>"
 
     @property
@@ -101,7 +106,7 @@ class Lanes:
     def close(self, endpoint_id: UUID) -> bool:
         """Forget a lane with nothing in it; False when there is something."""
         lane = self._lanes.get(endpoint_id)
-        if lane is None or lane.queue or lane.in_flight:
+        if lane is None or lane.queue or lane.unsettled:
             return lane is None
         del self._lanes[endpoint_id]
         return True
@@ -127,18 +132,22 @@ class Lanes:
     def take(self, now: float) -> Delivery | None:
         """The next delivery to start, counted as in flight from here on."""
         while self._alarms and self._alarms[0][0] <= now:
-            self._ring_up(heappop(self._alarms)[2])
+            at, _, lane = heappop(self._alarms)
+            if at == lane.alarm:
+                lane.alarm = inf
+            self._ring_up(lane)
         while self._ring:
             lane = self._ring.popleft()
             lane.ringed = False
-            if lane.holding or not lane.queue or lane.in_flight >= lane.limit:
+            if lane.holding or not lane.queue or len(lane.flying) >= lane.limit:
                 continue
             until = lane.blocked_until()
             if until > now:
-                heappush(self._alarms, (until, next(self._order), lane))
+                self._set_alarm(lane, until)
                 continue
-            lane.in_flight += 1
             delivery = lane.queue.popleft()
+            lane.flying.add(delivery.id)
+            lane.unsettled.add(delivery.id)
             self._ring_up(lane)
             return delivery
         return None
@@ -147,10 +156,18 @@ class Lanes:
         """The events that wait in a lane, in its order."""
         return (delivery.event_id for delivery in self._lanes[endpoint_id].queue)
 
-    def land(self, endpoint_id: UUID) -> None:
-        """An attempt is over: its place in the lane is free."""
-        lane = self._lanes[endpoint_id]
-        lane.in_flight -= 1
+    def land(self, delivery: Delivery) -> None:
+        """Its attempt is over, and its place free. In an ordered lane, not before it is settled."""
+        lane = self._lanes[delivery.endpoint_id]
+        if not lane.ordered:
+            lane.flying.discard(delivery.id)
+            self._ring_up(lane)
+
+    def settle(self, delivery: Delivery) -> None:
+        """Its attempt is recorded, or was not made."""
+        lane = self._lanes[delivery.endpoint_id]
+        lane.flying.discard(delivery.id)
+        lane.unsettled.discard(delivery.id)
         self._ring_up(lane)
 
     def pause(self, endpoint_id: UUID, until: float) -> None:
@@ -180,7 +197,12 @@ class Lanes:
                 lane.queue = deque(d for d in lane.queue if d.shard in keep)
         return dropped
 
+    def _set_alarm(self, lane: Lane, until: float) -> None:
+        if until < lane.alarm:  # one that rings earlier will find it blocked, and set the next
+            lane.alarm = until
+            heappush(self._alarms, (until, next(self._order), lane))
+
     def _ring_up(self, lane: Lane) -> None:
-        if not lane.ringed and lane.queue and lane.in_flight < lane.limit and not lane.holding:
+        if not lane.ringed and lane.queue and len(lane.flying) < lane.limit and not lane.holding:
             lane.ringed = True
             self._ring.append(lane)

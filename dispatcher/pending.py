@@ -32,7 +32,7 @@ class Pending:
         self._held: dict[int, int] = {}
         self._watermarks: dict[int, float] = {}
         self._parked: set[UUID] = set()
-        self._readers: list[set[int]] = []
+        self._readers: list[set[int | UUID]] = []
 
     def __repr__(self) -> str:
         return (
@@ -105,10 +105,11 @@ class Pending:
             self.read_again(delivery.shard, delivery.next_at)
 
     @contextmanager
-    def reading(self) -> Iterator[set[int]]:
-        """While rows are being read: collects the deliveries settled meanwhile, whose row as read
-        is already out of date. Pass it to `admit`."""
-        settled: set[int] = set()
+    def reading(self) -> Iterator[set[int | UUID]]:
+        """While rows are being read: collects what is settled meanwhile, so that rows as read are
+        already out of date: deliveries, and whole endpoints whose ordered lane starts again. Pass
+        it to `admit`."""
+        settled: set[int | UUID] = set()
         self._readers.append(settled)
         try:
             yield settled
@@ -118,12 +119,14 @@ class Pending:
     # The way of a delivery
 
     def admit(
-        self, deliveries: Iterable[Delivery], now: float, settled: Collection[int] = ()
+        self, deliveries: Iterable[Delivery], now: float, settled: Collection[int | UUID] = ()
     ) -> list[Delivery]:
         """Take deliveries into memory; returns those to park, their lane being full or holding."""
         to_park = []
         for delivery in deliveries:
-            if delivery.id in self._held or delivery.id in settled:
+            if delivery.id in self._held:
+                continue
+            if settled and (delivery.id in settled or delivery.endpoint_id in settled):
                 continue
             if delivery.shard not in self._watermarks:
                 continue
@@ -152,12 +155,11 @@ class Pending:
 
     def land(self, delivery: Delivery) -> None:
         """Its attempt is over and waits to be recorded. An ordered lane stays shut until then."""
-        if not self.lanes[delivery.endpoint_id].ordered:
-            self.lanes.land(delivery.endpoint_id)
+        self.lanes.land(delivery)
 
     def give_back(self, delivery: Delivery) -> None:
         """It was taken but not started: to be read again by whoever owns its shard."""
-        self.lanes.land(delivery.endpoint_id)
+        self.lanes.settle(delivery)
         self._held.pop(delivery.id, None)
         self._read_lane_again(delivery.endpoint_id)
         self.read_again(delivery.shard, delivery.next_at)
@@ -168,8 +170,7 @@ class Pending:
         self._held.pop(delivery.id, None)
         for settled in self._readers:
             settled.add(delivery.id)
-        if lane.ordered:
-            self.lanes.land(delivery.endpoint_id)
+        self.lanes.settle(delivery)
         if again is None or again.shard not in self._watermarks:
             return
         if lane.ordered:
@@ -231,6 +232,8 @@ class Pending:
         """Rows of this lane may be in the table only. An ordered one starts again from its first."""
         self._parked.add(endpoint_id)
         if self.lanes[endpoint_id].ordered:
+            for settled in self._readers:
+                settled.add(endpoint_id)
             for delivery in self.lanes.empty(endpoint_id):
                 self._held.pop(delivery.id, None)
 

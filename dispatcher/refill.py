@@ -35,7 +35,7 @@ class Refill:
         endpoints: KnownEndpoints,
         clock: Clock,
         *,
-        admit: Callable[[Sequence[Delivery], Collection[int], bool], Awaitable[None]],
+        admit: Callable[[Sequence[Delivery], Collection[int | UUID], bool], Awaitable[None]],
         wake: asyncio.Event,
     ) -> None:
         self._deliveries = deliveries
@@ -112,7 +112,7 @@ class Refill:
         lane = self._pending.lanes[endpoint_id]
         room = self._pending.room_for(endpoint_id)
         # Rows in memory stay parked in the table: ask for as many more as may be among the first.
-        most = room + len(lane.queue) + lane.in_flight
+        most = room + len(lane.queue) + len(lane.unsettled)
         with self._pending.reading() as settled:
             if lane.ordered:
                 home = self._endpoints.home(endpoint_id)
@@ -122,7 +122,7 @@ class Refill:
                 )
             else:
                 found = await self._deliveries.parked(endpoint_id, self._pending.owned, most)
-            if len(found) < most:
+            if len(found) < most and endpoint_id not in settled:
                 self._pending.none_parked(endpoint_id)
             await self._admit(found, settled, True)
 
