@@ -32,9 +32,9 @@ async def repeat(
             await asyncio.sleep(backoff)
             backoff = min(most, backoff * 2)
             continue
-        if wake is None:
-            await asyncio.sleep(wait)
-        elif wait > 0:
+        if wake is None or wait <= 0:
+            await asyncio.sleep(wait)  # of nothing, too: others must have their turn
+        else:
             await either(wake, wait)
 
 
