@@ -49,6 +49,7 @@ class Fanout:
         self._turn = count()
         self._size = BatchSize()
         self._watermark = Watermark()
+        self._behind = False
 
     async def look(self) -> float:
         """Fan out what is in the inbox; returns the seconds until the next look.
@@ -68,6 +69,7 @@ class Fanout:
             limit = self._size.events
             done = await self._statement(limit)
             picked += done.picked
+            self._behind = done.picked >= limit
             if done.picked < limit and not self._size.sliced:
                 return picked, True
             await asyncio.sleep(0)
@@ -99,8 +101,10 @@ class Fanout:
             return await self._inbox.fan_out_slice(
                 limit=SLICE, shard=shard, daemon=daemon, saturated=self._saturated(1)
             )
+        newest = limit // 2 if self._behind else 0
         return await self._inbox.fan_out(
-            limit=limit,
+            limit=limit - newest,
+            newest=newest,
             shard=shard,
             daemon=daemon,
             saturated=self._saturated(limit),

@@ -1,7 +1,7 @@
 """Public names of the 63-bit ids: a prefix and the decimal number, and the time inside it.
 
-An id is 41 bits of milliseconds since 2024-01-01 UTC, 6 bits of cell, 16 bits of sequence; the
-database makes them (`dispatcher.next_id`), so their time is the database's.
+An id is 41 bits of milliseconds since 2024-01-01 UTC and 22 bits of sequence; the database makes
+them (`dispatcher.next_id`), so their time is the database's.
 """
 
 EPOCH_MS = 1_704_067_200_000

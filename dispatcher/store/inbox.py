@@ -15,7 +15,8 @@ from dispatcher.store.statements import statement
 class FannedOut:
     """What one statement did: rows taken from the inbox, and the deliveries made of them.
 
-    `parked` are the endpoints whose deliveries were made parked.
+    `last_picked` is the highest id of the oldest ones. `parked` are the endpoints whose deliveries
+    were made parked.
     """
 
     picked: int
@@ -30,11 +31,19 @@ class Inbox:
         self._session = session
 
     async def fan_out(
-        self, *, limit: int, shard: int, daemon: int, saturated: Sequence[UUID], above: int
+        self,
+        *,
+        limit: int,
+        shard: int,
+        daemon: int,
+        saturated: Sequence[UUID],
+        above: int,
+        newest: int = 0,
     ) -> FannedOut:
-        """Turn up to `limit` inbox rows with ids above `above` into deliveries of `shard`."""
+        """Turn the `limit` oldest inbox rows with ids above `above`, and besides them the `newest`
+        newest ones, into deliveries of `shard`."""
         rows = await self._session.fetch(
-            statement("inbox/fan_out"), limit, shard, daemon, saturated, above
+            statement("inbox/fan_out"), limit, shard, daemon, saturated, above, newest
         )
         return _fanned_out(rows)
 

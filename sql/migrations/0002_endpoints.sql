@@ -37,6 +37,8 @@ CREATE INDEX endpoints_version ON dispatcher.endpoints (version);
 -- Of all, also the deleted ones: without statistics the planner would read a partial index whole for every id.
 CREATE INDEX endpoints_environment ON dispatcher.endpoints (environment_id, created_at);
 
+CREATE INDEX endpoints_ordered ON dispatcher.endpoints (environment_id) WHERE ordered AND deleted_at IS NULL;
+
 CREATE TABLE dispatcher.subscriptions (
   environment_id text NOT NULL,
   pattern text NOT NULL,                   -- 'user.created', 'user.*' or '*'

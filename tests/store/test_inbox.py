@@ -146,6 +146,59 @@ async def test_the_limit_takes_the_oldest_first(
     assert await rows.inbox(connection) == events[2:]
 
 
+async def test_behind_a_backlog_the_newest_come_along_and_move_no_watermark(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    events = [await rows.event(connection) for _ in range(9)]
+    done = await fan_out(session, owner, limit=2, newest=2)
+    assert (done.picked, done.last_picked) == (4, events[1])
+    assert await rows.inbox(connection) == events[2:7]
+
+
+async def test_a_row_that_is_among_the_oldest_and_the_newest_is_taken_once(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    await rows.endpoint(connection, "*")
+    event = await rows.event(connection)
+    done = await fan_out(session, owner, limit=2, newest=2)
+    assert (done.picked, [each.event_id for each in done.deliveries]) == (1, [event])
+
+
+async def test_the_newest_wait_their_turn_where_an_endpoint_is_ordered(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    await rows.endpoint(connection, "*", home=3)
+    elsewhere = await rows.environment(connection, "env_other")
+    events = [await rows.event(connection) for _ in range(4)]
+    other = await rows.event(connection, environment=elsewhere)
+    await rows.event(connection)
+    assert (await fan_out(session, owner, limit=1, newest=2)).picked == 2
+    assert other not in await rows.inbox(connection)
+    assert (await rows.inbox(connection))[:3] == events[1:]
+
+
+async def test_while_an_endpoint_is_ordered_one_fan_out_waits_for_another(
+    connection: Connection, session: Session, owner: int, dsn: str
+) -> None:
+    await rows.endpoint(connection, "*", home=3)
+    first = await rows.event(connection)
+    async with connected(dsn) as slow:
+        transaction = slow.transaction()
+        await transaction.start()
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, 0)
+        second = await rows.event(connection)
+        later = asyncio.create_task(fan_out(session, owner))
+        await rows.until(
+            connection,
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
+        )
+        assert not later.done()
+        await transaction.commit()
+    await later
+    made = await connection.fetch("SELECT event_id FROM dispatcher.deliveries ORDER BY id")
+    assert [row["event_id"] for row in made] == [first, second]
+
+
 async def test_rows_above_the_watermark_are_taken_and_the_others_stay_for_the_sweep(
     connection: Connection, session: Session, owner: int
 ) -> None:
@@ -177,10 +230,10 @@ async def test_a_look_into_an_empty_inbox_takes_no_transaction_id(
     await rows.endpoint(connection, "*")
     look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, 0)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, 0)
         assert await connection.fetchval(taken) is not None
 
 

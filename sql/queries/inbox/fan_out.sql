@@ -1,4 +1,5 @@
 -- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full  $5 read inbox ids above
+-- $6 how many of the newest besides
 --
 -- Inbox rows become deliveries in one statement: never between the tables, never in both.
 -- The look at the inbox comes before any lock, so that an empty poll takes no transaction id.
@@ -9,11 +10,21 @@ WITH waiting AS MATERIALIZED (
 ), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
+), single_file AS MATERIALIZED (             -- an ordered endpoint's order is that of the fan-out: one at a time
+  SELECT pg_advisory_xact_lock(1684632432, 1) FROM own
+  WHERE EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)
+), oldest AS MATERIALIZED (
+  SELECT id FROM dispatcher.inbox
+  WHERE id > $5 AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0
+  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+), newest AS MATERIALIZED (                  -- so that behind a flood others need not wait for all of it
+  SELECT id FROM dispatcher.inbox
+  WHERE id > $5 AND $6 > 0 AND EXISTS (SELECT 1 FROM oldest) AND environment_id <> ALL (ARRAY(
+    SELECT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL))
+  ORDER BY id DESC LIMIT $6 FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   DELETE FROM dispatcher.inbox
-  WHERE id = ANY (ARRAY(                     -- an array, so that the LIMIT can run only once
-    SELECT id FROM dispatcher.inbox WHERE id > $5 AND EXISTS (SELECT 1 FROM own)
-    ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
+  WHERE id = ANY (ARRAY(SELECT id FROM oldest UNION SELECT id FROM newest))   -- an array, so that the LIMIT can run only once
   RETURNING *
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
@@ -48,5 +59,5 @@ WITH waiting AS MATERIALIZED (
   ON CONFLICT (id) DO NOTHING
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
-SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked, owing.*
+SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM oldest) AS last_picked, owing.*
 FROM (SELECT 1) AS one LEFT JOIN owing ON true

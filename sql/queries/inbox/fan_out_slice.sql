@@ -4,9 +4,12 @@
 -- order; the inbox row remembers how far it got and goes when none is left.
 WITH own AS MATERIALIZED (
   SELECT 1 FROM dispatcher.shards WHERE shard = $2 AND owner = $3 FOR SHARE
+), single_file AS MATERIALIZED (             -- see fan_out.sql
+  SELECT pg_advisory_xact_lock(1684632432, 1) FROM own
+  WHERE EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
-  WHERE endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+  WHERE endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), slice AS MATERIALIZED (
   SELECT DISTINCT s.endpoint_id
   FROM picked p JOIN dispatcher.subscriptions s
