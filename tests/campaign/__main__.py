@@ -1,0 +1,73 @@
+"""`python -m tests.campaign [name …] [--seed N] [--short]`: breaks the system, counts what was lost.
+
+One line a campaign; the exit code is 1 if a promise was broken. A seed plays the same plan again.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+from dispatcher.postgres import EmbeddedPostgres
+from tests.campaign.campaigns import CAMPAIGNS
+from tests.campaign.stage import set_up
+
+SHOWN = 10
+"""Violations told of one campaign."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(CAMPAIGNS))
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
+    parser.add_argument("--short", action="store_true", help="seconds instead of minutes")
+    given = parser.parse_args()
+    if unknown := set(given.names) - CAMPAIGNS.keys():
+        parser.error(f"no campaign is called {', '.join(sorted(unknown))}")
+    kept = [run(name, given.seed, short=given.short) for name in given.names or CAMPAIGNS]
+    return 0 if all(kept) else 1
+
+
+def run(name: str, seed: int, *, short: bool) -> bool:
+    """Whether every promise was kept; if not, the directory with ledger and logs stays."""
+    directory = Path(tempfile.mkdtemp(prefix=f"dispatcher-campaign-{name}-"))
+    directory.chmod(0o711)  # root's server is another user's process
+    binaries = os.environ.get("DISPATCHER_TEST_BINARIES")
+    began = time.monotonic()
+    server = EmbeddedPostgres(directory / "postgres", binaries=Path(binaries) if binaries else None)
+    with server:
+        figures, violations = asyncio.run(_play(name, Random(seed), directory, server, short=short))
+    verdict = "ok" if not violations else f"BROKEN, see {directory}"
+    print(
+        f"{name:9} seed {seed}: {figures}; {time.monotonic() - began:.0f} s: {verdict}", flush=True
+    )
+    for violation in violations[:SHOWN]:
+        print(f"          {violation}", flush=True)
+    if not violations:
+        shutil.rmtree(directory, ignore_errors=True)
+    return not violations
+
+
+async def _play(
+    name: str, chance: Random, directory: Path, server: EmbeddedPostgres, *, short: bool
+) -> tuple[str, list[str]]:
+    campaign = CAMPAIGNS[name]
+    async with set_up(directory, server, chance, short=short) as stage:
+        try:
+            await campaign.play(stage)
+        except TimeoutError:
+            stage.broken.append("it did not drain, or a daemon did not become ready")
+    findings = await stage.verdict(frozen=campaign.frozen)
+    figures = campaign.weigh(stage, findings)
+    broken = [f"not kept: {figure.text}" for figure in figures if not figure.kept]
+    text = ", ".join([str(findings), *(figure.text for figure in figures)])
+    return text, stage.broken + findings.violations + broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""The campaigns: what is done to the system, and what must hold besides losing nothing."""
+
+import asyncio
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from statistics import median
+
+from dispatcher.record import MOST_WAITING
+from tests.campaign.oracle import Findings
+from tests.campaign.producer import INSERT
+from tests.campaign.stage import CONCURRENCY, TIMEOUT, DaemonProcess, Stage
+from tests.conftest import connected
+
+RESUMED_WITHIN = 2.0
+"""Seconds from a kill to the next attempt of a delivery that was under way, as a rule: where a new
+process must start, it needs the machine's time as well, and gets it beside producers and receiver."""
+RESUMED_AT_MOST = 6.0
+DATABASE_BACK_WITHIN = 5.0
+STOPPED_WITHIN = TIMEOUT + 5.0
+LATE_WITHIN = 2.0
+FROZEN = 12
+"""Seconds: longer than a lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing measured, and whether it is what was promised."""
+
+    text: str
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """`play` does it, `weigh` looks at the result. `frozen`: see `oracle.judge`."""
+
+    play: Callable[[Stage], Awaitable[None]]
+    weigh: Callable[[Stage, Findings], list[Figure]]
+    frozen: bool = False
+
+
+async def kill(stage: Stage) -> None:
+    """kill -9 at random times, each time a new daemon at once."""
+    daemon = await stage.daemon()
+    async with stage.load():
+        for _ in range(stage.count(30, short=1)):
+            await stage.pause(0.2, 2.5)
+            stage.fault("kill")
+            await daemon.killed()
+            daemon = await stage.daemon()
+    await _stop(stage, daemon)
+
+
+async def recover(stage: Stage) -> None:
+    """kill -9 again and again while it starts and takes over, then once more, and measured."""
+    daemon = await stage.daemon()
+    async with stage.load():
+        for _ in range(stage.count(10, short=1)):
+            await stage.pause(0.5, 1.5)
+            for _ in range(stage.count(3, short=1)):
+                stage.fault("crash")
+                await daemon.killed()
+                daemon = await stage.daemon(ready=False)
+                await stage.pause(0.3, 2.0)
+            stage.fault("kill")
+            await daemon.killed()
+            daemon = await stage.daemon()
+    await _stop(stage, daemon)
+
+
+async def two(stage: Stage) -> None:
+    """Two daemons, one of them killed and replaced, in turn."""
+    daemons = [await stage.daemon(), await stage.daemon()]
+    async with stage.load():
+        for _ in range(stage.count(10, short=1)):
+            await stage.pause(1.5, 2.5)
+            stage.fault("kill")
+            await daemons.pop(0).killed()
+            await stage.pause(2.0, 3.0)
+            daemons.append(await stage.daemon())
+
+
+async def freeze(stage: Stage) -> None:
+    """Two daemons, one of them stopped for longer than its lease, then continued, in turn."""
+    daemons = [await stage.daemon(), await stage.daemon()]
+    async with stage.load(per_second=100):
+        for _ in range(stage.count(4, short=1)):
+            await stage.pause(1.0, 2.0)
+            stage.fault("freeze", cuts=False)
+            daemons[0].signal(signal.SIGSTOP)
+            await asyncio.sleep(stage.count(FROZEN, short=1))
+            stage.fault("thaw", cuts=False)
+            daemons[0].signal(signal.SIGCONT)
+            daemons.reverse()
+    for daemon in daemons:
+        await _stop(stage, daemon)
+
+
+async def postgres(stage: Stage) -> None:
+    """The server is restarted: fast, immediately, and after its postmaster was killed."""
+    daemon = await stage.daemon()
+    ways = cycle([signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
+    async with stage.load():
+        for way in [next(ways) for _ in range(stage.count(15, short=3))]:
+            await stage.pause(0.5, 2.0)
+            pid = stage.server.pid
+            assert pid is not None
+            crash = way is not signal.SIGINT
+            stage.fault(way.name, cuts=crash, forgets=crash)
+            os.kill(pid, way)
+            while stage.server.pid is not None:  # noqa: ASYNC110 - a process is waited for
+                await asyncio.sleep(0.01)
+            await stage.pause(0.0, 1.0)
+            stage.server.start()
+            stage.fault("back", cuts=False)
+            if not daemon.alive:
+                stage.broken.append(f"the daemon ended, see {daemon.log}")
+                daemon = await stage.daemon()
+    await _stop(stage, daemon)
+
+
+async def term(stage: Stage) -> None:
+    """SIGTERM under load, each time a new daemon after it has ended."""
+    daemon = await stage.daemon()
+    async with stage.load():
+        for _ in range(stage.count(20, short=2)):
+            await stage.pause(0.2, 1.5)
+            await _stop(stage, daemon)
+            daemon = await stage.daemon()
+    await _stop(stage, daemon)
+
+
+async def late(stage: Stage) -> None:
+    """Transactions that stay open while many later ids are delivered: committed and rolled back."""
+    await stage.daemon()
+    async with stage.load(), connected(stage.dsn) as slow, connected(stage.dsn) as other:
+        rows = [row for _ in range(10) for row in stage.emitted.draw(stage.chance)]
+        undone = [row for _ in range(10) for row in stage.emitted.draw(stage.chance)]
+        await slow.execute("BEGIN")
+        await slow.executemany(INSERT, rows)
+        await other.execute("BEGIN")
+        await other.executemany(INSERT, undone)
+        await asyncio.sleep(stage.count(30, short=1))
+        await slow.execute("COMMIT")
+        stage.fault("commit", cuts=False)
+        await other.execute("ROLLBACK")
+        stage.emitted.committed |= _numbers(rows)
+        stage.emitted.rolled_back |= _numbers(undone)
+        stage.late |= _numbers(rows)
+
+
+async def _stop(stage: Stage, daemon: DaemonProcess) -> None:
+    began = stage.fault("stop", cuts=False)
+    daemon.signal(signal.SIGTERM)
+    try:
+        code = await daemon.ended(STOPPED_WITHIN + 2)
+    except TimeoutError:
+        stage.broken.append(f"the daemon did not stop, see {daemon.log}")
+        return
+    stage.stops.append(stage.now() - began)
+    if code != 0:
+        stage.broken.append(f"the daemon ended with {code}, see {daemon.log}")
+
+
+def weigh_kills(stage: Stage, findings: Findings) -> list[Figure]:
+    """Duplicates are bounded by what was in flight and one batch of results."""
+    per_kill = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
+    worst = max(per_kill.values(), default=0)
+    return [
+        Figure(f"{_number_of(stage, 'kill')} kills"),
+        Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING),
+        _resumed(stage),
+    ]
+
+
+def weigh_freezes(stage: Stage, findings: Findings) -> list[Figure]:
+    per_fault = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
+    worst = max(per_fault.values(), default=0)
+    return [
+        Figure(f"{_number_of(stage, 'freeze')} freezes"),
+        Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING),
+        Figure(f"unrecorded {len(findings.unrecorded)}", not findings.unrecorded),
+    ]
+
+
+def weigh_restarts(stage: Stage, findings: Findings) -> list[Figure]:
+    backs = [fault.at for fault in stage.faults if fault.kind == "back"]
+    waits = [min(p.at - back for p in stage.posts if p.at >= back) for back in backs]
+    return [
+        Figure(f"{len(backs)} restarts of the server"),
+        Figure(f"sending again after {_spread(waits)}", max(waits) <= DATABASE_BACK_WITHIN),
+    ]
+
+
+def weigh_stops(stage: Stage, findings: Findings) -> list[Figure]:
+    return [
+        Figure(
+            f"{len(stage.stops)} stops in {_spread(stage.stops)}",
+            max(stage.stops) <= STOPPED_WITHIN,
+        ),
+        Figure("no duplicates", not findings.duplicated),
+        Figure("every POST recorded", not findings.unrecorded),
+    ]
+
+
+def weigh_late(stage: Stage, findings: Findings) -> list[Figure]:
+    (committed,) = (fault.at for fault in stage.faults if fault.kind == "commit")
+    first: dict[tuple[str, int], float] = {}
+    for post in stage.posts:
+        if post.n in stage.late:
+            first.setdefault((post.endpoint, post.n), post.at)
+    waits = [at - committed for at in first.values()]
+    return [
+        Figure(f"{len(stage.late)} events committed late arrived after {_spread(waits)}", max(waits) <= LATE_WITHIN),
+        Figure("no duplicates", not findings.duplicated),
+    ]  # fmt: skip
+
+
+CAMPAIGNS = {
+    "kill": Campaign(kill, weigh_kills),
+    "recover": Campaign(recover, weigh_kills),
+    "two": Campaign(two, weigh_kills),
+    "freeze": Campaign(freeze, weigh_freezes, frozen=True),
+    "postgres": Campaign(postgres, weigh_restarts),
+    "term": Campaign(term, weigh_stops),
+    "late": Campaign(late, weigh_late),
+}
+
+
+def _resumed(stage: Stage) -> Figure:
+    """From each kill to the next attempt of a delivery that was under way and had no answer."""
+    firsts: list[float] = []
+    limit = RESUMED_AT_MOST if stage.short else RESUMED_WITHIN
+    for fault in (f for f in stage.faults if f.kind == "kill"):
+        latest = {p.delivery: p for p in stage.posts if p.at < fault.at}
+        cut = {delivery for delivery, p in latest.items() if p.answered_at is None}
+        again = [p.at - fault.at for p in stage.posts if p.delivery in cut and p.at > fault.at]
+        firsts += [min(again)] if again else []
+    kept = not firsts or (median(firsts) <= limit and max(firsts) <= RESUMED_AT_MOST)
+    return Figure(f"resumed after {_spread(firsts)}", kept)
+
+
+def _fault_before(stage: Stage, at: float) -> float:
+    return max((fault.at for fault in stage.faults if fault.at <= at), default=0.0)
+
+
+def _number_of(stage: Stage, kind: str) -> int:
+    return sum(fault.kind == kind for fault in stage.faults)
+
+
+def _numbers(rows: Iterable[tuple[str, str]]) -> set[int]:
+    return {json.loads(data)["n"] for _, data in rows}
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "nothing to measure"
+    return f"p50 {median(seconds):.2f} s, at most {max(seconds):.2f} s"

@@ -1,0 +1,256 @@
+"""Where a campaign is played: a server with fsync on, a ledger receiver, daemons, producers."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from dispatcher import patterns
+from dispatcher.crypto import Cipher
+from dispatcher.migrate import migrate
+from dispatcher.postgres import EmbeddedPostgres
+from tests.campaign.oracle import Fault, Findings, Post, judge, read_ledger
+from tests.campaign.producer import TYPES, Emitted, produce
+from tests.campaign.receiver import Manner, Orders, orders_line
+from tests.conftest import connected
+from tests.flow.stories import Story
+
+ROOT = Path(__file__).parents[2]
+KEY = bytes(range(32))
+TIMEOUT = 5.0
+CONCURRENCY = 64
+SETTINGS = {
+    "DISPATCHER_CONFIG": os.devnull,
+    "DISPATCHER_EGRESS__ALLOW": '["127.0.0.0/8"]',
+    "DISPATCHER_ADMIN__PORT": "0",
+    "DISPATCHER_SECRETS__KEY": KEY.hex(),
+    "DISPATCHER_DELIVERY__TIMEOUT": f"{TIMEOUT:g}s",
+    "DISPATCHER_DELIVERY__CONCURRENCY": str(CONCURRENCY),
+    "DISPATCHER_RETRY__BASE": "100ms",
+    "DISPATCHER_RETRY__FACTOR": "2",
+    "DISPATCHER_RETRY__CAP": "1s",
+    "DISPATCHER_RETRY__RETRIES": "50",
+    "DISPATCHER_LOG__FORMAT": "json",
+    "DISPATCHER_LOG__LEVEL": "info",
+}
+PENDING = """
+SELECT EXISTS (SELECT FROM dispatcher.inbox) OR EXISTS (SELECT FROM dispatcher.deliveries)
+"""
+READY_WITHIN = 30.0
+DRAINED_WITHIN = 60.0
+PRODUCERS = 2
+
+ENDPOINTS: Mapping[str, tuple[tuple[str, ...], Manner]] = {
+    "/all": (("*",), Manner("")),
+    "/users": (("user.*",), Manner("", delay=0.02)),
+    "/flaky": (("user.created", "role.created"), Manner("", refuses=0.3)),
+    "/slow": (("role.*",), Manner("", delay=0.25)),
+}
+
+
+class DaemonProcess:
+    """`dispatcher run`, started; what it says is in a file."""
+
+    def __init__(self, process: Process, log: Path) -> None:
+        self._process = process
+        self.log = log
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def killed(self) -> None:
+        if self.alive:
+            self._process.kill()
+        await self._process.wait()
+
+    async def ended(self, within: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        return await asyncio.wait_for(self._process.wait(), within)
+
+
+@dataclass(slots=True)
+class Stage:
+    """`count(long, short=…)` is how often a thing is done in a whole or a short campaign.
+
+    What a campaign notes while it plays: `broken` promises, seconds each of the `stops` took, and
+    the numbers of events committed `late`.
+    """
+
+    directory: Path
+    server: EmbeddedPostgres
+    chance: Random
+    short: bool
+    emitted: Emitted = field(default_factory=Emitted)
+    faults: list[Fault] = field(default_factory=list)
+    wanted: dict[str, list[str]] = field(default_factory=dict)
+    posts: list[Post] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    stops: list[float] = field(default_factory=list)
+    late: set[int] = field(default_factory=set)
+    _daemons: list[DaemonProcess] = field(default_factory=list)
+
+    @property
+    def dsn(self) -> str:
+        return self.server.dsn
+
+    def count(self, long: int, *, short: int) -> int:
+        return short if self.short else long
+
+    async def pause(self, least: float, most: float) -> None:
+        """So many seconds; in a short campaign, half of that."""
+        await asyncio.sleep(self.chance.uniform(least, most) * (0.5 if self.short else 1.0))
+
+    @staticmethod
+    def now() -> float:
+        return time.time()
+
+    def fault(self, kind: str, *, cuts: bool = True, forgets: bool = False) -> float:
+        """Note that something is being done now; answers with the time."""
+        self.faults.append(Fault(self.now(), kind, cuts, forgets))
+        return self.faults[-1].at
+
+    async def daemon(self, *, ready: bool = True) -> DaemonProcess:
+        """A new daemon, already sending unless `ready` is not waited for."""
+        notify = self.directory / f"ready-{len(self._daemons)}"
+        log = self.directory / f"daemon-{len(self._daemons)}.log"
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(("DISPATCHER_", "PG"))}
+        environ |= SETTINGS
+        environ |= {"DISPATCHER_DATABASE__DSN": self.dsn, "NOTIFY_SOCKET": str(notify)}
+        loop = asyncio.get_running_loop()
+        said: asyncio.Queue[bytes] = asyncio.Queue()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Said(said), local_addr=str(notify), family=socket.AF_UNIX
+        )
+        try:
+            with log.open("wb") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "dispatcher", "run"),
+                    cwd=ROOT,
+                    env=environ,
+                    stdout=output,
+                    stderr=output,
+                )
+            daemon = DaemonProcess(process, log)
+            self._daemons.append(daemon)
+            while ready and b"READY=1" not in await asyncio.wait_for(said.get(), READY_WITHIN):
+                pass
+        finally:
+            transport.close()
+        return daemon
+
+    @asynccontextmanager
+    async def load(self, per_second: float = 200.0) -> AsyncIterator[None]:
+        """Producers emit in here; afterwards everything they emitted is waited for."""
+        producers = [
+            asyncio.create_task(
+                produce(
+                    self.dsn,
+                    self.emitted,
+                    Random(self.chance.random()),
+                    per_second=per_second / PRODUCERS,
+                )
+            )
+            for _ in range(PRODUCERS)
+        ]
+        try:
+            yield
+        finally:
+            for producer in producers:
+                producer.cancel()
+            await asyncio.gather(*producers, return_exceptions=True)
+        await self._drained()
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        async with connected(self.dsn) as connection:
+            return await connection.fetch(query, *args)
+
+    async def end(self) -> None:
+        for daemon in self._daemons:
+            await daemon.killed()
+
+    async def verdict(self, *, frozen: bool = False) -> Findings:
+        """Once the receiver's ledger is closed."""
+        self.posts = read_ledger(self.directory / "ledger")
+        stored = {
+            r["n"] for r in await self.fetch("SELECT (data->>'n')::int AS n FROM dispatcher.events")
+        }
+        attempts = await self.fetch(
+            "SELECT 'dlv_' || delivery_id AS delivery, attempt, outcome, state,"
+            " extract(epoch FROM started_at)::float8 AS started,"
+            " extract(epoch FROM next_at)::float8 AS next_at FROM dispatcher.attempts"
+        )
+        longest = TIMEOUT + 1.0
+        return judge(
+            self.emitted, stored, self.wanted, self.posts, attempts, self.faults,
+            longest=longest, frozen=frozen,
+        )  # fmt: skip
+
+    async def _drained(self) -> None:
+        """TimeoutError: something is still pending long after the last fault."""
+        async with asyncio.timeout(DRAINED_WITHIN), connected(self.dsn) as connection:
+            while await connection.fetchval(PENDING):  # noqa: ASYNC110 - a table is waited for
+                await asyncio.sleep(0.05)
+
+
+class _Said(asyncio.DatagramProtocol):
+    def __init__(self, said: asyncio.Queue[bytes]) -> None:
+        self._said = said
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self._said.put_nowait(data)
+
+
+@asynccontextmanager
+async def set_up(
+    directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
+) -> AsyncIterator[Stage]:
+    """A migrated database, endpoints, and the receiver; the ledger is closed at the end."""
+    stage = Stage(directory, server, chance, short)
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(connected(server.dsn))
+        await migrate(connection)
+        await connection.execute(
+            "UPDATE dispatcher.settings SET key_check = $1", Cipher(KEY).check_value()
+        )
+        story = Story(server.dsn, connection, Cipher(KEY))
+        manners, webhooks = {}, {}
+        for path, (events, manner) in ENDPOINTS.items():
+            webhook = await story.subscribe(f"http://127.0.0.1:8080{path}", *events)
+            assert webhook.secret is not None
+            webhooks[path] = webhook
+            manners[path] = Manner(webhook.secret, manner.refuses, manner.delay)
+            stage.wanted[path] = [t for t in TYPES if any(patterns.matches(p, t) for p in events)]
+        orders = Orders(str(directory / "ledger"), chance.randrange(2**31), manners)
+        port = await stack.enter_async_context(_receiving(orders))
+        for path, webhook in webhooks.items():
+            await story.change(webhook.id, url=f"http://127.0.0.1:{port}{path}")
+        stack.push_async_callback(stage.end)
+        yield stage
+
+
+@asynccontextmanager
+async def _receiving(orders: Orders) -> AsyncIterator[int]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.campaign.receiver"), cwd=ROOT, stdin=PIPE, stdout=PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(orders_line(orders))
+        yield int(await process.stdout.readline())
+    finally:
+        process.stdin.close()
+        await process.wait()

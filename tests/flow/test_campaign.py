@@ -1,0 +1,33 @@
+"""Every fault campaign in its short form, so that none can break without being noticed."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.campaigns import CAMPAIGNS
+
+AT_ONCE = 3
+SEED = "7"
+
+
+@pytest.mark.timeout(300)
+async def test_each_campaign_in_its_short_form_keeps_every_promise() -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+    ended = await asyncio.gather(*(_play(name, turns) for name in CAMPAIGNS))
+    broken = [said for code, said in ended if code != 0]
+    assert not broken, "\n".join(broken)
+
+
+async def _play(name: str, turns: asyncio.Semaphore) -> tuple[int | None, str]:
+    async with turns:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.campaign", name, "--short", "--seed", SEED),
+            cwd=Path(__file__).parents[2],
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        out, _ = await process.communicate()
+    return process.returncode, out.decode()
