@@ -1,6 +1,7 @@
 """The endpoints this daemon sends to, as they were at most a second ago."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ class KnownEndpoints:
         self._retry = retry
         self._known: dict[UUID, Endpoint] = {}
         self._homes: dict[UUID, int] = {}
+        self._deleted: set[UUID] = set()
         self.version = 0
         self.sharers = 1
 
@@ -61,8 +63,8 @@ class KnownEndpoints:
 
     async def know(self, ids: Iterable[UUID]) -> None:
         """Read those of `ids` that are not known yet."""
-        missing = [i for i in dict.fromkeys(ids) if i not in self._known]
-        if missing:
+        wanted = dict.fromkeys(ids)
+        while missing := [i for i in wanted if i not in self._known]:
             await self._read(missing)
 
     async def refresh(self) -> None:
@@ -71,22 +73,35 @@ class KnownEndpoints:
         changed = [i for i in changed if i in self._known]
         if changed:
             await self._read(changed)
+        self._forget()
         self.version = version
 
     async def share_with(self, others: int) -> None:
         if self.sharers != others + 1:
             self.sharers = others + 1
-            # What is known of a pause may be older than what the lane itself was told.
-            await self._configure(self._known, keep_pauses=True)
+            await self._configure(self._known)
 
     async def _read(self, ids: Collection[UUID]) -> None:
-        for row in await self._endpoints.with_ids(ids):
-            endpoint = self._endpoint(row)
-            self._known[endpoint.id] = endpoint
-            self._homes[endpoint.id] = row["home_shard"]
+        rows = {row["id"]: row for row in await self._endpoints.with_ids(ids)}
+        for endpoint_id in ids:
+            row = rows.get(endpoint_id)
+            if row is None:
+                observe.endpoint_missing(endpoint_id)
+                self._known[endpoint_id] = _held(endpoint_id)
+                continue
+            self._known[endpoint_id] = self._endpoint(row)
+            self._homes[endpoint_id] = row["home_shard"]
+            if row["deleted"]:
+                self._deleted.add(endpoint_id)
         await self._configure(ids)
 
-    async def _configure(self, ids: Iterable[UUID], *, keep_pauses: bool = False) -> None:
+    def _forget(self) -> None:
+        """Of deleted endpoints there will be ever more."""
+        for endpoint_id in self._pending.forget(self._deleted):
+            self._deleted.discard(endpoint_id)
+            del self._known[endpoint_id], self._homes[endpoint_id]
+
+    async def _configure(self, ids: Iterable[UUID]) -> None:
         evicted = []
         for endpoint in (self._known[i] for i in ids):
             evicted += self._pending.configure(
@@ -94,7 +109,7 @@ class KnownEndpoints:
                 limit=self._limit(endpoint),
                 holding=not endpoint.active,
                 ordered=endpoint.ordered,
-                paused_until=None if keep_pauses else endpoint.paused_until or 0.0,
+                paused_until=endpoint.paused_until or 0.0,
             )
         if evicted:
             try:
@@ -109,34 +124,70 @@ class KnownEndpoints:
         return max(1, (endpoint.max_in_flight or self._max_in_flight) // self.sharers)
 
     def _endpoint(self, row: dict[str, Any]) -> Endpoint:
-        context = row["id"].bytes
+        """Never an unsigned POST, never a guess: what can not be understood is held until put right."""
         try:
-            secret = self._cipher.decrypt(row["secret"], context=context).decode()
-            previous = row["previous_secret"] and self._cipher.decrypt(
-                row["previous_secret"], context=context
-            )
-            headers = row["headers"] and self._cipher.decrypt(row["headers"], context=context)
-            readable = True
+            return self._understood(row)
         except WrongKey:
-            # Never an unsigned POST: its deliveries are held until the row is put right.
             observe.secret_unreadable(row["id"])
-            secret, previous, headers, readable = "", None, None, False
-        timeout_ms, retry = row["timeout_ms"], row["retry"]
+        except (TypeError, ValueError) as error:
+            observe.endpoint_malformed(row["id"], error)
+        return _held(row["id"], row["environment_id"], ordered=row["ordered"])
+
+    def _understood(self, row: dict[str, Any]) -> Endpoint:
+        def opened(sealed: bytes | None) -> str | None:
+            if sealed is None:
+                return None
+            return self._cipher.decrypt(sealed, context=row["id"].bytes).decode()
+
+        headers, schemes, timeout_ms = row["headers"], row["signature_schemes"], row["timeout_ms"]
         return Endpoint(
             id=row["id"],
             environment_id=row["environment_id"],
             url=row["url"],
-            active=row["active"] and not row["deleted"] and readable,
+            active=row["active"] and not row["deleted"],
             deleted=row["deleted"],
             ordered=row["ordered"],
-            secret=secret,
-            previous_secret=previous.decode() if previous else None,
+            secret=opened(row["secret"]) or "",
+            previous_secret=opened(row["previous_secret"]),
             previous_until=row["previous_until"],
-            headers=orjson.loads(headers) if headers else {},
-            schemes=tuple(row["signature_schemes"]) if row["signature_schemes"] else None,
+            headers=dict(orjson.loads(opened(headers) or "{}")),
+            schemes=tuple(schemes) if schemes else None,
             max_in_flight=row["max_in_flight"],
             timeout=timeout_ms / 1000 if timeout_ms else None,
-            retry=RetryPolicy(**orjson.loads(retry)) if retry else None,
+            retry=_policy(row["retry"], self._retry),
             paused_until=row["paused_until"],
             failing=row["failing"],
         )
+
+
+def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
+    """The endpoint's own schedule, in what it differs from the configured one."""
+    if text is None:
+        return None
+    policy = replace(default, **orjson.loads(text))
+    numbers = (policy.retries, policy.base, policy.factor, policy.jitter, policy.cap)
+    if not all(type(n) in (int, float) and n >= 0 for n in numbers):
+        raise ValueError("retry: not numbers, or below 0")
+    return policy
+
+
+def _held(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = False) -> Endpoint:
+    """Stands for an endpoint that nothing may be sent to."""
+    return Endpoint(
+        id=endpoint_id,
+        environment_id=environment_id,
+        url="",
+        active=False,
+        deleted=False,
+        ordered=ordered,
+        secret="",
+        previous_secret=None,
+        previous_until=None,
+        headers={},
+        schemes=None,
+        max_in_flight=None,
+        timeout=None,
+        retry=None,
+        paused_until=None,
+        failing=False,
+    )

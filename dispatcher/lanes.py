@@ -32,6 +32,8 @@ class Lane:
     holding: bool = False
     ordered: bool = False
     paused_until: float = 0.0
+    told: float = 0.0
+    """The end of a rest according to the table, which learns of our own rests a little later."""
     ringed: bool = False
     alarm: float = inf
     flying: set[int] = field(default_factory=set)
@@ -78,16 +80,18 @@ class Lanes:
         limit: int,
         holding: bool,
         ordered: bool,
-        paused_until: float | None,
+        paused_until: float,
     ) -> list[Delivery]:
         """Open a lane or change it; returns the waiting deliveries a holding lane must let go.
 
-        `paused_until` None: a pause goes on as it is.
+        `paused_until` is what the table says. As long as that stays the same, so does the pause.
         """
         lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, limit))
         lane.limit, lane.holding, lane.ordered = limit, holding, ordered
-        if paused_until is not None:
+        if holding or paused_until < lane.told:
             lane.paused_until = paused_until
+        lane.paused_until = max(lane.paused_until, paused_until)
+        lane.told = paused_until
         if holding:
             return self.empty(endpoint_id)
         self._ring_up(lane)
@@ -105,9 +109,9 @@ class Lanes:
 
     def close(self, endpoint_id: UUID) -> bool:
         """Forget a lane with nothing in it; False when there is something."""
-        lane = self._lanes.get(endpoint_id)
-        if lane is None or lane.queue or lane.unsettled:
-            return lane is None
+        lane = self._lanes[endpoint_id]
+        if lane.queue or lane.unsettled:
+            return False
         del self._lanes[endpoint_id]
         return True
 

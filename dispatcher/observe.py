@@ -126,6 +126,14 @@ def secret_unreadable(endpoint_id: UUID) -> None:
     _log.error("signing secret can not be decrypted, endpoint held", endpoint_id=str(endpoint_id))
 
 
+def endpoint_malformed(endpoint_id: UUID, error: Exception) -> None:
+    _log.error("endpoint is malformed, held", endpoint_id=str(endpoint_id), error=str(error))
+
+
+def endpoint_missing(endpoint_id: UUID) -> None:
+    _log.error("endpoint is gone, its deliveries are held", endpoint_id=str(endpoint_id))
+
+
 def endpoint_disabled(endpoint_id: UUID, reason: str) -> None:
     _log.warning("endpoint disabled", endpoint_id=str(endpoint_id), reason=reason)
 

@@ -197,7 +197,7 @@ class Pending:
         limit: int,
         holding: bool,
         ordered: bool,
-        paused_until: float | None,
+        paused_until: float,
     ) -> list[Delivery]:
         """Open or change an endpoint's lane (see Lanes.configure); returns deliveries to park."""
         resumes = self.lanes.holds(endpoint_id)
@@ -209,6 +209,13 @@ class Pending:
         if evicted or resumes:
             self._parked.add(endpoint_id)
         return evicted
+
+    def forget(self, endpoint_ids: Iterable[UUID]) -> list[UUID]:
+        """Close the lanes of endpoints that nothing in memory is owed to; returns which."""
+        later = self.heap.endpoints()
+        closed = [i for i in endpoint_ids if i not in later and self.lanes.close(i)]
+        self._parked.difference_update(closed)
+        return closed
 
     def note_parked(self, endpoint_ids: Iterable[UUID]) -> None:
         """These have rows that are only in the table."""

@@ -6,6 +6,7 @@ leaves the delivery to the table, to be brought back when its time is nearer.
 
 import heapq
 from collections.abc import Container
+from uuid import UUID
 
 from dispatcher.model import Delivery
 
@@ -53,6 +54,10 @@ class RetryHeap:
     def next_due(self) -> float | None:
         """When the earliest is due; None when nothing waits."""
         return self._heap[0][0] if self._heap else None
+
+    def endpoints(self) -> set[UUID]:
+        """To whom what waits is owed."""
+        return {delivery.endpoint_id for _, _, delivery in self._heap}
 
     def discard_shards(self, shards: Container[int]) -> list[Delivery]:
         """Remove the deliveries of these shards, which another daemon now owns: those removed."""
