@@ -150,7 +150,7 @@ async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
     other = await daemons.start(retry={"base": "10ms"})
     await story.insert(20)  # now both know the endpoint
     await story.ended(DELIVERED=20)
-    receiver.answers = [Answer(429, {"Retry-After": "3"})]
+    receiver.answers = [Answer(429, {"Retry-After": "2"})]
     await story.insert(first=21)
     await receiver.wait_for(21)
     await asyncio.sleep(SOON)
@@ -158,7 +158,7 @@ async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
     await until(lambda: all(len(d._lease.owned) <= 22 for d in (one, other, third)), "a share each")
     await story.insert(20, first=22)
     refused, *later = (await receiver.wait_for(42))[20:]
-    assert min(r.at for r in later) >= refused.at + 3 - EARLY
+    assert min(r.at for r in later) >= refused.at + 2 - EARLY
 
 
 async def test_gone_disables_and_holds_and_enabling_resumes(
