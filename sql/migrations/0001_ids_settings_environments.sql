@@ -11,13 +11,16 @@ CREATE SCHEMA IF NOT EXISTS dispatcher;
 -- millisecond as another that has drawn 65536 since, and a producer's INSERT would fail for it.
 CREATE SEQUENCE dispatcher.id_seq;
 
--- SECURITY DEFINER: a producer's INSERT evaluates it as a default, and a producer is to have no
--- privilege on the sequence.
-CREATE FUNCTION dispatcher.next_id() RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION dispatcher.next_id() RETURNS bigint LANGUAGE sql VOLATILE
+RETURN (floor(date_part('epoch', clock_timestamp()) * 1000)::bigint - 1704067200000) << 22
+     | (nextval('dispatcher.id_seq') & 4194303);
+
+-- The default of an event's id. SECURITY DEFINER, as a producer's INSERT evaluates it and a producer
+-- is to have no privilege on the sequence. It needs no search_path of its own, for it names nothing
+-- that is not qualified; setting one would take twice as long as the rest.
+CREATE FUNCTION dispatcher.event_id() RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
 BEGIN
-  RETURN ((extract(epoch FROM clock_timestamp()) * 1000)::bigint - 1704067200000) << 22
-       | (nextval('dispatcher.id_seq') & 4194303);
+  RETURN dispatcher.next_id();
 END $$;
 
 -- The smallest id of a moment, and the moment of an id.

@@ -4,7 +4,7 @@
 -- One partition a day of creation, by id. The default partition is empty in normal life: it is
 -- there so that an INSERT never fails because nobody made tomorrow's in time.
 CREATE TABLE dispatcher.events (
-  id bigint NOT NULL DEFAULT dispatcher.next_id(),
+  id bigint NOT NULL DEFAULT dispatcher.event_id(),
   environment_id text NOT NULL DEFAULT 'env_default',
   type text NOT NULL,
   data json NOT NULL,                      -- json, not jsonb: the text is kept byte for byte

@@ -21,6 +21,6 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dispatcher FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA dispatcher TO dispatcher_producer;
 GRANT INSERT (type, data, environment_id, idempotency_key) ON dispatcher.events TO dispatcher_producer;
--- next_id is the default of the id; is_reserved is in a CHECK. Both only compute.
-GRANT EXECUTE ON FUNCTION dispatcher.next_id(), dispatcher.is_reserved(text) TO dispatcher_producer;
+-- event_id is the default of the id; is_reserved is in a CHECK. Both only compute.
+GRANT EXECUTE ON FUNCTION dispatcher.event_id(), dispatcher.is_reserved(text) TO dispatcher_producer;
 GRANT EXECUTE ON FUNCTION dispatcher.emit(text, json, text, text) TO dispatcher_producer;

@@ -10,7 +10,7 @@ from tests.store import rows
 
 EXECUTABLE = {
     "emit(text,json,text,text)",
-    "next_id()",  # the default of the id
+    "event_id()",  # the default of the id
     "is_reserved(text)",  # in a CHECK
 }
 
