@@ -2,8 +2,8 @@
 
     python -m tests.bench.receiver        prints its port, then serves until its input is closed
 
-`GET /count` answers how many POSTs were answered since the last `GET /count`; `GET /times` the
-arrival times by `webhook-id` (or `X-Id`) since the last `GET /times`, in seconds of the monotonic
+`GET /count` answers how many POSTs were answered since the last `GET /count`, `GET /so-far` the
+same without beginning anew; `GET /times` the arrival times by `webhook-id` (or `X-Id`) since the last `GET /times`, in seconds of the monotonic
 clock, which is the machine's and so the same in every process.
 """
 
@@ -60,7 +60,9 @@ class Receiver(asyncio.Protocol):
             self.state.times.setdefault(name, monotonic())
 
     def _report(self, head: bytes) -> bytes:
-        if head.startswith(b"GET /count"):
+        if head.startswith(b"GET /so-far"):
+            body = json.dumps(self.state.count)
+        elif head.startswith(b"GET /count"):
             body, self.state.count = json.dumps(self.state.count), 0
         else:
             body, self.state.times = json.dumps(self.state.times), {}

@@ -90,6 +90,12 @@ class Receiver:
         async with self.session.get(f"{self.url}/{what}") as answer:
             return json.loads(await answer.read())
 
+    async def counted(self, number: int, every: float = 0.02) -> None:
+        """Wait until so many POSTs were answered; TimeoutError after PATIENCE."""
+        async with asyncio.timeout(PATIENCE):
+            while await self.ask("so-far") < number:
+                await asyncio.sleep(every)
+
 
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
