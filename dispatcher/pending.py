@@ -114,7 +114,8 @@ class Pending:
         try:
             yield settled
         finally:
-            self._readers.remove(settled)
+            # By identity: two readers who have seen the same are equal, and each has its own.
+            self._readers = [reader for reader in self._readers if reader is not settled]
 
     # The way of a delivery
 
