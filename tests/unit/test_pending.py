@@ -311,6 +311,20 @@ def test_an_ordered_lane_begins_again_from_its_first_when_that_one_went_back(how
     assert taken(pending) == [1]
 
 
+def test_an_ordered_lane_that_begins_again_takes_nothing_read_before() -> None:
+    pending = opened()
+    pending.admit([delivery(1, ORDERED), delivery(2, ORDERED)], NOW)
+    one = pending.take(NOW)
+    assert one is not None
+    with pending.reading() as settled:
+        pending.lose(one)  # what became of it is only in the table
+        pending.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, settled)
+    assert (taken(pending), pending.hungry()) == ([], [ORDERED])
+    pending.admit([delivery(1, ORDERED, next_at=NOW + 5), delivery(2, ORDERED)], NOW)
+    assert taken(pending) == []
+    assert taken(pending, NOW + 5) == [1]
+
+
 # ── endpoints ───────────────────────────────────────────────────────────────────────────────────
 
 
