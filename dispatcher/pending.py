@@ -177,6 +177,8 @@ class Pending:
         if lane.ordered:
             if self.lanes.put_first(again):
                 self._held[again.id] = again.shard
+            else:
+                self._read_lane_again(again.endpoint_id)
         elif again.next_at < self._watermarks[again.shard]:
             if self.heap.push(again.next_at, again):
                 self._held[again.id] = again.shard
