@@ -12,16 +12,17 @@ from dispatcher.promise import PROMISE_MS, Promise
 from dispatcher.shards import Lease
 from dispatcher.store.inbox import FannedOut, Inbox
 from dispatcher.store.session import StatementTimeout
+from dispatcher.turns import Turn, Turns
 
 MOST_DELIVERIES = 20_000
-"""Deliveries a statement should make: the number of events is chosen so."""
+"""Deliveries a statement makes: it takes as many events as come to no more."""
 MOST_EVENTS = 500
 SLICE = 5_000
 """Deliveries a statement makes of an event that alone is too much for one."""
+SMALLEST = 1 / 256
+"""What is left of these numbers at the least, when statements run into their timeout."""
 A_MOMENT = 0.1
 """Seconds of fanning out between two looks at the promise, which a long backlog must not outlast."""
-WATERMARK_AGE = 60.0
-SWEEP_EVERY = 10.0
 
 NOTHING = FannedOut(0, None, 0, [], set())
 
@@ -46,10 +47,9 @@ class Fanout:
         self._saturated = saturated
         self._backlog = backlog
         self._promise = Promise()
-        self._turn = count()
-        self._size = BatchSize()
-        self._watermark = Watermark()
-        self._behind = False
+        self._shard = count()
+        self._size = Size()
+        self._turns = Turns()
 
     async def look(self) -> float:
         """Fan out what is in the inbox; returns the seconds until the next look.
@@ -66,105 +66,101 @@ class Fanout:
         """Fan out for a moment: how many events, and whether the inbox was empty then."""
         picked, until = 0, monotonic() + A_MOMENT
         while self._lease.owned and monotonic() < until:
-            limit = self._size.events
-            done = await self._statement(limit)
-            picked += done.picked
-            self._behind = done.picked >= limit
-            if done.picked < limit and not self._size.sliced:
-                return picked, True
+            turn = self._turns.next(monotonic())
+            done = await self._statement(turn)
+            if done is not None:
+                picked += done.picked
+                if not turn.without and not turn.wide and done.picked == done.seen < MOST_EVENTS:
+                    return picked, True
             await asyncio.sleep(0)
         return picked, not self._lease.owned
 
-    async def _statement(self, limit: int) -> FannedOut:
+    async def _statement(self, turn: Turn) -> FannedOut | None:
+        """What one statement did; None: it was too much, and the next will be less."""
+        events = self._size.of(MOST_EVENTS)
         try:
-            done = await self._fan_out(limit)
+            done = await self._fan_out(turn, events)
         except StatementTimeout as error:
-            observe.fan_out_too_large(limit)
-            if not self._size.too_large():
-                for row in await self._inbox.quarantine("fan_out_failed", str(error)):
-                    observe.quarantined(row["event_id"], "fan_out_failed")
-            return NOTHING
-        self._size.took(done.picked, done.made)
-        self._watermark.seen(done.last_picked, monotonic())
-        if done.picked or done.made:
-            observe.fanned_out(done.picked, done.made)
+            if not self._lease.valid:  # heartbeats have no answer either: no event is to blame
+                raise
+            await self._too_much(turn, events, error)
+            return None
+        self._size.fits()
+        if done.seen and not done.picked and not turn.wide:
+            self._turns.widen(turn)
+            return None
+        self._took(turn, events, done)
         if done.made:
             await self._admit(done.deliveries, done.parked)
         return done
 
-    async def _fan_out(self, limit: int) -> FannedOut:
+    async def _fan_out(self, turn: Turn, events: int) -> FannedOut:
         daemon, shards = self._lease.daemon, sorted(self._lease.owned)
         if daemon is None or not shards:
             return NOTHING
-        shard = shards[next(self._turn) % len(shards)]
-        if self._size.sliced:
+        shard = shards[next(self._shard) % len(shards)]
+        if turn.wide:
             return await self._inbox.fan_out_slice(
-                limit=SLICE, shard=shard, daemon=daemon, saturated=self._saturated(1)
+                limit=self._size.of(SLICE),
+                shard=shard,
+                daemon=daemon,
+                saturated=self._saturated(1),
+                above=turn.above,
+                without=turn.without,
             )
-        newest = limit // 2 if self._behind else 0
         return await self._inbox.fan_out(
-            limit=limit - newest,
-            newest=newest,
+            limit=events,
             shard=shard,
             daemon=daemon,
-            saturated=self._saturated(limit),
-            above=self._watermark.above(monotonic()),
+            saturated=self._saturated(events),
+            above=turn.above,
+            without=turn.without,
+            most=self._size.of(MOST_DELIVERIES),
         )
 
+    def _took(self, turn: Turn, events: int, done: FannedOut) -> None:
+        if done.picked or done.made:
+            observe.fanned_out(done.picked, done.made)
+        if turn.wide and (done.picked or not done.seen):
+            self._turns.done(turn)
+        more = done.picked < done.seen or done.seen == events or (turn.wide and done.seen > 0)
+        self._turns.took(
+            turn,
+            last=done.last_picked if more else done.last_waiting or done.last_picked,
+            more=more,
+            crowding=done.crowding,
+            now=monotonic(),
+        )
 
-class BatchSize:
-    """How many events the next statement takes, so that it makes about MOST_DELIVERIES.
+    async def _too_much(self, turn: Turn, events: int, error: StatementTimeout) -> None:
+        observe.fan_out_too_large(events)
+        if self._size.shrink():
+            return
+        if not turn.wide:
+            self._turns.widen(turn)
+            return
+        self._turns.done(turn)
+        for row in await self._inbox.quarantine(
+            "fan_out_failed", str(error), above=turn.above, without=turn.without
+        ):
+            observe.quarantined(row["event_id"], "fan_out_failed")
 
-    Starts at one event and doubles, never beyond what the fan-out seen so far suggests; halves
-    when a statement ran into its timeout. At one event and still too large: in slices.
-    """
+
+class Size:
+    """How large a part of the usual numbers the next statement takes: a quarter after each timeout,
+    twice as much after each success."""
 
     def __init__(self) -> None:
-        self.events = 8
-        self.sliced = False
-        self._per_event = 1.0
+        self._part = 1.0
 
-    def took(self, picked: int, made: int) -> None:
-        if self.sliced:
-            self.sliced = picked == 0 and made > 0
-            return
-        if not picked:
-            return
-        self._per_event = max(made / picked, self._per_event * 0.9, 1.0)
-        most = max(1, min(MOST_EVENTS, int(MOST_DELIVERIES / self._per_event)))
-        self.events = min(most, self.events * 2)
+    def of(self, number: int) -> int:
+        return max(1, int(number * self._part))
 
-    def too_large(self) -> bool:
-        """The statement timed out; False when nothing smaller is left to try."""
-        if self.sliced:
-            self.sliced = False
-            return False
-        if self.events == 1:
-            self.sliced = True
-        self.events = max(1, self.events // 2)
-        return True
+    def fits(self) -> None:
+        self._part = min(1.0, self._part * 2)
 
-
-class Watermark:
-    """Where to start reading the inbox: below are only dead index entries, and late commits.
-
-    An id is drawn when its row is inserted, and may be committed much later: so the bound is the
-    highest id taken a minute ago, and every ten seconds there is none.
-    """
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[float, int]] = []
-        self._above = 0
-        self._swept_at = 0.0
-
-    def seen(self, highest: int | None, now: float) -> None:
-        if highest is not None and (not self._seen or now - self._seen[-1][0] >= 1.0):
-            self._seen.append((now, highest))
-
-    def above(self, now: float) -> int:
-        if now - self._swept_at >= SWEEP_EVERY:
-            self._swept_at = now
-            return 0
-        while self._seen and self._seen[0][0] <= now - WATERMARK_AGE:
-            self._above = max(self._above, self._seen.pop(0)[1])
-        return self._above
+    def shrink(self) -> bool:
+        """False when it can not be smaller."""
+        smaller = self._part > SMALLEST
+        self._part = max(SMALLEST, self._part / 4)
+        return smaller

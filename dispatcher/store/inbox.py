@@ -15,8 +15,9 @@ from dispatcher.store.statements import statement
 class FannedOut:
     """What one statement did: rows taken from the inbox, and the deliveries made of them.
 
-    `last_picked` is the highest id of the oldest ones. `parked` are the endpoints whose deliveries
-    were made parked.
+    `parked` are the endpoints whose deliveries were made parked. `seen` rows were there to be taken,
+    up to the limit; `crowding` are the environments with the greater part in them. `last_waiting`
+    is the highest id in the inbox, asked for where environments were passed over.
     """
 
     picked: int
@@ -24,6 +25,9 @@ class FannedOut:
     made: int
     deliveries: list[Delivery]
     parked: set[UUID]
+    seen: int = 0
+    crowding: tuple[str, ...] = ()
+    last_waiting: int | None = None
 
 
 class Inbox:
@@ -38,27 +42,39 @@ class Inbox:
         daemon: int,
         saturated: Sequence[UUID],
         above: int,
-        newest: int = 0,
+        without: Sequence[str] = (),
+        most: int = 20_000,
     ) -> FannedOut:
-        """Turn the `limit` oldest inbox rows with ids above `above`, and besides them the `newest`
-        newest ones, into deliveries of `shard`."""
+        """Turn up to `limit` inbox rows with ids above `above`, but none of the environments
+        `without`, into deliveries of `shard`: as many rows as make no more than `most`."""
         rows = await self._session.fetch(
-            statement("inbox/fan_out"), limit, shard, daemon, saturated, above, newest
+            statement("inbox/fan_out"), limit, shard, daemon, saturated, above, without, most
         )
         return _fanned_out(rows)
 
     async def fan_out_slice(
-        self, *, limit: int, shard: int, daemon: int, saturated: Sequence[UUID]
+        self,
+        *,
+        limit: int,
+        shard: int,
+        daemon: int,
+        saturated: Sequence[UUID],
+        above: int = 0,
+        without: Sequence[str] = (),
     ) -> FannedOut:
-        """Make the next `limit` deliveries of the oldest event; `picked` is 1 when it is done."""
+        """Make the next `limit` deliveries of the oldest such event; `picked` is 1 when it is done."""
         rows = await self._session.fetch(
-            statement("inbox/fan_out_slice"), limit, shard, daemon, saturated
+            statement("inbox/fan_out_slice"), limit, shard, daemon, saturated, above, without
         )
         return _fanned_out(rows)
 
-    async def quarantine(self, reason: str, detail: str) -> list[dict[str, Any]]:
-        """Put the oldest row aside, so that it is in nobody's way."""
-        rows = await self._session.fetch(statement("inbox/quarantine"), reason, detail)
+    async def quarantine(
+        self, reason: str, detail: str, *, above: int = 0, without: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Put the oldest such row aside, so that it is in nobody's way."""
+        rows = await self._session.fetch(
+            statement("inbox/quarantine"), reason, detail, above, without
+        )
         return [dict(row) for row in rows]
 
     async def promise_polling(self, milliseconds: int) -> None:
@@ -69,11 +85,14 @@ class Inbox:
 
 
 def _fanned_out(rows: Sequence[Any]) -> FannedOut:
-    made = [row for row in rows if row["id"] is not None]
+    summary, *made = rows
     return FannedOut(
-        picked=rows[0]["picked"],
-        last_picked=rows[0]["last_picked"],
+        picked=summary["picked"],
+        last_picked=summary["last_picked"],
         made=len(made),
         deliveries=[delivery(row) for row in made if not row["parked"]],
         parked={row["endpoint_id"] for row in made if row["parked"]},
+        seen=summary["seen"],
+        crowding=tuple(summary["crowding"] or ()),
+        last_waiting=summary["last_waiting"],
     )

@@ -146,35 +146,56 @@ async def test_the_limit_takes_the_oldest_first(
     assert await rows.inbox(connection) == events[2:]
 
 
-async def test_behind_a_backlog_the_newest_come_along_and_move_no_watermark(
+async def test_no_more_events_are_taken_than_make_so_many_deliveries(
     connection: Connection, session: Session, owner: int
 ) -> None:
-    events = [await rows.event(connection) for _ in range(9)]
-    done = await fan_out(session, owner, limit=2, newest=2)
-    assert (done.picked, done.last_picked) == (4, events[1])
-    assert await rows.inbox(connection) == events[2:7]
+    for _ in range(3):
+        await rows.endpoint(connection, "user.*")
+    directed_at = await rows.endpoint(connection)
+    events = [
+        *[await rows.event(connection) for _ in range(2)],
+        await rows.event(connection, "role.created"),
+    ]
+    await rows.directed(connection, events[0], directed_at)
+    events.append(await rows.event(connection))
+    done = await fan_out(session, owner, most=7)
+    assert (done.seen, done.picked, done.made) == (5, 4, 7)
+    assert await rows.inbox(connection) == events[-1:]
 
 
-async def test_a_row_that_is_among_the_oldest_and_the_newest_is_taken_once(
+async def test_a_first_event_that_alone_makes_more_is_left_and_told(
     connection: Connection, session: Session, owner: int
 ) -> None:
-    await rows.endpoint(connection, "*")
+    for _ in range(3):
+        await rows.endpoint(connection, "*")
     event = await rows.event(connection)
-    done = await fan_out(session, owner, limit=2, newest=2)
-    assert (done.picked, [each.event_id for each in done.deliveries]) == (1, [event])
+    done = await fan_out(session, owner, most=2)
+    assert (done.seen, done.picked, done.made) == (1, 0, 0)
+    assert await rows.inbox(connection) == [event]
 
 
-async def test_the_newest_wait_their_turn_where_an_endpoint_is_ordered(
+async def test_environments_whose_turn_it_is_not_are_passed_over(
     connection: Connection, session: Session, owner: int
 ) -> None:
-    await rows.endpoint(connection, "*", home=3)
     elsewhere = await rows.environment(connection, "env_other")
-    events = [await rows.event(connection) for _ in range(4)]
-    other = await rows.event(connection, environment=elsewhere)
     await rows.event(connection)
-    assert (await fan_out(session, owner, limit=1, newest=2)).picked == 2
-    assert other not in await rows.inbox(connection)
-    assert (await rows.inbox(connection))[:3] == events[1:]
+    other = await rows.event(connection, environment=elsewhere)
+    last = await rows.event(connection)
+    done = await fan_out(session, owner, without=["env_default"])
+    assert (done.seen, done.picked, done.last_picked, done.last_waiting) == (1, 1, other, last)
+    assert await fan_out(session, owner, without=["env_default"]) == FannedOut(
+        0, None, 0, [], set(), last_waiting=last
+    )
+
+
+async def test_those_with_the_greater_part_of_what_waits_are_told(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    for n in range(3):
+        environment = await rows.environment(connection, f"env_{n}")
+        for _ in range((7, 1, 4)[n]):
+            await rows.event(connection, environment=environment)
+    assert sorted((await fan_out(session, owner)).crowding) == ["env_0", "env_2"]
 
 
 async def test_while_an_endpoint_is_ordered_one_fan_out_waits_for_another(
@@ -185,7 +206,7 @@ async def test_while_an_endpoint_is_ordered_one_fan_out_waits_for_another(
     async with connected(dsn) as slow:
         transaction = slow.transaction()
         await transaction.start()
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, 0)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9)
         second = await rows.event(connection)
         later = asyncio.create_task(fan_out(session, owner))
         await rows.until(
@@ -230,10 +251,10 @@ async def test_a_look_into_an_empty_inbox_takes_no_transaction_id(
     await rows.endpoint(connection, "*")
     look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0, 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0, 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9)
         assert await connection.fetchval(taken) is not None
 
 

@@ -1,35 +1,28 @@
 -- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full  $5 read inbox ids above
--- $6 how many of the newest besides
+-- $6 environments whose turn it is not  $7 how many deliveries at the most
 --
 -- Inbox rows become deliveries in one statement: never between the tables, never in both.
 -- The look at the inbox comes before any lock, so that an empty poll takes no transaction id.
 -- Endpoints are found once a type, as arrays, so that no join order the planner may think of,
--- without statistics, multiplies events by all endpoints.
+-- without statistics, multiplies events by all endpoints; and before rows are picked, so that these
+-- are no more than make $7 deliveries. None picked of some seen: the first alone makes more.
 WITH waiting AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.inbox WHERE id > $5 ORDER BY id LIMIT 1
+  SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
+  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
 ), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
 ), single_file AS MATERIALIZED (             -- an ordered endpoint's order is that of the fan-out: one at a time
   SELECT pg_advisory_xact_lock(1684632432, 1) FROM own
   WHERE EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)
-), oldest AS MATERIALIZED (
-  SELECT id FROM dispatcher.inbox
-  WHERE id > $5 AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0
+), seen AS MATERIALIZED (
+  SELECT * FROM dispatcher.inbox
+  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END
+    AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-), newest AS MATERIALIZED (                  -- so that behind a flood others need not wait for all of it
-  SELECT id FROM dispatcher.inbox
-  WHERE id > $5 AND $6 > 0 AND EXISTS (SELECT 1 FROM oldest)
-    AND CASE WHEN environment_id = ANY (ARRAY(      -- CASE: a condition the planner does not take for a rare one
-      SELECT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)) THEN false ELSE true END
-  ORDER BY id DESC LIMIT $6 FOR UPDATE SKIP LOCKED
-), picked AS MATERIALIZED (
-  DELETE FROM dispatcher.inbox
-  WHERE id = ANY (ARRAY(SELECT id FROM oldest UNION SELECT id FROM newest))   -- an array, for an index scan
-  RETURNING *
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
-  FROM (SELECT DISTINCT environment_id, type FROM picked WHERE endpoint_id IS NULL) AS plain
+  FROM (SELECT DISTINCT environment_id, type FROM seen WHERE endpoint_id IS NULL) AS plain
 ), wanted AS MATERIALIZED (                  -- an endpoint once, however many of its patterns match
   SELECT t.environment_id, t.type, e.*
   FROM types t CROSS JOIN LATERAL (
@@ -40,6 +33,14 @@ WITH waiting AS MATERIALIZED (
       SELECT s.endpoint_id FROM dispatcher.subscriptions s
       WHERE s.environment_id = t.environment_id AND s.pattern = ANY (t.patterns)))
   ) e
+), picked AS MATERIALIZED (
+  DELETE FROM dispatcher.inbox
+  WHERE id = ANY (ARRAY(                     -- an array, for an index scan
+    SELECT id FROM (
+      SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce(cardinality(w.ids), 0) ELSE 1 END) OVER (ORDER BY s.id) AS deliveries
+      FROM seen s LEFT JOIN wanted w USING (environment_id, type)) AS running
+    WHERE deliveries <= $7))
+  RETURNING *
 ), owed AS (
   SELECT p.id, p.event_id, p.environment_id, p.type, e.id AS endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked
   FROM picked p JOIN wanted w USING (environment_id, type)
@@ -60,5 +61,13 @@ WITH waiting AS MATERIALIZED (
   ON CONFLICT (id) DO NOTHING
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
-SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM oldest) AS last_picked, owing.*
-FROM (SELECT 1) AS one LEFT JOIN owing ON true
+SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
+       (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE cardinality($6::text[]) > 0) AS last_waiting,
+       CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- those with no less than an equal part in it
+         SELECT environment_id
+         FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
+         WHERE part >= equal) END AS crowding,
+       NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
+       NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing

@@ -1,4 +1,5 @@
 -- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full
+-- $5 read inbox ids above  $6 environments whose turn it is not
 --
 -- One event owed to more endpoints than one statement may take: the next $1 of them, in endpoint
 -- order; the inbox row remembers how far it got and goes when none is left.
@@ -9,7 +10,9 @@ WITH own AS MATERIALIZED (
   WHERE EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
-  WHERE endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END AND endpoint_id IS NULL
+    AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0
+  ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), slice AS MATERIALIZED (
   SELECT DISTINCT s.endpoint_id
   FROM picked p JOIN dispatcher.subscriptions s
@@ -32,5 +35,9 @@ WITH own AS MATERIALIZED (
   ) e
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
-SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked, owing.*
-FROM (SELECT 1) AS one LEFT JOIN owing ON true
+SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked,
+       (SELECT count(*) FROM picked) AS seen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
+       NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
+       NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing
