@@ -18,6 +18,12 @@ from dispatcher.cli.migrate import migrate
 from dispatcher.cli.run import run
 from dispatcher.cli.webhook import webhook
 
+CONFIG: dict[str, Any] = {
+    "type": click.Path(path_type=Path),
+    "metavar": "PATH",
+    "help": "The TOML file. Without it: $DISPATCHER_CONFIG, ./config.toml, /etc/dispatcher/config.toml.",
+}
+
 
 class Verbs(click.Group):
     """Says what can be expected to go wrong in sentences, without a traceback."""
@@ -37,12 +43,7 @@ class Verbs(click.Group):
 @click.group(
     cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The TOML file. Without it: $DISPATCHER_CONFIG, ./config.toml, /etc/dispatcher/config.toml.",
-)
+@click.option("--config", **CONFIG)
 @click.version_option(__version__, prog_name="dispatcher", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
@@ -50,5 +51,20 @@ def main(context: click.Context, config: Path | None) -> None:
     context.obj = config
 
 
-for verb in (run, demo, migrate, check, emit, webhook):
-    main.add_command(verb)
+def _configured(context: click.Context, _: click.Parameter, config: Path | None) -> None:
+    """`--config` after the verb means the same as before it."""
+    if config is not None:
+        context.obj = config
+
+
+def _add(group: click.Group, verb: click.Command) -> None:
+    after = click.Option(["--config"], expose_value=False, callback=_configured, **CONFIG)
+    verb.params.append(after)
+    group.add_command(verb)
+    if isinstance(verb, click.Group):
+        for below in list(verb.commands.values()):
+            _add(verb, below)
+
+
+for each in (run, demo, migrate, check, emit, webhook):
+    _add(main, each)

@@ -125,10 +125,21 @@ def test_a_file_that_is_not_there_is_named(dispatcher: Dispatcher) -> None:
     assert (result.exit_code, result.stderr) == (2, "/nowhere.toml: No such file or directory\n")
 
 
-def test_the_file_given_is_the_one_that_is_read(dispatcher: Dispatcher, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--config FILE check",
+        "check --config FILE",
+        "webhook --config FILE list",
+        "webhook list --config FILE",
+    ],
+)
+def test_the_file_given_is_the_one_that_is_read(
+    dispatcher: Dispatcher, tmp_path: Path, arguments: str
+) -> None:
     file = tmp_path / "given.toml"
     file.write_text('[delivery]\ntimeout = "soon"\n')
-    result = dispatcher("--config", str(file), "check")
+    result = dispatcher(*arguments.replace("FILE", str(file)).split())
     assert (result.exit_code, result.stderr.partition(":")[0]) == (2, "delivery.timeout")
 
 

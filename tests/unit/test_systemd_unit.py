@@ -1,4 +1,5 @@
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.cli import main
 from dispatcher.config import Config, load
 
 UNIT = Path(__file__).parents[2] / "systemd" / "dispatcher.service"
@@ -86,3 +88,13 @@ def test_the_daemon_can_do_without_memory_that_is_written_and_run() -> None:
     if ran.returncode == 3:
         pytest.skip("this kernel can not deny it to one process (Linux 6.3 can)")
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_command_it_starts_is_one_the_command_line_takes() -> None:
+    (line,) = re.findall(r"^ExecStart=(.+)$", UNIT.read_text(), re.MULTILINE)
+    program, *arguments = shlex.split(line)
+    assert Path(program).name == "dispatcher"
+    context = main.make_context("dispatcher", arguments, resilient_parsing=True)
+    name, verb, rest = main.resolve_command(context, context._protected_args + context.args)
+    assert (name, verb) == ("run", main.commands["run"])
+    assert verb.make_context("run", rest, parent=context).obj == Path("/etc/dispatcher/config.toml")
