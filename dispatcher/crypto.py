@@ -133,7 +133,10 @@ def write_new_key(path: Path) -> bytes:
     The file appears whole and on disk, or not at all: half a key would be a lost one.
     """
     text = new_key()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # An embedded server may come to live beside it, and as root's, another user's, must pass.
+        path.parent.chmod(0o711)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

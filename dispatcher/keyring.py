@@ -16,18 +16,10 @@ async def unlock(config: Config, settings: Settings) -> Cipher:
     Raises KeyRefused, and ConfigError for a key or key file that can not be used; nothing was
     written then.
     """
-    try:
-        key = crypto.read_key(config)
-    except (ValueError, OSError) as error:
-        raise ConfigError([f"secrets: {error}"]) from None
     stored = (await settings.read()).key_check
+    key = _read(config)  # second: whoever makes the first keeps it before the database knows it
     if key is None:
-        if stored is not None:
-            raise KeyRefused(
-                "the database's secrets are encrypted with a key this configuration does not have: "
-                "set secrets.key or secrets.key_file to it"
-            )
-        key = crypto.write_new_key(crypto.key_path(config))
+        return await _first(config, settings, stored)
     cipher = Cipher(key)
     if stored is None:
         stored = await settings.claim_key(cipher.check_value())
@@ -36,3 +28,27 @@ async def unlock(config: Config, settings: Settings) -> Cipher:
             "secrets.key is not the key this database's secrets are encrypted with: nothing was changed"
         )
     return cipher
+
+
+async def _first(config: Config, settings: Settings, stored: bytes | None) -> Cipher:
+    """A new key, unless the database has one. Others may be starting for the first time as well."""
+    path = crypto.key_path(config)
+    if stored is None:
+        try:
+            cipher = Cipher(crypto.write_new_key(path))
+        except FileExistsError:  # by another process on this machine, just now
+            return await unlock(config, settings)
+        if cipher.matches(await settings.claim_key(cipher.check_value())):
+            return cipher
+        path.unlink()  # a machine with a state directory of its own was quicker
+    raise KeyRefused(
+        "the database's secrets are encrypted with a key this configuration does not have: "
+        "set secrets.key or secrets.key_file to it"
+    )
+
+
+def _read(config: Config) -> bytes | None:
+    try:
+        return crypto.read_key(config)
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"secrets: {error}"]) from None

@@ -45,9 +45,12 @@ class Webhook:
 
 
 class Webhooks:
-    """Raises InvalidWebhook and UnknownWebhook, and StoreUnavailable when the database is away."""
+    """Raises InvalidWebhook and UnknownWebhook, and StoreUnavailable when the database is away.
 
-    def __init__(self, endpoints: Endpoints, cipher: Cipher, guard: Guard) -> None:
+    The `cipher` seals secrets: None will do for all but `create`.
+    """
+
+    def __init__(self, endpoints: Endpoints, cipher: Cipher | None, guard: Guard) -> None:
         self._endpoints = endpoints
         self._cipher = cipher
         self._guard = guard
@@ -56,6 +59,8 @@ class Webhooks:
         self, url: str, events: Sequence[str], *, environment_id: str, name: str | None = None
     ) -> Webhook:
         """A new endpoint that is sent what is emitted from now on; its secret is in the answer."""
+        if self._cipher is None:
+            raise RuntimeError("there is no key to seal a secret with")
         try:
             target = self._guard.check_url(url)
         except UrlError as error:

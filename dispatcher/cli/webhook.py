@@ -48,7 +48,7 @@ def create(
     from dispatcher.config import load
 
     async def made(visited: "Database") -> "Webhook":
-        async with _webhooks(visited, config) as webhooks:
+        async with _webhooks(visited, config, sealing=True) as webhooks:
             wanted = [text.strip() for text in events.split(",")]
             return await webhooks.create(url, wanted, environment_id=environment, name=name)
 
@@ -111,7 +111,10 @@ def delete(config_file: Path | None, webhook_id: UUID) -> None:
 
 
 @asynccontextmanager
-async def _webhooks(visited: "Database", config: "Config") -> AsyncIterator["Webhooks"]:
+async def _webhooks(
+    visited: "Database", config: "Config", *, sealing: bool = False
+) -> AsyncIterator["Webhooks"]:
+    """Only what is `sealing` secrets needs the key, and makes the first one."""
     from dispatcher.cli import database
     from dispatcher.egress import Guard, parse_allow
     from dispatcher.store.endpoints import Endpoints
@@ -119,7 +122,7 @@ async def _webhooks(visited: "Database", config: "Config") -> AsyncIterator["Web
 
     await database.look(visited, config)
     guard = Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only)
-    cipher = await database.unlocked(visited, config)
+    cipher = await database.unlocked(visited, config) if sealing else None
     async with database.session(visited, config) as session:
         yield Webhooks(Endpoints(session), cipher, guard)
 

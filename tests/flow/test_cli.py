@@ -101,6 +101,21 @@ async def test_people_are_told_that_the_secret_is_shown_once(dispatcher: Shell) 
     assert secret[1] not in listed.out
 
 
+async def test_only_creating_a_webhook_needs_a_key_and_makes_the_first(
+    dispatcher: Shell, tmp_path: Path, dsn: str
+) -> None:
+    url = "http://127.0.0.1:9009/"
+    await dispatcher("webhook", "list")
+    async with shell(tmp_path / "keyless", database__dsn=dsn) as keyless:
+        assert (await keyless("webhook", "list")).code == 0
+        assert not (tmp_path / "keyless" / "state").exists()
+        webhook = await created(dispatcher, url, "*")
+        assert (await keyless("webhook", "list")).out.startswith(webhook["id"])
+        refused = await keyless("webhook", "create", url, "--events", "*")
+        assert (refused.code, refused.out) == (1, "")
+        assert (await keyless("webhook", "delete", webhook["id"])).code == 0
+
+
 @pytest.mark.parametrize(
     ("url", "events", "said"),
     [

@@ -184,16 +184,19 @@ def test_a_directory_in_place_of_the_key_is_refused(tmp_path: Path) -> None:
         crypto.read_key(config(tmp_path))
 
 
-def test_a_new_key_is_kept_for_its_owner_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_a_new_key_is_its_owners_only_in_a_directory_others_can_pass(
+    tmp_path: Path, umask: int
+) -> None:
     path = crypto.key_path(config(tmp_path / "state" / "dispatcher"))
-    previous = os.umask(0)
+    previous = os.umask(umask)
     try:
         key = crypto.write_new_key(path)
     finally:
         os.umask(previous)
     assert crypto.read_key(config(path.parent)) == key
     assert path.stat().st_mode & 0o777 == 0o600
-    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.parent.stat().st_mode & 0o777 == 0o711
     assert [each.name for each in path.parent.iterdir()] == ["secrets.key"]
 
 

@@ -1,0 +1,61 @@
+"""Which key a database's secrets are encrypted with: one for good, however many start at once."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from dispatcher import crypto
+from dispatcher.config import Config
+from dispatcher.keyring import KeyRefused, unlock
+from dispatcher.store.session import Session
+from dispatcher.store.settings import Settings
+
+
+def config(directory: Path) -> Config:
+    return Config.model_validate({"database": {"state_directory": str(directory)}})
+
+
+async def test_a_database_without_a_key_gets_one_that_is_kept(
+    session: Session, tmp_path: Path
+) -> None:
+    first = await unlock(config(tmp_path), Settings(session))
+    again = await unlock(config(tmp_path), Settings(session))
+    assert again.matches(first.check_value())
+
+
+async def test_two_first_starts_on_one_machine_have_one_key(
+    session: Session, other: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = crypto.write_new_key(tmp_path / crypto.KEY_FILE)
+    reads = iter([None])  # the other one wrote its key after we looked
+    monkeypatch.setattr(crypto, "read_key", lambda _: next(reads, key))
+    cipher = await unlock(config(tmp_path), Settings(session))
+    assert cipher.matches(crypto.Cipher(key).check_value())
+
+
+async def test_many_first_starts_at_once_have_one_key(
+    session: Session, other: Session, tmp_path: Path
+) -> None:
+    stores = [Settings(session), Settings(other)] * 3
+    ciphers = await asyncio.gather(*[unlock(config(tmp_path), store) for store in stores])
+    assert len({cipher.check_value() for cipher in ciphers}) == 1
+    assert os.listdir(tmp_path) == [crypto.KEY_FILE]
+
+
+async def test_of_two_first_starts_on_two_machines_one_is_refused_and_keeps_no_key(
+    session: Session, other: Session, tmp_path: Path
+) -> None:
+    machines = [tmp_path / "one", tmp_path / "other"]
+    outcomes = await asyncio.gather(
+        *[
+            unlock(config(directory), Settings(store))
+            for directory, store in zip(machines, (session, other), strict=True)
+        ],
+        return_exceptions=True,
+    )
+    refused = [isinstance(outcome, KeyRefused) for outcome in outcomes]
+    assert sorted(refused) == [False, True]
+    kept = [(directory / crypto.KEY_FILE).exists() for directory in machines]
+    assert kept == [not each for each in refused]
