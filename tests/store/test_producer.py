@@ -111,7 +111,24 @@ async def test_functions_with_the_owners_rights_choose_their_own_search_path(
         """SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dispatcher'::regnamespace
            AND prosecdef AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}'))"""
     )
-    assert loose == []
+    # This one names nothing but one function, by its full name, whose own body was bound when it
+    # was created.
+    assert [str(row["oid"]) for row in loose] == ["dispatcher.event_id()"]
+    body = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = 'event_id'")
+    assert body.split() == ["BEGIN", "RETURN", "dispatcher.next_id();", "END"]
+
+
+async def test_operators_of_its_own_do_not_change_the_ids_it_is_given(
+    connection: Connection, producer: Connection
+) -> None:
+    await connection.execute("CREATE SCHEMA theirs AUTHORIZATION dispatcher_producer")
+    await producer.execute(
+        """CREATE FUNCTION theirs.never(bigint, bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 1::bigint';
+           CREATE OPERATOR theirs.| (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = theirs.never);
+           SET search_path = theirs, pg_catalog"""
+    )
+    await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a', '{}')")
+    assert await connection.fetchval("SELECT id > 1000 FROM dispatcher.events")
 
 
 async def test_operators_of_its_own_do_not_get_a_reserved_type_past_the_check(

@@ -97,4 +97,5 @@ def test_the_command_it_starts_is_one_the_command_line_takes() -> None:
     context = main.make_context("dispatcher", arguments, resilient_parsing=True)
     name, verb, rest = main.resolve_command(context, context._protected_args + context.args)
     assert (name, verb) == ("run", main.commands["run"])
+    assert verb is not None
     assert verb.make_context("run", rest, parent=context).obj == Path("/etc/dispatcher/config.toml")

@@ -6,6 +6,7 @@
 -- Endpoints are found once a type, as arrays, so that no join order the planner may think of,
 -- without statistics, multiplies events by all endpoints; and before rows are picked, so that these
 -- are no more than make $7 deliveries. None picked of some seen: the first alone makes more.
+-- What is made parked goes into the endpoint's home shard, where it is read back in one range.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
   WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
@@ -26,7 +27,7 @@ WITH waiting AS MATERIALIZED (
 ), wanted AS MATERIALIZED (                  -- an endpoint once, however many of its patterns match
   SELECT t.environment_id, t.type, e.*
   FROM types t CROSS JOIN LATERAL (
-    SELECT array_agg(e.id) AS ids, array_agg(CASE WHEN e.ordered THEN e.home_shard ELSE $2 END) AS shards,
+    SELECT array_agg(e.id) AS ids, array_agg(CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END) AS shards,
            array_agg(e.ordered OR e.id = ANY ($4::uuid[])) AS parked
     FROM dispatcher.endpoints e
     WHERE e.active AND e.deleted_at IS NULL AND e.id = ANY (ARRAY(
@@ -49,15 +50,19 @@ WITH waiting AS MATERIALIZED (
   UNION ALL
   SELECT p.id, p.event_id, p.environment_id, p.type, p.endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked
   FROM picked p CROSS JOIN LATERAL (
-    SELECT CASE WHEN e.ordered THEN e.home_shard ELSE $2 END AS shard, e.ordered OR e.id = ANY ($4::uuid[]) AS parked
+    SELECT CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END AS shard, e.ordered OR e.id = ANY ($4::uuid[]) AS parked
     FROM dispatcher.endpoints e
     WHERE e.id = p.endpoint_id AND e.deleted_at IS NULL AND (e.active OR p.delivery_id IS NOT NULL) OFFSET 0
   ) e
 ), owing AS (
+  INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
+  SELECT dispatcher.next_id(), o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
+  FROM owed o WHERE o.delivery_id IS NULL ORDER BY o.id
+  RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
+), owing_again AS (                          -- apart, as looking for a conflict is a fifth of the work
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base, parked)
-  SELECT coalesce(o.delivery_id, dispatcher.next_id()), o.event_id, o.endpoint_id, o.environment_id, o.type,
-         clock_timestamp(), o.shard, o.attempt, o.attempt, o.parked
-  FROM owed o ORDER BY o.id
+  SELECT o.delivery_id, o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.attempt, o.attempt, o.parked
+  FROM owed o WHERE o.delivery_id IS NOT NULL
   ON CONFLICT (id) DO NOTHING
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
@@ -71,3 +76,5 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
        NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing_again

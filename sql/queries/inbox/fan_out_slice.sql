@@ -28,7 +28,7 @@ WITH own AS MATERIALIZED (
 ), owing AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
   SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
-         CASE WHEN e.ordered THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
+         CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
   FROM picked p CROSS JOIN slice s CROSS JOIN LATERAL (   -- an index lookup each, whatever the statistics say
     SELECT id, ordered, home_shard FROM dispatcher.endpoints
     WHERE id = s.endpoint_id AND active AND deleted_at IS NULL OFFSET 0
