@@ -42,6 +42,8 @@ BODY_CACHE = 32 * 2**20
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
 
+TRANSIENT = (StoreUnavailable, StatementTimeout)
+
 
 class Daemon:
     """One sending process. `run` returns after `stop` was called, or raises what broke it."""
@@ -221,7 +223,7 @@ class Daemon:
         return group.create_task(
             repeat(
                 one_pass,
-                transient=(StoreUnavailable, StatementTimeout),
+                transient=TRANSIENT,
                 failed=partial(observe.store_unavailable, stage),
                 wake=wake,
                 most=most,
@@ -260,7 +262,15 @@ class Daemon:
         await self._deliver.drained()
         await self._sessions.record.set("synchronous_commit", "on")
         await self._recorder.drained()
-        await self._health.drained()
+        for last in (self._health.drained, self._leave):
+            try:
+                await last()
+            except TRANSIENT as error:
+                observe.store_unavailable("drain", error, 0.0)
+
+    async def _leave(self) -> None:
+        # A commit that is waited for makes all before it durable, also those of other sessions.
+        await self._sessions.lease.set("synchronous_commit", "on")
         await self._lease.leave()
 
     async def _watchdog(self) -> None:

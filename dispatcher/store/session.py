@@ -121,7 +121,10 @@ class Session:
         """Change a server setting from now on, for this connection and those to come."""
         self._settings[setting] = value
         if self._connection is not None:
-            await self.fetch("SELECT set_config($1, $2, false)", setting, value)
+            try:
+                await self.fetch("SELECT set_config($1, $2, false)", setting, value)
+            except (StoreUnavailable, StatementTimeout):
+                self._lose()  # the next one opens with it
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,13 +1,20 @@
 """A daemon told to stop finishes what is under way, says so, and leaves the rest to the next."""
 
 import asyncio
+import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 
 from dispatcher import daemon as daemon_module
-from tests.flow.stories import Daemons, Story, numbers
+from dispatcher.crypto import Cipher
+from dispatcher.migrate import migrate
+from dispatcher.postgres import EmbeddedPostgres
+from tests.conftest import connected
+from tests.flow.stories import Daemons, Story, numbers, until
 from tests.receivers import HANG, Answer, Receiver
 
 
@@ -118,6 +125,45 @@ async def test_a_drain_without_a_database_ends(
     await daemons.start()
     await story.ended(DELIVERED=1)
     assert numbers(receiver.requests) == {1: 2}
+
+
+async def test_results_that_wait_while_a_session_is_lost_in_the_drain_are_written(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.02)
+    for n in range(6):
+        daemon = await daemons.start()
+        await story.insert(200, first=200 * n)
+        await receiver.wait_for(len(receiver.requests) + 50)
+        stopping = asyncio.create_task(daemons.stop(daemon))
+        await asyncio.sleep(0.004 * n)
+        await story.terminate("record")
+        await stopping
+    await daemons.start()
+    await story.ended(DELIVERED=1_200)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1_200), 1)
+
+
+async def test_what_was_recorded_before_a_stop_outlives_a_crash_of_the_database_after_it(
+    directory: Path, binaries: Path | None, cipher: Cipher, receiver: Receiver
+) -> None:
+    late = {"fsync": "off", "wal_writer_delay": "10000ms"}
+    with EmbeddedPostgres(directory, binaries=binaries, settings=late) as server:
+        async with connected(server.dsn) as connection:
+            await migrate(connection)
+            story, daemons = Story(server.dsn, connection, cipher), Daemons(server.dsn, cipher)
+            await story.subscribe(receiver.url)
+            daemon = await daemons.start()
+            await story.insert(5)
+            await story.ended(DELIVERED=5)
+            await daemons.stop(daemon)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGQUIT)
+        await until(lambda: server.pid is None, "it has crashed")
+        server.start()
+        async with connected(server.dsn) as connection:
+            await Story(server.dsn, connection, cipher).ended(DELIVERED=5)
 
 
 async def _emit(story: Story, count: int) -> None:
