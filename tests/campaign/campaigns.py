@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, pairwise
 from statistics import median
 
 from dispatcher.record import MOST_WAITING
@@ -23,6 +23,10 @@ RESUMED_AT_MOST = 6.0
 DATABASE_BACK_WITHIN = 5.0
 STOPPED_WITHIN = TIMEOUT + 5.0
 LATE_WITHIN = 2.0
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'dispatcher/%' AND random() < 0.5
+"""
 FROZEN = 12
 """Seconds: longer than a lease."""
 
@@ -107,17 +111,8 @@ async def postgres(stage: Stage) -> None:
     ways = cycle([signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
     async with stage.load():
         for way in [next(ways) for _ in range(stage.count(15, short=3))]:
-            await stage.pause(0.5, 2.0)
-            pid = stage.server.pid
-            assert pid is not None
-            crash = way is not signal.SIGINT
-            stage.fault(way.name, cuts=crash, forgets=crash)
-            os.kill(pid, way)
-            while stage.server.pid is not None:  # noqa: ASYNC110 - a process is waited for
-                await asyncio.sleep(0.01)
-            await stage.pause(0.0, 1.0)
-            stage.server.start()
-            stage.fault("back", cuts=False)
+            await stage.pause(1.5, 4.0)
+            await _restart(stage, way)
             if not daemon.alive:
                 stage.broken.append(f"the daemon ended, see {daemon.log}")
                 daemon = await stage.daemon()
@@ -154,6 +149,56 @@ async def late(stage: Stage) -> None:
         stage.late |= _numbers(rows)
 
 
+async def mixed(stage: Stage) -> None:
+    """All of it at random: two daemons, the server, and the sessions between them."""
+    daemons = [await stage.daemon(), await stage.daemon()]
+    async with stage.load():
+        for _ in range(stage.count(40, short=4)):
+            await stage.pause(0.2, 2.0)
+            victim = stage.chance.randrange(2)
+            daemons[victim] = await _harm(stage, daemons[victim])
+    for daemon in daemons:
+        await _stop(stage, daemon)
+
+
+async def _harm(stage: Stage, daemon: DaemonProcess) -> DaemonProcess:
+    """Something bad, to this daemon or to all; the one that runs in its place afterwards."""
+    match stage.chance.choice(("kill", "stop", "freeze", "restart", "crash", "terminate")):
+        case "kill":
+            stage.fault("kill")
+            await daemon.killed()
+            return await stage.daemon()
+        case "stop":
+            await _stop(stage, daemon)
+            return await stage.daemon()
+        case "freeze":
+            stage.fault("freeze", cuts=False)
+            daemon.signal(signal.SIGSTOP)
+            await stage.pause(0.5, 3.0)
+            daemon.signal(signal.SIGCONT)
+        case "restart":
+            await _restart(stage, signal.SIGINT)
+        case "crash":
+            await _restart(stage, stage.chance.choice((signal.SIGQUIT, signal.SIGKILL)))
+        case "terminate":
+            stage.fault("terminate", cuts=False)
+            await stage.fetch(TERMINATE)
+    return daemon
+
+
+async def _restart(stage: Stage, way: signal.Signals) -> None:
+    pid = stage.server.pid
+    assert pid is not None
+    crash = way is not signal.SIGINT
+    stage.fault(way.name, cuts=crash, forgets=crash)
+    os.kill(pid, way)
+    while stage.server.pid is not None:  # noqa: ASYNC110 - a process is waited for
+        await asyncio.sleep(0.01)
+    await stage.pause(0.0, 1.0)
+    stage.server.start()
+    stage.fault("back", cuts=False)
+
+
 async def _stop(stage: Stage, daemon: DaemonProcess) -> None:
     began = stage.fault("stop", cuts=False)
     daemon.signal(signal.SIGTERM)
@@ -168,32 +213,37 @@ async def _stop(stage: Stage, daemon: DaemonProcess) -> None:
 
 
 def weigh_kills(stage: Stage, findings: Findings) -> list[Figure]:
-    """Duplicates are bounded by what was in flight and one batch of results."""
-    per_kill = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
-    worst = max(per_kill.values(), default=0)
     return [
         Figure(f"{_number_of(stage, 'kill')} kills"),
-        Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING),
+        _bounded(stage, findings),
         _resumed(stage),
     ]
 
 
 def weigh_freezes(stage: Stage, findings: Findings) -> list[Figure]:
-    per_fault = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
-    worst = max(per_fault.values(), default=0)
     return [
         Figure(f"{_number_of(stage, 'freeze')} freezes"),
-        Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING),
-        Figure(f"unrecorded {len(findings.unrecorded)}", not findings.unrecorded),
+        _bounded(stage, findings),
+        Figure("every POST recorded", not findings.unrecorded),
     ]
 
 
+def weigh_mixed(stage: Stage, findings: Findings) -> list[Figure]:
+    done = Counter(fault.kind for fault in stage.faults)
+    told = ", ".join(f"{number} {kind}" for kind, number in sorted(done.items()))
+    return [Figure(told), _bounded(stage, findings)]
+
+
 def weigh_restarts(stage: Stage, findings: Findings) -> list[Figure]:
-    backs = [fault.at for fault in stage.faults if fault.kind == "back"]
-    waits = [min(p.at - back for p in stage.posts if p.at >= back) for back in backs]
+    waits = []
+    for fault, following in pairwise(stage.faults):
+        if fault.kind == "back":
+            sent = next((p.at for p in stage.posts if p.at >= fault.at), following.at)
+            waits.append(min(sent, following.at) - fault.at)
     return [
-        Figure(f"{len(backs)} restarts of the server"),
+        Figure(f"{len(waits)} restarts of the server"),
         Figure(f"sending again after {_spread(waits)}", max(waits) <= DATABASE_BACK_WITHIN),
+        _bounded(stage, findings),
     ]
 
 
@@ -229,6 +279,7 @@ CAMPAIGNS = {
     "postgres": Campaign(postgres, weigh_restarts),
     "term": Campaign(term, weigh_stops),
     "late": Campaign(late, weigh_late),
+    "mixed": Campaign(mixed, weigh_mixed, frozen=True),
 }
 
 
@@ -243,6 +294,13 @@ def _resumed(stage: Stage) -> Figure:
         firsts += [min(again)] if again else []
     kept = not firsts or (median(firsts) <= limit and max(firsts) <= RESUMED_AT_MOST)
     return Figure(f"resumed after {_spread(firsts)}", kept)
+
+
+def _bounded(stage: Stage, findings: Findings) -> Figure:
+    """One fault repeats no more than what was in flight and one batch of results."""
+    per_fault = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
+    worst = max(per_fault.values(), default=0)
+    return Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING)
 
 
 def _fault_before(stage: Stage, at: float) -> float:

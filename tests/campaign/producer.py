@@ -11,6 +11,10 @@ import asyncpg
 TYPES = ("user.created", "user.profile.changed", "role.created")
 SIZES = (1, 1, 1, 1, 2, 5, 20)
 ROLLED_BACK = 0.1
+LOST = (
+    *(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError),
+    asyncpg.InternalClientError,  # what the driver makes of a server that ends in mid-sentence
+)
 INSERT = "INSERT INTO dispatcher.events (type, data) VALUES ($1, $2)"
 
 
@@ -41,12 +45,12 @@ async def produce(dsn: str, emitted: Emitted, chance: Random, *, per_second: flo
     while True:
         try:
             connection = await asyncpg.connect(dsn, timeout=5)
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+        except LOST:
             await asyncio.sleep(0.05)
             continue
         try:
             await _produce(connection, emitted, chance, per_second)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        except LOST:
             await asyncio.sleep(0.05)
         finally:
             connection.terminate()

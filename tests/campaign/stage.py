@@ -169,6 +169,8 @@ class Stage:
             yield
         finally:
             for producer in producers:
+                if producer.done():
+                    producer.result()  # raises what ended it
                 producer.cancel()
             await asyncio.gather(*producers, return_exceptions=True)
         await self._drained()

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from typing import Any
 
 import orjson
 import pytest
@@ -163,6 +164,6 @@ async def test_no_signature_is_kept_with_the_attempt(
     }
 
 
-async def _recorded(story: Story) -> list[dict[str, object]]:
+async def _recorded(story: Story) -> list[dict[str, Any]]:
     await story.ended(DELIVERED=1)
     return await story.attempts()

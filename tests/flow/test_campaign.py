@@ -11,12 +11,15 @@ from tests.campaign.campaigns import CAMPAIGNS
 
 AT_ONCE = 3
 SEED = "7"
+MADE_OF_OTHERS = {"recover", "mixed"}
 
 
 @pytest.mark.timeout(300)
 async def test_each_campaign_in_its_short_form_keeps_every_promise() -> None:
     turns = asyncio.Semaphore(AT_ONCE)
-    ended = await asyncio.gather(*(_play(name, turns) for name in CAMPAIGNS))
+    ended = await asyncio.gather(
+        *(_play(name, turns) for name in CAMPAIGNS.keys() - MADE_OF_OTHERS)
+    )
     broken = [said for code, said in ended if code != 0]
     assert not broken, "\n".join(broken)
 
