@@ -18,7 +18,7 @@ MADE_OF_OTHERS = {"recover", "mixed"}
 async def test_each_campaign_in_its_short_form_keeps_every_promise() -> None:
     turns = asyncio.Semaphore(AT_ONCE)
     ended = await asyncio.gather(
-        *(_play(name, turns) for name in CAMPAIGNS.keys() - MADE_OF_OTHERS)
+        *(_play(name, turns) for name in CAMPAIGNS if name not in MADE_OF_OTHERS)
     )
     broken = [said for code, said in ended if code != 0]
     assert not broken, "\n".join(broken)
