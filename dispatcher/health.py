@@ -5,7 +5,7 @@ thousand times a second costs one row a second.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
@@ -20,6 +20,8 @@ from dispatcher.store.events import Events
 FLUSH_EVERY = 1.0
 SUCCESS_NOTED_EVERY = 60.0
 """Another daemon may have noted failures we know nothing of: a success is repeated this often."""
+EMIT_AT_ONCE = 500
+"""Operational events a statement emits."""
 
 
 @dataclass(slots=True)
@@ -31,7 +33,8 @@ class Notes:
     rests: dict[UUID, float] = field(default_factory=dict)
     """Until when, by the steady clock."""
     disabled: dict[UUID, str] = field(default_factory=dict)
-    exhausted: list[tuple[str, str]] = field(default_factory=list)
+    exhausted: list[tuple[str, str, str]] = field(default_factory=list)
+    """Operational events: `(environment_id, type, data)`."""
 
     def add(self, newer: "Notes") -> None:
         self.failures += newer.failures
@@ -50,8 +53,8 @@ class Health:
         self._disable_after = disable_after
         self._notes = Notes()
         self._writing = asyncio.Lock()
-        self._failing: dict[UUID, bool] = {}
-        self._succeeded_at: dict[UUID, float] = {}
+        # Whether the last outcome was a failure, and since when we know; old ones are forgotten.
+        self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
         self.wake = asyncio.Event()
 
     def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
@@ -59,7 +62,7 @@ class Health:
         if outcome.code == "ok":
             self._succeeded(endpoint)
             return
-        self._failing[endpoint.id] = True
+        self._remember(endpoint.id, failing=True)
         self._notes.failures[endpoint.id] += 1
         if outcome.pause:
             rests = self._notes.rests
@@ -69,7 +72,11 @@ class Health:
             self.wake.set()
         if outcome.state == "FAILED" and not patterns.is_reserved(type_):
             self._notes.exhausted.append(
-                (endpoint.environment_id, _exhausted(endpoint, delivery, type_, outcome))
+                (
+                    endpoint.environment_id,
+                    "delivery.exhausted",
+                    _exhausted(endpoint, delivery, type_, outcome),
+                )
             )
 
     async def flush(self) -> float:
@@ -104,28 +111,27 @@ class Health:
         for endpoint_id, reason in list(notes.disabled.items()):
             await self._disable(endpoint_id, reason)
             del notes.disabled[endpoint_id]
-        while notes.exhausted:
-            environment_id, data = notes.exhausted[0]
-            await self._events.emit_operational(environment_id, "delivery.exhausted", data)
-            del notes.exhausted[0]
+        while some := notes.exhausted[:EMIT_AT_ONCE]:
+            await self._events.emit_operational(some)
+            del notes.exhausted[: len(some)]
 
     def _succeeded(self, endpoint: Endpoint) -> None:
-        now = monotonic()
-        stale = now - self._succeeded_at.get(endpoint.id, 0.0) > SUCCESS_NOTED_EVERY
-        if stale or self._failing.get(endpoint.id, endpoint.failing):
-            self._failing[endpoint.id] = False
-            self._succeeded_at[endpoint.id] = now
+        failing, since = self._last.get(endpoint.id, (endpoint.failing, float("-inf")))
+        if failing or monotonic() - since > SUCCESS_NOTED_EVERY:
+            self._remember(endpoint.id, failing=False)
             self._notes.successes.add(endpoint.id)
 
+    def _remember(self, endpoint_id: UUID, *, failing: bool) -> None:
+        """What is older than a success may be is of no use any more."""
+        now = monotonic()
+        self._last[endpoint_id] = (failing, now)
+        self._last.move_to_end(endpoint_id)
+        while now - next(iter(self._last.values()))[1] > SUCCESS_NOTED_EVERY:
+            self._last.popitem(last=False)
+
     async def _disable(self, endpoint_id: UUID, reason: str) -> None:
-        disabled = await self._endpoints.disable(endpoint_id, reason)
-        if disabled is None:
-            return
-        observe.endpoint_disabled(endpoint_id, reason)
-        data = {"webhook_id": str(endpoint_id), "url": disabled["url"], "reason": reason}
-        await self._events.emit_operational(
-            disabled["environment_id"], "endpoint.disabled", orjson.dumps(data).decode()
-        )
+        if await self._endpoints.disable(endpoint_id, reason) is not None:
+            observe.endpoint_disabled(endpoint_id, reason)
 
 
 def _exhausted(endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> str:

@@ -48,7 +48,8 @@ class Endpoints:
         return bool(rows)
 
     async def disable(self, endpoint_id: UUID, reason: str) -> Mapping[str, Any] | None:
-        """`environment_id url` when this call disabled it, None when it was not active."""
+        """`environment_id url` when this call disabled it, and told who subscribed to that; None
+        when it was not active."""
         rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason)
         return dict(rows[0]) if rows else None
 

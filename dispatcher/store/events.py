@@ -26,6 +26,8 @@ class Events:
         name: str = rows[0][0]
         return name
 
-    async def emit_operational(self, environment_id: str, type_: str, data: str) -> None:
-        """An event of the dispatcher's own, if anybody subscribed to it by name."""
-        await self._session.fetch(statement("events/emit_operational"), environment_id, type_, data)
+    async def emit_operational(self, events: Sequence[tuple[str, str, str]]) -> None:
+        """Events of the dispatcher's own, `(environment_id, type, data)` each, where anybody
+        subscribed to them by name."""
+        columns = [list(column) for column in zip(*events, strict=True)]
+        await self._session.fetch(statement("events/emit_operational"), *columns)

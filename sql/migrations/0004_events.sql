@@ -77,7 +77,7 @@ DECLARE
 BEGIN
   SELECT n.environment_id, e.id IS NULL AS unknown, octet_length(n.data::text) AS size, s.max_data INTO refused
   FROM new_rows n CROSS JOIN dispatcher.settings s LEFT JOIN dispatcher.environments e ON e.id = n.environment_id
-  WHERE e.id IS NULL OR octet_length(n.data::text) > s.max_data LIMIT 1;
+  WHERE e.id IS NULL OR (octet_length(n.data::text) > s.max_data AND n.source <> 'dispatcher') LIMIT 1;
   IF FOUND AND refused.unknown THEN
     RAISE EXCEPTION 'unknown environment %', quote_literal(refused.environment_id)
       USING ERRCODE = 'foreign_key_violation', HINT = 'Environments are the rows of dispatcher.environments.';

@@ -221,6 +221,37 @@ async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
     assert await patterns(connection, endpoint_id) == ["a"]
 
 
+async def test_who_asked_for_it_by_name_is_told_of_a_disabled_endpoint_once(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.disable(endpoint_id, "gone")
+    assert await rows.inbox(connection) == []
+    endpoint_id = await create(endpoints, "endpoint.disabled")
+    await endpoints.disable(endpoint_id, "gone")
+    await endpoints.disable(endpoint_id, "gone")
+    (event,) = await connection.fetch("SELECT type, data, source FROM dispatcher.events")
+    assert tuple(event) == (
+        "endpoint.disabled",
+        f'{{"webhook_id":"{endpoint_id}","url":"https://example.com/","reason":"gone"}}',
+        "dispatcher",
+    )
+
+
+async def test_daemons_that_note_the_same_failures_do_not_wait_for_each_other_in_a_circle(
+    endpoints: Endpoints, other: Session
+) -> None:
+    ids = [await create(endpoints, "a") for _ in range(100)]
+    ways = (endpoints, ids), (Endpoints(other), ids[::-1])
+
+    async def note(mine: Endpoints, order: list[UUID]) -> None:
+        for _ in range(30):
+            await mine.note_failures(dict.fromkeys(order, 1), DAY)
+            await mine.note_successes(order)
+
+    await asyncio.gather(*(note(mine, order) for mine, order in ways))
+
+
 async def test_a_deleted_endpoint_can_not_be_disabled(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     await endpoints.delete(endpoint_id, None)

@@ -164,9 +164,14 @@ async def test_an_operational_event_is_emitted_only_where_its_type_is_asked_for_
     await rows.endpoint(connection, "endpoint.disabled")
     await rows.environment(connection, "env_b")
     await rows.endpoint(connection, "*", "endpoint.*", environment="env_b")
-    for environment in ("env_default", "env_b"):
-        await events.emit_operational(environment, "endpoint.disabled", '{"a": 1}')
-        await events.emit_operational(environment, "delivery.exhausted", "{}")
+    await connection.execute("UPDATE dispatcher.settings SET max_data = 1")  # for producers
+    await events.emit_operational(
+        [
+            (environment, type_, '{"a": 1}')
+            for environment in ("env_default", "env_b")
+            for type_ in ("endpoint.disabled", "delivery.exhausted")
+        ]
+    )
     found = await connection.fetch("SELECT environment_id, type, source FROM dispatcher.events")
     assert [tuple(row) for row in found] == [("env_default", "endpoint.disabled", "dispatcher")]
     assert len(await rows.inbox(connection)) == 1

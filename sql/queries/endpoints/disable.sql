@@ -1,6 +1,15 @@
 -- $1 id  $2 reason. Returns nothing when somebody was quicker.
+-- Who asked for it by name is told by an event, in the same statement: it happens, or neither does.
 WITH bumped AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
+), disabled AS (
+  UPDATE dispatcher.endpoints e SET active = false, disabled_reason = $2, updated_at = now(), version = bumped.version
+  FROM bumped WHERE e.id = $1 AND e.active RETURNING e.id, e.environment_id, e.url
+), told AS (
+  INSERT INTO dispatcher.events (environment_id, type, data, source)
+  SELECT d.environment_id, 'endpoint.disabled',
+         row_to_json((SELECT r FROM (SELECT d.id AS webhook_id, d.url, $2::text AS reason) AS r)), 'dispatcher'
+  FROM disabled d
+  WHERE EXISTS (SELECT 1 FROM dispatcher.subscriptions s WHERE s.environment_id = d.environment_id AND s.pattern = 'endpoint.disabled')
 )
-UPDATE dispatcher.endpoints e SET active = false, disabled_reason = $2, updated_at = now(), version = bumped.version
-FROM bumped WHERE e.id = $1 AND e.active RETURNING e.environment_id, e.url
+SELECT environment_id, url FROM disabled

@@ -3,6 +3,7 @@
 INSERT INTO dispatcher.endpoint_health AS h (endpoint_id, failing_since, failed_at, failures)
 SELECT e.id, clock_timestamp(), clock_timestamp(), n.failures
 FROM unnest($1::uuid[], $2::int[]) AS n(id, failures) JOIN dispatcher.endpoints e USING (id)
+ORDER BY e.id                                -- as every daemon does, so that none waits for one that waits for it
 ON CONFLICT (endpoint_id) DO UPDATE
 SET failing_since = coalesce(h.failing_since, excluded.failing_since), failed_at = excluded.failed_at,
     failures = h.failures + excluded.failures

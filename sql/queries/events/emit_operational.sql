@@ -1,4 +1,5 @@
--- $1 environment  $2 type  $3 data. Only where somebody asked for exactly this type.
+-- $1 environments  $2 types  $3 data, an event each. Only where somebody asked for exactly this type.
 INSERT INTO dispatcher.events (environment_id, type, data, source)
-SELECT $1, $2, $3::json, 'dispatcher'
-WHERE EXISTS (SELECT 1 FROM dispatcher.subscriptions WHERE environment_id = $1 AND pattern = $2)
+SELECT n.environment_id, n.type, n.data::json, 'dispatcher'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS n(environment_id, type, data)
+WHERE EXISTS (SELECT 1 FROM dispatcher.subscriptions s WHERE s.environment_id = n.environment_id AND s.pattern = n.type)
