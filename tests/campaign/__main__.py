@@ -65,7 +65,7 @@ async def _play(
     findings = await stage.verdict(frozen=campaign.frozen)
     figures = campaign.weigh(stage, findings)
     broken = [f"not kept: {figure.text}" for figure in figures if not figure.kept]
-    text = ", ".join([str(findings), *(figure.text for figure in figures)])
+    text = ", ".join([str(findings), *map(str, figures)])
     return text, stage.broken + findings.violations + broken
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, pairwise
+from math import inf
 from statistics import median
 
 from dispatcher.record import MOST_WAITING
@@ -37,6 +38,9 @@ class Figure:
 
     text: str
     kept: bool = True
+
+    def __str__(self) -> str:
+        return self.text if self.kept else f"NOT {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,9 @@ def weigh_restarts(stage: Stage, findings: Findings) -> list[Figure]:
             waits.append(min(sent, following.at) - fault.at)
     return [
         Figure(f"{len(waits)} restarts of the server"),
-        Figure(f"sending again after {_spread(waits)}", max(waits) <= DATABASE_BACK_WITHIN),
+        Figure(
+            f"sending again after {_spread(waits)}", max(waits, default=inf) <= DATABASE_BACK_WITHIN
+        ),
         _bounded(stage, findings),
     ]
 
@@ -251,7 +257,7 @@ def weigh_stops(stage: Stage, findings: Findings) -> list[Figure]:
     return [
         Figure(
             f"{len(stage.stops)} stops in {_spread(stage.stops)}",
-            max(stage.stops) <= STOPPED_WITHIN,
+            max(stage.stops, default=inf) <= STOPPED_WITHIN,
         ),
         Figure("no duplicates", not findings.duplicated),
         Figure("every POST recorded", not findings.unrecorded),
@@ -266,7 +272,7 @@ def weigh_late(stage: Stage, findings: Findings) -> list[Figure]:
             first.setdefault((post.endpoint, post.n), post.at)
     waits = [at - committed for at in first.values()]
     return [
-        Figure(f"{len(stage.late)} events committed late arrived after {_spread(waits)}", max(waits) <= LATE_WITHIN),
+        Figure(f"{len(stage.late)} events committed late arrived after {_spread(waits)}", max(waits, default=inf) <= LATE_WITHIN),
         Figure("no duplicates", not findings.duplicated),
     ]  # fmt: skip
 
