@@ -14,8 +14,8 @@ State = Literal["DELIVERED", "FAILED", "CANCELLED"]
 """How a delivery ended. A delivery that has not ended is PENDING, and has no state yet."""
 
 ErrorCode = Literal["timeout", "dns", "connect", "tls", "reset", "protocol", "blocked"]
-"""Why there was no answer. An answer that is not 2xx has the code `http`, a 2xx `ok`; `internal`
-is a fault of our own, and `cancelled` marks the last row of a delivery that ended without one."""
+"""Why there was no answer. An answer that is not 2xx has the code `http`, a 2xx `ok`; `cancelled`
+marks the last row of a delivery that ended without an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Outcome:
     for so long. `disable`: the reason to stop sending to the endpoint altogether.
     """
 
-    code: Literal["ok", "http", "internal", "cancelled"] | ErrorCode
+    code: Literal["ok", "http", "cancelled"] | ErrorCode
     error: str | None
     state: State | None
     delay: float | None
