@@ -325,6 +325,19 @@ def test_an_ordered_lane_that_begins_again_takes_nothing_read_before() -> None:
     assert taken(pending, NOW + 5) == [1]
 
 
+def test_an_ordered_retry_that_comes_back_to_a_held_lane_makes_reads_under_way_worthless() -> None:
+    pending = opened()
+    pending.admit([delivery(1, ORDERED), delivery(2, ORDERED)], NOW)
+    one = pending.take(NOW)
+    assert one is not None
+    with pending.reading() as settled:
+        configure(pending, ORDERED, holding=True)
+        pending.settle(one, delivery(1, ORDERED, attempt=1))
+        configure(pending, ORDERED)
+        pending.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, settled)
+    assert (taken(pending), pending.hungry()) == ([], [ORDERED])
+
+
 # ── endpoints ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -29,7 +30,7 @@ A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
 SHARDS = [0, 1, 2]
 HOME = 1
 HORIZON, OVERDUE = 20.0, 5.0
-CAPACITY, DEPTH, LIMIT, QUEUE = 6, 4, 2, 2
+CAPACITY, DEPTH, LIMIT, QUEUE = 6, 10, 2, 2
 
 endpoints, shards = st.sampled_from(ENDPOINTS), st.sampled_from(SHARDS)
 some = st.integers(0, 10)
@@ -117,6 +118,13 @@ class Machine(RuleBasedStateMachine):
         found.sort(key=lambda each: each.id if endpoint_id == ORDERED else each.next_at)
         return found[:most]
 
+    @initialize(counts=st.tuples(*[st.integers(0, 4)] * 3), ahead=st.booleans())
+    def begin_with_rows(self, counts: tuple[int, int, int], ahead: bool) -> None:
+        for endpoint_id, count in zip(ENDPOINTS, counts, strict=True):
+            self.fan_out(endpoint_id, HOME, count)
+        if ahead:
+            self.read_everything()
+
     # ── what is made, and read ──────────────────────────────────────────────────────────────────
 
     def configure(self, endpoint_id: UUID) -> None:
@@ -161,6 +169,10 @@ class Machine(RuleBasedStateMachine):
             self.begin(Read(rows, *self.reading(), 101))
 
     @rule()
+    def begin_to_feed_again(self) -> None:
+        self.rescan()
+        self.begin_to_feed()
+
     def begin_to_feed(self) -> None:
         for endpoint_id in self.pending.hungry():
             lane = self.pending.lanes[endpoint_id]
@@ -174,6 +186,15 @@ class Machine(RuleBasedStateMachine):
 
     def begin(self, read: Read) -> None:
         self.daemon.reads.append(read)
+
+    @rule()
+    def read_everything(self) -> None:
+        """What the refill does in one pass, with nothing in between."""
+        self.rescan()
+        for shard in SHARDS:
+            self.begin_to_read_ahead(shard, 2)
+        self.begin_to_feed()
+        self.end_all_reads()
 
     @precondition(lambda self: self.daemon.reads)
     @rule(which=some, fails=st.sampled_from([False, False, False, True]))
@@ -190,7 +211,6 @@ class Machine(RuleBasedStateMachine):
                 self.pending.read_again(read.shard, read.rows[-1].next_at)
         read.reading.__exit__(None, None, None)
 
-    @rule()
     def rescan(self) -> None:
         self.pending.note_parked({r.delivery.endpoint_id for r in self.table.values() if r.parked})
 
@@ -260,6 +280,15 @@ class Machine(RuleBasedStateMachine):
         else:
             self.pending.lose(one)
 
+    @rule(delay=st.sampled_from([None, 0.0, 3.0, 15.0, 100.0]))
+    def finish_everything(self, delay: float | None) -> None:
+        while self.daemon.flying:
+            self.land(0)
+        while self.daemon.landed:
+            self.record(0, delay)
+        while self.daemon.recorded:
+            self.settle(0)
+
     # ── what changes ────────────────────────────────────────────────────────────────────────────
 
     @rule(endpoint_id=endpoints, holding=st.booleans())
@@ -274,8 +303,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(owned=st.sets(shards))
     def own(self, owned: set[int]) -> None:
-        if not any(read.shard is not None or read.rows for read in self.daemon.reads):
-            self.pending.own(frozenset(owned))
+        """Statements under way end before: losing a shard and gaining it again takes longer."""
+        self.end_all_reads()
+        while self.daemon.recorded:
+            self.settle(0)
+        self.pending.own(frozenset(owned))
 
     @rule(which=some, done=st.booleans())
     def another_daemon_sends(self, which: int, done: bool) -> None:
@@ -328,17 +360,14 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """With nobody else about, everything is sent in the end, without any sweep."""
         self.end_all_reads()
+        self.finish_everything(None)
         self.pending.own(frozenset(SHARDS))
         for endpoint_id in ENDPOINTS:
             self.change_an_endpoint(endpoint_id, holding=False)
         for _ in range(100):
-            self.end_all_attempts()
+            self.finish_everything(None)
             self.wait(30.0)
-            self.rescan()
-            for shard in SHARDS:
-                self.begin_to_read_ahead(shard, 2)
-            self.begin_to_feed()
-            self.end_all_reads()
+            self.read_everything()
             self.take(5)
         assert self.table == {}
         assert len(self.pending) == 0
@@ -346,14 +375,6 @@ class Machine(RuleBasedStateMachine):
     def end_all_reads(self) -> None:
         while self.daemon.reads:
             self.end_a_read(0, fails=False)
-
-    def end_all_attempts(self) -> None:
-        while self.daemon.flying:
-            self.land(0)
-        while self.daemon.landed:
-            self.record(0, None)
-        while self.daemon.recorded:
-            self.settle(0)
 
 
 def test_nothing_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
