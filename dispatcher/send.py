@@ -90,7 +90,7 @@ class _Post(ClientRequest):
         await upload.write(writer)
         await writer.write_eof()
         protocol.start_timeout()
-        response = ClientResponse(
+        return ClientResponse(
             self.method,
             self.original_url,
             writer=None,
@@ -102,8 +102,6 @@ class _Post(ClientRequest):
             session=self._session,
             stream_writer=writer,
         )
-        self.response = response  # type: ignore[assignment] # declared as None, and set like this
-        return response
 
 
 class Sender:
