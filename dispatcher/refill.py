@@ -1,6 +1,7 @@
 """What only the table holds comes into memory: rows due soon, and parked rows where there is room."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from time import monotonic
 from uuid import UUID
@@ -86,13 +87,12 @@ class Refill:
             for r in ranges:
                 self._pending.read_again(r.shard, r.low)
             raise
-        behind = False
-        for r in ranges:
-            last = [d.next_at for d in found if d.shard == r.shard]
-            if len(last) == r.most:
-                self._pending.read_again(r.shard, last[-1])
-                behind = behind or last[-1] <= now
-        return behind
+        read = Counter(d.shard for d in found)
+        last = {d.shard: d.next_at for d in found}
+        cut = [r.shard for r in ranges if read[r.shard] == r.most]
+        for shard in cut:
+            self._pending.read_again(shard, last[shard])
+        return any(last[shard] <= now for shard in cut)
 
     async def _sweep(self) -> None:
         """Whatever was forgotten: rows long due that are neither in memory nor parked."""
