@@ -8,7 +8,8 @@ from random import Random
 
 import asyncpg
 
-TYPES = ("user.created", "user.profile.changed", "role.created")
+TYPES = {"user.created": 10, "user.profile.changed": 10, "role.created": 10, "report.done": 1}
+"""Each with the weight of its chances."""
 SIZES = (1, 1, 1, 1, 2, 5, 20)
 ROLLED_BACK = 0.1
 LOST = (
@@ -33,7 +34,7 @@ class Emitted:
         rows = []
         for _ in range(chance.choice(SIZES)):
             n = next(self.numbers)
-            self.types[n] = chance.choice(TYPES)
+            (self.types[n],) = chance.choices([*TYPES], [*TYPES.values()])
             rows.append(
                 (self.types[n], json.dumps({"n": n, "filler": "x" * chance.randrange(900)}))
             )

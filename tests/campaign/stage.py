@@ -53,7 +53,7 @@ ENDPOINTS: Mapping[str, tuple[tuple[str, ...], Manner]] = {
     "/all": (("*",), Manner("")),
     "/users": (("user.*",), Manner("", delay=0.02)),
     "/flaky": (("user.created", "role.created"), Manner("", refuses=0.3)),
-    "/slow": (("role.*",), Manner("", delay=0.25)),
+    "/slow": (("report.*",), Manner("", delay=0.25)),
 }
 
 
