@@ -74,10 +74,10 @@ class Bodies:
             self._ahead.clear()
             try:
                 rows = await self._events.with_ids(self._under_way)
+                found = {row["id"]: self._keep(_event(row)) for row in rows}
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
                 self._fail(wanted, error)
                 continue
-            found = {row["id"]: self._keep(_event(row)) for row in rows}
             for event_id in {*wanted, *found} & self._wanted.keys():
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None
