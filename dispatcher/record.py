@@ -60,13 +60,12 @@ class Recorder:
 
     async def flush(self) -> float:
         """Wait for results and write them; returns 0. Raises StoreUnavailable or StatementTimeout,
-        with everything still waiting: the statement may be repeated."""
+        with what is not known to be written still waiting: the statement may be repeated."""
         await self._some.wait()
         await either(self._full, max(0.0, self._flushed_at + FLUSH_EVERY - monotonic()))
         batch = self._waiting[:MOST_WAITING]
         self._flushed_at = monotonic()
         await self._write(batch)
-        del self._waiting[: len(batch)]
         self._full.clear()
         if not self._waiting:
             self._some.clear()
@@ -79,6 +78,7 @@ class Recorder:
         await self._empty.wait()
 
     async def _write(self, batch: Sequence[Result]) -> None:
+        """Write the first results that wait, and let them go."""
         try:
             applied = await self._deliveries.record(batch)
         except (StoreUnavailable, StatementTimeout):
@@ -90,6 +90,7 @@ class Recorder:
         if late:
             new = await self._deliveries.record_late(late)
             observe.superseded(len(new), len(late))
+        del self._waiting[: len(batch)]
         for result in batch:
             delivery = result.delivery
             if delivery.id in applied:
