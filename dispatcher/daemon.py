@@ -65,7 +65,8 @@ class Daemon:
 
     def _own(self, cipher: Cipher) -> None:
         """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
-        self._pending = Pending(capacity=IN_MEMORY, lanes=Lanes(LANE_DEPTH))
+        lanes = Lanes(LANE_DEPTH, slow=self._config.delivery.concurrency // 2)
+        self._pending = Pending(capacity=IN_MEMORY, lanes=lanes)
         self._endpoints = KnownEndpoints(
             Endpoints(self._sessions.endpoints),
             Deliveries(self._sessions.endpoints),

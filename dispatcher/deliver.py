@@ -235,7 +235,7 @@ class Deliver:
                 response_body=response.body if response else None,
             )
         )
-        self._pending.land(delivery)
+        self._pending.land(delivery, answer.duration if answer else None)
 
     def _finished(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)

@@ -110,6 +110,7 @@ class KnownEndpoints:
                 holding=not endpoint.active,
                 ordered=endpoint.ordered,
                 paused_until=endpoint.paused_until or 0.0,
+                environment_id=endpoint.environment_id,
             )
         if evicted:
             try:

@@ -1,6 +1,8 @@
-"""One lane an endpoint, taken round-robin: a slow endpoint holds up its own lane only.
+"""One lane an endpoint: a slow, dead or busy one holds up its own lane only.
 
-Pure: times are arguments (epoch seconds), and nothing here waits.
+Environments take turns, and within each its endpoints. Those that are slow to answer share some of
+the places of requests under way, so that however many there are, the others find one. Pure: times
+are arguments (epoch seconds), and nothing here waits.
 """
 
 from collections import deque
@@ -15,6 +17,10 @@ from dispatcher.model import Delivery
 
 SHORT = 32
 """Deliveries a lane may hold while memory is full: so that those of others still find a place."""
+SLOW = 1.0
+"""Seconds from which an answer is slow."""
+PROBES = 4
+"""Requests under way to an endpoint of which it is not known yet whether it is slow."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,15 +31,20 @@ class Lane:
     lane has one delivery under way until that one is settled, and its head blocks the rest.
     `flying` are the ids of the deliveries that take up its limit, `unsettled` those taken and not
     yet settled: sets, for a lane may become ordered, or cease to be, with deliveries under way.
+    It is `slow` after a slow answer, or none: None, when there was no answer yet. `waits_since` is
+    when the first request after the last answer was started.
     """
 
     endpoint_id: UUID
+    environment_id: str
     limit: int
     holding: bool = False
     ordered: bool = False
     paused_until: float = 0.0
     told: float = 0.0
     """The end of a rest according to the table, which learns of our own rests a little later."""
+    slow: bool | None = None
+    waits_since: float = inf
     ringed: bool = False
     alarm: float = inf
     flying: set[int] = field(default_factory=set)
@@ -41,23 +52,32 @@ class Lane:
     queue: deque[Delivery] = field(default_factory=deque)
 
     def blocked_until(self) -> float:
-        """When the head may start: the end of a pause, or an ordered head's own time."""
+        """When the head may start: the end of a pause, or an ordered head's own time; and before
+        it is known whether the endpoint is slow, no more than some."""
+        until = self.paused_until
         if self.ordered and self.queue:
-            return max(self.paused_until, self.queue[0].next_at)
-        return self.paused_until
+            until = max(until, self.queue[0].next_at)
+        if self.slow is None and len(self.flying) >= PROBES:
+            until = max(until, self.waits_since + SLOW)
+        return until
 
 
 class Lanes:
     """All lanes of a daemon. `depth` bounds the deliveries waiting in one lane, SHORT does while
-    `crowded`."""
+    `crowded`; `slow` those under way to slow endpoints."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, *, slow: int = 128) -> None:
         self._depth = depth
+        self._slow_places = max(1, slow)
         self.crowded = False
-        # Mutable state: every lane is in the ring when it may have something to start, in the
-        # alarm heap when it must wait for a time, and in neither when an event will bring it back.
+        # Mutable state: every lane is in its environment's ring when it may have something to
+        # start, in the alarm heap when it must wait for a time, stands by when it must wait for a
+        # place of the slow ones, and in none when an event will bring it back.
         self._lanes: dict[UUID, Lane] = {}
-        self._ring: deque[Lane] = deque()
+        self._rings: dict[str, deque[Lane]] = {}
+        self._turns: deque[deque[Lane]] = deque()
+        self._standing_by: dict[UUID, Lane] = {}
+        self._slow: set[int] = set()
         self._alarms: list[tuple[float, int, Lane]] = []
         self._order = count()
 
@@ -81,12 +101,13 @@ class Lanes:
         holding: bool,
         ordered: bool,
         paused_until: float,
+        environment_id: str = "",
     ) -> list[Delivery]:
         """Open a lane or change it; returns the waiting deliveries a holding lane must let go.
 
         `paused_until` is what the table says. As long as that stays the same, so does the pause.
         """
-        lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, limit))
+        lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, environment_id, limit))
         lane.limit, lane.holding, lane.ordered = limit, holding, ordered
         if holding or paused_until < lane.told:
             lane.paused_until = paused_until
@@ -113,6 +134,7 @@ class Lanes:
         if lane.queue or lane.unsettled:
             return False
         del self._lanes[endpoint_id]
+        self._standing_by.pop(endpoint_id, None)
         return True
 
     def offer(self, delivery: Delivery) -> bool:
@@ -140,39 +162,43 @@ class Lanes:
             if at == lane.alarm:
                 lane.alarm = inf
             self._ring_up(lane)
-        while self._ring:
-            lane = self._ring.popleft()
-            lane.ringed = False
+        while self._turns or self._call_next():
+            lane = self._next_in_turn()
             if lane.holding or not lane.queue or len(lane.flying) >= lane.limit:
                 continue
+            if now - lane.waits_since >= SLOW:
+                self._find_slow(lane)
             until = lane.blocked_until()
             if until > now:
                 self._set_alarm(lane, until)
-                continue
-            delivery = lane.queue.popleft()
-            lane.flying.add(delivery.id)
-            lane.unsettled.add(delivery.id)
-            self._ring_up(lane)
-            return delivery
+            elif lane.slow and len(self._slow) >= self._slow_places:
+                lane.ringed = True
+                self._standing_by[lane.endpoint_id] = lane
+            else:
+                return self._start(lane, now)
         return None
 
     def upcoming(self, endpoint_id: UUID) -> Iterator[int]:
         """The events that wait in a lane, in its order."""
         return (delivery.event_id for delivery in self._lanes[endpoint_id].queue)
 
-    def land(self, delivery: Delivery) -> None:
-        """Its attempt is over, and its place free. In an ordered lane, not before it is settled."""
+    def land(self, delivery: Delivery, took: float | None = None) -> None:
+        """Its attempt is over after so many seconds, and its place free. In an ordered lane, not
+        before it is settled."""
         lane = self._lanes[delivery.endpoint_id]
+        if took is not None:
+            if took >= SLOW:
+                self._find_slow(lane)
+            elif lane.slow is not False:
+                self._find_quick(lane)
         if not lane.ordered:
-            lane.flying.discard(delivery.id)
-            self._ring_up(lane)
+            self._free(lane, delivery)
 
     def settle(self, delivery: Delivery) -> None:
         """Its attempt is recorded, or was not made."""
         lane = self._lanes[delivery.endpoint_id]
-        lane.flying.discard(delivery.id)
         lane.unsettled.discard(delivery.id)
-        self._ring_up(lane)
+        self._free(lane, delivery)
 
     def pause(self, endpoint_id: UUID, until: float) -> None:
         """Start nothing before `until`, unless a longer pause is in force already."""
@@ -201,6 +227,57 @@ class Lanes:
                 lane.queue = deque(d for d in lane.queue if d.shard in keep)
         return dropped
 
+    def _next_in_turn(self) -> Lane:
+        ring = self._turns.popleft()
+        lane = ring.popleft()
+        lane.ringed = False
+        if ring:
+            self._turns.append(ring)
+        else:
+            del self._rings[lane.environment_id]
+        return lane
+
+    def _start(self, lane: Lane, now: float) -> Delivery:
+        delivery = lane.queue.popleft()
+        lane.flying.add(delivery.id)
+        lane.unsettled.add(delivery.id)
+        lane.waits_since = min(lane.waits_since, now)
+        if lane.slow:
+            self._slow.add(delivery.id)
+        self._ring_up(lane)
+        return delivery
+
+    def _free(self, lane: Lane, delivery: Delivery) -> None:
+        if delivery.id in lane.flying:
+            lane.flying.remove(delivery.id)
+            lane.waits_since = inf
+            if delivery.id in self._slow:
+                self._slow.remove(delivery.id)
+                if self._standing_by:
+                    self._call(next(iter(self._standing_by.values())))
+        self._ring_up(lane)
+
+    def _find_slow(self, lane: Lane) -> None:
+        if not lane.slow:
+            lane.slow = True
+            self._slow |= lane.flying
+
+    def _find_quick(self, lane: Lane) -> None:
+        lane.slow = False
+        self._slow -= lane.flying
+        self._call(lane)
+
+    def _call_next(self) -> bool:
+        """Give one that stands by its turn, if there is a place; whether anybody has a turn now."""
+        while self._standing_by and len(self._slow) < self._slow_places and not self._turns:
+            self._call(next(iter(self._standing_by.values())))
+        return bool(self._turns)
+
+    def _call(self, lane: Lane) -> None:
+        if self._standing_by.pop(lane.endpoint_id, None):
+            lane.ringed = False
+            self._ring_up(lane)
+
     def _set_alarm(self, lane: Lane, until: float) -> None:
         if until < lane.alarm:  # one that rings earlier will find it blocked, and set the next
             lane.alarm = until
@@ -209,4 +286,8 @@ class Lanes:
     def _ring_up(self, lane: Lane) -> None:
         if not lane.ringed and lane.queue and len(lane.flying) < lane.limit and not lane.holding:
             lane.ringed = True
-            self._ring.append(lane)
+            ring = self._rings.get(lane.environment_id)
+            if ring is None:
+                ring = self._rings[lane.environment_id] = deque()
+                self._turns.append(ring)
+            ring.append(lane)

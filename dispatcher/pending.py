@@ -154,9 +154,10 @@ class Pending:
         """The next delivery to start."""
         return self.lanes.take(now)
 
-    def land(self, delivery: Delivery) -> None:
-        """Its attempt is over and waits to be recorded. An ordered lane stays shut until then."""
-        self.lanes.land(delivery)
+    def land(self, delivery: Delivery, took: float | None = None) -> None:
+        """Its attempt is over, after so many seconds, and waits to be recorded. An ordered lane
+        stays shut until then."""
+        self.lanes.land(delivery, took)
 
     def give_back(self, delivery: Delivery) -> None:
         """It was taken but not started: to be read again by whoever owns its shard."""
@@ -201,11 +202,17 @@ class Pending:
         holding: bool,
         ordered: bool,
         paused_until: float,
+        environment_id: str = "",
     ) -> list[Delivery]:
         """Open or change an endpoint's lane (see Lanes.configure); returns deliveries to park."""
         resumes = self.lanes.holds(endpoint_id)
         evicted = self.lanes.configure(
-            endpoint_id, limit=limit, holding=holding, ordered=ordered, paused_until=paused_until
+            endpoint_id,
+            limit=limit,
+            holding=holding,
+            ordered=ordered,
+            paused_until=paused_until,
+            environment_id=environment_id,
         )
         for delivery in evicted:
             self._held.pop(delivery.id, None)
@@ -250,7 +257,8 @@ class Pending:
     def _place(self, delivery: Delivery, now: float) -> bool:
         lane = self.lanes[delivery.endpoint_id]
         self._share()
-        if delivery.next_at > now and not lane.ordered:
+        # One that was never tried was due when it was made, whatever our idea of the time is.
+        if delivery.next_at > now and delivery.attempt > delivery.base and not lane.ordered:
             if self.room and self.heap.push(delivery.next_at, delivery):
                 self._held[delivery.id] = delivery.shard
             else:

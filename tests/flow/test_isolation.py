@@ -1,5 +1,6 @@
 """An endpoint that does not answer, or answers slowly, costs its own lane and nobody else's."""
 
+import asyncio
 import time
 
 import pytest
@@ -26,6 +27,24 @@ async def test_a_hanging_endpoint_holds_no_more_than_its_cap_and_delays_nobody(
         assert time.monotonic() - began < PROMPT
     assert receiver.peak == 4
     await story.ended(DELIVERED=200, PENDING=200)
+
+
+async def test_many_hanging_endpoints_delay_nobody_not_even_after_a_start(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = HANG
+    for n in range(20):
+        await story.subscribe(f"{receiver.url}{n}", "role.*")
+    await story.subscribe(another.url, "user.*")
+    await story.insert(100, type_="role.created")
+    await daemons.start(delivery={"concurrency": 160, "max_in_flight": 32})
+    for n in range(20):  # meanwhile the hanging ones are found to be slow
+        began = time.monotonic()
+        await story.insert(20, first=20 * n)
+        await another.wait_for(20 * (n + 1))
+        assert time.monotonic() - began < PROMPT
+        await asyncio.sleep(0.1)
+    assert 80 <= receiver.in_flight <= 120
 
 
 async def test_the_configured_cap_is_reached_and_not_passed(
@@ -77,9 +96,10 @@ async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
     await story.insert(1_800)
     await another.wait_for(1_800)
     assert await story.count("parked") >= 1_800 - daemon_module.LANE_DEPTH - 32
+    hanging = len(receiver.requests)
     receiver.otherwise = 200  # those in flight hang until their timeout, and are tried again
     await story.ended(DELIVERED=3_600)
-    delivered = numbers(receiver.requests[receiver.peak :])
+    delivered = numbers(receiver.requests[hanging:])
     assert delivered == dict.fromkeys(range(1, 1_801), 1)
 
 

@@ -18,7 +18,7 @@ def delivery(
     *,
     shard: int = 0,
     next_at: float = NOW,
-    attempt: int = 0,
+    attempt: int = 1,
 ) -> Delivery:
     return Delivery(number, number, endpoint_id, shard, attempt, 0, next_at)
 
@@ -386,3 +386,9 @@ def test_the_repr_counts() -> None:
         "<Pending 1 of 100 held, <RetryHeap 0 of 50, nothing>, <Lanes 3: 1 waiting, 0 in flight>,"
         " 1 endpoints with parked ones>"
     )
+
+
+def test_one_that_was_never_tried_is_due_whatever_our_idea_of_the_time_is() -> None:
+    pending = opened()
+    pending.admit([delivery(1, attempt=0, next_at=NOW + 0.01)], NOW)
+    assert taken(pending) == [1]
