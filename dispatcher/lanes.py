@@ -17,6 +17,9 @@ from dispatcher.model import Delivery
 
 SHORT = 32
 """Deliveries a lane may hold while memory is full: so that those of others still find a place."""
+SHORTEST = 4
+SHORT_IN_ALL = 40_000
+"""Deliveries that lanes may then hold together: with very many of them, each may hold fewer."""
 SLOW = 1.0
 """Seconds from which an answer is slow."""
 PROBES = 4
@@ -88,7 +91,10 @@ class Lanes:
 
     @property
     def depth(self) -> int:
-        return min(SHORT, self._depth) if self.crowded else self._depth
+        if not self.crowded:
+            return self._depth
+        share = SHORT_IN_ALL // max(1, len(self._lanes))
+        return min(self._depth, SHORT, max(SHORTEST, share))
 
     def __getitem__(self, endpoint_id: UUID) -> Lane:
         return self._lanes[endpoint_id]

@@ -410,3 +410,13 @@ class AnyLanes(RuleBasedStateMachine):
 
 
 test_whatever_happens_nothing_is_lost_or_started_twice = AnyLanes.TestCase
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "each"), [(1, SHORT), (1_250, SHORT), (4_000, 10), (10_000, 4), (15_000, 4)]
+)
+def test_the_more_lanes_share_a_full_memory_the_less_each_holds(endpoints: int, each: int) -> None:
+    lanes = opened(*(UUID(int=n) for n in range(endpoints)))
+    assert lanes.depth == 100
+    lanes.crowded = True
+    assert lanes.depth == each
