@@ -43,6 +43,9 @@ class Pending:
     def __len__(self) -> int:
         return len(self._held)
 
+    def __contains__(self, delivery_id: int) -> bool:
+        return delivery_id in self._held
+
     @property
     def room(self) -> int:
         return max(0, self.capacity - len(self._held))

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from time import monotonic
 from uuid import UUID
 
@@ -22,6 +23,9 @@ SWEEP_EVERY = 15.0
 OVERDUE = 5.0
 """A sweep looks for rows due longer ago than this that are not in memory."""
 RESCAN_EVERY = 5.0
+FEED_AT_ONCE = 100
+FEED_MOST = 5_000
+"""Endpoints and rows of which parked ones are read in one statement."""
 PASS = 1.0
 
 
@@ -65,8 +69,7 @@ class Refill:
             await self._endpoints.know(found)
             self._pending.note_parked(found)
             self._rescanned_at = rescanned_at
-        for endpoint_id in self._pending.hungry():
-            await self._feed(endpoint_id)
+        behind = await self._feed() or behind
         return 0.0 if behind else PASS
 
     async def _read_ahead(self) -> bool:
@@ -107,24 +110,48 @@ class Refill:
             await self._admit(found, settled, False)
         return found
 
-    async def _feed(self, endpoint_id: UUID) -> None:
-        """Parked rows of one endpoint, as many as its lane has room for."""
+    async def _feed(self) -> bool:
+        """Parked rows, as many as lanes have room for; whether there are lanes with room left."""
+        hungry = in_turns(self._pending.hungry(), lambda i: self._endpoints[i].environment_id)
+        most: dict[UUID, int] = {}
+        in_order = []
+        for endpoint_id in hungry[:FEED_AT_ONCE]:
+            wanted = self._wanted(endpoint_id)
+            if self._pending.lanes[endpoint_id].ordered:
+                in_order.append((endpoint_id, self._endpoints.home(endpoint_id), wanted))
+            elif not most or sum(most.values()) + wanted <= FEED_MOST:
+                most[endpoint_id] = wanted
+        for endpoint_id, home, wanted in in_order:
+            await self._feed_in_order(endpoint_id, home, wanted)
+        if most:
+            with self._pending.reading() as settled:
+                found = await self._deliveries.parked(most, self._pending.owned)
+                await self._take(most, found, settled)
+        return len(most) + len(in_order) < len(hungry)
+
+    def _wanted(self, endpoint_id: UUID) -> int:
+        """Rows in memory stay parked in the table: as many more as may be among the first."""
         lane = self._pending.lanes[endpoint_id]
-        room = self._pending.room_for(endpoint_id)
-        # Rows in memory stay parked in the table: ask for as many more as may be among the first.
-        most = room + len(lane.queue) + len(lane.unsettled)
+        return self._pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+
+    async def _feed_in_order(self, endpoint_id: UUID, home: int, most: int) -> None:
         with self._pending.reading() as settled:
-            if lane.ordered:
-                home = self._endpoints.home(endpoint_id)
-                owned = home in self._pending.owned
-                found = (
-                    await self._deliveries.parked_in_order(endpoint_id, home, most) if owned else []
-                )
-            else:
-                found = await self._deliveries.parked(endpoint_id, self._pending.owned, most)
-            if len(found) < most and endpoint_id not in settled:
+            found = []
+            if home in self._pending.owned:
+                found = await self._deliveries.parked_in_order(endpoint_id, home, most)
+            await self._take({endpoint_id: most}, found, settled)
+
+    async def _take(
+        self, most: Mapping[UUID, int], found: Sequence[Delivery], settled: Collection[int | UUID]
+    ) -> None:
+        """Endpoints of which nothing more, or nothing new, was found are left until the next rescan."""
+        count = Counter(d.endpoint_id for d in found)
+        new = {d.endpoint_id for d in found if d.id not in self._pending}
+        for endpoint_id in most:
+            more = count[endpoint_id] == most[endpoint_id] and endpoint_id in new
+            if not more and endpoint_id not in settled:
                 self._pending.none_parked(endpoint_id)
-            await self._admit(found, settled, True)
+        await self._admit(found, settled, True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
         """Rows already in memory come back too, so each shard may return that many more."""
@@ -134,3 +161,11 @@ class Refill:
 
     def _wants_reading(self, shard: int, before: float) -> bool:
         return self._pending.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
+
+
+def in_turns(endpoint_ids: Iterable[UUID], environment: Callable[[UUID], str]) -> list[UUID]:
+    """One of each environment, then the next of each: so that nobody waits for all of another's."""
+    of_each: dict[str, list[UUID]] = {}
+    for endpoint_id in endpoint_ids:
+        of_each.setdefault(environment(endpoint_id), []).append(endpoint_id)
+    return [i for turn in zip_longest(*of_each.values()) for i in turn if i is not None]

@@ -1,6 +1,6 @@
 """Pending deliveries and the attempts made for them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -67,10 +67,10 @@ class Deliveries:
         rows = await self._session.fetch(statement("deliveries/parked_endpoints"))
         return [row["endpoint_id"] for row in rows]
 
-    async def parked(self, endpoint_id: UUID, shards: Collection[int], most: int) -> list[Delivery]:
-        """Parked deliveries of an endpoint that are due, the longest due first."""
+    async def parked(self, most: Mapping[UUID, int], shards: Collection[int]) -> list[Delivery]:
+        """Parked deliveries that are due, so many of each endpoint, the longest due first."""
         rows = await self._session.fetch(
-            statement("deliveries/parked"), endpoint_id, list(shards), most
+            statement("deliveries/parked"), list(most), list(most.values()), list(shards)
         )
         return [delivery(row) for row in rows]
 

@@ -49,6 +49,7 @@ END $$
 """
 
 SHARDS = f"'{{{','.join(map(str, range(64)))}}}'"
+ENDPOINTS = f"'{{{','.join(f'00000000-0000-4000-8000-{n:012}' for n in range(20, 1001, 20))}}}'"
 AN_ENDPOINT = "'00000000-0000-4000-8000-000000000020'"
 COLUMNS = [
     *("5::bigint", "1::smallint", "5::float8", "'ok'::text", "200::smallint", "5::int", "''::text"),
@@ -63,15 +64,24 @@ def batch(*more: str) -> str:
 
 # What each is run with, and the indexes it must use. None may read a large table whole.
 STATEMENTS = {
-    "inbox/fan_out": ("500, 5::smallint, 7, '{}', 0, '{}', 20000", {"inbox_pkey", "endpoints_pkey"}),
-    "inbox/fan_out_slice": ("5000, 5::smallint, 7, '{}', 0, '{}'", {"inbox_pkey", "endpoints_pkey"}),
+    "inbox/fan_out": (
+        "500, 5::smallint, 7, '{}', 0, '{}', 20000",
+        {"inbox_pkey", "endpoints_pkey"},
+    ),
+    "inbox/fan_out_slice": (
+        "5000, 5::smallint, 7, '{}', 0, '{}'",
+        {"inbox_pkey", "endpoints_pkey"},
+    ),
     "inbox/quarantine": ("'reason', 'detail', 0, '{}'", {"inbox_pkey"}),
     "deliveries/due": (
         f"{SHARDS}, array_fill('-infinity'::float8, ARRAY[64]), array_fill(100, ARRAY[64]), 2e9",
         {"deliveries_timer"},
     ),
     "deliveries/park": (f"array_fill(5::bigint, ARRAY[500]), {SHARDS}", {"deliveries_pkey"}),
-    "deliveries/parked": (f"{AN_ENDPOINT}, {SHARDS}, 1000", {"deliveries_parked"}),
+    "deliveries/parked": (
+        f"{ENDPOINTS}, array_fill(100, ARRAY[50]), {SHARDS}",
+        {"deliveries_parked"},
+    ),
     "deliveries/parked_in_order": (f"{AN_ENDPOINT}, 3::smallint, 1000", {"deliveries_parked"}),
     "deliveries/parked_endpoints": ("", {"deliveries_parked"}),
     "deliveries/cancel": ("2000, 5", {"deliveries_pkey", "deliveries_endpoint"}),
