@@ -109,7 +109,7 @@ BEGIN
   EXECUTE format('ALTER TABLE dispatcher.%I DETACH PARTITION dispatcher.%I', parent, child);
   EXECUTE format('DROP TABLE dispatcher.%I', child);
   RETURN child;
-EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR undefined_table THEN   -- undefined: another daemon was quicker
   RAISE NOTICE 'partition % not dropped this time: %', child, SQLERRM;
   RETURN NULL;
 END $$;

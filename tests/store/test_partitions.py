@@ -273,6 +273,22 @@ async def test_dropping_gives_up_when_the_table_is_in_use_and_a_producer_hardly_
     assert await partitions.drop_one("events", DAY) == old
 
 
+async def test_a_daemon_that_comes_second_to_drop_a_partition_drops_nothing(
+    connection: Connection, partitions: Partitions
+) -> None:
+    await past(connection, "attempts", 4)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("SELECT dispatcher.drop_partition('attempts', '1 day')")
+    second = asyncio.create_task(partitions.drop_one("attempts", DAY))
+    await rows.until(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')",
+    )
+    await transaction.commit()
+    assert await second is None
+
+
 async def test_old_rows_that_stayed_in_the_default_partition_go_too_when_nothing_needs_them(
     connection: Connection, partitions: Partitions
 ) -> None:
