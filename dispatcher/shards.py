@@ -106,14 +106,13 @@ class Lease:
             self._leaving = frozenset(sorted(shards)[share:])
         self._leaving &= shards
         self._own(shards - self._leaving)
-        if self._leaving and not self._busy(self._leaving):
-            await self._daemons.release_shards(daemon, self._leaving)
-            self._leaving = frozenset()
+        if idle := self._idle(self._leaving):
+            await self._daemons.release_shards(daemon, idle)
+            self._leaving -= idle
 
-    def _busy(self, shards: frozenset[int]) -> bool:
-        """Whether something of these is still in flight or being recorded."""
-        held = self._pending.held_by_shard()
-        return any(held[shard] for shard in shards)
+    def _idle(self, shards: frozenset[int]) -> frozenset[int]:
+        """Those of which nothing is in flight or being recorded any more."""
+        return shards - self._pending.held_by_shard().keys() if shards else shards
 
     def _own(self, shards: frozenset[int]) -> None:
         if shards != self.owned:
