@@ -164,6 +164,20 @@ async def test_shards_of_a_daemon_without_its_lock_are_free_after_12_tenths_of_a
     assert await daemons.claim_shards(1, 64) == ALL
 
 
+async def test_a_clock_set_back_keeps_no_shards_of_the_dead(
+    connection: Connection, daemons: Daemons, others: Daemons, other: Session
+) -> None:
+    await others.join(2, 72)
+    await others.claim_shards(2, 64)
+    await ends(other, connection)
+    await silent_for(connection, 2, -3600)
+    await daemons.join(1, 71)
+    renewal = await daemons.renew(1, 0)
+    assert renewal is not None
+    assert renewal.others == 0
+    assert await daemons.claim_shards(1, 64) == ALL
+
+
 async def test_a_lock_of_the_same_number_in_another_database_or_of_another_kind_is_no_sign_of_life(
     connection: Connection, daemons: Daemons, maintenance: Connection
 ) -> None:

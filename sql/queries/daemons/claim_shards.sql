@@ -10,7 +10,7 @@ WITH dead AS (
   DELETE FROM dispatcher.daemons
   WHERE id = ANY (ARRAY(
     SELECT d.id FROM dispatcher.daemons d
-    WHERE d.id <> $1 AND d.renewed_at < clock_timestamp() - interval '1.2 s'
+    WHERE d.id <> $1 AND abs(extract(epoch FROM clock_timestamp() - d.renewed_at)) > 1.2   -- a clock can be set back
       AND (d.renewed_at < clock_timestamp() - interval '10 s'
            OR NOT EXISTS (SELECT 1 FROM pg_locks l
                           WHERE l.locktype = 'advisory' AND l.classid = 1684632432 AND l.objid = d.lock_key::oid AND l.objsubid = 2

@@ -6,4 +6,4 @@ UPDATE dispatcher.daemons SET renewed_at = clock_timestamp(), confirmed_version 
 RETURNING extract(epoch FROM clock_timestamp())::float8 AS now,
   (SELECT version FROM dispatcher.endpoint_version) AS version,
   ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $1) AS shards,
-  (SELECT count(*) FROM dispatcher.daemons WHERE id <> $1 AND renewed_at > clock_timestamp() - interval '1.2 s') AS others
+  (SELECT count(*) FROM dispatcher.daemons WHERE id <> $1 AND abs(extract(epoch FROM clock_timestamp() - renewed_at)) < 1.2) AS others
