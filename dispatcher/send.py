@@ -15,16 +15,12 @@ from typing import Self
 
 import aiohttp
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
-from aiohttp.http_writer import StreamWriter
-from aiohttp.payload import Payload
 
 from dispatcher.deadlines import Deadlines
 from dispatcher.egress import Blocked, Guard, UrlError
 from dispatcher.model import ErrorCode, Response, SendError
 from dispatcher.resolve import Resolver
+from dispatcher.upload import Outbox, Post, Upload
 
 BODY_SECONDS = 2.0
 """How long after the head an answer's body may still come."""
@@ -32,76 +28,12 @@ BODY_SECONDS = 2.0
 HEADERS_LIMIT = 8 * 1024
 """Bytes of names and values kept of an answer's header."""
 
-WRITTEN_AT_ONCE = 32 * 1024
-"""Bytes of body that go out with the header: less than what makes a connection ask for a pause."""
-
+CLOSE = {"Connection": "close"}
 KEEPALIVE_SECONDS = 15.0
 DNS_CACHE_SECONDS = 10
 URLS_CACHED = 4096
 NEVER_ROUND_UP = 1e9
 """aiohttp rounds timeouts from this many seconds up to whole ones."""
-
-
-class _Upload(Payload):
-    """The body of one POST, which knows how far the attempt has come."""
-
-    phase = "connect"
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body, content_type="application/json")
-        self._body = body
-
-    @property
-    def size(self) -> int:
-        return len(self._body)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return self._body.decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self.phase = "send"
-        await writer.write(self._body)
-        self.phase = "head"
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        await self.write(writer)
-
-
-class _Post(ClientRequest):
-    """A POST that writes a small body at once, with its header, in one packet.
-
-    aiohttp starts a task for every body, which before Python 3.12 waits for another turn of the
-    loop and is a tenth of the whole request.
-    """
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        upload, protocol = self.body, conn.protocol
-        if (
-            not isinstance(upload, _Upload)
-            or upload.size > WRITTEN_AT_ONCE
-            or protocol is None
-            or protocol.writing_paused
-        ):
-            return await super().send(conn)
-        writer = StreamWriter(protocol, self.loop)
-        await writer.write_headers(f"POST {self.url.raw_path_qs} HTTP/1.1", self.headers)
-        await upload.write(writer)
-        await writer.write_eof()
-        protocol.start_timeout()
-        return ClientResponse(
-            self.method,
-            self.original_url,
-            writer=None,
-            continue100=None,
-            timer=self._timer,
-            request_info=self.request_info,
-            traces=self._traces,
-            loop=self.loop,
-            session=self._session,
-            stream_writer=writer,
-        )
 
 
 class Sender:
@@ -129,6 +61,7 @@ class Sender:
         self._receivers: OrderedDict[str | None, float] = OrderedDict()
         self._session: ClientSession | None = None
         self._deadlines: Deadlines
+        self._outbox: Outbox
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -139,6 +72,7 @@ class Sender:
 
     async def open(self) -> None:
         self._deadlines = Deadlines()
+        self._outbox = Outbox()
         connector = TCPConnector(
             limit=0,  # the caller bounds what is in flight, and queues in its own lanes
             resolver=Resolver(self._guard),
@@ -149,7 +83,7 @@ class Sender:
         )
         self._session = ClientSession(
             connector=connector,
-            request_class=_Post,
+            request_class=Post,
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -182,14 +116,13 @@ class Sender:
         if self._session is None:
             raise RuntimeError("the sender is not open")
         started = monotonic()
-        upload = _Upload(body)
+        upload = Upload(body, headers, self._outbox)
         try:
             target = self._check_url(url)
-            if not self._keeps(target.host_port_subcomponent, started):
-                headers = {**headers, "Connection": "close"}
+            keeps = self._keeps(target.host_port_subcomponent, started)
             with self._deadlines.within(timeout):
                 response = await self._session.post(
-                    target, data=upload, headers=headers, allow_redirects=False
+                    target, data=upload, headers=None if keeps else CLOSE, allow_redirects=False
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             code, reason = self._verdict(error, url, upload.phase, timeout)

@@ -204,7 +204,7 @@ async def test_what_is_asked_of_the_client(sender: Sender) -> None:
         await sender.post(ENDPOINT, {"X-A": "b"}, b"{}", timeout=1)
         (call,) = mocked.requests["POST", URL(ENDPOINT)]
     assert call.kwargs["allow_redirects"] is False
-    assert call.kwargs["headers"]["X-A"] == "b"
+    assert call.kwargs["data"].own_headers == {"X-A": "b"}
     assert call.kwargs["headers"]["Accept-Encoding"] == "identity"
 
 
