@@ -42,6 +42,7 @@ class Recorder:
         self._empty = asyncio.Event()
         self._empty.set()
         self._flushed_at = 0.0
+        self._most = MOST_WAITING
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -63,9 +64,14 @@ class Recorder:
         with what is not known to be written still waiting: the statement may be repeated."""
         await self._some.wait()
         await either(self._full, max(0.0, self._flushed_at + FLUSH_EVERY - monotonic()))
-        batch = self._waiting[:MOST_WAITING]
+        batch = self._waiting[: self._most]
         self._flushed_at = monotonic()
-        await self._write(batch)
+        try:
+            await self._write(batch)
+        except StatementTimeout:
+            self._most = max(1, len(batch) // 2)
+            raise
+        self._most = min(MOST_WAITING, self._most * 2)
         self._full.clear()
         if not self._waiting:
             self._some.clear()

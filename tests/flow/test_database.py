@@ -55,7 +55,7 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     chance = random.Random(1)
-    sessions = ["lease", "fanout", "record", "desk", "bodies", "health", "listen"]
+    sessions = ["lease", "fanout", "record", "refill", "endpoints", "bodies", "upkeep", "listen"]
     await story.subscribe(receiver.url)
     receiver.otherwise = Answer(200, delay=0.005)
     daemon = await daemons.start()
@@ -72,7 +72,7 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
     assert daemons.alive(daemon)
 
 
-@pytest.mark.parametrize("session", ["fanout", "record", "desk", "bodies"])
+@pytest.mark.parametrize("session", ["fanout", "record", "refill", "bodies"])
 async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
     story: Story, daemons: Daemons, receiver: Receiver, session: str
 ) -> None:
@@ -121,6 +121,22 @@ async def test_results_the_database_refuses_stop_the_sending_and_not_the_daemon(
     await story.connection.execute("ALTER TABLE dispatcher.attempts DROP CONSTRAINT full_")
     await story.ended(DELIVERED=1_000)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 1_001), 1)
+
+
+async def test_a_database_too_slow_for_large_batches_of_results_is_given_smaller_ones(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await story.connection.execute(
+        "CREATE FUNCTION dispatcher.slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$;"
+        "CREATE TRIGGER slow BEFORE INSERT ON dispatcher.attempts"
+        " FOR EACH ROW EXECUTE FUNCTION dispatcher.slow()"
+    )
+    await daemons.start(database={"statement_timeout": "200ms"})
+    await story.insert(600)
+    await story.ended(DELIVERED=600)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
 
 
 @pytest.mark.parametrize("table", ["inbox", "deliveries"])
