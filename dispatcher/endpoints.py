@@ -14,6 +14,9 @@ from dispatcher.pending import Pending
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 
+AT_ONCE = 500
+"""Endpoints read in one step: more would keep the loop, and heartbeats, waiting."""
+
 
 class KnownEndpoints:
     """Read when first needed, read again when changed; opens and changes their lanes.
@@ -41,6 +44,8 @@ class KnownEndpoints:
         self._known: dict[UUID, Endpoint] = {}
         self._homes: dict[UUID, int] = {}
         self._deleted: set[UUID] = set()
+        self._changed: list[UUID] = []
+        self._target = 0
         self.version = 0
         self.sharers = 1
 
@@ -65,16 +70,27 @@ class KnownEndpoints:
         """Read those of `ids` that are not known yet."""
         wanted = dict.fromkeys(ids)
         while missing := [i for i in wanted if i not in self._known]:
-            await self._read(missing)
+            await self._read(missing[:AT_ONCE])
 
-    async def refresh(self) -> None:
-        """Act on every change committed so far; `version` tells afterwards which was the last."""
-        version, changed = await self._endpoints.changed_since(self.version)
-        changed = [i for i in changed if i in self._known]
-        if changed:
-            await self._read(changed)
-        self._forget()
-        self.version = version
+    async def refresh(self) -> bool:
+        """Act on the next of the changes committed so far; True when there are no more of them, and
+        `version` tells which was the last."""
+        if not self._changed:
+            self._target, changed = await self._endpoints.changed_since(self.version)
+            self._changed = [i for i in changed if i in self._known]
+        some, self._changed = self._changed[:AT_ONCE], self._changed[AT_ONCE:]
+        try:
+            if some:
+                await self._read(some)
+        except BaseException:
+            self._changed = []  # all of them anew, the next time
+            raise
+        if self._changed:
+            return False
+        if self._deleted:
+            self._forget()
+        self.version = self._target
+        return True
 
     async def share_with(self, others: int) -> None:
         if self.sharers != others + 1:

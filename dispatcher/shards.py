@@ -74,8 +74,8 @@ class Lease:
             self.lost()
             return 0.0
         self._clock.set(renewal.now, asked_at)
-        if renewal.version != self._endpoints.version:
-            await self._endpoints.refresh()
+        if renewal.version != self._endpoints.version and not await self._endpoints.refresh():
+            return 0.0  # there is more to act on, but the lease must not end meanwhile
         await self._endpoints.share_with(renewal.others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from dispatcher import endpoints as endpoints_module
 from tests.flow.stories import Daemons, Story, numbers, until
 from tests.receivers import Answer, Receiver
 
@@ -92,3 +93,24 @@ async def _resting(story: Story) -> bool:
         "SELECT count(*) FROM dispatcher.endpoint_health WHERE paused_until > now()"
     )
     return rests == 1
+
+
+async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints_module, "AT_ONCE", 2)
+    for n in range(7):
+        await story.subscribe(f"{receiver.url}{n}")
+    daemon = await daemons.start()
+    await story.insert()
+    await story.ended(DELIVERED=7)
+    async with story.connection.transaction():
+        await story.connection.execute("UPDATE dispatcher.endpoint_version SET version = 100")
+        await story.connection.execute(
+            "UPDATE dispatcher.endpoints SET version = 100, url = url || '/moved'"
+        )
+    await until(lambda: daemon._endpoints.version == 100, "all changes are known")
+    await story.insert()
+    await story.ended(DELIVERED=14)
+    assert {r.path for r in receiver.requests[7:]} == {f"/{n}/moved" for n in range(7)}
+    assert len(daemon._lease.owned) == 64
