@@ -13,6 +13,9 @@ from dispatcher.store.events import Events
 READ_AT_ONCE = 100
 """Events a statement reads: at the default limit of 256 KiB each, 25 MiB at the very most."""
 
+OVERHEAD = 256
+"""Bytes that keeping a body takes besides it; of small ones, the greater part."""
+
 
 class Bodies:
     """At most `capacity` bytes of bodies, those used longest ago forgotten first.
@@ -92,10 +95,14 @@ class Bodies:
     def _keep(self, event: Event) -> Event:
         before = self._kept.pop(event.id, None)
         self._kept[event.id] = event
-        self._size += len(event.body) - (len(before.body) if before else 0)
+        self._size += _cost(event) - (_cost(before) if before else 0)
         while self._size > self._capacity and len(self._kept) > 1:
-            self._size -= len(self._kept.popitem(last=False)[1].body)
+            self._size -= _cost(self._kept.popitem(last=False)[1])
         return event
+
+
+def _cost(event: Event) -> int:
+    return len(event.body) + OVERHEAD
 
 
 def _event(row: Mapping[str, Any]) -> Event:
