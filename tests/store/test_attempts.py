@@ -1,5 +1,6 @@
 """Results become attempts: the delivery ends or gets its next time in the same statement, once."""
 
+import asyncio
 from dataclasses import replace
 
 import asyncpg
@@ -291,6 +292,21 @@ async def test_deliveries_of_deleted_endpoints_end_with_a_row_that_says_so(
         "{}",
     )
     assert await deliveries.cancel(10, 0) == 0
+
+
+async def test_one_that_is_just_being_recorded_is_not_waited_for(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection, deleted=True)
+    busy, idle = [await rows.delivery(connection, endpoint) for _ in range(2)]
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT 1 FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE", busy.id
+        )
+        async with asyncio.timeout(2):
+            assert await deliveries.cancel(10, 0) == 1
+    assert [row["id"] for row in await rows.deliveries(connection)] == [busy.id]
+    assert [row["delivery_id"] for row in await rows.attempts(connection)] == [idle.id]
 
 
 async def test_deliveries_below_a_bound_expire_oldest_first_some_at_a_time(

@@ -10,9 +10,11 @@ WITH doomed AS MATERIALIZED (
   UNION ALL
   (SELECT d.id, 'expired: the event is about to be dropped by retention'
    FROM dispatcher.deliveries d WHERE d.id < $2 ORDER BY d.id LIMIT $1)
+), ours AS MATERIALIZED (                    -- not those being recorded: whoever waits could be waited for in turn
+  SELECT id FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM doomed)) FOR UPDATE SKIP LOCKED
 ), gone AS (
   DELETE FROM dispatcher.deliveries d USING doomed
-  WHERE d.id = ANY (ARRAY(SELECT id FROM doomed)) AND d.id = doomed.id RETURNING d.*, doomed.error
+  WHERE d.id = ANY (ARRAY(SELECT id FROM ours)) AND d.id = doomed.id RETURNING d.*, doomed.error
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, error, request_headers, state)
