@@ -30,9 +30,10 @@ CREATE FUNCTION dispatcher.wake() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   now_ms bigint := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+  listening bigint := (SELECT last_value FROM dispatcher.listen_until);
   polling bigint := (SELECT last_value FROM dispatcher.poll_until);
 BEGIN
-  IF now_ms < (SELECT last_value FROM dispatcher.listen_until)
+  IF listening > now_ms AND listening <= now_ms + 60000
      AND (polling <= now_ms OR polling > now_ms + 5000) THEN
     PERFORM pg_notify('dispatcher', '');
   END IF;

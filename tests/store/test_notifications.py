@@ -74,6 +74,17 @@ async def test_an_announcement_that_has_run_out_is_none(
     assert await ear.heard() == 0
 
 
+async def test_an_announcement_from_before_the_clock_was_set_back_is_none(
+    connection: Connection, ear: Ear, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(3_600_000)
+    await rows.event(connection)
+    assert await ear.heard() == 0
+    await inbox.announce_listening(LISTENING)
+    await rows.event(connection)
+    assert await ear.heard() == 1
+
+
 async def test_a_transaction_rolled_back_notifies_nobody(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
