@@ -1,5 +1,7 @@
 """All connections of one daemon: one a stage, so that no stage waits for another's statement."""
 
+import asyncio
+
 from dispatcher.store.session import Session
 
 
@@ -28,5 +30,4 @@ class Sessions:
         self.upkeep = session("upkeep")
 
     async def close(self) -> None:
-        for session in self._all:
-            await session.close()
+        await asyncio.gather(*(session.close() for session in self._all))
