@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from dispatcher import payload
+from dispatcher.loop import BACKOFF_FIRST, BACKOFF_MOST
 from dispatcher.model import Event
 from dispatcher.store.events import Events
 
@@ -33,6 +34,7 @@ class Bodies:
         self._under_way: set[int] = set()
         self._hits = 0
         self._reading: asyncio.Task[None] | None = None
+        self._backoff = BACKOFF_FIRST
 
     def __repr__(self) -> str:
         return f"<Bodies {len(self._kept)}, {self._size} of {self._capacity} bytes>"
@@ -79,8 +81,12 @@ class Bodies:
                 rows = await self._events.with_ids(self._under_way)
                 found = {row["id"]: self._keep(_event(row)) for row in rows}
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
+                # Those who wait hold back what else would be asked for, in vain.
+                await asyncio.sleep(self._backoff)
+                self._backoff = min(BACKOFF_MOST, self._backoff * 2)
                 self._fail(wanted, error)
                 continue
+            self._backoff = BACKOFF_FIRST
             for event_id in {*wanted, *found} & self._wanted.keys():
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None
