@@ -17,7 +17,7 @@ from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 MOST_WAITING = 500
 FULL = 250
-FLUSH_EVERY = 0.02
+FLUSH_EVERY = 0.04
 
 
 class Recorder:
