@@ -67,16 +67,15 @@ class Fanout:
         picked, until = 0, monotonic() + A_MOMENT
         while self._lease.owned and monotonic() < until:
             turn = self._turns.next(monotonic())
-            done = await self._statement(turn)
-            if done is not None:
-                picked += done.picked
-                if not turn.without and not turn.wide and done.picked == done.seen < MOST_EVENTS:
-                    return picked, True
+            taken, more = await self._statement(turn)
+            picked += taken
+            if not more and not turn.without:
+                return picked, True
             await asyncio.sleep(0)
         return picked, not self._lease.owned
 
-    async def _statement(self, turn: Turn) -> FannedOut | None:
-        """What one statement did; None: it was too much, and the next will be less."""
+    async def _statement(self, turn: Turn) -> tuple[int, bool]:
+        """How many events one statement took, and whether there may be more for this turn."""
         events = self._size.of(MOST_EVENTS)
         try:
             done = await self._fan_out(turn, events)
@@ -84,15 +83,15 @@ class Fanout:
             if not self._lease.valid:  # heartbeats have no answer either: no event is to blame
                 raise
             await self._too_much(turn, events, error)
-            return None
+            return 0, True
         self._size.fits()
         if done.seen and not done.picked and not turn.wide:
             self._turns.widen(turn)
-            return None
-        self._took(turn, events, done)
+            return 0, True
+        more = self._took(turn, events, done)
         if done.made:
             await self._admit(done.deliveries, done.parked)
-        return done
+        return done.picked, more
 
     async def _fan_out(self, turn: Turn, events: int) -> FannedOut:
         daemon, shards = self._lease.daemon, sorted(self._lease.owned)
@@ -118,7 +117,7 @@ class Fanout:
             most=self._size.of(MOST_DELIVERIES),
         )
 
-    def _took(self, turn: Turn, events: int, done: FannedOut) -> None:
+    def _took(self, turn: Turn, events: int, done: FannedOut) -> bool:
         if done.picked or done.made:
             observe.fanned_out(done.picked, done.made)
         if turn.wide and (done.picked or not done.seen):
@@ -131,6 +130,7 @@ class Fanout:
             crowding=done.crowding,
             now=monotonic(),
         )
+        return more
 
     async def _too_much(self, turn: Turn, events: int, error: StatementTimeout) -> None:
         observe.fan_out_too_large(events)

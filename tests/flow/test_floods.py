@@ -82,6 +82,17 @@ async def test_while_heartbeats_have_no_answer_either_no_event_is_to_blame(
     assert await _aside(story, 0)
 
 
+async def test_after_timeouts_smaller_statements_follow_one_another_at_once(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start()
+    while daemon._fanout._size.shrink():
+        pass
+    await story.insert(300)
+    await receiver.wait_for(300, within=2)
+
+
 async def _slow_down(story: Story, type_: str) -> None:
     """Let finding the patterns of an event type take longer than a statement may."""
     await story.connection.execute(
