@@ -27,9 +27,9 @@ def test_before_the_database_was_asked_the_machines_time_stands_in() -> None:
     [
         (100.0, 100.0, 100.0, 5000.0),
         (100.0, 100.0, 107.5, 5007.5),
-        # The answer was given half-way between the question and its arrival.
-        (100.0, 102.0, 102.0, 5001.0),
-        (100.0, 102.0, 110.0, 5009.0),
+        # The answer may have been given at the last moment before it arrived: never ahead.
+        (100.0, 102.0, 102.0, 5000.0),
+        (100.0, 102.0, 110.0, 5008.0),
     ],
 )
 def test_it_goes_on_from_the_databases_answer(
@@ -42,9 +42,29 @@ def test_it_goes_on_from_the_databases_answer(
     assert clock.now() == expected
 
 
+@pytest.mark.parametrize("slow_question", [0.0, 0.7, 1.0])
+def test_an_answer_that_took_long_teaches_less_than_one_that_did_not(slow_question: float) -> None:
+    steady = Steady(10.0)
+    clock = Clock(steady)
+    clock.set(5000.0, 9.999)
+    steady.now = 21.0
+    clock.set(5010.0 + slow_question, 20.0)  # asked at 20.0, answered some time in that second
+    assert clock.now() == pytest.approx(5011.0)
+
+
+def test_a_quick_answer_brings_it_closer() -> None:
+    steady = Steady(11.0)
+    clock = Clock(steady)
+    clock.set(5000.1, 10.0)
+    assert clock.now() == pytest.approx(5000.1)
+    clock.set(5000.999, 10.998)
+    assert clock.now() == pytest.approx(5000.999)
+
+
 def test_each_answer_replaces_the_one_before_even_when_the_database_went_back() -> None:
     steady = Steady(10.0)
     clock = Clock(steady)
     clock.set(5000.0, 10.0)
-    clock.set(4000.0, 10.0)
-    assert clock.now() == 4000.0
+    for moved in (4000.0, 4000.5, 6000.0):
+        clock.set(moved, 10.0)
+        assert clock.now() == moved
