@@ -7,8 +7,8 @@
 
 CREATE SCHEMA IF NOT EXISTS dispatcher;
 
--- No CACHE: a session that kept numbers for later would in time use those 16 bits in the same
--- millisecond as another that has drawn 65536 since, and a producer's INSERT would fail for it.
+-- No CACHE: a session that kept numbers for later would draw ids in another order than that of time,
+-- and in time the same number as another session in the same millisecond: a producer's INSERT would fail.
 CREATE SEQUENCE dispatcher.id_seq;
 
 CREATE FUNCTION dispatcher.next_id() RETURNS bigint LANGUAGE sql VOLATILE
