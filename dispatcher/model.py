@@ -7,8 +7,11 @@ values as well, though not frozen: freezing would cost several microseconds an a
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NewType
 from uuid import UUID
+
+RawJson = NewType("RawJson", str)
+"""JSON text that is handed on as it is: what a producer wrote is never parsed and written anew."""
 
 State = Literal["DELIVERED", "FAILED", "CANCELLED"]
 """How a delivery ended. A delivery that has not ended is PENDING, and has no state yet."""

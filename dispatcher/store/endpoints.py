@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from dispatcher.store.session import Session
+from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
 
 class Endpoints:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[UUID]) -> list[dict[str, Any]]:

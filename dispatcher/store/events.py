@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
-from dispatcher.store.session import Session
+from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
 
 class Events:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[int]) -> Sequence[Mapping[str, Any]]:

@@ -6,8 +6,8 @@ same one with settings of its own, and none may wait for another's.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
 
 import asyncpg
 
@@ -39,6 +39,23 @@ class StoreUnavailable(Exception):
 
 class StatementTimeout(Exception):
     """The server gave up on a statement, and rolled it back."""
+
+
+class Asked(Protocol):
+    """What a module of the store asks: a session, a transaction of one, or any of a pool."""
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]: ...
+
+
+class Transaction:
+    """Statements of one transaction, while it is open."""
+
+    def __init__(self, connection: "asyncpg.Connection[Any]", timeout: float) -> None:
+        self._connection = connection
+        self._timeout = timeout
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        return await self._connection.fetch(query, *args, timeout=self._timeout)
 
 
 class Session:
@@ -84,24 +101,38 @@ class Session:
 
         Raises StoreUnavailable or StatementTimeout, and the driver's error for a wrong statement.
         """
-        async with self._turn:
-            try:
-                connection = self._connection or await self._connect()
-                return await connection.fetch(query, *args, timeout=self._timeout + CLIENT_GRACE)
-            except asyncpg.QueryCanceledError as error:
-                raise StatementTimeout(str(error)) from error
-            except TimeoutError as error:
-                # A silent server: waiting for an orderly end could take for ever.
-                self._lose()
-                raise StoreUnavailable("the database does not answer") from error
-            except _LOST as error:
-                self._lose()
-                raise StoreUnavailable(str(error) or type(error).__name__) from error
-            except _NOT_NOW as error:
-                raise StoreUnavailable(f"{type(error).__name__}: {error.args[0]}") from error
-            except asyncio.CancelledError:
-                self._lose()  # what is half read can not be read on
-                raise
+        async with self._turn, self._asking() as connection:
+            return await connection.fetch(query, *args, timeout=self._timeout + CLIENT_GRACE)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Several statements that happen together, or not at all: an exception undoes them.
+
+        For what people change. Nothing slower than a statement may be awaited within. Raises, also
+        at its end, what `fetch` does.
+        """
+        async with self._turn, self._asking() as connection, connection.transaction():
+            yield Transaction(connection, self._timeout + CLIENT_GRACE)
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """The connection, open; what goes wrong with it in the errors of this module."""
+        try:
+            yield self._connection or await self._connect()
+        except asyncpg.QueryCanceledError as error:
+            raise StatementTimeout(str(error)) from error
+        except TimeoutError as error:
+            # A silent server: waiting for an orderly end could take for ever.
+            self._lose()
+            raise StoreUnavailable("the database does not answer") from error
+        except _LOST as error:
+            self._lose()
+            raise StoreUnavailable(str(error) or type(error).__name__) from error
+        except _NOT_NOW as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error.args[0]}") from error
+        except asyncio.CancelledError:
+            self._lose()  # what is half read can not be read on
+            raise
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
         """LISTEN on this connection; False when it did so already. `heard` is called each time."""

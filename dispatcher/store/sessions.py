@@ -2,7 +2,11 @@
 
 import asyncio
 
+from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
+
+PEOPLE = 4
+"""Connections for what people ask for: more of them would only share the same server."""
 
 
 class Sessions:
@@ -28,6 +32,9 @@ class Sessions:
         self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
         self.record = session("record", synchronous_commit="off")
         self.upkeep = session("upkeep")
+        self.people = Pool(
+            [session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)]
+        )
 
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._all))

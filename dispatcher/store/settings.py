@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dispatcher.store.session import Session
+from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
 
@@ -13,7 +13,7 @@ class StoredSettings:
 
 
 class Settings:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def read(self) -> StoredSettings:
