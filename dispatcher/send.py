@@ -7,20 +7,20 @@ decoded. The connection of an answer that was not clean and complete is closed, 
 import os
 import ssl
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from time import monotonic
 from typing import Self
 
 import aiohttp
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import TCPConnector
+from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.deadlines import Deadlines
 from dispatcher.egress import Blocked, Guard, UrlError
+from dispatcher.exchange import Connections, Exchange, Target
 from dispatcher.model import ErrorCode, Response, SendError
 from dispatcher.resolve import Resolver
-from dispatcher.upload import Outbox, Post, Upload
 
 BODY_SECONDS = 2.0
 """How long after the head an answer's body may still come."""
@@ -28,12 +28,9 @@ BODY_SECONDS = 2.0
 HEADERS_LIMIT = 8 * 1024
 """Bytes of names and values kept of an answer's header."""
 
-CLOSE = {"Connection": "close"}
 KEEPALIVE_SECONDS = 15.0
 DNS_CACHE_SECONDS = 10
 URLS_CACHED = 4096
-NEVER_ROUND_UP = 1e9
-"""aiohttp rounds timeouts from this many seconds up to whole ones."""
 
 
 class Sender:
@@ -57,11 +54,10 @@ class Sender:
         self._body_limit = body_limit
         self._concurrency = concurrency
         self._user_agent = user_agent
-        self._check_url = lru_cache(maxsize=URLS_CACHED)(guard.check_url)
-        self._receivers: OrderedDict[str | None, float] = OrderedDict()
-        self._session: ClientSession | None = None
+        self._receivers: OrderedDict[str, float] = OrderedDict()
+        self._connections: Connections | None = None
+        self._target: Callable[[str], Target]
         self._deadlines: Deadlines
-        self._outbox: Outbox
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -72,7 +68,7 @@ class Sender:
 
     async def open(self) -> None:
         self._deadlines = Deadlines()
-        self._outbox = Outbox()
+        self._target = lru_cache(maxsize=URLS_CACHED)(self._look_at)
         connector = TCPConnector(
             limit=0,  # the caller bounds what is in flight, and queues in its own lanes
             resolver=Resolver(self._guard),
@@ -81,25 +77,22 @@ class Sender:
             socket_factory=self._guard.socket_factory,
             ssl=_tls_context(),
         )
-        self._session = ClientSession(
-            connector=connector,
-            request_class=Post,
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=max(self._body_limit, 1024),
-            timeout=ClientTimeout(connect=self._connect_timeout, ceil_threshold=NEVER_ROUND_UP),
-            headers={
+        self._connections = Connections(
+            connector,
+            connect_timeout=self._connect_timeout,
+            content_limit=max(self._body_limit, 1024),
+            defaults={
                 "Accept": "*/*",
                 "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
                 "User-Agent": self._user_agent,
             },
         )
 
     async def close(self) -> None:
         """Close every connection at once; posts still running end with an error."""
-        if self._session is not None:
-            await self._session.close()
+        if self._connections is not None:
+            await self._connections.close()
 
     async def post(
         self,
@@ -113,33 +106,30 @@ class Sender:
 
         Raises nothing that the network or the receiver could cause.
         """
-        if self._session is None:
+        if self._connections is None:
             raise RuntimeError("the sender is not open")
         started = monotonic()
-        upload = Upload(body, headers, self._outbox)
+        exchange = Exchange(self._connections)
         try:
-            target = self._check_url(url)
-            keeps = self._keeps(target.host_port_subcomponent, started)
+            target = self._target(url)
+            keeps = self._keeps(target.receiver, started)
             with self._deadlines.within(timeout):
-                response = await self._session.post(
-                    target, data=upload, headers=None if keeps else CLOSE, allow_redirects=False
-                )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            code, reason = self._verdict(error, url, upload.phase, timeout)
+                await exchange.post(target, headers, body, keeps=keeps)
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            code, reason = self._verdict(error, url, exchange.phase, timeout)
             return SendError(code, reason, monotonic() - started)
-        if response.closed:  # the whole answer came with its head, and the connection is kept
-            excerpt = response.content.read_nowait(self._body_limit + 1)
-            complete = True
-        else:
-            left = timeout - (monotonic() - started)
-            excerpt, complete = await self._read(response, min(left, BODY_SECONDS))
+        left = timeout - (monotonic() - started)
+        excerpt, complete = await self._read(exchange, min(left, BODY_SECONDS))
         return Response(
-            response.status,
-            _kept_headers(response.raw_headers),
+            exchange.status,
+            _kept_headers(exchange.headers),
             excerpt[: self._body_limit],
             not complete or len(excerpt) > self._body_limit,
             monotonic() - started,
         )
+
+    def _look_at(self, url: str) -> Target:
+        return Target(self._guard.check_url(url))
 
     def _verdict(
         self, error: Exception, url: str, phase: str, timeout: float
@@ -152,25 +142,25 @@ class Sender:
             return code, _PHASES["connect"].format(self._connect_timeout)
         return _explain(error, phase, timeout)
 
-    async def _read(self, response: ClientResponse, seconds: float) -> tuple[bytes, bool]:
+    async def _read(self, exchange: Exchange, seconds: float) -> tuple[bytes, bool]:
         """As much of the body as is kept and comes in time, and whether it ended properly."""
         excerpt = bytearray()
         try:
-            if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                return b"", True
+            if exchange.complete:
+                return exchange.content.read_nowait(self._body_limit + 1), True
             with self._deadlines.within(seconds):
                 while len(excerpt) <= self._body_limit:
-                    chunk = await response.content.readany()
+                    chunk = await exchange.content.readany()
                     if not chunk:
                         return bytes(excerpt), True
                     excerpt += chunk
         except (aiohttp.ClientError, OSError):
             pass  # the status line has decided; the excerpt is as long as it is
         finally:
-            response.close()  # does nothing to a connection that an answer's end has given back
+            exchange.end()
         return bytes(excerpt), False
 
-    def _keeps(self, receiver: str | None, now: float) -> bool:
+    def _keeps(self, receiver: str, now: float) -> bool:
         """May this receiver's connection stay open after the answer? Idle ones cost memory."""
         if receiver not in self._receivers and len(self._receivers) >= self._concurrency:
             oldest = next(iter(self._receivers.values()))
@@ -223,8 +213,8 @@ def _explain(error: Exception, phase: str, timeout: float) -> tuple[ErrorCode, s
         return "reset", f"the connection broke before an answer{UNKNOWN}"
     if isinstance(error, ValueError):  # of our own making, and it may quote a header's value
         return "blocked", "the request can not be written: its URL or a header is malformed"
-    # A ClientResponseError says status 400 here, which nobody sent.
-    reason = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    # Its text would say status 400, which nobody sent.
+    reason = error.message if isinstance(error, HttpProcessingError) else str(error)
     return "protocol", f"the answer is not HTTP: {_one_line(reason)}"
 
 
