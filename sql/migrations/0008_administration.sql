@@ -87,13 +87,20 @@ CREATE TABLE dispatcher.recoveries (
 CREATE INDEX recoveries_endpoint ON dispatcher.recoveries (endpoint_id, id);
 CREATE INDEX recoveries_running ON dispatcher.recoveries (next_at) WHERE state = 'RUNNING';
 
--- "Look at this delivery again": its row was changed by somebody else than the daemon that holds it.
--- The shard's owner reads it with its heartbeat.
+-- "Look at this delivery again": its row was changed, or deleted, by somebody else than the daemon that
+-- holds it. Written in the same transaction; the shard's owner reads it with its heartbeat, and removes it
+-- once nothing of the delivery as it was before is in its memory or under way.
 CREATE TABLE dispatcher.nudges (
-  delivery_id bigint PRIMARY KEY,
+  id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),  -- a change, a row: removing one can not remove a later one
+  delivery_id bigint NOT NULL,
+  endpoint_id uuid NOT NULL,
   shard smallint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX nudges_shard ON dispatcher.nudges (shard);
+CREATE INDEX nudges_shard ON dispatcher.nudges (shard, id);
+CREATE INDEX nudges_delivery ON dispatcher.nudges (delivery_id);
+
+-- Whether a delivery is on its way back already.
+CREATE INDEX inbox_delivery ON dispatcher.inbox (delivery_id) WHERE delivery_id IS NOT NULL;
 
 -- All deliveries of one event.
 CREATE INDEX deliveries_event ON dispatcher.deliveries (event_id);
