@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from dispatcher import __version__, observe, sdnotify, signing
+from dispatcher import __version__, observe, sdnotify
 from dispatcher.api.app import AdminPort, build
 from dispatcher.bodies import Bodies
 from dispatcher.clock import Clock
@@ -20,6 +20,7 @@ from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
 from dispatcher.loop import repeat
 from dispatcher.maintenance import Maintenance
+from dispatcher.office import header_names
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -307,10 +308,5 @@ def _requests(config: Config) -> Requests:
     return Requests(
         brand=config.signing.brand,
         schemes=config.signing.schemes,
-        names=signing.HeaderNames(
-            body_hex=config.signing.body_hex_header,
-            timestamped_hex=config.signing.timestamped_hex_header,
-            timestamped_hex_timestamp=config.signing.timestamped_hex_timestamp_header,
-            stripe=config.signing.stripe_header,
-        ),
+        names=header_names(config),
     )

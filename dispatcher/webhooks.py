@@ -1,116 +1,312 @@
 """Webhooks, as people know endpoints: what the command line, the API and the dashboard call."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
 from uuid import UUID, uuid4
 
-from dispatcher import patterns
-from dispatcher.crypto import Cipher
+import orjson
+
+from dispatcher import ids
+from dispatcher.audit import Actor, Journal
+from dispatcher.crypto import Cipher, WrongKey
 from dispatcher.egress import Guard, UrlError
+from dispatcher.forms.webhooks import HEADERS_MOST, NewWebhook, Schedule, WebhookChanges
+from dispatcher.model import RawJson
+from dispatcher.refusals import Changed, Conflict, Invalid, Unknown
 from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+from dispatcher.store.session import Asked
 
 SECRET_BYTES = 32
-LONGEST_NAME = 200
-
-
-class InvalidWebhook(ValueError):
-    """Something given for a webhook is wrong: `field` says what, the text why."""
-
-    def __init__(self, field_: str, message: str) -> None:
-        self.field = field_
-        super().__init__(message)
-
-
-class UnknownWebhook(LookupError):
-    """There is no such webhook in this environment."""
+TEST_TYPE = "webhook.test"
+SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`secret` is known only to the call that created it."""
+    """`signing_secret` is known only to the call that made it. Times of limits are in seconds."""
 
     id: UUID
     environment_id: str
     name: str
+    description: str
     url: str
     events: tuple[str, ...]
     active: bool
     disabled_reason: str | None
+    header_names: tuple[str, ...]
+    rate_limit: int | None
+    max_in_flight: int | None
+    timeout: float | None
+    retry: RawJson | None
+    ordered: bool
+    signature_schemes: tuple[str, ...] | None
+    metadata: RawJson
+    paused_until: datetime | None
+    failing_since: datetime | None
+    previous_secret_until: datetime | None
+    version: int
     created_at: datetime
-    updated_at: datetime | None
-    secret: str | None = field(default=None, repr=False)
+    updated_at: datetime
+    signing_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is so for all webhooks of a daemon: where they may point, which schemes are switched on,
+    which headers are written by the daemon itself (in lower case)."""
+
+    guard: Guard
+    schemes: tuple[str, ...]
+    own_headers: Collection[str]
 
 
 class Webhooks:
-    """Raises InvalidWebhook and UnknownWebhook, and StoreUnavailable when the database is away.
+    """What changes something is to be called in a transaction. Raises refusals.
 
-    The `cipher` seals secrets: None will do for all but `create`.
+    The `cipher` seals secrets: None will do for listing and deleting.
     """
 
-    def __init__(self, endpoints: Endpoints, cipher: Cipher | None, guard: Guard) -> None:
-        self._endpoints = endpoints
-        self._cipher = cipher
-        self._guard = guard
+    def __init__(
+        self, session: Asked, actor: Actor, *, cipher: Cipher | None, ground: Ground
+    ) -> None:
+        self._endpoints = Endpoints(session)
+        self._events = Events(session)
+        self._journal = Journal(session, actor)
+        self._sealing = cipher
+        self._ground = ground
 
-    async def create(
-        self, url: str, events: Sequence[str], *, environment_id: str, name: str | None = None
-    ) -> Webhook:
+    async def create(self, form: NewWebhook, *, environment_id: str) -> Webhook:
         """A new endpoint that is sent what is emitted from now on; its secret is in the answer."""
-        if self._cipher is None:
-            raise RuntimeError("there is no key to seal a secret with")
-        try:
-            target = self._guard.check_url(url)
-        except UrlError as error:
-            raise InvalidWebhook("url", str(error)) from None
-        wanted = _patterns(events)
-        name = (target.host or url) if name is None else name
-        if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-            raise InvalidWebhook("name", f"must be 1 to {LONGEST_NAME} printable characters")
-        endpoint_id, secret = uuid4(), token_hex(SECRET_BYTES)
-        row = await self._endpoints.create(
-            endpoint_id,
-            environment_id=environment_id,
-            name=name,
-            url=str(target),
-            events=wanted,
-            secret=self._cipher.encrypt(secret.encode(), context=endpoint_id.bytes),
+        self._check(form.given())
+        host = self._target(form.url)[1]
+        endpoint_id = uuid4()
+        secret = form.signing_secret or token_hex(SECRET_BYTES)
+        columns = {
+            **_columns(form),
+            "name": form.name or host,
+            "url": self._target(form.url)[0],
+            "ordered": form.ordered,
+            "secret": self._sealed(secret, endpoint_id),
+            "headers": self._sealed_headers(form.headers, endpoint_id),
+        }
+        version = await self._endpoints.bump()
+        if not await self._endpoints.create(endpoint_id, environment_id, version, columns):
+            raise Invalid.field("environment_id", f"there is no environment {environment_id!r}")
+        await self._endpoints.subscribe(endpoint_id, form.events)
+        await self._journal.note(
+            "webhook.create", str(endpoint_id), environment_id, url=columns["url"]
         )
-        if row is None:
-            raise InvalidWebhook("environment_id", f"there is no environment {environment_id!r}")
-        return _webhook({**row, "events": wanted}, secret)
+        return await self.get(endpoint_id, environment_id, secret=secret)
 
-    async def list(self, environment_id: str | None = None) -> Sequence[Webhook]:
+    async def get(
+        self, webhook_id: UUID, environment_id: str | None, *, secret: str | None = None
+    ) -> Webhook:
+        return self._webhook(await self._row(webhook_id, environment_id), secret)
+
+    async def list(
+        self,
+        environment_id: str | None = None,
+        *,
+        after: UUID | None = None,
+        limit: int | None = None,
+    ) -> tuple[Webhook, ...]:
         """Oldest first; of all environments when none is named."""
-        return [_webhook(row) for row in await self._endpoints.list(environment_id)]
+        rows = await self._endpoints.list(environment_id, after=after, limit=limit)
+        return tuple(self._webhook(row) for row in rows)
 
-    async def delete(self, webhook_id: UUID, environment_id: str | None = None) -> None:
+    async def update(
+        self,
+        webhook_id: UUID,
+        environment_id: str | None,
+        form: WebhookChanges,
+        *,
+        version: int | None = None,
+    ) -> Webhook:
+        """`version`: what the caller has read; Changed if it is no longer that."""
+        given = form.given()
+        self._check(given)
+        bumped = await self._endpoints.bump()
+        row = await self._row(webhook_id, environment_id)
+        if version is not None and version != row["version"]:
+            raise Changed(f"webhook {webhook_id} was changed since you read it")
+        await self._endpoints.update(webhook_id, bumped, self._merged(row, form, given))
+        if given.get("events"):
+            await self._endpoints.subscribe(webhook_id, given["events"])
+        await self._journal.note(
+            "webhook.update", str(webhook_id), row["environment_id"], **_told(given)
+        )
+        return await self.get(webhook_id, environment_id)
+
+    async def rotate_secret(
+        self, webhook_id: UUID, environment_id: str | None, *, overlap_seconds: float = 0
+    ) -> Webhook:
+        """A new secret, in the answer. Attempts that start once every daemon has confirmed the
+        webhook's version are signed with it."""
+        version = await self._endpoints.bump()
+        row = await self._row(webhook_id, environment_id)
+        secret = token_hex(SECRET_BYTES)
+        sealed = self._sealed(secret, webhook_id)
+        await self._endpoints.rotate(webhook_id, version, sealed, overlap_seconds)
+        await self._journal.note(
+            "webhook.rotate_secret",
+            str(webhook_id),
+            row["environment_id"],
+            overlap_seconds=overlap_seconds,
+        )
+        return await self.get(webhook_id, environment_id, secret=secret)
+
+    async def delete(
+        self, webhook_id: UUID, environment_id: str | None = None, *, version: int | None = None
+    ) -> None:
         """What is pending for it is cancelled within seconds."""
-        if not await self._endpoints.delete(webhook_id, environment_id):
-            raise UnknownWebhook(f"there is no webhook {webhook_id}")
+        bumped = await self._endpoints.bump()
+        row = await self._row(webhook_id, environment_id)
+        if version is not None and version != row["version"]:
+            raise Changed(f"webhook {webhook_id} was changed since you read it")
+        await self._endpoints.delete(webhook_id, bumped)
+        await self._journal.note(
+            "webhook.delete", str(webhook_id), row["environment_id"], url=row["url"]
+        )
+
+    async def test(
+        self, webhook_id: UUID, environment_id: str | None, *, sample: RawJson | None = None
+    ) -> str:
+        """Owe it a `webhook.test` event; the name of the delivery."""
+        row = await self._row(webhook_id, environment_id)
+        if not row["active"]:
+            raise Conflict("the webhook is disabled: a test would wait until it is enabled")
+        _, delivery_id = await self._events.emit_directed(
+            row["environment_id"], TEST_TYPE, sample or SAMPLE, webhook_id
+        )
+        name = ids.delivery_name(delivery_id)
+        await self._journal.note(
+            "webhook.test", str(webhook_id), row["environment_id"], delivery=name
+        )
+        return name
+
+    async def _row(self, webhook_id: UUID, environment_id: str | None) -> Mapping[str, Any]:
+        row = await self._endpoints.get(webhook_id, environment_id)
+        if row is None:
+            raise Unknown(f"there is no webhook {webhook_id}")
+        return row
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        """What only this daemon's configuration can tell."""
+        if given.get("url") is not None:
+            self._target(given["url"])
+        for scheme in given.get("signature_schemes") or ():
+            if scheme not in self._ground.schemes:
+                raise Invalid.field("signature_schemes", f"{scheme} is not in signing.schemes")
+        for name in given.get("headers") or ():
+            if name.lower() in self._ground.own_headers:
+                raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
+
+    def _target(self, url: str) -> tuple[str, str]:
+        """The URL in its normal form, and its host."""
+        try:
+            target = self._ground.guard.check_url(url)
+        except UrlError as error:
+            raise Invalid.field("url", str(error)) from None
+        return str(target), target.host or url
+
+    def _merged(
+        self, row: Mapping[str, Any], form: WebhookChanges, given: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The row as it is to be; null, where a field may not be empty, changes nothing."""
+        kept = {"name", "description", "url", "active", "metadata"}
+        asked = {n: v for n, v in _columns(form).items() if n in given or n == "timeout_ms"}
+        if "timeout" not in given:
+            del asked["timeout_ms"]
+        merged = {**row, **{n: v for n, v in asked.items() if v is not None or n not in kept}}
+        if given.get("url") is not None:
+            merged["url"] = self._target(given["url"])[0]
+        if "headers" in given:
+            merged["headers"] = self._merged_headers(row, given["headers"])
+        return merged
+
+    def _merged_headers(
+        self, row: Mapping[str, Any], changes: Mapping[str, str | None] | None
+    ) -> bytes | None:
+        if changes is None:
+            return None
+        changed = {name.lower() for name in changes}
+        headers = {n: v for n, v in self._opened(row).items() if n.lower() not in changed}
+        headers |= {name: value for name, value in changes.items() if value is not None}
+        if len(headers) > HEADERS_MOST:
+            raise Invalid.field("headers", f"are at most {HEADERS_MOST}")
+        return self._sealed_headers(headers, row["id"])
+
+    def _opened(self, row: Mapping[str, Any]) -> dict[str, str]:
+        if row["headers"] is None or self._sealing is None:
+            return {}
+        try:
+            text = self._sealing.decrypt(row["headers"], context=row["id"].bytes)
+        except WrongKey:
+            return {}
+        return dict(orjson.loads(text))
+
+    def _sealed(self, secret: str, endpoint_id: UUID) -> bytes:
+        if self._sealing is None:
+            raise RuntimeError("there is no key to seal a secret with")
+        return self._sealing.encrypt(secret.encode(), context=endpoint_id.bytes)
+
+    def _sealed_headers(self, headers: Mapping[str, str], endpoint_id: UUID) -> bytes | None:
+        return self._sealed(orjson.dumps(headers).decode(), endpoint_id) if headers else None
+
+    def _webhook(self, row: Mapping[str, Any], secret: str | None = None) -> Webhook:
+        schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
+        return Webhook(
+            **{name: row[name] for name in _AS_STORED},
+            events=tuple(row["events"]),
+            header_names=tuple(self._opened(row)),
+            timeout=timeout_ms / 1000 if timeout_ms else None,
+            retry=RawJson(row["retry"]) if row["retry"] else None,
+            signature_schemes=tuple(schemes) if schemes else None,
+            metadata=RawJson(row["metadata"]),
+            previous_secret_until=row["previous_until"],
+            signing_secret=secret,
+        )
 
 
-def _patterns(events: Sequence[str]) -> tuple[str, ...]:
-    if not events:
-        raise InvalidWebhook("events", "must name at least one event type or pattern")
-    try:
-        return patterns.simplify([patterns.parse_pattern(text) for text in events])
-    except ValueError as error:
-        raise InvalidWebhook("events", str(error)) from None
+_AS_STORED = (
+    *("id", "environment_id", "name", "description", "url", "active", "disabled_reason"),
+    *("rate_limit", "max_in_flight", "ordered", "paused_until", "failing_since"),
+    *("version", "created_at", "updated_at"),
+)
 
 
-def _webhook(row: dict[str, Any], secret: str | None = None) -> Webhook:
-    return Webhook(
-        id=row["id"],
-        environment_id=row["environment_id"],
-        name=row["name"],
-        url=row["url"],
-        events=tuple(row["events"]),
-        active=row["active"],
-        disabled_reason=row.get("disabled_reason"),
-        created_at=row["created_at"],
-        updated_at=row.get("updated_at"),
-        secret=secret,
-    )
+def _columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
+    """The fields that stand in a column as they are, or nearly."""
+    return {
+        "name": form.name,
+        "description": form.description,
+        "active": form.active,
+        "signature_schemes": form.signature_schemes,
+        "max_in_flight": form.max_in_flight,
+        "rate_limit": form.rate_limit,
+        "timeout_ms": None if form.timeout is None else round(form.timeout * 1000),
+        "retry": _schedule(form.retry),
+        "metadata": None if form.metadata is None else orjson.dumps(form.metadata).decode(),
+    }
+
+
+def _schedule(schedule: Schedule | None) -> str | None:
+    if schedule is None:
+        return None
+    said = {name: value for name, value in schedule.given().items() if value is not None}
+    return orjson.dumps(said).decode() if said else None
+
+
+def _told(given: Mapping[str, Any]) -> dict[str, Any]:
+    """For the audit: what was changed, and to what where that is no secret."""
+    secret = {name: list(given[name] or ()) for name in ("headers",) if name in given}
+    plain: Sequence[str] = ("name", "url", "events", "active", "rate_limit", "max_in_flight")
+    return {
+        "changed": sorted(given),
+        **{name: given[name] for name in plain if name in given},
+        **secret,
+    }

@@ -48,19 +48,19 @@ def _explain_one(error: BaseException) -> Failure | None:
     from dispatcher.keyring import KeyRefused
     from dispatcher.migrate import MigrationError
     from dispatcher.postgres import PostgresUnavailable
+    from dispatcher.refusals import Invalid, Refused
     from dispatcher.store.session import StatementTimeout, StoreUnavailable
-    from dispatcher.webhooks import InvalidWebhook, UnknownWebhook
 
     match error:
-        case InvalidWebhook():
-            return Misuse(f"{error.field}: {error}")
+        case Invalid():
+            return Misuse(str(error))
         case StoreUnavailable():
             return Failure(f"the database is not available: {error}")
         case StatementTimeout():
             return Failure("the database took longer than database.statement_timeout")
         case PostgresUnavailable(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")
-        case KeyRefused() | MigrationError() | PostgresUnavailable() | UnknownWebhook():
+        case KeyRefused() | MigrationError() | PostgresUnavailable() | Refused():
             return Failure(str(error))
         case OSError(filename=str(name), strerror=str(reason)):
             return Failure(f"{name}: {reason}")

@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.config import Config
+    from dispatcher.forms.webhooks import NewWebhook
     from dispatcher.webhooks import Webhook, Webhooks
 
 _environment = click.option("--environment", metavar="ID", help="Only of this environment.")
@@ -49,17 +50,17 @@ def create(
 
     async def made(visited: "Database") -> "Webhook":
         async with _webhooks(visited, config, sealing=True) as webhooks:
-            wanted = [text.strip() for text in events.split(",")]
-            return await webhooks.create(url, wanted, environment_id=environment, name=name)
+            form = _form(url=url, events=[text.strip() for text in events.split(",")], name=name)
+            return await webhooks.create(form, environment_id=environment)
 
     config = load(config_file)
     with database.visiting(config) as visited:
         webhook = asyncio.run(made(visited))
     if as_json:
-        click.echo(json.dumps({**_fields(webhook), "secret": webhook.secret}))
+        click.echo(json.dumps({**_fields(webhook), "secret": webhook.signing_secret}))
         return
     click.echo(_described(webhook))
-    click.echo(f"  secret  {webhook.secret}")
+    click.echo(f"  secret  {webhook.signing_secret}")
     click.echo("Keep the secret now: it is shown this once.")
 
 
@@ -115,16 +116,26 @@ async def _webhooks(
     visited: "Database", config: "Config", *, sealing: bool = False
 ) -> AsyncIterator["Webhooks"]:
     """Only what is `sealing` secrets needs the key, and makes the first one."""
+    from dispatcher.audit import Actor
     from dispatcher.cli import database
-    from dispatcher.egress import Guard, parse_allow
-    from dispatcher.store.endpoints import Endpoints
-    from dispatcher.webhooks import Webhooks
+    from dispatcher.office import Office
 
     await database.look(visited, config)
-    guard = Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only)
     cipher = await database.unlocked(visited, config) if sealing else None
-    async with database.session(visited, config) as session:
-        yield Webhooks(Endpoints(session), cipher, guard)
+    async with database.session(visited, config) as session, session.transaction() as opened:
+        yield Office(config, cipher).webhooks(opened, Actor("cli"))
+
+
+def _form(**fields: Any) -> "NewWebhook":
+    from pydantic import ValidationError
+
+    from dispatcher.forms.base import problems
+    from dispatcher.forms.webhooks import NewWebhook
+
+    try:
+        return NewWebhook.model_validate(fields)
+    except ValidationError as error:
+        raise problems(error) from None
 
 
 def _fields(webhook: "Webhook") -> dict[str, Any]:

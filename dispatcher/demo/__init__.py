@@ -8,16 +8,17 @@ from typing import Any
 
 import click
 
+from dispatcher.audit import Actor
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
 from dispatcher.demo.performance import Performance
 from dispatcher.demo.receiver import Receiver
-from dispatcher.egress import Guard, parse_allow
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.forms.webhooks import NewWebhook
+from dispatcher.office import Office
 from dispatcher.store.session import Session
-from dispatcher.webhooks import Webhook, Webhooks
+from dispatcher.webhooks import Webhook
 
 NAME = "Dispatcher demo"
 READY_WITHIN = 30.0
@@ -81,18 +82,20 @@ async def _registered(
     config: Config, session: Session, cipher: Cipher, application: Application, receiver: Receiver
 ) -> AsyncIterator[Webhook]:
     """A webhook for the receiver, gone at the end, as are those of demos that were killed."""
-    webhooks = Webhooks(Endpoints(session), cipher, Guard(parse_allow(config.egress.allow)))
-    for old in await webhooks.list(application.environment):
-        if old.name == NAME:
-            await webhooks.delete(old.id)
-    webhook = await webhooks.create(
-        receiver.url, ["*"], environment_id=application.environment, name=NAME
-    )
-    receiver.secret = webhook.secret or ""
+    office, actor = Office(config, cipher), Actor("demo")
+    async with session.transaction() as opened:
+        webhooks = office.webhooks(opened, actor)
+        for old in await webhooks.list(application.environment):
+            if old.name == NAME:
+                await webhooks.delete(old.id)
+        form = NewWebhook(url=receiver.url, events=["*"], name=NAME)
+        webhook = await webhooks.create(form, environment_id=application.environment)
+    receiver.secret = webhook.signing_secret or ""
     try:
         yield webhook
     finally:
-        await webhooks.delete(webhook.id)
+        async with session.transaction() as opened:
+            await office.webhooks(opened, actor).delete(webhook.id)
 
 
 async def _play(daemon: Daemon, performance: Coroutine[Any, Any, bool], otherwise: bool) -> bool:

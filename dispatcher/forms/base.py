@@ -68,10 +68,9 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 
 EventType = Annotated[
     str,
-    StringConstraints(
-        min_length=1, max_length=patterns.LONGEST, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
-    ),
+    StringConstraints(min_length=1, max_length=patterns.LONGEST),
     AfterValidator(patterns.parse_type),
+    Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"}),
 ]
 EnvironmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_moment)]

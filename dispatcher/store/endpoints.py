@@ -7,6 +7,12 @@ from uuid import UUID
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
+NAMED = ("name", "description", "url", "active")
+SETTINGS = (
+    *("headers", "signature_schemes", "max_in_flight"),
+    *("rate_limit", "timeout_ms", "retry", "metadata"),
+)
+
 
 class Endpoints:
     def __init__(self, session: Asked) -> None:
@@ -22,30 +28,60 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/changed_since"), version)
         return rows[0]["version"], rows[0]["changed"]
 
+    async def bump(self) -> int:
+        """The version of a change that is about to be made, in the same transaction."""
+        rows = await self._session.fetch(statement("endpoints/bump"))
+        version: int = rows[0]["version"]
+        return version
+
     async def create(
-        self,
-        endpoint_id: UUID,
-        *,
-        environment_id: str,
-        name: str,
-        url: str,
-        events: Sequence[str],
-        secret: bytes,
-    ) -> dict[str, Any] | None:
-        """The new row; None when there is no such environment."""
+        self, endpoint_id: UUID, environment_id: str, version: int, columns: Mapping[str, Any]
+    ) -> bool:
+        """False when there is no such environment. `columns`: name description url active ordered
+        secret headers signature_schemes max_in_flight rate_limit timeout_ms retry metadata."""
         rows = await self._session.fetch(
-            statement("endpoints/create"), endpoint_id, environment_id, name, url, events, secret
+            statement("endpoints/create"),
+            endpoint_id,
+            environment_id,
+            version,
+            *map(columns.__getitem__, (*NAMED, "ordered", "secret", *SETTINGS)),
         )
+        return bool(rows)
+
+    async def subscribe(self, endpoint_id: UUID, patterns: Sequence[str]) -> None:
+        """To these patterns, and to nothing else."""
+        await self._session.fetch(statement("endpoints/subscribe"), endpoint_id, patterns)
+
+    async def update(self, endpoint_id: UUID, version: int, columns: Mapping[str, Any]) -> None:
+        """All of `columns` as in `create`, but for ordered and secret."""
+        await self._session.fetch(
+            statement("endpoints/update"),
+            endpoint_id,
+            version,
+            *map(columns.__getitem__, (*NAMED, *SETTINGS)),
+        )
+
+    async def rotate(
+        self, endpoint_id: UUID, version: int, secret: bytes, overlap_seconds: float
+    ) -> None:
+        await self._session.fetch(
+            statement("endpoints/rotate"), endpoint_id, version, secret, overlap_seconds
+        )
+
+    async def get(self, endpoint_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
+        """What people see of it; headers are encrypted."""
+        rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return dict(rows[0]) if rows else None
 
-    async def list(self, environment_id: str | None) -> Sequence[dict[str, Any]]:
-        rows = await self._session.fetch(statement("endpoints/list"), environment_id)
+    async def list(
+        self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """As `get`, oldest first."""
+        rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
         return [dict(row) for row in rows]
 
-    async def delete(self, endpoint_id: UUID, environment_id: str | None) -> bool:
-        """Whether there was such an endpoint."""
-        rows = await self._session.fetch(statement("endpoints/delete"), endpoint_id, environment_id)
-        return bool(rows)
+    async def delete(self, endpoint_id: UUID, version: int) -> None:
+        await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)
 
     async def disable(self, endpoint_id: UUID, reason: str) -> Mapping[str, Any] | None:
         """`environment_id url` when this call disabled it, and told who subscribed to that; None

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
@@ -31,3 +32,12 @@ class Events:
         subscribed to them by name."""
         columns = [list(column) for column in zip(*events, strict=True)]
         await self._session.fetch(statement("events/emit_operational"), *columns)
+
+    async def emit_directed(
+        self, environment_id: str, type_: str, data: str, endpoint_id: UUID
+    ) -> tuple[int, int]:
+        """An event for one endpoint alone: the ids of the event and of its delivery to be."""
+        rows = await self._session.fetch(
+            statement("events/emit_directed"), environment_id, type_, data, endpoint_id
+        )
+        return rows[0]["event_id"], rows[0]["delivery_id"]

@@ -42,6 +42,9 @@ CREATE TABLE dispatcher.answered (
 );
 CREATE INDEX answered_age ON dispatcher.answered (answered_at);
 
+-- People get their list back in the order they gave it.
+ALTER TABLE dispatcher.subscriptions ADD COLUMN position smallint NOT NULL DEFAULT 0;
+
 -- Sending is paused for one environment, or for all; what is emitted meanwhile is owed.
 ALTER TABLE dispatcher.environments ADD COLUMN paused_at timestamptz;
 ALTER TABLE dispatcher.settings ADD COLUMN paused_at timestamptz;

@@ -10,13 +10,15 @@ from uuid import UUID
 
 import orjson
 
+from dispatcher import signing
+from dispatcher.audit import Actor
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.daemon import Daemon
 from dispatcher.egress import Guard, parse_allow
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.forms.webhooks import NewWebhook
 from dispatcher.store.session import Session
-from dispatcher.webhooks import Webhook, Webhooks
+from dispatcher.webhooks import Ground, Webhook, Webhooks
 from tests.conftest import Connection, connected
 from tests.receivers import Request
 
@@ -100,21 +102,25 @@ class Story:
 
     async def subscribe(self, url: str, *events: str, **columns: object) -> Webhook:
         """An endpoint for everything, or for these types; `columns` are set on its row."""
-        session = Session(self.dsn, "test")
-        webhooks = Webhooks(Endpoints(session), self._cipher, Guard(parse_allow(LOOPBACK)))
-        try:
-            webhook = await webhooks.create(url, events or ("*",), environment_id="env_default")
-        finally:
-            await session.close()
+        async with self.webhooks() as webhooks:
+            form = NewWebhook(url=url, events=list(events or ("*",)))
+            webhook = await webhooks.create(form, environment_id="env_default")
         if columns:
             await self.change(webhook.id, **columns)
         return webhook
 
     async def delete(self, endpoint_id: UUID) -> None:
-        session = Session(self.dsn, "test")
-        try:
-            webhooks = Webhooks(Endpoints(session), self._cipher, Guard(parse_allow(LOOPBACK)))
+        async with self.webhooks() as webhooks:
             await webhooks.delete(endpoint_id)
+
+    @asynccontextmanager
+    async def webhooks(self) -> AsyncIterator[Webhooks]:
+        """What people would call, in a transaction."""
+        session = Session(self.dsn, "test")
+        ground = Ground(Guard(parse_allow(LOOPBACK)), tuple(signing.SCHEMES), ())
+        try:
+            async with session.transaction() as opened:
+                yield Webhooks(opened, Actor("test"), cipher=self._cipher, ground=ground)
         finally:
             await session.close()
 

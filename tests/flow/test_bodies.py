@@ -44,8 +44,8 @@ def verify_webhook(raw_body: bytes, signature_header: str, secret: str) -> bool:
 
 def assert_verifies(request: Request, webhook: Webhook) -> None:
     """Under every scheme, by other people's code; and under no other secret."""
-    assert webhook.secret is not None
-    headers, secret = dict(request.headers), webhook.secret
+    assert webhook.signing_secret is not None
+    headers, secret = dict(request.headers), webhook.signing_secret
     standardwebhooks.Webhook(secret).verify(request.body, headers)
     standardwebhooks.Webhook(f"whsec_{secret}").verify(request.body, headers)
     stripe.WebhookSignature.verify_header(
@@ -133,12 +133,14 @@ async def test_another_brand_changes_the_names_and_nothing_else(
     await daemons.start(signing={"brand": "Paylent", "schemes": ["body-hex"]})
     await story.insert()
     (request,) = await receiver.wait_for(1)
-    assert webhook.secret is not None
+    assert webhook.signing_secret is not None
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["User-Agent"] == "Paylent-Webhook/1.0"
     assert request.headers["X-Paylent-Event"] == "user.created"
     assert request.headers["X-Paylent-Signature"].startswith("sha256=")
-    assert verify_webhook(request.body, request.headers["X-Paylent-Signature"], webhook.secret)
+    assert verify_webhook(
+        request.body, request.headers["X-Paylent-Signature"], webhook.signing_secret
+    )
     names = {name.lower() for name in request.headers}
     assert {n for n in names if n.startswith(("x-", "webhook-"))} == {
         "x-paylent-signature",

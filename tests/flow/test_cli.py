@@ -121,8 +121,8 @@ async def test_only_creating_a_webhook_needs_a_key_and_makes_the_first(
     [
         ("http://10.0.0.1/", "*", "url: a private address"),
         ("ftp://example.com/", "*", "url: the URL must start with https"),
-        ("http://127.0.0.1:9/", "user.*x", "url: port 9"),
-        ("http://127.0.0.1/", "user..x", "events: 'user..x' is not a pattern"),
+        ("http://127.0.0.1:9/", "user.*", "url: port 9"),
+        ("http://127.0.0.1/", "user..x", "events.0: 'user..x' is not a pattern"),
     ],
 )
 async def test_a_webhook_that_can_not_work_is_refused(

@@ -1,6 +1,7 @@
 """Endpoints: made, listed, deleted, disabled, rested; each change has a version daemons can follow."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -19,20 +20,35 @@ def endpoints(session: Session) -> Endpoints:
     return Endpoints(session)
 
 
+COLUMNS = {
+    "name": "a name",
+    "description": "",
+    "url": "https://example.com/",
+    "active": True,
+    "ordered": False,
+    "secret": b"sealed",
+    "headers": None,
+    "signature_schemes": None,
+    "max_in_flight": None,
+    "rate_limit": None,
+    "timeout_ms": None,
+    "retry": None,
+    "metadata": "{}",
+}
+
+
 async def create(
-    endpoints: Endpoints, *events: str, environment: str = "env_default", name: str = "one"
+    endpoints: Endpoints, *events: str, environment: str = "env_default", **columns: Any
 ) -> UUID:
     endpoint_id = uuid4()
-    made = await endpoints.create(
-        endpoint_id,
-        environment_id=environment,
-        name=name,
-        url="https://example.com/",
-        events=events,
-        secret=b"sealed",
-    )
-    assert made is not None
+    version = await endpoints.bump()
+    assert await endpoints.create(endpoint_id, environment, version, {**COLUMNS, **columns})
+    await endpoints.subscribe(endpoint_id, events)
     return endpoint_id
+
+
+async def delete(endpoints: Endpoints, endpoint_id: UUID) -> None:
+    await endpoints.delete(endpoint_id, await endpoints.bump())
 
 
 async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
@@ -46,28 +62,70 @@ async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
 # ── by people ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_new_endpoint_is_active_and_subscribed(
+async def test_a_new_endpoint_is_as_was_asked_for_and_subscribed(
     connection: Connection, endpoints: Endpoints
 ) -> None:
-    endpoint_id = uuid4()
-    made = await endpoints.create(
-        endpoint_id,
-        environment_id="env_default",
-        name="a name",
-        url="https://example.com/",
-        events=["user.*", "a"],
-        secret=b"sealed",
-    )
-    assert made is not None
-    assert (made["id"], made["environment_id"], made["name"], made["url"], made["active"]) == (
-        endpoint_id,
-        "env_default",
-        "a name",
-        "https://example.com/",
-        True,
-    )
-    assert made["created_at"] == made["updated_at"]
+    asked: dict[str, Any] = {
+        "description": "what for",
+        "active": False,
+        "headers": b"sealed too",
+        "signature_schemes": ["standard"],
+        "max_in_flight": 3,
+        "rate_limit": 7,
+        "timeout_ms": 1500,
+        "retry": '{"retries": 2}',
+        "metadata": '{"team": "a"}',
+    }
+    endpoint_id = await create(endpoints, "user.*", "a", **asked)
+    row = await endpoints.get(endpoint_id, "env_default")
+    assert row is not None
+    assert {name: row[name] for name in asked} == asked
+    assert (row["name"], row["url"]) == (COLUMNS["name"], COLUMNS["url"])
+    assert row["created_at"] == row["updated_at"]
+    assert row["events"] == ["user.*", "a"]
     assert await patterns(connection, endpoint_id) == ["a", "user.*"]
+
+
+async def test_an_update_sets_every_column_and_the_subscriptions_are_those_named_last(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a", "b")
+    changed = {**COLUMNS, "name": "other", "url": "https://b.example/", "max_in_flight": 9}
+    await endpoints.update(endpoint_id, await endpoints.bump(), changed)
+    await endpoints.subscribe(endpoint_id, ["b", "c"])
+    row = await endpoints.get(endpoint_id, None)
+    assert row is not None
+    assert (row["name"], row["url"], row["max_in_flight"]) == ("other", "https://b.example/", 9)
+    assert await patterns(connection, endpoint_id) == ["b", "c"]
+
+
+async def test_a_rotated_secret_leaves_the_old_one_for_the_overlap_and_no_longer(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.rotate(endpoint_id, await endpoints.bump(), b"second", 60)
+    (row,) = await endpoints.with_ids([endpoint_id])
+    assert (row["secret"], row["previous_secret"]) == (b"second", b"sealed")
+    now = await connection.fetchval("SELECT extract(epoch FROM now())::float8")
+    assert 50 < row["previous_until"] - now <= 60
+    await endpoints.rotate(endpoint_id, await endpoints.bump(), b"third", 0)
+    (row,) = await endpoints.with_ids([endpoint_id])
+    assert (row["secret"], row["previous_secret"], row["previous_until"]) == (b"third", None, None)
+
+
+async def test_who_is_enabled_again_begins_anew(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    await endpoints.note_failures({endpoint_id: 3}, DAY)
+    await endpoints.update(endpoint_id, await endpoints.bump(), COLUMNS)
+    assert await connection.fetchval("SELECT failures FROM dispatcher.endpoint_health") == 3
+    await endpoints.disable(endpoint_id, "failing")
+    await endpoints.update(endpoint_id, await endpoints.bump(), COLUMNS)
+    row = await endpoints.get(endpoint_id, None)
+    assert row is not None
+    assert (row["active"], row["disabled_reason"], row["failing_since"]) == (True, None, None)
+    assert await connection.fetchval("SELECT failures FROM dispatcher.endpoint_health") == 0
 
 
 async def test_what_the_sending_side_reads_of_a_new_endpoint(endpoints: Endpoints) -> None:
@@ -110,10 +168,7 @@ async def test_home_shards_of_ordered_endpoints_are_spread_over_all(
 async def test_there_is_none_in_an_unknown_environment(
     connection: Connection, endpoints: Endpoints
 ) -> None:
-    made = await endpoints.create(
-        uuid4(), environment_id="env_x", name="n", url="u", events=["a"], secret=b""
-    )
-    assert made is None
+    assert not await endpoints.create(uuid4(), "env_x", await endpoints.bump(), COLUMNS)
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
 
 
@@ -125,34 +180,35 @@ async def test_the_list_is_of_one_environment_or_of_all_oldest_first(
         await create(endpoints, "b", "a", environment=environment, name=name)
         for environment, name in (("env_default", "1"), ("env_b", "2"), ("env_default", "3"))
     ]
-    await endpoints.delete(await create(endpoints, "a"), None)
+    await delete(endpoints, await create(endpoints, "a"))
     listed = await endpoints.list("env_default")
     assert [row["id"] for row in listed] == [made[0], made[2]]
-    assert listed[0]["events"] == ["a", "b"]
+    assert listed[0]["events"] == ["b", "a"]
     assert [row["name"] for row in await endpoints.list(None)] == ["1", "2", "3"]
     assert await endpoints.list("env_x") == []
+    assert [row["name"] for row in await endpoints.list(None, limit=2)] == ["1", "2"]
+    assert [row["name"] for row in await endpoints.list(None, after=made[1])] == ["3"]
 
 
 async def test_a_deleted_endpoint_is_not_listed_and_wants_nothing_but_keeps_its_row(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
-    assert await endpoints.delete(endpoint_id, "env_default")
+    await delete(endpoints, endpoint_id)
     assert await endpoints.list(None) == []
+    assert await endpoints.get(endpoint_id, None) is None
     assert await patterns(connection, endpoint_id) == []
     (row,) = await endpoints.with_ids([endpoint_id])
     assert (row["deleted"], row["active"]) == (True, False)
-    assert not await endpoints.delete(endpoint_id, "env_default")
 
 
-async def test_an_endpoint_is_deleted_only_from_its_own_environment(
+async def test_an_endpoint_is_found_only_in_its_own_environment(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     await rows.environment(connection, "env_b")
     endpoint_id = await create(endpoints, "a")
-    assert not await endpoints.delete(endpoint_id, "env_b")
-    assert len(await endpoints.list(None)) == 1
-    assert await endpoints.delete(endpoint_id, None)
+    assert await endpoints.get(endpoint_id, "env_b") is None
+    assert await endpoints.get(endpoint_id, None) is not None
 
 
 # ── versions ────────────────────────────────────────────────────────────────────────────────────
@@ -167,7 +223,7 @@ async def test_every_change_is_seen_once_by_who_follows_the_versions(endpoints: 
     for change in (
         endpoints.pause(one, 5),
         endpoints.disable(one, "failing"),
-        endpoints.delete(one, None),
+        delete(endpoints, one),
     ):
         await change
         newer, changed = await endpoints.changed_since(version)
@@ -254,7 +310,7 @@ async def test_daemons_that_note_the_same_failures_do_not_wait_for_each_other_in
 
 async def test_a_deleted_endpoint_can_not_be_disabled(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
-    await endpoints.delete(endpoint_id, None)
+    await delete(endpoints, endpoint_id)
     assert await endpoints.disable(endpoint_id, "gone") is None
 
 

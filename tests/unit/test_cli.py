@@ -20,8 +20,8 @@ from dispatcher.config import ConfigError
 from dispatcher.keyring import KeyRefused
 from dispatcher.migrate import StaleDatabase
 from dispatcher.postgres import PostgresUnavailable
+from dispatcher.refusals import Invalid, Unknown
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
-from dispatcher.webhooks import InvalidWebhook, UnknownWebhook
 
 VERBS = ("run", "demo", "migrate", "check", "emit", "webhook")
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "pydantic", "structlog", "cryptography", "orjson")
@@ -185,8 +185,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ("error", "kind", "said"),
     [
         (ConfigError(["a.b: wrong", "c.d: worse"]), Misuse, "a.b: wrong\nc.d: worse"),
-        (InvalidWebhook("url", "must be one"), Misuse, "url: must be one"),
-        (UnknownWebhook("there is no webhook x"), Failure, "there is no webhook x"),
+        (Invalid.field("url", "must be one"), Misuse, "url: must be one"),
+        (Unknown("there is no webhook x"), Failure, "there is no webhook x"),
         (KeyRefused("another key"), Failure, "another key"),
         (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
         (PostgresUnavailable("made by 15"), Failure, "made by 15"),

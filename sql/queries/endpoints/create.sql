@@ -1,12 +1,8 @@
--- $1 id  $2 environment  $3 name  $4 url  $5 patterns  $6 secret (encrypted). No row: no such environment.
-WITH bumped AS (
-  UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
-), made AS (
-  INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)
-  SELECT $1, e.id, $3, $4, $6, bumped.version FROM bumped, dispatcher.environments e WHERE e.id = $2
-  RETURNING id, environment_id, name, url, active, created_at, updated_at
-), subscribed AS (
-  INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)
-  SELECT made.environment_id, pattern, made.id FROM made, unnest($5::text[]) AS pattern
-)
-SELECT * FROM made
+-- $1 id  $2 environment  $3 version  $4 name  $5 description  $6 url  $7 active  $8 ordered  $9 secret (encrypted)
+-- $10 headers (encrypted)  $11 schemes  $12 in flight  $13 rate limit  $14 timeout in ms  $15 retry, JSON
+-- $16 metadata, JSON. No row: no such environment.
+INSERT INTO dispatcher.endpoints (id, environment_id, version, name, description, url, active, ordered, secret, headers,
+                                  signature_schemes, max_in_flight, rate_limit, timeout_ms, retry, metadata)
+SELECT $1, e.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::json
+FROM dispatcher.environments e WHERE e.id = $2
+RETURNING id

@@ -1,10 +1,7 @@
--- $1 id  $2 environment, or NULL for any. Its pending deliveries are cancelled by the daemon.
-WITH bumped AS (
-  UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
-), gone AS (
-  UPDATE dispatcher.endpoints e SET deleted_at = now(), updated_at = now(), active = false, version = bumped.version
-  FROM bumped WHERE e.id = $1 AND e.deleted_at IS NULL AND ($2::text IS NULL OR e.environment_id = $2) RETURNING e.id
-), unsubscribed AS (
-  DELETE FROM dispatcher.subscriptions s USING gone WHERE s.endpoint_id = gone.id
+-- $1 id  $2 version. Its pending deliveries are cancelled by the daemon. What it kept secret goes at once.
+WITH gone AS (
+  UPDATE dispatcher.endpoints
+  SET deleted_at = now(), updated_at = now(), active = false, version = $2, previous_secret = NULL, previous_until = NULL, headers = NULL
+  WHERE id = $1
 )
-SELECT id FROM gone
+DELETE FROM dispatcher.subscriptions WHERE endpoint_id = $1
