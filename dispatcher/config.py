@@ -22,6 +22,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -48,6 +49,7 @@ SYSTEM_FILE = Path("/etc/dispatcher/config.toml")
 SYSTEM_STATE = Path("/var/lib/dispatcher")
 
 _CREDENTIAL = re.compile(r"([a-z]+)(?:\.|__?)([a-z_]+)")
+_TOKEN = re.compile(r"[!-~]{32,}")
 _SHOULD = re.compile(r"^(Input|String|Value) should")
 
 
@@ -159,10 +161,22 @@ class Egress(_Section):
 
 
 class Secrets(_Section):
-    """The key that encrypts signing secrets in the database; `key` wins over `key_file`."""
+    """The key that encrypts signing secrets in the database; `key` wins over `key_file`.
+
+    `admin_token` is good for everything in every environment, and is in no table.
+    """
 
     key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
     key_file: OptionalPath = None
+    admin_token: Annotated[SecretStr | None, BLANK_IS_NONE] = None
+
+    @field_validator("admin_token")
+    @classmethod
+    def _can_be_shown(cls, token: SecretStr | None) -> SecretStr | None:
+        """It travels in a header, and must not be guessed."""
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("must be 32 or more printable ASCII characters without spaces")
+        return token
 
 
 class Admin(_Section):
