@@ -1,0 +1,170 @@
+"""Tokens: who may ask for what. A token's text is shown once; its SHA-256 is all that is kept."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from secrets import token_urlsafe
+from typing import Any, Final, get_args
+from uuid import UUID
+
+from dispatcher.audit import Actor, Journal
+from dispatcher.config import Config
+from dispatcher.forms.tokens import EVERY, NewToken, Scope
+from dispatcher.refusals import Forbidden, Invalid, Unknown
+from dispatcher.store import tokens as stored
+from dispatcher.store.session import Asked
+
+PREFIX: Final = "dsp_"
+"""So that people, and programs that look for leaked secrets, know one when they see it."""
+RANDOM_BYTES: Final = 32
+BOOTSTRAP: Final = "bootstrap"
+"""The token id of `secrets.admin_token`."""
+
+_SCOPES: Final = get_args(Scope)
+# 43 characters hold 258 bits: the last two are always 0.
+_TEXT: Final = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`environment_id` is `*` for every environment; `token` is known only to who created it."""
+
+    id: UUID
+    name: str
+    environment_id: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whose token was shown. `environment_id` None: good for every environment."""
+
+    token_id: str
+    name: str
+    scope: Scope
+    environment_id: str | None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the token's scope holds this one."""
+        return _SCOPES.index(scope) <= _SCOPES.index(self.scope)
+
+
+class Tokens:
+    """Raises StoreUnavailable and StatementTimeout besides what is said.
+
+    For `environment_id` give the environment that whoever asks is bound to; None if it is none.
+    """
+
+    def __init__(self, session: Asked, actor: Actor) -> None:
+        self._stored = stored.Tokens(session)
+        self._journal = Journal(session, actor)
+
+    async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
+        """In a transaction of the caller's. Raises Invalid, and Forbidden where somebody bound to
+        one environment wants a token for every one."""
+        bound_to = None if form.environment_id == EVERY else form.environment_id
+        if environment_id is not None and bound_to is None:
+            raise Forbidden("a token of one environment can not make one for every environment")
+        if environment_id is not None and bound_to != environment_id:
+            raise _unknown_environment(form)
+        text = PREFIX + token_urlsafe(RANDOM_BYTES)
+        row = await self._stored.create(
+            name=form.name,
+            environment_id=bound_to,
+            scope=form.scope,
+            sha256=_sha256(text),
+            expires_at=form.expires_at,
+        )
+        if not row["known"]:
+            raise _unknown_environment(form)
+        if not row["lasting"]:
+            raise Invalid.field("expires_at", "must be in the future")
+        made = _token(row, text)
+        await self._journal.note(
+            "token.create",
+            str(made.id),
+            bound_to,
+            name=made.name,
+            scope=made.scope,
+            expires_at=made.expires_at,
+        )
+        return made
+
+    async def list(self, environment_id: str | None) -> tuple[Token, ...]:
+        """Newest first, with those that are revoked or expired."""
+        return tuple(_token(row) for row in await self._stored.list(environment_id))
+
+    async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
+        """In a transaction of the caller's; refused everywhere as soon as that is committed.
+
+        Raises Unknown, also for what is revoked already.
+        """
+        row = await self._stored.revoke(token_id, environment_id)
+        if row is None:
+            raise Unknown(f"there is no token {token_id} to revoke")
+        await self._journal.note(
+            "token.revoke", str(token_id), row["environment_id"], name=row["name"]
+        )
+
+
+class Gate:
+    """Says who shows a token. It remembers none, so that a revoked one is refused at once."""
+
+    def __init__(self, session: Asked, bootstrap: bytes | None) -> None:
+        """`bootstrap` is what the function of that name returns."""
+        self._stored = stored.Tokens(session)
+        self._bootstrap = bootstrap
+
+    async def authenticate(self, text: str) -> Principal | None:
+        """None for what is no token, was revoked or has expired: all look the same.
+
+        Raises StoreUnavailable and StatementTimeout.
+        """
+        if not text.isascii():
+            return None
+        shown = _sha256(text)
+        if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
+            return Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
+        if not _TEXT.fullmatch(text):
+            return None
+        row = await self._stored.authenticate(shown)
+        if row is None:
+            return None
+        return Principal(str(row["id"]), row["name"], row["scope"], row["environment_id"])
+
+
+def bootstrap(config: Config) -> bytes | None:
+    """The SHA-256 of the configured admin token, which is in no table; None where there is none."""
+    token = config.secrets.admin_token
+    return None if token is None else _sha256(token.get_secret_value())
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode("ascii")).digest()
+
+
+def _unknown_environment(form: NewToken) -> Invalid:
+    """Also for one that exists, but not for who asks."""
+    return Invalid.field("environment_id", f"there is no environment {form.environment_id!r}")
+
+
+def _token(row: Mapping[str, Any], text: str | None = None) -> Token:
+    return Token(
+        id=row["id"],
+        name=row["name"],
+        environment_id=row["environment_id"] or EVERY,
+        scope=row["scope"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+        revoked_at=row["revoked_at"],
+        token=text,
+    )

@@ -1,0 +1,13 @@
+-- $1 SHA-256. No row: no such token, or it is revoked or expired. That it was used is noted once a
+-- minute, by whoever gets the row without waiting: nobody waits for another's use of a token.
+WITH found AS (
+  SELECT id, name, scope, environment_id FROM dispatcher.tokens
+  WHERE hash = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
+), stale AS (
+  SELECT t.id FROM dispatcher.tokens t JOIN found ON found.id = t.id
+  WHERE coalesce(t.last_used_at <= now() - interval '1 minute', true)
+  FOR NO KEY UPDATE OF t SKIP LOCKED
+), used AS (
+  UPDATE dispatcher.tokens t SET last_used_at = now() FROM stale WHERE t.id = stale.id
+)
+SELECT id, name, scope, environment_id FROM found
