@@ -16,6 +16,7 @@ from dispatcher.cli.emit import emit
 from dispatcher.cli.failures import explain
 from dispatcher.cli.migrate import migrate
 from dispatcher.cli.run import run
+from dispatcher.cli.token import token
 from dispatcher.cli.webhook import webhook
 
 CONFIG: dict[str, Any] = {
@@ -66,5 +67,5 @@ def _add(group: click.Group, verb: click.Command) -> None:
             _add(verb, below)
 
 
-for each in (run, demo, migrate, check, emit, webhook):
+for each in (run, demo, migrate, check, emit, webhook, token):
     _add(main, each)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from dispatcher.audit import Actor
     from dispatcher.config import Config
     from dispatcher.crypto import Cipher
     from dispatcher.postgres import EmbeddedPostgres
@@ -136,3 +137,16 @@ async def session(database: Database, config: "Config") -> AsyncIterator["Sessio
         yield opened
     finally:
         await opened.close()
+
+
+def actor() -> "Actor":
+    """Whom the audit names: the operating system's user, whatever the environment says."""
+    import pwd
+
+    from dispatcher.audit import Actor
+
+    uid = os.getuid()
+    try:
+        return Actor(f"cli:{pwd.getpwuid(uid).pw_name}")
+    except KeyError:  # as in a container: a user without a name
+        return Actor(f"cli:{uid}")
