@@ -1,11 +1,18 @@
-"""Who changed what: written by the service layer in the transaction of each change."""
+"""Who changed what: written by the service layer in the transaction of each change, and read."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import orjson
 
+from dispatcher.model import RawJson
+from dispatcher.pages import DEFAULT_LIMIT, Page
 from dispatcher.store.audit import Audit
 from dispatcher.store.session import Asked
+
+LOOK = 10_000
+"""Entries looked at for one page, when a filter leaves out most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +44,64 @@ class Journal:
             request_id=self._actor.request_id,
             address=self._actor.address,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change. `environment_id` None: it concerns all of them."""
+
+    id: str
+    at: datetime
+    environment_id: str | None
+    actor: str
+    action: str
+    subject: str
+    detail: RawJson
+    request_id: str | None
+    address: str | None
+
+
+class Trail:
+    """What was noted, for those who ask later."""
+
+    def __init__(self, session: Asked) -> None:
+        self._audit = Audit(session)
+
+    async def list(
+        self,
+        environment_id: str | None,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        subject: str | None = None,
+        before: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[AuditEntry]:
+        """Newest first: of one environment, or all there is for None. The filters are exact."""
+        rows, looked = await self._audit.list(
+            environment_id,
+            actor=actor,
+            action=action,
+            subject=subject,
+            before=before,
+            limit=limit + 1,
+            look=LOOK,
+        )
+        shown = rows[:limit]
+        if len(rows) > limit:
+            looked = shown[-1]["id"]
+        return Page(tuple(map(_entry, shown)), looked)
+
+
+def _entry(row: dict[str, Any]) -> AuditEntry:
+    return AuditEntry(
+        id=f"aud_{row['id']}",
+        at=row["at"],
+        environment_id=row["environment_id"],
+        actor=row["actor"],
+        action=row["action"],
+        subject=row["subject"],
+        detail=RawJson(row["detail"]),
+        request_id=row["request_id"],
+        address=row["address"],
+    )

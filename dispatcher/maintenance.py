@@ -4,6 +4,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from dispatcher import ids, observe
+from dispatcher.store.answered import Answered
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.partitions import Partitions
@@ -14,6 +15,8 @@ DAY = 86_400.0
 CANCEL_EVERY = 5.0
 CANCEL_MOST = 2_000
 KEYS_MOST = 5_000
+ANSWERED_MOST = 1_000
+"""Answers forgotten in one statement: each may hold a long body."""
 
 
 class Maintenance:
@@ -24,6 +27,7 @@ class Maintenance:
         partitions: Partitions,
         deliveries: Deliveries,
         daemons: Daemons,
+        answered: Answered,
         *,
         keep_events: float,
         keep_attempts: float,
@@ -32,6 +36,7 @@ class Maintenance:
         self._partitions = partitions
         self._deliveries = deliveries
         self._daemons = daemons
+        self._answered = answered
         self._keep_events = keep_events
         self._keep_attempts = keep_attempts
         self._now = now
@@ -57,6 +62,8 @@ class Maintenance:
             observe.partition_dropped(name)
         oldest = self._floor(self._keep_events + DAY)
         while await self._partitions.forget_keys(oldest, KEYS_MOST) == KEYS_MOST:
+            pass
+        while await self._answered.prune(DAY, ANSWERED_MOST) == ANSWERED_MOST:
             pass
         await self._daemons.forget_dead()
 

@@ -1,5 +1,7 @@
 """The audit: who changed what, when, from where."""
 
+from typing import Any
+
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
@@ -30,3 +32,20 @@ class Audit:
             request_id,
             address,
         )
+
+    async def list(
+        self,
+        environment_id: str | None,
+        *,
+        actor: str | None,
+        action: str | None,
+        subject: str | None,
+        before: int | None,
+        limit: int,
+        look: int,
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Rows newest first, of the next `look`; and the id looked down to, None: to the end."""
+        rows = await self._session.fetch(
+            statement("audit/list"), environment_id, actor, action, subject, before, limit, look
+        )
+        return [dict(row) for row in rows if row["id"] is not None], rows[0]["looked"]

@@ -1,0 +1,37 @@
+"""Recoveries go on: what is to be sent again becomes inbox rows, step by step."""
+
+from dispatcher.store.recoveries import Recoveries
+from dispatcher.store.session import StatementTimeout
+
+LOOK = 2_000
+"""Ended deliveries and events looked at in one step."""
+LOOK_LEAST = 50
+MAKE = 1_000
+"""Inbox rows made in one step, and as many may wait there before the next one."""
+PENDING_MOST = 5_000
+"""What is emitted now for the endpoint has no more of its past before it."""
+IDLE = 1.0
+"""Seconds in which a recovery that somebody else has started is noticed."""
+A_MOMENT = 0.05
+"""Seconds to leave one to the daemon that is at it."""
+
+
+class Replay:
+    def __init__(self, recoveries: Recoveries) -> None:
+        self._recoveries = recoveries
+        self._look = LOOK
+
+    async def look(self) -> float:
+        """One step; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
+        try:
+            step = await self._recoveries.step(
+                look=self._look, make=MAKE, waiting=MAKE, pending=PENDING_MOST
+            )
+        except StatementTimeout:
+            self._look = max(LOOK_LEAST, self._look // 4)
+            raise
+        self._look = min(LOOK, self._look * 2)
+        if step is not None:
+            return 0.0
+        wait = await self._recoveries.next()
+        return IDLE if wait is None else max(A_MOMENT, min(wait, IDLE))
