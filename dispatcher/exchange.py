@@ -15,6 +15,7 @@ from aiohttp import ClientTimeout, StreamReader, TCPConnector
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http_writer import _serialize_headers
+from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -172,10 +173,14 @@ class Exchange:
             self._connection.close()
             raise
 
-    @property
-    def complete(self) -> bool:
-        """All of the answer has come."""
-        return self.status == HTTPStatus.SWITCHING_PROTOCOLS or self.content.is_eof()
+    def whole_content(self) -> bytes | None:
+        """All of the content, when it came with the head; None when there is more to read."""
+        if self.content is EMPTY_PAYLOAD or self.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            return b""
+        if not self.content.is_eof():
+            return None
+        # `read_nowait` would have the parser look for more: a tenth of the whole exchange.
+        return b"".join(self.content._buffer)  # noqa: SLF001
 
     def end(self) -> None:
         """Give the connection back if request and answer are complete and it is still HTTP's."""

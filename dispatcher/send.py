@@ -146,8 +146,9 @@ class Sender:
         """As much of the body as is kept and comes in time, and whether it ended properly."""
         excerpt = bytearray()
         try:
-            if exchange.complete:
-                return exchange.content.read_nowait(self._body_limit + 1), True
+            whole = exchange.whole_content()
+            if whole is not None:
+                return whole, True
             with self._deadlines.within(seconds):
                 while len(excerpt) <= self._body_limit:
                     chunk = await exchange.content.readany()
