@@ -55,11 +55,19 @@ COLUMNS = [
     *("5::bigint", "1::smallint", "5::float8", "'ok'::text", "200::smallint", "5::int", "''::text"),
     *("'{}'::text", "'[]'::text", "''::bytea"),
 ]
+FORMS = [*["{}::text"] * 6, "{}", *["array_to_string({}, E'\\x1e')"] * 2, "{}"]
+"""How the driver is given each of them."""
 
 
-def batch(*more: str) -> str:
+def batch(*more: str, form: str) -> str:
     """The columns of 500 results."""
-    return ", ".join(f"array_fill({value}, ARRAY[500])" for value in (*COLUMNS, *more))
+    return given([f"array_fill({value}, ARRAY[500])" for value in (*COLUMNS, *more)], form)
+
+
+def given(columns: list[str], form: str) -> str:
+    """Columns as arguments, those after the common ones in one form."""
+    forms = FORMS + [form] * (len(columns) - len(FORMS))
+    return ", ".join(form.format(column) for form, column in zip(forms, columns, strict=True))
 
 
 # What each is run with, and the indexes it must use. None may read a large table whole.
@@ -85,9 +93,12 @@ STATEMENTS = {
     "deliveries/parked_in_order": (f"{AN_ENDPOINT}, 3::smallint, 1000", {"deliveries_parked"}),
     "deliveries/parked_endpoints": ("", {"deliveries_parked"}),
     "deliveries/cancel": ("2000, 5", {"deliveries_pkey", "deliveries_endpoint"}),
-    "deliveries/record": (batch("'DELIVERED'::text", "5::float8"), {"deliveries_pkey"}),
+    "deliveries/record": (
+        batch("'DELIVERED'::text", "5::float8", form="{}::text"),
+        {"deliveries_pkey"},
+    ),
     "deliveries/record_late": (
-        batch("5::bigint", f"{AN_ENDPOINT}::uuid"),
+        batch("5::bigint", f"{AN_ENDPOINT}::uuid", form="{}"),
         {"deliveries_pkey", "attempts_delivery_id_idx", "events_pkey"},
     ),
 }
@@ -238,7 +249,7 @@ async def test_a_late_result_is_looked_for_since_its_delivery_was_made(old: Conn
            VALUES ('00000000-0000-4000-8000-000000000020', 'env_default', 'n', 'u', '', 1)"""
     )
     values = [f"{delivery}::bigint", *COLUMNS[1:], f"{event}::bigint", f"{AN_ENDPOINT}::uuid"]
-    arguments = ", ".join(f"ARRAY[{value}]" for value in values)
+    arguments = given([f"ARRAY[{value}]" for value in values], "{}")
     plan = await explain(old, "deliveries/record_late", arguments, "generic", ", ANALYZE")
     assert len(partitions(plan, "events")) == 1
     # Two days ago to a week ahead, and the default one.
