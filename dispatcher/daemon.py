@@ -24,15 +24,18 @@ from dispatcher.office import header_names
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
+from dispatcher.replay import Replay
 from dispatcher.request import Requests
 from dispatcher.send import Sender
 from dispatcher.shards import Lease
+from dispatcher.store.answered import Answered
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.partitions import Partitions
+from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.store.sessions import Sessions
 
@@ -149,10 +152,12 @@ class Daemon:
             Partitions(self._sessions.upkeep),
             Deliveries(self._sessions.upkeep),
             Daemons(self._sessions.upkeep),
+            Answered(self._sessions.upkeep),
             keep_events=self._config.retention.events,
             keep_attempts=self._config.retention.attempts,
             now=self._clock.now,
         )
+        self._replay = Replay(Recoveries(self._sessions.people))
 
     def __repr__(self) -> str:
         return f"<Daemon {self._lease!r}, {self._pending!r}, {self._deliver.in_flight} in flight>"
@@ -209,6 +214,7 @@ class Daemon:
             loop("fanout", self._fanout.look, self._inbox_wake),
             loop("refill", self._refill.look, self._refill_wake),
             loop("maintenance", self._maintenance.look),
+            loop("replay", self._replay.look),
             group.create_task(self._deliver.run(), name="deliver"),
         ]
         return feeding, sending
