@@ -1,0 +1,60 @@
+"""The catalogue of event types, one row a type and environment. `example` and `schema` are JSON texts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dispatcher.store.session import Asked
+from dispatcher.store.statements import statement
+
+
+class EventTypes:
+    """Rows are `environment_id name description example schema enforce created_at updated_at`."""
+
+    def __init__(self, session: Asked) -> None:
+        self._session = session
+
+    async def list(self, environment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """By name."""
+        rows = await self._session.fetch(statement("event_types/list"), environment_id, limit)
+        return [dict(row) for row in rows]
+
+    async def get(self, environment_id: str, name: str) -> Mapping[str, Any] | None:
+        rows = await self._session.fetch(statement("event_types/get"), environment_id, name)
+        return dict(rows[0]) if rows else None
+
+    async def lock(self, environment_id: str) -> bool:
+        """Be the only one to change this catalogue until the transaction ends; False when there is
+        no such environment."""
+        return bool(await self._session.fetch(statement("event_types/lock"), environment_id))
+
+    async def count(self, environment_id: str) -> int:
+        rows = await self._session.fetch(statement("event_types/count"), environment_id)
+        count: int = rows[0]["count"]
+        return count
+
+    async def put(
+        self,
+        environment_id: str,
+        name: str,
+        *,
+        description: str,
+        example: str | None,
+        schema: str | None,
+        enforce: bool,
+    ) -> Mapping[str, Any]:
+        """The row as it is now, whether it was there or not."""
+        rows = await self._session.fetch(
+            statement("event_types/put"),
+            environment_id,
+            name,
+            description,
+            example,
+            schema,
+            enforce,
+        )
+        return dict(rows[0])
+
+    async def delete(self, environment_id: str, name: str) -> bool:
+        """Whether there was such a type."""
+        rows = await self._session.fetch(statement("event_types/delete"), environment_id, name)
+        return bool(rows)

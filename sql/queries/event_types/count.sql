@@ -1,0 +1,2 @@
+-- $1 environment
+SELECT count(*) AS count FROM dispatcher.event_types WHERE environment_id = $1

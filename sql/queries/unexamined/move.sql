@@ -1,0 +1,22 @@
+-- $1 events that pass  $2 events that do not  $3 their reasons  $4 their details
+--
+-- On to the inbox, or to quarantine: never between the tables, never in both. What another daemon has
+-- moved is not moved again.
+WITH gone AS (
+  DELETE FROM dispatcher.unexamined
+  WHERE id = ANY (ARRAY(
+    SELECT id FROM dispatcher.unexamined WHERE id = ANY ($1::bigint[] || $2::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED))
+  RETURNING id, environment_id, type
+), passed AS (
+  INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+  SELECT id, id, environment_id, type FROM gone WHERE id <> ALL ($2::bigint[])
+  RETURNING id
+), refused AS (
+  INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
+  SELECT g.id, g.id, g.environment_id, g.type, 0, r.reason, r.detail
+  FROM gone g JOIN unnest($2::bigint[], $3::text[], $4::text[]) AS r(id, reason, detail) USING (id)
+  RETURNING event_id, reason
+), woken AS MATERIALIZED (
+  SELECT dispatcher.wake() FROM (SELECT 1 FROM passed LIMIT 1) AS any_passed
+)
+SELECT event_id, reason FROM refused WHERE (SELECT count(*) FROM woken) >= 0

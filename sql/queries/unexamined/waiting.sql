@@ -1,0 +1,11 @@
+-- $1 how many  $2 shards we own
+--
+-- The oldest events that are ours to examine, with the schema; NULL: there is none to satisfy any more.
+-- Daemons share them as they share the shards, so that no row need stay locked while it is looked at.
+SELECT u.id, u.environment_id, u.type, t.schema::text AS schema
+FROM (
+  SELECT id, environment_id, type FROM dispatcher.unexamined
+  WHERE (id & 63)::smallint = ANY ($2::smallint[]) ORDER BY id LIMIT $1
+) AS u
+LEFT JOIN dispatcher.event_types t ON t.environment_id = u.environment_id AND t.name = u.type AND t.enforce
+ORDER BY u.id
