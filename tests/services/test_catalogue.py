@@ -1,0 +1,329 @@
+"""What people do to the catalogue, and what they are told when it can not be."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dispatcher import catalogue as module
+from dispatcher import catalogues
+from dispatcher.audit import Actor
+from dispatcher.catalogue import Catalogue, EventType
+from dispatcher.forms.base import problems
+from dispatcher.forms.event_types import EventTypeEntry, EventTypePut
+from dispatcher.refusals import Conflict, Invalid, Problem, Unknown
+from dispatcher.store.pool import Pool
+from tests.conftest import Connection
+from tests.services.conftest import ACTOR
+from tests.store import rows
+
+ENV = "env_default"
+OBJECT = {"type": "object", "required": ["id"]}
+
+
+class Changes:
+    """Each in a transaction of its own."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def put(self, name: str, environment: str = ENV, **fields: Any) -> tuple[EventType, bool]:
+        form = EventTypePut.model_validate(fields)
+        async with self._pool.transaction() as opened:
+            return await Catalogue(opened, ACTOR).put(environment, name, form)
+
+    async def delete(self, name: str, environment: str = ENV) -> None:
+        async with self._pool.transaction() as opened:
+            await Catalogue(opened, ACTOR).delete(environment, name)
+
+    async def load(self, *entries: dict[str, Any]) -> dict[str, str]:
+        forms = [EventTypeEntry.model_validate(entry) for entry in entries]
+        async with self._pool.transaction() as opened:
+            return dict(await Catalogue(opened, ACTOR).load(ENV, forms))
+
+
+@pytest.fixture
+def changes(pool: Pool) -> Changes:
+    return Changes(pool)
+
+
+@pytest.fixture
+def catalogue(pool: Pool, actor: Actor) -> Catalogue:
+    """To read from."""
+    return Catalogue(pool, actor)
+
+
+async def audited(connection: Connection) -> list[tuple[str, str, dict[str, Any]]]:
+    found = await connection.fetch("SELECT * FROM dispatcher.audit ORDER BY id")
+    return [(row["action"], row["subject"], json.loads(row["detail"])) for row in found]
+
+
+# ── putting ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_type_is_created_with_what_is_said_of_it(
+    changes: Changes, catalogue: Catalogue
+) -> None:
+    made, created = await changes.put(
+        "user.created", description="A user", example={"id": "usr_é"}, schema=OBJECT, enforce=True
+    )
+    assert created
+    assert made == await catalogue.get(ENV, "user.created")
+    assert (made.name, made.description, made.enforce) == ("user.created", "A user", True)
+    assert made.example == '{"id":"usr_é"}'
+    assert made.schema == '{"type":"object","required":["id"]}'
+
+
+async def test_what_is_not_mentioned_stays_and_null_takes_away(changes: Changes) -> None:
+    await changes.put("a.b", description="d", example=[1], schema=OBJECT | {"type": "array"})
+    kept, created = await changes.put("a.b", description="e")
+    assert not created
+    assert (kept.description, kept.example) == ("e", "[1]")
+    bare, _ = await changes.put("a.b", example=None, schema=None)
+    assert (bare.description, bare.example, bare.schema) == ("e", None, None)
+
+
+async def test_a_type_with_nothing_said_of_it_can_be_in_the_catalogue(changes: Changes) -> None:
+    made, created = await changes.put("a.b")
+    assert created
+    assert (made.description, made.example, made.schema, made.enforce) == ("", None, None, False)
+
+
+async def test_a_change_that_changes_nothing_is_none(
+    changes: Changes, connection: Connection
+) -> None:
+    made, _ = await changes.put("a.b", schema=OBJECT, example={"id": 1})
+    again, created = await changes.put("a.b", schema=OBJECT, example={"id": 1})
+    assert (again, created) == (made, False)
+    assert len(await audited(connection)) == 1
+
+
+async def test_changes_are_on_record_without_the_texts(
+    changes: Changes, connection: Connection
+) -> None:
+    await changes.put("a.b", schema=OBJECT)
+    await changes.put("a.b", enforce=True, description="hunter2")
+    await changes.delete("a.b")
+    assert await audited(connection) == [
+        ("event_type.create", "a.b", {"changed": ["schema"], "enforce": False}),
+        ("event_type.update", "a.b", {"changed": ["description", "enforce"], "enforce": True}),
+        ("event_type.delete", "a.b", {}),
+    ]
+    row = await connection.fetchrow("SELECT * FROM dispatcher.audit LIMIT 1")
+    assert row is not None
+    assert (row["environment_id"], row["actor"]) == (ENV, ACTOR.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "place", "said"),
+    [
+        ("a..b", {}, "name", "is not an event type"),
+        ("a.b", {"enforce": True}, "enforce", "no schema"),
+        ("a.b", {"schema": {"type": "objekt"}}, "schema", "schema.type"),
+        ("a.b", {"schema": {"$ref": "http://127.0.0.1:1/x"}}, "schema", "only references within"),
+        ("a.b", {"schema": OBJECT, "example": {}}, "example", 'data: "id" is a required'),
+        ("webhook.test", {"schema": True, "enforce": True}, "enforce", "the dispatcher's own"),
+        ("endpoint.disabled", {"schema": True, "enforce": True}, "enforce", "dispatcher's own"),
+    ],
+)
+async def test_what_can_not_be_is_told_where_and_why(
+    changes: Changes,
+    connection: Connection,
+    name: str,
+    fields: dict[str, Any],
+    place: str,
+    said: str,
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        await changes.put(name, **fields)
+    [problem] = refused.value.problems
+    assert problem.place == (place,)
+    assert said in problem.reason
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 0
+    assert await audited(connection) == []
+
+
+async def test_the_dispatchers_own_types_can_be_described(changes: Changes) -> None:
+    made, _ = await changes.put("delivery.exhausted", description="d", schema=True, example=1)
+    assert (made.schema, made.enforce) == ("true", False)
+
+
+async def test_an_example_must_satisfy_the_schema_whichever_came_first(changes: Changes) -> None:
+    await changes.put("a.b", example={})
+    with pytest.raises(Invalid, match="example"):
+        await changes.put("a.b", schema=OBJECT)
+    await changes.put("a.b", example={"id": 1}, schema=OBJECT)
+    with pytest.raises(Invalid, match="example"):
+        await changes.put("a.b", example=[1], schema={"type": "object"})
+
+
+async def test_an_enforced_schema_is_not_taken_away(changes: Changes) -> None:
+    await changes.put("a.b", schema=OBJECT, enforce=True)
+    with pytest.raises(Invalid, match="no schema to enforce"):
+        await changes.put("a.b", schema=None)
+    bare, _ = await changes.put("a.b", schema=None, enforce=False)
+    assert bare.schema is None
+
+
+async def test_a_full_catalogue_takes_changes_and_no_more_types(
+    changes: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 2)
+    await changes.put("a.b")
+    await changes.put("a.c")
+    await changes.put("a.b", description="d")
+    with pytest.raises(Conflict):
+        await changes.put("a.d")
+
+
+# ── environments ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_another_environments_types_are_unknown(
+    changes: Changes, catalogue: Catalogue, connection: Connection
+) -> None:
+    await rows.environment(connection, "env_x")
+    await changes.put("a.b", description="x", environment="env_x")
+    with pytest.raises(Unknown):
+        await catalogue.get(ENV, "a.b")
+    with pytest.raises(Unknown):
+        await changes.delete("a.b")
+    await changes.put("a.b", description="default")
+    assert [each.description for each in await catalogue.list("env_x")] == ["x"]
+    with pytest.raises(Unknown):
+        await changes.put("a.b", environment="env_y")
+
+
+async def test_the_sample_of_a_type_is_its_example(changes: Changes, catalogue: Catalogue) -> None:
+    await changes.put("webhook.test", example={"hello": 1.5})
+    await changes.put("a.b")
+    assert await catalogue.sample(ENV, "webhook.test") == '{"hello":1.5}'
+    assert await catalogue.sample(ENV, "a.b") is None
+    assert await catalogue.sample(ENV, "a.c") is None
+    assert await catalogue.sample("env_x", "webhook.test") is None
+
+
+# ── forms ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (f'{{"description":"{"x" * 1001}"}}', "description"),
+        ('{"description":null}', "description"),
+        ('{"enforce":1}', "enforce"),
+        ('{"example":1e400}', "example"),
+        ('{"example":NaN}', "example"),
+        (f'{{"example":{nested(65)}}}', "example"),
+        (f'{{"example":"{"x" * 65_535}"}}', "example"),
+        ('{"schema":[1]}', "schema"),
+        ('{"schema":"{}"}', "schema"),
+        (f'{{"schema":{{"default":{nested(64)}}}}}', "schema"),
+        (f'{{"schema":{{"title":"{"é" * 32_768}"}}}}', "schema"),
+        ('{"schema_":{}}', "schema_"),
+        ('{"name":"a.b"}', "name"),
+    ],
+)
+def test_a_form_says_what_is_wrong_by_its_public_name(body: str, place: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        EventTypePut.model_validate_json(body)
+    assert {problem.place[0] for problem in problems(refused.value).problems} == {place}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"example":{nested(64)}}}',
+        f'{{"example":"{"x" * 65_534}"}}',
+        '{"schema":true}',
+        '{"schema":null,"example":null}',
+        '{"example":123456789012345678901234567890}',
+    ],
+)
+def test_a_form_takes_what_it_can(body: str) -> None:
+    EventTypePut.model_validate_json(body)
+
+
+def test_the_published_schema_has_a_property_named_schema() -> None:
+    assert set(EventTypePut.model_json_schema()["properties"]) == {
+        *("description", "example", "schema", "enforce")
+    }
+
+
+# ── loading ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_loading_says_what_was_added_changed_and_left(
+    changes: Changes, catalogue: Catalogue
+) -> None:
+    await changes.put("a.b", description="mine")
+    await changes.put("a.c", description="c")
+    await changes.put("a.x")
+    entries = ({"name": "a.b", "description": "b"}, {"name": "a.c"}, {"name": "a.d"})
+    assert await changes.load(*entries) == {"a.b": "changed", "a.c": "unchanged", "a.d": "added"}
+    assert set((await changes.load(*entries)).values()) == {"unchanged"}
+    assert [each.name for each in await catalogue.list(ENV)] == ["a.b", "a.c", "a.d", "a.x"]
+
+
+@pytest.mark.parametrize(
+    ("last", "place"),
+    [
+        ({"name": "a.c", "schema": {"type": "x"}}, ("event_types", 1, "schema")),
+        ({"name": "a.b"}, ("event_types", 1, "name")),
+    ],
+)
+async def test_loading_is_all_or_nothing(
+    changes: Changes, catalogue: Catalogue, last: dict[str, Any], place: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        await changes.load({"name": "a.b"}, last)
+    assert [problem.place for problem in refused.value.problems] == [place]
+    assert await catalogue.list(ENV) == ()
+
+
+def test_the_shipped_catalogue_describes_each_type_and_shows_an_example() -> None:
+    assert catalogues.shipped() == ["paylent"]
+    entries = catalogues.open_shipped("paylent")
+    assert len({entry.name for entry in entries}) == len(entries) == 18
+    assert "webhook.test" in {entry.name for entry in entries}
+    assert all(entry.description.endswith(".") and entry.example for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("content", "toml"),
+    [
+        (b'{"event_types":[{"name":"a.b","example":[1]}]}', False),
+        (b'[{"name":"a.b","example":[1]}]', False),
+        (b'[[event_types]]\nname = "a.b"\nexample = [1]', True),
+    ],
+)
+def test_a_file_is_a_list_in_either_notation(content: bytes, toml: bool) -> None:
+    [entry] = catalogues.parsed(content, toml=toml)
+    assert (entry.name, entry.example) == ("a.b", [1])
+
+
+@pytest.mark.parametrize(
+    ("content", "toml", "place"),
+    [
+        (b"{", False, ("file",)),
+        (b"\xff", True, ("file",)),
+        (b"[" * 100_000, False, ("file",)),
+        (b"3", False, ("file",)),
+        (b"other = 1", True, ("file",)),
+        (b'{"event_types":[],"more":1}', False, ("file",)),
+        (b"[3]", False, ("event_types", 0)),
+        (b'[{"name":"a..b"}]', False, ("event_types", 0, "name")),
+        (b'[[event_types]]\nname = "a"\nexample = 2026-01-01', True, ("event_types", 0, "example")),
+    ],
+)
+def test_a_file_that_is_none_is_refused(
+    content: bytes, toml: bool, place: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        catalogues.parsed(content, toml=toml)
+    assert [Problem(p.place, "") for p in refused.value.problems] == [Problem(place, "")]
