@@ -128,10 +128,11 @@ $$;
 -- such ids that failed or expired, and events with such ids that were never owed to it. It looks as far as
 -- `most` ended deliveries and `most` events reach; a last row, without an event, says how far that was.
 -- Never beyond an event that waits to be fanned out: whether it is owed is not known yet.
--- Subqueries with LIMIT 1 stay lookups, whatever the statistics say; EXISTS may become a join of whole tables.
+-- Whatever the statistics say, it reads in the order of an index what it looks at, and no more: thence the
+-- settings; and subqueries with LIMIT 1, where EXISTS may become a join of whole tables.
 CREATE FUNCTION dispatcher.recoverable(for_environment text, for_endpoint uuid, low bigint, high bigint, with_missed boolean, most integer)
 RETURNS TABLE (place bigint, event_id bigint, type text, delivery_id bigint, attempt smallint)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
   WITH far AS MATERIALIZED (
     SELECT least(high,
       (SELECT a.delivery_id FROM dispatcher.attempts a
@@ -168,12 +169,13 @@ LANGUAGE sql STABLE AS $$
     SELECT t.type FROM (SELECT DISTINCT s.type FROM seen s) t
     WHERE EXISTS (SELECT 1 FROM dispatcher.subscriptions s
                   WHERE s.environment_id = for_environment AND s.endpoint_id = for_endpoint AND s.pattern = ANY (dispatcher.patterns_of(t.type)))
+  ), wanted AS MATERIALIZED (                -- most were delivered at once: a hash is cheaper than a lookup a partition
+    SELECT s.id, s.type FROM seen s
+    WHERE s.type IN (SELECT t.type FROM types t) AND s.id NOT IN (SELECT n.event_id FROM ended n)
   ), missed AS (
     SELECT s.id AS place, s.id AS event_id, s.type
-    FROM seen s
-    WHERE s.type IN (SELECT t.type FROM types t)
-      AND s.id NOT IN (SELECT n.event_id FROM ended n)   -- most are in it: a hash is cheaper than a lookup a partition
-      AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = s.id AND d.endpoint_id = for_endpoint LIMIT 1) IS NULL
+    FROM wanted s
+    WHERE (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = s.id AND d.endpoint_id = for_endpoint LIMIT 1) IS NULL
       AND (SELECT a.id FROM dispatcher.attempts a
            WHERE a.event_id = s.id AND a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.id > s.id LIMIT 1) IS NULL
       AND (SELECT i.id FROM dispatcher.inbox i WHERE i.endpoint_id = for_endpoint AND i.event_id = s.id LIMIT 1) IS NULL
