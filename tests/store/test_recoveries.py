@@ -1,0 +1,498 @@
+"""Recoveries: what one endpoint can be sent again, step by step, each in one statement."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from dispatcher.model import Delivery
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.recoveries import Counted, Recoveries, Step
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+ENVIRONMENT = "env_default"
+LONG_AGO = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+async def ended(
+    session: Session, connection: Connection, endpoint: UUID, *, failed: bool = True
+) -> Delivery:
+    """A delivery that was made and ended."""
+    made = await rows.delivery(connection, endpoint, attempt=2)
+    outcome = rows.FAILED if failed else rows.DELIVERED
+    await Deliveries(session).record([rows.result(made, outcome)])
+    return made
+
+
+async def past_event(connection: Connection, type: str = "user.created", **of: Any) -> int:
+    """An event that was fanned out to nobody."""
+    event = await rows.event(connection, type, **of)
+    await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", event)
+    return event
+
+
+async def start(
+    session: Session, endpoint: UUID, *, missed: bool = True, rate: int | None = None, **of: Any
+) -> int:
+    """A recovery of all there was up to now; its id."""
+    until = datetime.now(UTC) + timedelta(milliseconds=1)
+    chosen = {"since": LONG_AGO, "until": until, "total": None, **of}
+    row = await Recoveries(session).start(ENVIRONMENT, endpoint, missed=missed, rate=rate, **chosen)
+    assert row is not None
+    number: int = row["id"]
+    return number
+
+
+async def step(
+    session: Session,
+    *,
+    look: int = 100,
+    make: int = 100,
+    waiting: int = 100,
+    pending: int = 100,
+) -> Step | None:
+    return await Recoveries(session).step(look=look, make=make, waiting=waiting, pending=pending)
+
+
+async def at_once(connection: Connection) -> None:
+    """What waits for its time waits no longer."""
+    await connection.execute("UPDATE dispatcher.recoveries SET next_at = now() - interval '1 ms'")
+
+
+async def row_of(connection: Connection, recovery: int) -> rows.Row:
+    row = await connection.fetchrow("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
+    assert row is not None
+    return row
+
+
+async def on_the_way(connection: Connection) -> list[tuple[int, bool, int]]:
+    """Directed inbox rows in order: the event, whether it names its delivery, attempts."""
+    found = await connection.fetch(
+        "SELECT * FROM dispatcher.inbox WHERE endpoint_id IS NOT NULL ORDER BY id"
+    )
+    return [(r["event_id"], r["delivery_id"] is not None, r["attempt"]) for r in found]
+
+
+async def count(session: Session, endpoint: UUID, **of: Any) -> Counted:
+    chosen: dict[str, Any] = {
+        "since": LONG_AGO,
+        "until": None,
+        "position": None,
+        "missed": True,
+        "look": 100,
+        **of,
+    }
+    counted = await Recoveries(session).count(ENVIRONMENT, endpoint, **chosen)
+    assert counted is not None
+    return counted
+
+
+# ── what is found ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_failed_is_owed_again_under_its_name_with_its_count(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    failed = await ended(session, connection, endpoint)
+    await ended(session, connection, endpoint, failed=False)
+    recovery = await start(session, endpoint)
+    assert await step(session) == Step(recovery, "DONE", 1)
+    fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+    (again,) = fanned.deliveries
+    assert (again.id, again.event_id, again.attempt, again.base) == (
+        failed.id,
+        failed.event_id,
+        3,
+        3,
+    )
+
+
+async def test_oldest_first_whether_failed_or_missed(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    wanted = [
+        await past_event(connection),
+        (await ended(session, connection, endpoint)).event_id,
+        await past_event(connection),
+        (await ended(session, connection, endpoint)).event_id,
+    ]
+    await start(session, endpoint)
+    assert await step(session)
+    assert [event for event, *_ in await on_the_way(connection)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("error", "found"), [("expired: the event is about to be dropped", 1), ("by a person", 0)]
+)
+async def test_of_what_was_cancelled_only_the_expired_is_owed_again(
+    connection: Connection, session: Session, error: str, found: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await ended(session, connection, endpoint)
+    await connection.execute(
+        "UPDATE dispatcher.attempts SET state = 'CANCELLED', error = $1", error
+    )
+    assert (await count(session, endpoint)).failed == found
+
+
+async def test_what_is_pending_again_or_was_delivered_since_is_not_owed_once_more(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    pending, on_its_way, delivered = [await ended(session, connection, endpoint) for _ in range(3)]
+    for one in (pending, delivered, on_its_way):
+        await rows.directed(
+            connection, one.event_id, endpoint, delivery_id=one.id, attempt=one.attempt + 1
+        )
+        if one is not on_its_way:
+            fanned = await Inbox(session).fan_out(
+                limit=9, shard=5, daemon=owner, saturated=[], above=0
+            )
+            if one is delivered:
+                await Deliveries(session).record([rows.result(fanned.deliveries[0])])
+    counted = await count(session, endpoint)
+    assert (counted.failed, counted.missed, counted.complete) == (0, 0, True)
+
+
+async def test_what_failed_and_has_no_event_any_more_is_left_out(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await ended(session, connection, endpoint)
+    assert (await count(session, endpoint)).failed == 1
+    await connection.execute("DELETE FROM dispatcher.events")
+    assert (await count(session, endpoint)).failed == 0
+
+
+async def test_missed_are_matching_events_of_the_environment_with_no_delivery_to_the_endpoint(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "user.*")
+    other = await rows.endpoint(connection, "*")
+    elsewhere = await rows.environment(connection, "elsewhere")
+    missed = await past_event(connection, "user.created")
+    await past_event(connection, "order.created")
+    await past_event(connection, "user.created", environment=elsewhere)
+    await ended(session, connection, endpoint, failed=False)
+    await rows.delivery(connection, endpoint)
+    others = await rows.delivery(connection, other)
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data, source) VALUES ('user.created', '{}', 'directed')"
+    )
+    recovery = await start(session, endpoint)
+    assert await step(session) == Step(recovery, "DONE", 2)
+    assert await on_the_way(connection) == [(missed, True, 0), (others.event_id, True, 0)]
+
+
+async def test_without_missed_only_what_failed_is_found(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await past_event(connection)
+    failed = await ended(session, connection, endpoint)
+    await start(session, endpoint, missed=False)
+    assert await step(session)
+    assert await on_the_way(connection) == [(failed.event_id, True, 3)]
+
+
+async def test_events_refused_or_older_than_the_attempts_kept_are_not_called_missed(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    refused = await past_event(connection)
+    await connection.execute(
+        "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)"
+        " VALUES ($1, $1, 'env_default', 'user.created', 0, '', '')",
+        refused,
+    )
+    await connection.execute(
+        """INSERT INTO dispatcher.events (id, type, data, source)
+           SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC')) + n, 'user.created', '{}', 'dispatcher'
+           FROM unnest(ARRAY[-1, 0]) AS n"""
+    )
+    await connection.execute("DELETE FROM dispatcher.inbox")
+    assert (await count(session, endpoint)).missed == 1
+
+
+async def test_an_event_that_waits_to_be_fanned_out_is_waited_for(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    before = await past_event(connection)
+    waits = await rows.event(connection)
+    after = await past_event(connection)
+    recovery = await start(session, endpoint)
+    assert await step(session) == Step(recovery, "RUNNING", 1)
+    assert (await row_of(connection, recovery))["position"] == waits - 1
+    await at_once(connection)
+    assert await step(session) == Step(recovery, "RUNNING", 0)
+    assert await step(session) is None, "it waits a moment before it looks again"
+    await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", waits)
+    await at_once(connection)
+    assert await step(session) == Step(recovery, "DONE", 2)
+    assert [event for event, *_ in await on_the_way(connection)] == [before, waits, after]
+
+
+async def test_time_is_that_of_the_delivery_and_of_the_event(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    for _ in range(2):
+        await past_event(connection)
+        await ended(session, connection, endpoint)
+        await connection.execute("SELECT pg_sleep(0.005)")
+        middle = await connection.fetchval("SELECT clock_timestamp()")
+        await connection.execute("SELECT pg_sleep(0.005)")
+    await past_event(connection)
+    all_of_it = await count(session, endpoint)
+    assert (all_of_it.failed, all_of_it.missed) == (2, 3)
+    later, earlier = (
+        await count(session, endpoint, since=middle),
+        await count(session, endpoint, until=middle),
+    )
+    assert [(c.failed, c.missed, c.complete) for c in (later, earlier)] == [
+        (0, 1, True),
+        (2, 2, True),
+    ]
+    assert earlier.until == middle
+
+
+# ── steps ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_steps_are_bounded_and_come_to_the_same(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "user.created")
+    wanted = []
+    for n in range(12):
+        await past_event(connection, "order.created")
+        wanted.append(await past_event(connection))
+        failed = await ended(session, connection, endpoint, failed=n % 3 == 0)
+        if n % 3 == 0:
+            wanted.append(failed.event_id)
+    recovery = await start(session, endpoint)
+    made, last = [], 0
+    while (done := await step(session, look=3, make=2)) is not None:
+        made.append(done.made)
+        position = (await row_of(connection, recovery))["position"]
+        assert position > last, "also where nothing was found"
+        last = position
+    assert max(made) == 2
+    assert 0 in made
+    assert [event for event, *_ in await on_the_way(connection)] == wanted
+    row = await row_of(connection, recovery)
+    assert (row["state"], row["made"], sum(made)) == ("DONE", 16, 16)
+    assert row["finished_at"] >= row["created_at"]
+
+
+async def test_counting_in_parts_comes_to_what_is_made(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    for n in range(6):
+        await past_event(connection)
+        await ended(session, connection, endpoint, failed=n % 2 == 0)
+    failed = missed = 0
+    counted = await count(session, endpoint, look=2)
+    until = counted.until
+    while True:
+        failed, missed = failed + counted.failed, missed + counted.missed
+        if counted.complete:
+            break
+        counted = await count(session, endpoint, look=2, until=until, position=counted.position)
+    assert (failed, missed) == (3, 6)
+
+
+@pytest.mark.parametrize("full", ["waiting", "pending"])
+async def test_nothing_is_made_while_enough_is_on_its_way(
+    connection: Connection, session: Session, full: str
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await past_event(connection)
+    event = await past_event(connection, "other")
+    await rows.delivery(connection, endpoint, event_id=event)
+    await rows.directed(connection, event, endpoint)
+    recovery = await start(session, endpoint)
+    assert await step(session, **{full: 1}) == Step(recovery, "RUNNING", 0)
+    assert await step(session, **{full: 2}) is None, "not before a moment has passed"
+    await at_once(connection)
+    assert await step(session, **{full: 2}) == Step(recovery, "DONE", 1)
+
+
+async def test_while_the_endpoint_is_disabled_a_recovery_waits_and_with_it_gone_it_ends(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*", active=False)
+    await past_event(connection)
+    recovery = await start(session, endpoint)
+    assert await step(session) == Step(recovery, "RUNNING", 0)
+    await connection.execute("UPDATE dispatcher.endpoints SET deleted_at = now()")
+    await at_once(connection)
+    assert await step(session) == Step(recovery, "CANCELLED", 0)
+    assert await on_the_way(connection) == []
+
+
+async def test_a_missed_event_made_just_before_its_endpoint_is_disabled_is_owed(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    event = await past_event(connection)
+    await start(session, endpoint)
+    await step(session)
+    await connection.execute("UPDATE dispatcher.endpoints SET active = false")
+    fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+    assert [(d.event_id, d.attempt) for d in fanned.deliveries] == [(event, 0)]
+
+
+async def test_a_rate_is_kept_from_step_to_step(connection: Connection, session: Session) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    for _ in range(5):
+        await past_event(connection)
+    recovery = await start(session, endpoint, rate=8)
+    began = (await row_of(connection, recovery))["next_at"]
+    assert await step(session) == Step(recovery, "RUNNING", 2)
+    assert (await row_of(connection, recovery))["next_at"] - began == timedelta(seconds=2 / 8)
+    assert await step(session) is None
+    wait = await Recoveries(session).next()
+    assert wait is not None
+    assert 0 < wait <= 0.25
+
+
+async def test_one_that_is_cancelled_makes_nothing_more(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    for _ in range(3):
+        await past_event(connection)
+    recovery = await start(session, endpoint)
+    await step(session, make=1)
+    row = await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery)
+    assert row is not None
+    assert (row["state"], row["made"]) == ("CANCELLED", 1)
+    assert await step(session) is None
+    assert await Recoveries(session).next() is None
+    assert await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery) is None
+    again = await start(session, endpoint)
+    assert await step(session) == Step(again, "DONE", 2), "what is on its way is not missed"
+
+
+async def test_only_one_runs_for_an_endpoint(connection: Connection, session: Session) -> None:
+    endpoint, other = await rows.endpoint(connection), await rows.endpoint(connection)
+    await start(session, endpoint)
+    until = datetime.now(UTC)
+    second = await Recoveries(session).start(
+        ENVIRONMENT, endpoint, since=LONG_AGO, until=until, missed=True, rate=None, total=None
+    )
+    assert second is None
+    assert await start(session, other)
+
+
+async def test_recoveries_take_turns(connection: Connection, session: Session) -> None:
+    endpoints = [await rows.endpoint(connection, "*") for _ in range(2)]
+    for _ in range(3):
+        await past_event(connection)
+    started = [await start(session, endpoint) for endpoint in endpoints]
+    turns = [await step(session, make=1) for _ in range(4)]
+    assert [turn.id for turn in turns if turn] == started * 2
+
+
+async def test_two_daemons_make_no_row_twice(
+    connection: Connection, session: Session, other: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    events = [await past_event(connection) for _ in range(60)]
+    recovery = await start(session, endpoint)
+
+    async def work(with_: Session) -> None:
+        while (await row_of_other(with_, recovery))["state"] == "RUNNING":
+            await step(with_, look=4, make=3)
+
+    await asyncio.gather(work(session), work(other))
+    assert [event for event, *_ in await on_the_way(connection)] == events
+
+
+async def row_of_other(session: Session, recovery: int) -> rows.Row:
+    (row,) = await session.fetch("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
+    return row
+
+
+async def test_a_step_that_waits_for_nothing_passes_one_that_is_being_changed(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await past_event(connection)
+    recovery = await start(session, endpoint)
+    async with connection.transaction():
+        await connection.execute("UPDATE dispatcher.recoveries SET state = 'CANCELLED'")
+        assert await step(session) is None
+    assert (await row_of(connection, recovery))["made"] == 0
+
+
+async def test_an_idle_step_takes_no_transaction_id(session: Session) -> None:
+    async with session.transaction() as opened:
+        assert await Recoveries(opened).step(look=9, make=9, waiting=9, pending=9) is None
+        ((taken,),) = await opened.fetch("SELECT pg_current_xact_id_if_assigned()")
+    assert taken is None
+
+
+async def test_what_is_made_wakes_the_fan_out_where_nobody_polls(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await past_event(connection)
+    heard = asyncio.Event()
+    await connection.add_listener("dispatcher", lambda *_: heard.set())
+    await Inbox(session).announce_listening(10_000)
+    await start(session, endpoint)
+    assert await step(session)
+    await asyncio.wait_for(heard.wait(), 5)
+
+
+async def test_events_are_kept_while_a_recovery_may_come_to_them(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    event = await past_event(connection)
+    recovery = await start(session, endpoint)
+
+    async def needed(bound: int) -> bool:
+        answer: bool = await connection.fetchval("SELECT dispatcher.events_needed($1)", bound)
+        return answer
+
+    assert await needed(event + 1)
+    await connection.execute("UPDATE dispatcher.recoveries SET position = $1", event)
+    assert not await needed(event + 1), "all below it was looked at"
+    assert await needed(event + 2)
+    await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery)
+    assert not await needed(event + 2)
+
+
+async def test_recoveries_are_read_by_their_environment_and_endpoint_only(
+    connection: Connection, session: Session
+) -> None:
+    endpoint, other = await rows.endpoint(connection), await rows.endpoint(connection)
+    first = await start(session, endpoint)
+    store = Recoveries(session)
+    await store.cancel(ENVIRONMENT, endpoint, first)
+    second = await start(session, endpoint)
+
+    async def listed(before: int | None, limit: int) -> list[int]:
+        found = await store.list(ENVIRONMENT, endpoint, before=before, limit=limit)
+        return [row["id"] for row in found]
+
+    assert await listed(None, 9) == [second, first]
+    assert await listed(None, 1) == [second]
+    assert await listed(second, 9) == [first]
+    assert await store.list("elsewhere", endpoint, before=None, limit=9) == []
+    assert await store.get(ENVIRONMENT, endpoint, first)
+    for environment, wrong in (("elsewhere", endpoint), (ENVIRONMENT, other)):
+        assert await store.get(environment, wrong, second) is None
+        assert await store.cancel(environment, wrong, second) is None

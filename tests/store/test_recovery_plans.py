@@ -1,0 +1,132 @@
+"""A step of a recovery costs what it looks at, not what there is: with a million events.
+
+Blocks are counted, for what a plan calls cheap depends on statistics, and these are never right:
+every table of this schema begins empty.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from dispatcher.store.statements import statement
+from tests.conftest import Connection, _database, connected, with_database
+
+ENDPOINT = "00000000-0000-4000-8000-000000000001"
+# Every tenth event was delivered to the endpoint, every hundredth failed; each to another one, too.
+FILL = f"""
+ALTER TABLE dispatcher.events DISABLE TRIGGER ALL;
+CREATE TEMP TABLE span AS SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC')) AS low;
+CREATE FUNCTION pg_temp.id(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT low + 1000 * n FROM span';
+INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)
+  VALUES ('{ENDPOINT}', 'env_default', 'n', 'u', '', 1);
+INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)
+  VALUES ('env_default', 'rare.*', '{ENDPOINT}');
+INSERT INTO dispatcher.events (id, type, data)
+  SELECT s.low + 1000 * n, CASE WHEN n % 100 = 5 THEN 'rare.one' ELSE 'user.created' END, '{{}}'
+  FROM span s, generate_series(1, 1000000) AS n;
+INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
+                                 duration_ms, request_headers, state)
+  SELECT s.low + 1000 * n + 2, s.low + 1000 * n + 1, s.low + 1000 * n,
+         CASE WHEN n % 10 = 0 THEN '{ENDPOINT}' ELSE gen_random_uuid() END, 'env_default', 'rare.one', 1, now(), 'ok', 1, '{{}}',
+         CASE WHEN n % 100 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
+  FROM span s, generate_series(1, 300000) AS n;
+INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
+  SELECT s.low + 1000 * n + 1, s.low + 1000 * n, gen_random_uuid(), 'env_default', 'rare.one', now(), 1
+  FROM span s, generate_series(300001, 500000) AS n;
+INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+  SELECT s.low + 1000 * n, s.low + 1000 * n, 'env_default', 'rare.one' FROM span s, generate_series(900001, 1000000) AS n;
+"""
+NO_AUTOVACUUM = """
+DO $$ DECLARE t regclass; BEGIN
+  FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace AND relkind = 'r' LOOP
+    EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
+  END LOOP;
+END $$
+"""
+LOOK = 2_000
+FEW = 4_000
+"""Blocks: of 2,000 events, of lookups for those to be sent, of the catalogue. Events are 9,000, attempts 5,000."""
+
+
+@pytest.fixture(scope="module")
+async def filled(server: str, maintenance: Connection, template: str) -> AsyncIterator[Connection]:
+    async with (
+        _database(maintenance, template) as name,
+        connected(with_database(server, name)) as connection,
+    ):
+        await connection.execute("SET jit = off")
+        await connection.execute(NO_AUTOVACUUM)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute(FILL)
+        yield connection
+
+
+@pytest.fixture(scope="module", params=["taken while empty", "taken now"])
+async def statistics(filled: Connection, request: pytest.FixtureRequest) -> Connection:
+    """The database, with such statistics."""
+    if request.param == "taken now":
+        await filled.execute("ANALYZE")
+    return filled
+
+
+async def run(
+    connection: Connection, name: str, types: str, arguments: str, mode: str, *, begin: int
+) -> tuple[int, int]:
+    """Rows made and blocks touched by a statement, for a recovery that got to event `begin`."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f"SET LOCAL plan_cache_mode = force_{mode}_plan")
+        await connection.execute("SET LOCAL statement_timeout = '5s'")
+        await connection.execute(
+            """INSERT INTO dispatcher.recoveries (environment_id, endpoint_id, since, until, missed, position)
+               SELECT 'env_default', $1::uuid, now(), dispatcher.id_time(low) + interval '1 day', true, low + 1000 * $2::bigint
+               FROM span""",
+            ENDPOINT,
+            begin,
+        )
+        await connection.execute(f"PREPARE it{types} AS {statement(name)}")
+        try:
+            text = await connection.fetchval(
+                f"EXPLAIN (FORMAT JSON, ANALYZE, BUFFERS, TIMING off) EXECUTE it({arguments})"
+            )
+        finally:
+            await connection.execute("DEALLOCATE it")
+        made = await connection.fetchval("SELECT made FROM dispatcher.recoveries")
+    finally:
+        await transaction.rollback()
+    plan: dict[str, Any] = json.loads(text)[0]["Plan"]
+    return made, plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.mark.parametrize("mode", ["generic", "custom"])
+@pytest.mark.parametrize(
+    ("begin", "made"),
+    [
+        (0, 39),  # 19 of 199 deliveries failed, and 20 of 2,000 events were missed
+        (298_000, 40),
+        (400_000, 20),  # events with deliveries pending to others
+        (899_000, 10),  # the inbox begins after the next 1,000
+        (950_000, 0),
+    ],
+)
+async def test_a_step_reads_what_it_looks_at(
+    statistics: Connection, mode: str, begin: int, made: int
+) -> None:
+    arguments = f"{LOOK}, 1000, 1000, 5000"
+    done, blocks = await run(
+        statistics, "recoveries/step", "(int, int, int, int)", arguments, mode, begin=begin
+    )
+    assert done == made
+    assert blocks < FEW
+
+
+@pytest.mark.parametrize("mode", ["generic", "custom"])
+async def test_counting_reads_what_it_looks_at(statistics: Connection, mode: str) -> None:
+    low = await statistics.fetchval("SELECT low FROM span")
+    arguments = f"'env_default', '{ENDPOINT}', '2024-01-02', NULL, {low}, true, {LOOK}"
+    types = "(text, uuid, timestamptz, timestamptz, bigint, boolean, int)"
+    _, blocks = await run(statistics, "recoveries/count", types, arguments, mode, begin=0)
+    assert blocks < FEW
