@@ -14,6 +14,7 @@ from dispatcher.crypto import Cipher
 from dispatcher.deliver import Deliver
 from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
+from dispatcher.examine import Examine
 from dispatcher.fanout import Fanout
 from dispatcher.health import Health
 from dispatcher.lanes import Lanes
@@ -26,6 +27,7 @@ from dispatcher.record import Recorder
 from dispatcher.refill import Refill
 from dispatcher.replay import Replay
 from dispatcher.request import Requests
+from dispatcher.sandbox import Sandbox
 from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.store.answered import Answered
@@ -38,6 +40,7 @@ from dispatcher.store.partitions import Partitions
 from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.store.sessions import Sessions
+from dispatcher.store.unexamined import Unexamined
 
 IN_MEMORY = 20_000
 """Deliveries held in memory at the most; the table holds the rest."""
@@ -62,6 +65,7 @@ class Daemon:
         self._clock = Clock()
         self._inbox_wake = asyncio.Event()
         self._refill_wake = asyncio.Event()
+        self._examine_wake = asyncio.Event()
         self._own(cipher)
         self._send()
         self._feed()
@@ -138,6 +142,7 @@ class Daemon:
             saturated=self._pending.saturated,
             backlog=self._has_backlog,
         )
+        self._examine = Examine(Unexamined(self._sessions.examine), Sandbox(), self._lease)
         self._refill = Refill(
             Deliveries(self._sessions.refill),
             self._pending,
@@ -193,6 +198,7 @@ class Daemon:
                 await self._stopping.wait()
                 await self._drain(feeding, sending)
         finally:
+            await self._examine.close()
             await self._sender.close()
             await self._admin.close()
             await self._sessions.close()
@@ -211,7 +217,8 @@ class Daemon:
         ]
         feeding = [
             loop("listen", self._listener.keep),
-            loop("fanout", self._fanout.look, self._inbox_wake),
+            loop("fanout", self._fan_out, self._inbox_wake),
+            loop("examine", self._examine.look, self._examine_wake),
             loop("refill", self._refill.look, self._refill_wake),
             loop("maintenance", self._maintenance.look),
             loop("replay", self._replay.look),
@@ -293,6 +300,13 @@ class Daemon:
             "listening": self._listener.listening,
             "running": not self._stopping.is_set(),
         }
+
+    async def _fan_out(self) -> float:
+        """Whatever tells of new events, or stands in for being told, tells of those to examine."""
+        try:
+            return await self._fanout.look()
+        finally:
+            self._examine_wake.set()
 
     def _fanout_lost(self) -> None:
         """A statement may have been committed whose answer we never read."""

@@ -76,6 +76,10 @@ def quarantined(event_id: int, reason: str) -> None:
     _log.error("event quarantined", event_id=ids.event_name(event_id), reason=reason)
 
 
+def sandbox_unavailable(error: Exception) -> None:
+    _log.error("events can not be examined, they wait", error=str(error))
+
+
 def recorded(results: Sequence[Result]) -> None:
     for outcome, count in Counter(r.outcome.code for r in results).items():
         metrics.ATTEMPTS.labels(outcome).inc(count)

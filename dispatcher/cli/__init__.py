@@ -16,6 +16,7 @@ from dispatcher.cli.emit import emit
 from dispatcher.cli.failures import explain
 from dispatcher.cli.migrate import migrate
 from dispatcher.cli.run import run
+from dispatcher.cli.seed import seed
 from dispatcher.cli.token import token
 from dispatcher.cli.webhook import webhook
 
@@ -67,5 +68,5 @@ def _add(group: click.Group, verb: click.Command) -> None:
             _add(verb, below)
 
 
-for each in (run, demo, migrate, check, emit, webhook, token):
+for each in (run, demo, migrate, check, emit, webhook, token, seed):
     _add(main, each)

@@ -27,6 +27,9 @@ class Sessions:
         self.lease = session("lease", synchronous_commit="off")
         self.listen = session("listen")
         self.fanout = session("fanout", synchronous_commit="off")
+        self.examine = session(
+            "examine", synchronous_commit="off", plan_cache_mode="force_custom_plan"
+        )
         self.refill = session("refill")
         self.endpoints = session("endpoints")
         self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
