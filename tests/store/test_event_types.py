@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -52,15 +53,9 @@ async def quarantined(connection: Connection) -> list[rows.Row]:
 # ── the catalogue ────────────────────────────────────────────────────────────────────────────────
 
 
-async def put(event_types: EventTypes, name: str = "a.b", **changes: object) -> dict[str, object]:
-    columns = {
-        "description": "d",
-        "example": "[1.10]",
-        "schema": SCHEMA,
-        "enforce": True,
-        **changes,
-    }
-    return dict(await event_types.put("env_default", name, **columns))  # type: ignore[arg-type] - columns of the test
+async def put(event_types: EventTypes, name: str = "a.b", **changes: Any) -> dict[str, Any]:
+    columns = {"description": "d", "example": "[1.10]", "schema": SCHEMA, "enforce": True}
+    return dict(await event_types.put("env_default", name, **{**columns, **changes}))
 
 
 async def test_a_type_is_kept_to_the_letter_and_replaced_whole(event_types: EventTypes) -> None:
@@ -77,7 +72,7 @@ async def test_a_type_is_kept_to_the_letter_and_replaced_whole(event_types: Even
     again = await put(event_types, description="", example=None, schema=None, enforce=False)
     assert (again["description"], again["example"], again["schema"]) == ("", None, None)
     assert again["created_at"] == made["created_at"]
-    assert again["updated_at"] > made["updated_at"]  # type: ignore[operator] - times
+    assert again["updated_at"] > made["updated_at"]
     assert await event_types.get("env_default", "a.b") == again
 
 
