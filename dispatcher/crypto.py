@@ -41,6 +41,7 @@ class Cipher:
             raise ValueError(f"the key must have {KEY_BYTES} bytes")
         self._aead = AESGCM(_derived(key, b"dispatcher/1/encrypt"))
         self._check = _derived(key, b"dispatcher/1/check")
+        self._cursors = _derived(key, b"dispatcher/1/cursors")
 
     def __repr__(self) -> str:
         return "Cipher()"
@@ -63,6 +64,10 @@ class Cipher:
     def check_value(self) -> bytes:
         """32 bytes by which the key can be known again, and nothing else."""
         return self._check
+
+    def cursor_key(self) -> bytes:
+        """What cursors of listings are sealed with, the same in every daemon of a database."""
+        return self._cursors
 
     def matches(self, check_value: bytes) -> bool:
         return hmac.compare_digest(self._check, check_value)

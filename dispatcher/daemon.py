@@ -6,7 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from dispatcher import __version__, observe, sdnotify
-from dispatcher.api.app import AdminPort, build
+from dispatcher.api.app import BODY_MOST, AdminPort, build
+from dispatcher.api.auth import Auth
+from dispatcher.api.cursors import Cursors
+from dispatcher.api.serving import Serving
+from dispatcher.api.table import ROUTES
+from dispatcher.audit import Actor
 from dispatcher.bodies import Bodies
 from dispatcher.clock import Clock
 from dispatcher.config import Config
@@ -19,9 +24,11 @@ from dispatcher.fanout import Fanout
 from dispatcher.health import Health
 from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
-from dispatcher.loop import repeat
+from dispatcher.loop import either, repeat
 from dispatcher.maintenance import Maintenance
-from dispatcher.office import header_names
+from dispatcher.nudges import Nudged
+from dispatcher.office import Office, header_names
+from dispatcher.pauses import Pauses
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -36,11 +43,13 @@ from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
+from dispatcher.store.nudges import Nudges
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.store.sessions import Sessions
 from dispatcher.store.unexamined import Unexamined
+from dispatcher.tokens import Gate, bootstrap
 
 IN_MEMORY = 20_000
 """Deliveries held in memory at the most; the table holds the rest."""
@@ -48,6 +57,9 @@ LANE_DEPTH = 1_000
 BODY_CACHE = 32 * 2**20
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
+
+PAUSE_AGAIN = 0.5
+"""Seconds between two tries to write down that sending is paused."""
 
 TRANSIENT = (StoreUnavailable, StatementTimeout)
 
@@ -69,7 +81,20 @@ class Daemon:
         self._own(cipher)
         self._send()
         self._feed()
-        self._admin = AdminPort(build(self._checks), config.admin.host, config.admin.port)
+        self._serve(cipher)
+
+    def _serve(self, cipher: Cipher) -> None:
+        """What people and programs ask of it."""
+        config, people = self._config, self._sessions.people
+        serving = Serving(
+            pool=people,
+            office=Office(config, cipher),
+            auth=Auth(Gate(people, bootstrap(config))),
+            cursors=Cursors(cipher.cursor_key()),
+        )
+        body_most = max(BODY_MOST, 2 * config.delivery.max_data)
+        app = build(self._checks, serving, ROUTES, body_most=body_most)
+        self._admin = AdminPort(app, config.admin.host, config.admin.port)
 
     def _own(self, cipher: Cipher) -> None:
         """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
@@ -83,12 +108,21 @@ class Daemon:
             max_in_flight=self._config.delivery.max_in_flight,
             retry=self._config.retry.policy(),
         )
+        nudged = Nudged(
+            Nudges(self._sessions.lease),
+            Deliveries(self._sessions.lease),
+            self._pending,
+            self._endpoints,
+            now=self._clock.now,
+            wake=self._wake_deliver,
+        )
         self._lease = Lease(
             Daemons(self._sessions.lease),
             self._pending,
             self._endpoints,
             self._clock,
             changed=self._shards_changed,
+            heed=nudged.heed,
         )
         self._sessions.lease.on_lost = self._lease.lost
 
@@ -129,7 +163,6 @@ class Daemon:
             timeout=config.delivery.timeout,
             hungry=self._refill_wake.set,
         )
-        self._deliver.paused = config.delivery.paused
 
     def _feed(self) -> None:
         """What brings deliveries to the sending side, and what must be done now and then."""
@@ -193,6 +226,8 @@ class Daemon:
         await self._sender.open()
         try:
             async with asyncio.TaskGroup() as group:
+                if self._config.delivery.paused:
+                    await self._pause()
                 feeding, sending = self._start(group)
                 await self._announce()
                 await self._stopping.wait()
@@ -203,6 +238,18 @@ class Daemon:
             await self._admin.close()
             await self._sessions.close()
         observe.stopped()
+
+    async def _pause(self) -> None:
+        """Nothing is sent, by any daemon, until somebody says so: on record before we begin."""
+        while not self._stopping.is_set():
+            try:
+                async with self._sessions.people.transaction() as opened:
+                    await Pauses(opened, Actor("dispatcher")).pause(None)
+            except TRANSIENT as error:
+                observe.store_unavailable("pause", error, PAUSE_AGAIN)
+                await either(self._stopping, PAUSE_AGAIN)
+            else:
+                return
 
     def _start(
         self, group: asyncio.TaskGroup

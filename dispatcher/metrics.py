@@ -24,3 +24,16 @@ DURATION = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
     registry=REGISTRY,
 )
+
+REQUESTS = Counter(
+    "dispatcher_admin_requests",
+    "Requests to the admin port",
+    ["method", "route", "status"],
+    registry=REGISTRY,
+)
+REQUEST_DURATION = Histogram(
+    "dispatcher_admin_request_seconds",
+    "From a request's arrival to its answer",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)

@@ -153,3 +153,13 @@ def partitions_made(names: Sequence[str]) -> None:
 
 def partition_dropped(name: str) -> None:
     _log.info("partition dropped", partition=name)
+
+
+def answered(method: str, route: str, status: int, seconds: float) -> None:
+    """A request to the admin port; `route` is the pattern that its path matched."""
+    metrics.REQUESTS.labels(method, route, str(status)).inc()
+    metrics.REQUEST_DURATION.observe(seconds)
+
+
+def request_broke(request_id: str, error: Exception) -> None:
+    _log.error("request broke", request=request_id, error=type(error).__name__, exc_info=error)

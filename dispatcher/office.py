@@ -4,11 +4,20 @@ API, dashboard and command line all come here.
 """
 
 from dispatcher import signing
-from dispatcher.audit import Actor
+from dispatcher.audit import Actor, Trail
+from dispatcher.catalogue import Catalogue
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.egress import Guard, parse_allow
+from dispatcher.emission import Emission
+from dispatcher.environments import Environments
+from dispatcher.history import History
+from dispatcher.pauses import Pauses
+from dispatcher.quarantine import Quarantine
+from dispatcher.recoveries import Recoveries
+from dispatcher.resend import Resend
 from dispatcher.store.session import Asked
+from dispatcher.tokens import Tokens
 from dispatcher.webhooks import Ground, Webhooks
 
 
@@ -25,6 +34,36 @@ class Office:
 
     def webhooks(self, session: Asked, actor: Actor) -> Webhooks:
         return Webhooks(session, actor, cipher=self._cipher, ground=self._ground)
+
+    def catalogue(self, session: Asked, actor: Actor) -> Catalogue:
+        return Catalogue(session, actor)
+
+    def emission(self, session: Asked, actor: Actor) -> Emission:
+        return Emission(session, actor)
+
+    def environments(self, session: Asked, actor: Actor) -> Environments:
+        return Environments(session, actor)
+
+    def history(self, session: Asked) -> History:
+        return History(session)
+
+    def pauses(self, session: Asked, actor: Actor) -> Pauses:
+        return Pauses(session, actor)
+
+    def quarantine(self, session: Asked, actor: Actor) -> Quarantine:
+        return Quarantine(session, actor)
+
+    def recoveries(self, session: Asked, actor: Actor) -> Recoveries:
+        return Recoveries(session, actor)
+
+    def resend(self, session: Asked, actor: Actor) -> Resend:
+        return Resend(session, actor)
+
+    def tokens(self, session: Asked, actor: Actor) -> Tokens:
+        return Tokens(session, actor)
+
+    def trail(self, session: Asked) -> Trail:
+        return Trail(session)
 
 
 def header_names(config: Config) -> signing.HeaderNames:

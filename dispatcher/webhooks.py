@@ -48,10 +48,14 @@ class Webhook:
     paused_until: datetime | None
     failing_since: datetime | None
     previous_secret_until: datetime | None
-    version: int
     created_at: datetime
     updated_at: datetime
     signing_secret: str | None = field(default=None, repr=False)
+
+    @property
+    def revision(self) -> int:
+        """Another one after every change by people, and when it is disabled."""
+        return _revision(self.updated_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +128,14 @@ class Webhooks:
         environment_id: str | None,
         form: WebhookChanges,
         *,
-        version: int | None = None,
+        revision: int | None = None,
     ) -> Webhook:
-        """`version`: what the caller has read; Changed if it is no longer that."""
+        """`revision`: what the caller has read; Changed if it is no longer that."""
         given = form.given()
         self._check(given)
         bumped = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
-        if version is not None and version != row["version"]:
+        if revision is not None and revision != _revision(row["updated_at"]):
             raise Changed(f"webhook {webhook_id} was changed since you read it")
         await self._endpoints.update(webhook_id, bumped, self._merged(row, form, given))
         if given.get("events"):
@@ -143,9 +147,9 @@ class Webhooks:
 
     async def rotate_secret(
         self, webhook_id: UUID, environment_id: str | None, *, overlap_seconds: float = 0
-    ) -> Webhook:
+    ) -> tuple[Webhook, int]:
         """A new secret, in the answer. Attempts that start once every daemon has confirmed the
-        webhook's version are signed with it."""
+        version, also in the answer, are signed with it."""
         version = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
         secret = token_hex(SECRET_BYTES)
@@ -157,15 +161,15 @@ class Webhooks:
             row["environment_id"],
             overlap_seconds=overlap_seconds,
         )
-        return await self.get(webhook_id, environment_id, secret=secret)
+        return await self.get(webhook_id, environment_id, secret=secret), version
 
     async def delete(
-        self, webhook_id: UUID, environment_id: str | None = None, *, version: int | None = None
+        self, webhook_id: UUID, environment_id: str | None = None, *, revision: int | None = None
     ) -> None:
         """What is pending for it is cancelled within seconds."""
         bumped = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
-        if version is not None and version != row["version"]:
+        if revision is not None and revision != _revision(row["updated_at"]):
             raise Changed(f"webhook {webhook_id} was changed since you read it")
         await self._endpoints.delete(webhook_id, bumped)
         await self._journal.note(
@@ -275,8 +279,12 @@ class Webhooks:
 _AS_STORED = (
     *("id", "environment_id", "name", "description", "url", "active", "disabled_reason"),
     *("rate_limit", "max_in_flight", "ordered", "paused_until", "failing_since"),
-    *("version", "created_at", "updated_at"),
+    *("created_at", "updated_at"),
 )
+
+
+def _revision(updated_at: datetime) -> int:
+    return round(updated_at.timestamp() * 1_000_000)
 
 
 def _columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:

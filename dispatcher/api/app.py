@@ -1,33 +1,99 @@
 """The admin application and its port."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from time import monotonic
 
 import orjson
 from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from dispatcher import metrics, observe
+from dispatcher.api import failures, negotiation, openapi
+from dispatcher.api.answers import Failure
+from dispatcher.api.routes import Route
+from dispatcher.api.serving import Serving, negotiated, request_id
 
 Checks = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-def build(checks: Checks) -> web.Application:
+BODY_MOST = 2**20
+HEADER_MOST = 16 * 1024
+
+
+def build(
+    checks: Checks, serving: Serving, routes: Sequence[Route], *, body_most: int = BODY_MOST
+) -> web.Application:
+    """`body_most` is how many bytes a request's body may have."""
+
     async def readyz(_: web.Request) -> web.Response:
         found = checks()
         ready = all(found.values())
         status = "ready" if ready else "not ready"
         return _json(200 if ready else 503, {"status": status, "checks": found})
 
-    app = web.Application(client_max_size=2**20)
-    app.router.add_get("/livez", _livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/healthz", readyz)
+    app = web.Application(client_max_size=body_most, middlewares=[answering])
+    app.router.add_get("/livez", _livez, allow_head=False)
+    app.router.add_get("/readyz", readyz, allow_head=False)
+    app.router.add_get("/healthz", readyz, allow_head=False)
+    described = orjson.dumps(openapi.describe(routes))
+    app.router.add_get("/openapi.json", partial(_openapi, serving, described), allow_head=False)
+    app.router.add_get("/metrics", partial(_metrics, serving), allow_head=False)
+    for route in routes:
+        for method, path in route.paths():
+            app.router.add_route(method, path, partial(serving.answer, route=route))
     return app
+
+
+@web.middleware
+async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer has the request's id; an error is said in the dialect that was asked for."""
+    began = monotonic()
+    try:
+        response = await handler(request)
+    except Exception as error:  # noqa: BLE001 - there is nobody above who could answer
+        response = _refusal(request, error)
+    response.headers["X-Request-Id"] = request_id(request)
+    resource = request.match_info.route.resource
+    observe.answered(
+        request.method,
+        resource.canonical if resource else "unknown",
+        response.status,
+        monotonic() - began,
+    )
+    return response
+
+
+def _refusal(request: web.Request, error: Exception) -> web.Response:
+    try:
+        dialect = negotiated(request)
+    except Failure as refused:
+        dialect = negotiation.envelope
+        error = error if isinstance(error, Failure) else refused
+    failure = failures.explain(error, dialect, request_id(request))
+    response = web.Response(
+        status=failure.status,
+        body=dialect.refuse(failure, request_id(request)),
+        headers={"Cache-Control": "no-store", **failure.headers},
+    )
+    response.content_type = dialect.media_type
+    return response
 
 
 class AdminPort:
     """The application, served. `address` is known once it is open."""
 
     def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            auto_decompress=False,
+            max_line_size=HEADER_MOST,
+            max_field_size=HEADER_MOST,
+        )
         self._host = host
         self._port = port
 
@@ -48,6 +114,16 @@ class AdminPort:
 async def _livez(_: web.Request) -> web.Response:
     """The event loop turns: there is nothing else to be alive."""
     return _json(200, {"status": "alive"})
+
+
+async def _openapi(serving: Serving, described: bytes, request: web.Request) -> web.Response:
+    await serving.auth.principal(request)
+    return web.Response(body=described, content_type="application/json")
+
+
+async def _metrics(serving: Serving, request: web.Request) -> web.StreamResponse:
+    await serving.auth.principal(request)
+    return await make_aiohttp_handler(metrics.REGISTRY)(request)
 
 
 def _json(status: int, document: object) -> web.Response:

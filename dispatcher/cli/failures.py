@@ -49,6 +49,7 @@ def _explain_one(error: BaseException) -> Failure | None:
     from dispatcher.migrate import MigrationError
     from dispatcher.postgres import PostgresUnavailable
     from dispatcher.refusals import Invalid, Refused
+    from dispatcher.store.events import EventRefused
     from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
     match error:
@@ -60,7 +61,7 @@ def _explain_one(error: BaseException) -> Failure | None:
             return Failure("the database took longer than database.statement_timeout")
         case PostgresUnavailable(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")
-        case KeyRefused() | MigrationError() | PostgresUnavailable() | Refused():
+        case KeyRefused() | MigrationError() | PostgresUnavailable() | Refused() | EventRefused():
             return Failure(str(error))
         case OSError(filename=str(name), strerror=str(reason)):
             return Failure(f"{name}: {reason}")

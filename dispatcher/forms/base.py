@@ -4,6 +4,7 @@ A form is written in snake_case; over the wire it is also read in camelCase (the
 strict: what the published schema forbids is refused, and what it does not know as well.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from dispatcher import patterns
 from dispatcher.refusals import Invalid, Problem
@@ -44,11 +46,17 @@ class Form(BaseModel):
 
 def problems(error: ValidationError) -> Invalid:
     """What is wrong with a form, without the values: one may be a secret."""
-    return Invalid(*(Problem(p["loc"], _sentence(p["msg"])) for p in error.errors()))
+    return Invalid(*(Problem(p["loc"], _sentence(p)) for p in error.errors()))
 
 
-def _sentence(text: str) -> str:
-    return text.removeprefix("Value error, ")
+def _sentence(problem: ErrorDetails) -> str:
+    if problem["type"] in _SAID:
+        return _SAID[problem["type"]]
+    return _SHOULD.sub("must", problem["msg"].removeprefix("Value error, "))
+
+
+_SAID = {"missing": "is required", "extra_forbidden": "is not known here"}
+_SHOULD = re.compile(r"^(Input|String|Value|List|Dictionary|Object) should")
 
 
 def _printable(text: str) -> str:

@@ -4,8 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
+import asyncpg
+
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
+
+
+class EventRefused(ValueError):
+    """What the database has against an event, in a sentence for who emits it."""
 
 
 class Events:
@@ -20,10 +26,16 @@ class Events:
     async def emit(
         self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None
     ) -> str:
-        """The `evt_…` name. The driver's error says what the database refused."""
-        rows = await self._session.fetch(
-            statement("events/emit"), type_, data, environment_id, idempotency_key
-        )
+        """The `evt_…` name. Raises EventRefused."""
+        try:
+            rows = await self._session.fetch(
+                statement("events/emit"), type_, data, environment_id, idempotency_key
+            )
+        except asyncpg.IntegrityConstraintViolationError as error:
+            # Constraints are named by sentences, so that every producer reads one.
+            named, hint = str(error.constraint_name or ""), error.hint
+            said = named if " " in named else str(error.args[0])
+            raise EventRefused(f"{said} ({hint})" if hint else said) from error
         name: str = rows[0][0]
         return name
 

@@ -1,0 +1,82 @@
+"""`/api/event-types`"""
+
+from dispatcher.api.answers import Answer, Call, Shape
+from dispatcher.api.routes import Route
+from dispatcher.catalogue import Catalogue, EventType
+from dispatcher.forms.event_types import EventTypePut
+
+SHAPE = Shape("event_type", id="name")
+
+
+def _catalogue(call: Call) -> Catalogue:
+    return call.office.catalogue(call.session, call.actor)
+
+
+async def list_(call: Call) -> Answer:
+    return Answer(await _catalogue(call).list(call.environment_id))
+
+
+async def get(call: Call) -> Answer:
+    return Answer(await _catalogue(call).get(call.environment_id, call.path["name"]))
+
+
+async def put(call: Call) -> Answer:
+    type_, made = await _catalogue(call).put(call.environment_id, call.path["name"], call.form)
+    return Answer(type_, 201 if made else 200)
+
+
+async def delete(call: Call) -> Answer:
+    await _catalogue(call).delete(call.environment_id, call.path["name"])
+    return Answer(status=204)
+
+
+ONE = "/api/event-types/{name}"
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/api/event-types",
+        name="list_event_types",
+        summary="The catalogue, by name",
+        scope="read",
+        handle=list_,
+        shape=SHAPE,
+        answers=EventType,
+        many=True,
+    ),
+    Route(
+        method="GET",
+        path=ONE,
+        name="get_event_type",
+        summary="One event type",
+        scope="read",
+        handle=get,
+        shape=SHAPE,
+        answers=EventType,
+    ),
+    Route(
+        method="PUT",
+        path=ONE,
+        name="put_event_type",
+        summary="Describe an event type, or change what is given of its description",
+        scope="write",
+        handle=put,
+        shape=SHAPE,
+        answers=EventType,
+        form=EventTypePut,
+        otherwise=(201, EventType, SHAPE),
+        changes=True,
+    ),
+    Route(
+        method="DELETE",
+        path=ONE,
+        name="delete_event_type",
+        summary="Take it out of the catalogue; events of the type are delivered all the same",
+        scope="write",
+        handle=delete,
+        shape=SHAPE,
+        answers=None,
+        status=204,
+        changes=True,
+    ),
+)

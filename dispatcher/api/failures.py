@@ -1,0 +1,77 @@
+"""Everything that can go wrong with a request, as the failure it is answered with."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher import observe
+from dispatcher.api.answers import Detail, Failure
+from dispatcher.api.dialects import Dialect
+from dispatcher.forms.base import problems
+from dispatcher.refusals import Changed, Conflict, Forbidden, Invalid, Refused, Unknown
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+
+REFUSALS: dict[type[Refused], tuple[int, str]] = {
+    Invalid: (422, "What was given is not valid"),
+    Unknown: (404, "There is no such thing"),
+    Conflict: (409, "It does not go with how things are"),
+    Changed: (412, "It was changed meanwhile"),
+    Forbidden: (403, "The token does not allow that"),
+}
+
+
+def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
+    """The failure to answer with. What nobody expected is logged, and told as little of as can be."""
+    match error:
+        case Failure():
+            return error
+        case Invalid():
+            details = [Detail(p.reason, pointer=dialect.pointer(p.place)) for p in error.problems]
+            return Failure(422, error.code, REFUSALS[Invalid][1], *details)
+        case Refused():
+            status, title = REFUSALS[type(error)]
+            return Failure(status, error.code, title, Detail(str(error)))
+        case ValidationError():
+            return malformed(error)
+        case StoreUnavailable():
+            return _unavailable("The database is not available")
+        case StatementTimeout():
+            return _unavailable("The database took too long")
+        case web.HTTPException():
+            return _http(error)
+        case _:
+            observe.request_broke(request_id, error)
+            return Failure(500, "internal", f"Something went wrong here: request {request_id}")
+
+
+def malformed(error: ValidationError) -> Failure:
+    """What is wrong with a body, with pointers into it."""
+    details = [
+        Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
+        for problem in problems(error).problems
+    ]
+    return Failure(422, "invalid", REFUSALS[Invalid][1], *details)
+
+
+def unreadable_query(error: ValidationError) -> Failure:
+    details = [
+        Detail(problem.reason, parameter=str(problem.place[0]) if problem.place else None)
+        for problem in problems(error).problems
+    ]
+    return Failure(400, "bad_parameter", "A query parameter can not be understood", *details)
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _unavailable(title: str) -> Failure:
+    return Failure(503, "unavailable", title, headers={"Retry-After": "1"})
+
+
+def _http(error: web.HTTPException) -> Failure:
+    """aiohttp's own: no such path, or not with this method."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    status = HTTPStatus(error.status)
+    return Failure(error.status, status.name.lower(), status.phrase, headers=headers)

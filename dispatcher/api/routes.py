@@ -1,0 +1,50 @@
+"""What a route is. The application and the OpenAPI document are both made from such."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dispatcher.api.answers import Answer, Call, Shape
+from dispatcher.forms.base import Form
+from dispatcher.forms.tokens import Scope
+
+Handle = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """`answers` is the resource in the answer, None for none (204); `many` a list of them, `paged`
+    always a page. `otherwise` is another answer it may give: its status, resource and shape.
+
+    `changes` runs the handler in a transaction. `everywhere`: it is not about one environment.
+    `also` are other paths for the same. `raw` names the field of the form whose text is handed on
+    unread; `keyed`: the handler sees to the Idempotency-Key.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    scope: Scope
+    handle: Handle
+    shape: Shape
+    answers: type | None
+    form: type[Form] | None = None
+    query: type[Form] | None = None
+    many: bool = False
+    paged: bool = False
+    status: int = 200
+    otherwise: tuple[int, type, Shape] | None = None
+    changes: bool = False
+    everywhere: bool = False
+    also: tuple[str, ...] = ()
+    more_methods: tuple[str, ...] = ()
+    versioned: bool = False
+    raw: str | None = None
+    keyed: bool = False
+
+    def paths(self) -> list[tuple[str, str]]:
+        """Every method and path that means it; those under /apps name the environment."""
+        own = [self.path, *self.also]
+        if not self.everywhere:
+            own += [path.replace("/api/", "/apps/{app_id}/", 1) for path in own]
+        return [(method, path) for path in own for method in (self.method, *self.more_methods)]
