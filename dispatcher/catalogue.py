@@ -50,7 +50,7 @@ class Catalogue:
         return tuple(_event_type(row) for row in rows)
 
     async def get(self, environment_id: str, name: str) -> EventType:
-        row = await self._stored.get(environment_id, name)
+        row = await self._stored.get(environment_id, name) if patterns.TYPE.match(name) else None
         if row is None:
             raise _unknown(name)
         return _event_type(row)
@@ -67,6 +67,7 @@ class Catalogue:
 
         Raises Invalid, and Conflict where the catalogue is full.
         """
+        _check_name(name)
         await self._lock(environment_id)
         async with Sandbox() as sandbox:
             made, change = await self._put(environment_id, name, form, sandbox)
@@ -74,7 +75,7 @@ class Catalogue:
 
     async def delete(self, environment_id: str, name: str) -> None:
         """Its events are sent as before, and not examined any more."""
-        if not await self._stored.delete(environment_id, name):
+        if not (patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)):
             raise _unknown(name)
         await self._journal.note("event_type.delete", name, environment_id)
 
@@ -127,7 +128,6 @@ class Catalogue:
     async def _check(
         self, name: str, columns: Mapping[str, Any], before: Mapping[str, Any], sandbox: Sandbox
     ) -> None:
-        _check_name(name)
         schema, example = columns["schema"], columns["example"]
         if columns["enforce"] and schema is None:
             raise Invalid.field("enforce", "there is no schema to enforce")

@@ -195,6 +195,18 @@ async def test_another_environments_types_are_unknown(
         await changes.put("a.b", environment="env_y")
 
 
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "a b", "a" * 129, "a\n"])
+async def test_what_is_no_name_is_the_name_of_nothing(
+    changes: Changes, catalogue: Catalogue, name: str
+) -> None:
+    with pytest.raises(Unknown):
+        await catalogue.get(ENV, name)
+    with pytest.raises(Unknown):
+        await changes.delete(name)
+    with pytest.raises(Invalid, match="name"):
+        await changes.put(name)
+
+
 async def test_the_sample_of_a_type_is_its_example(changes: Changes, catalogue: Catalogue) -> None:
     await changes.put("webhook.test", example={"hello": 1.5})
     await changes.put("a.b")
