@@ -47,7 +47,7 @@ class Bodies:
             self._hits += 1
             if self._hits * 2 >= READ_AT_ONCE:
                 self._hits = 0
-                self._read_along(soon)
+                self._read_along(soon, worth=self._far // 2)
         return event
 
     async def read(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
@@ -61,13 +61,23 @@ class Bodies:
         self._read_along(soon)
         return await asyncio.shield(future)
 
-    def _read_along(self, soon: Iterable[int]) -> None:
+    @property
+    def _far(self) -> int:
+        """How many events to look ahead: with large ones, no more than find room in memory."""
+        usual = self._size // max(1, len(self._kept)) or OVERHEAD
+        return max(2, min(2 * READ_AT_ONCE, self._capacity // 4 // usual))
+
+    def _read_along(self, soon: Iterable[int], *, worth: int = 1) -> None:
+        """Read what is missed, and what of the next ones will be, if so many are worth it: half as
+        many statements cost nearly half as much."""
         if not self._ahead:
-            self._ahead.update(
+            missing = [
                 i
-                for i in islice(soon, READ_AT_ONCE)
+                for i in islice(soon, self._far)
                 if i not in self._kept and i not in self._under_way
-            )
+            ]
+            if len(missing) >= worth:
+                self._ahead.update(missing[:READ_AT_ONCE])
         if self._reading is None and (self._wanted or self._ahead):
             self._reading = asyncio.create_task(self._read_wanted())
 
