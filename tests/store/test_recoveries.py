@@ -65,9 +65,9 @@ async def at_once(connection: Connection) -> None:
 
 
 async def row_of(connection: Connection, recovery: int) -> rows.Row:
-    row = await connection.fetchrow("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
-    assert row is not None
-    return row
+    (row,) = await connection.fetch("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
+    found: rows.Row = row
+    return found
 
 
 async def on_the_way(connection: Connection) -> list[tuple[int, bool, int]]:
@@ -247,9 +247,9 @@ async def test_time_is_that_of_the_delivery_and_of_the_event(
     for _ in range(2):
         await past_event(connection)
         await ended(session, connection, endpoint)
-        await connection.execute("SELECT pg_sleep(0.005)")
-        middle = await connection.fetchval("SELECT clock_timestamp()")
-        await connection.execute("SELECT pg_sleep(0.005)")
+    await connection.execute("SELECT pg_sleep(0.005)")
+    middle = await connection.fetchval("SELECT clock_timestamp()")
+    await connection.execute("SELECT pg_sleep(0.005)")
     await past_event(connection)
     all_of_it = await count(session, endpoint)
     assert (all_of_it.failed, all_of_it.missed) == (2, 3)
@@ -421,7 +421,8 @@ async def test_two_daemons_make_no_row_twice(
 
 async def row_of_other(session: Session, recovery: int) -> rows.Row:
     (row,) = await session.fetch("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
-    return row
+    found: rows.Row = row
+    return found
 
 
 async def test_a_step_that_waits_for_nothing_passes_one_that_is_being_changed(

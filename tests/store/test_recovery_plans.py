@@ -15,21 +15,20 @@ from tests.conftest import Connection, _database, connected, with_database
 
 ENDPOINT = "00000000-0000-4000-8000-000000000001"
 # Every tenth event was delivered to the endpoint, every hundredth failed; each to another one, too.
-FILL = f"""
+FILL = """
 ALTER TABLE dispatcher.events DISABLE TRIGGER ALL;
 CREATE TEMP TABLE span AS SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC')) AS low;
-CREATE FUNCTION pg_temp.id(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT low + 1000 * n FROM span';
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)
-  VALUES ('{ENDPOINT}', 'env_default', 'n', 'u', '', 1);
+  VALUES ($endpoint, 'env_default', 'n', 'u', '', 1);
 INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)
-  VALUES ('env_default', 'rare.*', '{ENDPOINT}');
+  VALUES ('env_default', 'rare.*', $endpoint);
 INSERT INTO dispatcher.events (id, type, data)
-  SELECT s.low + 1000 * n, CASE WHEN n % 100 = 5 THEN 'rare.one' ELSE 'user.created' END, '{{}}'
+  SELECT s.low + 1000 * n, CASE WHEN n % 100 = 5 THEN 'rare.one' ELSE 'user.created' END, '{}'
   FROM span s, generate_series(1, 1000000) AS n;
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, request_headers, state)
   SELECT s.low + 1000 * n + 2, s.low + 1000 * n + 1, s.low + 1000 * n,
-         CASE WHEN n % 10 = 0 THEN '{ENDPOINT}' ELSE gen_random_uuid() END, 'env_default', 'rare.one', 1, now(), 'ok', 1, '{{}}',
+         CASE WHEN n % 10 = 0 THEN $endpoint ELSE gen_random_uuid() END, 'env_default', 'rare.one', 1, now(), 'ok', 1, '{}',
          CASE WHEN n % 100 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
   FROM span s, generate_series(1, 300000) AS n;
 INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
@@ -37,7 +36,7 @@ INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, ty
   FROM span s, generate_series(300001, 500000) AS n;
 INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
   SELECT s.low + 1000 * n, s.low + 1000 * n, 'env_default', 'rare.one' FROM span s, generate_series(900001, 1000000) AS n;
-"""
+""".replace("$endpoint", f"'{ENDPOINT}'")
 NO_AUTOVACUUM = """
 DO $$ DECLARE t regclass; BEGIN
   FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace AND relkind = 'r' LOOP

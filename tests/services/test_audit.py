@@ -1,0 +1,125 @@
+"""The audit as it is read: newest first, filtered, page by page."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dispatcher import audit
+from dispatcher.audit import Actor, AuditEntry, Journal, Trail
+from dispatcher.store.pool import Pool
+from dispatcher.store.statements import statement
+from tests.conftest import Connection
+
+
+async def note(
+    pool: Pool, action: str, subject: str, environment: str | None, by: str = "cli:me"
+) -> None:
+    await Journal(pool, Actor(by, "req_1", "127.0.0.1")).note(action, subject, environment, a="é")
+
+
+async def every(
+    pool: Pool, environment: str | None, limit: int, **filters: Any
+) -> list[AuditEntry]:
+    """All pages of a listing, one after the other."""
+    seen: list[AuditEntry] = []
+    before = None
+    while True:
+        page = await Trail(pool).list(environment, before=before, limit=limit, **filters)
+        assert len(page.items) <= limit
+        seen += page.items
+        if page.next is None:
+            return seen
+        assert before is None or page.next < before
+        before = page.next
+
+
+async def test_an_entry_says_who_did_what_from_where(pool: Pool) -> None:
+    await note(pool, "webhook.update", "w1", "env_default")
+    (entry,) = (await Trail(pool).list("env_default")).items
+    assert (entry.actor, entry.action, entry.subject) == ("cli:me", "webhook.update", "w1")
+    assert (entry.environment_id, entry.request_id, entry.address) == (
+        "env_default",
+        "req_1",
+        "127.0.0.1",
+    )
+    assert json.loads(entry.detail) == {"a": "é"}
+    assert entry.id.startswith("aud_")
+    assert abs(entry.at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_an_environment_sees_its_own_and_nothing_of_others(pool: Pool) -> None:
+    for environment in ("env_default", "other", None):
+        await note(pool, "token.create", str(environment), environment)
+    assert [e.subject for e in await every(pool, "env_default", 9)] == ["env_default"]
+    assert [e.subject for e in await every(pool, "nobody", 9)] == []
+    assert [e.subject for e in await every(pool, None, 9)] == ["None", "other", "env_default"]
+
+
+async def test_pages_hold_each_once_while_more_is_noted(pool: Pool) -> None:
+    for n in range(5):
+        await note(pool, "webhook.update", str(n), "env_default")
+    first = await Trail(pool).list("env_default", limit=2)
+    await note(pool, "webhook.update", "later", "env_default")
+    rest = await Trail(pool).list("env_default", limit=9, before=first.next)
+    assert [e.subject for e in (*first.items, *rest.items)] == ["4", "3", "2", "1", "0"]
+    assert rest.next is None
+
+
+async def test_a_page_that_is_just_full_is_the_last(pool: Pool) -> None:
+    for n in range(2):
+        await note(pool, "webhook.update", str(n), "env_default")
+    page = await Trail(pool).list("env_default", limit=2)
+    assert (len(page.items), page.next) == (2, None)
+
+
+@pytest.mark.parametrize("look", [3, 10_000])
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"actor": "token:1"}, ["8", "4", "0"]),
+        ({"action": "webhook.delete"}, ["9", "6", "3", "0"]),
+        ({"subject": "7"}, ["7"]),
+        ({"actor": "token:1", "action": "webhook.delete"}, ["0"]),
+        ({"action": "webhook"}, []),
+    ],
+)
+async def test_filters_are_exact_however_far_one_looks_at_once(
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    filters: dict[str, str],
+    found: list[str],
+    look: int,
+) -> None:
+    monkeypatch.setattr(audit, "LOOK", look)
+    for n in range(10):
+        action = "webhook.update" if n % 3 else "webhook.delete"
+        await note(pool, action, str(n), "env_default", "token:2" if n % 4 else "token:1")
+    assert [e.subject for e in await every(pool, "env_default", 2, **filters)] == found
+    assert [e.subject for e in await every(pool, None, 2, **filters)] == found
+
+
+async def test_a_rare_entry_among_very_many_costs_no_more_than_a_look(
+    connection: Connection,
+) -> None:
+    await connection.execute(
+        """INSERT INTO dispatcher.audit (environment_id, actor, action, subject)
+           SELECT CASE WHEN n % 50 = 0 THEN 'env_default' ELSE 'other' END, 'a', 'b.c', n::text
+           FROM generate_series(1, 100000) AS n"""
+    )
+    await connection.execute("ANALYZE dispatcher.audit")
+    await connection.execute("SET plan_cache_mode = force_custom_plan")
+    await connection.execute(f"PREPARE it AS {statement('audit/list')}")
+    for environment in ("'env_default'", "NULL"):
+        text = await connection.fetchval(
+            "EXPLAIN (FORMAT JSON, ANALYZE, TIMING off)"
+            f" EXECUTE it({environment}, NULL, NULL, 'nobody', NULL, 21, 1000)"
+        )
+        most = 0
+        plans = [json.loads(text)[0]["Plan"]]
+        while plans:
+            plan = plans.pop()
+            plans += plan.get("Plans", ())
+            most = max(most, plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
+        assert most <= 1000

@@ -1,0 +1,96 @@
+"""Environments as people know them."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from dispatcher.audit import Actor
+from dispatcher.environments import Environment, Environments
+from dispatcher.forms.environments import NewEnvironment
+from dispatcher.refusals import Conflict, Unknown
+from dispatcher.store.pool import Pool
+from tests.conftest import Connection
+from tests.store import rows
+
+
+async def create(pool: Pool, actor: Actor, name: str = "one", id: str | None = None) -> Environment:
+    async with pool.transaction() as session:
+        return await Environments(session, actor).create(NewEnvironment(id=id, name=name))
+
+
+async def test_an_environment_of_a_chosen_name_is_there_and_on_record(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    made = await create(pool, actor, "Shop", "shop_1")
+    assert (made.id, made.name, made.paused_at) == ("shop_1", "Shop", None)
+    assert await Environments(pool, actor).get("shop_1") == made
+    await rows.event(connection, environment="shop_1")
+    (entry,) = await connection.fetch("SELECT * FROM dispatcher.audit")
+    assert (entry["action"], entry["subject"], entry["environment_id"], entry["actor"]) == (
+        "environment.create",
+        "shop_1",
+        "shop_1",
+        actor.name,
+    )
+
+
+async def test_a_name_is_made_up_where_none_is_given(pool: Pool, actor: Actor) -> None:
+    made = [await create(pool, actor) for _ in range(2)]
+    assert all(e.id.startswith("env_") and len(e.id) == 28 for e in made)
+    assert made[0].id != made[1].id
+
+
+async def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    with pytest.raises(Conflict, match="env_default"):
+        await create(pool, actor, "Mine", "env_default")
+    assert (await Environments(pool, actor).get("env_default")).name == "Default"
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
+
+
+async def test_one_that_is_not_there_is_unknown(pool: Pool, actor: Actor) -> None:
+    with pytest.raises(Unknown):
+        await Environments(pool, actor).get("nobody")
+
+
+async def test_the_listing_is_newest_first_page_by_page(pool: Pool, actor: Actor) -> None:
+    made = [(await create(pool, actor, f"number {n}")).id for n in range(4)]
+    environments = Environments(pool, actor)
+    first = await environments.list(limit=2)
+    await create(pool, actor, "later")
+    second = await environments.list(limit=2, before=first.next)
+    third = await environments.list(limit=2, before=second.next)
+    seen = [e.id for page in (first, second, third) for e in page.items]
+    assert seen == [*made[::-1], "env_default"]
+    assert third.next is None
+
+
+async def test_since_when_it_is_paused_is_told(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    paused_at = await connection.fetchval(
+        "UPDATE dispatcher.environments SET paused_at = now() RETURNING paused_at"
+    )
+    assert (await Environments(pool, actor).get("env_default")).paused_at == paused_at
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"name": ""},
+        {"name": " "},
+        {"name": "a\nb"},
+        {"name": "x", "id": ""},
+        {"name": "x", "id": "a b"},
+        {"name": "x", "id": "a\n"},
+        {"name": "x", "id": "*"},
+        {"name": "x", "id": "a" * 65},
+        {"name": "x", "position": 1},
+    ],
+)
+def test_a_form_that_makes_no_sense_is_refused(asked: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        NewEnvironment.model_validate_json(json.dumps(asked))

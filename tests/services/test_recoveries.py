@@ -1,0 +1,257 @@
+"""Recoveries as people ask for them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import ValidationError
+
+from dispatcher import recoveries
+from dispatcher.audit import Actor
+from dispatcher.forms.recoveries import NewRecovery
+from dispatcher.recoveries import Preview, Recoveries, Recovery
+from dispatcher.refusals import Conflict, Invalid, Unknown
+from dispatcher.store import recoveries as stored
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+ENVIRONMENT = "env_default"
+SINCE = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+class Desk:
+    """Recoveries of the default environment, a transaction a call."""
+
+    def __init__(self, pool: Pool, actor: Actor) -> None:
+        self.pool = pool
+        self.actor = actor
+
+    async def preview(self, webhook: UUID, **of: Any) -> Preview:
+        form = NewRecovery(**{"since": SINCE, **of})
+        return await Recoveries(self.pool, self.actor).preview(ENVIRONMENT, webhook, form)
+
+    async def start(self, webhook: UUID, environment: str = ENVIRONMENT, **of: Any) -> Recovery:
+        form = NewRecovery(**{"since": SINCE, **of})
+        async with self.pool.transaction() as session:
+            return await Recoveries(session, self.actor).start(environment, webhook, form)
+
+    async def cancel(self, webhook: UUID, recovery: str) -> Recovery:
+        async with self.pool.transaction() as session:
+            return await Recoveries(session, self.actor).cancel(ENVIRONMENT, webhook, recovery)
+
+    async def get(self, webhook: UUID, recovery: str, environment: str = ENVIRONMENT) -> Recovery:
+        return await Recoveries(self.pool, self.actor).get(environment, webhook, recovery)
+
+    async def step(self) -> stored.Step | None:
+        return await stored.Recoveries(self.pool).step(look=100, make=2, waiting=100, pending=100)
+
+
+@pytest.fixture
+def desk(pool: Pool, actor: Actor) -> Desk:
+    return Desk(pool, actor)
+
+
+async def failed(dsn: str, connection: Connection, webhook: UUID, count: int) -> None:
+    session = Session(dsn, "test")
+    for _ in range(count):
+        made = await rows.delivery(connection, webhook)
+        await Deliveries(session).record([rows.result(made, rows.FAILED)])
+    await session.close()
+
+
+async def emitted(connection: Connection, count: int) -> None:
+    """Events that were fanned out to nobody."""
+    for _ in range(count):
+        await rows.event(connection)
+    await connection.execute("DELETE FROM dispatcher.inbox")
+
+
+async def test_a_preview_counts_by_kind_and_changes_nothing(
+    dsn: str, connection: Connection, desk: Desk
+) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    await failed(dsn, connection, webhook, 2)
+    await emitted(connection, 3)
+    seen = await desk.preview(webhook)
+    assert (seen.failed, seen.missed, seen.more, seen.since) == (2, 3, False, SINCE)
+    assert seen.until <= datetime.now(UTC)
+    assert (await desk.preview(webhook, missed=False)).missed == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.recoveries") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "least"), [("COUNT_MOST", 2), ("COUNT_SECONDS", 0)], ids=["too many", "too long"]
+)
+async def test_counting_ends_and_says_that_there_may_be_more(
+    connection: Connection, desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: str, least: int
+) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    await emitted(connection, 9)
+    monkeypatch.setattr(recoveries, "COUNT_LOOK", 2)
+    assert ((await desk.preview(webhook)).missed, (await desk.preview(webhook)).more) == (9, False)
+    monkeypatch.setattr(recoveries, limit, least)
+    seen = await desk.preview(webhook)
+    assert (seen.missed, seen.more) == (2, True)
+    assert (await desk.start(webhook)).total is None
+
+
+async def test_a_start_answers_with_what_will_be_done_and_is_on_record(
+    dsn: str, connection: Connection, desk: Desk
+) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    await failed(dsn, connection, webhook, 2)
+    await emitted(connection, 1)
+    until = datetime.now(UTC) - timedelta(minutes=1)
+    started = await desk.start(webhook, until=until, rate=7)
+    assert (started.webhook_id, started.state, started.made, started.total) == (
+        webhook,
+        "RUNNING",
+        0,
+        0,
+    )
+    assert (started.since, started.until, started.reached) == (SINCE, until, SINCE)
+    assert (started.missed, started.rate, started.finished_at) == (True, 7, None)
+    assert await desk.get(webhook, started.id) == started
+    (entry,) = await connection.fetch("SELECT * FROM dispatcher.audit")
+    assert (entry["actor"], entry["action"], entry["subject"], entry["environment_id"]) == (
+        desk.actor.name,
+        "webhook.recover",
+        str(webhook),
+        ENVIRONMENT,
+    )
+    assert json.loads(entry["detail"])["recovery"] == started.id
+
+
+async def test_progress_is_seen_while_it_runs(connection: Connection, desk: Desk) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    await emitted(connection, 3)
+    started = await desk.start(webhook)
+    assert started.total == 3
+    await desk.step()
+    halfway = await desk.get(webhook, started.id)
+    assert (halfway.state, halfway.made) == ("RUNNING", 2)
+    assert started.reached < halfway.reached < started.until
+    await desk.step()
+    over = await desk.get(webhook, started.id)
+    assert (over.state, over.made, over.reached) == ("DONE", 3, over.until)
+    assert over.finished_at is not None
+
+
+async def test_until_in_the_future_is_until_now(connection: Connection, desk: Desk) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    started = await desk.start(webhook, until=datetime.now(UTC) + timedelta(days=1))
+    assert started.until <= datetime.now(UTC)
+
+
+async def test_a_time_that_has_not_begun_is_refused(connection: Connection, desk: Desk) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    with pytest.raises(Invalid, match="since: must be in the past"):
+        await desk.start(webhook, since=datetime.now(UTC) + timedelta(hours=1))
+
+
+async def test_one_runs_at_a_time_and_none_of_a_disabled_webhook(
+    connection: Connection, desk: Desk
+) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    disabled = await rows.endpoint(connection, "*", active=False)
+    first = await desk.start(webhook)
+    with pytest.raises(Conflict, match="running"):
+        await desk.start(webhook)
+    await desk.cancel(webhook, first.id)
+    assert (await desk.start(webhook)).id != first.id
+    with pytest.raises(Conflict, match="disabled"):
+        await desk.start(disabled)
+    assert (await desk.preview(disabled)).missed == 0, "one may look"
+
+
+async def test_what_is_not_in_the_environment_is_unknown(
+    connection: Connection, desk: Desk
+) -> None:
+    await rows.environment(connection, "elsewhere")
+    webhook, deleted = (
+        await rows.endpoint(connection),
+        await rows.endpoint(connection, deleted=True),
+    )
+    started = await desk.start(webhook)
+    for wrong in (uuid4(), deleted):
+        with pytest.raises(Unknown):
+            await desk.start(wrong)
+    with pytest.raises(Unknown):
+        await desk.start(webhook, "elsewhere")
+    with pytest.raises(Unknown):
+        await desk.get(webhook, started.id, "elsewhere")
+    for wrong_id in (
+        "rec_1",
+        "evt_1",
+        "nonsense",
+        started.id + "0" * 9,
+        started.id.replace("rec", "dlv"),
+    ):
+        with pytest.raises(Unknown):
+            await desk.get(webhook, wrong_id)
+        with pytest.raises(Unknown):
+            await desk.cancel(webhook, wrong_id)
+
+
+async def test_cancelling_is_on_record_once_and_what_is_done_can_not_be_cancelled(
+    connection: Connection, desk: Desk
+) -> None:
+    webhook = await rows.endpoint(connection, "*")
+    started = await desk.start(webhook)
+    cancelled = await desk.cancel(webhook, started.id)
+    assert cancelled.state == "CANCELLED"
+    assert cancelled.finished_at is not None
+    assert await desk.cancel(webhook, started.id) == cancelled
+    actions = await connection.fetch("SELECT action FROM dispatcher.audit ORDER BY id")
+    assert [row["action"] for row in actions] == ["webhook.recover", "webhook.cancel_recovery"]
+    again = await desk.start(webhook)
+    await desk.step()
+    with pytest.raises(Conflict, match="DONE"):
+        await desk.cancel(webhook, again.id)
+
+
+async def test_a_listing_is_newest_first_page_by_page(connection: Connection, desk: Desk) -> None:
+    webhook, other = await rows.endpoint(connection), await rows.endpoint(connection)
+    started = []
+    for _ in range(3):
+        started.append((await desk.start(webhook)).id)
+        await desk.cancel(webhook, started[-1])
+    await desk.start(other)
+    service, seen, before = Recoveries(desk.pool, desk.actor), [], None
+    while True:
+        page = await service.list(ENVIRONMENT, webhook, before=before, limit=2)
+        seen += [item.id for item in page.items]
+        if page.next is None:
+            break
+        before = page.next
+    assert seen == started[::-1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"since": "2026-01-01T00:00:00"},
+        {"since": "yesterday"},
+        {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+        {"since": "2026-01-01T00:00:00Z", "rate": 0},
+        {"since": "2026-01-01T00:00:00Z", "rate": 1.5},
+        {"since": "2026-01-01T00:00:00Z", "missed": "yes"},
+        {"since": "2026-01-01T00:00:00Z", "state": "DONE"},
+    ],
+)
+def test_a_form_that_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        NewRecovery.model_validate_json(json.dumps(asked))
+
+
+def test_a_form_is_read_in_either_way_of_writing() -> None:
+    form = NewRecovery.model_validate_json('{"since": "2026-01-01T00:00:00+01:00", "dryRun": true}')
+    assert (form.dry_run, form.missed, form.rate, form.until) == (True, True, None, None)
+    assert form.since == datetime(2025, 12, 31, 23, tzinfo=UTC)

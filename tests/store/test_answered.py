@@ -1,0 +1,80 @@
+"""Answers kept for requests that are repeated with their Idempotency-Key."""
+
+import asyncio
+
+import pytest
+
+from dispatcher.refusals import Refused
+from dispatcher.store.answered import EVERY, Answer, Answered
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+KEY, PRINT = "key-1", b"\x01" * 32
+
+
+async def test_the_first_claims_and_the_next_is_told_the_answer(session: Session) -> None:
+    async with session.transaction() as opened:
+        answered = Answered(opened)
+        assert await answered.claim("env_default", KEY, PRINT) == Answer(True, PRINT, None, None)
+        await answered.keep("env_default", KEY, 201, b"{}")
+    again = await Answered(session).claim("env_default", KEY, b"another")
+    assert again == Answer(False, PRINT, 201, b"{}")
+
+
+async def test_keys_are_those_of_their_environment(session: Session) -> None:
+    answered = Answered(session)
+    for environment in ("env_default", "other", EVERY):
+        assert (await answered.claim(environment, KEY, PRINT)).new
+    await answered.keep("other", KEY, 204, None)
+    assert (await answered.claim("env_default", KEY, PRINT)).status is None
+    assert await answered.read("nobody", KEY) is None
+
+
+async def test_a_second_one_waits_until_the_first_is_answered(
+    connection: Connection, session: Session, other: Session
+) -> None:
+    async with session.transaction() as opened:
+        await Answered(opened).claim("env_default", KEY, PRINT)
+        ((pid,),) = await other.fetch("SELECT pg_backend_pid()")
+        second = asyncio.create_task(Answered(other).claim("env_default", KEY, PRINT))
+        await rows.waits_for_lock(connection, pid)
+        await Answered(opened).keep("env_default", KEY, 200, b"done")
+        assert not second.done()
+    assert await second == Answer(False, PRINT, 200, b"done")
+
+
+async def test_what_was_undone_was_not_claimed(
+    connection: Connection, session: Session, other: Session
+) -> None:
+    async def claim_in_vain(claimed: asyncio.Event, undo: asyncio.Event) -> None:
+        async with session.transaction() as opened:
+            await Answered(opened).claim("env_default", KEY, PRINT)
+            claimed.set()
+            await undo.wait()
+            raise Refused
+
+    claimed, undo = asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(claim_in_vain(claimed, undo))
+    await claimed.wait()
+    ((pid,),) = await other.fetch("SELECT pg_backend_pid()")
+    second = asyncio.create_task(Answered(other).claim("env_default", KEY, b"second"))
+    await rows.waits_for_lock(connection, pid)
+    undo.set()
+    with pytest.raises(Refused):
+        await first
+    assert await second == Answer(True, b"second", None, None)
+
+
+async def test_the_old_are_forgotten_some_at_a_time(
+    connection: Connection, session: Session
+) -> None:
+    answered = Answered(session)
+    for n in range(5):
+        await answered.claim("env_default", str(n), PRINT)
+    await connection.execute(
+        "UPDATE dispatcher.answered SET answered_at = now() - interval '2 h' WHERE key < '3'"
+    )
+    assert [await answered.prune(3600.0, 2) for _ in range(3)] == [2, 1, 0]
+    left = await connection.fetch("SELECT key FROM dispatcher.answered ORDER BY key")
+    assert [row["key"] for row in left] == ["3", "4"]
