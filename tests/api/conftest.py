@@ -1,0 +1,144 @@
+"""A whole daemon, its admin API, and clients with tokens of every kind."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from dispatcher.audit import Actor
+from dispatcher.crypto import Cipher
+from dispatcher.daemon import Daemon
+from dispatcher.forms.tokens import NewToken, Scope
+from dispatcher.store.session import Session
+from dispatcher.tokens import Tokens
+from tests.conftest import Connection
+from tests.flow.shell import KEY
+from tests.flow.stories import Daemons, Story
+from tests.receivers import Receiver
+
+OTHER = "env_other"
+
+
+class Answered:
+    """An answer, read."""
+
+    def __init__(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.type = response.headers.get("Content-Type")
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def data(self) -> Any:
+        """What stands in the envelope."""
+        document = self.json
+        assert document["success"] is True, document
+        return document["data"]
+
+    @property
+    def code(self) -> str:
+        """Of an error in the envelope."""
+        code: str = self.json["error"]["code"]
+        return code
+
+
+class Client:
+    """Asks with one token; JSON goes out as the envelope's unless a header says otherwise."""
+
+    def __init__(self, session: aiohttp.ClientSession, token: str | None) -> None:
+        self._session = session
+        self._token = token
+
+    async def __call__(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> Answered:
+        """`body` as JSON, or bytes as they are; `Content_Type` names the header Content-Type."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self._token is not None:
+            named.setdefault("Authorization", f"Bearer {self._token}")
+        data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
+        if data is not None:
+            named.setdefault("Content-Type", "application/json")
+        async with self._session.request(method, path, data=data, headers=named) as response:
+            return Answered(response, await response.read())
+
+
+class Api:
+    """`client()` is one of an administrator of all environments, unless said otherwise."""
+
+    def __init__(self, daemon: Daemon, dsn: str, session: aiohttp.ClientSession) -> None:
+        self.daemon = daemon
+        self.dsn = dsn
+        self._session = session
+
+    @property
+    def address(self) -> str:
+        return self.daemon.admin_address
+
+    async def token(self, scope: Scope = "admin", environment: str = "*") -> str:
+        session = Session(self.dsn, "test")
+        try:
+            async with session.transaction() as opened:
+                form = NewToken(name="of a test", environment_id=environment, scope=scope)
+                made = await Tokens(opened, Actor("test")).create(form, environment_id=None)
+        finally:
+            await session.close()
+        assert made.token is not None
+        return made.token
+
+    async def client(self, scope: Scope = "admin", environment: str = "*") -> Client:
+        return Client(self._session, await self.token(scope, environment))
+
+    def nobody(self, token: str | None = None) -> Client:
+        """Without a token, or with this one."""
+        return Client(self._session, token)
+
+
+@pytest.fixture
+def cipher() -> Cipher:
+    return Cipher(bytes.fromhex(KEY))
+
+
+@pytest.fixture
+async def story(dsn: str, connection: Connection, cipher: Cipher) -> Story:
+    return Story(dsn, connection, cipher)
+
+
+@pytest.fixture
+async def daemons(story: Story, cipher: Cipher) -> AsyncIterator[Daemons]:
+    started = Daemons(story.dsn, cipher)
+    yield started
+    await started.end()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other_environment(connection: Connection) -> str:
+    await connection.execute(
+        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'Other')", OTHER
+    )
+    return OTHER
+
+
+@pytest.fixture
+async def api(daemons: Daemons, dsn: str) -> AsyncIterator[Api]:
+    schemes = ["body-hex", "standard", "timestamped-hex", "stripe"]
+    daemon = await daemons.start(signing={"schemes": schemes})
+    async with aiohttp.ClientSession(daemon.admin_address) as session:
+        yield Api(daemon, dsn, session)
+
+
+@pytest.fixture
+async def admin(api: Api) -> Client:
+    return await api.client()
