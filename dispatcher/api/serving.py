@@ -36,6 +36,7 @@ DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
 """Bytes of body from which on it is looked at in a thread: the loop has heartbeats to send."""
 
+_ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -209,11 +210,11 @@ def negotiated(request: web.Request) -> Dialect:
 
 def request_id(request: web.Request) -> str:
     """The caller's own, if it can be one; the same for all of a request."""
-    known: str | None = request.get("request_id")
+    known = request.get(_ID)
     if known is None:
         given = request.headers.get("X-Request-Id", "")
         known = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
-        request["request_id"] = known
+        request[_ID] = known
     return known
 
 
