@@ -186,6 +186,12 @@ def _unknown(recovery_id: str) -> Unknown:
     return Unknown(f"there is no recovery {recovery_id}")
 
 
+def _within(row: dict[str, Any]) -> datetime:
+    """Ids know milliseconds: the position may be a little off the times it lies between."""
+    reached: datetime = min(max(row["reached"], row["since"]), row["until"])
+    return reached
+
+
 def _recovery(row: dict[str, Any]) -> Recovery:
     return Recovery(
         id=f"{PREFIX}_{row['id']}",
@@ -193,7 +199,7 @@ def _recovery(row: dict[str, Any]) -> Recovery:
         state=row["state"],
         since=row["since"],
         until=row["until"],
-        reached=min(max(row["reached"], row["since"]), row["until"]),
+        reached=row["until"] if row["state"] == "DONE" else _within(row),
         missed=row["missed"],
         rate=row["rate"],
         total=row["total"],

@@ -37,7 +37,7 @@ WITH due AS MATERIALIZED (
         WHEN NOT o.active THEN clock_timestamp() + interval '2 s'
         WHEN NOT o.pending THEN clock_timestamp() + interval '500 ms'
         WHEN c.position IS NULL OR c.position <= d.position THEN clock_timestamp() + interval '100 ms'
-        WHEN d.rate IS NOT NULL THEN greatest(d.next_at, clock_timestamp() - interval '1 s') + make_interval(secs => c.made::float8 / d.rate)
+        WHEN d.rate IS NOT NULL THEN greatest(d.next_at, clock_timestamp() - interval '250 ms') + make_interval(secs => c.made::float8 / d.rate)
         ELSE clock_timestamp() END
   FROM due d, room o, came c WHERE r.id = d.id
   RETURNING r.id, r.state, c.made
