@@ -1,11 +1,16 @@
 """Answers kept for requests that are repeated with their Idempotency-Key."""
 
 import asyncio
+import time
 
 import pytest
 
+from dispatcher.maintenance import DAY, Maintenance
 from dispatcher.refusals import Refused
 from dispatcher.store.answered import EVERY, Answer, Answered
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.partitions import Partitions
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -78,3 +83,27 @@ async def test_the_old_are_forgotten_some_at_a_time(
     assert [await answered.prune(3600.0, 2) for _ in range(3)] == [2, 1, 0]
     left = await connection.fetch("SELECT key FROM dispatcher.answered ORDER BY key")
     assert [row["key"] for row in left] == ["3", "4"]
+
+
+async def test_after_a_day_maintenance_forgets_an_answer(
+    connection: Connection, session: Session
+) -> None:
+    maintenance = Maintenance(
+        Partitions(session),
+        Deliveries(session),
+        Daemons(session),
+        Answered(session),
+        keep_events=60 * DAY,
+        keep_attempts=30 * DAY,
+        now=time.time,
+    )
+    for hours in (23, 25):
+        await Answered(session).claim("env_default", f"{hours}", PRINT)
+        await connection.execute(
+            "UPDATE dispatcher.answered SET answered_at = now() - make_interval(hours => $1)"
+            " WHERE key = $1::int::text",
+            hours,
+        )
+    await maintenance.look()
+    left = await connection.fetch("SELECT key FROM dispatcher.answered")
+    assert [row["key"] for row in left] == ["23"]
