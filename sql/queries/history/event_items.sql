@@ -1,0 +1,6 @@
+-- $1 environment  $2 event ids  $3 no data of more bytes. See payloads.sql.
+SELECT id, environment_id, type, source, idempotency_key, octet_length(data) AS size,
+       CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data
+FROM (SELECT id, environment_id, type, source, idempotency_key, data::text AS data
+      FROM dispatcher.events WHERE id = ANY ($2::bigint[]) AND environment_id = $1 OFFSET 0) AS v
+ORDER BY id DESC

@@ -1,0 +1,19 @@
+-- $1 environment  $2 delivery ids  $3 the lowest of them
+--
+-- One row a delivery: pending if it is so anywhere, with its last attempt; else as it ended last.
+-- OFFSET 0 and the order asked for outside: each a lookup by index, never a walk in order of the ids.
+SELECT w.id, coalesce(p.event_id, i.event_id, a.event_id) AS event_id, coalesce(p.endpoint_id, i.endpoint_id, a.endpoint_id) AS endpoint_id,
+       coalesce(p.environment_id, i.environment_id, a.environment_id) AS environment_id, coalesce(p.type, i.type, a.type) AS type,
+       CASE WHEN coalesce(p.id, i.delivery_id) IS NULL THEN a.state ELSE 'PENDING' END AS status,
+       coalesce(p.attempt, i.attempt, a.attempt) AS attempts, p.next_at,
+       a.outcome, a.status AS response_status, a.response_body, a.duration_ms, a.error, dispatcher.id_time(a.id) AS recorded_at
+FROM unnest($2::bigint[]) AS w(id)
+LEFT JOIN LATERAL (SELECT * FROM dispatcher.deliveries WHERE id = w.id OFFSET 0) p ON true
+LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox WHERE delivery_id = w.id LIMIT 1) i ON true
+LEFT JOIN LATERAL (
+  SELECT * FROM (SELECT * FROM dispatcher.attempts WHERE delivery_id = w.id AND id > w.id AND id > $3 OFFSET 0) AS tried
+  WHERE state IS NOT NULL OR coalesce(p.id, i.delivery_id) IS NOT NULL
+  ORDER BY id DESC LIMIT 1
+) a ON true
+WHERE coalesce(p.environment_id, i.environment_id, a.environment_id) = $1
+ORDER BY w.id DESC

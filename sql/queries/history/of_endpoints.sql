@@ -1,0 +1,53 @@
+-- $1 endpoints  $2 delivery ids below  $3 and from  $4 rows to look at, of each endpoint and each kind
+-- $5 status, or NULL  $6 event type, or NULL  $7 what event types begin with, or NULL  $8 ids to return
+--
+-- Newest first, an id once: pending before ended, the newest end before older ones. All ids down to the
+-- horizon were looked at; it is NULL when there are none below it. Rows are read in the order of an
+-- index, so that neither a long history nor a rare match makes more work than $4 says. Pairs are
+-- compared, not equal endpoints looked for: only one index has that order, so statistics that know
+-- nothing of this endpoint, or of a new partition, lead to no other. WITH TIES: a delivery that ended
+-- several times is seen with all its ends, or not at all.
+WITH pending AS MATERIALIZED (
+  SELECT d.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
+    SELECT endpoint_id, id, type FROM dispatcher.deliveries
+    WHERE (endpoint_id, id) < (e.id, $2) AND (endpoint_id, id) >= (e.id, $3) ORDER BY endpoint_id DESC, id DESC LIMIT $4
+  ) d
+  WHERE $5::text IS NULL OR $5 = 'PENDING'
+), waiting AS MATERIALIZED (                 -- to be sent again, or not fanned out yet
+  SELECT delivery_id AS id, type FROM dispatcher.inbox
+  WHERE delivery_id < $2 AND endpoint_id = ANY ($1::uuid[]) AND ($5::text IS NULL OR $5 = 'PENDING')
+  ORDER BY delivery_id DESC LIMIT $4
+), ended AS MATERIALIZED (
+  SELECT a.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
+    SELECT endpoint_id, delivery_id AS id, type, state, id AS attempt_id FROM dispatcher.attempts
+    WHERE state IS NOT NULL AND (endpoint_id, delivery_id) < (e.id, $2) AND (endpoint_id, delivery_id) >= (e.id, $3)
+      AND (id >= $3 OR $3 = 0)               -- no partition older than the deliveries
+    ORDER BY endpoint_id DESC, delivery_id DESC FETCH FIRST ($4) ROWS WITH TIES
+  ) a
+  WHERE $5::text IS NULL OR $5 <> 'PENDING'
+), horizon AS (                              -- below it, one that was cut short may have had more
+  SELECT nullif(greatest(max(low), $3), $3) AS id FROM (
+    SELECT min(id) AS low FROM pending GROUP BY endpoint_id HAVING count(*) >= $4
+    UNION ALL
+    SELECT min(id) FROM ended GROUP BY endpoint_id HAVING count(*) >= $4
+    UNION ALL
+    SELECT min(id) FROM waiting HAVING count(*) >= $4
+  ) AS cut
+), newest AS (
+  SELECT DISTINCT ON (id) id, type, state FROM (
+    SELECT id, type, 'PENDING' AS state, NULL::bigint AS attempt_id FROM pending
+    UNION ALL
+    SELECT id, type, 'PENDING', NULL FROM waiting
+    UNION ALL
+    SELECT id, type, state, attempt_id FROM ended
+  ) AS every
+  WHERE id >= coalesce((SELECT id FROM horizon), $3)
+  ORDER BY id DESC, attempt_id DESC NULLS FIRST
+)
+SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
+  SELECT n.id FROM newest n
+  WHERE ($6::text IS NULL OR n.type = $6 OR starts_with(n.type, $7::text)) AND ($5::text IS NULL OR n.state = $5)
+    AND ($5 IS NULL OR $5 = 'PENDING'        -- an ended one that is pending again: each a lookup
+         OR ((SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
+             AND (SELECT i.delivery_id FROM dispatcher.inbox i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
+  ORDER BY n.id DESC LIMIT $8) AS ids

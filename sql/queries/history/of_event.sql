@@ -1,0 +1,15 @@
+-- $1 environment  $2 event  $3 delivery ids below  $4 ids to return
+--
+-- Those of one event are read whole, and then sorted: the other way round would be a walk through all
+-- history. The inbox has no index on the event; few of its rows have a delivery's id.
+WITH waiting AS MATERIALIZED (
+  SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox
+  WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
+), every AS MATERIALIZED (
+  SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = $2
+  UNION ALL
+  SELECT environment_id, delivery_id FROM waiting WHERE event_id = $2
+  UNION ALL
+  SELECT environment_id, delivery_id FROM dispatcher.attempts WHERE event_id = $2 AND state IS NOT NULL AND id > $2
+)
+SELECT DISTINCT id FROM every WHERE environment_id = $1 AND id < $3 ORDER BY id DESC LIMIT $4

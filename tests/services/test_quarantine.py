@@ -1,0 +1,134 @@
+"""Events put aside: listed with why, released to the inbox, or forgotten."""
+
+import asyncio
+
+import pytest
+
+from dispatcher import ids
+from dispatcher.audit import Actor
+from dispatcher.quarantine import Quarantine
+from dispatcher.refusals import Unknown
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+OURS = "env_default"
+
+
+async def put_aside(connection: Connection, detail: str = "too much") -> None:
+    """All that is in the inbox."""
+    await connection.execute(
+        """WITH gone AS (DELETE FROM dispatcher.inbox RETURNING *)
+           INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt,
+                                              after_endpoint, reason, detail)
+           SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint,
+                  'fan_out_failed', $1 FROM gone""",
+        detail,
+    )
+
+
+async def audited(connection: Connection) -> list[tuple[str, str]]:
+    found = await connection.fetch("SELECT action, subject FROM dispatcher.audit ORDER BY id")
+    return [(row["action"], row["subject"]) for row in found]
+
+
+async def test_what_is_put_aside_is_listed_newest_first_with_the_reason(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    events = [await rows.event(connection) for _ in range(5)]
+    await put_aside(connection)
+    quarantine = Quarantine(pool, actor)
+    first = await quarantine.list(OURS, limit=2)
+    second = await quarantine.list(OURS, before=first.next, limit=3)
+    found = [*first.items, *second.items]
+    assert [item.event_id for item in found] == [ids.event_name(id_) for id_ in reversed(events)]
+    assert second.next is None
+    item = found[0]
+    assert (item.id, item.type, item.environment_id) == (f"q_{events[4]}", "user.created", OURS)
+    assert (item.reason, item.detail) == ("fan_out_failed", "too much")
+    assert (item.webhook_id, item.delivery_id) == (None, None)
+    assert await quarantine.get(OURS, item.id) == item
+
+
+async def test_what_is_released_is_in_the_inbox_as_it_was(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    event = await rows.event(connection)
+    number = await rows.directed(connection, event, endpoint, delivery_id=9, attempt=3)
+    before = await connection.fetch("SELECT * FROM dispatcher.inbox ORDER BY id")
+    await put_aside(connection)
+    directed = await Quarantine(pool, actor).get(OURS, f"q_{number}")
+    assert (directed.webhook_id, directed.delivery_id) == (endpoint, "dlv_9")
+    for item in (await Quarantine(pool, actor).list(OURS)).items:
+        async with pool.transaction() as session:
+            await Quarantine(session, actor).release(OURS, item.id)
+    assert await connection.fetch("SELECT * FROM dispatcher.inbox ORDER BY id") == before
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 0
+    assert await audited(connection) == [
+        ("quarantine.release", f"q_{number}"),
+        ("quarantine.release", f"q_{event}"),
+    ]
+
+
+async def test_what_is_released_is_not_examined_again(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    event = await rows.event(connection)
+    await put_aside(connection)
+    await connection.execute(
+        """INSERT INTO dispatcher.event_types (environment_id, name, schema, enforce)
+           VALUES ('env_default', 'user.created', 'false', true)"""
+    )
+    async with pool.transaction() as session:
+        await Quarantine(session, actor).release(OURS, f"q_{event}")
+    assert await rows.inbox(connection) == [event]
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.unexamined") == 0
+
+
+async def test_a_release_wakes_who_listens(
+    connection: Connection, pool: Pool, actor: Actor, dsn: str
+) -> None:
+    event = await rows.event(connection)
+    await put_aside(connection)
+    listener = Session(dsn, "listener")
+    heard = asyncio.Event()
+    await listener.listen("dispatcher", heard.set)
+    await Inbox(listener).announce_listening(10_000)
+    async with pool.transaction() as session:
+        await Quarantine(session, actor).release(OURS, f"q_{event}")
+    async with asyncio.timeout(5):
+        await heard.wait()
+    await listener.close()
+
+
+async def test_what_is_discarded_is_gone_but_not_its_event(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    event = await rows.event(connection)
+    await put_aside(connection)
+    async with pool.transaction() as session:
+        await Quarantine(session, actor).discard(OURS, f"q_{event}")
+    with pytest.raises(Unknown):
+        await Quarantine(pool, actor).get(OURS, f"q_{event}")
+    assert await rows.inbox(connection) == []
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 1
+    assert await audited(connection) == [("quarantine.discard", f"q_{event}")]
+
+
+async def test_what_is_not_there_or_anothers_is_unknown_and_stays(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    await rows.environment(connection, "env_other")
+    event = await rows.event(connection, environment="env_other")
+    await put_aside(connection)
+    quarantine = Quarantine(pool, actor)
+    assert (await quarantine.list(OURS)).items == ()
+    for name in (f"q_{event}", "q_1", "q_", f"evt_{event}", "q_01", "q_99999999999999999999"):
+        for ask in (quarantine.get, quarantine.release, quarantine.discard):
+            with pytest.raises(Unknown):
+                await ask(OURS, name)
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 1
+    assert await audited(connection) == []

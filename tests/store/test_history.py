@@ -1,0 +1,189 @@
+"""Reading history, statement by statement: how far each looks, and what it finds there."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from dispatcher.ids import LARGEST
+from dispatcher.model import Delivery
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.history import History, Wanted
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+from tests.store.rows import DELIVERED, FAILED, RETRIED, result
+
+OURS = "env_default"
+ALL = Wanted()
+
+
+@pytest.fixture
+def read(session: Session) -> History:
+    return History(session)
+
+
+@pytest.fixture
+def store(session: Session) -> Deliveries:
+    return Deliveries(session)
+
+
+def newest_first(*deliveries: Delivery) -> list[int]:
+    return [delivery.id for delivery in reversed(deliveries)]
+
+
+async def test_the_endpoints_of_an_environment_with_deleted_ones_or_the_one(
+    connection: Connection, read: History
+) -> None:
+    await rows.environment(connection, "env_other")
+    foreign = await rows.endpoint(connection, environment="env_other")
+    ours = {await rows.endpoint(connection), await rows.endpoint(connection, deleted=True)}
+    assert set(await read.endpoints(OURS, None, 10)) == ours
+    assert len(await read.endpoints(OURS, None, 1)) == 1
+    assert [await read.endpoints(OURS, id_, 10) for id_ in ours] == [[id_] for id_ in ours]
+    assert await read.endpoints(OURS, foreign, 10) == []
+    assert await read.endpoints(OURS, uuid4(), 10) == []
+
+
+async def test_it_is_looked_no_further_than_told_and_the_horizon_says_so(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    one, other = [await rows.endpoint(connection) for _ in range(2)]
+    made = [await rows.delivery(connection, one) for _ in range(6)]
+    late = await rows.delivery(connection, other)
+    every = newest_first(*made, late)
+
+    seen = await read.of_endpoints([one, other], ALL, 4, 100)
+    assert (seen.ids, seen.horizon) == (every[:5], made[2].id)
+    seen = await read.of_endpoints([one, other], Wanted(high=made[2].id), 4, 100)
+    assert (seen.ids, seen.horizon) == (every[5:], None)
+    seen = await read.of_endpoints([one, other], ALL, 7, 3)
+    assert (seen.ids, seen.horizon) == (every[:3], None)
+    seen = await read.of_endpoints([one], Wanted(low=made[1].id, high=made[3].id), 9, 9)
+    assert (seen.ids, seen.horizon) == (newest_first(made[1], made[2]), None)
+    assert (await read.of_endpoints([], ALL, 9, 9)).ids == []
+
+    seen = await read.of_environment(OURS, ALL, 4, 100)
+    assert (seen.ids, seen.horizon) == (every[:4], made[3].id)
+    seen = await read.of_environment("env_other", ALL, 4, 100)
+    assert (seen.ids, seen.horizon) == ([], made[3].id)
+    await store.record([result(delivery) for delivery in made])
+    seen = await read.of_environment(OURS, Wanted(status="DELIVERED"), 2, 100)
+    assert (seen.ids, seen.horizon) == (newest_first(*made)[:2], made[4].id)
+
+
+async def test_nothing_is_told_of_ids_below_where_one_kind_was_cut_short(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    """The two newest pending ones are all older than the ended ones that were not looked at."""
+    endpoint = await rows.endpoint(connection)
+    made = [await rows.delivery(connection, endpoint) for _ in range(8)]
+    await store.record([result(delivery) for delivery in made[3:]])
+    seen = await read.of_endpoints([endpoint], ALL, 2, 100)
+    assert (seen.ids, seen.horizon) == (newest_first(*made)[:2], made[6].id)
+
+
+async def test_a_delivery_that_ended_often_is_seen_whole(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    old, often = [await rows.delivery(connection, endpoint) for _ in range(2)]
+    await store.record([result(old)])
+    await store.record([result(often, FAILED)])
+    for number in range(1, 5):
+        await rows.directed(
+            connection, often.event_id, endpoint, delivery_id=often.id, attempt=number
+        )
+        await connection.execute(
+            """WITH gone AS (DELETE FROM dispatcher.inbox WHERE delivery_id IS NOT NULL RETURNING *)
+               INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
+               SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3, attempt FROM gone"""
+        )
+        last = DELIVERED if number == 4 else FAILED
+        await store.record([result(replace(often, attempt=number), last)])
+    for look in (
+        await read.of_endpoints([endpoint], Wanted(status="DELIVERED"), 1, 9),
+        await read.of_environment(OURS, Wanted(status="DELIVERED"), 1, 9),
+    ):
+        assert (look.ids, look.horizon) == ([often.id], often.id)
+    assert (await read.of_endpoints([endpoint], Wanted(status="FAILED"), 9, 9)).ids == []
+    (item,) = await read.items(OURS, [often.id])
+    assert (item["status"], item["attempts"]) == ("DELIVERED", 5)
+
+
+async def test_a_type_is_compared_whole_and_its_beginning_as_given(
+    connection: Connection, read: History
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    delivery = await rows.delivery(connection, endpoint)
+    for wanted, found in {
+        Wanted(type="user.created"): True,
+        Wanted(type="user.create"): False,
+        Wanted(type="user_created"): False,
+        Wanted(type="user.*", prefix="user."): True,
+        Wanted(type="use_.*", prefix="use_."): False,
+        Wanted(type="%.*", prefix="%."): False,
+    }.items():
+        ids = [delivery.id] if found else []
+        assert (await read.of_endpoints([endpoint], wanted, 9, 9)).ids == ids
+        assert (await read.of_environment(OURS, wanted, 9, 9)).ids == ids
+
+
+async def test_deliveries_of_an_event_whatever_became_of_them(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    event, other = await rows.event(connection), await rows.event(connection)
+    made = [
+        await rows.delivery(connection, await rows.endpoint(connection), event_id=event)
+        for _ in range(4)
+    ]
+    await rows.delivery(connection, made[0].endpoint_id, event_id=other)
+    await store.record([result(made[0]), result(made[1], FAILED), result(made[2], RETRIED)])
+    await rows.directed(connection, event, made[1].endpoint_id, delivery_id=made[1].id, attempt=1)
+    assert await read.of_event(OURS, event, LARGEST, 9) == newest_first(*made)
+    assert await read.of_event(OURS, event, made[3].id, 2) == newest_first(made[1], made[2])
+    assert await read.of_event("env_other", event, LARGEST, 9) == []
+
+
+async def test_items_and_attempts_are_of_the_environment_that_asks(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    pending, ended = [await rows.delivery(connection, endpoint) for _ in range(2)]
+    await store.record([result(ended), result(pending, RETRIED)])
+    found = await read.items(OURS, [pending.id, ended.id, 5])
+    assert [(row["id"], row["status"]) for row in found] == [
+        (ended.id, "DELIVERED"),
+        (pending.id, "PENDING"),
+    ]
+    assert await read.items("env_other", [pending.id, ended.id]) == []
+    assert len(await read.attempts(OURS, pending.id)) == 1
+    assert await read.attempts("env_other", pending.id) == []
+
+
+async def test_data_is_read_only_up_to_a_size(connection: Connection, read: History) -> None:
+    small, large = (
+        await rows.event(connection, data='"é"'),
+        await rows.event(connection, data='"éa"'),
+    )
+    assert await read.payloads([small, large, 5], 4) == {small: (4, '"é"'), large: (5, None)}
+    found = await read.event_items(OURS, [small, large, 5], 4)
+    assert [(row["id"], row["size"], row["data"]) for row in found] == [
+        (large, 5, None),
+        (small, 4, '"é"'),
+    ]
+    assert await read.event_items("env_other", [small], 4) == []
+
+
+async def test_events_of_all_environments_are_looked_through(
+    connection: Connection, read: History
+) -> None:
+    await rows.environment(connection, "env_other")
+    ours = [await rows.event(connection) for _ in range(2)]
+    foreign = [await rows.event(connection, environment="env_other") for _ in range(3)]
+    seen = await read.events(OURS, ALL, 3, 9)
+    assert (seen.ids, seen.horizon) == ([], foreign[0])
+    seen = await read.events(OURS, Wanted(high=foreign[0]), 3, 9)
+    assert (seen.ids, seen.horizon) == (ours[::-1], None)
+    assert await read.waiting(ours[0]) == "inbox"
+    assert await read.waiting(5) is None

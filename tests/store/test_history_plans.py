@@ -1,0 +1,181 @@
+"""Plans of what people read, with a long history: every row is found by an index, in its order.
+
+The nasty belief is the one of statistics taken while the tables were empty, as each day's
+partition begins.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from dispatcher.ids import LARGEST
+from tests.conftest import Connection, _database, connected, with_database
+from tests.store.test_plans import ENDPOINT, NO_AUTOVACUUM, explain, partitions
+
+BUSY = "'{00000000-0000-4000-8000-000000000001}'"
+THREE = (
+    "'{00000000-0000-4000-8000-000000000001,00000000-0000-4000-8000-000000000002,"
+    "00000000-0000-4000-8000-000000000003}'"
+)
+
+DAYS_BEFORE = """
+SELECT dispatcher.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - n)
+FROM generate_series(1, 10) AS n, unnest('{events,attempts}'::text[]) AS parent
+"""
+FILL = """
+ALTER TABLE dispatcher.events DISABLE TRIGGER ALL;
+INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)
+  SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n FROM generate_series(1, 100) AS n;
+INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
+                                 duration_ms, request_headers, state)
+  SELECT day.id + n + 1000000, day.id + n, day.id + n / 10, pg_temp.endpoint(1 + n % 100 * (n % 2)), 'env_default', 'user.created',
+         1, now(), 'http', 1, '{}', CASE WHEN n % 3 > 0 THEN 'DELIVERED' END
+  FROM generate_series(0, 9) AS d CROSS JOIN generate_series(1, 8000) AS n
+  CROSS JOIN LATERAL (SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => d)) AS id) AS day;
+INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
+  SELECT dispatcher.id_floor(now()) + n, dispatcher.id_floor(now()) + n / 10, pg_temp.endpoint(1 + n % 100 * (n % 2)),
+         'env_default', 'user.created', now(), n % 64, n % 2
+  FROM generate_series(1, 60000) AS n;
+INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+  SELECT n, n, 'env_default', 'user.created' FROM generate_series(1, 20000) AS n;
+INSERT INTO dispatcher.events (id, type, data)
+  SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => d)) + n, 'user.created', '{}'
+  FROM generate_series(0, 9) AS d CROSS JOIN generate_series(0, 5000) AS n;
+INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
+  SELECT n, n, 'env_' || n % 10, 'user.created', 0, 'r', 'd' FROM generate_series(1, 50000) AS n;
+"""
+
+
+@pytest.fixture(scope="module")
+async def filled(server: str, maintenance: Connection, template: str) -> AsyncIterator[Connection]:
+    async with (
+        _database(maintenance, template) as name,
+        connected(with_database(server, name)) as connection,
+    ):
+        await connection.execute("SET jit = off")
+        await connection.execute("SET timezone = 'UTC'")
+        await connection.execute(DAYS_BEFORE)
+        await connection.execute(NO_AUTOVACUUM)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute(ENDPOINT)
+        await connection.execute(FILL)
+        yield connection
+
+
+@pytest.fixture(scope="module", params=["taken while empty", "taken now"])
+async def statistics(filled: Connection, request: pytest.FixtureRequest) -> Connection:
+    """The database, with such statistics."""
+    if request.param == "taken now":
+        await filled.execute("ANALYZE")
+    return filled
+
+
+async def id_of(connection: Connection, days_ago: int) -> int:
+    number: int = await connection.fetchval(
+        "SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => $1))",
+        days_ago,
+    )
+    return number
+
+
+async def ran(connection: Connection, name: str, arguments: str) -> list[dict[str, Any]]:
+    """The nodes of the plan as it went, with the sessions' setting."""
+    return await explain(
+        connection, f"history/{name}", arguments, "custom", ", ANALYZE, TIMING OFF"
+    )
+
+
+def read_from(plan: list[dict[str, Any]], *tables: str) -> int:
+    """How many rows were read from tables and their partitions, those thrown away too."""
+    read = 0
+    for node in plan:
+        if str(node.get("Relation Name", "")).startswith(tables):
+            thrown = node.get("Rows Removed by Filter", 0)
+            read += (node["Actual Rows"] + thrown) * node["Actual Loops"]
+    return round(read)
+
+
+LARGE = ("deliveries", "attempts", "inbox", "events")
+WHOLE = f"{LARGEST}, 0, 100"
+FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
+
+
+@pytest.mark.parametrize("type_", ["NULL, NULL", "'rare', NULL"])
+@pytest.mark.parametrize("status", FILTERS)
+async def test_a_page_of_webhooks_reads_as_many_rows_as_it_was_told(
+    statistics: Connection, status: str, type_: str
+) -> None:
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21")
+    # Two kinds, a row ahead a partition; and where an ended one is wanted, whether it is pending.
+    assert read_from(plan, *LARGE) <= 2 * 100 + 50
+    plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21")
+    assert read_from(plan, *LARGE) <= 3 * (2 * 100 + 50)
+    sorts = [node for node in plan if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000]
+    assert sorts == []
+
+
+@pytest.mark.parametrize("status", FILTERS)
+async def test_a_page_of_an_environment_reads_as_many_rows_as_it_was_told(
+    statistics: Connection, status: str
+) -> None:
+    plan = await ran(
+        statistics, "of_environment", f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21"
+    )
+    assert read_from(plan, *LARGE) <= 2 * 100 + 50
+
+
+async def test_a_page_of_events_reads_as_many_rows_as_it_was_told(statistics: Connection) -> None:
+    plan = await ran(statistics, "events", f"'env_rare', {WHOLE}, NULL, NULL, 21")
+    assert read_from(plan, *LARGE) <= 100 + 30
+
+
+async def test_a_period_looks_into_its_days_only(statistics: Connection) -> None:
+    low, high = await id_of(statistics, 5), await id_of(statistics, 3)
+    period = f"{high}, {low}, 100, NULL, NULL, NULL, 21"
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}")
+    # From five days ago on (a delivery may have ended later), to a week ahead, and the default one.
+    assert len(partitions(plan, "attempts")) <= 14
+    plan = await ran(statistics, "events", f"'env_default', {high}, {low}, 100, NULL, NULL, 21")
+    assert len(partitions(plan, "events")) <= 3
+
+
+async def test_the_deliveries_of_a_page_are_looked_up_each(statistics: Connection) -> None:
+    day = await id_of(statistics, 3)
+    names = [day + n for n in range(1, 21)]
+    ids = f"'{{{','.join(map(str, names))}}}'"
+    plan = await ran(statistics, "items", f"'env_default', {ids}, {names[0]}")
+    assert read_from(plan, *LARGE) <= 40
+    assert len(partitions(plan, "attempts")) <= 12
+    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}")
+    assert read_from(plan, *LARGE) <= 1
+
+
+async def test_events_are_read_from_the_partitions_of_their_ids_only(
+    statistics: Connection,
+) -> None:
+    ids = [await id_of(statistics, days) + 5 for days in (0, 3, 8)]
+    several = f"'{{{','.join(map(str, ids))}}}'"
+    for name, arguments in {
+        "payloads": f"{several}, 100",
+        "event_items": f"'env_default', {several}, 100",
+    }.items():
+        plan = await ran(statistics, name, arguments)
+        assert len(partitions(plan, "events")) == 3
+        assert read_from(plan, *LARGE) <= 3
+
+
+async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) -> None:
+    event = await id_of(statistics, 2) + 7
+    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST}, 21")
+    assert read_from(plan, *LARGE) <= 10
+    assert len(partitions(plan, "attempts")) <= 11
+    plan = await ran(statistics, "waiting", f"{event}")
+    assert read_from(plan, *LARGE, "quarantine", "unexamined") == 0
+
+
+async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connection) -> None:
+    plan = await explain(
+        statistics, "quarantine/list", f"'env_3', {LARGEST}, 21", "custom", ", ANALYZE"
+    )
+    assert read_from(plan, "quarantine") <= 21
