@@ -35,7 +35,7 @@ LISTED: Final = 16 * 1024
 """Bytes of a payload, or of an event's data, that a listing still shows."""
 LOOKED_AT: Final = 4000
 """Rows that are looked at for one page, about: where few match, it stays short."""
-LOOKED_INTO: Final = 25
+LOOKED_INTO: Final = 50
 """Endpoints of an environment whose histories are merged; with more, it is all deliveries that are
 looked through."""
 DELIVERIES_SHOWN: Final = 100

@@ -1,44 +1,57 @@
 """`make bench`: what the README says about speed, measured here and now.
 
-python -m tests.bench [throughput] [latency] [--rounds N] [--number N]
+python -m tests.bench [throughput] [latency] [listing] [--rounds N] [--number N]
 """
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Iterator
 
-from tests.bench import latency, stage, throughput
+from tests.bench import latency, listing, stage, throughput
+
+DEFAULT = ("throughput", "latency")
+NAMES = (
+    *DEFAULT,
+    "listing",
+)  # in this order: filling a history takes minutes, and fsync is off for it
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ("throughput", "latency")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all by default"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(NAMES)}; by default {' and '.join(DEFAULT)}",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--number", type=int, default=15_000, help="deliveries a round of throughput"
     )
     args = parser.parse_args()
-    unknown = set(args.names) - set(names)
+    unknown = set(args.names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     with stage.database() as dsn:
         stage.dispatcher(dsn, "migrate")
-        for name in args.names or names:
-            _say(name)
-            if name == "throughput":
-                for fan_out in (1, 10):
-                    _say(
-                        *asyncio.run(
-                            throughput.measure(
-                                dsn, rounds=args.rounds, number=args.number, fan_out=fan_out
-                            )
-                        )
-                    )
-            else:
-                _say(*asyncio.run(latency.measure(dsn, rounds=args.rounds, number=500)))
+        for name in NAMES:
+            if name in (args.names or DEFAULT):
+                _say(name)
+                for lines in _measured(name, dsn, args.rounds, args.number):
+                    _say(*lines)
+
+
+def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[str]]:
+    if name == "throughput":
+        for fan_out in (1, 10):
+            yield asyncio.run(
+                throughput.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
+            )
+    elif name == "latency":
+        yield asyncio.run(latency.measure(dsn, rounds=rounds, number=500))
+    else:
+        yield asyncio.run(listing.measure(dsn))
 
 
 def _say(*lines: str) -> None:
