@@ -21,8 +21,8 @@ AT_ONCE = 500
 class KnownEndpoints:
     """Read when first needed, read again when changed; opens and changes their lanes.
 
-    `sharers` is the number of daemons that send: each takes its part of an endpoint's in-flight
-    limit, except for an ordered endpoint, which has one owner.
+    `sharers` is the number of daemons that send: each takes its part of an endpoint's limits, except
+    for an ordered endpoint, which has one owner.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class KnownEndpoints:
                 ordered=endpoint.ordered,
                 paused_until=endpoint.paused_until or 0.0,
                 environment_id=endpoint.environment_id,
+                interval=self._interval(endpoint),
             )
         if evicted:
             try:
@@ -139,6 +140,11 @@ class KnownEndpoints:
         if endpoint.ordered:
             return 1
         return max(1, (endpoint.max_in_flight or self._max_in_flight) // self.sharers)
+
+    def _interval(self, endpoint: Endpoint) -> float:
+        if endpoint.rate_limit is None:
+            return 0.0
+        return (1 if endpoint.ordered else self.sharers) / endpoint.rate_limit
 
     def _endpoint(self, row: dict[str, Any]) -> Endpoint:
         """Never an unsigned POST, never a guess: what can not be understood is held until put right."""
@@ -174,6 +180,7 @@ class KnownEndpoints:
             retry=_policy(row["retry"], self._retry),
             paused_until=row["paused_until"],
             failing=row["failing"],
+            rate_limit=row["rate_limit"],
         )
 
 

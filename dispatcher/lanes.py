@@ -6,7 +6,7 @@ are arguments (epoch seconds), and nothing here waits.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -24,6 +24,8 @@ SLOW = 1.0
 """Seconds from which an answer is slow."""
 PROBES = 4
 """Requests under way to an endpoint of which it is not known yet whether it is slow."""
+CATCH_UP = 0.02
+"""Seconds of a rate limit that may be made up for: clocks and timers ring late."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +37,8 @@ class Lane:
     `flying` are the ids of the deliveries that take up its limit, `unsettled` those taken and not
     yet settled: sets, for a lane may become ordered, or cease to be, with deliveries under way.
     It is `slow` after a slow answer, or none: None, when there was no answer yet. `waits_since` is
-    when the first request after the last answer was started.
+    when the first request after the last answer was started. Between two starts are `interval`
+    seconds on average; the next is at `ready_at`.
     """
 
     endpoint_id: UUID
@@ -46,6 +49,8 @@ class Lane:
     paused_until: float = 0.0
     told: float = 0.0
     """The end of a rest according to the table, which learns of our own rests a little later."""
+    interval: float = 0.0
+    ready_at: float = 0.0
     slow: bool | None = None
     waits_since: float = inf
     ringed: bool = False
@@ -55,9 +60,9 @@ class Lane:
     queue: deque[Delivery] = field(default_factory=deque)
 
     def blocked_until(self) -> float:
-        """When the head may start: the end of a pause, or an ordered head's own time; and before
-        it is known whether the endpoint is slow, no more than some."""
-        until = self.paused_until
+        """When the head may start: the end of a pause, its turn by the rate limit, or an ordered
+        head's own time; and before it is known whether the endpoint is slow, no more than some."""
+        until = max(self.paused_until, self.ready_at) if self.interval else self.paused_until
         if self.ordered and self.queue:
             until = max(until, self.queue[0].next_at)
         if self.slow is None and len(self.flying) >= PROBES:
@@ -108,12 +113,15 @@ class Lanes:
         ordered: bool,
         paused_until: float,
         environment_id: str = "",
+        interval: float = 0.0,
     ) -> list[Delivery]:
         """Open a lane or change it; returns the waiting deliveries a holding lane must let go.
 
         `paused_until` is what the table says. As long as that stays the same, so does the pause.
+        `interval`: seconds between two starts, 0 for no limit.
         """
         lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, environment_id, limit))
+        lane.interval = interval
         lane.limit, lane.holding, lane.ordered = limit, holding, ordered
         if holding or paused_until < lane.told:
             lane.paused_until = paused_until
@@ -129,6 +137,22 @@ class Lanes:
         lane = self._lanes[endpoint_id]
         waiting, lane.queue = list(lane.queue), deque()
         return waiting
+
+    def amend(self, endpoint_id: UUID, changed: Mapping[int, Delivery | None]) -> set[int]:
+        """Waiting deliveries become what they are now, in their places; None: gone. Returns the ids
+        of those that waited."""
+        lane = self._lanes[endpoint_id]
+        waited = {d.id for d in lane.queue if d.id in changed}
+        if waited:
+            now = (changed.get(delivery.id, delivery) for delivery in lane.queue)
+            lane.queue = deque(delivery for delivery in now if delivery is not None)
+            self._ring_up(lane)
+        return waited
+
+    def under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
+        """Whether it was taken and is not settled yet."""
+        lane = self._lanes.get(endpoint_id)
+        return lane is not None and delivery_id in lane.unsettled
 
     def holds(self, endpoint_id: UUID) -> bool:
         lane = self._lanes.get(endpoint_id)
@@ -248,6 +272,8 @@ class Lanes:
         lane.flying.add(delivery.id)
         lane.unsettled.add(delivery.id)
         lane.waits_since = min(lane.waits_since, now)
+        if lane.interval:
+            lane.ready_at = max(lane.ready_at, now - CATCH_UP) + lane.interval
         if lane.slow:
             self._slow.add(delivery.id)
         self._ring_up(lane)

@@ -68,6 +68,8 @@ class Endpoint:
     retry: RetryPolicy | None
     paused_until: float | None
     failing: bool
+    rate_limit: int | None = None
+    """Requests a second; None: as fast as it goes."""
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
         """The secrets that sign at `now`, the current one first."""
@@ -91,6 +93,20 @@ class Delivery:
     attempt: int
     base: int
     next_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """Word that the row of a delivery was changed by somebody else than the owner of its shard.
+
+    `delivery` is the row as it is now, None when it is gone.
+    """
+
+    id: int
+    delivery_id: int
+    endpoint_id: UUID
+    shard: int
+    delivery: Delivery | None
 
 
 @dataclass(slots=True, unsafe_hash=True)

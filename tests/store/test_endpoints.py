@@ -149,6 +149,7 @@ async def test_what_the_sending_side_reads_of_a_new_endpoint(endpoints: Endpoint
         "retry": None,
         "paused_until": None,
         "failing": False,
+        "rate_limit": None,
     }
 
 
