@@ -2,19 +2,20 @@
 
 The table is the truth and this is its alarm clock. The rule that makes it safe to forget: a
 pending delivery of a shard we own is in memory, or parked, or due at or after the shard's
-watermark, from where it will be read again. Pure: times are arguments, by the database's clock.
+watermark, from where it will be read again; or somebody changed it, and a nudge says so. Pure:
+times are arguments, by the database's clock.
 
 Memory is shared so that nobody can take it all: retries of the near future get half of it at the
 most, and when it is full each lane keeps the few that its endpoint is sent next.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
 from dispatcher.lanes import Lanes
-from dispatcher.model import Delivery
+from dispatcher.model import Delivery, Nudge
 from dispatcher.retry_heap import RetryHeap
 
 NEVER_READ = float("-inf")
@@ -33,6 +34,8 @@ class Pending:
         self._watermarks: dict[int, float] = {}
         self._parked: set[UUID] = set()
         self._readers: list[set[int | UUID]] = []
+        # Sent again while the attempt that ended them is still being settled.
+        self._reborn: dict[int, Delivery] = {}
 
     def __repr__(self) -> str:
         return (
@@ -129,6 +132,8 @@ class Pending:
         to_park = []
         for delivery in deliveries:
             if delivery.id in self._held:
+                if 0 < delivery.attempt == delivery.base and self._under_way(delivery):
+                    self._reborn[delivery.id] = delivery
                 continue
             if settled and (delivery.id in settled or delivery.endpoint_id in settled):
                 continue
@@ -153,6 +158,39 @@ class Pending:
         self._parked.update(d.endpoint_id for d in to_park)
         return to_park
 
+    def amend(
+        self, nudges: Iterable[Nudge], now: float, settled: Collection[int | UUID]
+    ) -> tuple[list[int], list[Delivery]]:
+        """Rows that were changed by others take the place of what is held of them: what is gone is
+        let go, what is due now comes first in its lane. `settled`: see `reading`.
+
+        Returns the ids of the nudges that need no more attention, and deliveries to park. What is
+        under way is left alone: whatever its row says by then is to be read once it is settled.
+        """
+        heeded = []
+        changed: dict[UUID, dict[int, Delivery | None]] = {}
+        for nudge in nudges:
+            known = {nudge.delivery_id, nudge.endpoint_id}.isdisjoint(settled)
+            flying = self.lanes.under_way(nudge.endpoint_id, nudge.delivery_id)
+            if known and not flying and nudge.shard in self._watermarks:
+                heeded.append(nudge.id)
+                now_is = nudge.delivery
+                ours = now_is is not None and now_is.shard in self._watermarks
+                changed.setdefault(nudge.endpoint_id, {})[nudge.delivery_id] = (
+                    now_is if ours else None
+                )
+        self.heap.discard({i for rows in changed.values() for i in rows})
+        to_park: list[Delivery] = []
+        for endpoint_id, rows in changed.items():
+            for reader in self._readers:
+                reader.update(rows)
+            if self.lanes[endpoint_id].ordered:
+                self._amend_in_order(endpoint_id, rows)
+            else:
+                to_park += self._amend(endpoint_id, rows, now)
+        self._parked.update(d.endpoint_id for d in to_park)
+        return heeded, to_park
+
     def take(self, now: float) -> Delivery | None:
         """The next delivery to start."""
         return self.lanes.take(now)
@@ -166,6 +204,7 @@ class Pending:
         """It was taken but not started: to be read again by whoever owns its shard."""
         self.lanes.settle(delivery)
         self._held.pop(delivery.id, None)
+        self._reborn.pop(delivery.id, None)
         self._read_lane_again(delivery.endpoint_id)
         self.read_again(delivery.shard, delivery.next_at)
 
@@ -176,6 +215,8 @@ class Pending:
         for settled in self._readers:
             settled.add(delivery.id)
         self.lanes.settle(delivery)
+        if reborn := self._reborn.pop(delivery.id, None):
+            self.leave([reborn])
         if again is None or again.shard not in self._watermarks:
             return
         if lane.ordered:
@@ -206,6 +247,7 @@ class Pending:
         ordered: bool,
         paused_until: float,
         environment_id: str = "",
+        interval: float = 0.0,
     ) -> list[Delivery]:
         """Open or change an endpoint's lane (see Lanes.configure); returns deliveries to park."""
         resumes = self.lanes.holds(endpoint_id)
@@ -216,6 +258,7 @@ class Pending:
             ordered=ordered,
             paused_until=paused_until,
             environment_id=environment_id,
+            interval=interval,
         )
         for delivery in evicted:
             self._held.pop(delivery.id, None)
@@ -256,6 +299,37 @@ class Pending:
                 settled.add(endpoint_id)
             for delivery in self.lanes.empty(endpoint_id):
                 self._held.pop(delivery.id, None)
+
+    def _amend(
+        self, endpoint_id: UUID, rows: Mapping[int, Delivery | None], now: float
+    ) -> list[Delivery]:
+        """Returns deliveries to park."""
+        self.lanes.amend(endpoint_id, dict.fromkeys(rows))
+        to_park = []
+        for number, delivery in rows.items():
+            self._held.pop(number, None)
+            if delivery is None:
+                continue
+            if delivery.next_at <= now and self.room and self.lanes.put_first(delivery):
+                self._held[number] = delivery.shard
+            elif not self._place(delivery, now):
+                to_park.append(delivery)
+        return to_park
+
+    def _amend_in_order(self, endpoint_id: UUID, rows: Mapping[int, Delivery | None]) -> None:
+        """In their places. Of one that is only in the table, the reads under way know no more what
+        comes first."""
+        waited = self.lanes.amend(endpoint_id, rows)
+        for number, delivery in rows.items():
+            if delivery is None:
+                self._held.pop(number, None)
+            elif number not in waited:
+                self._held.pop(number, None)
+                self._read_lane_again(endpoint_id)
+                self.leave([delivery])
+
+    def _under_way(self, delivery: Delivery) -> bool:
+        return self.lanes.under_way(delivery.endpoint_id, delivery.id)
 
     def _place(self, delivery: Delivery, now: float) -> bool:
         lane = self.lanes[delivery.endpoint_id]

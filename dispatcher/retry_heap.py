@@ -67,6 +67,13 @@ class RetryHeap:
             heapq.heapify(self._heap)
         return lost
 
+    def discard(self, ids: Container[int]) -> None:
+        """Remove these deliveries, if they are here."""
+        kept = [entry for entry in self._heap if entry[2].id not in ids]
+        if len(kept) < len(self._heap):
+            self._heap = kept
+            heapq.heapify(self._heap)
+
     def clear(self) -> None:
         """Forget everything: the rows are still in the table."""
         self._heap.clear()

@@ -1,13 +1,13 @@
 """The lease: which shards are ours, and whether we may send at this very moment.
 
 A heartbeat every quarter of a second renews one row, and its answer carries everything a daemon
-must know to go on: what it owns, whether an endpoint changed, who else lives. No send starts
-unless a heartbeat asked less than a second ago was answered and acted on. Others take over from
-1.2 s of silence if our session, and with it our advisory lock, is gone; else when the lease of
-10 s is over. So a late daemon has stopped before its successor starts.
+must know to go on: what it owns, whether somebody changed an endpoint or a delivery of ours, who
+else lives. No send starts unless a heartbeat asked less than a second ago was answered and acted
+on. Others take over from 1.2 s of silence if our session, and with it our advisory lock, is gone;
+else when the lease of 10 s is over. So a late daemon has stopped before its successor starts.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from secrets import randbits
 from time import monotonic
 
@@ -19,12 +19,14 @@ from dispatcher.store.daemons import Daemons, Renewal
 
 SHARDS = 64
 HEARTBEAT = 0.25
+CONFIRM = 0.02
+"""After a change was acted on, the next heartbeat comes so soon: people wait for it to say so."""
 CONFIDENCE = 1.0
 """How long an answered heartbeat entitles to start sends."""
 
 
 class Lease:
-    """`changed` is called after what we own has changed."""
+    """`changed` is called after what we own has changed; `heed` acts on nudges."""
 
     def __init__(
         self,
@@ -34,12 +36,14 @@ class Lease:
         clock: Clock,
         *,
         changed: Callable[[], None],
+        heed: Callable[[], Awaitable[None]],
     ) -> None:
         self._daemons = daemons
         self._pending = pending
         self._endpoints = endpoints
         self._clock = clock
         self._changed = changed
+        self._heed = heed
         self.daemon: int | None = None
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
@@ -74,12 +78,15 @@ class Lease:
             self.lost()
             return 0.0
         self._clock.set(renewal.now, asked_at)
-        if renewal.version != self._endpoints.version and not await self._endpoints.refresh():
+        news = renewal.version != self._endpoints.version
+        if news and not await self._endpoints.refresh():
             return 0.0  # there is more to act on, but the lease must not end meanwhile
+        if renewal.nudged:
+            await self._heed()
         await self._endpoints.share_with(renewal.others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal)
-        return max(0.0, HEARTBEAT - (monotonic() - asked_at))
+        return max(0.0, (CONFIRM if news else HEARTBEAT) - (monotonic() - asked_at))
 
     async def leave(self) -> None:
         """Hand everything over at once, so that others need not wait."""

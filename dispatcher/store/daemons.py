@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from dispatcher.store.session import Session
+from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
 
@@ -15,10 +15,11 @@ class Renewal:
     version: int
     shards: frozenset[int]
     others: int
+    nudged: bool = False
 
 
 class Daemons:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def join(self, daemon: int, lock_key: int) -> bool:
@@ -31,7 +32,15 @@ class Daemons:
         if not rows:
             return None
         row = rows[0]
-        return Renewal(row["now"], row["version"], frozenset(row["shards"]), row["others"])
+        return Renewal(
+            row["now"], row["version"], frozenset(row["shards"]), row["others"], row["nudged"]
+        )
+
+    async def unconfirmed(self, version: int) -> int:
+        """How many daemons may still start a send with endpoints older than `version`."""
+        rows = await self._session.fetch(statement("daemons/unconfirmed"), version)
+        count: int = rows[0]["unconfirmed"]
+        return count
 
     async def claim_shards(self, daemon: int, most: int) -> set[int]:
         rows = await self._session.fetch(statement("daemons/claim_shards"), daemon, most)

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from dispatcher import lanes
 from dispatcher.lanes import Lanes
-from dispatcher.model import Delivery
+from dispatcher.model import Delivery, Nudge
 from dispatcher.pending import NEVER_READ, Pending
 
 A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
@@ -34,6 +34,7 @@ CAPACITY, DEPTH, LIMIT, QUEUE = 6, 10, 2, 2
 
 endpoints, shards = st.sampled_from(ENDPOINTS), st.sampled_from(SHARDS)
 some = st.integers(0, 10)
+then = st.sampled_from(["", "begin to heed", "heed"])
 
 
 @dataclass
@@ -60,6 +61,15 @@ class Read:
 
 
 @dataclass
+class Heed:
+    """Nudges as they were read, each with its row."""
+
+    nudges: list[Nudge]
+    reading: AbstractContextManager[set[int | UUID]]
+    settled: set[int | UUID]
+
+
+@dataclass
 class Daemon:
     """What is under way: attempts, attempts to be recorded, and recorded ones not yet settled."""
 
@@ -67,6 +77,7 @@ class Daemon:
     landed: list[Delivery] = field(default_factory=list)
     recorded: list[tuple[Delivery, Delivery | None, bool]] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
+    heeds: list[Heed] = field(default_factory=list)
 
 
 class Machine(RuleBasedStateMachine):
@@ -78,6 +89,8 @@ class Machine(RuleBasedStateMachine):
         self.pending = Pending(capacity=CAPACITY, lanes=Lanes(DEPTH))
         self.daemon = Daemon()
         self.attempted: set[tuple[int, int]] = set()
+        self.nudges: list[Nudge] = []
+        self.ended: dict[int, Delivery] = {}
         for endpoint_id in ENDPOINTS:
             self.configure(endpoint_id)
         self.pending.own(frozenset(SHARDS))
@@ -232,7 +245,8 @@ class Machine(RuleBasedStateMachine):
             assert one.shard in self.pending.owned
             assert one.next_at <= self.now
             assert not self.holding[one.endpoint_id]
-            assert self.table[one.id].delivery.attempt == one.attempt
+            row = self.table.get(one.id)
+            assert row.delivery.attempt == one.attempt if row else self.is_nudged(one)
             self.check_order(one)
             self.attempted.add((one.id, one.attempt))
             self.daemon.flying.append(one)
@@ -240,7 +254,8 @@ class Machine(RuleBasedStateMachine):
     def check_order(self, one: Delivery) -> None:
         if one.endpoint_id == ORDERED:
             pending = [n for n, row in self.table.items() if row.delivery.endpoint_id == ORDERED]
-            assert one.id == min(pending)
+            assert one.id <= min(pending, default=one.id)
+            assert one.id in pending or self.is_nudged(one)
 
     @precondition(lambda self: self.daemon.flying)
     @rule(which=some)
@@ -265,10 +280,12 @@ class Machine(RuleBasedStateMachine):
         again = None
         if row and applied:
             if delay is None:
-                del self.table[one.id]
+                self.end(one.id, one.attempt + 1)
             else:
                 again = replace(one, attempt=one.attempt + 1, next_at=self.now + delay)
                 row.delivery, row.parked = again, row.parked and one.endpoint_id == ORDERED
+        elif one.id in self.ended:
+            self.ended[one.id].attempt = max(self.ended[one.id].attempt, one.attempt + 1)
         self.daemon.recorded.append((one, again, applied))
 
     @precondition(lambda self: self.daemon.recorded)
@@ -288,6 +305,80 @@ class Machine(RuleBasedStateMachine):
             self.record(0, delay)
         while self.daemon.recorded:
             self.settle(0)
+
+    def end(self, number: int, attempts: int) -> None:
+        self.ended[number] = replace(self.table.pop(number).delivery, attempt=attempts)
+
+    # ── what people do ──────────────────────────────────────────────────────────────────────────
+
+    @precondition(lambda self: self.table)
+    @rule(which=some, then=then)
+    def retry_now(self, which: int, then: str) -> None:
+        row = self.one_of_the_table(which)
+        row.delivery = replace(row.delivery, next_at=min(row.delivery.next_at, self.now))
+        row.parked = row.parked and row.delivery.endpoint_id == ORDERED
+        self.nudge(row.delivery, then)
+
+    @precondition(lambda self: self.table)
+    @rule(which=some, then=then)
+    def cancel(self, which: int, then: str) -> None:
+        row = self.one_of_the_table(which)
+        self.end(row.delivery.id, row.delivery.attempt)
+        self.nudge(row.delivery, then)
+
+    def one_of_the_table(self, which: int) -> Row:
+        """More often than not one that is under way, or was a moment ago."""
+        moving = [*self.daemon.flying, *self.daemon.landed, *(r[0] for r in self.daemon.recorded)]
+        rows = [self.table[one.id] for one in moving if one.id in self.table and which % 3]
+        rows = rows or list(self.table.values())
+        return rows[which % len(rows)]
+
+    def nudge(self, one: Delivery, then: str) -> None:
+        self.number += 1
+        self.nudges.append(Nudge(self.number, one.id, one.endpoint_id, one.shard, None))
+        if then:
+            self.begin_to_heed()
+        if then == "heed":
+            self.end_to_heed(fails=False)
+
+    @precondition(lambda self: self.ended)
+    @rule(which=some, shard=shards)
+    def send_again(self, which: int, shard: int) -> None:
+        """One that ended is pending again, as fan-out makes it so."""
+        one = list(self.ended.values())[which % len(self.ended)]
+        if self.is_nudged(one) or shard not in self.pending.owned or one.endpoint_id == ORDERED:
+            return
+        del self.ended[one.id]
+        parked = self.holding[one.endpoint_id]
+        again = replace(one, shard=shard, base=one.attempt, next_at=self.now)
+        self.table[one.id] = Row(again, parked)
+        if parked:
+            self.pending.note_parked([one.endpoint_id])
+        else:
+            self.park(self.pending.admit([again], self.now))
+
+    def is_nudged(self, one: Delivery) -> bool:
+        return one.id in [nudge.delivery_id for nudge in self.nudges]
+
+    @rule()
+    def begin_to_heed(self) -> None:
+        waiting = [n for n in self.nudges if n.shard in self.pending.owned]
+        rows = [self.table.get(nudge.delivery_id) for nudge in waiting]
+        read = [
+            replace(n, delivery=r.delivery if r else None)
+            for n, r in zip(waiting, rows, strict=True)
+        ]
+        self.daemon.heeds.append(Heed(read, *self.reading()))
+
+    @precondition(lambda self: self.daemon.heeds)
+    @rule(fails=st.sampled_from([False, False, False, True]))
+    def end_to_heed(self, fails: bool) -> None:
+        heed = self.daemon.heeds.pop(0)
+        if not fails:
+            heeded, to_park = self.pending.amend(heed.nudges, self.now, heed.settled)
+            self.park(to_park)
+            self.nudges = [nudge for nudge in self.nudges if nudge.id not in heeded]
+        heed.reading.__exit__(None, None, None)
 
     # ── what changes ────────────────────────────────────────────────────────────────────────────
 
@@ -319,7 +410,7 @@ class Machine(RuleBasedStateMachine):
         if theirs:
             row = theirs[which % len(theirs)]
             if done:
-                del self.table[row.delivery.id]
+                self.end(row.delivery.id, row.delivery.attempt + 1)
             else:
                 row.delivery = replace(
                     row.delivery, attempt=row.delivery.attempt + 1, next_at=self.now + 2
@@ -342,7 +433,11 @@ class Machine(RuleBasedStateMachine):
         for number, row in self.table.items():
             one = row.delivery
             if one.shard in self.pending.owned and not row.parked and not self.held(number):
-                assert one.next_at >= self.pending.watermark(one.shard) or self.is_being_read(one)
+                assert (
+                    one.next_at >= self.pending.watermark(one.shard)
+                    or self.is_being_read(one)
+                    or self.is_nudged(one)
+                )
 
     def held(self, number: int) -> bool:
         return number in self.pending._held
@@ -365,6 +460,8 @@ class Machine(RuleBasedStateMachine):
         for endpoint_id in ENDPOINTS:
             self.change_an_endpoint(endpoint_id, holding=False)
         for _ in range(100):
+            self.begin_to_heed()
+            self.end_all_reads()
             self.finish_everything(None)
             self.wait(30.0)
             self.read_everything()
@@ -375,6 +472,8 @@ class Machine(RuleBasedStateMachine):
     def end_all_reads(self) -> None:
         while self.daemon.reads:
             self.end_a_read(0, fails=False)
+        while self.daemon.heeds:
+            self.end_to_heed(fails=False)
 
 
 def test_nothing_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
