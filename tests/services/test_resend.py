@@ -1,0 +1,182 @@
+"""One delivery is sent again, or cancelled: what a person is told."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from dispatcher import ids
+from dispatcher.audit import Actor
+from dispatcher.confirmed import heeded
+from dispatcher.model import Delivery
+from dispatcher.refusals import Conflict, Unknown
+from dispatcher.resend import Resend
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+ENVIRONMENT = "env_default"
+HOUR = 3600.0
+Wish = Callable[[str, str], Awaitable[int]]
+
+
+@pytest.fixture
+def retry(pool: Pool, actor: Actor) -> Wish:
+    async def wish(environment_id: str, delivery_name: str) -> int:
+        async with pool.transaction() as session:
+            return await Resend(session, actor).retry(environment_id, delivery_name)
+
+    return wish
+
+
+@pytest.fixture
+def cancel(pool: Pool, actor: Actor) -> Wish:
+    async def wish(environment_id: str, delivery_name: str) -> int:
+        async with pool.transaction() as session:
+            return await Resend(session, actor).cancel(environment_id, delivery_name)
+
+    return wish
+
+
+@pytest.fixture
+async def owned(connection: Connection) -> None:
+    """A daemon owns every shard, but does not act."""
+    await connection.execute("UPDATE dispatcher.shards SET owner = 7")
+
+
+async def failed(connection: Connection, dsn: str, **endpoint: bool) -> Delivery:
+    """A delivery that ended in its third attempt."""
+    one = await rows.delivery(connection, await rows.endpoint(connection, **endpoint), attempt=2)
+    session = Session(dsn, "test")
+    await Deliveries(session).record([rows.result(one, rows.FAILED)])
+    await session.close()
+    return one
+
+
+def name(of: Delivery) -> str:
+    return ids.delivery_name(of.id)
+
+
+async def actions(connection: Connection) -> list[tuple[str, str, str]]:
+    found = await connection.fetch("SELECT * FROM dispatcher.audit ORDER BY id")
+    return [(row["action"], row["subject"], row["environment_id"]) for row in found]
+
+
+# ── retry ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_pending_one_is_due_now(connection: Connection, retry: Wish) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), due_in=HOUR)
+    assert await retry(ENVIRONMENT, name(one)) == one.id
+    assert await connection.fetchval("SELECT next_at <= now() FROM dispatcher.deliveries")
+    assert await actions(connection) == [("delivery.retry", name(one), ENVIRONMENT)]
+
+
+async def test_one_that_ended_is_owed_again_once(
+    connection: Connection, dsn: str, retry: Wish
+) -> None:
+    one = await failed(connection, dsn)
+    assert await retry(ENVIRONMENT, name(one)) == one.id
+    assert await retry(ENVIRONMENT, name(one)) == one.id
+    (row,) = await connection.fetch("SELECT * FROM dispatcher.inbox")
+    assert (row["delivery_id"], row["attempt"], row["endpoint_id"]) == (one.id, 3, one.endpoint_id)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ({"deleted": True, "active": False}, "the webhook was deleted"),
+        ({"active": False}, "the webhook is disabled: enable it first"),
+    ],
+)
+async def test_nothing_is_sent_again_to_a_webhook_that_takes_nothing(
+    connection: Connection, dsn: str, retry: Wish, endpoint: dict[str, bool], reason: str
+) -> None:
+    pending = await rows.delivery(connection, await rows.endpoint(connection, **endpoint))
+    over = await failed(connection, dsn, **endpoint)
+    for one in (pending, over):
+        with pytest.raises(Conflict, match=reason):
+            await retry(ENVIRONMENT, name(one))
+    assert await rows.inbox(connection) == []
+    assert await actions(connection) == []
+
+
+async def test_an_event_that_is_no_longer_kept_can_not_be_sent_again(
+    connection: Connection, dsn: str, retry: Wish
+) -> None:
+    one = await failed(connection, dsn)
+    await connection.execute("DELETE FROM dispatcher.events")
+    with pytest.raises(Conflict, match="the event is no longer kept"):
+        await retry(ENVIRONMENT, name(one))
+
+
+async def test_one_cancelled_is_not_sent_again_while_an_attempt_may_be_under_way(
+    connection: Connection, retry: Wish, cancel: Wish, owned: None
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection))
+    await cancel(ENVIRONMENT, name(one))
+    with pytest.raises(Conflict, match="may be under way"):
+        await retry(ENVIRONMENT, name(one))
+    await connection.execute("DELETE FROM dispatcher.nudges")  # as its owner does
+    await retry(ENVIRONMENT, name(one))
+    assert len(await rows.inbox(connection)) == 1
+
+
+# ── cancel ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_pending_one_ends_and_says_why(connection: Connection, cancel: Wish) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), attempt=1)
+    assert await cancel(ENVIRONMENT, name(one)) == one.id
+    (row,) = await rows.attempts(connection)
+    assert (row["state"], row["error"]) == ("CANCELLED", "cancelled by hand")
+    assert await actions(connection) == [("delivery.cancel", name(one), ENVIRONMENT)]
+
+
+async def test_one_that_ended_can_not_be_cancelled(
+    connection: Connection, dsn: str, cancel: Wish
+) -> None:
+    one = await failed(connection, dsn)
+    with pytest.raises(Conflict, match="has ended"):
+        await cancel(ENVIRONMENT, name(one))
+    assert len(await rows.attempts(connection)) == 1
+
+
+# ── both ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("given", ["dlv_1", "dlv_0x1", "evt_1", "", "dlv_" + "9" * 19])
+async def test_what_is_no_delivery_is_unknown(retry: Wish, cancel: Wish, given: str) -> None:
+    for wish in (retry, cancel):
+        with pytest.raises(Unknown):
+            await wish(ENVIRONMENT, given)
+
+
+async def test_a_delivery_of_another_environment_is_as_unknown(
+    connection: Connection, dsn: str, retry: Wish, cancel: Wish
+) -> None:
+    await rows.environment(connection, "env_other")
+    pending = await rows.delivery(connection, await rows.endpoint(connection), due_in=HOUR)
+    over = await failed(connection, dsn)
+    for one in (pending, over):
+        for wish in (retry, cancel):
+            with pytest.raises(Unknown, match=f"there is no delivery {name(one)}"):
+                await wish("env_other", name(one))
+    assert len(await rows.deliveries(connection)) == 1
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.nudges") == 0
+
+
+# ── heeded ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_change_is_heeded_when_its_owner_says_so_and_at_once_when_there_is_none(
+    connection: Connection, pool: Pool, cancel: Wish
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection))
+    await cancel(ENVIRONMENT, name(one))
+    assert await heeded(pool, one.id)
+    await connection.execute("UPDATE dispatcher.shards SET owner = 7")
+    assert not await heeded(pool, one.id, 0.1)
+    await connection.execute("DELETE FROM dispatcher.nudges")
+    assert await heeded(pool, one.id)

@@ -1,0 +1,282 @@
+"""What people do to one delivery, statement by statement."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from dispatcher.model import Delivery
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.nudges import Nudges
+from dispatcher.store.resends import Resends
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+ENVIRONMENT = "env_default"
+HOUR = 3600.0
+
+
+@pytest.fixture
+def resends(session: Session) -> Resends:
+    return Resends(session)
+
+
+@pytest.fixture
+def nudges(session: Session) -> Nudges:
+    return Nudges(session)
+
+
+async def ended(connection: Connection, session: Session, endpoint_id: UUID) -> Delivery:
+    """A delivery that failed in its third attempt."""
+    one = await rows.delivery(connection, endpoint_id, attempt=2)
+    await Deliveries(session).record([rows.result(one, rows.FAILED)])
+    return one
+
+
+async def owe(resends: Resends, of: Delivery, attempts: int = 3) -> bool:
+    return await resends.owe(
+        of.id,
+        event_id=of.event_id,
+        endpoint_id=of.endpoint_id,
+        environment_id=ENVIRONMENT,
+        type_="user.created",
+        attempts=attempts,
+    )
+
+
+# ── where it is ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_pending_one_is_found_with_its_endpoint(
+    connection: Connection, resends: Resends
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    one = await rows.delivery(connection, endpoint, attempt=2)
+    assert await resends.look(one.id, ENVIRONMENT) == {
+        "state": "PENDING",
+        "event_id": one.event_id,
+        "endpoint_id": endpoint,
+        "type": "user.created",
+        "attempt": 2,
+        "active": True,
+        "deleted": False,
+        "event_kept": True,
+        "unheeded": False,
+    }
+
+
+async def test_of_an_ended_one_the_last_attempt_counts_also_when_it_came_late(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    one = await ended(connection, session, await rows.endpoint(connection))
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert (found["state"], found["attempt"]) == ("ENDED", 3)
+    late = Delivery(one.id, one.event_id, one.endpoint_id, one.shard, 6, 0, 0.0)
+    await Deliveries(session).record_late([rows.result(late)])
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert found["attempt"] == 7
+
+
+async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history(
+    connection: Connection, session: Session, resends: Resends, owner: int
+) -> None:
+    one = await ended(connection, session, await rows.endpoint(connection))
+    assert await owe(resends, one)
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert (found["state"], found["attempt"]) == ("OWED", 3)
+    await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], above=0)
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert (found["state"], found["attempt"]) == ("PENDING", 3)
+
+
+async def test_one_of_another_environment_or_of_nobody_is_not_found(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    await rows.environment(connection, "env_other")
+    endpoint = await rows.endpoint(connection)
+    pending = await rows.delivery(connection, endpoint)
+    over = await ended(connection, session, endpoint)
+    assert await resends.look(pending.id, "env_other") is None
+    assert await resends.look(over.id, "env_other") is None
+    assert await resends.look(1, ENVIRONMENT) is None
+
+
+async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    one = await ended(
+        connection, session, await rows.endpoint(connection, active=False, deleted=True)
+    )
+    await connection.execute("DELETE FROM dispatcher.events")
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert (found["active"], found["deleted"], found["event_kept"]) == (False, True, False)
+
+
+# ── due now ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("parked", [False, True])
+async def test_a_pending_one_becomes_due_and_its_owner_is_told(
+    connection: Connection, resends: Resends, nudges: Nudges, parked: bool
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    one = await rows.delivery(connection, endpoint, attempt=2, due_in=HOUR, parked=parked)
+    assert await resends.expedite(one.id)
+    (row,) = await rows.deliveries(connection)
+    assert (row["attempt"], row["parked"]) == (2, False)
+    assert row["next_at"].timestamp() < one.next_at - HOUR + 60
+    (nudge,) = await nudges.waiting([one.shard], 0, 10)
+    assert (nudge.delivery_id, nudge.endpoint_id, nudge.shard) == (one.id, endpoint, one.shard)
+    assert nudge.delivery is not None
+    assert nudge.delivery.next_at == pytest.approx(row["next_at"].timestamp())
+
+
+async def test_one_that_waits_for_its_turn_keeps_it(
+    connection: Connection, resends: Resends
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), due_in=-HOUR)
+    await resends.expedite(one.id)
+    (row,) = await rows.deliveries(connection)
+    assert row["next_at"].timestamp() == pytest.approx(one.next_at)
+
+
+async def test_one_of_an_ordered_endpoint_stays_where_its_order_is_read(
+    connection: Connection, resends: Resends
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection, home=3), parked=True)
+    await resends.expedite(one.id)
+    (row,) = await rows.deliveries(connection)
+    assert row["parked"]
+
+
+async def test_one_that_is_not_pending_is_not_made_due(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    one = await ended(connection, session, await rows.endpoint(connection))
+    assert not await resends.expedite(one.id)
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.nudges") == 0
+
+
+# ── owed again ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_schedule(
+    connection: Connection, session: Session, resends: Resends, owner: int
+) -> None:
+    one = await ended(connection, session, await rows.endpoint(connection))
+    assert [await owe(resends, one), await owe(resends, one)] == [True, False]
+    done = await Inbox(session).fan_out(limit=10, shard=5, daemon=owner, saturated=[], above=0)
+    (made,) = done.deliveries
+    assert (made.id, made.event_id, made.attempt, made.base) == (one.id, one.event_id, 3, 3)
+    assert not await owe(resends, one)
+
+
+async def test_two_who_want_it_at_once_come_one_after_another(
+    connection: Connection, session: Session, other: Session
+) -> None:
+    one = await ended(connection, session, await rows.endpoint(connection))
+    (pid,) = (await other.fetch("SELECT pg_backend_pid()"))[0]
+
+    async def second() -> bool:
+        async with other.transaction() as opened:
+            await Resends(opened).lock(one.id)
+            return await owe(Resends(opened), one)
+
+    async with session.transaction() as opened:
+        await Resends(opened).lock(one.id)
+        assert await owe(Resends(opened), one)
+        waiting = asyncio.create_task(second())
+        await rows.waits_for_lock(connection, pid)
+    assert not await waiting
+    assert len(await rows.inbox(connection)) == 1
+
+
+# ── cancelled ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_cancelled_one_is_gone_with_a_last_row_that_says_so_and_its_owner_is_told(
+    connection: Connection, resends: Resends, nudges: Nudges
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
+    assert await resends.cancel(one.id, "because")
+    assert await rows.deliveries(connection) == []
+    (row,) = await rows.attempts(connection)
+    assert (row["delivery_id"], row["attempt"], row["state"]) == (one.id, 2, "CANCELLED")
+    assert (row["outcome"], row["error"], row["type"]) == ("cancelled", "because", "user.created")
+    (nudge,) = await nudges.waiting([one.shard], 0, 10)
+    assert (nudge.delivery_id, nudge.delivery) == (one.id, None)
+    assert not await resends.cancel(one.id, "because")
+
+
+async def test_one_on_its_way_back_can_be_cancelled(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    one = await ended(connection, session, await rows.endpoint(connection))
+    await owe(resends, one)
+    assert await resends.cancel(one.id, "because")
+    assert await rows.inbox(connection) == []
+    assert [r["state"] for r in await rows.attempts(connection)] == ["FAILED", "CANCELLED"]
+
+
+async def test_what_was_under_way_is_written_late_and_changes_nothing(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
+    await resends.cancel(one.id, "because")
+    result = rows.result(one)
+    deliveries = Deliveries(session)
+    assert await deliveries.record([result]) == {}
+    await deliveries.record_late([result])
+    written = [(r["attempt"], r["state"]) for r in await rows.attempts(connection)]
+    assert written == [(2, "CANCELLED"), (3, None)]
+
+
+# ── nudges ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_nudges_come_in_their_order_for_the_shards_asked_for(
+    connection: Connection, resends: Resends, nudges: Nudges
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    made = [await rows.delivery(connection, endpoint, shard=shard) for shard in (1, 2, 1)]
+    for each in made:
+        await resends.expedite(each.id)
+    first, last = await nudges.waiting([1], 0, 10)
+    assert (first.delivery_id, last.delivery_id) == (made[0].id, made[2].id)
+    assert await nudges.waiting([1], 0, 1) == [first]
+    assert await nudges.waiting([1], first.id, 10) == [last]
+    await nudges.remove([first.id])
+    assert await nudges.waiting([1], 0, 10) == [last]
+
+
+async def test_a_second_change_is_a_second_nudge(
+    connection: Connection, resends: Resends, nudges: Nudges
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection))
+    await resends.expedite(one.id)
+    (first,) = await nudges.waiting([one.shard], 0, 10)
+    await resends.cancel(one.id, "because")
+    await nudges.remove([first.id])
+    (second,) = await nudges.waiting([one.shard], 0, 10)
+    assert second.delivery is None
+
+
+async def test_a_nudge_is_unheeded_while_somebody_owns_its_shard(
+    connection: Connection, resends: Resends, nudges: Nudges, owner: int
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection))
+    await resends.cancel(one.id, "because")
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert (found["unheeded"], await nudges.unheeded(one.id)) == (True, 1)
+    await connection.execute("UPDATE dispatcher.shards SET owner = NULL")
+    found = await resends.look(one.id, ENVIRONMENT)
+    assert found is not None
+    assert (found["unheeded"], await nudges.unheeded(one.id)) == (False, 0)
