@@ -68,7 +68,6 @@ class Deliver:
         self._workers: set[asyncio.Task[None]] = set()
         self._starting = False
         self._broken: BaseException | None = None
-        self.paused = False
 
     @property
     def in_flight(self) -> int:
@@ -135,7 +134,7 @@ class Deliver:
 
     @property
     def _may_start(self) -> bool:
-        return self._starting and not self.paused and self._lease.valid and self._recorder.has_room
+        return self._starting and self._lease.valid and self._recorder.has_room
 
     def _take(self) -> Delivery | None:
         """The next delivery to start, if anything may be started at all."""

@@ -74,22 +74,5 @@ async def test_a_forbidden_address_is_recorded_as_blocked_and_never_dialled(
     assert receiver.requests == []
 
 
-async def test_a_daemon_started_paused_sends_nothing_and_goes_on_when_it_is_not(
-    story: Story, daemons: Daemons, receiver: Receiver
-) -> None:
-    await story.subscribe(receiver.url)
-    paused = await daemons.start(delivery={"paused": True})
-    await story.insert(5)
-    await until(lambda: _pending(story, 5), "they are fanned out")
-    await daemons.stop(paused)
-    assert receiver.requests == []
-    await daemons.start()
-    await story.ended(DELIVERED=5)
-
-
 async def _held(story: Story, count: int) -> bool:
     return await story.count("parked") == count
-
-
-async def _pending(story: Story, count: int) -> bool:
-    return await story.count("true") == count

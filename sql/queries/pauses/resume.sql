@@ -1,0 +1,19 @@
+-- $1 environment, or NULL for all of them  $2 version. No row: there is no such environment, or it is not paused.
+-- Who had only failed before has the time since then not held against it.
+WITH all_of_them AS (
+  UPDATE dispatcher.settings SET paused_at = NULL WHERE $1::text IS NULL AND paused_at IS NOT NULL RETURNING 1
+), one AS (
+  UPDATE dispatcher.environments SET paused_at = NULL WHERE id = $1 AND paused_at IS NOT NULL RETURNING 1
+), resumed AS (
+  SELECT * FROM all_of_them UNION ALL SELECT * FROM one
+), told AS (
+  UPDATE dispatcher.endpoints SET version = $2
+  WHERE EXISTS (SELECT 1 FROM resumed) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
+  RETURNING id
+), begun_anew AS (
+  UPDATE dispatcher.endpoint_health SET failing_since = now()
+  WHERE endpoint_id = ANY (ARRAY(               -- in the order of those who note failures
+    SELECT endpoint_id FROM dispatcher.endpoint_health
+    WHERE failing_since IS NOT NULL AND endpoint_id IN (SELECT id FROM told) ORDER BY endpoint_id FOR UPDATE))
+)
+SELECT * FROM resumed

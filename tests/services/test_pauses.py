@@ -1,0 +1,167 @@
+"""Sending is paused and resumed: who is told, and what is remembered."""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import pytest
+
+from dispatcher.audit import Actor
+from dispatcher.confirmed import confirmed
+from dispatcher.pauses import Pause, Pauses
+from dispatcher.refusals import Unknown
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.pool import Pool
+from tests.conftest import Connection
+from tests.store import rows
+
+Change = Callable[[str | None], Awaitable[Pause]]
+
+
+@pytest.fixture
+def pause(pool: Pool, actor: Actor) -> Change:
+    async def change(environment_id: str | None) -> Pause:
+        async with pool.transaction() as session:
+            return await Pauses(session, actor).pause(environment_id)
+
+    return change
+
+
+@pytest.fixture
+def resume(pool: Pool, actor: Actor) -> Change:
+    async def change(environment_id: str | None) -> Pause:
+        async with pool.transaction() as session:
+            return await Pauses(session, actor).resume(environment_id)
+
+    return change
+
+
+@pytest.fixture
+async def endpoints(connection: Connection) -> list[UUID]:
+    """One in each of two environments."""
+    await rows.environment(connection, "env_other")
+    return [
+        await rows.endpoint(connection, environment=environment)
+        for environment in ("env_default", "env_other")
+    ]
+
+
+async def active(pool: Pool, endpoints: list[UUID]) -> list[bool]:
+    """Whether the sending side may send to each."""
+    found = {row["id"]: row["active"] for row in await Endpoints(pool).with_ids(endpoints)}
+    return [found[endpoint] for endpoint in endpoints]
+
+
+async def changed(pool: Pool, since: int) -> tuple[int, set[UUID]]:
+    version, ids = await Endpoints(pool).changed_since(since)
+    return version, set(ids)
+
+
+async def test_one_environment_or_all_of_them_are_held_and_their_endpoints_told(
+    pool: Pool, endpoints: list[UUID], pause: Change, resume: Change
+) -> None:
+    version, _ = await changed(pool, 0)
+    version = max(version, 1)  # that of the endpoints as they were made
+    paused = await pause("env_other")
+    assert paused.environment_id == "env_other"
+    assert paused.paused_at is not None
+    assert await active(pool, endpoints) == [True, False]
+
+    steps = [
+        (pause, None, [False, False]),
+        (resume, "env_other", [False, False]),
+        (resume, None, [True, True]),
+    ]
+    for change, environment, expected in steps:
+        version, _ = await changed(pool, version)
+        await change(environment)
+        assert await active(pool, endpoints) == expected
+        told = set(endpoints) if environment is None else {endpoints[1]}
+        assert (await changed(pool, version))[1] == told
+
+
+async def test_one_made_while_its_environment_is_paused_is_held_too(
+    connection: Connection, pool: Pool, pause: Change
+) -> None:
+    await pause("env_default")
+    assert await active(pool, [await rows.endpoint(connection)]) == [False]
+
+
+async def test_pausing_or_resuming_twice_changes_nothing_more(
+    connection: Connection, pool: Pool, endpoints: list[UUID], pause: Change, resume: Change
+) -> None:
+    first = await pause(None)
+    version, _ = await changed(pool, 0)
+    assert await pause(None) == first
+    assert (await changed(pool, version))[1] == set()
+    await resume(None)
+    assert (await resume(None)).paused_at is None
+    found = await connection.fetch(
+        "SELECT action, subject, actor FROM dispatcher.audit ORDER BY id"
+    )
+    assert [tuple(row) for row in found] == [
+        ("sending.pause", "*", "token:test"),
+        ("sending.resume", "*", "token:test"),
+    ]
+
+
+async def test_an_unknown_environment_is_neither(
+    pool: Pool, actor: Actor, pause: Change, resume: Change
+) -> None:
+    for change in (pause, resume, Pauses(pool, actor).get):
+        with pytest.raises(Unknown, match="there is no environment env_none"):
+            await change("env_none")
+
+
+async def test_a_pause_is_seen_by_who_asks(pool: Pool, actor: Actor, pause: Change) -> None:
+    assert await Pauses(pool, actor).get(None) == Pause(None, None)
+    paused = await pause("env_default")
+    assert await Pauses(pool, actor).get("env_default") == paused
+    assert await Pauses(pool, actor).get(None) == Pause(None, None)
+
+
+async def test_the_time_of_a_pause_is_not_held_against_who_failed_before(
+    connection: Connection, pool: Pool, endpoints: list[UUID], pause: Change, resume: Change
+) -> None:
+    await connection.executemany(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)"
+        " VALUES ($1, now() - interval '6 d', now() - interval '5 d', 20)",
+        [(endpoint,) for endpoint in endpoints],
+    )
+    await pause("env_default")
+    await resume("env_default")
+    counts = dict.fromkeys(endpoints, 1)
+    hopeless = await Endpoints(pool).note_failures(counts, 5 * 86_400.0)
+    assert hopeless == {endpoints[1]}
+
+
+# ── confirmed ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def daemon(connection: Connection, number: int, version: int, silent: float = 0.0) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at, confirmed_version)"
+        " VALUES ($1::bigint, $1::bigint::int, now() - make_interval(secs => $3), $2)",
+        number,
+        version,
+        silent,
+    )
+
+
+async def test_a_version_is_confirmed_when_every_daemon_that_lives_has_acted_on_it(
+    connection: Connection, pool: Pool
+) -> None:
+    assert await confirmed(pool, 5)
+    await daemon(connection, 1, 5)
+    await daemon(connection, 2, 4, silent=2.0)  # it starts no send any more
+    assert await confirmed(pool, 5)
+    await daemon(connection, 3, 4)
+    assert not await confirmed(pool, 5, 0.1)
+    assert await confirmed(pool, 4)
+
+
+async def test_who_waits_for_a_version_is_told_once_it_is_confirmed(
+    connection: Connection, pool: Pool
+) -> None:
+    await daemon(connection, 1, 4)
+    await connection.execute("UPDATE dispatcher.daemons SET renewed_at = now() - interval '1 s'")
+    assert await confirmed(pool, 5)  # 0.2 s later it does not live any more
