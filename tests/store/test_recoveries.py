@@ -221,12 +221,18 @@ async def test_events_refused_or_older_than_the_attempts_kept_are_not_called_mis
     assert (await count(session, endpoint)).missed == 1
 
 
+@pytest.mark.parametrize("waiting_in", ["inbox", "unexamined"])
 async def test_an_event_that_waits_to_be_fanned_out_is_waited_for(
-    connection: Connection, session: Session
+    connection: Connection, session: Session, waiting_in: str
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     before = await past_event(connection)
     waits = await rows.event(connection)
+    if waiting_in == "unexamined":
+        await connection.execute(
+            """WITH moved AS (DELETE FROM dispatcher.inbox RETURNING id, environment_id, type)
+               INSERT INTO dispatcher.unexamined SELECT * FROM moved"""
+        )
     after = await past_event(connection)
     recovery = await start(session, endpoint)
     assert await step(session) == Step(recovery, "RUNNING", 1)
@@ -234,7 +240,7 @@ async def test_an_event_that_waits_to_be_fanned_out_is_waited_for(
     await at_once(connection)
     assert await step(session) == Step(recovery, "RUNNING", 0)
     assert await step(session) is None, "it waits a moment before it looks again"
-    await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", waits)
+    await connection.execute(f"DELETE FROM dispatcher.{waiting_in} WHERE id = $1", waits)  # noqa: S608
     await at_once(connection)
     assert await step(session) == Step(recovery, "DONE", 2)
     assert [event for event, *_ in await on_the_way(connection)] == [before, waits, after]
