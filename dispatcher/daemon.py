@@ -16,6 +16,8 @@ from dispatcher.bodies import Bodies
 from dispatcher.clock import Clock
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
+from dispatcher.dashboard.app import Dashboard
+from dispatcher.dashboard.pages import PAGES
 from dispatcher.deliver import Deliver
 from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
@@ -86,14 +88,15 @@ class Daemon:
     def _serve(self, cipher: Cipher) -> None:
         """What people and programs ask of it."""
         config, people = self._config, self._sessions.people
+        office, first = Office(config, cipher), bootstrap(config)
+        auth = Auth(Gate(people, first))
         serving = Serving(
-            pool=people,
-            office=Office(config, cipher),
-            auth=Auth(Gate(people, bootstrap(config))),
-            cursors=Cursors(cipher.cursor_key()),
+            pool=people, office=office, auth=auth, cursors=Cursors(cipher.cursor_key())
         )
         body_most = max(BODY_MOST, 2 * config.delivery.max_data)
         app = build(self._checks, serving, ROUTES, body_most=body_most)
+        self.dashboard = Dashboard(people, office, auth, first)
+        self.dashboard.add(app, PAGES)
         self._admin = AdminPort(app, config.admin.host, config.admin.port)
 
     def _own(self, cipher: Cipher) -> None:

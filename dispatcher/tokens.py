@@ -57,6 +57,9 @@ class Principal:
         return _SCOPES.index(scope) <= _SCOPES.index(self.scope)
 
 
+BOOTSTRAP_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
+
+
 class Tokens:
     """Raises StoreUnavailable and StatementTimeout besides what is said.
 
@@ -132,7 +135,7 @@ class Gate:
             return None
         shown = _sha256(text)
         if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
-            return Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
+            return BOOTSTRAP_PRINCIPAL
         if not _TEXT.fullmatch(text):
             return None
         row = await self._stored.authenticate(shown)

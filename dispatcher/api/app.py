@@ -56,6 +56,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception as error:  # noqa: BLE001 - there is nobody above who could answer
         response = _refusal(request, error)
     response.headers["X-Request-Id"] = request_id(request)
+    response.headers["Server"] = "dispatcher"  # and not which versions of what
     resource = request.match_info.route.resource
     observe.answered(
         request.method,

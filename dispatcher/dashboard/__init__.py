@@ -1,0 +1,1 @@
+"""The dashboard: pages rendered here, for people with a browser."""

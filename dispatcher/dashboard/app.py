@@ -1,0 +1,204 @@
+"""The dashboard's pages and files, added to the admin application."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from hmac import compare_digest
+from importlib.resources import files
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dispatcher import observe
+from dispatcher.api.answers import Failure
+from dispatcher.api.auth import Auth
+from dispatcher.api.failures import REFUSALS
+from dispatcher.dashboard import wording
+from dispatcher.dashboard.visit import HEADERS, Visit, see_other
+from dispatcher.office import Office
+from dispatcher.refusals import Refused
+from dispatcher.sign_ins import LASTS, Invitations, SignIns
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+
+COOKIE = "dispatcher_session"
+DEFAULT_ENVIRONMENT = "env_default"
+FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+View = Callable[[Visit], Awaitable[web.StreamResponse]]
+Page = tuple[str, str, View]
+"""Method, path, and what answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The static files, each under a name that changes with its content."""
+
+    content: dict[str, tuple[bytes, str]]
+    names: dict[str, str]
+
+    @classmethod
+    def read(cls) -> "Files":
+        content, names = {}, {}
+        root = files("dispatcher.dashboard").joinpath("static")
+        for folder in (root, root.joinpath("vendor")):
+            for file in folder.iterdir():
+                suffix = file.name[file.name.rfind(".") :]
+                if file.is_file() and suffix in TYPES:
+                    data = file.read_bytes()
+                    named = f"{sha256(data).hexdigest()[:12]}-{file.name}"
+                    content[named] = (data, TYPES[suffix])
+                    names[file.name] = f"/static/{named}"
+        return cls(content, names)
+
+    async def serve(self, request: web.Request) -> web.Response:
+        found = self.content.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        data, type_ = found
+        headers = {**FOR_EVER, "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=data, content_type=type_, charset="utf-8", headers=headers)
+
+
+class Dashboard:
+    """`add` puts it into an application; `invite` makes a link that signs in once."""
+
+    def __init__(self, pool: Pool, office: Office, auth: Auth, bootstrap: bytes | None) -> None:
+        self._pool = pool
+        self._office = office
+        self._auth = auth
+        self._sign_ins = SignIns(pool, bootstrap)
+        self._invitations = Invitations()
+        self._files = Files.read()
+        self._templates = Environment(
+            loader=PackageLoader("dispatcher.dashboard"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(wording.FILTERS)
+        self._templates.globals["static"] = self._files.names.__getitem__
+
+    def add(self, app: web.Application, pages: Sequence[Page]) -> None:
+        app.router.add_get("/static/{name}", self._files.serve, allow_head=False)
+        app.router.add_get("/sign-in", self._form, allow_head=False)
+        app.router.add_post("/sign-in", self._sign_in)
+        app.router.add_get("/sign-in/{code}", self._follow, allow_head=False)
+        app.router.add_post("/sign-out", self._sign_out)
+        app.router.add_post("/environment", self._look_at)
+        for method, path, view in pages:
+            app.router.add_route(method, path, partial(self._visited, view=view))
+
+    def invite(self, token: str) -> str:
+        """The path of a link that signs in with the token, once, within ten minutes."""
+        return f"/sign-in/{self._invitations.make(token)}"
+
+    async def _visited(self, request: web.Request, view: View) -> web.StreamResponse:
+        try:
+            visit = await self._visit(request)
+            if visit is None:
+                return see_other(f"/sign-in?next={request.rel_url.raw_path_qs}"[:500])
+            if request.method != "GET" and not await self._ours(visit):
+                return self._problem(request, 403, "The form is too old. Go back and try again.")
+            return await view(visit)
+        except Exception as error:  # noqa: BLE001 - there is nobody above who would say it on a page
+            return self._broken(request, error)
+
+    async def _visit(self, request: web.Request) -> Visit | None:
+        cookie = request.cookies.get(COOKIE)
+        signed_in = await self._sign_ins.known(cookie) if cookie else None
+        if signed_in is None:
+            return None
+        return Visit(request, signed_in, self._office, self._pool, self._templates)
+
+    async def _ours(self, visit: Visit) -> bool:
+        """Whether a form was sent from one of our pages."""
+        posted = await visit.request.post()
+        sent = posted.get("csrf") or visit.request.headers.get("X-CSRF-Token", "")
+        return isinstance(sent, str) and compare_digest(
+            sent.encode(), visit.signed_in.csrf.encode()
+        )
+
+    async def _form(self, request: web.Request) -> web.Response:
+        return self._signing_in(request)
+
+    async def _sign_in(self, request: web.Request) -> web.Response:
+        posted = await request.post()
+        token = str(posted.get("token", "")).strip()
+        try:
+            return await self._signed_in(request, token, str(posted.get("next", "/")))
+        except Failure as failure:
+            return self._signing_in(request, mistake=failure.title, status=failure.status)
+        except (StoreUnavailable, StatementTimeout):
+            return self._signing_in(request, mistake="The database is not available.", status=503)
+
+    async def _follow(self, request: web.Request) -> web.Response:
+        token = self._invitations.take(request.match_info["code"])
+        if token is None:
+            said = "The link was used before, or is too old. Sign in with a token."
+            return self._signing_in(request, mistake=said, status=403)
+        return await self._signed_in(request, token, "/")
+
+    async def _signed_in(self, request: web.Request, token: str, then: str) -> web.Response:
+        principal = await self._auth.known(token, request.remote or "")
+        cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
+        within = then.startswith("/") and not then.startswith(("//", "/\\"))
+        response = see_other(then if within else "/")
+        response.set_cookie(
+            COOKIE,
+            cookie,
+            max_age=int(LASTS),
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+            path="/",
+        )
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        async def out(visit: Visit) -> web.Response:
+            await self._sign_ins.close(visit.request.cookies[COOKIE])
+            response = see_other("/sign-in")
+            response.del_cookie(COOKIE, path="/")
+            return response
+
+        return await self._visited(request, out)
+
+    async def _look_at(self, request: web.Request) -> web.StreamResponse:
+        async def at(visit: Visit) -> web.Response:
+            wanted = (await visit.fields()).get("environment", "")
+            if visit.principal.environment_id not in (None, wanted):
+                visit.demand("admin")
+            await self._office.environments(self._pool, visit.actor).get(wanted)
+            await self._sign_ins.look_at(visit.request.cookies[COOKIE], wanted)
+            return see_other("/")
+
+        return await self._visited(request, at)
+
+    def _signing_in(
+        self, request: web.Request, *, mistake: str | None = None, status: int = 200
+    ) -> web.Response:
+        text = self._templates.get_template("sign_in.html").render(
+            mistake=mistake, then=request.query.get("next", "/")
+        )
+        return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
+
+    def _broken(self, request: web.Request, error: Exception) -> web.Response:
+        match error:
+            case Refused():
+                return self._problem(request, REFUSALS[type(error)][0], str(error))
+            case web.HTTPException():
+                return self._problem(request, error.status, error.reason)
+            case StoreUnavailable() | StatementTimeout():
+                return self._problem(request, 503, "The database is not available.")
+            case _:
+                observe.request_broke(request.path, error)
+                return self._problem(request, 500, "Something went wrong here; the log says what.")
+
+    def _problem(self, request: web.Request, status: int, text: str) -> web.Response:
+        """Errors are pages as well."""
+        page = self._templates.get_template("problem.html").render(status=status, text=text)
+        return web.Response(text=page, status=status, content_type="text/html", headers=HEADERS)

@@ -1,0 +1,5 @@
+"""All pages."""
+
+from dispatcher.dashboard.views import webhooks
+
+PAGES = (*webhooks.PAGES,)

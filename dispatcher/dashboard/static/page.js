@@ -1,0 +1,70 @@
+// What pages do by themselves: tell times, count down, copy, confirm, switch themes. Everything
+// also works without it.
+(() => {
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+  const relative = (moment, now) => {
+    const seconds = (now - moment) / 1000;
+    for (const [length, unit] of UNITS) {
+      if (Math.abs(seconds) >= length) {
+        const size = Math.floor(Math.abs(seconds) / length);
+        return seconds > 0 ? `${size} ${unit} ago` : `in ${size} ${unit}`;
+      }
+    }
+    return "now";
+  };
+
+  const tell = () => {
+    const now = Date.now();
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      const text = relative(Date.parse(time.dateTime), now);
+      if (time.textContent !== text) time.textContent = text;
+    }
+  };
+
+  const copy = async (button) => {
+    const source = document.getElementById(button.dataset.copy);
+    const text = source.value ?? source.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      return;
+    }
+    const label = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = label; }, 1500);
+  };
+
+  const switchTheme = () => {
+    const root = document.documentElement;
+    const dark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* for this page only */ }
+  };
+
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest("[data-copy], [data-theme-switch], [data-menu], [data-open], [data-close]");
+    if (!target) return;
+    if (target.dataset.copy) copy(target);
+    if ("themeSwitch" in target.dataset) switchTheme();
+    if ("menu" in target.dataset) {
+      const open = document.body.classList.toggle("menu-open");
+      target.setAttribute("aria-expanded", String(open));
+    }
+    if (target.dataset.open) document.getElementById(target.dataset.open).showModal();
+    if ("close" in target.dataset) target.closest("dialog").close();
+  });
+
+  // A page that was the answer to a form is not sent again when it is loaded again.
+  const then = document.querySelector("meta[name=address]");
+  if (then) history.replaceState(null, "", then.content);
+
+  tell();
+  setInterval(tell, 1000);
+})();

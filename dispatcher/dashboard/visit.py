@@ -1,0 +1,124 @@
+"""One visit to a page: who looks at what, and how a page is given."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment
+from pydantic import ValidationError
+
+from dispatcher.audit import Actor
+from dispatcher.forms.base import problems
+from dispatcher.forms.tokens import Scope
+from dispatcher.office import Office
+from dispatcher.refusals import Forbidden, Invalid
+from dispatcher.sign_ins import SignIn
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import Asked
+from dispatcher.tokens import Principal
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+SAID = {
+    "created": "Created.",
+    "changed": "Saved.",
+    "deleted": "Deleted. What was pending for it is cancelled.",
+    "enabled": "Enabled: what was held is being sent.",
+    "disabled": "Disabled: what is pending waits until you enable it again.",
+    "tested": "A test event is on its way.",
+    "retried": "It is being sent again.",
+    "cancelled": "Cancelled.",
+    "emitted": "Emitted.",
+    "revoked": "Revoked: it is refused from now on.",
+    "released": "Released: it is being fanned out.",
+    "discarded": "Discarded: it will not be fanned out.",
+    "recovering": "The recovery is under way.",
+    "paused": "Sending is paused.",
+    "resumed": "Sending goes on.",
+}
+"""What a page may say of what was just done: an address names it, and can say nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """`environment_id` is the one that is looked at."""
+
+    request: web.Request
+    signed_in: SignIn
+    office: Office
+    pool: Pool
+    templates: Environment
+
+    @property
+    def principal(self) -> Principal:
+        return self.signed_in.principal
+
+    @property
+    def environment_id(self) -> str:
+        return self.signed_in.environment_id
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(f"token:{self.principal.token_id}", None, self.request.remote)
+
+    def may(self, scope: Scope) -> bool:
+        return self.principal.may(scope)
+
+    def demand(self, scope: Scope) -> None:
+        """Raises Forbidden."""
+        if not self.principal.may(scope):
+            raise Forbidden(f"That needs a token with the scope {scope}.")
+
+    @asynccontextmanager
+    async def changing(self, scope: Scope = "write") -> AsyncIterator[Asked]:
+        """A transaction, for those who may."""
+        self.demand(scope)
+        async with self.pool.transaction() as session:
+            yield session
+
+    async def fields(self) -> Mapping[str, str]:
+        """What was typed into a form; of fields that came more than once, the last."""
+        posted = await self.request.post()
+        return {name: value for name, value in posted.items() if isinstance(value, str)}
+
+    async def several(self, name: str) -> list[str]:
+        """All values of a field."""
+        posted = await self.request.post()
+        return [value for value in posted.getall(name, []) if isinstance(value, str)]
+
+    def page(self, template: str, *, status: int = 200, **context: Any) -> web.Response:
+        """A whole page, or the part of it that a live region asked for (`part`)."""
+        said = SAID.get(self.request.query.get("said", ""))
+        text = self.templates.get_template(template).render(
+            visit=self,
+            said=said,
+            path=self.request.path,
+            here=self.request.rel_url,
+            part=self.request.query.get("part"),
+            **context,
+        )
+        return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
+
+
+def see_other(path: str, said: str | None = None) -> web.Response:
+    """After a change: the page to look at, and what it is to say."""
+    location = f"{path}{'&' if '?' in path else '?'}said={said}" if said else path
+    return web.Response(status=303, headers={**HEADERS, "Location": location})
+
+
+def mistakes(error: Invalid | ValidationError) -> dict[str, str]:
+    """What is wrong, by field, for the form to show where it was typed."""
+    invalid = problems(error) if isinstance(error, ValidationError) else error
+    return {str(p.place[0]) if p.place else "form": p.reason for p in reversed(invalid.problems)}

@@ -1,0 +1,2 @@
+-- $1 id
+DELETE FROM dispatcher.sign_ins WHERE id = $1
