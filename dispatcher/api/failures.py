@@ -47,6 +47,9 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
 
 def malformed(error: ValidationError) -> Failure:
     """What is wrong with a body, with pointers into it."""
+    if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
+        title = "The body holds what no text can: half of a surrogate pair, or too long a number"
+        return Failure(400, "bad_json", title)
     details = [
         Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
         for problem in problems(error).problems

@@ -1,7 +1,7 @@
 """Which dialect an answer is in: what Accept names, else that of the body, else the envelope."""
 
+import re
 from collections.abc import Mapping
-from email.message import Message
 
 from dispatcher.api.answers import Failure
 from dispatcher.api.dialects import Dialect, envelope, jsonapi
@@ -12,40 +12,47 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 WILDCARDS = ("*/*", "application/*")
 
+_RANGES = re.compile(r'(?:[^,"]|"[^"]*")+')
+_PARTS = re.compile(r'(?:[^;"]|"[^"]*")+')
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+
 
 def of_body(content_type: str | None) -> Dialect | None:
     """The dialect of a request's body; None where the header is absent or names neither.
 
-    JSON:API allows its media type no parameters but its own `ext` and `profile`, of which we have
-    none.
+    JSON:API allows its media type no parameters but `ext`, of which we have none, and `profile`,
+    which is to be ignored where it is not known.
     """
     if content_type is None:
         return None
     essence, parameters = _parsed(content_type)
-    if essence == jsonapi.media_type and parameters:
-        return None
-    return DIALECTS.get(essence)
+    dialect = DIALECTS.get(essence)
+    return None if dialect is jsonapi and parameters.keys() - {"profile"} else dialect
 
 
 def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
-    """Raises a 406 when nothing that is accepted can be given."""
-    if accept is None or not accept.strip():
+    """Raises a 406 when nothing that is accepted can be given.
+
+    A type that is named is preferred to what a wildcard would allow, whatever their qualities.
+    """
+    ranges = [_parsed(each) for each in _RANGES.findall(accept or "") if each.strip()]
+    if not ranges:
         return body or envelope
-    named: list[tuple[float, Dialect]] = []
+    named: dict[str, float] = {}
     anything = False
-    for part in accept.split(","):
-        essence, parameters = _parsed(part)
+    for essence, parameters in ranges:
         quality = _quality(parameters.pop("q", "1"))
-        if quality <= 0:
-            continue
-        anything = anything or essence in WILDCARDS
-        dialect = DIALECTS.get(essence)
-        if dialect is not None and not (dialect is jsonapi and parameters):
-            named.append((quality, dialect))
-    if named:
-        return max(named, key=lambda each: each[0])[1]
-    if anything:
-        return body or envelope
+        anything = anything or (essence in WILDCARDS and quality > 0)
+        if essence in DIALECTS and not (
+            essence == jsonapi.media_type and parameters.keys() - {"profile"}
+        ):
+            named[essence] = max(quality, named.get(essence, 0))
+    best = max(named, key=lambda essence: named[essence], default=None)
+    if best is not None and named[best] > 0:
+        return DIALECTS[best]
+    for dialect in (body or envelope, *DIALECTS.values()):
+        if anything and dialect.media_type not in named:
+            return dialect
     raise Failure(
         406, "not_acceptable", f"Answers are {envelope.media_type} or {jsonapi.media_type}"
     )
@@ -53,17 +60,14 @@ def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
     """A media type in lower case, and its parameters."""
-    header = Message()
-    header["Content-Type"] = text.strip()
-    found = header.get_params() or [("", "")]
-    return found[0][0].lower(), {name.lower(): value for name, value in found[1:]}
+    essence, *parameters = [part.strip() for part in _PARTS.findall(text)] or [""]
+    pairs = (parameter.partition("=") for parameter in parameters if parameter)
+    return essence.lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
 
 
 def _quality(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+    """What is no quality wants nothing."""
+    return float(text) if _QUALITY.fullmatch(text) else 0.0
 
 
 __all__ = ["DIALECTS", "envelope", "jsonapi", "of_answer", "of_body"]

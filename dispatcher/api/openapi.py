@@ -1,51 +1,92 @@
 """The OpenAPI 3.1 document, made of the same routes and models that serve and validate."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
 from dispatcher import __version__
-from dispatcher.api.answers import Shape
-from dispatcher.api.dialects import Dialect, envelope, jsonapi
-from dispatcher.api.documents import SECRET_FIELDS, camel, snake
+from dispatcher.api.described import (
+    TONGUES,
+    Schema,
+    Tongue,
+    answered,
+    closed,
+    error_schemas,
+    failure,
+    failures,
+    header_components,
+    headers,
+    ref,
+)
+from dispatcher.api.links import PARAMETER, linked
 from dispatcher.api.routes import Route
 from dispatcher.forms.base import Form
-from dispatcher.model import RawJson
+from dispatcher.patterns import LONGEST
 
-Schema = dict[str, Any]
-
-ALWAYS = (400, 401, 403, 404, 406, 408, 413, 422, 429, 503)
+ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
 """What any route may end with."""
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
+TAGS = {
+    "webhooks": "Where events are sent, and which of them.",
+    "deliveries": "One event owed to one webhook, and every attempt at it.",
+    "recoveries": "What failed or was missed, sent again.",
+    "events": "What happened, told once.",
+    "quarantine": "Events that could not be fanned out.",
+    "event-types": "The catalogue: what types mean and look like.",
+    "pause": "Sending, stopped and started.",
+    "environments": "Tenants: none sees anything of another.",
+    "tokens": "Who may ask for what.",
+    "audit": "Who changed what.",
+    "health": "For those who watch over it.",
+}
+_TAG_OF = {"attempts": "deliveries", "recover": "recoveries", "resume": "pause"}
+_NUMBERED = r"_(0|[1-9][0-9]{0,18})$"
+_ENVIRONMENT: Schema = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9_-]{1,64}$",
+    "examples": ["env_default"],
+}
+PATH: dict[str, tuple[str, Schema]] = {
+    "webhook_id": ("The webhook's id", {"type": "string", "format": "uuid"}),
+    "delivery_id": ("The delivery's id", {"type": "string", "pattern": f"^dlv{_NUMBERED}"}),
+    "event_id": ("The event's id", {"type": "string", "pattern": f"^evt{_NUMBERED}"}),
+    "recovery_id": ("The recovery's id", {"type": "string", "pattern": f"^rec{_NUMBERED}"}),
+    "quarantine_id": (
+        "The id it has in quarantine",
+        {"type": "string", "pattern": f"^q{_NUMBERED}"},
+    ),
+    "token_id": ("The token's id, not its text", {"type": "string", "format": "uuid"}),
+    "name": (
+        "The event type",
+        {
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
+            "maxLength": LONGEST,
+            "examples": ["user.created"],
+        },
+    ),
+    "app_id": ("The environment", _ENVIRONMENT),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Tongue:
-    """A dialect, as the document names its schemas."""
+class _Untitled(GenerateJsonSchema):
+    """Names are titles enough."""
 
-    dialect: Dialect
-    prefix: str
-    named: Callable[[str], str]
-
-
-TONGUES = (Tongue(envelope, "", camel), Tongue(jsonapi, "JsonApi", snake))
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
 def describe(routes: Sequence[Route]) -> Schema:
     """The whole document."""
-    schemas: Schema = dict(_error_schemas())
-    described: dict[str, Schema] = {}
+    schemas: Schema = dict(error_schemas())
+    described: dict[str, Schema] = dict(_watched())
     for route in routes:
-        for number, (method, path) in enumerate(route.paths()):
-            operation = _operation(route, path, schemas)
-            if number:
-                operation["operationId"] += f"_{number}"
+        for method, path in route.paths():
+            operation = _operation(route, method, path, schemas, routes)
             described.setdefault(path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -53,217 +94,209 @@ def describe(routes: Sequence[Route]) -> Schema:
             "title": "Dispatcher",
             "version": __version__,
             "description": "Webhooks and their deliveries. Every resource can be had in two"
-            " representations: as JSON in an envelope, camelCase, or as JSON:API.",
+            " representations: as JSON in an envelope, camelCase, or as JSON:API. `Accept` says"
+            " which, else `Content-Type` does.\n\nA token belongs to one environment or to all;"
+            " one for all chooses with `X-Environment-Id`, or by a path under `/apps`.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": described,
         "components": {
-            "schemas": schemas,
+            "schemas": dict(sorted(schemas.items())),
+            "responses": failures(),
+            "headers": header_components(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _operation(route: Route, path: str, schemas: Schema) -> Schema:
+def operation_id(route: Route, method: str, path: str) -> str:
+    """The route's name, and what sets this way to it apart from the first."""
+    _, _, rest = path.removeprefix("/apps/").partition("/")
+    alias = any(each.endswith(f"/{rest}") for each in route.also)
+    under = "in_app" if path.startswith("/apps/") else ""
+    by = f"by_{method.lower()}" if method != route.method else ""
+    return "_".join(filter(None, [route.name, "alias" if alias else "", by, under]))
+
+
+def _operation(
+    route: Route, method: str, path: str, schemas: Schema, routes: Sequence[Route]
+) -> Schema:
+    responses = _responses(route, path, schemas)
+    links = linked(route, path, routes, operation_id)
+    for made in {"201", "202"}.intersection(responses if links else ()):
+        responses[made]["links"] = links
+    same = f" The same as `{route.method} {route.path}`."
     operation: Schema = {
-        "operationId": route.name,
+        "operationId": operation_id(route, method, path),
+        "tags": [_tag(route)],
         "summary": route.summary,
-        "description": f"Needs the scope `{route.scope}`.",
-        "parameters": [*_parameters(route, path)],
-        "responses": _responses(route, schemas),
+        "description": f"Needs the scope `{route.scope}`."
+        + (same if (method, path) != (route.method, route.path) else ""),
+        "parameters": [*_parameters(route, method, path)],
+        "responses": responses,
     }
     if route.form is not None:
         operation["requestBody"] = {
-            "required": any(field.is_required() for field in route.form.model_fields.values()),
+            "required": _is_needed(route.form),
             "content": {
-                tongue.dialect.media_type: {"schema": _body(route, tongue, schemas)}
+                tongue.dialect.media_type: {"schema": _body(route, route.form, tongue, schemas)}
                 for tongue in TONGUES
             },
         }
     return operation
 
 
-def _parameters(route: Route, path: str) -> Iterator[Schema]:
-    for name in _PARAMETER.findall(path):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+def _tag(route: Route) -> str:
+    nouns = (_TAG_OF.get(part, part) for part in reversed(route.path.split("/")))
+    return next(noun for noun in nouns if noun in TAGS)
+
+
+def _is_needed(form: type[Form]) -> bool:
+    return any(field.is_required() for field in form.model_fields.values())
+
+
+def _parameters(route: Route, method: str, path: str) -> Iterator[Schema]:
+    for name in PARAMETER.findall(path):
+        text, schema = PATH[name]
+        yield {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
     if route.query is not None:
-        schema = route.query.model_json_schema(by_alias=False)
-        for name, described in schema["properties"].items():
-            yield {"name": name, "in": "query", "schema": _inlined(described, schema)}
+        yield from _query(route.query)
     if not route.everywhere and "{app_id}" not in path:
-        yield _header("X-Environment-Id", r"^[A-Za-z0-9_-]{1,64}$")
-    if route.changes and route.method == "POST":
-        yield _header("Idempotency-Key", r"^[!-~]{1,255}$")
+        told = "Which environment, for tokens of all of them; `env_default` by default"
+        yield _header("X-Environment-Id", told, _ENVIRONMENT)
+    if route.changes and method == "POST":
+        told = "The same key again does nothing again: the answer is repeated, without its secrets"
+        yield _header("Idempotency-Key", told, {"type": "string", "pattern": r"^[!-~]{1,255}$"})
     if route.versioned:
-        yield _header("If-Match", r'^("\d{1,18}"|\*)$')
+        told = "Only if the ETag is still this one"
+        yield _header("If-Match", told, {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'})
 
 
-def _header(name: str, pattern: str) -> Schema:
-    return {"name": name, "in": "header", "schema": {"type": "string", "pattern": pattern}}
+def _query(form: type[Form]) -> Iterator[Schema]:
+    schema = form.model_json_schema(by_alias=False, schema_generator=_Untitled)
+    for name, described in schema["properties"].items():
+        plain = _without_null(described, schema.get("$defs", {}))
+        text = plain.pop("description", None) or _text(form.model_fields[name], name)
+        yield {"name": name, "in": "query", "description": text, "schema": plain}
 
 
-def _inlined(schema: Schema, whole: Schema) -> Schema:
-    """Query parameters are few and small: what they refer to is written out."""
+def _text(field: FieldInfo, name: str) -> str:
+    told = {
+        "cursor": "Where to go on: from the page before; JSON:API's `page[cursor]` is the same",
+        "limit": "Items on a page; JSON:API's `page[limit]` is the same",
+    }
+    return told.get(name) or f"Only those whose {name.replace('_', ' ')} is this"
+
+
+def _without_null(schema: Schema, definitions: Schema) -> Schema:
+    """Nothing in a query is null. What is referred to is small, and written out."""
+    if "anyOf" in schema:
+        (some,) = [each for each in schema["anyOf"] if each.get("type") != "null"]
+        rest = {n: v for n, v in schema.items() if n not in ("anyOf", "default")}
+        return _without_null({**some, **rest}, definitions)
     if "$ref" in schema:
-        found: Schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-        return found
-    return schema
+        return {**definitions[schema["$ref"].rsplit("/", 1)[1]]}
+    return {**schema}
 
 
-def _body(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
-    form: type[Form] = route.form  # type: ignore[assignment] # asked by who calls
-    has_id = "{" in route.path
-    model = tongue.dialect.model(form, route.shape, has_id=has_id)
+def _header(name: str, text: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "header", "description": text, "schema": schema}
+
+
+def _body(route: Route, form: type[Form], tongue: Tongue, schemas: Schema) -> Schema:
+    model = tongue.dialect.model(form, route.shape, has_id="{" in route.path)
     schema = model.model_json_schema(
-        ref_template=f"#/components/schemas/{tongue.prefix}{{model}}",
+        ref_template=f"#/components/schemas/{tongue.prefix}{{model}}", schema_generator=_Untitled
     )
     for name, described in schema.pop("$defs", {}).items():
         schemas[tongue.prefix + name] = described
     schemas[tongue.prefix + model.__name__] = schema
-    return _ref(tongue.prefix + model.__name__)
+    return ref("schemas", tongue.prefix + model.__name__)
 
 
-def _responses(route: Route, schemas: Schema) -> Schema:
-    responses: Schema = {}
-    if route.status == HTTPStatus.NO_CONTENT:
-        responses["204"] = {"description": "Done"}
-    else:
-        content = {
-            tongue.dialect.media_type: {"schema": _answer(route, tongue, schemas)}
-            for tongue in TONGUES
-        }
-        description = HTTPStatus(route.status).phrase
-        responses[str(route.status)] = {"description": description, "content": content}
-    more = {415} if route.form is not None else set()
-    if route.changes:
-        more.add(409)
-    if route.versioned:
-        more.add(412)
+def _responses(route: Route, path: str, schemas: Schema) -> Schema:
+    responses = {str(route.status): _success(route, schemas)}
     if route.otherwise is not None:
         status, kind, shape = route.otherwise
         other = replace(route, answers=kind, shape=shape, status=status, otherwise=None)
-        responses[str(status)] = _responses(other, schemas)[str(status)]
-    for status in sorted({*ALWAYS, *more} - {int(known) for known in responses}):
-        responses[str(status)] = {
-            "description": HTTPStatus(status).phrase,
-            "content": {
-                tongue.dialect.media_type: {"schema": _ref(f"{tongue.prefix}Error")}
-                for tongue in TONGUES
-            },
-        }
-    return responses
+        responses[str(status)] = _success(other, schemas)
+    for status in _ends(route, path):
+        responses[str(status)] = ref("responses", failure(status))
+    return dict(sorted(responses.items()))
 
 
-def _answer(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
-    if tongue.dialect is jsonapi:
-        return _jsonapi_answer(route, tongue, schemas)
-    data: Schema = {"type": "null"}
-    if route.answers is not None:
-        data = _resource(route.answers, tongue, schemas)
-    if route.many:
-        listed: Schema = {"type": "array", "items": data}
-        page = _object({"items": listed, "nextCursor": {"type": ["string", "null"]}})
-        data = page if route.paged else {"anyOf": [listed, page]}
-    return _object({"success": {"const": True}, "data": data})
+def _ends(route: Route, path: str) -> Iterator[int]:
+    """The statuses of what may go wrong."""
+    yield from ALWAYS
+    if route.scope != "read":
+        yield 403
+    if not route.everywhere or "{" in path:
+        yield 404
+    if route.form is not None:
+        yield 422
+    if route.changes:
+        yield 409
+    if route.versioned:
+        yield 412
 
 
-def _jsonapi_answer(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
-    if route.answers is None:
-        return _object({"data": {"type": "null"}})
-    resource = _jsonapi_resource(route.answers, route.shape, tongue, schemas)
-    if not route.many:
-        return _object({"data": resource})
-    links = _object({"next": {"type": ["string", "null"]}})
-    meta = _object({"next_cursor": {"type": ["string", "null"]}})
-    document = _object(
-        {"data": {"type": "array", "items": resource}, "links": links, "meta": meta},
-    )
-    if not route.paged:
-        document["required"] = ["data"]
-    return document
-
-
-def _jsonapi_resource(kind: type, shape: Shape, tongue: Tongue, schemas: Schema) -> Schema:
-    attributes = _fields(kind, tongue, schemas, without=shape.id)
-    name = f"{tongue.prefix}{kind.__name__}Resource"
-    schemas[name] = _object(
-        {"type": {"const": shape.type}, "id": {"type": "string"}, "attributes": attributes}
-    )
-    return _ref(name)
-
-
-def _resource(kind: type, tongue: Tongue, schemas: Schema) -> Schema:
-    name = f"{tongue.prefix}{kind.__name__}"
-    if name not in schemas:
-        schemas[name] = {}  # it may hold itself
-        schemas[name] = _fields(kind, tongue, schemas)
-    return _ref(name)
-
-
-def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -> Schema:
-    hints = get_type_hints(kind)
-    names = [f.name for f in fields(kind) if f.name != without]
-    described = _object({tongue.named(n): _value(hints[n], tongue, schemas) for n in names})
-    described["required"] = [tongue.named(n) for n in names if n not in SECRET_FIELDS]
-    if kind.__doc__:
-        described["description"] = kind.__doc__.replace("\n    ", "\n").strip()
-    return described
-
-
-def _value(hint: Any, tongue: Tongue, schemas: Schema) -> Schema:
-    """The schema of what is written for a field of this type."""
-    if hint is RawJson or RawJson in get_args(hint):
-        return {}
-    if get_origin(hint) in (UnionType, Union):
-        return {"anyOf": [_value(each, tongue, schemas) for each in get_args(hint)]}
-    if get_origin(hint) is tuple:
-        return {"type": "array", "items": _value(get_args(hint)[0], tongue, schemas)}
-    if is_dataclass(hint):
-        return _resource(hint, tongue, schemas)  # type: ignore[arg-type] # a class
-    if isinstance(hint, type) and issubclass(hint, Mapping):
-        return {"type": "object"}
-    schema: Schema = TypeAdapter(hint).json_schema(mode="serialization")
-    return schema
-
-
-def _object(properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
+def _success(route: Route, schemas: Schema) -> Schema:
+    names = ["X-Request-Id"]
+    if route.changes and route.method == "POST":
+        names.append("Idempotent-Replayed")
+    if route.status in (HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
+        names.append("Location")
+    if hasattr(route.answers, "revision") and not route.many:
+        names.append("ETag")
+    response: Schema = {
+        "description": HTTPStatus(route.status).phrase,
+        "headers": headers(*names),
     }
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _error_schemas() -> Iterator[tuple[str, Schema]]:
-    text: Schema = {"type": "string"}
-    detail = _object({"message": text, "pointer": text, "parameter": text, "header": text})
-    detail["required"] = ["message"]
-    error = _object(
-        {
-            "code": text,
-            "message": text,
-            "details": {"type": "array", "items": detail},
-            "requestId": text,
+    if route.status != HTTPStatus.NO_CONTENT:
+        response["content"] = {
+            tongue.dialect.media_type: {"schema": answered(route, tongue, schemas)}
+            for tongue in TONGUES
         }
-    )
-    yield "Error", _object({"success": {"const": False}, "error": error})
-    source = {**_object({"pointer": text, "parameter": text, "header": text}), "required": []}
-    one = _object(
-        {
-            "id": text,
-            "status": text,
-            "code": text,
-            "title": text,
-            "detail": text,
-            "source": source,
+    return response
+
+
+def _watched() -> Iterator[tuple[str, Schema]]:
+    """What is there beside the resources: three that anybody may ask, and two for a token."""
+    checks: Schema = {"type": "object", "additionalProperties": {"type": "boolean"}}
+    alive = closed({"status": {"const": "alive"}})
+    ready = closed({"status": {"enum": ["ready", "not ready"]}, "checks": checks})
+    yield "/livez", _probe("is_alive", "Whether the process turns", {"200": alive})
+    for path, name in (("/readyz", "is_ready"), ("/healthz", "is_healthy")):
+        told = "Whether it has what it needs, by name"
+        yield path, _probe(name, told, {"200": ready, "503": ready})
+    told = "Figures for Prometheus"
+    yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}})
+    told = "This document"
+    yield "/openapi.json", _shown("get_openapi", told, {"application/json": {"type": "object"}})
+
+
+def _probe(name: str, summary: str, answers: dict[str, Schema]) -> Schema:
+    responses = {
+        status: {
+            "description": HTTPStatus(int(status)).phrase,
+            "headers": headers("X-Request-Id"),
+            "content": {"application/json": {"schema": schema}},
         }
-    )
-    one["required"].remove("source")
-    yield "JsonApiError", _object({"errors": {"type": "array", "items": one}})
+        for status, schema in answers.items()
+    }
+    operation = {"operationId": name, "tags": ["health"], "summary": summary}
+    return {"get": {**operation, "security": [], "responses": responses}}
+
+
+def _shown(name: str, summary: str, content: dict[str, Schema]) -> Schema:
+    told = {
+        "description": HTTPStatus(HTTPStatus.OK).phrase,
+        "headers": headers("X-Request-Id"),
+        "content": {media_type: {"schema": schema} for media_type, schema in content.items()},
+    }
+    ends = {str(status): ref("responses", failure(status)) for status in (401, 406, 429, 503)}
+    operation = {"operationId": name, "tags": ["health"], "summary": summary}
+    return {"get": {**operation, "responses": {"200": told, **ends}}}

@@ -25,9 +25,11 @@ async def start(call: Call) -> Answer:
 
 
 async def list_(call: Call) -> Answer:
+    webhook_id = uuid(call.path["webhook_id"])
+    await call.office.webhooks(call.session, call.actor).get(webhook_id, call.environment_id)
     page = await _recoveries(call).list(
         call.environment_id,
-        uuid(call.path["webhook_id"]),
+        webhook_id,
         before=call.before,
         limit=page_limit(call.query),
     )

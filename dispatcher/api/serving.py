@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -78,7 +79,8 @@ class Serving:
         principal = await self.auth.principal(request)
         if not principal.may(route.scope):
             raise Failure(403, "forbidden", f"That needs a token with the scope {route.scope}")
-        environment_id = ALL if route.everywhere else _environment(request, principal)
+        everywhere = principal.environment_id or ALL
+        environment_id = everywhere if route.everywhere else _environment(request, principal)
         query, position = self._query(request, route, environment_id)
         body = await _body(request, route)
         body, raw = _unread(request, route, body)
@@ -91,15 +93,15 @@ class Serving:
             actor=_actor(request, principal),
             environment_id=environment_id,
             path=request.match_info,
-            form=_form(request, route, body),
+            form=await _form(request, route, body),
             query=query,
             position=position,
-            revision=_revision(request),
+            revision=_revision(request) if route.versioned else None,
             idempotency_key=key,
             raw=raw,
         )
         once = None
-        if key is not None and route.method == "POST" and route.changes and not route.keyed:
+        if key is not None and request.method == "POST" and route.changes and not route.keyed:
             said = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
             once = (key, hashlib.sha256(said).digest())
         return Understood(request, route, dialect, call, once)
@@ -271,12 +273,21 @@ def _unread(request: web.Request, route: Route, body: bytes) -> tuple[bytes, Raw
     return (text[:start] + "null" + text[end:]).encode(), RawJson(text[start:end])
 
 
-def _form(request: web.Request, route: Route, body: bytes) -> Form | None:
+async def _form(request: web.Request, route: Route, body: bytes) -> Form | None:
     if route.form is None:
         return None
-    dialect = _body_dialect(request) or negotiation.envelope
     named = [v for n, v in request.match_info.items() if n != "app_id"]
-    return dialect.read(route.form, route.shape, body, named[0] if named else None)
+    dialect = _body_dialect(request) or negotiation.envelope
+    read = partial(_read, dialect, route, body, named[-1] if named else None)
+    return await asyncio.to_thread(read) if len(body) > LARGE else read()
+
+
+def _read(dialect: Dialect, route: Route, body: bytes, id_: str | None) -> Form:
+    form: type[Form] = route.form  # type: ignore[assignment] # asked by who calls
+    try:
+        return dialect.read(form, route.shape, body, id_)
+    except ValidationError as error:
+        raise failures.malformed(error) from None
 
 
 def _body_dialect(request: web.Request) -> Dialect | None:

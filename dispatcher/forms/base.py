@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -44,9 +45,19 @@ class Form(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
+PROBLEMS_MOST = 20
+"""More are not told at once: whoever sends nonsense gets no longer an answer for it."""
+
+
 def problems(error: ValidationError) -> Invalid:
     """What is wrong with a form, without the values: one may be a secret."""
-    return Invalid(*(Problem(p["loc"], _sentence(p)) for p in error.errors()))
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return Invalid(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without the word for what is wrong with a key, rather than with its value."""
+    return location[:-1] if location[-1:] == ("[key]",) else location
 
 
 def _sentence(problem: ErrorDetails) -> str:
@@ -65,6 +76,18 @@ def _printable(text: str) -> str:
     return text
 
 
+_RFC_3339 = re.compile(
+    r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$", re.ASCII
+)
+
+
+def _rfc_3339(value: object) -> object:
+    """A number could be seconds or milliseconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.match(value)):
+        return value
+    raise ValueError("must be a time with an offset, such as 2026-02-26T12:00:00Z")
+
+
 def _moment(value: datetime) -> datetime:
     if not datetime(2000, 1, 1, tzinfo=UTC) <= value <= datetime(2200, 1, 1, tzinfo=UTC):
         raise ValueError("must be between the years 2000 and 2200")
@@ -74,6 +97,8 @@ def _moment(value: datetime) -> datetime:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 """What people call a thing."""
 
+Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+
 EventType = Annotated[
     str,
     StringConstraints(min_length=1, max_length=patterns.LONGEST),
@@ -81,7 +106,12 @@ EventType = Annotated[
     Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"}),
 ]
 EnvironmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_moment)]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_rfc_3339),
+    Field(strict=False, json_schema_extra={"pattern": _RFC_3339.pattern}),
+    AfterValidator(_moment),
+]
 """RFC 3339, with an offset."""
 Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
 """Items on a page."""

@@ -3,9 +3,9 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
-from dispatcher.forms.base import EventType, Form
+from dispatcher.forms.base import Description, EventType, Form
 from dispatcher.model import RawJson
 from dispatcher.schemas import DEEPEST, LARGEST, depth
 
@@ -29,18 +29,27 @@ def _moderate(value: Any) -> Any:
     return value
 
 
+def _schema(value: Any) -> Any:
+    if not isinstance(value, dict | bool | None):
+        raise ValueError("must be an object, true, false or null")
+    return _moderate(value)
+
+
 class EventTypePut(Form):
     """What is not mentioned stays as it is, or as it is by default."""
 
     # By alias alone: `schema_` is a name for Python, where a model has a method `schema`.
     model_config = ConfigDict(validate_by_name=False)
 
-    description: Annotated[str, Field(max_length=1000)] = ""
+    description: Description = ""
     """What happened when such an event is emitted, for people."""
     example: Annotated[Any, AfterValidator(_moderate)] = None
     """Any JSON that could be the `data` of such an event; null: none."""
     schema_: Annotated[
-        dict[str, Any] | bool | None, AfterValidator(_moderate), Field(alias="schema")
+        Any,
+        AfterValidator(_schema),
+        Field(alias="schema"),
+        WithJsonSchema({"anyOf": [{"type": t} for t in ("object", "boolean", "null")]}),
     ] = None
     """A JSON Schema for `data`: draft 2020-12, or what its `$schema` names. References lead nowhere
     outside, and patterns have no lookaround. Null: none."""

@@ -1,12 +1,13 @@
 """What may be asked of webhooks."""
 
+import json
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
 
 from dispatcher import patterns, signing, values
-from dispatcher.forms.base import Form, Limit, Name
+from dispatcher.forms.base import Description, Form, Limit, Name
 
 HEADERS_MOST = 20
 HEADERS_BYTES = 4096
@@ -36,9 +37,10 @@ def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     try:
+        json.dumps(metadata, allow_nan=False)  # orjson would make null of what is not finite
         size = len(orjson.dumps(metadata))
     except (TypeError, ValueError):
-        raise ValueError("must be JSON") from None
+        raise ValueError("must be JSON, with numbers of 64 bits") from None
     if size > METADATA_BYTES:
         raise ValueError(f"must be at most {METADATA_BYTES} bytes")
     return metadata
@@ -85,19 +87,18 @@ HeaderChanges = Annotated[
     AfterValidator(_few_headers),
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
-Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 Schemes = Annotated[list[Scheme], Field(min_length=1, max_length=4), AfterValidator(_distinct)]
 PerSecond = Annotated[int, Field(ge=1, le=10_000)]
 InFlight = Annotated[int, Field(ge=1, le=10_000)]
-Timeout = Annotated[float, Field(ge=0.1, le=30, strict=False)]
+Timeout = Annotated[float, Field(ge=0.1, le=30)]
 Secret = Annotated[
     str,
     StringConstraints(min_length=32, max_length=94),
     AfterValidator(signing.validate_secret),
     Field(json_schema_extra={"format": "password", "pattern": r"^(whsec_)?[A-Za-z0-9+/]+={0,2}$"}),
 ]
-Seconds = Annotated[float, Field(ge=0.001, le=30 * 86_400, strict=False)]
+Seconds = Annotated[float, Field(ge=0.001, le=30 * 86_400)]
 
 
 class Schedule(Form):
@@ -107,9 +108,9 @@ class Schedule(Form):
     """Attempts after the first."""
     base: Seconds | None = None
     """Seconds before the second attempt."""
-    factor: Annotated[float, Field(ge=1, le=100, strict=False)] | None = None
+    factor: Annotated[float, Field(ge=1, le=100)] | None = None
     """By how much each delay is longer than the one before."""
-    jitter: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
+    jitter: Annotated[float, Field(ge=0, le=1)] | None = None
     """A fraction by which delays are made shorter or longer by chance."""
     cap: Seconds | None = None
     """Seconds that no delay exceeds."""

@@ -1,6 +1,7 @@
 """A whole daemon, its admin API, and clients with tokens of every kind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -13,12 +14,15 @@ from dispatcher.daemon import Daemon
 from dispatcher.forms.tokens import NewToken, Scope
 from dispatcher.store.session import Session
 from dispatcher.tokens import Tokens
-from tests.conftest import Connection
+from tests.conftest import Connection, _database, connected, with_database
 from tests.flow.shell import KEY
 from tests.flow.stories import Daemons, Story
 from tests.receivers import Receiver
 
 OTHER = "env_other"
+JSON = "application/json"
+JSONAPI = "application/vnd.api+json"
+SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
 class Answered:
@@ -95,6 +99,13 @@ class Api:
     async def client(self, scope: Scope = "admin", environment: str = "*") -> Client:
         return Client(self._session, await self.token(scope, environment))
 
+    @asynccontextmanager
+    async def from_(self, source: str) -> AsyncIterator[aiohttp.ClientSession]:
+        """A session whose requests come from this address."""
+        connector = aiohttp.TCPConnector(local_addr=(source, 0))
+        async with aiohttp.ClientSession(self.address, connector=connector) as session:
+            yield session
+
     def nobody(self, token: str | None = None) -> Client:
         """Without a token, or with this one."""
         return Client(self._session, token)
@@ -125,20 +136,62 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def other_environment(connection: Connection) -> str:
-    await connection.execute(
-        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'Other')", OTHER
-    )
+    await add_other_environment(connection)
     return OTHER
 
 
 @pytest.fixture
 async def api(daemons: Daemons, dsn: str) -> AsyncIterator[Api]:
-    schemes = ["body-hex", "standard", "timestamped-hex", "stripe"]
-    daemon = await daemons.start(signing={"schemes": schemes})
-    async with aiohttp.ClientSession(daemon.admin_address) as session:
-        yield Api(daemon, dsn, session)
+    async with served(daemons, dsn) as opened:
+        yield opened
 
 
 @pytest.fixture
 async def admin(api: Api) -> Client:
     return await api.client()
+
+
+# ── one daemon for a whole module: for tests that leave nothing behind that another would see ────
+
+
+@pytest.fixture(scope="module")
+async def standing_dsn(server: str, maintenance: Connection, template: str) -> AsyncIterator[str]:
+    async with _database(maintenance, template) as name:
+        yield with_database(server, name)
+
+
+@pytest.fixture(scope="module")
+async def database(standing_dsn: str) -> AsyncIterator[Connection]:
+    """The standing daemon's, seen by a superuser; with a second environment."""
+    async with connected(standing_dsn) as opened:
+        await add_other_environment(opened)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def standing(standing_dsn: str, database: Connection) -> AsyncIterator[Api]:
+    started = Daemons(standing_dsn, Cipher(bytes.fromhex(KEY)))
+    async with served(started, standing_dsn) as opened:
+        yield opened
+    await started.end()
+
+
+@pytest.fixture(scope="module")
+async def ask(standing: Api) -> Client:
+    """An administrator of all environments asks the standing daemon."""
+    return await standing.client()
+
+
+@asynccontextmanager
+async def served(
+    daemons: Daemons, dsn: str, **sections: Mapping[str, object]
+) -> AsyncIterator[Api]:
+    daemon = await daemons.start(signing={"schemes": SCHEMES}, **sections)
+    async with aiohttp.ClientSession(daemon.admin_address) as session:
+        yield Api(daemon, dsn, session)
+
+
+async def add_other_environment(connection: Connection) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'Other')", OTHER
+    )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.alias_generators import to_pascal
 
 from dispatcher.api.answers import ALL, Answer, Detail, Failure, Shape
 from dispatcher.api.documents import document, snake
@@ -19,11 +20,11 @@ class _Part(BaseModel):
 
 
 def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
-    """An empty body is an empty form."""
-    if not body:
+    """An empty body is an empty form, where one will do."""
+    if not body and _lax(form):
         return _in_snake(form).model_validate({})
     whole = model(form, shape, has_id=id_ is not None)
-    read_: Any = whole.model_validate_json(body, by_alias=True, by_name=False)
+    read_: Any = whole.model_validate_json(body or b"{}", by_alias=True, by_name=False)
     if id_ is not None and read_.data.id not in (None, id_):
         raise Failure(
             409,
@@ -69,16 +70,21 @@ def refuse(failure: Failure, request_id: str) -> bytes:
 @cache
 def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
     """`{"data": {"type": …, "id": …, "attributes": form}}`"""
-    lax = not any(field.is_required() for field in form.model_fields.values())
     attributes = _in_snake(form)
     fields: dict[str, Any] = {
         "type": (Literal[shape.type], ...),
-        "attributes": (attributes, attributes.model_validate({}) if lax else ...),
+        "attributes": (attributes, attributes.model_validate({}) if _lax(form) else ...),
     }
     if has_id:
         fields["id"] = (str | None, None)
-    resource = create_model(f"{form.__name__}Resource", __base__=_Part, **fields)
-    return create_model(f"{form.__name__}Document", __base__=_Part, data=(resource, ...))
+    noun, name = to_pascal(shape.type), form.__name__
+    name = name if noun in name else f"{noun}{name}"  # a form can be of several nouns
+    resource = create_model(f"{name}Resource", __base__=_Part, **fields)
+    return create_model(f"{name}Document", __base__=_Part, data=(resource, ...))
+
+
+def _lax(form: type[Form]) -> bool:
+    return not any(field.is_required() for field in form.model_fields.values())
 
 
 @cache
