@@ -47,7 +47,7 @@ class Bodies:
             self._hits += 1
             if self._hits * 2 >= READ_AT_ONCE:
                 self._hits = 0
-                self._read_along(soon, worth=self._far // 2)
+                self._read_along(soon, worth=self._far // 3)
         return event
 
     async def read(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
@@ -63,9 +63,10 @@ class Bodies:
 
     @property
     def _far(self) -> int:
-        """How many events to look ahead: with large ones, no more than find room in memory."""
+        """How many events to look ahead: what a busy database may take to answer one statement, and
+        the next; with large ones, no more than find room in memory."""
         usual = self._size // max(1, len(self._kept)) or OVERHEAD
-        return max(2, min(2 * READ_AT_ONCE, self._capacity // 4 // usual))
+        return max(3, min(3 * READ_AT_ONCE, self._capacity // 4 // usual))
 
     def _read_along(self, soon: Iterable[int], *, worth: int = 1) -> None:
         """Read what is missed, and what of the next ones will be, if so many are worth it: half as

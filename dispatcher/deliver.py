@@ -138,7 +138,10 @@ class Deliver:
 
     def _take(self) -> Delivery | None:
         """The next delivery to start, if anything may be started at all."""
-        return self._pending.take(self._clock.now()) if self._may_start else None
+        delivery = self._pending.take(self._clock.now()) if self._may_start else None
+        if delivery is not None and self._pending.got_hungry(delivery.endpoint_id):
+            self._hungry()
+        return delivery
 
     async def _work(self, delivery: Delivery | None) -> None:
         """One attempt after another while there are any: a task for each would cost more."""

@@ -195,6 +195,13 @@ class Pending:
         """The next delivery to start."""
         return self.lanes.take(now)
 
+    def got_hungry(self, endpoint_id: UUID) -> bool:
+        """Did taking one of this endpoint's make it hungry? Who waits for `hungry` to be asked may
+        find the lane empty. While memory is full, lanes are too short to tell of each."""
+        if endpoint_id not in self._parked or self.lanes.crowded:
+            return False
+        return self.lanes.room(endpoint_id) == self.lanes.depth // 2 + 1
+
     def land(self, delivery: Delivery, took: float | None = None) -> None:
         """Its attempt is over, after so many seconds, and waits to be recorded. An ordered lane
         stays shut until then."""

@@ -367,6 +367,23 @@ def test_an_endpoint_is_hungry_when_half_of_its_lane_is_empty() -> None:
     assert pending.hungry() == []
 
 
+def test_an_endpoint_gets_hungry_once_when_what_is_taken_leaves_half_of_its_lane() -> None:
+    pending = opened(depth=10)
+    pending.admit([delivery(n) for n in range(10)], NOW)
+
+    def taken_until_hungry() -> list[bool]:
+        delivery = pending.take(NOW)
+        assert delivery is not None
+        pending.land(delivery)
+        return [pending.got_hungry(A), A in pending.hungry()]
+
+    assert taken_until_hungry() == [False, False]
+    pending.note_parked([A])
+    told = [taken_until_hungry() for _ in range(9)]
+    assert [got for got, _ in told] == [False] * 4 + [True] + [False] * 4
+    assert [hungry for _, hungry in told] == [False] * 4 + [True] * 5
+
+
 def test_lanes_are_forgotten_only_when_nothing_in_memory_is_owed_to_them() -> None:
     pending = opened()
     pending.admit([delivery(1, A, next_at=NOW + 5), delivery(2, B)], NOW)
