@@ -17,7 +17,7 @@ from dispatcher.api.failures import REFUSALS
 from dispatcher.dashboard import wording
 from dispatcher.dashboard.visit import HEADERS, Visit, see_other
 from dispatcher.office import Office
-from dispatcher.refusals import Refused
+from dispatcher.refusals import Refused, Unknown
 from dispatcher.sign_ins import LASTS, Invitations, SignIns
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
@@ -171,7 +171,7 @@ class Dashboard:
         async def at(visit: Visit) -> web.Response:
             wanted = (await visit.fields()).get("environment", "")
             if visit.principal.environment_id not in (None, wanted):
-                visit.demand("admin")
+                raise Unknown(f"There is no environment {wanted!r}.")
             await self._office.environments(self._pool, visit.actor).get(wanted)
             await self._sign_ins.look_at(visit.request.cookies[COOKIE], wanted)
             return see_other("/")

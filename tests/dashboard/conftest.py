@@ -1,0 +1,87 @@
+"""A whole daemon with its dashboard, and a visitor who signs in with a token and follows links."""
+
+import re
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.api.conftest import (
+    Api,
+    admin,
+    api,
+    cipher,
+    daemons,
+    other_environment,
+    receiver,
+    story,
+)
+
+__all__ = ["admin", "api", "cipher", "daemons", "other_environment", "receiver", "story"]
+
+
+class Page:
+    """A page as a browser got it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, text: str) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.path = response.url.path_qs
+        self.text = text
+
+    @property
+    def csrf(self) -> str:
+        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.text)
+        assert found is not None, self.text
+        return found[1]
+
+
+class Visitor:
+    """Keeps cookies as a browser does; `get` follows redirects, `post` sends the page's CSRF token."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._csrf = ""
+
+    async def sign_in(self, token: str) -> Page:
+        async with self._session.post("/sign-in", data={"token": token}) as response:
+            page = Page(response, await response.text())
+        webhooks = await self.get("/webhooks")
+        if webhooks.path == "/webhooks":
+            self._csrf = webhooks.csrf
+        return page
+
+    async def get(self, path: str) -> Page:
+        async with self._session.get(path) as response:
+            return Page(response, await response.text())
+
+    async def post(
+        self,
+        path: str,
+        fields: dict[str, str | list[str]] | None = None,
+        *,
+        csrf: str | None = None,
+    ) -> Page:
+        """A list is a field that comes several times. `csrf` in place of the right one."""
+        form = aiohttp.FormData()
+        form.add_field("csrf", self._csrf if csrf is None else csrf)
+        for name, value in (fields or {}).items():
+            for each in value if isinstance(value, list) else [value]:
+                form.add_field(name, each)
+        async with self._session.post(path, data=form) as response:
+            return Page(response, await response.text())
+
+
+@pytest.fixture
+async def stranger(api: Api) -> AsyncIterator[Visitor]:
+    """Somebody who has not signed in."""
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies for an address without a name
+    async with aiohttp.ClientSession(api.address, cookie_jar=jar) as session:
+        yield Visitor(session)
+
+
+@pytest.fixture
+async def visitor(api: Api, stranger: Visitor) -> Visitor:
+    """An administrator of all environments."""
+    await stranger.sign_in(await api.token())
+    return stranger
