@@ -1,0 +1,147 @@
+"""The OpenAPI document: valid, complete, and its names are stable."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from dispatcher.api import openapi
+from dispatcher.api.table import ROUTES
+from tests.api.conftest import Api, Client
+
+DOCUMENT = openapi.describe(ROUTES)
+MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
+OPERATION_IDS = re.findall(
+    r"\w+",
+    """
+cancel_delivery cancel_recovery create_environment create_token create_webhook delete_event_type
+delete_webhook discard_quarantined_event emit_event get_delivery get_event get_event_type
+get_metrics get_openapi get_pause get_quarantined_event get_recovery get_webhook is_alive is_healthy
+is_ready list_attempts list_audit list_deliveries list_environments list_event_types list_events
+list_quarantined_events list_recoveries list_tokens list_webhook_deliveries list_webhooks pause
+put_event_type recover_webhook release_quarantined_event resume retry_delivery revoke_token
+rotate_webhook_secret rotate_webhook_secret_alias rotate_webhook_secret_alias_by_post
+rotate_webhook_secret_by_post test_webhook test_webhook_alias update_webhook update_webhook_by_put
+    """,
+)
+"""Those outside of /apps. Clients are generated from them: one that is gone or renamed breaks them."""
+
+
+def operations() -> Iterator[tuple[str, str, Any]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def referred(value: Any) -> Any:
+    """What a reference leads to; anything else itself."""
+    if "$ref" not in value:
+        return value
+    found = DOCUMENT
+    for part in value["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def test_it_is_valid() -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
+
+
+async def test_it_is_served_to_any_token(api: Api) -> None:
+    reader = await api.client("read", "env_default")
+    answered = await reader("GET", "/openapi.json")
+    assert (answered.status, answered.json) == (200, DOCUMENT)
+
+
+async def test_it_has_every_route_of_the_server(api: Api, admin: Client) -> None:
+    """Asked for what is described with another method, the server names no method that is not."""
+    for path, methods in DOCUMENT["paths"].items():
+        concrete = re.sub(r"\{\w+\}", "x", path)
+        answered = await admin("TRACE", concrete)
+        assert answered.status == 405, path
+        assert set(answered.headers["Allow"].lower().split(",")) == set(methods), path
+
+
+def test_the_names_of_operations_are_stable_and_unique() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names)
+    assert sorted(name for name in names if not name.endswith("_in_app")) == OPERATION_IDS
+
+
+def test_every_way_under_apps_has_the_name_of_its_original() -> None:
+    for method, path, operation in operations():
+        if path.startswith("/apps/"):
+            original = DOCUMENT["paths"]["/api/" + path.split("/", 3)[3]][method]
+            assert operation["operationId"] == f"{original['operationId']}_in_app"
+
+
+def test_every_operation_has_one_known_tag_and_a_summary() -> None:
+    known = {tag["name"] for tag in DOCUMENT["tags"]}
+    used = [operation["tags"] for _, _, operation in operations()]
+    assert {tag for tags in used for tag in tags} == known
+    assert all(len(tags) == 1 for tags in used)
+    assert all(operation["summary"] for _, _, operation in operations())
+
+
+def test_every_parameter_is_described() -> None:
+    for _, path, operation in operations():
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], (path, parameter["name"])
+
+
+def test_every_answer_under_api_comes_in_both_dialects() -> None:
+    for _, path, operation in operations():
+        if not path.startswith(("/api/", "/apps/")):
+            continue
+        for status, response in operation["responses"].items():
+            content = referred(response).get("content", {})
+            assert set(content) == (set() if status == "204" else MEDIA_TYPES), (path, status)
+        assert set(operation.get("requestBody", {}).get("content", MEDIA_TYPES)) == MEDIA_TYPES
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+    used = set(references(DOCUMENT))
+    components = {
+        f"#/components/{kind}/{name}"
+        for kind, named in DOCUMENT["components"].items()
+        if kind != "securitySchemes"
+        for name in named
+    }
+    assert used == components
+
+
+def test_every_link_gives_all_that_the_operation_needs_in_its_path() -> None:
+    needed = {
+        operation["operationId"]: set(re.findall(r"\{(\w+)\}", path))
+        for _, path, operation in operations()
+    }
+    links = [
+        link
+        for _, _, operation in operations()
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert links
+    assert [link for link in links if set(link["parameters"]) != needed[link["operationId"]]] == []
+
+
+@pytest.mark.parametrize(
+    ("form", "noun"),
+    [("DeliveryEmpty", "delivery"), ("RecoveryEmpty", "recovery"), ("NewWebhook", "webhook")],
+)
+def test_a_jsonapi_document_asks_for_the_type_of_its_own_resource(form: str, noun: str) -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas[f"JsonApi{form}Resource"]["properties"]["type"]["const"] == noun
