@@ -7,7 +7,6 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.alias_generators import to_pascal
-from pydantic.alias_generators import to_pascal
 
 from dispatcher.api.answers import ALL, Answer, Detail, Failure, Shape
 from dispatcher.api.documents import document, snake
