@@ -101,6 +101,11 @@ async def test_a_delivery_that_ended_often_is_seen_whole(
         )
         last = DELIVERED if number == 4 else FAILED
         await store.record([result(replace(often, attempt=number), last)])
+    # The index knows no order of the ends: an old one written anew is the first to be found.
+    moved = "DELETE FROM dispatcher.attempts WHERE attempt = 2 RETURNING *"
+    await connection.execute(
+        f"WITH gone AS ({moved}) INSERT INTO dispatcher.attempts SELECT * FROM gone"  # noqa: S608
+    )
     for look in (
         await read.of_endpoints([endpoint], Wanted(status="DELIVERED"), 1, 9),
         await read.of_environment(OURS, Wanted(status="DELIVERED"), 1, 9),
@@ -109,6 +114,28 @@ async def test_a_delivery_that_ended_often_is_seen_whole(
     assert (await read.of_endpoints([endpoint], Wanted(status="FAILED"), 9, 9)).ids == []
     (item,) = await read.items(OURS, [often.id])
     assert (item["status"], item["attempts"]) == ("DELIVERED", 5)
+
+
+async def test_what_is_sent_again_is_not_among_those_that_failed(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    sent = await rows.delivery(connection, endpoint)
+    await store.record([result(sent, FAILED)])
+    found = []
+    for state in ("ended", "in the inbox", "pending"):
+        if state == "in the inbox":
+            await rows.directed(connection, sent.event_id, endpoint, delivery_id=sent.id)
+        if state == "pending":
+            await connection.execute(
+                """WITH gone AS (DELETE FROM dispatcher.inbox WHERE delivery_id IS NOT NULL RETURNING *)
+                   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
+                   SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3 FROM gone"""
+            )
+        one = await read.of_endpoints([endpoint], Wanted(status="FAILED"), 9, 9)
+        every = await read.of_environment(OURS, Wanted(status="FAILED"), 9, 9)
+        found.append((one.ids, every.ids))
+    assert found == [([sent.id], [sent.id]), ([], []), ([], [])]
 
 
 async def test_a_type_is_compared_whole_and_its_beginning_as_given(
