@@ -1,0 +1,4 @@
+import { Webhook } from "svix";
+import { each } from "./each.mjs";
+
+await each((body, headers, secret) => new Webhook(secret).verify(body, headers));
