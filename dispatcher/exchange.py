@@ -195,7 +195,7 @@ class Exchange:
             raise aiohttp.ServerDisconnectedError
         self._connections.write(transport, head, body)
         message, self.content = await protocol.read()
-        while message.code < 200 and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
+        while 100 <= message.code <= 199 and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
             message, self.content = await protocol.read()
         self.status, self.headers = message.code, message.raw_headers
 

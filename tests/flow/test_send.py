@@ -148,10 +148,10 @@ STATUSES = [200, 201, 202, 203, 204, 205, 206, 226, 299, 300, 301, 302, 303, 304
 STATUSES += [401, 403, 404, 405, 408, 410, 413, 422, 425, 429, 451, 500, 501, 502, 503, 504, 599]
 
 
-@pytest.mark.parametrize("status", [*STATUSES, 600, 999])
+@pytest.mark.parametrize("status", [99, *STATUSES, 600, 999])
 async def test_the_status_line_is_the_verdict(sender: Sender, status: int) -> None:
     answer = await posted(
-        sender, says(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
+        sender, says(b"HTTP/1.1 %03d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
     )
     assert isinstance(answer, Response)
     assert (answer.status, answer.body, answer.truncated) == (status, b"", False)
