@@ -1,5 +1,10 @@
 """All pages."""
 
-from dispatcher.dashboard.views import webhooks
+from dispatcher.dashboard.views import administration, event_types, events, webhooks
 
-PAGES = (*webhooks.PAGES,)
+PAGES = (
+    *administration.PAGES,
+    *event_types.PAGES,
+    *events.PAGES,
+    *webhooks.PAGES,
+)

@@ -1,5 +1,6 @@
 """One visit to a page: who looks at what, and how a page is given."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ SAID = {
 """What a page may say of what was just done: an address names it, and can say nothing else."""
 
 
+_NO_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """`environment_id` is the one that is looked at."""
@@ -97,6 +101,20 @@ class Visit:
         """All values of a field."""
         posted = await self.request.post()
         return [value for value in posted.getall(name, []) if isinstance(value, str)]
+
+    def position(self) -> int | None:
+        """Where the page of a listing begins; what is no number is the beginning."""
+        text = self.request.query.get("before", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+    @staticmethod
+    def moments(asked: Mapping[str, str]) -> dict[str, str]:
+        """Filters that were filled in; a browser's times are without a zone, and meant as UTC."""
+        filled = {name: text for name, text in asked.items() if text}
+        return {
+            name: f"{text}Z" if name in ("since", "until") and _NO_ZONE.fullmatch(text) else text
+            for name, text in filled.items()
+        }
 
     def page(self, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """A whole page, or the part of it that a live region asked for (`part`)."""

@@ -1,0 +1,134 @@
+"""Tokens, the audit, the names of environments: for administrators. And quarantine."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.dashboard.visit import Visit, mistakes, see_other
+from dispatcher.forms.tokens import EVERY, NewToken, Scope
+from dispatcher.refusals import Invalid, Unknown
+
+SHOWN = 50
+LASTS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
+"""Days that one can choose for a token to last."""
+
+
+async def tokens(visit: Visit) -> web.Response:
+    visit.demand("admin")
+    return await _tokens(visit, {})
+
+
+async def create_token(visit: Visit) -> web.Response:
+    """The token is in the answer, and nowhere else."""
+    typed = await visit.fields()
+    try:
+        form = NewToken.model_validate(_new_token(visit, typed))
+        async with visit.changing("admin") as session:
+            made = await visit.office.tokens(session, visit.actor).create(
+                form, environment_id=visit.principal.environment_id
+            )
+    except (ValidationError, Invalid) as error:
+        return await _tokens(visit, typed, mistakes(error), status=422)
+    return visit.page("token.html", token=made)
+
+
+async def revoke_token(visit: Visit) -> web.Response:
+    try:
+        token_id = UUID(visit.request.match_info["token_id"])
+    except ValueError:
+        raise Unknown("There is no such token.") from None
+    async with visit.changing("admin") as session:
+        await visit.office.tokens(session, visit.actor).revoke(
+            token_id, environment_id=visit.principal.environment_id
+        )
+    return see_other("/tokens", "revoked")
+
+
+async def _tokens(
+    visit: Visit,
+    typed: Mapping[str, str],
+    wrong: Mapping[str, str] | None = None,
+    *,
+    status: int = 200,
+) -> web.Response:
+    listed = await visit.office.tokens(visit.pool, visit.actor).list(visit.principal.environment_id)
+    return visit.page(
+        "tokens.html",
+        status=status,
+        tokens=listed,
+        typed=typed,
+        mistakes=wrong or {},
+        now=datetime.now(UTC),
+    )
+
+
+def _new_token(visit: Visit, typed: Mapping[str, str]) -> dict[str, object]:
+    days = LASTS.get(typed.get("lasts", ""))
+    scope: Scope | str = typed.get("scope", "read")
+    everywhere = typed.get("everywhere") == "on"
+    return {
+        "name": typed.get("name", "").strip(),
+        "environment_id": EVERY if everywhere else visit.environment_id,
+        "scope": scope,
+        "expires_at": None if days is None else datetime.now(UTC) + timedelta(days=days),
+    }
+
+
+async def audit(visit: Visit) -> web.Response:
+    """Of the environment that is looked at; of all with `all`, for those who may."""
+    visit.demand("admin")
+    asked = {n: visit.request.query.get(n, "").strip() for n in ("actor", "action", "subject")}
+    everywhere = visit.principal.environment_id is None and "all" in visit.request.query
+    page = await visit.office.trail(visit.pool).list(
+        None if everywhere else visit.environment_id,
+        actor=asked["actor"] or None,
+        action=asked["action"] or None,
+        subject=asked["subject"] or None,
+        before=visit.position(),
+        limit=SHOWN,
+    )
+    return visit.page("audit.html", entries=page, asked=asked, everywhere=everywhere)
+
+
+async def environments(visit: Visit) -> web.Response:
+    """What the switch offers."""
+    if visit.principal.environment_id is not None:
+        raise Unknown("There is nothing here.")
+    page = await visit.office.environments(visit.pool, visit.actor).list(limit=100)
+    return visit.page("environments.html", environments=page.items)
+
+
+async def quarantine(visit: Visit) -> web.Response:
+    page = await visit.office.quarantine(visit.pool, visit.actor).list(
+        visit.environment_id, before=visit.position(), limit=SHOWN
+    )
+    return visit.page("quarantine.html", quarantined=page)
+
+
+async def release(visit: Visit) -> web.Response:
+    name = visit.request.match_info["quarantine_id"]
+    async with visit.changing() as session:
+        await visit.office.quarantine(session, visit.actor).release(visit.environment_id, name)
+    return see_other("/quarantine", "released")
+
+
+async def discard(visit: Visit) -> web.Response:
+    name = visit.request.match_info["quarantine_id"]
+    async with visit.changing() as session:
+        await visit.office.quarantine(session, visit.actor).discard(visit.environment_id, name)
+    return see_other("/quarantine", "discarded")
+
+
+PAGES = (
+    ("GET", "/tokens", tokens),
+    ("POST", "/tokens", create_token),
+    ("POST", "/tokens/{token_id}/revoke", revoke_token),
+    ("GET", "/audit", audit),
+    ("GET", "/environments", environments),
+    ("GET", "/quarantine", quarantine),
+    ("POST", "/quarantine/{quarantine_id}/release", release),
+    ("POST", "/quarantine/{quarantine_id}/discard", discard),
+)

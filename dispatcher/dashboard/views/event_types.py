@@ -1,0 +1,114 @@
+"""The catalogue of event types."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher import catalogues
+from dispatcher.catalogue import EventType
+from dispatcher.dashboard.visit import Visit, mistakes, see_other
+from dispatcher.forms.event_types import EventTypePut
+from dispatcher.refusals import Invalid
+
+
+async def list_(visit: Visit) -> web.Response:
+    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    return visit.page("event_types.html", types=types, shipped=catalogues.shipped())
+
+
+async def seed(visit: Visit) -> web.Response:
+    """Take in a catalogue that comes with the program."""
+    wanted = (await visit.fields()).get("catalogue", "")
+    if wanted not in catalogues.shipped():
+        raise web.HTTPNotFound
+    entries = catalogues.open_shipped(wanted)
+    async with visit.changing() as session:
+        await visit.office.catalogue(session, visit.actor).load(visit.environment_id, entries)
+    return see_other("/event-types", "changed")
+
+
+async def edit(visit: Visit) -> web.Response:
+    """One that is there, or a new one."""
+    name = visit.request.match_info.get("name")
+    if name is None:
+        visit.demand("write")
+        return _form(visit, None, {})
+    found = await visit.office.catalogue(visit.pool, visit.actor).get(visit.environment_id, name)
+    return _form(visit, found, _typed(found))
+
+
+async def put(visit: Visit) -> web.Response:
+    typed = await visit.fields()
+    name = visit.request.match_info.get("name") or typed.get("name", "").strip()
+    try:
+        form = EventTypePut.model_validate(_given(typed))
+        async with visit.changing() as session:
+            catalogue = visit.office.catalogue(session, visit.actor)
+            _, made = await catalogue.put(visit.environment_id, name, form)
+    except (ValidationError, Invalid) as error:
+        return _form(visit, None, {**typed, "name": name}, mistakes(error), status=422)
+    return see_other("/event-types", "created" if made else "changed")
+
+
+async def delete(visit: Visit) -> web.Response:
+    name = visit.request.match_info["name"]
+    async with visit.changing() as session:
+        await visit.office.catalogue(session, visit.actor).delete(visit.environment_id, name)
+    return see_other("/event-types")
+
+
+def _form(
+    visit: Visit,
+    found: EventType | None,
+    typed: Mapping[str, str],
+    wrong: Mapping[str, str] | None = None,
+    *,
+    status: int = 200,
+) -> web.Response:
+    known = found is not None or "name" in visit.request.match_info
+    return visit.page(
+        "event_type.html", status=status, known=known, typed=typed, mistakes=wrong or {}
+    )
+
+
+def _typed(found: EventType) -> dict[str, str]:
+    return {
+        "name": found.name,
+        "description": found.description,
+        "example": found.example or "",
+        "schema": found.schema or "",
+        "enforce": "on" if found.enforce else "",
+    }
+
+
+def _given(typed: Mapping[str, str]) -> dict[str, Any]:
+    """As a form has it: JSON texts parsed, a tick as a truth. Raises Invalid."""
+    return {
+        "description": typed.get("description", "").strip(),
+        "example": _json("example", typed.get("example", "")),
+        "schema": _json("schema", typed.get("schema", "")),
+        "enforce": typed.get("enforce") == "on",
+    }
+
+
+def _json(field: str, text: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Invalid.field(field, f"is not JSON: {error}") from None
+
+
+PAGES = (
+    ("GET", "/event-types", list_),
+    ("POST", "/event-types", seed),
+    ("GET", "/event-types/new", edit),
+    ("POST", "/event-types/new", put),
+    ("GET", "/event-types/of/{name}", edit),
+    ("POST", "/event-types/of/{name}", put),
+    ("POST", "/event-types/of/{name}/delete", delete),
+)

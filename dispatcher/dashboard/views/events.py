@@ -1,0 +1,86 @@
+"""Events: found, looked at, emitted."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.api import reading
+from dispatcher.api.answers import Failure
+from dispatcher.dashboard.visit import Visit, mistakes, see_other
+from dispatcher.forms.events import NewEvent
+from dispatcher.forms.history import EventFilters
+from dispatcher.model import RawJson
+from dispatcher.refusals import Invalid
+
+FILTERS = ("id", "type", "since", "until")
+SHOWN = 50
+
+
+async def list_(visit: Visit) -> web.Response:
+    asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
+    before = visit.position()
+    wrong: Mapping[str, str] = {}
+    try:
+        filters = EventFilters.model_validate_strings(visit.moments(asked), strict=False)
+    except ValidationError as error:
+        filters, wrong = EventFilters(), mistakes(error)
+    page = await visit.office.history(visit.pool).events(
+        visit.environment_id, filters, before=before, limit=SHOWN
+    )
+    return visit.page("events.html", events=page, asked=asked, mistakes=wrong, first=before is None)
+
+
+async def one(visit: Visit) -> web.Response:
+    name = visit.request.match_info["event_id"]
+    event = await visit.office.history(visit.pool).event(visit.environment_id, name)
+    return visit.page("event.html", event=event)
+
+
+async def new(visit: Visit) -> web.Response:
+    visit.demand("write")
+    return await _form(visit, {"type": visit.request.query.get("type", "")})
+
+
+async def emit(visit: Visit) -> web.Response:
+    typed = await visit.fields()
+    text = typed.get("data", "").strip()
+    try:
+        reading.check(text.encode())
+    except Failure as failure:
+        return await _form(visit, typed, {"data": failure.title}, status=422)
+    try:
+        form = NewEvent(type=typed.get("type", "").strip(), data=None)
+        async with visit.changing() as session:
+            emission = visit.office.emission(session, visit.actor)
+            name = await emission.emit(visit.environment_id, form, RawJson(text))
+    except (ValidationError, Invalid) as error:
+        return await _form(visit, typed, mistakes(error), status=422)
+    return see_other(f"/events/{name}", "emitted")
+
+
+async def _form(
+    visit: Visit,
+    typed: Mapping[str, str],
+    wrong: Mapping[str, str] | None = None,
+    *,
+    status: int = 200,
+) -> web.Response:
+    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    chosen = next((each for each in types if each.name == typed.get("type")), None)
+    return visit.page(
+        "event_new.html",
+        status=status,
+        typed=typed,
+        types=types,
+        example=chosen.example if chosen else None,
+        mistakes=wrong or {},
+    )
+
+
+PAGES = (
+    ("GET", "/events", list_),
+    ("GET", "/events/new", new),
+    ("POST", "/events/new", emit),
+    ("GET", "/events/{event_id}", one),
+)
