@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -15,9 +16,11 @@ from dispatcher.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
 from dispatcher.demo.performance import Performance
 from dispatcher.demo.receiver import Receiver
+from dispatcher.forms.tokens import EVERY, NewToken
 from dispatcher.forms.webhooks import NewWebhook
 from dispatcher.office import Office
 from dispatcher.store.session import Session
+from dispatcher.tokens import Tokens
 from dispatcher.webhooks import Webhook
 
 NAME = "Dispatcher demo"
@@ -51,14 +54,19 @@ async def give(
             return False
         if not own_database and await application.daemons():
             click.echo(OTHER_DAEMON, err=True)
-        async with receiver, _registered(config, session, cipher, application, receiver) as webhook:
+        async with (
+            receiver,
+            _registered(config, session, cipher, application, receiver) as webhook,
+            _token(session, EVERY if own_database else application.environment) as token,
+        ):
             daemon = Daemon(config, dsn, cipher)
             performance = Performance(application, receiver, webhook.id)
 
             async def perform() -> bool:
                 if not await _ready(daemon):
                     return False
-                performance.introduce(dsn, daemon.admin_address)
+                link = daemon.admin_address + daemon.dashboard.invite(token)
+                performance.introduce(dsn, daemon.admin_address, link)
                 return await (performance.once(events or 1) if once else performance.go_on(events))
 
             interrupted = not once
@@ -96,6 +104,25 @@ async def _registered(
     finally:
         async with session.transaction() as opened:
             await office.webhooks(opened, actor).delete(webhook.id)
+
+
+@asynccontextmanager
+async def _token(session: Session, environment_id: str) -> AsyncIterator[str]:
+    """To look at the dashboard with, for as long as the demo lasts, and a day at the most."""
+    form = NewToken(
+        name=NAME,
+        environment_id=environment_id,
+        scope="admin",
+        expires_at=datetime.now(UTC) + timedelta(days=1),
+    )
+    actor = Actor("demo")
+    async with session.transaction() as opened:
+        made = await Tokens(opened, actor).create(form, environment_id=None)
+    try:
+        yield made.token or ""
+    finally:
+        async with session.transaction() as opened:
+            await Tokens(opened, actor).revoke(made.id, environment_id=None)
 
 
 async def _play(daemon: Daemon, performance: Coroutine[Any, Any, bool], otherwise: bool) -> bool:

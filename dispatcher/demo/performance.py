@@ -68,10 +68,11 @@ class Performance:
         self._receiver = receiver
         self._webhook_id = webhook_id
 
-    def introduce(self, dsn: str, admin: str) -> None:
-        """Say where everything is, and how to emit an event by hand."""
+    def introduce(self, dsn: str, admin: str, link: str) -> None:
+        """Say where everything is, and how to emit an event by hand. `link` signs in once."""
         sql = insert_yourself(self._application.environment).replace('"', '\\"')
-        click.echo(f"admin port  {admin} (/livez, /readyz)")
+        click.echo(f"dashboard   {link} (this link signs in once, within ten minutes)")
+        click.echo(f"API         {admin}/api ({admin}/openapi.json describes it)")
         click.echo(f"receiver    {self._receiver.url} (verifies every signature and every byte)")
         click.echo(f'\nEmit an event yourself:\n\n  {_psql(dsn)} \\\n    -c "{sql}"\n')
 
