@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -66,8 +67,9 @@ class Client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self._token is not None:
             named.setdefault("Authorization", f"Bearer {self._token}")
-        data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
-        if data is not None:
+        data = None
+        if body is not None:
+            data = BytesIO(body if isinstance(body, bytes) else orjson.dumps(body))
             named.setdefault("Content-Type", "application/json")
         async with self._session.request(method, path, data=data, headers=named) as response:
             return Answered(response, await response.read())

@@ -63,7 +63,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture(scope="module")
 async def theirs(
     standing: Api, database: Connection, receiver: Receiver
-) -> AsyncIterator[dict[str, str]]:
+) -> dict[str, str]:
     """One thing of every kind in the other environment, by the parameter that names it."""
     other = await standing.client("admin", OTHER)
     made = await other("POST", "/api/webhooks", {"url": receiver.url, "events": ["user.*"]})
@@ -79,7 +79,7 @@ async def theirs(
     )
     tokens = await other("GET", "/api/tokens")
     await receiver.wait_for(2)
-    yield {
+    return {
         "webhook_id": made.data["id"],
         "delivery_id": delivery.data["id"],
         "event_id": event.data["id"],
