@@ -12,6 +12,7 @@ from dispatcher.egress import Guard, parse_allow
 from dispatcher.emission import Emission
 from dispatcher.environments import Environments
 from dispatcher.history import History
+from dispatcher.overview import Overview
 from dispatcher.pauses import Pauses
 from dispatcher.quarantine import Quarantine
 from dispatcher.recoveries import Recoveries
@@ -22,9 +23,15 @@ from dispatcher.webhooks import Ground, Webhooks
 
 
 class Office:
-    """`cipher` None: secrets can be neither made nor read."""
+    """`cipher` None: secrets can be neither made nor read.
+
+    `schemes`, `retry` and `delivery` are what is configured for webhooks that have no wishes.
+    """
 
     def __init__(self, config: Config, cipher: Cipher | None) -> None:
+        self.schemes = config.signing.schemes
+        self.retry = config.retry.policy()
+        self.delivery = config.delivery
         self._cipher = cipher
         self._ground = Ground(
             guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
@@ -46,6 +53,9 @@ class Office:
 
     def history(self, session: Asked) -> History:
         return History(session)
+
+    def overview(self, session: Asked) -> Overview:
+        return Overview(session)
 
     def pauses(self, session: Asked, actor: Actor) -> Pauses:
         return Pauses(session, actor)
