@@ -52,8 +52,10 @@ def serving(config: "Config", directory: Path | None = None) -> Iterator[Databas
 
 
 @contextmanager
-def visiting(config: "Config") -> Iterator[Database]:
-    """For one command: the configured database, or the embedded one, running or not."""
+def visiting(config: "Config", *, lasting: bool = False) -> Iterator[Database]:
+    """For one command: the configured database, or the embedded one, running or not. One that is
+    `lasting` watches what a daemon does, and does not start a server that would keep it out."""
+    from dispatcher.cli.failures import Failure
     from dispatcher.postgres import running
 
     if config.database.dsn:
@@ -61,11 +63,14 @@ def visiting(config: "Config") -> Iterator[Database]:
         return
     directory = embedded_directory(config)
     with _turn(directory):
-        if dsn := running(directory):
-            yield Database(dsn, ours=False)
+        dsn = running(directory)
+        if dsn is None and lasting:
+            raise Failure(f"no daemon runs on {directory}: start one with dispatcher run")
+        if dsn is None:
+            with _server(config, directory) as server:
+                yield Database(server.dsn, ours=True)
             return
-        with _server(config, directory) as server:
-            yield Database(server.dsn, ours=True)
+    yield Database(dsn, ours=False)
 
 
 @contextmanager

@@ -1,8 +1,12 @@
 """What can be expected to go wrong, in sentences for whoever typed the command."""
 
-from typing import IO, Any, ClassVar
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
+
+if TYPE_CHECKING:
+    from dispatcher.client import ClientError
 
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
 """No such schema, table, function, column: not migrated, or not far enough."""
@@ -25,10 +29,13 @@ class Misuse(Failure):
 
 def explain(error: BaseException) -> Failure | None:
     """What to say; None for what nobody expected, which deserves its traceback."""
+    from dispatcher.client import ClientError
     from dispatcher.config import ConfigError
 
     if isinstance(error, ConfigError):
         return Misuse(str(error))
+    if isinstance(error, ClientError):
+        return _of_the_api(error)
     if isinstance(error, BaseExceptionGroup):
         return _explain_all(error)
     if getattr(error, "sqlstate", None):
@@ -69,6 +76,24 @@ def _explain_one(error: BaseException) -> Failure | None:
             return Failure(str(error))
         case _:
             return None
+
+
+def _of_the_api(error: "ClientError") -> Failure:
+    """A line for each thing that is wrong, and where."""
+    from dispatcher.client import ApiError, Invalid, Unauthorized
+
+    if not isinstance(error, ApiError):
+        return Failure(f"the API does not answer: {error}")
+    said = "\n".join(_detail(detail) for detail in error.details) or error.message
+    if isinstance(error, Unauthorized):
+        return Failure(f"the API refuses the token: {said}")
+    return Misuse(said) if isinstance(error, Invalid) else Failure(said)
+
+
+def _detail(detail: Mapping[str, str]) -> str:
+    pointed = detail.get("pointer", "").strip("/").replace("/", ".")
+    place = pointed or detail.get("parameter") or detail.get("header")
+    return f"{place}: {detail['message']}" if place else detail["message"]
 
 
 def _refusal(error: Any) -> str:

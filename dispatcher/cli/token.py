@@ -10,6 +10,8 @@ from uuid import UUID
 
 import click
 
+from dispatcher.cli.kinds import Duration
+
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.config import Config
@@ -17,25 +19,6 @@ if TYPE_CHECKING:
     from dispatcher.tokens import Token, Tokens
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-
-
-class Lifetime(click.ParamType[timedelta]):
-    """`12h`, `30d`; converted to a timedelta."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        from dispatcher.values import seconds
-
-        try:
-            lifetime = timedelta(seconds=seconds(value))
-        except (ValueError, OverflowError):
-            lifetime = timedelta()
-        if not timedelta() < lifetime <= timedelta(days=36_500):
-            self.fail("must be a duration such as 12h or 30d", param, ctx)
-        return lifetime
 
 
 @click.group()
@@ -63,7 +46,7 @@ def token() -> None:
 )
 @click.option(
     "--expires",
-    type=Lifetime(),
+    type=Duration(),
     metavar="DURATION",
     help="How long it is good, such as 12h or 30d; for ever by default.",
 )

@@ -6,7 +6,6 @@ import json
 import ssl
 import time
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -77,12 +76,6 @@ class Client(BlockingGroups):
 
     def __repr__(self) -> str:
         return f"Client({self._address.url!r})"
-
-    def within(self, environment: str | None) -> Self:
-        """The same in another environment."""
-        other = copy(self)
-        other.environment = environment
-        return other
 
     def ask(self, call: Call[T]) -> T:
         repeated = 0
@@ -166,12 +159,6 @@ class AsyncClient(AwaitingGroups):
     async def close(self) -> None:
         if self._opened is not None:
             await self._opened.close()
-
-    def within(self, environment: str | None) -> Self:
-        """The same in another environment, for as long as this one is open."""
-        other = copy(self)
-        other.environment = environment
-        return other
 
     async def ask(self, call: Call[T]) -> T:
         repeated = 0

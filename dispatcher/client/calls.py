@@ -4,9 +4,10 @@ itself; and what turns a method that describes a call into one that is answered.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import urlencode
 
 from dispatcher.client.answers import ConnectionFailed, Page, Resource, Unavailable
@@ -51,7 +52,19 @@ def following(call: Call[Page], page: Page) -> Call[Page] | None:
     return replace(call, query={**call.query, "cursor": page.next_cursor})
 
 
-class Blocking(ABC):
+class Asking(ABC):
+    """Asks in one environment; None: the token's own, or env_default."""
+
+    environment: str | None
+
+    def within(self, environment: str | None) -> Self:
+        """The same in another environment."""
+        other = copy(self)
+        other.environment = environment
+        return other
+
+
+class Blocking(Asking):
     """Asks, and returns when the answer is there."""
 
     @abstractmethod
@@ -65,7 +78,7 @@ class Blocking(ABC):
             call = following(call, page)
 
 
-class Awaiting(ABC):
+class Awaiting(Asking):
     """Asks, and can be awaited."""
 
     @abstractmethod
@@ -84,7 +97,7 @@ class Group(Generic[C]):
     """The calls about one noun."""
 
     def __init__(self, asking: C) -> None:
-        self.asking = asking
+        self.asking: C = asking
 
 
 class asked(Generic[P, T]):
