@@ -1,9 +1,12 @@
 """The daemon: everything built in dependency order, run in one task group, drained in reverse."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from time import monotonic
 
 from dispatcher import __version__, observe, sdnotify
 from dispatcher.api.app import BODY_MOST, AdminPort, build
@@ -28,6 +31,7 @@ from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
 from dispatcher.loop import either, repeat
 from dispatcher.maintenance import Maintenance
+from dispatcher.model import Result
 from dispatcher.nudges import Nudged
 from dispatcher.office import Office, header_names
 from dispatcher.pauses import Pauses
@@ -39,6 +43,7 @@ from dispatcher.request import Requests
 from dispatcher.sandbox import Sandbox
 from dispatcher.send import Sender
 from dispatcher.shards import Lease
+from dispatcher.statistics import Statist
 from dispatcher.store.answered import Answered
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
@@ -50,6 +55,7 @@ from dispatcher.store.partitions import Partitions
 from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.store.sessions import Sessions
+from dispatcher.store.statistics import Statistics
 from dispatcher.store.unexamined import Unexamined
 from dispatcher.tokens import Gate, bootstrap
 
@@ -77,6 +83,7 @@ class Daemon:
 
         self._sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self._clock = Clock()
+        self._began = monotonic()
         self._inbox_wake = asyncio.Event()
         self._refill_wake = asyncio.Event()
         self._examine_wake = asyncio.Event()
@@ -138,6 +145,14 @@ class Daemon:
             settled=self._pending.settle,
             lost=self._pending.lose,
             room=self._wake_deliver,
+            noted=self._noted,
+        )
+        self._statist = Statist(
+            Statistics(self._sessions.statistics),
+            Daemons(self._sessions.statistics),
+            self._endpoints,
+            daemon=lambda: self._lease.daemon,
+            facts=self._facts,
         )
         self._health = Health(
             Endpoints(self._sessions.upkeep),
@@ -194,6 +209,7 @@ class Daemon:
             Deliveries(self._sessions.upkeep),
             Daemons(self._sessions.upkeep),
             Answered(self._sessions.upkeep),
+            Statistics(self._sessions.upkeep),
             keep_events=self._config.retention.events,
             keep_attempts=self._config.retention.attempts,
             now=self._clock.now,
@@ -263,6 +279,7 @@ class Daemon:
             loop("lease", self._lease.beat, most=0.5),
             loop("record", self._recorder.flush),
             loop("health", self._health.flush, self._health.wake),
+            loop("statistics", self._statist.flush),
             group.create_task(self._watchdog(), name="watchdog"),
         ]
         feeding = [
@@ -327,7 +344,7 @@ class Daemon:
         await self._deliver.drained()
         await self._sessions.record.set("synchronous_commit", "on")
         await self._recorder.drained()
-        for last in (self._health.drained, self._leave):
+        for last in (self._health.drained, self._statist.drained, self._leave):
             try:
                 await last()
             except TRANSIENT as error:
@@ -366,6 +383,25 @@ class Daemon:
     def _shards_changed(self) -> None:
         self._refill.shards_changed()
         self._inbox_wake.set()
+
+    def _noted(self, results: Sequence[Result]) -> None:
+        observe.recorded(results)
+        self._statist.note(results)
+
+    def _facts(self) -> Mapping[str, object]:
+        """What people see of this daemon."""
+        flying, unrecorded = self._deliver.in_flight, len(self._recorder)
+        later = len(self._pending.heap)
+        return {
+            "version": __version__,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "up": monotonic() - self._began,
+            "in_flight": flying,
+            "in_lanes": max(0, len(self._pending) - later - flying - unrecorded),
+            "in_heap": later,
+            "unrecorded": unrecorded,
+        }
 
     def _wake_deliver(self) -> None:
         self._deliver.wake()

@@ -8,6 +8,7 @@ from dispatcher.store.answered import Answered
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.partitions import Partitions
+from dispatcher.store.statistics import Statistics
 
 DAYS_AHEAD = 7
 HOUR = 3600.0
@@ -15,6 +16,7 @@ DAY = 86_400.0
 CANCEL_EVERY = 5.0
 CANCEL_MOST = 2_000
 KEYS_MOST = 5_000
+SUMS_MOST = 5_000
 ANSWERED_MOST = 1_000
 """Answers forgotten in one statement: each may hold a long body."""
 
@@ -28,6 +30,7 @@ class Maintenance:
         deliveries: Deliveries,
         daemons: Daemons,
         answered: Answered,
+        statistics: Statistics,
         *,
         keep_events: float,
         keep_attempts: float,
@@ -37,6 +40,7 @@ class Maintenance:
         self._deliveries = deliveries
         self._daemons = daemons
         self._answered = answered
+        self._statistics = statistics
         self._keep_events = keep_events
         self._keep_attempts = keep_attempts
         self._now = now
@@ -65,7 +69,10 @@ class Maintenance:
             pass
         while await self._answered.prune(DAY, ANSWERED_MOST) == ANSWERED_MOST:
             pass
+        while await self._statistics.prune(SUMS_MOST) == SUMS_MOST:
+            pass
         await self._daemons.forget_dead()
+        await self._daemons.forget_told()
 
     def _floor(self, age: float) -> int:
         """The smallest id of the moment `age` seconds ago; 0 before ids began."""

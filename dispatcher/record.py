@@ -22,7 +22,8 @@ FLUSH_EVERY = 0.04
 
 class Recorder:
     """`settled(delivery, again)` is called for each result once it is in the table, `lost(delivery)`
-    for one whose delivery had moved on, `room` whenever there is room again."""
+    for one whose delivery had moved on, `room` whenever there is room again, `noted(results)` once
+    they are all on record."""
 
     def __init__(
         self,
@@ -31,11 +32,13 @@ class Recorder:
         settled: Callable[[Delivery, Delivery | None], None],
         lost: Callable[[Delivery], None],
         room: Callable[[], None],
+        noted: Callable[[Sequence[Result]], None] = observe.recorded,
     ) -> None:
         self._deliveries = deliveries
         self._settled = settled
         self._lost = lost
         self._room = room
+        self._noted = noted
         self._waiting: list[Result] = []
         self._some = asyncio.Event()
         self._full = asyncio.Event()
@@ -103,7 +106,7 @@ class Recorder:
                 self._settled(delivery, _again(result, applied[delivery.id]))
             else:
                 self._lost(delivery)
-        observe.recorded(batch)
+        self._noted(batch)
 
     async def _write_apart(self, batch: Sequence[Result], error: Exception) -> None:
         """Find the result that can not be written, and write it without what others sent us."""

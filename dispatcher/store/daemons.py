@@ -1,7 +1,8 @@
 """Daemons and the shards they own."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
@@ -47,10 +48,22 @@ class Daemons:
         return {row["shard"] for row in rows}
 
     async def release_shards(self, daemon: int, shards: Collection[int]) -> None:
-        await self._session.fetch(statement("daemons/release_shards"), daemon, list(shards))
+        await self._session.fetch(statement("daemons/release_shards"), daemon, [*shards])
 
     async def leave(self, daemon: int) -> None:
         await self._session.fetch(statement("daemons/leave"), daemon)
 
     async def forget_dead(self) -> None:
         await self._session.fetch(statement("daemons/forget_dead"))
+
+    async def tell(self, daemon: int, facts: str) -> None:
+        """What it says of itself, JSON."""
+        await self._session.fetch(statement("daemons/tell"), daemon, facts)
+
+    async def forget_told(self) -> None:
+        await self._session.fetch(statement("daemons/forget_told"))
+
+    async def list(self) -> Sequence[Mapping[str, Any]]:
+        """`id silence shards facts started_at facts_age`, those with most shards first."""
+        rows = await self._session.fetch(statement("daemons/list"))
+        return [dict(row) for row in rows]

@@ -35,6 +35,7 @@ class Sessions:
         self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
         self.record = session("record", synchronous_commit="off")
         self.upkeep = session("upkeep")
+        self.statistics = session("statistics", synchronous_commit="off")
         self.people = Pool(
             [session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)]
         )

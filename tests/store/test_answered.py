@@ -12,6 +12,7 @@ from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.session import Session
+from dispatcher.store.statistics import Statistics
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -93,6 +94,7 @@ async def test_after_a_day_maintenance_forgets_an_answer(
         Deliveries(session),
         Daemons(session),
         Answered(session),
+        Statistics(session),
         keep_events=60 * DAY,
         keep_attempts=30 * DAY,
         now=time.time,

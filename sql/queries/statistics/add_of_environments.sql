@@ -1,0 +1,13 @@
+-- Arrays, an environment each: environment ('*': all of them), attempts, failures, delivered, exhausted,
+-- milliseconds, durations. In the order of the key, so that two daemons never wait for each other.
+INSERT INTO dispatcher.environment_statistics AS s (environment_id, span, bucket, attempts, failures, delivered, exhausted, duration_ms, durations)
+SELECT n.environment_id, w.span, date_bin(make_interval(secs => w.span), now(), 'epoch'),
+       n.attempts, n.failures, n.delivered, n.exhausted, n.duration_ms, n.durations::integer[]
+FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::text[])
+  AS n(environment_id, attempts, failures, delivered, exhausted, duration_ms, durations)
+CROSS JOIN (VALUES (10), (600)) AS w(span)
+ORDER BY n.environment_id, w.span
+ON CONFLICT (environment_id, span, bucket) DO UPDATE SET
+  attempts = s.attempts + excluded.attempts, failures = s.failures + excluded.failures,
+  delivered = s.delivered + excluded.delivered, exhausted = s.exhausted + excluded.exhausted,
+  duration_ms = s.duration_ms + excluded.duration_ms, durations = dispatcher.both(s.durations, excluded.durations)

@@ -1,0 +1,26 @@
+-- $1 environment  $2 how far anything is counted: no number below is larger. Of the inbox, which knows no
+-- environments, the first $2 rows are looked at. `oldest` is the age, in seconds,
+-- of the oldest that is owed.
+WITH endpoints AS MATERIALIZED (
+  SELECT e.id, e.active FROM dispatcher.endpoints e WHERE e.environment_id = $1 AND e.deleted_at IS NULL LIMIT $2
+), owed AS MATERIALIZED (                    -- a look into the index for each, however many are pending
+  SELECT e.id, first.id AS oldest
+  FROM endpoints e CROSS JOIN LATERAL (
+    SELECT d.id FROM dispatcher.deliveries d WHERE d.endpoint_id = e.id ORDER BY d.id LIMIT 1) AS first
+), coming AS MATERIALIZED (
+  SELECT i.id, i.environment_id FROM (SELECT id, environment_id FROM dispatcher.inbox ORDER BY id LIMIT $2) AS i
+  UNION ALL
+  SELECT u.id, u.environment_id FROM (SELECT id, environment_id FROM dispatcher.unexamined ORDER BY id LIMIT $2) AS u
+)
+SELECT
+  (SELECT count(*) FROM endpoints) AS webhooks,
+  (SELECT count(*) FROM endpoints WHERE NOT active) AS disabled,
+  least($2, (SELECT count(*) FROM coming WHERE environment_id = $1)) AS inbox,
+  (SELECT count(*) FROM (
+     SELECT 1 FROM owed o CROSS JOIN LATERAL (SELECT 1 FROM dispatcher.deliveries d WHERE d.endpoint_id = o.id LIMIT $2) AS each
+     LIMIT $2) AS few) AS pending,
+  (SELECT extract(epoch FROM now() - dispatcher.id_time(least(
+     (SELECT min(oldest) FROM owed), (SELECT min(id) FROM coming WHERE environment_id = $1))))::float8) AS oldest,
+  (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine q WHERE q.environment_id = $1 LIMIT $2) AS few) AS quarantined,
+  (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
+  (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at

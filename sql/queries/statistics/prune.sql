@@ -1,0 +1,18 @@
+-- $1 how many of each. What is older than anybody looks back.
+WITH of_endpoints AS (
+  DELETE FROM dispatcher.endpoint_statistics
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.endpoint_statistics
+                          WHERE bucket < now() - interval '8 days' ORDER BY bucket LIMIT $1))
+  RETURNING 1
+), of_environments AS (
+  DELETE FROM dispatcher.environment_statistics
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.environment_statistics
+                          WHERE span = 600 AND bucket < now() - interval '8 days' ORDER BY bucket LIMIT $1))
+  RETURNING 1
+), of_late AS (
+  DELETE FROM dispatcher.environment_statistics
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.environment_statistics
+                          WHERE span = 10 AND bucket < now() - interval '3 hours' ORDER BY bucket LIMIT $1))
+  RETURNING 1
+)
+SELECT greatest((SELECT count(*) FROM of_endpoints), (SELECT count(*) FROM of_environments), (SELECT count(*) FROM of_late)) AS most
