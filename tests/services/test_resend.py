@@ -45,9 +45,12 @@ async def owned(connection: Connection) -> None:
     await connection.execute("UPDATE dispatcher.shards SET owner = 7")
 
 
-async def failed(connection: Connection, dsn: str, **endpoint: bool) -> Delivery:
+async def failed(
+    connection: Connection, dsn: str, *, active: bool = True, deleted: bool = False
+) -> Delivery:
     """A delivery that ended in its third attempt."""
-    one = await rows.delivery(connection, await rows.endpoint(connection, **endpoint), attempt=2)
+    endpoint = await rows.endpoint(connection, active=active, deleted=deleted)
+    one = await rows.delivery(connection, endpoint, attempt=2)
     session = Session(dsn, "test")
     await Deliveries(session).record([rows.result(one, rows.FAILED)])
     await session.close()
@@ -84,17 +87,17 @@ async def test_one_that_ended_is_owed_again_once(
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "reason"),
+    ("deleted", "reason"),
     [
-        ({"deleted": True, "active": False}, "the webhook was deleted"),
-        ({"active": False}, "the webhook is disabled: enable it first"),
+        (True, "the webhook was deleted"),
+        (False, "the webhook is disabled: enable it first"),
     ],
 )
 async def test_nothing_is_sent_again_to_a_webhook_that_takes_nothing(
-    connection: Connection, dsn: str, retry: Wish, endpoint: dict[str, bool], reason: str
+    connection: Connection, dsn: str, retry: Wish, deleted: bool, reason: str
 ) -> None:
-    pending = await rows.delivery(connection, await rows.endpoint(connection, **endpoint))
-    over = await failed(connection, dsn, **endpoint)
+    over = await failed(connection, dsn, active=False, deleted=deleted)
+    pending = await rows.delivery(connection, over.endpoint_id)
     for one in (pending, over):
         with pytest.raises(Conflict, match=reason):
             await retry(ENVIRONMENT, name(one))
