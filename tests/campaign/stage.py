@@ -231,9 +231,9 @@ async def set_up(
         manners, webhooks = {}, {}
         for path, (events, manner) in ENDPOINTS.items():
             webhook = await story.subscribe(f"http://127.0.0.1:8080{path}", *events)
-            assert webhook.secret is not None
+            assert webhook.signing_secret is not None
             webhooks[path] = webhook
-            manners[path] = Manner(webhook.secret, manner.refuses, manner.delay)
+            manners[path] = Manner(webhook.signing_secret, manner.refuses, manner.delay)
             stage.wanted[path] = [t for t in TYPES if any(patterns.matches(p, t) for p in events)]
         orders = Orders(str(directory / "ledger"), chance.randrange(2**31), manners)
         port = await stack.enter_async_context(_receiving(orders))
