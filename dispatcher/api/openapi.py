@@ -171,8 +171,8 @@ def _parameters(route: Route, method: str, path: str) -> Iterator[Schema]:
         told = "The same key again does nothing again: the answer is repeated, without its secrets"
         yield _header("Idempotency-Key", told, {"type": "string", "pattern": r"^[!-~]{1,255}$"})
     if route.versioned:
-        told = "Only if the ETag is still this one"
-        yield _header("If-Match", told, {"type": "string", "pattern": r'^("\d{1,18}"|\*)$'})
+        told = "Only if the ETag is still this one; `*`: whatever it is"
+        yield _header("If-Match", told, {"type": "string", "examples": ["*"]})
 
 
 def _query(form: type[Form]) -> Iterator[Schema]:

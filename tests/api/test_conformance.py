@@ -1,0 +1,34 @@
+"""A server that answers exactly what its description says, whatever it is asked."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.api.fuzz import SECTIONS, fuzz, kept_inside
+from tests.flow.stories import Daemons
+from tests.receivers import Receiver
+
+pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+
+LEAST = 2_000
+REACHED = 0.7
+"""Of the operations: the others need something that a fuzzer has not at hand."""
+TWICE = r"_by_|_alias|(?<!pause)(?<!emit_event)_in_app"
+"""Other ways to the same routes; the campaign asks those, too."""
+
+
+@pytest.mark.timeout(240)  # it is the machine that takes its time
+async def test_the_server_answers_as_it_is_described(
+    daemons: Daemons, receiver: Receiver, tmp_path: Path
+) -> None:
+    daemon = await daemons.start(**SECTIONS)
+    seed = secrets.randbelow(10**6)
+    with kept_inside():
+        found = await fuzz(
+            daemon.admin_address, receiver.url, tmp_path, examples=6, seed=seed, without=TWICE
+        )
+    print(found)  # noqa: T201 - the seed plays it again
+    assert found.failures == (), found.said
+    assert found.cases >= LEAST
+    assert len(found.accepted) >= REACHED * found.tried, sorted(found.accepted)

@@ -1,0 +1,45 @@
+"""The API's description held against the API, at length. It needs no ledger: nothing is broken."""
+
+from pathlib import Path
+from random import Random
+
+from dispatcher.crypto import Cipher
+from dispatcher.migrate import migrate
+from dispatcher.postgres import EmbeddedPostgres
+from tests.api.fuzz import SECTIONS, fuzz, kept_inside
+from tests.campaign.stage import KEY
+from tests.conftest import connected
+from tests.flow.stories import Daemons
+from tests.receivers import Receiver
+
+CASES = 20_000
+CASES_SHORT = 5_000
+EXAMPLES = 170
+EXAMPLES_SHORT = 1
+
+
+async def play(
+    directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
+) -> tuple[str, list[str]]:
+    """Figures, and what was promised and not kept."""
+    async with connected(server.dsn) as connection:
+        await migrate(connection)
+    daemons = Daemons(server.dsn, Cipher(KEY))
+    try:
+        daemon = await daemons.start(**SECTIONS)
+        async with Receiver() as receiver:
+            with kept_inside():
+                found = await fuzz(
+                    daemon.admin_address,
+                    receiver.url,
+                    directory,
+                    examples=EXAMPLES_SHORT if short else EXAMPLES,
+                    seed=chance.randrange(10**6),
+                )
+    finally:
+        await daemons.end()
+    (directory / "fuzz.txt").write_text(found.said)
+    broken = list(found.failures)
+    if found.cases < (CASES_SHORT if short else CASES):
+        broken.append(f"{found.cases} cases are too few")
+    return str(found), broken
