@@ -19,6 +19,7 @@ RECEIVER = os.environ["DISPATCHER_TEST_RECEIVER"]
 ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 KEY = re.compile(r"[!-~]{1,255}")
 ANYTHING = re.compile(r".*", re.DOTALL)
+EXAMPLE = re.compile(r"https://example\.com/.*")
 EXISTS = "env_default"
 
 _numbers = count()
@@ -40,6 +41,12 @@ def before_call(
     _settle(case.headers, "X-Environment-Id", ENVIRONMENT, EXISTS)
     _settle(case.headers, "Idempotency-Key", KEY, f"key-{next(_numbers)}")
     _settle(case.headers, "If-Match", ANYTHING, "*")
+    for body in (case.body, _inner(_inner(case.body, "data"), "attributes")):
+        _settle(body if isinstance(body, dict) else None, "url", EXAMPLE, RECEIVER)
+
+
+def _inner(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _settle(

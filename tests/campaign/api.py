@@ -3,6 +3,7 @@
 from pathlib import Path
 from random import Random
 
+from dispatcher import log
 from dispatcher.crypto import Cipher
 from dispatcher.migrate import migrate
 from dispatcher.postgres import EmbeddedPostgres
@@ -25,6 +26,8 @@ async def play(
     async with connected(server.dsn) as connection:
         await migrate(connection)
     daemons = Daemons(server.dsn, Cipher(KEY))
+    said = (directory / "daemon.log").open("w")
+    log.configure("info", "json", said)
     try:
         daemon = await daemons.start(**SECTIONS)
         async with Receiver() as receiver:
@@ -38,6 +41,7 @@ async def play(
                 )
     finally:
         await daemons.end()
+        said.close()
     (directory / "fuzz.txt").write_text(found.said)
     broken = list(found.failures)
     if found.cases < (CASES_SHORT if short else CASES):
