@@ -1,11 +1,13 @@
 """The admin application and its port."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from dispatcher import metrics, observe
@@ -83,6 +85,21 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     return response
 
 
+class _Unreadable(logging.Filter):
+    """Drops what aiohttp tells of requests it could not parse: it quotes them, tokens and all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+def _protocol_log() -> logging.Logger:
+    logger = logging.getLogger("aiohttp.server.admin")
+    if not any(isinstance(each, _Unreadable) for each in logger.filters):
+        logger.addFilter(_Unreadable())
+    return logger
+
+
 class AdminPort:
     """The application, served. `address` is known once it is open."""
 
@@ -92,6 +109,7 @@ class AdminPort:
             access_log=None,
             handle_signals=False,
             auto_decompress=False,
+            logger=_protocol_log(),
             max_line_size=HEADER_MOST,
             max_field_size=HEADER_MOST,
         )
