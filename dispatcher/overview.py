@@ -51,9 +51,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Rates are shares of attempts, None without any; ages are seconds. `hour` has a point a minute,
-    `day` one for ten minutes, the last one unfinished. `paused_at` is that of the environment."""
+    """As of `at`. Rates are shares of attempts, None without any; `oldest` is when what waits longest
+    was owed. `hour` has a point a minute, `day` one for ten minutes, the last one unfinished.
+    `paused_at` is that of the environment."""
 
+    at: datetime
     deliveries_per_second: float
     success_rate_1h: float | None
     success_rate_24h: float | None
@@ -64,7 +66,7 @@ class Summary:
     disabled: Count
     inbox: Count
     pending: Count
-    oldest: float | None
+    oldest: datetime | None
     quarantined: Count
     paused_at: datetime | None
     all_paused_at: datetime | None
@@ -132,6 +134,7 @@ def _summary(
     durations = histogram.added(row["durations"] for row in minutes)
     now = speed["now"]
     return Summary(
+        at=now,
         deliveries_per_second=speed["delivered"] / speed["seconds"],
         success_rate_1h=_rate(minutes),
         success_rate_24h=_rate(tens),
@@ -142,7 +145,7 @@ def _summary(
         disabled=_count(backlog["disabled"]),
         inbox=_count(backlog["inbox"]),
         pending=_count(backlog["pending"]),
-        oldest=None if backlog["oldest"] is None else max(0.0, backlog["oldest"]),
+        oldest=backlog["oldest"],
         quarantined=_count(backlog["quarantined"]),
         paused_at=backlog["paused_at"],
         all_paused_at=backlog["all_paused_at"],

@@ -1,6 +1,5 @@
 -- $1 environment  $2 how far anything is counted: no number below is larger. Of the inbox, which knows no
--- environments, the first $2 rows are looked at. `oldest` is the age, in seconds,
--- of the oldest that is owed.
+-- environments, the first $2 rows are looked at. `oldest`: when it was owed.
 WITH endpoints AS MATERIALIZED (
   SELECT e.id, e.active FROM dispatcher.endpoints e WHERE e.environment_id = $1 AND e.deleted_at IS NULL LIMIT $2
 ), owed AS MATERIALIZED (                    -- a look into the index for each, however many are pending
@@ -19,8 +18,7 @@ SELECT
   (SELECT count(*) FROM (
      SELECT 1 FROM owed o CROSS JOIN LATERAL (SELECT 1 FROM dispatcher.deliveries d WHERE d.endpoint_id = o.id LIMIT $2) AS each
      LIMIT $2) AS few) AS pending,
-  (SELECT extract(epoch FROM now() - dispatcher.id_time(least(
-     (SELECT min(oldest) FROM owed), (SELECT min(id) FROM coming WHERE environment_id = $1))))::float8) AS oldest,
+  dispatcher.id_time(least((SELECT min(oldest) FROM owed), (SELECT min(id) FROM coming WHERE environment_id = $1))) AS oldest,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine q WHERE q.environment_id = $1 LIMIT $2) AS few) AS quarantined,
   (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
   (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at

@@ -1,13 +1,11 @@
--- $1 how far anything is counted: no number below is larger. `oldest` is the age, in seconds, of the oldest
--- that is owed.
+-- $1 how far anything is counted: no number below is larger. `oldest`: when it was owed.
 SELECT
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.endpoints WHERE deleted_at IS NULL LIMIT $1) AS few) AS webhooks,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.endpoints WHERE deleted_at IS NULL AND NOT active LIMIT $1) AS few) AS disabled,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox UNION ALL SELECT 1 FROM dispatcher.unexamined LIMIT $1) AS few) AS inbox,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.deliveries LIMIT $1) AS few) AS pending,
-  (SELECT extract(epoch FROM now() - dispatcher.id_time(least(
-     (SELECT min(id) FROM dispatcher.deliveries), (SELECT min(id) FROM dispatcher.inbox),
-     (SELECT min(id) FROM dispatcher.unexamined))))::float8) AS oldest,
+  dispatcher.id_time(least((SELECT min(id) FROM dispatcher.deliveries), (SELECT min(id) FROM dispatcher.inbox),
+                           (SELECT min(id) FROM dispatcher.unexamined))) AS oldest,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine LIMIT $1) AS few) AS quarantined,
   (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
   NULL::timestamptz AS paused_at

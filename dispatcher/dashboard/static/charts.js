@@ -1,0 +1,77 @@
+// The overview's charts: drawn from the JSON in `data-chart`, again whenever that changes, in the
+// colours of the theme.
+(() => {
+  const drawn = new Map();
+
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const two = (number) => String(number).padStart(2, "0");
+  const clock = (seconds) => {
+    const at = new Date(seconds * 1000);
+    return `${two(at.getHours())}:${two(at.getMinutes())}`;
+  };
+  const figure = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, ""));
+  const told = (value, unit) => (value == null ? "–" : `${figure(value)}${unit}`);
+
+  const axis = (values, more = {}) => ({
+    stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
+    font: "12px system-ui, sans-serif", values, ...more,
+  });
+
+  const options = (kind, width) => {
+    const bars = uPlot.paths.bars({ size: [0.8, 24], gap: 0 });
+    const time = { label: "From", value: (_, seconds) => (seconds == null ? "–" : clock(seconds)) };
+    // What failed is drawn behind what was delivered, as high as both.
+    const speed = [
+      { label: "Failed", stroke: colour("--bad"), fill: colour("--bad"), paths: bars, points: { show: false },
+        value: (u, both, _, i) => told(i == null ? null : both - u.data[2][i], "/s") },
+      { label: "Delivered", stroke: colour("--good"), fill: colour("--good"), paths: bars, points: { show: false },
+        value: (_, value) => told(value, "/s") },
+    ];
+    const latency = [
+      { label: "95 %", stroke: colour("--accent"), width: 2, points: { size: 5, fill: colour("--accent") }, value: (_, value) => told(value, " ms") },
+    ];
+    const most = kind === "speed" ? 0.1 : 1;
+    return {
+      width, height: 220, padding: [12, 12, 0, 0],
+      scales: { y: { range: (_, low, high) => [0, Math.max(most, (high || 0) * 1.1)] } },
+      axes: [
+        axis((_, splits) => splits.map(clock), { space: 60 }),
+        axis((_, splits) => splits.map(figure), { size: 56 }),
+      ],
+      series: [time, ...(kind === "speed" ? speed : latency)],
+      cursor: { drag: { x: false, y: false } },
+      legend: { live: true },
+    };
+  };
+
+  const columns = (kind, { times, delivered, failed, p95 }) =>
+    kind === "speed" ? [times, delivered.map((value, i) => value + failed[i]), delivered] : [times, p95];
+
+  const draw = (anew) => {
+    const charts = document.getElementById("charts");
+    for (const [element, plot] of drawn) {
+      if (anew || !element.isConnected) {
+        plot.destroy();
+        drawn.delete(element);
+      }
+    }
+    if (!charts) return;
+    const data = JSON.parse(charts.dataset.chart);
+    for (const element of charts.querySelectorAll("[data-kind]")) {
+      const kind = element.dataset.kind;
+      const plot = drawn.get(element);
+      if (plot) plot.setData(columns(kind, data));
+      else drawn.set(element, new uPlot(options(kind, element.clientWidth), columns(kind, data), element));
+    }
+  };
+
+  draw(false);
+  new MutationObserver(() => draw(false)).observe(document.getElementById("main"), {
+    subtree: true, childList: true, attributes: true, attributeFilter: ["data-chart"],
+  });
+  new MutationObserver(() => draw(true)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
+  addEventListener("resize", () => {
+    for (const [element, plot] of drawn) plot.setSize({ width: element.clientWidth, height: 220 });
+  });
+})();
