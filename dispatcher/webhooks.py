@@ -21,6 +21,8 @@ from dispatcher.store.events import Events
 from dispatcher.store.session import Asked
 
 SECRET_BYTES = 32
+AT_ONCE = 500
+"""Webhooks read in one step: more would keep the loop, and heartbeats, waiting."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
 
@@ -119,8 +121,15 @@ class Webhooks:
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
         """Oldest first; of all environments when none is named."""
-        rows = await self._endpoints.list(environment_id, after=after, limit=limit)
-        return tuple(self._webhook(row) for row in rows)
+        found: list[Webhook] = []
+        while limit is None or len(found) < limit:
+            most = AT_ONCE if limit is None else min(AT_ONCE, limit - len(found))
+            rows = await self._endpoints.list(environment_id, after=after, limit=most)
+            found += map(self._webhook, rows)
+            if len(rows) < most:
+                break
+            after = rows[-1]["id"]
+        return tuple(found)
 
     async def update(
         self,

@@ -18,6 +18,7 @@ SECRET_FIELDS = frozenset({"signing_secret", "token"})
 _IN_CAMEL = {"signing_secret": "secret"}
 
 
+@cache
 def camel(name: str) -> str:
     return _IN_CAMEL.get(name) or to_camel(name)
 

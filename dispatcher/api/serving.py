@@ -36,6 +36,8 @@ from dispatcher.tokens import Principal
 DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
 """Bytes of body from which on it is looked at in a thread: the loop has heartbeats to send."""
+MANY = 200
+"""Resources from which on they are written in a thread, for the same reason."""
 
 _ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -64,7 +66,7 @@ class Serving:
             if replayed is not None:
                 return replayed
             answer = await route.handle(call)
-            response = self._response(asked, answer)
+            response = await self._response(asked, answer)
             if asked.once is not None:
                 kept = self._written(asked, answer, secrets_=False)
                 answered = Answered(session)
@@ -163,10 +165,12 @@ class Serving:
             return query, None
         return query, self.cursors.open(cursor, _listing(request, environment_id, given))
 
-    def _response(self, asked: "Understood", answer: Answer) -> web.Response:
+    async def _response(self, asked: "Understood", answer: Answer) -> web.Response:
         response = web.Response(status=answer.status, headers=_HEADERS)
         if answer.status != HTTPStatus.NO_CONTENT:
-            response.body = self._written(asked, answer, secrets_=True)
+            write = partial(self._written, asked, answer, secrets_=True)
+            many = isinstance(answer.body, tuple) and len(answer.body) > MANY
+            response.body = await asyncio.to_thread(write) if many else write()
             response.content_type = asked.dialect.media_type
         if answer.revision is not None:
             response.headers["ETag"] = f'"{answer.revision}"'
