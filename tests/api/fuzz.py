@@ -145,7 +145,7 @@ async def fuzz(
     finally:
         if process.returncode is None:
             process.kill()
-    if not report.exists():
+    if process.returncode not in (0, 1):  # all is well, or there are failures
         raise RuntimeError(said.decode())
     return _fuzzed(json.loads(report.read_bytes()), said.decode())
 

@@ -1,5 +1,9 @@
-"""A server that answers exactly what its description says, whatever it is asked."""
+"""A server that answers exactly what its description says, whatever it is asked.
 
+DISPATCHER_TEST_SEED=316274     what a failure printed: the same plan again
+"""
+
+import os
 import secrets
 from pathlib import Path
 
@@ -23,12 +27,12 @@ async def test_the_server_answers_as_it_is_described(
     daemons: Daemons, receiver: Receiver, tmp_path: Path
 ) -> None:
     daemon = await daemons.start(**SECTIONS)
-    seed = secrets.randbelow(10**6)
+    seed = int(os.environ.get("DISPATCHER_TEST_SEED") or secrets.randbelow(10**6))
     with kept_inside():
         found = await fuzz(
             daemon.admin_address, receiver.url, tmp_path, examples=6, seed=seed, without=TWICE
         )
-    print(found)  # noqa: T201 - the seed plays it again
+    print(found)  # noqa: T201 - with the seed
     assert found.failures == (), found.said
     assert found.cases >= LEAST
     assert len(found.accepted) >= REACHED * found.tried, sorted(found.accepted)
