@@ -84,6 +84,14 @@ def duration(milliseconds: float | None) -> str:
     return f"{milliseconds / 1000:.1f} s"
 
 
+def span(seconds: float) -> str:
+    """A length of time with two figures or so: `10 s`, `4.8 h`."""
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{round(seconds / length, 1):g} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
 def size(count: int | None) -> str:
     if count is None:
         return NOTHING
@@ -111,6 +119,7 @@ FILTERS: dict[str, Any] = {
     "pretty": pretty,
     "time": time,
     "duration": duration,
+    "span": span,
     "size": size,
     "percent": percent,
 }

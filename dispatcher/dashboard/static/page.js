@@ -17,7 +17,9 @@
   const tell = () => {
     const now = Date.now();
     for (const time of document.querySelectorAll("time[datetime]")) {
-      const text = relative(Date.parse(time.dateTime), now);
+      const moment = Date.parse(time.dateTime);
+      const due = moment <= now && time.closest("[data-due]");
+      const text = due ? "now" : relative(moment, now);
       if (time.textContent !== text) time.textContent = text;
     }
   };
@@ -57,13 +59,34 @@
       const open = document.body.classList.toggle("menu-open");
       target.setAttribute("aria-expanded", String(open));
     }
+    // Without this script, a link leads to its dialog by `:target`.
+    if (target.tagName === "A") event.preventDefault();
     if (target.dataset.open) document.getElementById(target.dataset.open).showModal();
     if ("close" in target.dataset) target.closest("dialog").close();
   });
 
+  // A list to pick from is narrowed to what contains what is typed; what is picked stays in sight.
+  document.addEventListener("input", (event) => {
+    const list = document.getElementById(event.target.dataset.filter ?? "");
+    if (!list) return;
+    const wanted = event.target.value.trim().toLowerCase();
+    for (const item of list.children) {
+      const picked = item.querySelector("input")?.checked;
+      item.hidden = !picked && !item.textContent.toLowerCase().includes(wanted);
+    }
+  });
+  for (const element of document.querySelectorAll("[data-script]")) element.hidden = false;
+
   // A page that was the answer to a form is not sent again when it is loaded again.
   const then = document.querySelector("meta[name=address]");
   if (then) history.replaceState(null, "", then.content);
+
+  // What was said of a change is not said again when the page is loaded again.
+  const here = new URL(location);
+  if (here.searchParams.has("said")) {
+    here.searchParams.delete("said");
+    history.replaceState(null, "", here);
+  }
 
   tell();
   setInterval(tell, 1000);

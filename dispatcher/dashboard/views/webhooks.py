@@ -1,20 +1,55 @@
 """The list of webhooks, and making one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from dispatcher import patterns
 from dispatcher.dashboard.visit import Visit, mistakes
 from dispatcher.forms.webhooks import NewWebhook
 from dispatcher.refusals import Invalid
 from dispatcher.webhooks import Webhook
 
+SHOWN = 50
+NAMED = 40
+"""Types that are named as matching; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What of the catalogue the patterns choose. `reserved`: of the daemon's own types, those that
+    no wildcard matches and nobody named."""
+
+    wrong: tuple[str, ...]
+    chosen: tuple[str, ...]
+    more: int
+    known: int
+    reserved: tuple[str, ...]
+    others: bool
+    """Types that nobody has described may match as well."""
+
 
 async def list_(visit: Visit) -> web.Response:
-    webhooks = await visit.office.webhooks(visit.pool, visit.actor).list(visit.environment_id)
-    return visit.page("webhooks.html", webhooks=webhooks)
+    after = _after(visit)
+    webhooks = visit.office.webhooks(visit.pool, visit.actor)
+    found = await webhooks.list(visit.environment_id, after=after, limit=SHOWN + 1)
+    shown = found[:SHOWN]
+    health = await visit.office.overview(visit.pool).webhooks(
+        visit.environment_id, [webhook.id for webhook in shown]
+    )
+    return visit.page(
+        "webhooks.html",
+        webhooks=shown,
+        health=health,
+        now=datetime.now(UTC),
+        after=after,
+        next=shown[-1].id if len(found) > SHOWN else None,
+    )
 
 
 async def new(visit: Visit) -> web.Response:
@@ -25,7 +60,7 @@ async def new(visit: Visit) -> web.Response:
 async def create(visit: Visit) -> web.Response:
     """The page with the secret is the answer itself: it is nowhere else, and shown this once."""
     typed = await visit.fields()
-    events = await _events(visit)
+    events = await chosen_events(visit)
     try:
         form = NewWebhook.model_validate({**_given(typed), "events": events})
         async with visit.changing() as session:
@@ -37,15 +72,62 @@ async def create(visit: Visit) -> web.Response:
     return secret(visit, webhook, created=True)
 
 
+async def matches(visit: Visit) -> web.Response:
+    """What a choice of events would match, while it is made."""
+    query = visit.request.query
+    events = [*query.getall("events", []), *split(query.get("patterns", ""))]
+    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    return visit.page(
+        "webhook_matches.html", events=events, matches=matching(events, [t.name for t in types])
+    )
+
+
 def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
     """The secret, this once, and what to do with it."""
-    return visit.page("webhook_secret.html", webhook=webhook, created=created)
+    schemes = webhook.signature_schemes or visit.office.schemes
+    return visit.page(
+        "webhook_secret.html",
+        webhook=webhook,
+        created=created,
+        standard="standard" in schemes,
+        schemes=schemes,
+    )
+
+
+def matching(events: Iterable[str], types: Sequence[str]) -> Matches:
+    """`types` are those of the catalogue."""
+    wrong, good = [], []
+    for event in dict.fromkeys(events):
+        try:
+            good.append(patterns.parse_pattern(event))
+        except ValueError as error:
+            wrong.append(str(error))
+    chosen = [t for t in types if any(patterns.matches(event, t) for event in good)]
+    return Matches(
+        wrong=tuple(wrong),
+        chosen=tuple(chosen[:NAMED]),
+        more=max(0, len(chosen) - NAMED),
+        known=len(types),
+        reserved=tuple(e for e in good if patterns.is_reserved(e) and not e.endswith(".*")),
+        others=any(event not in types for event in good),
+    )
+
+
+def split(typed: str) -> list[str]:
+    """Patterns as people write them one after another."""
+    return typed.replace(",", " ").split()
+
+
+async def chosen_events(visit: Visit) -> list[str]:
+    """Those that were ticked, and those that were typed."""
+    typed = split((await visit.fields()).get("patterns", ""))
+    return list(dict.fromkeys([*await visit.several("events"), *typed]))
 
 
 async def _form(
     visit: Visit,
     typed: Mapping[str, str],
-    events: list[str] | None = None,
+    events: Sequence[str] = (),
     wrong: Mapping[str, str] | None = None,
     *,
     status: int = 200,
@@ -55,16 +137,11 @@ async def _form(
         "webhook_new.html",
         status=status,
         typed=typed,
-        events=events or [],
+        events=events,
         types=types,
+        matches=matching(events, [t.name for t in types]),
         mistakes=wrong or {},
     )
-
-
-async def _events(visit: Visit) -> list[str]:
-    """Those that were ticked, and those that were typed."""
-    typed = (await visit.fields()).get("patterns", "").replace(",", " ").split()
-    return list(dict.fromkeys([*await visit.several("events"), *typed]))
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
@@ -75,8 +152,16 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     return {"url": "", **texts}
 
 
+def _after(visit: Visit) -> UUID | None:
+    try:
+        return UUID(visit.request.query.get("after", ""))
+    except ValueError:
+        return None
+
+
 PAGES = (
     ("GET", "/webhooks", list_),
     ("GET", "/webhooks/new", new),
     ("POST", "/webhooks/new", create),
+    ("GET", "/webhooks/matches", matches),
 )

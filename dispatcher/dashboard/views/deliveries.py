@@ -1,0 +1,124 @@
+"""Deliveries: those of a webhook, and each with its attempts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.confirmed import heeded
+from dispatcher.dashboard.views import webhook
+from dispatcher.dashboard.visit import HEADERS, Visit, mistakes, see_other
+from dispatcher.forms.history import DeliveryFilters
+from dispatcher.history_items import Delivery
+from dispatcher.refusals import Conflict, Unknown
+from dispatcher.webhooks import Webhook
+
+FILTERS = ("status", "event", "since", "until")
+SHOWN = 50
+
+
+async def list_(visit: Visit) -> web.Response:
+    """Of one webhook: the tab that its page opens on."""
+    looked = await webhook.look(visit)
+    asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
+    before = visit.position()
+    wrong: Mapping[str, str] = {}
+    try:
+        filters = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
+    except ValidationError as error:
+        filters, wrong = DeliveryFilters(), mistakes(error)
+    found = await visit.office.history(visit.pool).deliveries(
+        visit.environment_id, looked.webhook.id, filters, before=before, limit=SHOWN
+    )
+    return webhook.page(
+        visit,
+        "webhook.html",
+        looked,
+        tab="deliveries",
+        deliveries=found,
+        asked=asked,
+        filtered=any(asked.values()),
+        mistakes=wrong,
+        first=before is None,
+    )
+
+
+async def one(visit: Visit) -> web.Response:
+    return await _page(visit)
+
+
+async def payload(visit: Visit) -> web.Response:
+    """The body to the byte, to try a receiver with; as a file, for it is others' text."""
+    found = await _delivery(visit)
+    if found.payload is None:
+        raise Unknown("The event is no longer kept.")
+    name = f'attachment; filename="{found.id}.json"'
+    return web.Response(
+        body=found.payload.encode(),
+        content_type="application/json",
+        headers={**HEADERS, "Content-Disposition": name},
+    )
+
+
+async def retry(visit: Visit) -> web.Response:
+    name = visit.request.match_info["delivery_id"]
+    try:
+        async with visit.changing() as session:
+            resend = visit.office.resend(session, visit.actor)
+            number = await resend.retry(visit.environment_id, name)
+    except Conflict as refused:
+        return await _page(visit, refused=str(refused), status=409)
+    await heeded(visit.pool, number)
+    return see_other(f"/deliveries/{name}", "retried")
+
+
+async def cancel(visit: Visit) -> web.Response:
+    name = visit.request.match_info["delivery_id"]
+    try:
+        async with visit.changing() as session:
+            resend = visit.office.resend(session, visit.actor)
+            number = await resend.cancel(visit.environment_id, name)
+    except Conflict as refused:
+        return await _page(visit, refused=str(refused), status=409)
+    await heeded(visit.pool, number)
+    return see_other(f"/deliveries/{name}", "cancelled")
+
+
+async def _delivery(visit: Visit) -> Delivery:
+    name = visit.request.match_info["delivery_id"]
+    return await visit.office.history(visit.pool).delivery(visit.environment_id, name)
+
+
+async def _page(visit: Visit, *, refused: str | None = None, status: int = 200) -> web.Response:
+    found = await _delivery(visit)
+    return visit.page(
+        "delivery.html",
+        status=status,
+        delivery=found,
+        webhook=await _webhook(visit, found),
+        now=datetime.now(UTC),
+        refused=refused,
+        address=f"/deliveries/{found.id}",
+    )
+
+
+async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
+    """None: it was deleted. Its deliveries stay."""
+    try:
+        return await visit.office.webhooks(visit.pool, visit.actor).get(
+            found.webhook_id, visit.environment_id
+        )
+    except Unknown:
+        return None
+
+
+ONE = "/deliveries/{delivery_id}"
+
+PAGES = (
+    ("GET", webhook.ONE, list_),
+    ("GET", ONE, one),
+    ("GET", f"{ONE}/payload", payload),
+    ("POST", f"{ONE}/retry", retry),
+    ("POST", f"{ONE}/cancel", cancel),
+)

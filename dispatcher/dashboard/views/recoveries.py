@@ -1,0 +1,113 @@
+"""Recovering: what a webhook failed to get, or missed, is counted first and then sent again."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.dashboard.views import webhook
+from dispatcher.dashboard.visit import Visit, mistakes, see_other
+from dispatcher.forms.recoveries import NewRecovery
+from dispatcher.recoveries import Preview
+from dispatcher.refusals import Conflict, Invalid
+
+SHOWN = 20
+PRESETS = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+}
+
+
+async def list_(visit: Visit) -> web.Response:
+    return await _page(visit, {"preset": "hour", "missed": "on"})
+
+
+async def recover(visit: Visit) -> web.Response:
+    """In two steps: what was asked for is counted, and the answer's form starts just that."""
+    visit.demand("write")
+    typed = await visit.fields()
+    try:
+        form = NewRecovery.model_validate(_given(visit, typed), strict=False)
+        if typed.get("step") != "start":
+            counted = await visit.office.recoveries(visit.pool, visit.actor).preview(
+                visit.environment_id, webhook.named(visit), form
+            )
+            return await _page(visit, typed, form=form, preview=counted)
+        async with visit.changing() as session:
+            recoveries = visit.office.recoveries(session, visit.actor)
+            await recoveries.start(visit.environment_id, webhook.named(visit), form)
+    except (ValidationError, Invalid) as error:
+        return await _page(visit, typed, mistakes(error), status=422)
+    except Conflict as refused:
+        return await _page(visit, typed, {"form": str(refused)}, status=409)
+    return see_other(_address(visit), "recovering")
+
+
+async def cancel(visit: Visit) -> web.Response:
+    name = visit.request.match_info["recovery_id"]
+    try:
+        async with visit.changing() as session:
+            recoveries = visit.office.recoveries(session, visit.actor)
+            await recoveries.cancel(visit.environment_id, webhook.named(visit), name)
+    except Conflict as refused:
+        return await _page(visit, {"preset": "hour"}, {"form": str(refused)}, status=409)
+    return see_other(_address(visit), "cancelled")
+
+
+async def _page(
+    visit: Visit,
+    typed: Mapping[str, str],
+    wrong: Mapping[str, str] | None = None,
+    *,
+    form: NewRecovery | None = None,
+    preview: Preview | None = None,
+    status: int = 200,
+) -> web.Response:
+    looked = await webhook.look(visit)
+    before = visit.position()
+    found = await visit.office.recoveries(visit.pool, visit.actor).list(
+        visit.environment_id, looked.webhook.id, before=before, limit=SHOWN
+    )
+    return webhook.page(
+        visit,
+        "webhook_recoveries.html",
+        looked,
+        status=status,
+        tab="recoveries",
+        address=_address(visit),
+        recoveries=found,
+        first=before is None,
+        typed=typed,
+        form=form,
+        preview=preview,
+        mistakes=wrong or {},
+    )
+
+
+def _address(visit: Visit) -> str:
+    return f"/webhooks/{webhook.named(visit)}/recoveries"
+
+
+def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
+    """The second step sends the times that the first one made of a preset."""
+    times = {name: typed.get(name, "").strip() for name in ("since", "until")}
+    span = PRESETS.get(typed.get("preset", ""))
+    if span is not None:
+        since = datetime.now(UTC) - span
+        times = {"since": since.isoformat(timespec="seconds"), "until": ""}
+    given: dict[str, Any] = {**visit.moments(times), "missed": typed.get("missed") == "on"}
+    if rate := typed.get("rate", "").strip():
+        given["rate"] = int(rate) if rate.isascii() and rate.isdigit() else rate
+    return given
+
+
+ONE = f"{webhook.ONE}/recoveries/{{recovery_id}}"
+
+PAGES = (
+    ("GET", f"{webhook.ONE}/recoveries", list_),
+    ("POST", f"{webhook.ONE}/recoveries", recover),
+    ("POST", f"{ONE}/cancel", cancel),
+)

@@ -1,0 +1,114 @@
+"""One webhook: what stands above all its tabs, and what can be done with it as a whole."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+
+from dispatcher.confirmed import confirmed
+from dispatcher.dashboard.views import webhooks
+from dispatcher.dashboard.visit import Visit, see_other
+from dispatcher.forms.webhooks import Rotation, WebhookChanges
+from dispatcher.overview import WebhookHealth
+from dispatcher.refusals import Unknown
+from dispatcher.webhooks import TEST_TYPE, Webhook
+
+OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
+"""Seconds that one can choose for the old secret to sign beside the new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A webhook as its pages show it. `health` is None in the moment after it was made."""
+
+    webhook: Webhook
+    health: WebhookHealth | None
+
+
+def named(visit: Visit) -> UUID:
+    """The webhook of the address. Raises Unknown."""
+    try:
+        return UUID(visit.request.match_info["webhook_id"])
+    except ValueError:
+        raise Unknown("There is no such webhook.") from None
+
+
+async def look(visit: Visit) -> Looked:
+    """Raises Unknown."""
+    webhook_id = named(visit)
+    webhook = await visit.office.webhooks(visit.pool, visit.actor).get(
+        webhook_id, visit.environment_id
+    )
+    health = await visit.office.overview(visit.pool).webhooks(visit.environment_id, [webhook_id])
+    return Looked(webhook, health.get(webhook_id))
+
+
+def page(
+    visit: Visit, template: str, looked: Looked, *, status: int = 200, **context: Any
+) -> web.Response:
+    return visit.page(
+        template,
+        status=status,
+        webhook=looked.webhook,
+        health=looked.health,
+        now=datetime.now(UTC),
+        **context,
+    )
+
+
+async def test(visit: Visit) -> web.Response:
+    """Its delivery's page is where one watches it arrive."""
+    async with visit.changing() as session:
+        catalogue = visit.office.catalogue(session, visit.actor)
+        sample = await catalogue.sample(visit.environment_id, TEST_TYPE)
+        name = await visit.office.webhooks(session, visit.actor).test(
+            named(visit), visit.environment_id, sample=sample
+        )
+    return see_other(f"/deliveries/{name}", "tested")
+
+
+async def rotate(visit: Visit) -> web.Response:
+    """The new secret is in the answer, this once, and only when every daemon signs with it."""
+    chosen = (await visit.fields()).get("overlap", "none")
+    form = Rotation(overlap_seconds=OVERLAPS.get(chosen, 0))
+    async with visit.changing() as session:
+        rotated, version = await visit.office.webhooks(session, visit.actor).rotate_secret(
+            named(visit), visit.environment_id, overlap_seconds=form.overlap_seconds
+        )
+    await confirmed(visit.pool, version)
+    return webhooks.secret(visit, rotated, created=False)
+
+
+async def enable(visit: Visit) -> web.Response:
+    return await _switch(visit, active=True)
+
+
+async def disable(visit: Visit) -> web.Response:
+    return await _switch(visit, active=False)
+
+
+async def delete(visit: Visit) -> web.Response:
+    async with visit.changing() as session:
+        await visit.office.webhooks(session, visit.actor).delete(named(visit), visit.environment_id)
+    return see_other("/webhooks", "deleted")
+
+
+async def _switch(visit: Visit, *, active: bool) -> web.Response:
+    async with visit.changing() as session:
+        changed = await visit.office.webhooks(session, visit.actor).update(
+            named(visit), visit.environment_id, WebhookChanges(active=active)
+        )
+    return see_other(f"/webhooks/{changed.id}", "enabled" if active else "disabled")
+
+
+ONE = "/webhooks/{webhook_id}"
+
+PAGES = (
+    ("POST", f"{ONE}/test", test),
+    ("POST", f"{ONE}/rotate", rotate),
+    ("POST", f"{ONE}/enable", enable),
+    ("POST", f"{ONE}/disable", disable),
+    ("POST", f"{ONE}/delete", delete),
+)

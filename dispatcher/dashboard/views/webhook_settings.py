@@ -1,0 +1,210 @@
+"""A webhook's settings: shown, changed, and what its retry schedule would mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher import schedule
+from dispatcher.dashboard.views import webhook
+from dispatcher.dashboard.views.webhooks import chosen_events, matching
+from dispatcher.dashboard.visit import Visit, see_other
+from dispatcher.forms.base import problems
+from dispatcher.forms.webhooks import Schedule, WebhookChanges
+from dispatcher.model import RetryPolicy
+from dispatcher.refusals import Changed, Invalid
+from dispatcher.webhooks import Webhook
+
+RETRY = ("retries", "base", "factor", "jitter", "cap")
+LIMITS = ("rate_limit", "max_in_flight", "timeout")
+BLANK_HEADERS = 2
+"""Rows of the form in which a header can be added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt of a schedule: seconds after the one before, and after the first."""
+
+    number: int
+    delay: float
+    after: float
+
+
+async def show(visit: Visit) -> web.Response:
+    looked = await webhook.look(visit)
+    return await _form(visit, looked, _typed(looked.webhook), looked.webhook.events)
+
+
+async def change(visit: Visit) -> web.Response:
+    looked = await webhook.look(visit)
+    typed = await visit.fields()
+    events = await chosen_events(visit)
+    try:
+        given = {**_given(typed), "events": events, **await _lists(visit)}
+        form = WebhookChanges.model_validate(_different(looked.webhook, given))
+        await _change(visit, form, typed.get("revision", ""))
+    except (ValidationError, Invalid) as error:
+        return await _form(visit, looked, typed, events, _wrong(error), status=422)
+    except Changed:
+        said = {"form": "Somebody else has changed it since you opened this page. Open it anew."}
+        return await _form(visit, looked, typed, events, said, status=409)
+    return see_other(f"/webhooks/{looked.webhook.id}/settings", "changed")
+
+
+async def times(visit: Visit) -> web.Response:
+    """What a schedule would mean, while it is typed."""
+    typed = {name: visit.request.query.get(f"retry_{name}", "") for name in RETRY}
+    try:
+        form = Schedule.model_validate({n: _number(text) for n, text in typed.items()})
+    except ValidationError:
+        return visit.page("webhook_tries.html", tries=None)
+    return visit.page("webhook_tries.html", tries=tries(visit.office.retry, form))
+
+
+def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
+    """Every attempt of the schedule, by its bare delays. What is not given is as configured."""
+    given = {name: value for name, value in form.given().items() if value is not None}
+    policy = replace(configured, **given)
+    made, after = [Try(1, 0.0, 0.0)], 0.0
+    for retry in range(policy.retries):
+        delay = schedule.next_delay(policy, retry, 0.5)
+        after += delay
+        made.append(Try(retry + 2, delay, after))
+    return tuple(made)
+
+
+async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
+    visit.demand("write")
+    if not form.given():
+        return
+    async with visit.changing() as session:
+        await visit.office.webhooks(session, visit.actor).update(
+            webhook.named(visit),
+            visit.environment_id,
+            form,
+            revision=int(revision) if revision.isascii() and revision.isdigit() else None,
+        )
+
+
+async def _form(
+    visit: Visit,
+    looked: webhook.Looked,
+    typed: Mapping[str, str],
+    events: Sequence[str],
+    wrong: Mapping[str, str] | None = None,
+    *,
+    status: int = 200,
+) -> web.Response:
+    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    own = orjson.loads(looked.webhook.retry or "{}")
+    return webhook.page(
+        visit,
+        "webhook_settings.html",
+        looked,
+        status=status,
+        tab="settings",
+        address=f"/webhooks/{looked.webhook.id}/settings",
+        typed=typed,
+        events=events,
+        types=types,
+        matches=matching(events, [t.name for t in types]),
+        schemes=visit.office.schemes,
+        chosen=await visit.several("schemes") if wrong else looked.webhook.signature_schemes or (),
+        blank_headers=BLANK_HEADERS,
+        configured=asdict(visit.office.retry),
+        delivery=visit.office.delivery,
+        tries=tries(visit.office.retry, Schedule.model_validate(own)),
+        mistakes=wrong or {},
+    )
+
+
+def _typed(of: Webhook) -> dict[str, str]:
+    """The settings as the fields of the form hold them; empty is as configured."""
+    retry = orjson.loads(of.retry or "{}")
+    return {
+        "name": of.name,
+        "url": of.url,
+        "description": of.description,
+        "metadata": "" if of.metadata == "{}" else of.metadata,
+        "revision": str(of.revision),
+        **{name: _plain(getattr(of, name)) for name in LIMITS},
+        **{f"retry_{name}": _plain(retry.get(name)) for name in RETRY},
+    }
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def _given(typed: Mapping[str, str]) -> dict[str, Any]:
+    """As the form of the service layer has it. Raises Invalid."""
+    retry = {name: _number(typed.get(f"retry_{name}", "")) for name in RETRY}
+    said = {name: value for name, value in retry.items() if value is not None}
+    return {
+        **{name: typed.get(name, "").strip() for name in ("name", "url", "description")},
+        **{name: _number(typed.get(name, "")) for name in LIMITS},
+        "retry": said or None,
+        "metadata": _metadata(typed.get("metadata", "")),
+    }
+
+
+async def _lists(visit: Visit) -> dict[str, Any]:
+    """What comes in several fields: headers, of which values are only ever written, and schemes."""
+    names, values = await visit.several("header_name"), await visit.several("header_value")
+    kept = await visit.several("header_kept")
+    headers: dict[str, str | None] = dict.fromkeys(await visit.several("header_gone"))
+    for name, value in zip(names, values, strict=False):
+        if name.strip() and (value.strip() or name not in kept):
+            headers.setdefault(name.strip(), value.strip())
+    return {"headers": headers or None, "signature_schemes": await visit.several("schemes") or None}
+
+
+def _different(of: Webhook, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what is to change: the audit tells of nothing else."""
+    now = {
+        **{name: getattr(of, name) for name in ("name", "url", "description", *LIMITS)},
+        "events": list(of.events),
+        "headers": None,
+        "retry": orjson.loads(of.retry) if of.retry else None,
+        "metadata": orjson.loads(of.metadata),
+        "signature_schemes": list(of.signature_schemes) if of.signature_schemes else None,
+    }
+    return {name: value for name, value in given.items() if value != now[name]}
+
+
+def _number(text: str) -> int | float | str | None:
+    """None for an empty field; what is no number stays text, for the form to say so."""
+    text = text.strip()
+    for kind in (int, float):
+        try:
+            return kind(text) if text else None
+        except ValueError:
+            continue
+    return text
+
+
+def _metadata(text: str) -> Any:
+    try:
+        return orjson.loads(text) if text.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise Invalid.field("metadata", f"is not JSON: {error}") from None
+
+
+def _wrong(error: Invalid | ValidationError) -> dict[str, str]:
+    """By field of this form: those of the schedule are fields of their own."""
+    invalid = problems(error) if isinstance(error, ValidationError) else error
+    told: dict[str, str] = {}
+    for problem in invalid.problems:
+        place = problem.place[:2] if problem.place[:1] == ("retry",) else problem.place[:1]
+        told.setdefault("_".join(str(part) for part in place) or "form", problem.reason)
+    return told
+
+
+PAGES = (
+    ("GET", f"{webhook.ONE}/settings", show),
+    ("POST", f"{webhook.ONE}/settings", change),
+    ("GET", f"{webhook.ONE}/tries", times),
+)
