@@ -14,10 +14,14 @@ from dispatcher.cli.check import check
 from dispatcher.cli.demo import demo
 from dispatcher.cli.emit import emit
 from dispatcher.cli.failures import explain
+from dispatcher.cli.listen import listen
 from dispatcher.cli.migrate import migrate
+from dispatcher.cli.replay import replay
 from dispatcher.cli.run import run
 from dispatcher.cli.seed import seed
+from dispatcher.cli.tail import tail
 from dispatcher.cli.token import token
+from dispatcher.cli.verify import verify
 from dispatcher.cli.webhook import webhook
 
 CONFIG: dict[str, Any] = {
@@ -68,5 +72,9 @@ def _add(group: click.Group, verb: click.Command) -> None:
             _add(verb, below)
 
 
-for each in (run, demo, migrate, check, emit, webhook, token, seed):
+for each in (
+    *(run, demo, migrate, check),
+    *(emit, seed, webhook, token),
+    *(tail, replay, listen, verify),
+):
     _add(main, each)

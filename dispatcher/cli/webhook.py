@@ -245,6 +245,17 @@ def recover(
         click.echo(f"{started.id} is {started.state}")
 
 
+@webhook.command(name="cancel-recovery")
+@_id
+@click.argument("recovery_id", metavar="RECOVERY")
+@_as_json
+@placed
+def cancel_recovery(place: Place, webhook_id: UUID, recovery_id: str, as_json: bool) -> None:
+    """Make no more of a recovery; what it has made is sent."""
+    ended = ask(place, lambda client: client.webhooks.cancel_recovery(webhook_id, recovery_id))
+    click.echo(json.dumps(ended) if as_json else f"{ended.id} is {ended.state}")
+
+
 def counted(preview: "Resource") -> str:
     more = "at least " if preview.more else ""
     return f"{more}{preview.failed} failed and {preview.missed} missed"

@@ -1,0 +1,223 @@
+"""Why a signature does not hold: what typically goes wrong, tried one after the other. Pure."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import inf
+
+from dispatcher.receiver import (
+    MissingSignature,
+    NoMatchingSignature,
+    SignatureVerificationError,
+    StaleTimestamp,
+    verify,
+)
+
+Fields = Sequence[tuple[str, str]]
+"""Headers as they came."""
+
+LARGEST = 1024 * 1024
+"""Bytes of body up to which other ways of writing it are tried."""
+
+_ORDER = ("event", "event_id", "timestamp", "environment_id", "data")
+_WRITTEN = re.compile(rb'\{"event":"[^"]*","event_id":"[^"]*","timestamp":"')
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Whether the request is rightly signed by this scheme; if not, the kind of error and why."""
+
+    scheme: str
+    error: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`hints` say what to look at, the likeliest first; there may be some although all is well."""
+
+    scheme: str | None
+    checks: tuple[Check, ...]
+    hints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request that claims to be signed, and what is known of how: see receiver.verify."""
+
+    body: bytes
+    headers: Fields
+    secrets: tuple[str, ...]
+
+    def failure(self, scheme: str, tolerance: float, now: float) -> Exception | None:
+        try:
+            verify(
+                self.body,
+                self.headers,
+                self.secrets,
+                schemes=(scheme,),
+                tolerance=tolerance,
+                now=now,
+            )
+        except (SignatureVerificationError, ValueError) as failure:
+            return failure
+        return None
+
+
+def judge(request: Signed, *, schemes: Sequence[str], tolerance: float, now: float) -> Verdict:
+    """`tolerance` is in seconds, `now` Unix seconds."""
+    failures = {scheme: request.failure(scheme, tolerance, now) for scheme in schemes}
+    checks = tuple(
+        Check(scheme, type(failure).__name__, str(failure))
+        if failure
+        else Check(scheme, None, None)
+        for scheme, failure in failures.items()
+    )
+    good = next((scheme for scheme, failure in failures.items() if failure is None), None)
+    if good is not None:
+        return Verdict(good, checks, tuple(_reservations(good)))
+    return Verdict(None, checks, tuple(_hints(request, failures)))
+
+
+def _reservations(scheme: str) -> Iterator[str]:
+    if scheme == "body-hex":
+        yield (
+            "body-hex signs no time: whoever caught the request can repeat it, so construct_event"
+            ' accepts it only if asked to, by schemes=("body-hex",)'
+        )
+
+
+def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[str]:
+    kinds = {type(failure) for failure in failures.values()}
+    if StaleTimestamp in kinds:
+        yield (
+            "the signature itself is right: the request is an old one (--at and --tolerance say as"
+            " of when to judge it), or the clock here or there is wrong"
+        )
+    elif NoMatchingSignature in kinds:
+        schemes = [s for s, failure in failures.items() if isinstance(failure, NoMatchingSignature)]
+        yield from _mismatch(request, schemes)
+    elif kinds <= {MissingSignature}:
+        names = sorted({name.lower() for name, _ in request.headers})
+        yield f"the headers given are: {', '.join(names) or 'none'}"
+        yield "a proxy in front may have dropped the signature's headers, or the wrong ones were saved"
+
+
+def _mismatch(request: Signed, schemes: Sequence[str]) -> Iterator[str]:
+    """Why no signature of these schemes matches."""
+    other = list(_of_another(request))
+    yield from other
+    mistakes = next(_tried(request, schemes), None)
+    if mistakes is not None:
+        yield from mistakes
+        return
+    if not other and not _WRITTEN.match(request.body):
+        yield (
+            "the body does not begin as Dispatcher writes it: it was parsed and written anew, which"
+            " changes spaces, numbers or the order of keys. Verify the bytes as they arrived"
+        )
+    yield (
+        "perhaps the secret is another webhook's, or was rotated since, or the body was changed on"
+        " the way"
+    )
+
+
+def _of_another(request: Signed) -> Iterator[str]:
+    """Headers and body that were not sent together."""
+    try:
+        event = json.loads(request.body)
+    except (ValueError, RecursionError):
+        yield "the body is not JSON: is it whole, and is it the request's body?"
+        return
+    named = {name.lower(): value for name, value in request.headers}
+    told = event.get("event_id") if isinstance(event, dict) else None
+    if isinstance(told, str) and told != named.get("webhook-id", told):
+        yield f"the body is of another event, {told!r}, than the headers, {named['webhook-id']!r}"
+
+
+def _tried(request: Signed, schemes: Sequence[str]) -> Iterator[list[str]]:
+    """The mistakes with which a signature matches, the fewest first."""
+    bodies, secrets = list(_bodies(request.body)), list(_secrets(request.secrets))
+    pairs = sorted(product(bodies, secrets), key=lambda pair: sum(bool(said) for said, _ in pair))
+    for (about_body, body), (about_secret, secret) in pairs:
+        meant = Signed(body, request.headers, secret)
+        if any(meant.failure(scheme, inf, 0.0) is None for scheme in schemes):
+            yield [said for said in (about_body, about_secret) if said]
+
+
+def _bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """What may have been signed instead of this, and how it came to be another."""
+    yield "", body
+    for said, change in _BODIES:
+        for changed in change(body) if len(body) <= LARGEST else ():
+            if changed != body:
+                yield said, changed
+
+
+def _without_newline(body: bytes) -> Iterator[bytes]:
+    yield body.removesuffix(b"\n").removesuffix(b"\r")
+    yield body.rstrip()
+
+
+def _with_newline(body: bytes) -> Iterator[bytes]:
+    yield body + b"\n"
+    yield body + b"\r\n"
+
+
+def _with_other_lines(body: bytes) -> Iterator[bytes]:
+    yield body.replace(b"\r\n", b"\n")
+    yield body.replace(b"\n", b"\r\n")
+
+
+def _without_mark(body: bytes) -> Iterator[bytes]:
+    yield body.removeprefix(b"\xef\xbb\xbf")
+
+
+def _written_anew(body: bytes) -> Iterator[bytes]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    values = [value]
+    if isinstance(value, dict) and set(value) == set(_ORDER):
+        values.append({name: value[name] for name in _ORDER})
+    for each, separators, ascii_ in product(values, ((",", ":"), (", ", ": ")), (False, True)):
+        text = json.dumps(each, separators=separators, ensure_ascii=ascii_)
+        yield text.encode(errors="replace")
+
+
+_BODIES: tuple[tuple[str, Callable[[bytes], Iterator[bytes]]], ...] = (
+    ("the body given has a line end at its end that was not sent", _without_newline),
+    ("the body given lacks the line end at its end that was sent", _with_newline),
+    ("the body given has other line ends than what was sent", _with_other_lines),
+    ("the body given has a byte order mark in front that was not sent", _without_mark),
+    (
+        "the body was parsed and written anew: verify the bytes as they arrived, before any"
+        " framework reads them as JSON",
+        _written_anew,
+    ),
+)
+
+
+def _secrets(secrets: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield "", secrets
+    for said, change in _SECRETS:
+        changed = tuple(change(secret) for secret in secrets)
+        if changed != secrets and all(text.removeprefix("whsec_") for text in changed):
+            yield said, changed
+
+
+_SECRETS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("the secret given has quotes or spaces around it", lambda text: text.strip(" \t\r\n\"'")),
+    (
+        "the secret is without whsec_ for this scheme: it was added to what was shown",
+        lambda text: text.removeprefix("whsec_"),
+    ),
+    (
+        "the secret given lacks the whsec_ it begins with: for this scheme that is part of the key",
+        lambda text: text if text.startswith("whsec_") else f"whsec_{text}",
+    ),
+    ("the secret given is in capitals", str.lower),
+)
