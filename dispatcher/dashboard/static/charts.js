@@ -22,20 +22,22 @@
     const time = { label: "From", value: (_, seconds) => (seconds == null ? "–" : clock(seconds)) };
     // What failed is drawn behind what was delivered, as high as both.
     const speed = [
-      { label: "Failed", stroke: colour("--bad"), fill: colour("--bad"), paths: bars, points: { show: false },
+      { label: "Failed", width: 0, stroke: colour("--bad"), fill: colour("--bad"), paths: bars, points: { show: false },
         value: (u, both, _, i) => told(i == null ? null : both - u.data[2][i], "/s") },
-      { label: "Delivered", stroke: colour("--good"), fill: colour("--good"), paths: bars, points: { show: false },
+      { label: "Delivered", width: 0, stroke: colour("--good"), fill: colour("--good"), paths: bars, points: { show: false },
         value: (_, value) => told(value, "/s") },
     ];
     const latency = [
       { label: "95 %", stroke: colour("--accent"), width: 2, points: { size: 5, fill: colour("--accent") }, value: (_, value) => told(value, " ms") },
     ];
-    const most = kind === "speed" ? 0.1 : 1;
     return {
-      width, height: 220, padding: [12, 12, 0, 0],
-      scales: { y: { range: (_, low, high) => [0, Math.max(most, (high || 0) * 1.1)] } },
+      width, height: 200, padding: [12, 20, 0, 0],
+      scales: {
+        x: { range: (u, first, last) => { const half = (last - first) / u.data[0].length / 2; return [first - half, last + half]; } },
+        y: { range: (_, low, high) => [0, Math.max(1, (high || 0) * 1.1)] },
+      },
       axes: [
-        axis((_, splits) => splits.map(clock), { space: 60 }),
+        axis((_, splits) => splits.map(clock), { space: 60, size: 32 }),
         axis((_, splits) => splits.map(figure), { size: 56 }),
       ],
       series: [time, ...(kind === "speed" ? speed : latency)],
@@ -72,6 +74,6 @@
   new MutationObserver(() => draw(true)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
   addEventListener("resize", () => {
-    for (const [element, plot] of drawn) plot.setSize({ width: element.clientWidth, height: 220 });
+    for (const [element, plot] of drawn) plot.setSize({ width: element.clientWidth, height: 200 });
   });
 })();

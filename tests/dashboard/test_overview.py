@@ -1,0 +1,180 @@
+"""The overview as people see it, and pausing from it."""
+
+import html
+import json
+import re
+
+import pytest
+
+from dispatcher.dashboard.views.overview import stretches
+from dispatcher.overview import Overview
+from dispatcher.store.session import Session
+from tests.api.conftest import Api
+from tests.conftest import Connection
+from tests.dashboard.conftest import Visitor
+from tests.flow.stories import Story, until
+from tests.receivers import Receiver
+
+
+async def paused(connection: Connection) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT '*' AS id FROM dispatcher.settings WHERE paused_at IS NOT NULL"
+        " UNION ALL SELECT id FROM dispatcher.environments WHERE paused_at IS NOT NULL"
+    )
+    return [row["id"] for row in rows]
+
+
+async def sent(api: Api, story: Story, receiver: Receiver, count: int) -> None:
+    """So many events are delivered, and summed up."""
+    await story.subscribe(receiver.url)
+    await story.insert(count)
+    await receiver.wait_for(count)
+    session = Session(api.dsn, "test")
+
+    async def summed_up() -> bool:
+        summary = await Overview(session).summary("env_default")
+        return sum(point.delivered for point in summary.hour) == count
+
+    try:
+        await until(summed_up, "the sums are written")
+    finally:
+        await session.close()
+
+
+async def test_an_empty_one_says_what_to_do_first(visitor: Visitor) -> None:
+    page = await visitor.get("/")
+    assert page.status == 200
+    assert "No webhooks yet" in page.text
+    assert 'href="/webhooks/new"' in page.text
+
+
+async def test_with_a_webhook_it_says_how_to_emit(
+    visitor: Visitor, story: Story, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    page = await visitor.get("/")
+    assert "INSERT INTO dispatcher.events (type, data)\n" in page.text
+    assert "No webhooks yet" not in page.text
+
+
+async def test_in_another_environment_the_insert_names_it(
+    visitor: Visitor, connection: Connection, other_environment: str
+) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.endpoints (environment_id, name, url, secret, version)"
+        " VALUES ($1, 'n', 'u', '', 1)",
+        other_environment,
+    )
+    page = await visitor.post("/environment", {"environment": other_environment})
+    assert "(type, data, environment_id)\n" in page.text
+    assert f"'{other_environment}'" in html.unescape(page.text)
+
+
+async def test_what_was_sent_is_in_the_charts_and_in_the_table(
+    api: Api, visitor: Visitor, story: Story, receiver: Receiver
+) -> None:
+    await sent(api, story, receiver, 7)
+    page = await visitor.get("/")
+    assert "7 attempts delivered, 0 failed" in page.text
+    found = re.search(r'data-chart="([^"]+)"', page.text)
+    assert found is not None
+    chart = json.loads(html.unescape(found[1]))
+    assert {len(column) for column in chart.values()} == {60}
+    assert sum(chart["delivered"]) > 0
+    assert sum(chart["failed"]) == 0
+    assert [p for p in chart["p95"] if p is not None]
+    table = await visitor.get("/?range=day&as=table")
+    assert "data-chart" not in table.text
+    assert '<td class="number">7</td>' in table.text
+
+
+async def test_daemons_are_shown_with_what_they_hold(api: Api, visitor: Visitor) -> None:
+    async def told() -> bool:
+        return "process" in (await visitor.get("/")).text
+
+    await until(told, "the daemon has told of itself")
+    page = await visitor.get("/")
+    assert "(0-63)" in page.text
+    assert "retries in memory" in page.text
+
+
+async def test_who_sees_one_environment_sees_neither_the_others_nor_the_daemons(
+    api: Api, stranger: Visitor, other_environment: str
+) -> None:
+    page = await stranger.sign_in(await api.token("admin", other_environment))
+    assert page.path == "/"
+    for shown in (page, await stranger.get("/?of=all")):
+        assert "Daemons" not in shown.text
+        assert "All environments" not in shown.text
+        assert "retries in memory" not in shown.text
+
+
+async def test_sending_is_paused_and_resumed_for_one_environment(
+    visitor: Visitor, connection: Connection
+) -> None:
+    page = await visitor.post("/pause")
+    assert "Sending is paused for env_default" in page.text
+    assert await paused(connection) == ["env_default"]
+    page = await visitor.post("/resume")
+    assert "Sending goes on" in page.text
+    assert await paused(connection) == []
+
+
+async def test_sending_is_paused_and_resumed_for_all(
+    visitor: Visitor, connection: Connection
+) -> None:
+    page = await visitor.post("/pause", {"of": "all"})
+    assert "Sending is paused for all environments" in page.text
+    assert await paused(connection) == ["*"]
+    assert "Sending is paused for all environments" in (await visitor.get("/")).text
+    await visitor.post("/resume", {"of": "all"})
+    assert await paused(connection) == []
+
+
+async def test_an_administrator_of_one_environment_pauses_no_other(
+    api: Api, stranger: Visitor, connection: Connection, other_environment: str
+) -> None:
+    await stranger.sign_in(await api.token("admin", other_environment))
+    await stranger.post("/pause", {"of": "all"})
+    assert await paused(connection) == [other_environment]
+
+
+async def test_who_is_no_administrator_can_not_pause(
+    api: Api, stranger: Visitor, connection: Connection
+) -> None:
+    page = await stranger.sign_in(await api.token("write"))
+    assert "Pause sending" not in page.text
+    for path in ("/pause", "/resume"):
+        assert (await stranger.post(path)).status == 403
+    assert await paused(connection) == []
+
+
+async def test_a_form_of_another_site_pauses_nothing(
+    visitor: Visitor, connection: Connection
+) -> None:
+    assert (await visitor.post("/pause", csrf="0" * 64)).status == 403
+    assert await paused(connection) == []
+
+
+async def test_what_a_daemon_says_is_shown_as_text(
+    visitor: Visitor, connection: Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES (5, 5, now() + interval '1 h')"
+    )
+    await connection.execute(
+        "INSERT INTO dispatcher.daemon_facts VALUES (5, $1, now())",
+        json.dumps({"host": "<b>\x1b[31m\u202e", "up": 1, "version": "<i>", "pid": 1}),
+    )
+    page = await visitor.get("/")
+    assert "&lt;b&gt;\\x1b[31m\\u202e" in page.text
+    assert "&lt;i&gt;" in page.text
+    assert "<b>" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [((), ""), ((5,), "5"), ((0, 1, 2), "0-2"), ((0, 2, 3, 7), "0, 2-3, 7")],
+)
+def test_shards_are_told_in_stretches(numbers: tuple[int, ...], text: str) -> None:
+    assert stretches(numbers) == text
