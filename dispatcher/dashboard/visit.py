@@ -111,10 +111,10 @@ class Visit:
     def moments(asked: Mapping[str, str]) -> dict[str, str]:
         """Filters that were filled in; a browser's times are without a zone, and meant as UTC."""
         filled = {name: text for name, text in asked.items() if text}
-        return {
-            name: f"{text}Z" if name in ("since", "until") and _NO_ZONE.fullmatch(text) else text
-            for name, text in filled.items()
-        }
+        for name in {"since", "until"} & filled.keys():
+            if bare := _NO_ZONE.fullmatch(filled[name]):
+                filled[name] += "Z" if bare[1] else ":00Z"
+        return filled
 
     def page(self, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """A whole page, or the part of it that a live region asked for (`part`)."""
