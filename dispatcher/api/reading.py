@@ -47,7 +47,7 @@ def check(text: bytes) -> None:
         decoded = text.decode()
     except UnicodeDecodeError:
         raise _bad("The body is not UTF-8") from None
-    if _depth(decoded) > DEEPEST:
+    if _is_too_deep(decoded):
         raise _bad(f"The body is nested more than {DEEPEST} deep")
     try:
         json.loads(
@@ -82,17 +82,18 @@ def _members(text: str, start: int) -> Iterator[tuple[str, tuple[int, int]]]:
         at = _COMMA.match(text, end).end()  # type: ignore[union-attr] # it always matches
 
 
-def _depth(text: str) -> int:
-    """Of brackets outside of strings. Counted before it is parsed, for parsing recurses."""
-    depth = deepest = 0
+def _is_too_deep(text: str) -> bool:
+    """By its brackets outside of strings. Asked before it is parsed, for parsing recurses."""
+    depth = 0
     for found in _TOKENS.finditer(text):
         bracket = found[0]
         if bracket in "{[":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > DEEPEST:
+                return True
         elif bracket in "}]":
             depth -= 1
-    return deepest
+    return False
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
