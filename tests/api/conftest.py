@@ -17,7 +17,7 @@ from dispatcher.store.session import Session
 from dispatcher.tokens import Tokens
 from tests.conftest import Connection, _database, connected, with_database
 from tests.flow.shell import KEY
-from tests.flow.stories import Daemons, Story
+from tests.flow.stories import Daemons, Story, until
 from tests.receivers import Receiver
 
 OTHER = "env_other"
@@ -153,6 +153,19 @@ async def admin(api: Api) -> Client:
     return await api.client()
 
 
+async def delivered(client: Client, webhook_id: str, count: int = 1) -> Any:
+    """The webhook's deliveries, once so many have been delivered."""
+    path = f"/api/webhooks/{webhook_id}/deliveries?status=DELIVERED&limit=100"
+    found: list[Any] = []
+
+    async def enough() -> bool:
+        found[:] = (await client("GET", path)).data["items"]
+        return len(found) >= count
+
+    await until(enough, f"{count} deliveries of {webhook_id}")
+    return found
+
+
 # ── one daemon for a whole module: for tests that leave nothing behind that another would see ────
 
 
@@ -184,11 +197,17 @@ async def ask(standing: Api) -> Client:
     return await standing.client()
 
 
+@pytest.fixture(scope="module")
+async def telling(standing: Api, database: Connection) -> Story:
+    """The standing daemon's database, to insert into."""
+    return Story(standing.dsn, database, Cipher(bytes.fromhex(KEY)))
+
+
 @asynccontextmanager
 async def served(
     daemons: Daemons, dsn: str, **sections: Mapping[str, object]
 ) -> AsyncIterator[Api]:
-    daemon = await daemons.start(signing={"schemes": SCHEMES}, **sections)
+    daemon = await daemons.start(**{"signing": {"schemes": SCHEMES}, **sections})
     async with aiohttp.ClientSession(daemon.admin_address) as session:
         yield Api(daemon, dsn, session)
 

@@ -1,7 +1,6 @@
 """Whose token may do what: every method and path of the table, and tokens themselves."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +9,7 @@ from dispatcher.api.routes import Route
 from dispatcher.api.table import ROUTES
 from dispatcher.forms.tokens import Scope
 from tests.api.conftest import OTHER, Answered, Api, Client, served
+from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.flow.stories import Daemons
 from tests.receivers import Receiver
@@ -61,9 +61,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-async def theirs(
-    standing: Api, database: Connection, receiver: Receiver
-) -> dict[str, str]:
+async def theirs(standing: Api, database: Connection, receiver: Receiver) -> dict[str, str]:
     """One thing of every kind in the other environment, by the parameter that names it."""
     other = await standing.client("admin", OTHER)
     made = await other("POST", "/api/webhooks", {"url": receiver.url, "events": ["user.*"]})
@@ -103,27 +101,11 @@ async def holding(standing: Api) -> dict[Scope, Client]:
     return {scope: await standing.client(scope) for scope in get_args(Scope)}
 
 
-@asynccontextmanager
-async def untouched(database: Connection) -> AsyncIterator[None]:
-    """Nothing is changed, nothing emitted."""
-
-    async def now() -> Any:
-        return await database.fetchrow(
-            "SELECT (SELECT count(*) FROM dispatcher.audit) AS audit,"
-            " (SELECT count(*) FROM dispatcher.events) AS events,"
-            " (SELECT count(*) FROM dispatcher.answered) AS answered"
-        )
-
-    before = await now()
-    yield
-    assert await now() == before
-
-
 # ── every route ──────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_port_serves_no_other_route_of_the_api(standing: Api) -> None:
-    runner = standing.daemon._admin._runner
+    runner = standing.daemon._front.port._runner
     assert runner.app is not None
     served_there = {
         (route.method, route.resource.canonical)

@@ -1,0 +1,201 @@
+"""A request that is repeated with its Idempotency-Key happens once."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import JSONAPI, OTHER, Answered, Api, Client, delivered
+from tests.api.refusals import untouched
+from tests.conftest import Connection
+from tests.receivers import Receiver
+
+WEBHOOK = {"url": "https://example.com/", "events": ["user.created"]}
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    """Of the test alone."""
+    name: str = request.node.name
+    return "".join(c if "!" <= c <= "~" else "_" for c in name)
+
+
+async def twice(ask: Client, key: str, path: str, body: object = None) -> tuple[Answered, Answered]:
+    first = await ask("POST", path, body, Idempotency_Key=key)
+    assert "Idempotent-Replayed" not in first.headers
+    return first, await ask("POST", path, body, Idempotency_Key=key)
+
+
+async def test_the_same_again_is_the_same_webhook_without_its_secret(
+    ask: Client, database: Connection, key: str
+) -> None:
+    first = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    async with untouched(database):
+        again = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    assert (first.status, again.status, again.type) == (201, 201, first.type)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    expected = first.data
+    assert len(expected.pop("secret")) == 64
+    assert again.data == expected
+
+
+async def test_documents_are_answered_with_documents(ask: Client, key: str) -> None:
+    document = {"data": {"type": "webhook", "attributes": WEBHOOK}}
+    headers = {"Idempotency_Key": key, "Content_Type": JSONAPI}
+    first, again = [await ask("POST", "/api/webhooks", document, **headers) for _ in range(2)]
+    assert (again.status, again.type) == (201, JSONAPI)
+    assert again.json["data"]["id"] == first.json["data"]["id"]
+    assert "signing_secret" in first.json["data"]["attributes"]
+    assert "signing_secret" not in again.json["data"]["attributes"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/webhooks", {**WEBHOOK, "name": "another"}),
+        ("/apps/env_default/webhooks", WEBHOOK),
+    ],
+)
+async def test_the_key_is_not_for_another_request(
+    ask: Client, database: Connection, key: str, path: str, body: object
+) -> None:
+    await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    async with untouched(database):
+        refused = await ask("POST", path, body, Idempotency_Key=key)
+    assert (refused.status, refused.code) == (409, "idempotency_key_reused")
+    assert refused.json["error"]["details"][0]["header"] == "Idempotency-Key"
+
+
+async def test_two_at_once_are_one_webhook(ask: Client, database: Connection, key: str) -> None:
+    answers = await asyncio.gather(
+        *(ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key) for _ in range(8))
+    )
+    assert {answer.status for answer in answers} == {201}
+    [id_] = {answer.data["id"] for answer in answers}
+    assert sum("secret" in answer.data for answer in answers) == 1
+    created = (
+        "SELECT count(*) FROM dispatcher.audit WHERE action = 'webhook.create' AND subject = $1"
+    )
+    assert await database.fetchval(created, id_) == 1
+
+
+async def test_a_key_is_of_its_environment(ask: Client, key: str) -> None:
+    first = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    path = f"/apps/{OTHER}/webhooks"
+    second = await ask("POST", path, WEBHOOK, Idempotency_Key=key)
+    assert (second.status, second.data["environmentId"]) == (201, OTHER)
+    assert second.data["id"] != first.data["id"]
+
+
+async def test_a_bound_administrators_key_is_not_anothers(standing: Api, key: str) -> None:
+    answers = []
+    for environment in ("env_default", OTHER):
+        bound = await standing.client("admin", environment)
+        form = {"name": "x", "environmentId": environment}
+        answers.append(await bound("POST", "/api/tokens", form, Idempotency_Key=key))
+    assert [answer.status for answer in answers] == [201, 201]
+    assert all(answer.data["token"] for answer in answers)
+
+
+async def test_a_test_is_sent_once(ask: Client, receiver: Receiver, key: str) -> None:
+    id_ = (await ask("POST", "/api/webhooks", {**WEBHOOK, "url": receiver.url})).data["id"]
+    first, again = await twice(ask, key, f"/api/webhooks/{id_}/test")
+    assert first.status == again.status == 202
+    assert again.data["id"] == first.data["id"]
+    assert [item["id"] for item in await delivered(ask, id_)] == [first.data["id"]]
+
+
+@pytest.mark.parametrize("named", ["rotate_secret", "rotate-secret"])
+async def test_a_secret_is_rotated_once(
+    ask: Client, database: Connection, key: str, named: str
+) -> None:
+    id_ = (await ask("POST", "/api/webhooks", WEBHOOK)).data["id"]
+    first, again = await twice(ask, key, f"/api/webhooks/{id_}/{named}")
+    assert "secret" in first.data
+    assert "secret" not in again.data
+    rotated = "SELECT count(*) FROM dispatcher.audit WHERE subject = $1 AND action LIKE '%rotate%'"
+    assert await database.fetchval(rotated, id_) == 1
+
+
+async def test_a_recovery_is_started_once(ask: Client, key: str) -> None:
+    id_ = (await ask("POST", "/api/webhooks", WEBHOOK)).data["id"]
+    path = f"/api/webhooks/{id_}/recover"
+    first, again = await twice(ask, key, path, {"since": "2026-01-01T00:00:00Z"})
+    assert (first.status, again.status) == (202, 202)
+    assert again.data["id"] == first.data["id"]
+    [listed] = (await ask("GET", f"/api/webhooks/{id_}/recoveries")).data["items"]
+    assert listed["id"] == first.data["id"]
+
+
+async def test_a_token_is_made_once_and_shown_once(
+    ask: Client, database: Connection, key: str
+) -> None:
+    first, again = await twice(ask, key, "/api/tokens", {"name": key, "environmentId": "*"})
+    assert "token" in first.data
+    assert "token" not in again.data
+    assert again.data["id"] == first.data["id"]
+    kept = await database.fetch("SELECT body FROM dispatcher.answered WHERE key = $1", key)
+    assert first.data["token"].encode() not in kept[0]["body"]
+
+
+async def test_an_event_is_emitted_once(ask: Client, database: Connection, key: str) -> None:
+    event = b'{"type":"user.created","data":{"n":1.10}}'
+    first = await ask("POST", "/api/events", event, Idempotency_Key=key)
+    async with untouched(database):
+        again = await ask("POST", "/api/events", event, Idempotency_Key=key)
+        other = await ask(
+            "POST", "/api/events", event.replace(b"1.10", b"1.1"), Idempotency_Key=key
+        )
+    assert (first.status, again.status) == (201, 201)
+    assert again.data["id"] == first.data["id"]
+    assert again.data["idempotencyKey"] == key
+    assert (other.status, other.code) == (409, "conflict")
+
+
+async def test_an_event_emitted_with_sql_has_its_key_here_too(
+    ask: Client, database: Connection, key: str
+) -> None:
+    emitted = await database.fetchval(
+        "SELECT dispatcher.emit('user.created', '[1]'::json, idempotency_key => $1)", key
+    )
+    event = b'{"type":"user.created","data":[1]}'
+    again = await ask("POST", "/api/events", event, Idempotency_Key=key)
+    assert again.data["id"] == emitted
+
+
+async def test_many_emit_one_event_at_once(ask: Client, key: str) -> None:
+    event = {"type": "user.created", "data": {}}
+    answers = await asyncio.gather(
+        *(ask("POST", "/api/events", event, Idempotency_Key=key) for _ in range(8))
+    )
+    assert {answer.status for answer in answers} == {201}
+    assert len({answer.data["id"] for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/webhooks", {"url": "http://10.0.0.1/", "events": ["*"]}, 422),
+        ("/api/webhooks", {}, 422),
+        ("/api/webhooks", b"{", 400),
+        ("/api/webhooks/00000000-0000-4000-8000-000000000000/test", {}, 404),
+        ("/api/environments", {"id": "env_default", "name": "x"}, 409),
+        ("/api/events", {"type": "webhook.test", "data": 1}, 422),
+    ],
+)
+async def test_a_request_that_was_refused_does_not_use_the_key_up(
+    ask: Client, key: str, path: str, body: Any, status: int
+) -> None:
+    for _ in range(2):
+        refused = await ask("POST", path, body, Idempotency_Key=key)
+        assert refused.status == status
+        assert "Idempotent-Replayed" not in refused.headers
+    assert (await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)).status == 201
+
+
+async def test_who_may_not_is_told_nothing_of_what_was_answered(standing: Api, key: str) -> None:
+    writer = await standing.client("write")
+    await writer("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    reader = await standing.client("read")
+    refused = await reader("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    assert refused.status == 403
