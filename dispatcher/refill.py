@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from time import monotonic
 from uuid import UUID
 
@@ -119,20 +119,25 @@ class Refill:
             wanted = self._wanted(endpoint_id)
             if self._pending.lanes[endpoint_id].ordered:
                 in_order.append((endpoint_id, self._endpoints.home(endpoint_id), wanted))
-            elif not most or sum(most.values()) + wanted <= FEED_MOST:
+            else:
                 most[endpoint_id] = wanted
         for endpoint_id, home, wanted in in_order:
             await self._feed_in_order(endpoint_id, home, wanted)
         if most:
-            with self._pending.reading() as settled:
-                found = await self._deliveries.parked(most, self._pending.owned)
-                await self._take(most, found, settled)
+            await self._feed_together(most)
         return len(most) + len(in_order) < len(hungry)
 
     def _wanted(self, endpoint_id: UUID) -> int:
         """Rows in memory stay parked in the table: as many more as may be among the first."""
         lane = self._pending.lanes[endpoint_id]
         return self._pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+
+    async def _feed_together(self, most: Mapping[UUID, int]) -> None:
+        """As far as FEED_MOST rows reach, but for the first endpoint all of its own."""
+        at_most = max(FEED_MOST, next(iter(most.values())))
+        with self._pending.reading() as settled:
+            found = await self._deliveries.parked(most, self._pending.owned, at_most)
+            await self._take(reached(most, found, at_most), found, settled)
 
     async def _feed_in_order(self, endpoint_id: UUID, home: int, most: int) -> None:
         with self._pending.reading() as settled:
@@ -161,6 +166,17 @@ class Refill:
 
     def _wants_reading(self, shard: int, before: float) -> bool:
         return self._pending.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
+
+
+def reached(
+    most: Mapping[UUID, int], found: Sequence[Delivery], at_most: int
+) -> Mapping[UUID, int]:
+    """Those endpoints of which all that was asked for was read: when the reading was cut short,
+    those before the last."""
+    if len(found) < at_most:
+        return most
+    last = found[-1].endpoint_id
+    return dict(takewhile(lambda asked: asked[0] != last, most.items()))
 
 
 def in_turns(endpoint_ids: Iterable[UUID], environment: Callable[[UUID], str]) -> list[UUID]:

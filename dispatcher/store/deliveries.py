@@ -70,10 +70,13 @@ class Deliveries:
         rows = await self._session.fetch(statement("deliveries/parked_endpoints"))
         return [row["endpoint_id"] for row in rows]
 
-    async def parked(self, most: Mapping[UUID, int], shards: Collection[int]) -> list[Delivery]:
-        """Parked deliveries that are due, so many of each endpoint, the longest due first."""
+    async def parked(
+        self, most: Mapping[UUID, int], shards: Collection[int], at_most: int
+    ) -> list[Delivery]:
+        """Parked deliveries that are due, so many of each endpoint, the longest due first; one
+        endpoint after another, as far as `at_most` in all reach."""
         rows = await self._session.fetch(
-            statement("deliveries/parked"), list(most), list(most.values()), list(shards)
+            statement("deliveries/parked"), list(most), list(most.values()), list(shards), at_most
         )
         return [delivery(row) for row in rows]
 

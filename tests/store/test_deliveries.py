@@ -144,9 +144,22 @@ async def test_parked_deliveries_come_back_longest_due_first_up_to_the_limit(
         await rows.delivery(connection, endpoint, shard=n % 3, due_in=-n, parked=True, attempt=n)
         for n in range(1, 9)
     ]
-    assert await deliveries.parked({endpoint: 5}, [0, 1, 2]) == made[:2:-1]
-    assert await deliveries.parked({endpoint: 100}, [0, 1, 2]) == made[::-1]
-    assert [each.shard for each in await deliveries.parked({endpoint: 100}, [1])] == [1, 1, 1]
+    assert await deliveries.parked({endpoint: 5}, [0, 1, 2], 100) == made[:2:-1]
+    assert await deliveries.parked({endpoint: 100}, [0, 1, 2], 100) == made[::-1]
+    assert [each.shard for each in await deliveries.parked({endpoint: 100}, [1], 100)] == [1, 1, 1]
+
+
+async def test_parked_deliveries_of_several_come_endpoint_by_endpoint_as_far_as_they_may(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoints = [await rows.endpoint(connection) for _ in range(4)]
+    made = [
+        [await rows.delivery(connection, each, due_in=-n, parked=True) for n in (3, 2, 1)]
+        for each in endpoints
+    ]
+    wanted = dict.fromkeys([endpoints[n] for n in (2, 0, 3, 1)], 2)
+    expected = made[2][:2] + made[0][:2] + made[3][:1]
+    assert await deliveries.parked(wanted, [3], 5) == expected
 
 
 async def test_parked_deliveries_that_are_not_due_or_of_others_stay(
@@ -156,8 +169,8 @@ async def test_parked_deliveries_that_are_not_due_or_of_others_stay(
     await rows.delivery(connection, endpoint, due_in=60, parked=True)
     await rows.delivery(connection, endpoint, parked=False)
     await rows.delivery(connection, other, parked=True)
-    assert await deliveries.parked({endpoint: 10}, [3]) == []
-    assert await deliveries.parked({other: 10}, []) == []
+    assert await deliveries.parked({endpoint: 10}, [3], 100) == []
+    assert await deliveries.parked({other: 10}, [], 100) == []
 
 
 async def test_reading_parked_deliveries_leaves_them_parked(
@@ -165,7 +178,7 @@ async def test_reading_parked_deliveries_leaves_them_parked(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     made = await rows.delivery(connection, endpoint, parked=True)
-    assert ids(await deliveries.parked({endpoint: 10}, [3])) == [made.id]
+    assert ids(await deliveries.parked({endpoint: 10}, [3], 100)) == [made.id]
     assert await flags(connection) == {made.id: True}
 
 

@@ -87,7 +87,7 @@ STATEMENTS = {
     ),
     "deliveries/park": (f"array_fill(5::bigint, ARRAY[500]), {SHARDS}", {"deliveries_pkey"}),
     "deliveries/parked": (
-        f"{ENDPOINTS}, array_fill(100, ARRAY[50]), {SHARDS}",
+        f"{ENDPOINTS}, array_fill(100, ARRAY[50]), {SHARDS}, 5000",
         {"deliveries_parked"},
     ),
     "deliveries/parked_in_order": (f"{AN_ENDPOINT}, 3::smallint, 1000", {"deliveries_parked"}),

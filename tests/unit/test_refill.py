@@ -2,7 +2,10 @@
 
 from uuid import UUID
 
-from dispatcher.refill import in_turns
+import pytest
+
+from dispatcher.model import Delivery
+from dispatcher.refill import in_turns, reached
 
 
 def test_each_environment_has_its_turn_before_any_has_another() -> None:
@@ -14,3 +17,23 @@ def test_each_environment_has_its_turn_before_any_has_another() -> None:
 
 def test_nobody_has_a_turn_where_nobody_waits() -> None:
     assert in_turns([], lambda _: "a") == []
+
+
+@pytest.mark.parametrize(
+    ("found", "at_most", "whole"),
+    [
+        ("", 3, "abc"),
+        ("aa", 3, "abc"),
+        ("bb", 3, "abc"),
+        ("aab", 3, "a"),  # there may be more of b
+        ("aac", 3, "ab"),
+        ("aaa", 3, ""),
+    ],
+)
+def test_of_an_endpoint_that_was_not_reached_there_may_be_more(
+    found: str, at_most: int, whole: str
+) -> None:
+    a, b, c = ids = [UUID(int=n) for n in range(3)]
+    named = dict(zip("abc", ids, strict=True))
+    rows = [Delivery(n, n, named[each], 0, 0, 0, 0.0) for n, each in enumerate(found)]
+    assert list(reached({a: 5, b: 5, c: 5}, rows, at_most)) == [named[each] for each in whole]
