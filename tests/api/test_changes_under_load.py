@@ -26,7 +26,9 @@ async def admin(request: pytest.FixtureRequest, api: Api, daemons: Daemons) -> C
     if request.param == 2:
         other = await daemons.start(signing={"schemes": SCHEMES})
         both = (api.daemon, other)
-        await until(lambda: all(len(d._lease.owned) == 32 for d in both), "they share the work")
+        await until(
+            lambda: all(len(d._engine.lease.owned) == 32 for d in both), "they share the work"
+        )
     return await api.client()
 
 

@@ -19,9 +19,14 @@ RETRY = {"retry__base": "100ms", "retry__retries": "1", "retry__jitter": "0"}
 
 
 @pytest.fixture
-async def address(dispatcher: Shell) -> str:
-    """Of the API of a daemon, which is a process of its own."""
-    daemon = await dispatcher.setting(secrets__admin_token=TOKEN, **RETRY).start("run")
+async def daemon(dispatcher: Shell) -> Started:
+    """A process of its own."""
+    return await dispatcher.setting(secrets__admin_token=TOKEN, **RETRY).start("run")
+
+
+@pytest.fixture
+async def address(daemon: Started) -> str:
+    """Of the daemon's API."""
     return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
 
 
@@ -57,10 +62,18 @@ async def webhooks(connection: Connection) -> int:
 # ── listen ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("where", "number"), [("over_the_api", signal.SIGINT), ("dispatcher", signal.SIGTERM)]
+)
+@pytest.mark.usefixtures("address")
 async def test_what_is_emitted_is_shown_until_a_signal_and_then_the_webhook_is_gone(
-    either: Shell, dispatcher: Shell, connection: Connection, number: signal.Signals
+    request: pytest.FixtureRequest,
+    dispatcher: Shell,
+    connection: Connection,
+    where: str,
+    number: signal.Signals,
 ) -> None:
+    either: Shell = request.getfixturevalue(where)
     listening = await either.start("listen", "--events", "user.*", "--json")
     await said(listening, "listening on http://127.0.0.1:")
     assert await webhooks(connection) == 1
@@ -161,6 +174,22 @@ async def test_one_that_is_pending_already_is_told_when_it_ends(
     assert await tailing.stop(signal.SIGINT) == 0
 
 
+async def test_it_waits_for_a_daemon_that_comes_back(
+    dispatcher: Shell, daemon: Started, over_the_api: Shell, address: str, receiver: Receiver
+) -> None:
+    await dispatcher("webhook", "create", receiver.url, "--events", "*")
+    tailing = await over_the_api.start("tail", "--count", "1")
+    await said(tailing, "waiting for deliveries")
+    await daemon.stop()
+    await said(tailing, "waiting for an answer: no connection to 127.0.0.1")
+    port = address.rpartition(":")[2]
+    again = dispatcher.setting(secrets__admin_token=TOKEN, admin__port=port)
+    await again.run()
+    await dispatcher("emit", "a.b")
+    await tailing.line("DELIVERED +dlv_[0-9]+ +a.b")
+    assert await tailing.process.wait() == 0
+
+
 # ── replay ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -181,14 +210,14 @@ async def failed(
 
 
 async def test_what_failed_is_counted_asked_about_and_sent_again(
-    either: Shell, failed: dict[str, Any], story: Story
+    over_the_api: Shell, failed: dict[str, Any], story: Story
 ) -> None:
-    dry = await either.process("replay", "--since", "1h", "--dry-run")
+    dry = await over_the_api.process("replay", "--since", "1h", "--dry-run")
     assert dry.out == f"{failed['id']}  3 failed and 0 missed  {failed['url']}\n"
-    refused = await either.process("replay", "--since", "1h", stdin=b"n\n")
+    refused = await over_the_api.process("replay", "--since", "1h", stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
-    done = await either.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")
+    done = await over_the_api.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")
     assert done.code == 0, done.err
     assert done.out.endswith(f"{failed['id']}  DONE  3 sent again\n")
     await story.ended(DELIVERED=3)
@@ -197,7 +226,7 @@ async def test_what_failed_is_counted_asked_about_and_sent_again(
 async def test_a_program_is_told_what_became_of_it(
     either: Shell, failed: dict[str, Any], story: Story
 ) -> None:
-    done = await either.process("replay", "--since", "1h", "--rate", "1000", "--yes", "--json")
+    done = await either("replay", "--since", "1h", "--rate", "1000", "--yes", "--json")
     assert (done.code, done.err) == (0, "")
     [told] = json.loads(done.out)
     assert (told["webhookId"], told["failed"], told["missed"]) == (failed["id"], 3, 0)
@@ -206,7 +235,7 @@ async def test_a_program_is_told_what_became_of_it(
 
 
 async def test_nothing_to_send_again_is_no_failure(either: Shell) -> None:
-    ended = await either.process("replay", "--since", "1h")
+    ended = await either("replay", "--since", "1h")
     assert (ended.code, ended.out) == (0, "")
     assert ended.err == "there is nothing to send again\n"
 

@@ -51,9 +51,9 @@ async def test_a_deleted_endpoint_is_forgotten(
         webhook = await story.subscribe(receiver.url)
         await story.insert()
         await story.ended(DELIVERED=n + 1)
-        assert len(daemon._endpoints) == 1
+        assert len(daemon._engine.endpoints) == 1
         await story.delete(webhook.id)
-        await until(lambda: len(daemon._endpoints) == 0, "it is forgotten")
+        await until(lambda: len(daemon._engine.endpoints) == 0, "it is forgotten")
 
 
 async def test_a_change_of_an_endpoint_does_not_end_its_rest(
@@ -109,8 +109,8 @@ async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
         await story.connection.execute(
             "UPDATE dispatcher.endpoints SET version = 100, url = url || '/moved'"
         )
-    await until(lambda: daemon._endpoints.version == 100, "all changes are known")
+    await until(lambda: daemon._engine.endpoints.version == 100, "all changes are known")
     await story.insert()
     await story.ended(DELIVERED=14)
     assert {r.path for r in receiver.requests[7:]} == {f"/{n}/moved" for n in range(7)}
-    assert len(daemon._lease.owned) == 64
+    assert len(daemon._engine.lease.owned) == 64

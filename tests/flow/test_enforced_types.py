@@ -206,7 +206,7 @@ async def test_a_stopped_daemon_leaves_no_process_behind(
     await story.insert(1, type_="a.b")
     await receiver.wait_for(1)
     [daemon] = daemons._running
-    sandbox: Sandbox = daemon._examine._sandbox
+    sandbox: Sandbox = daemon._engine.examine._sandbox
     process = sandbox._process
     assert process is not None
     await daemons.stop(daemon)

@@ -87,7 +87,7 @@ async def test_after_timeouts_smaller_statements_follow_one_another_at_once(
 ) -> None:
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
-    while daemon._fanout._size.shrink():
+    while daemon._engine.fanout._size.shrink():
         pass
     await story.insert(300)
     await receiver.wait_for(300, within=2)

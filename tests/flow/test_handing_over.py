@@ -18,17 +18,17 @@ async def test_requests_that_hang_keep_back_their_own_shards_only(
         await story.insert(type_="role.created")
         await _holds(one, n)
     await receiver.wait_for(45)
-    leaving = set(sorted(one._lease.owned)[32:])
-    busy = leaving & set(one._pending.held_by_shard())
+    leaving = set(sorted(one._engine.lease.owned)[32:])
+    busy = leaving & set(one._engine.pending.held_by_shard())
     assert busy
     other = await daemons.start()
-    await until(lambda: other._lease.owned == leaving - busy, "what is idle", within=AT_ONCE)
+    await until(lambda: other._engine.lease.owned == leaving - busy, "what is idle", within=AT_ONCE)
     await story.insert(100)
     await another.wait_for(100)
     assert numbers(another.requests) == dict.fromkeys(range(1, 101), 1)
-    await until(lambda: other._lease.owned == leaving, "all of its share")
+    await until(lambda: other._engine.lease.owned == leaving, "all of its share")
 
 
 async def _holds(daemon: Daemon, count: int) -> None:
     """Returns once so many deliveries are in its memory, a shard each."""
-    await until(lambda: len(daemon._pending) == count, f"{count} are fanned out")
+    await until(lambda: len(daemon._engine.pending) == count, f"{count} are fanned out")

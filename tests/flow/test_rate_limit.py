@@ -32,7 +32,10 @@ async def test_two_daemons_keep_to_the_limit_together(
 ) -> None:
     await story.subscribe(receiver.url, rate_limit=20)
     daemon, other = await daemons.start(), await daemons.start()
-    await until(lambda: len(daemon._lease.owned) == len(other._lease.owned) == 32, "a share each")
+    await until(
+        lambda: len(daemon._engine.lease.owned) == len(other._engine.lease.owned) == 32,
+        "a share each",
+    )
     for n in range(40):
         await story.insert(first=n)
     await story.ended(DELIVERED=40)

@@ -74,7 +74,7 @@ async def _waiting(story: Story, count: int) -> bool:
 
 
 def holds(daemon: Daemon, delivery_id: int) -> bool:
-    return delivery_id in daemon._pending
+    return delivery_id in daemon._engine.pending
 
 
 # ── retry ───────────────────────────────────────────────────────────────────────────────────────
@@ -300,7 +300,9 @@ async def test_with_two_daemons_each_wish_reaches_the_one_it_concerns(
 ) -> None:
     await story.subscribe(receiver.url)
     one, other = await daemons.start(retry=LATER), await daemons.start(retry=LATER)
-    await until(lambda: len(one._lease.owned) == len(other._lease.owned) == 32, "a share each")
+    await until(
+        lambda: len(one._engine.lease.owned) == len(other._engine.lease.owned) == 32, "a share each"
+    )
     receiver.answers = [500] * 20
     for n in range(1, 21):
         await story.insert(first=n)

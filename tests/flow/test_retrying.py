@@ -155,7 +155,9 @@ async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
     await receiver.wait_for(21)
     await asyncio.sleep(SOON)
     third = await daemons.start(retry={"base": "10ms"})
-    await until(lambda: all(len(d._lease.owned) <= 22 for d in (one, other, third)), "a share each")
+    await until(
+        lambda: all(len(d._engine.lease.owned) <= 22 for d in (one, other, third)), "a share each"
+    )
     await story.insert(20, first=22)
     refused, *later = (await receiver.wait_for(42))[20:]
     assert min(r.at for r in later) >= refused.at + 2 - EARLY

@@ -24,7 +24,7 @@ async def test_two_daemons_share_the_work_and_send_nothing_twice(
     arrived = numbers(receiver.requests)
     assert set(arrived) == set(range(1_000))
     assert arrived.total() == 1_000 + 20
-    assert one._lease.owned.isdisjoint(other._lease.owned)
+    assert one._engine.lease.owned.isdisjoint(other._engine.lease.owned)
 
 
 async def test_two_daemons_keep_to_one_endpoints_cap_together(
@@ -48,7 +48,7 @@ async def test_when_one_stops_the_other_takes_over_at_once_and_nothing_is_sent_t
     await receiver.wait_for(100)
     await daemons.stop(one)
     stopped = time.monotonic()
-    await until(lambda: len(other._lease.owned) == 64, "the other owns all", within=AT_ONCE)
+    await until(lambda: len(other._engine.lease.owned) == 64, "the other owns all", within=AT_ONCE)
     await story.ended(DELIVERED=600)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
     assert time.monotonic() - stopped < 5
@@ -104,7 +104,9 @@ async def test_an_ordered_endpoint_stays_in_order_when_its_daemon_changes(
 async def _pair(daemons: Daemons, **sections: dict[str, object]) -> tuple[Daemon, Daemon]:
     """Two daemons that own half of the shards each."""
     one, other = await daemons.start(**sections), await daemons.start(**sections)
-    await until(lambda: len(one._lease.owned) == len(other._lease.owned) == 32, "half each")
+    await until(
+        lambda: len(one._engine.lease.owned) == len(other._engine.lease.owned) == 32, "half each"
+    )
     return one, other
 
 

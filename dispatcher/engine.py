@@ -1,0 +1,232 @@
+"""The engine: everything that sends, built in dependency order and introduced to its neighbours.
+
+Stages never import one another: each is handed the callables of those it works with here.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from dispatcher import __version__, observe
+from dispatcher.bodies import Bodies
+from dispatcher.clock import Clock
+from dispatcher.config import Config
+from dispatcher.crypto import Cipher
+from dispatcher.deliver import Deliver
+from dispatcher.egress import Guard, parse_allow
+from dispatcher.endpoints import KnownEndpoints
+from dispatcher.examine import Examine
+from dispatcher.fanout import Fanout
+from dispatcher.health import Health
+from dispatcher.lanes import Lanes
+from dispatcher.listen import Listener
+from dispatcher.maintenance import Maintenance
+from dispatcher.model import Result
+from dispatcher.nudges import Nudged
+from dispatcher.office import header_names
+from dispatcher.pending import Pending
+from dispatcher.record import Recorder
+from dispatcher.refill import Refill
+from dispatcher.replay import Replay
+from dispatcher.request import Requests
+from dispatcher.sandbox import Sandbox
+from dispatcher.send import Sender
+from dispatcher.shards import Lease
+from dispatcher.statistics import Statist
+from dispatcher.store.answered import Answered
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.nudges import Nudges
+from dispatcher.store.partitions import Partitions
+from dispatcher.store.recoveries import Recoveries
+from dispatcher.store.sessions import Sessions
+from dispatcher.store.statistics import Statistics
+from dispatcher.store.unexamined import Unexamined
+
+IN_MEMORY = 20_000
+"""Deliveries held in memory at the most; the table holds the rest."""
+LANE_DEPTH = 1_000
+BODY_CACHE = 32 * 2**20
+
+
+class Engine:
+    """The stages of one daemon, at rest; `daemon` runs them."""
+
+    def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
+        self._config = config
+        self._began = monotonic()
+        self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
+        self.clock = Clock()
+        self.inbox_wake = asyncio.Event()
+        self.refill_wake = asyncio.Event()
+        self.examine_wake = asyncio.Event()
+        self._own(cipher)
+        self._send()
+        self._feed()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.lease!r}, {self.pending!r}, {self.deliver.in_flight} in flight>"
+
+    def _own(self, cipher: Cipher) -> None:
+        """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
+        lanes = Lanes(LANE_DEPTH, slow=self._config.delivery.concurrency // 2)
+        self.pending = Pending(capacity=IN_MEMORY, lanes=lanes)
+        self.endpoints = KnownEndpoints(
+            Endpoints(self.sessions.endpoints),
+            Deliveries(self.sessions.endpoints),
+            self.pending,
+            cipher,
+            max_in_flight=self._config.delivery.max_in_flight,
+            retry=self._config.retry.policy(),
+        )
+        nudged = Nudged(
+            Nudges(self.sessions.lease),
+            Deliveries(self.sessions.lease),
+            self.pending,
+            self.endpoints,
+            now=self.clock.now,
+            wake=self._wake_deliver,
+        )
+        self.lease = Lease(
+            Daemons(self.sessions.lease),
+            self.pending,
+            self.endpoints,
+            self.clock,
+            changed=self._shards_changed,
+            heed=nudged.heed,
+        )
+        self.sessions.lease.on_lost = self.lease.lost
+
+    def _send(self) -> None:
+        """From a due delivery to a recorded attempt."""
+        config = self._config
+        requests = _requests(config)
+        self.recorder = Recorder(
+            Deliveries(self.sessions.record),
+            settled=self.pending.settle,
+            lost=self.pending.lose,
+            room=self._wake_deliver,
+            noted=self._noted,
+        )
+        self.statist = Statist(
+            Statistics(self.sessions.statistics),
+            Daemons(self.sessions.statistics),
+            self.endpoints,
+            daemon=lambda: self.lease.daemon,
+            facts=self._facts,
+        )
+        self.health = Health(
+            Endpoints(self.sessions.upkeep),
+            Events(self.sessions.upkeep),
+            disable_after=config.delivery.disable_after,
+        )
+        self.sender = Sender(
+            guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
+            connect_timeout=config.delivery.connect_timeout,
+            body_limit=config.delivery.response_body,
+            concurrency=config.delivery.concurrency,
+            user_agent=requests.user_agent,
+        )
+        self.deliver = Deliver(
+            self.pending,
+            self.lease,
+            self.endpoints,
+            Bodies(Events(self.sessions.bodies), capacity=BODY_CACHE),
+            Deliveries(self.sessions.refill),
+            self.sender,
+            requests,
+            self.recorder,
+            self.health,
+            self.clock,
+            concurrency=config.delivery.concurrency,
+            timeout=config.delivery.timeout,
+            hungry=self.refill_wake.set,
+        )
+
+    def _feed(self) -> None:
+        """What brings deliveries to the sending side, and what must be done now and then."""
+        self.listener = Listener(self.sessions.listen, self.inbox_wake)
+        self.sessions.fanout.on_lost = self._fanout_lost
+        self.fanout = Fanout(
+            Inbox(self.sessions.fanout),
+            self.lease,
+            admit=lambda made, parked: self.deliver.admit(made, parked=parked),
+            saturated=self.pending.saturated,
+            backlog=self._has_backlog,
+        )
+        self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
+        self.refill = Refill(
+            Deliveries(self.sessions.refill),
+            self.pending,
+            self.endpoints,
+            self.clock,
+            admit=lambda found, settled, are_parked: self.deliver.admit(
+                found, settled=settled, are_parked=are_parked
+            ),
+            wake=self.refill_wake,
+        )
+        self.maintenance = Maintenance(
+            Partitions(self.sessions.upkeep),
+            Deliveries(self.sessions.upkeep),
+            Daemons(self.sessions.upkeep),
+            Answered(self.sessions.upkeep),
+            Statistics(self.sessions.upkeep),
+            keep_events=self._config.retention.events,
+            keep_attempts=self._config.retention.attempts,
+            now=self.clock.now,
+        )
+        self.replay = Replay(Recoveries(self.sessions.people))
+
+    async def fan_out(self) -> float:
+        """Whatever tells of new events, or stands in for being told, tells of those to examine."""
+        try:
+            return await self.fanout.look()
+        finally:
+            self.examine_wake.set()
+
+    def _fanout_lost(self) -> None:
+        """A statement may have been committed whose answer we never read."""
+        self.pending.doubt()
+        self.refill_wake.set()
+
+    def _shards_changed(self) -> None:
+        self.refill.shards_changed()
+        self.inbox_wake.set()
+
+    def _noted(self, results: Sequence[Result]) -> None:
+        observe.recorded(results)
+        self.statist.note(results)
+
+    def _facts(self) -> Mapping[str, object]:
+        """What people see of this daemon."""
+        flying, unrecorded = self.deliver.in_flight, len(self.recorder)
+        later = len(self.pending.heap)
+        return {
+            "version": __version__,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "up": monotonic() - self._began,
+            "in_flight": flying,
+            "in_lanes": max(0, len(self.pending) - later - flying - unrecorded),
+            "in_heap": later,
+            "unrecorded": unrecorded,
+        }
+
+    def _wake_deliver(self) -> None:
+        self.deliver.wake()
+
+    def _has_backlog(self) -> bool:
+        return len(self.pending) > self._config.delivery.concurrency
+
+
+def _requests(config: Config) -> Requests:
+    return Requests(
+        brand=config.signing.brand,
+        schemes=config.signing.schemes,
+        names=header_names(config),
+    )

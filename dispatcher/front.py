@@ -1,0 +1,30 @@
+"""What people and programs reach: the API and the dashboard, on the admin port."""
+
+from dispatcher.api.app import BODY_MOST, AdminPort, Checks, build
+from dispatcher.api.auth import Auth
+from dispatcher.api.cursors import Cursors
+from dispatcher.api.serving import Serving
+from dispatcher.api.table import ROUTES
+from dispatcher.config import Config
+from dispatcher.crypto import Cipher
+from dispatcher.dashboard.app import Dashboard
+from dispatcher.dashboard.pages import PAGES
+from dispatcher.office import Office
+from dispatcher.store.pool import Pool
+from dispatcher.tokens import Gate, bootstrap
+
+
+class Front:
+    """`checks`: what readiness depends on."""
+
+    def __init__(self, config: Config, people: Pool, cipher: Cipher, checks: Checks) -> None:
+        office, first = Office(config, cipher), bootstrap(config)
+        auth = Auth(Gate(people, first))
+        serving = Serving(
+            pool=people, office=office, auth=auth, cursors=Cursors(cipher.cursor_key())
+        )
+        body_most = max(BODY_MOST, 2 * config.delivery.max_data)
+        app = build(checks, serving, ROUTES, body_most=body_most)
+        self.dashboard = Dashboard(people, office, auth, first)
+        self.dashboard.add(app, PAGES)
+        self.port = AdminPort(app, config.admin.host, config.admin.port)
