@@ -69,7 +69,7 @@ async def _tail(
         click.echo("waiting for deliveries to end", err=True)
         while not enough.is_set():
             for view in views:
-                if any(map(tell, await view.ended())):
+                if any(map(tell, await view.ended_if_any())):
                     return
             try:
                 await asyncio.wait_for(enough.wait(), EVERY)
@@ -86,6 +86,7 @@ class View:
         self._client = client
         self._webhook_id = webhook_id
         self._watch: Watch = Watch()
+        self._answers = True
 
     async def begin(self) -> None:
         """What has ended by now is not told any more."""
@@ -94,6 +95,21 @@ class View:
         await self.ended()
         pending = self._each(status="PENDING", limit=100)
         self._watch.see([each async for each in _first(pending, PENDING_FIRST)], datetime.now(UTC))
+
+    async def ended_if_any(self) -> "list[Resource]":
+        """As `ended`; none while nobody answers, for a daemon may be on its way back."""
+        from dispatcher.client import ConnectionFailed, Unavailable
+        from dispatcher.store.session import StatementTimeout, StoreUnavailable
+
+        try:
+            ended = await self.ended()
+        except (ConnectionFailed, Unavailable, StoreUnavailable, StatementTimeout) as error:
+            if self._answers:
+                click.echo(f"waiting for an answer: {error}", err=True)
+            self._answers = False
+            return []
+        self._answers = True
+        return ended
 
     async def ended(self) -> "list[Resource]":
         """Since the last look."""

@@ -116,8 +116,9 @@ def list_(config_file: Path | None, environment: str | None, as_json: bool) -> N
 
 @token.command()
 @click.argument("token_id", metavar="ID", type=click.UUID)
+@_as_json
 @click.pass_obj
-def revoke(config_file: Path | None, token_id: UUID) -> None:
+def revoke(config_file: Path | None, token_id: UUID, as_json: bool) -> None:
     """Refuse a token from now on, everywhere."""
     import asyncio
 
@@ -131,7 +132,8 @@ def revoke(config_file: Path | None, token_id: UUID) -> None:
     config = load(config_file)
     with database.visiting(config) as visited:
         asyncio.run(revoked(visited))
-    click.echo(f"revoked {token_id}")
+    told = json.dumps({"id": str(token_id), "revoked": True})
+    click.echo(told if as_json else f"revoked {token_id}")
 
 
 @asynccontextmanager

@@ -104,11 +104,13 @@ def update(
 
 @webhook.command()
 @_id
+@_as_json
 @placed
-def delete(place: Place, webhook_id: UUID) -> None:
+def delete(place: Place, webhook_id: UUID, as_json: bool) -> None:
     """Send nothing more to a webhook; what is pending for it is cancelled."""
     ask(place, lambda client: client.webhooks.delete(webhook_id))
-    click.echo(f"deleted {webhook_id}")
+    deleted = json.dumps({"id": str(webhook_id), "deleted": True})
+    click.echo(deleted if as_json else f"deleted {webhook_id}")
 
 
 @webhook.command()

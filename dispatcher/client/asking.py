@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -124,6 +125,9 @@ def _no_answer(parts: SplitResult, error: Exception, *, sent: bool) -> Connectio
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
+    number = getattr(error, "errno", None) or 0
+    if number > 0:
+        return os.strerror(number)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

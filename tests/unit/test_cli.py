@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -12,10 +13,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from dispatcher import __version__
+from dispatcher import __version__, client
 from dispatcher.cli import main, ports
 from dispatcher.cli.emit import Data
 from dispatcher.cli.failures import Failure, Misuse, explain
+from dispatcher.cli.kinds import Moment, shown
 from dispatcher.config import ConfigError
 from dispatcher.keyring import KeyRefused
 from dispatcher.migrate import StaleDatabase
@@ -23,8 +25,17 @@ from dispatcher.postgres import PostgresUnavailable
 from dispatcher.refusals import Invalid, Unknown
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
-VERBS = ("run", "demo", "migrate", "check", "emit", "webhook")
+VERBS = (
+    *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
+    *("tail", "replay", "listen", "verify"),
+)
+WEBHOOK_VERBS = (
+    *("create", "list", "get", "update", "delete", "enable", "disable", "rotate", "test"),
+    *("deliveries", "recover", "cancel-recovery"),
+)
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "pydantic", "structlog", "cryptography", "orjson")
+
+ID = "2e0d8b64-5f1c-4a7e-9d1e-0a4f4be6c7d1"
 
 Dispatcher = Callable[..., Result]
 
@@ -46,7 +57,7 @@ def test_the_help_names_every_verb_and_exits_with_0(dispatcher: Dispatcher) -> N
     assert set(VERBS) <= set(re.findall(r"^  (\w+)  ", result.stdout, re.MULTILINE))
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "webhook create", "webhook list", "webhook delete"])
+@pytest.mark.parametrize("verb", [*VERBS, *map("webhook {}".format, WEBHOOK_VERBS)])
 def test_every_verb_explains_itself(dispatcher: Dispatcher, verb: str) -> None:
     result = dispatcher(*verb.split(), "--help")
     assert result.exit_code == 0
@@ -76,6 +87,17 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "demo --port 65536",
         "webhook create https://example.com/",
         "webhook delete not-an-id",
+        f"webhook update {ID}",
+        f"webhook update {ID} --more []",
+        f"webhook rotate {ID} --overlap soon",
+        f"webhook deliveries {ID} --status LOST",
+        f"webhook deliveries {ID} --since yesterday",
+        f"webhook deliveries {ID} --since 2026-02-26T12:00:00",
+        f"webhook recover {ID}",
+        f"replay {ID}",
+        "tail --webhook not-an-id",
+        "tail --count 0",
+        "listen --port 65536",
     ],
 )
 def test_wrong_usage_exits_with_2_and_answers_on_standard_error(
@@ -97,7 +119,10 @@ def test_wrong_usage_exits_with_2_and_answers_on_standard_error(
         "emit a.b",
         "webhook list",
         "webhook create https://example.com/ --events *",
-        "webhook delete 2e0d8b64-5f1c-4a7e-9d1e-0a4f4be6c7d1",
+        f"webhook delete {ID}",
+        "tail",
+        "listen",
+        "replay --since 1h",
     ],
 )
 def test_every_verb_tells_all_that_is_wrong_with_the_configuration_a_line_each(
@@ -166,6 +191,37 @@ def test_data_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
             converted(value)
 
 
+# ── times, and what strangers wrote ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-26T12:00:00Z", "2026-02-26T12:00:00.000+00:00", "2026-02-26 13:00+01:00"]
+)
+def test_a_time_has_an_offset(text: str) -> None:
+    assert Moment().convert(text, None, None) == datetime(2026, 2, 26, 12, tzinfo=UTC)
+
+
+def test_a_duration_is_so_long_ago() -> None:
+    ago = datetime.now(UTC) - Moment().convert("2h", None, None)
+    assert abs(ago - timedelta(hours=2)) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Jørn → ✓ 日本", "Jørn → ✓ 日本"),
+        ("a\tb", "a\tb"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb\r\x07", "a\\nb\\r\\x07"),
+        ("\x9b2J\x7f", "\\x9b2J\\x7f"),
+        ("\u202egnp.exe\u2066", "\\u202egnp.exe\\u2066"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_moves_the_cursor_is_written_out(text: str, seen: str) -> None:
+    assert shown(text) == seen
+
+
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -190,6 +246,23 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (KeyRefused("another key"), Failure, "another key"),
         (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
         (PostgresUnavailable("made by 15"), Failure, "made by 15"),
+        (
+            client.Invalid(422, "invalid", "…", [{"message": "is wrong", "pointer": "/events/0"}]),
+            Misuse,
+            "events.0: is wrong",
+        ),
+        (
+            client.Invalid(400, "bad", "…", [{"message": "m", "parameter": "limit"}]),
+            Misuse,
+            "limit: m",
+        ),
+        (client.NotFound(404, "not_found", "gone"), Failure, "gone"),
+        (client.Unauthorized(401, "unauthorized", "m"), Failure, "the API refuses the token: m"),
+        (
+            client.ConnectionFailed("no connection to x", sent=False),
+            Failure,
+            "the API does not answer: no connection to x",
+        ),
         (StoreUnavailable("refused"), Failure, "the database is not available: refused"),
         (
             StatementTimeout("canceled"),
