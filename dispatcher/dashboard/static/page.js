@@ -65,6 +65,14 @@
     if ("close" in target.dataset) target.closest("dialog").close();
   });
 
+  // What is called a button is pressed by both keys that press buttons.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === " " && event.target.matches("a[role=button]")) {
+      event.preventDefault();
+      event.target.click();
+    }
+  });
+
   // A list to pick from is narrowed to what contains what is typed; what is picked stays in sight.
   document.addEventListener("input", (event) => {
     const list = document.getElementById(event.target.dataset.filter ?? "");
