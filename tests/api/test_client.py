@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -413,3 +415,14 @@ def test_how_long_to_wait_is_in_the_error(after: str | None, seconds: float | No
 
 def test_methods_say_what_they_do() -> None:
     assert inspect.getdoc(Client("http://127.0.0.1:1", TOKEN).webhooks.create) is not None
+
+
+def test_the_blocking_client_needs_the_standard_library_only() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "import dispatcher.client\n"
+        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*(loaded - set(sys.stdlib_module_names)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["dispatcher"]
