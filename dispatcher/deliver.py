@@ -193,7 +193,8 @@ class Deliver:
         now = time.time()
         varied = "{}"
         try:
-            request = self._requests.build(delivery, endpoint, event, now)
+            as_of = self._clock.now()
+            request = self._requests.build(delivery, endpoint, event, now, as_of)
             varied = request.varied
             timeout = endpoint.timeout or self._timeout
             answer = await self._sender.post(

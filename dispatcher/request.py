@@ -25,14 +25,20 @@ class Requests:
         self._attempt = f"X-{brand}-Attempt"
         self.user_agent = f"{brand}-Webhook/1.0"
 
-    def build(self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float) -> Request:
-        """Sign `event` for `endpoint` at `now` (epoch seconds). ValueError: it can not be signed."""
+    def build(
+        self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float
+    ) -> Request:
+        """Sign `event` for `endpoint`. ValueError: it can not be signed.
+
+        `now` is what receivers compare with their clocks, `as_of` the database's time, by which an
+        old secret ends; both in epoch seconds.
+        """
         name, attempt = ids.delivery_name(delivery.id), delivery.attempt + 1
         timestamp = int(now)
         signatures = signing.sign(
             self._allowed(endpoint),
             self._names,
-            endpoint.secrets_at(now),
+            endpoint.secrets_at(as_of),
             event_id=ids.event_name(event.id),
             timestamp=timestamp,
             body=event.body,
