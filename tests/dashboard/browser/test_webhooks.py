@@ -1,0 +1,154 @@
+"""A webhook's life, as people lead it: made, tried out, changed, rotated, disabled, deleted."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.dashboard.browser.browsing import Browsing, Place
+from tests.receivers import Receiver
+
+
+async def test_a_webhook_is_made_its_secret_copied_and_a_test_event_watched(
+    page: Page, place: Place, receiver: Receiver
+) -> None:
+    await place.ask("PUT", "/api/event-types/user.created", {"description": "A user was created"})
+    await place.ask("PUT", "/api/event-types/role.created", {"description": "A role was created"})
+    await page.goto("/webhooks")
+    await page.get_by_role("link", name="Create webhook").click()
+    await page.get_by_label("URL").fill(receiver.url)
+    await page.get_by_label(re.compile("^Name")).fill("User sync")
+    await page.get_by_label("Find").fill("ROLE")
+    await expect(page.get_by_role("checkbox", name="user.created")).to_be_hidden()
+    await page.get_by_role("checkbox", name="role.created").check()
+    await page.get_by_label("Find").fill("")
+    await page.get_by_label("Others, or patterns").fill("user.*")
+    await expect(page.locator("#matches")).to_contain_text("Matches 2 of 2")
+    await page.get_by_role("button", name="Create webhook").click()
+
+    await expect(page.get_by_role("heading", level=1)).to_have_text("User sync is created")
+    secret = await page.locator("#secret").inner_text()
+    assert re.fullmatch("[0-9a-f]{64}", secret)
+    await page.get_by_role("region", name="Signing secret").get_by_role("button").click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert await page.evaluate("navigator.clipboard.readText()") == secret
+    for language, word in (("Node", "express"), ("Go", "package main"), ("Python", "import os")):
+        await page.get_by_role("radio", name=language).check()
+        snippet = page.get_by_label(language, exact=True).and_(page.locator("pre"))
+        await expect(snippet).to_be_visible()
+        await expect(snippet).to_contain_text(word)
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("User sync")
+    assert secret not in await page.content()
+
+    receiver.otherwise = 204
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("webhook.test")
+    await expect(page.locator("#live h1 + [role=status]")).to_have_text("delivered")
+    await expect(page.get_by_text("accepted")).to_be_visible()
+    assert (await receiver.wait_for(1))[0].headers["X-Dispatcher-Event"] == "webhook.test"
+
+
+async def test_what_is_wrong_is_said_beside_the_field_and_nothing_typed_is_lost(
+    page: Page, browsing: Browsing
+) -> None:
+    browsing.expected.add(422)
+    await page.goto("/webhooks/new")
+    await page.get_by_label("URL").fill("ftp://example.com/")
+    await page.get_by_label(re.compile("^Name")).fill("Kept")
+    await page.get_by_label("Event types or patterns").fill("user.**")
+    await expect(page.locator("#matches .mistake")).to_be_visible()
+    await page.get_by_role("button", name="Create webhook").click()
+    events = page.get_by_role("group", name="Events")
+    await expect(events).to_have_accessible_description(re.compile("pattern"))
+    await expect(page.get_by_label("Event types or patterns")).to_have_value("user.**")
+    await page.get_by_label("Event types or patterns").fill("user.*")
+    await page.get_by_role("button", name="Create webhook").click()
+    await expect(page.get_by_label("URL")).to_have_accessible_description(re.compile("http"))
+    await expect(page.get_by_label("URL")).to_have_value("ftp://example.com/")
+    await expect(page.get_by_label(re.compile("^Name"))).to_have_value("Kept")
+    await expect(page.get_by_label("Event types or patterns")).to_have_value("user.*")
+
+
+async def test_settings_are_changed_and_a_schedule_explained_while_it_is_typed(
+    page: Page, place: Place, receiver: Receiver
+) -> None:
+    webhook = await place.webhook(receiver.url, name="Before")
+    await page.goto(f"/webhooks/{webhook['id']}")
+    await page.get_by_role("link", name="Settings").click()
+    await page.get_by_label("Name", exact=True).fill("After")
+    await page.get_by_label("Name of a new header").first.fill("X-Api-Key")
+    await page.get_by_label("Value of the new header").first.fill("k-1")
+    await page.get_by_label("Retries").fill("2")
+    await page.get_by_label("First after, seconds").fill("7200")
+    await expect(page.get_by_role("status", name="When it is tried")).to_contain_text("after 2 h")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("status").first).to_have_text("Saved.")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("After")
+    assert "k-1" not in await page.content()
+    await place.emit("user.created", {})
+    assert (await receiver.wait_for(1))[0].headers["X-Api-Key"] == "k-1"
+
+
+@pytest.mark.parametrize("overlap", ["no longer", "for a day"])
+async def test_a_secret_is_rotated_with_the_old_one_signing_on_or_not(
+    page: Page, place: Place, receiver: Receiver, overlap: str
+) -> None:
+    webhook = await place.webhook(receiver.url)
+    await page.goto(f"/webhooks/{webhook['id']}")
+    await page.get_by_role("button", name="Rotate secret").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("The old secret signs as well").select_option(overlap)
+    await dialog.get_by_role("button", name="Rotate secret").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("has a new secret")
+    assert await page.locator("#secret").inner_text() != webhook["secret"]
+    await place.emit("user.created", {})
+    signatures = (await receiver.wait_for(1))[0].headers["webhook-signature"].split()
+    assert len(signatures) == (1 if overlap == "no longer" else 2)
+
+
+async def test_a_webhook_is_disabled_holds_what_comes_and_sends_it_when_enabled(
+    page: Page, place: Place, receiver: Receiver
+) -> None:
+    webhook = await place.webhook(receiver.url)
+    await page.goto(f"/webhooks/{webhook['id']}")
+    await page.get_by_role("button", name="Disable").click()
+    await expect(page.get_by_role("status").first).to_contain_text("Disabled")
+    await expect(page.get_by_text("Disabled: by hand")).to_be_visible()
+    await expect(page.get_by_role("button", name="Send test event")).to_have_count(0)
+    await page.get_by_role("button", name="Enable").click()
+    await expect(page.locator("#standing")).to_have_text("active")
+    await place.emit("user.created", {})
+    await receiver.wait_for(1)
+    await expect(page.locator("tbody").get_by_text("delivered", exact=True)).to_be_visible()
+
+
+async def test_a_webhook_is_deleted_only_when_one_says_so_twice(
+    page: Page, place: Place, receiver: Receiver
+) -> None:
+    webhook = await place.webhook(receiver.url, name="Old one")
+    await page.goto(f"/webhooks/{webhook['id']}")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.get_by_role("button", name="Keep it").click()
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.get_by_role("button", name="Delete webhook").click()
+    await expect(page.get_by_role("status").first).to_contain_text("Deleted")
+    await expect(page.get_by_role("heading", name="No webhooks yet")).to_be_visible()
+
+
+async def test_the_list_tells_health_by_itself(
+    page: Page, place: Place, receiver: Receiver
+) -> None:
+    await place.webhook(receiver.url, name="User sync")
+    await page.goto("/webhooks")
+    row = page.get_by_role("row", name=re.compile("User sync"))
+    await expect(row.get_by_text("active")).to_be_visible()
+    await expect(row).to_contain_text("nothing sent")
+    await place.emit("user.created", {})
+    await receiver.wait_for(1)
+    await expect(row).to_contain_text("100 %")
+    await expect(row.get_by_role("img")).to_be_visible()
+    receiver.otherwise = 500
+    await place.emit("user.created", {})
+    await expect(row.get_by_text("failing")).to_be_visible()
