@@ -15,7 +15,7 @@ from tests.receivers import Receiver
 
 CASES = 20_000
 CASES_SHORT = 5_000
-EXAMPLES = 170
+EXAMPLES = 190
 EXAMPLES_SHORT = 1
 
 
