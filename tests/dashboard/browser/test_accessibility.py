@@ -1,0 +1,110 @@
+"""What axe finds on every page, in both themes; and that none is wider than its window."""
+
+from collections.abc import AsyncIterator
+from hashlib import sha256
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.api.conftest import Api
+from tests.conftest import Connection
+from tests.dashboard.browser.browsing import NARROW, VENDOR, WIDE, Browsing, Place, overflows
+from tests.dashboard.browser.conftest import found_place
+from tests.dashboard.scene import Director, Scene
+from tests.receivers import Receiver
+
+AXE = (VENDOR / "axe-4.14.1.min.js").read_bytes()
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+RUN = """async () => (await axe.run()).violations.flatMap((violation) => violation.nodes.map(
+    (node) => `${violation.id}: ${node.target.join(' ')}: ${node.failureSummary}`))"""
+
+
+@pytest.fixture(scope="module")
+async def set_place(standing: Api, database: Connection) -> Place:
+    return await found_place(standing, database)
+
+
+@pytest.fixture(scope="module")
+async def scene(set_place: Place) -> AsyncIterator[Scene]:
+    async with Receiver() as well, Receiver() as badly:
+        yield await Director(set_place.ask, well, badly).set()
+
+
+async def violations(page: Page) -> list[str]:
+    await page.evaluate(AXE.decode())
+    told: list[str] = await page.evaluate(RUN)
+    return told
+
+
+def test_axe_is_the_one_that_was_published() -> None:
+    assert sha256(AXE).hexdigest() == AXE_SHA256
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_on_any_page(
+    browsing: Browsing, set_place: Place, scene: Scene, theme: str
+) -> None:
+    page = await browsing.open(set_place.token, color_scheme=theme)
+    told = {}
+    for name, path in scene.pages.items():
+        await page.goto(path)
+        if violated := await violations(page):
+            told[name] = violated
+    assert told == {}
+
+
+async def test_axe_finds_nothing_where_one_does_not_get_by_a_link(
+    browsing: Browsing, standing: Api, set_place: Place, scene: Scene
+) -> None:
+    told = {}
+    page = await browsing.open()
+    await page.goto("/sign-in")
+    told["sign-in"] = await violations(page)
+    page = await browsing.open(await standing.token())
+    told["overview of all"] = await violations(page)
+    page = await browsing.open(set_place.token)
+    browsing.expected |= {404, 422}
+    await page.goto("/deliveries/dlv_1_1_1")
+    told["problem"] = await violations(page)
+    await page.goto("/webhooks/new")
+    await page.get_by_role("button", name="Create webhook").click()
+    await expect(page.get_by_label("URL")).to_have_attribute("aria-invalid", "true")
+    told["mistakes"] = await violations(page)
+    await page.goto(f"/webhooks/{scene.webhooks['Warehouse']}")
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    told["dialog"] = await violations(page)
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Rotate secret").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Rotate secret").click()
+    await expect(page.locator("#secret")).to_be_visible()
+    told["secret"] = await violations(page)
+    assert {name: violated for name, violated in told.items() if violated} == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_on_a_narrow_screen_and_nothing_is_cut(
+    browsing: Browsing, set_place: Place, scene: Scene, theme: str
+) -> None:
+    page = await browsing.open(set_place.token, color_scheme=theme, viewport=NARROW)
+    told: dict[str, object] = {}
+    for name, path in scene.pages.items():
+        await page.goto(path)
+        if wide := await overflows(page):
+            told[f"{name} is too wide"] = wide
+        if violated := await violations(page):
+            told[name] = violated
+    assert told == {}
+
+
+async def test_no_page_is_wider_than_its_window(
+    browsing: Browsing, set_place: Place, scene: Scene
+) -> None:
+    page = await browsing.open(set_place.token)
+    wide = []
+    for name, path in scene.pages.items():
+        await page.goto(path)
+        for width in (320, 768, 1024, WIDE["width"]):
+            await page.set_viewport_size({"width": width, "height": 800})
+            if await overflows(page):
+                wide.append(f"{name} at {width}")
+    assert wide == []
