@@ -1,0 +1,246 @@
+"""Deliveries and their attempts, as a visitor finds them, reads them and sends them again."""
+
+import pytest
+
+from tests.api.conftest import Api, Client
+from tests.conftest import Connection
+from tests.dashboard.conftest import Visitor
+from tests.dashboard.test_webhooks import made
+from tests.flow.stories import until
+from tests.receivers import HANG, Answer, Receiver
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+async def emit(admin: Client, type_: str = "user.created", data: object = None) -> None:
+    await admin("POST", "/api/events", {"type": type_, "data": {} if data is None else data})
+
+
+async def delivery(admin: Client, status: str, *, attempts: int = 0) -> str:
+    """The name of the newest delivery, once it is so, and was tried so often."""
+    found: list[str] = []
+
+    async def there() -> bool:
+        items = (await admin("GET", "/api/deliveries")).data["items"]
+        found[:] = [
+            each["id"]
+            for each in items
+            if each["status"] == status and each["attempts"] >= attempts
+        ]
+        return bool(found)
+
+    await until(there, f"a delivery is {status}")
+    return found[0]
+
+
+async def test_the_list_shows_what_became_of_each(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url)
+    assert "No deliveries yet" in (await visitor.get(f"/webhooks/{webhook}")).text
+    await emit(admin)
+    name = await delivery(admin, "DELIVERED")
+    page = await visitor.get(f"/webhooks/{webhook}")
+    for words in (f'href="/deliveries/{name}"', "user.created", ">delivered<", ">200<"):
+        assert words in page.text
+
+
+async def test_the_list_is_filtered(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
+    webhook = await made(admin, receiver.url)
+    await emit(admin)
+    name = await delivery(admin, "DELIVERED")
+    for query, there in (
+        ("status=DELIVERED", True),
+        ("status=FAILED", False),
+        ("event=user.*", True),
+        ("event=role.*", False),
+        ("since=2020-01-01T00:00", True),
+        ("until=2020-01-01T00:00", False),
+        ("since=2020-01-01T00:00&until=2100-01-01T00:00:30&status=DELIVERED&event=*", True),
+    ):
+        page = await visitor.get(f"/webhooks/{webhook}?{query}")
+        assert (name in page.text) is there, query
+        assert ("Nothing found" in page.text) is not there, query
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("status=NOPE", "status"), ("event=a..b", "event"), ("since=yesterday", "since")],
+)
+async def test_a_filter_that_is_none_is_said_and_breaks_nothing(
+    visitor: Visitor, admin: Client, receiver: Receiver, query: str, field: str
+) -> None:
+    webhook = await made(admin, receiver.url)
+    page = await visitor.get(f"/webhooks/{webhook}?{query}&before=nonsense")
+    assert (page.status, f'id="{field}-mistake"' in page.text) == (200, True)
+
+
+async def test_the_list_has_pages_and_only_the_first_is_live(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    webhook = await made(admin, receiver.url)
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data)"
+        " SELECT 'user.created', '{}' FROM generate_series(1, 51)"
+    )
+    await receiver.wait_for(51)
+
+    async def all_there() -> bool:
+        return "Older" in (await visitor.get(f"/webhooks/{webhook}?said=created")).text
+
+    await until(all_there, "there is a second page")
+    first = await visitor.get(f"/webhooks/{webhook}?status=DELIVERED&said=created")
+    address = first.text.split('href="/webhooks/')[-1].split('"')[0].replace("&amp;", "&")
+    assert "said=" not in address
+    second = await visitor.get(f"/webhooks/{address}")
+    assert ('hx-get="/webhooks/' + webhook in first.text, second.text.count("<tr id=")) == (True, 1)
+    assert 'id="rows" class="stack" hx-get' not in second.text.replace("  ", " ")
+
+
+async def test_a_delivery_shows_every_attempt_with_its_error_in_words(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url)
+    body = b"<h1>Out of order</h1>\x1b[31m" + b"x" * 20_000
+    receiver.answers = [Answer(503, {"X-Reason": "<i>tired</i>"}, body)]
+    await emit(admin, data={"n": 1})
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED')}")
+    for words in (
+        "Attempt 1",
+        "Attempt 2",
+        "answered 503 Service Unavailable",
+        "X-Dispatcher-Attempt",
+        "X-Reason",
+        "&lt;i&gt;tired&lt;/i&gt;",
+        "&lt;h1&gt;Out of order&lt;/h1&gt;\\x1b[31m",
+        "The body was longer: it is cut off here.",
+        "Send again",
+    ):
+        assert words in page.text
+    assert "<h1>Out" not in page.text
+    assert ">Cancel</button>" not in page.text
+
+
+async def test_a_delivery_nobody_answered_says_why(visitor: Visitor, admin: Client) -> None:
+    async with Receiver() as silent:
+        await made(admin, silent.url, retry={"retries": 0})
+    await emit(admin)
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'FAILED')}")
+    assert "refused" in page.text
+    assert ">connect<" in page.text
+
+
+async def test_the_payload_is_shown_and_given_letter_for_letter(
+    visitor: Visitor, api: Api, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url)
+    text = '{"type": "user.created", "data": {"price": 1.10, "text": "' + HOSTILE + '"}}'
+    await admin("POST", "/api/events", text.encode())
+    name = await delivery(admin, "DELIVERED")
+    page = await visitor.get(f"/deliveries/{name}")
+    assert "1.10" in page.text
+    assert "<script>alert" not in page.text
+    exact = await visitor.get(f"/deliveries/{name}/payload")
+    assert exact.text.encode() == receiver.requests[0].body
+    assert exact.headers["Content-Disposition"] == f'attachment; filename="{name}.json"'
+
+
+async def test_a_pending_delivery_counts_down_and_is_sent_at_once_if_one_likes(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, retry={"base": 3600})
+    receiver.answers = [500]
+    await emit(admin)
+    name = await delivery(admin, "PENDING", attempts=1)
+    page = await visitor.get(f"/deliveries/{name}")
+    assert "Next retry" in page.text
+    assert f'hx-get="/deliveries/{name}"' in page.text
+    again = await visitor.post(f"/deliveries/{name}/retry")
+    assert "It is being sent again." in again.text
+    await receiver.wait_for(2)
+    ended = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED')}")
+    assert f'hx-get="/deliveries/{name}"' not in ended.text
+
+
+async def test_a_pending_delivery_is_cancelled_and_then_can_not_be(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, retry={"base": 3600})
+    receiver.answers = [500]
+    await emit(admin)
+    name = await delivery(admin, "PENDING", attempts=1)
+    assert "Cancelled." in (await visitor.post(f"/deliveries/{name}/cancel")).text
+    await delivery(admin, "CANCELLED")
+    refused = await visitor.post(f"/deliveries/{name}/cancel")
+    assert (refused.status, "the delivery has ended" in refused.text) == (409, True)
+    assert "cancelled by hand" in refused.text
+
+
+async def test_what_waits_for_its_webhook_says_so_and_offers_no_retry(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url, retry={"base": 3600})
+    receiver.answers = [500]
+    await emit(admin)
+    name = await delivery(admin, "PENDING", attempts=1)
+    await visitor.post(f"/webhooks/{webhook}/disable")
+    page = await visitor.get(f"/deliveries/{name}")
+    assert "when the webhook is enabled" in page.text
+    assert "Retry now" not in page.text
+    refused = await visitor.post(f"/deliveries/{name}/retry")
+    assert (refused.status, "enable it first" in refused.text) == (409, True)
+    await visitor.post(f"/webhooks/{webhook}/delete")
+    assert "Its webhook was deleted" in (await visitor.get(f"/deliveries/{name}")).text
+
+
+async def test_one_that_is_under_way_is_shown_before_any_attempt_is_recorded(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url)
+    receiver.answers = [HANG]
+    await emit(admin)
+    await receiver.wait_for(1)
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'PENDING')}")
+    assert "None yet: it is about to be sent." in page.text
+
+
+async def test_who_may_only_look_can_neither_retry_nor_cancel(
+    api: Api, stranger: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, retry={"base": 3600})
+    receiver.answers = [500]
+    await emit(admin)
+    name = await delivery(admin, "PENDING", attempts=1)
+    await stranger.sign_in(await api.token("read", "env_default"))
+    page = await stranger.get(f"/deliveries/{name}")
+    assert page.status == 200
+    assert ("Retry now" in page.text, ">Cancel<" in page.text) == (False, False)
+    for action in ("retry", "cancel"):
+        assert (await stranger.post(f"/deliveries/{name}/{action}")).status == 403
+    assert (await admin("GET", f"/api/deliveries/{name}")).data["status"] == "PENDING"
+
+
+async def test_a_delivery_of_another_environment_is_not_there(
+    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_environment: str
+) -> None:
+    await made(admin, receiver.url)
+    await emit(admin)
+    name = await delivery(admin, "DELIVERED")
+    await stranger.sign_in(await api.token("write", other_environment))
+    for which in (name, "dlv_1", "nonsense"):
+        for path in ("", "/payload"):
+            assert (await stranger.get(f"/deliveries/{which}{path}")).status == 404
+        for action in ("retry", "cancel"):
+            assert (await stranger.post(f"/deliveries/{which}/{action}")).status == 404
+    assert len(receiver.requests) == 1
+
+
+async def test_every_form_demands_its_token(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url)
+    await emit(admin)
+    name = await delivery(admin, "DELIVERED")
+    for action in ("retry", "cancel"):
+        assert (await visitor.post(f"/deliveries/{name}/{action}", csrf="")).status == 403
+    assert (await admin("GET", f"/api/deliveries/{name}")).data["attempts"] == 1

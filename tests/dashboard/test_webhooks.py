@@ -1,0 +1,364 @@
+"""Webhooks, as a visitor lists, makes, changes and deletes them."""
+
+import re
+
+import pytest
+
+from tests.api.conftest import Api, Client
+from tests.conftest import Connection
+from tests.dashboard.conftest import Page, Visitor
+from tests.flow.stories import until
+from tests.receivers import Answer, Receiver
+
+HOSTILE = "<script>alert(1)</script>\u202e"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+async def made(admin: Client, url: str, **fields: object) -> str:
+    """The id of a webhook."""
+    answer = await admin("POST", "/api/webhooks", {"url": url, "events": ["user.*"], **fields})
+    name: str = answer.data["id"]
+    return name
+
+
+def shown_secret(page: Page) -> str:
+    found = re.search(r'id="secret">([0-9a-f]{64})<', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+def revision(page: Page) -> str:
+    found = re.search(r'name="revision" value="(\d+)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+async def test_the_list_says_what_to_do_when_there_are_none(visitor: Visitor) -> None:
+    page = await visitor.get("/webhooks")
+    assert "No webhooks yet" in page.text
+    assert 'href="/webhooks/new"' in page.text
+
+
+async def test_the_list_tells_how_each_does(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, name="Off", active=False)
+    receiver.answers = [Answer(429, {"Retry-After": "600"}), 410]
+    for name in ("Resting", "Gone"):
+        await visitor.post(f"/webhooks/{await made(admin, receiver.url, name=name)}/test")
+        await receiver.wait_for(1 if name == "Resting" else 2)
+
+    async def told() -> bool:
+        text = (await visitor.get("/webhooks")).text
+        return all(words in text for words in (">resting<", "as its receiver asked", "410 Gone"))
+
+    await until(told, "the list says who rests, and who wants no more")
+    text = (await visitor.get("/webhooks")).text
+    for words in (">disabled<", "by hand", "nothing sent"):
+        assert words in text
+
+
+async def test_how_a_webhook_did_is_shown_in_figures(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    name = await made(admin, receiver.url)
+    await connection.execute(
+        "INSERT INTO dispatcher.endpoint_statistics VALUES ($1, to_timestamp("
+        "floor(extract(epoch FROM now()) / 1800) * 1800), 200, 3, 197, 3, 2000,"
+        " array_fill(0, ARRAY[25]) || 200)",
+        name,
+    )
+    for path in ("/webhooks", f"/webhooks/{name}"):
+        text = (await visitor.get(path)).text
+        assert "98.5 %" in text
+        assert '<rect class="bad"' in text
+    assert "200 attempts in the last 24 hours" in (await visitor.get("/webhooks")).text
+
+
+async def test_the_list_has_pages(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
+    for number in range(51):
+        await made(admin, receiver.url, name=f"Number {number:02}")
+    first = await visitor.get("/webhooks")
+    assert ("Number 49" in first.text, "Number 50" in first.text) == (True, False)
+    following = re.search(r'href="(/webhooks\?after=[^"]+)"', first.text)
+    assert following is not None
+    second = await visitor.get(following[1])
+    assert ("Number 49" in second.text, "Number 50" in second.text) == (False, True)
+    assert (await visitor.get("/webhooks?after=nonsense")).status == 200
+
+
+async def test_a_webhook_is_made_and_its_secret_is_shown_once(
+    visitor: Visitor, receiver: Receiver, connection: Connection
+) -> None:
+    page = await visitor.post(
+        "/webhooks/new", {"url": receiver.url, "name": "Sync", "patterns": "user.*, role.created"}
+    )
+    secret = shown_secret(page)
+    name = await connection.fetchval("SELECT id FROM dispatcher.endpoints")
+    patterns = await connection.fetch("SELECT pattern FROM dispatcher.subscriptions")
+    assert {row[0] for row in patterns} == {"user.*", "role.created"}
+    for path in ("/webhooks", f"/webhooks/{name}", f"/webhooks/{name}/settings"):
+        assert secret not in (await visitor.get(path)).text
+
+
+async def test_the_snippets_read_the_secret_from_elsewhere(
+    visitor: Visitor, receiver: Receiver
+) -> None:
+    page = await visitor.post("/webhooks/new", {"url": receiver.url, "patterns": "*"})
+    assert page.text.count(shown_secret(page)) == 1
+    for words in ('os.environ["', "process.env.", 'os.Getenv("'):
+        assert f"{words}WEBHOOK_SECRET" in page.text
+
+
+async def test_what_can_not_be_made_is_said_where_it_was_typed(
+    visitor: Visitor, connection: Connection
+) -> None:
+    for url, patterns, field in (
+        ("https://example.com/", "a..b user.*", "events"),
+        ("https://example.com/", "", "events"),
+        ("nonsense", "a.b user.*", "url"),
+        ("http://10.0.0.1/", "a.b user.*", "url"),
+    ):
+        page = await visitor.post("/webhooks/new", {"url": url, "patterns": patterns})
+        assert page.status == 422
+        assert f'id="{field}-mistake"' in page.text
+        assert f'value="{url}"' in page.text
+        assert f'value="{patterns}"' in page.text
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "words", "missing"),
+    [
+        ("patterns=user.*", ["Matches 2 of 3", "user.created", "user.deleted"], ["role.created"]),
+        ("patterns=*", ["Matches 3 of 3", "webhook.test"], []),
+        ("events=role.created", ["Matches 1 of 3"], ["what is not described"]),
+        ("events=role.created&patterns=user.created", ["Matches 2 of 3"], []),
+        ("patterns=order.*", ["Matches none of the 3"], []),
+        ("patterns=a..b", ["is not a pattern"], ["Matches"]),
+        ("patterns=<script>", ["&lt;script&gt;", "is not a pattern"], ["<script>"]),
+        ("", [], ["Matches", "mistake"]),
+    ],
+)
+async def test_what_would_match_is_told_while_it_is_chosen(
+    visitor: Visitor, admin: Client, query: str, words: list[str], missing: list[str]
+) -> None:
+    for name in ("user.created", "user.deleted", "role.created"):
+        await admin("PUT", f"/api/event-types/{name}", {"description": "Of a test"})
+    page = await visitor.get(f"/webhooks/matches?{query}")
+    assert page.status == 200
+    for word in words:
+        assert word in page.text
+    for word in missing:
+        assert word not in page.text
+
+
+async def test_the_settings_are_changed_and_only_they_are_audited(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    name = await made(admin, receiver.url, headers={"X-Old": "s3cret", "X-Kept": "s3cret"})
+    page = await visitor.get(f"/webhooks/{name}/settings")
+    assert "X-Old" in page.text
+    assert "s3cret" not in page.text
+    fields: dict[str, str | list[str]] = {
+        "revision": revision(page),
+        "url": receiver.url,
+        "name": "Renamed",
+        "patterns": "user.*",
+        "timeout": "2.5",
+        "retry_retries": "2",
+        "retry_base": "30",
+        "schemes": ["standard"],
+        "metadata": '{"team": "crm"}',
+        "header_name": ["X-Old", "X-Kept", "X-New", ""],
+        "header_value": ["", "", "fresh", ""],
+        "header_kept": ["X-Old", "X-Kept"],
+        "header_gone": "X-Old",
+    }
+    saved = await visitor.post(f"/webhooks/{name}/settings", fields)
+    assert "Saved." in saved.text
+    now = (await admin("GET", f"/api/webhooks/{name}")).data
+    assert (now["name"], now["timeout"], now["retry"]) == (
+        "Renamed",
+        2.5,
+        {"retries": 2, "base": 30},
+    )
+    assert set(now["headerNames"]) == {"X-Kept", "X-New"}
+    assert (now["signatureSchemes"], now["metadata"]) == (["standard"], {"team": "crm"})
+    detail = await connection.fetchval(
+        "SELECT detail FROM dispatcher.audit WHERE action = 'webhook.update'"
+    )
+    for unchanged in ("url", "events", "rate_limit"):
+        assert unchanged not in detail
+    assert "fresh" not in detail
+
+
+async def test_empty_fields_are_as_configured_again(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url, name="A", rateLimit=5, timeout=2, retry={"retries": 1})
+    fields: dict[str, str | list[str]] = {"url": receiver.url, "name": "A", "patterns": "user.*"}
+    await visitor.post(f"/webhooks/{name}/settings", fields)
+    now = (await admin("GET", f"/api/webhooks/{name}")).data
+    assert (now["rateLimit"], now["timeout"], now["retry"]) == (None, None, None)
+
+
+async def test_what_can_not_be_saved_is_said_where_it_was_typed_and_nothing_is_saved(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url, name="A")
+    fields: dict[str, str | list[str]] = {
+        "url": "ftp://example.com/",
+        "name": "B",
+        "patterns": "user.*",
+        "rate_limit": "lots",
+        "retry_jitter": "7",
+        "header_name": ["Host"],
+        "header_value": ["example.com"],
+    }
+    page = await visitor.post(f"/webhooks/{name}/settings", fields)
+    assert page.status == 422
+    for field in ("rate_limit", "retry_jitter", "headers"):
+        assert f'id="{field}-mistake"' in page.text
+    assert 'value="lots"' in page.text
+    broken = await visitor.post(f"/webhooks/{name}/settings", {**fields, "metadata": "{"})
+    assert (broken.status, "is not JSON" in broken.text) == (422, True)
+    assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "A"
+
+
+async def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url, name="A")
+    page = await visitor.get(f"/webhooks/{name}/settings")
+    await admin("PATCH", f"/api/webhooks/{name}", {"name": "Theirs"})
+    fields: dict[str, str | list[str]] = {
+        "revision": revision(page),
+        "url": receiver.url,
+        "name": "Mine",
+        "patterns": "user.*",
+    }
+    late = await visitor.post(f"/webhooks/{name}/settings", fields)
+    assert (late.status, "Somebody else has changed it" in late.text) == (409, True)
+    assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "Theirs"
+
+
+async def test_a_schedule_is_told_while_it_is_typed(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url)
+    query = "retry_retries=3&retry_base=60&retry_factor=10&retry_cap=3600"
+    page = await visitor.get(f"/webhooks/{name}/tries?{query}")
+    for words in ("at once", "after 1 min", "after 10 min", "after 1 h", "1.2 h in all"):
+        assert words in page.text
+    wrong = await visitor.get(f"/webhooks/{name}/tries?retry_retries=many")
+    assert "make no schedule" in wrong.text
+
+
+async def test_a_test_event_leads_to_the_delivery_that_one_watches(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url)
+    page = await visitor.post(f"/webhooks/{name}/test")
+    assert page.path.startswith("/deliveries/dlv_")
+    assert "A test event is on its way." in page.text
+    await receiver.wait_for(1)
+
+    async def arrived() -> bool:
+        return ">delivered<" in (await visitor.get(page.path)).text
+
+    await until(arrived, "the page says that it was delivered")
+
+
+async def test_a_rotated_secret_is_shown_once_and_signs_what_is_sent_next(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    made_page = await visitor.post("/webhooks/new", {"url": receiver.url, "patterns": "*"})
+    name = (await admin("GET", "/api/webhooks")).data[0]["id"]
+    page = await visitor.post(f"/webhooks/{name}/rotate", {"overlap": "day"})
+    assert shown_secret(page) != shown_secret(made_page)
+    assert "The old secret signs beside it" in page.text
+    assert shown_secret(page) not in (await visitor.get(f"/webhooks/{name}/settings")).text
+
+
+async def test_it_is_disabled_and_enabled(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url)
+    off = await visitor.post(f"/webhooks/{name}/disable")
+    assert "by hand" in off.text
+    assert f'action="/webhooks/{name}/test"' not in off.text
+    refused = await visitor.post(f"/webhooks/{name}/test")
+    assert (refused.status, "is disabled" in refused.text) == (409, True)
+    on = await visitor.post(f"/webhooks/{name}/enable")
+    assert ">active<" in on.text
+
+
+async def test_it_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
+    name = await made(admin, receiver.url)
+    assert "No webhooks yet" in (await visitor.post(f"/webhooks/{name}/delete")).text
+    assert (await visitor.get(f"/webhooks/{name}")).status == 404
+
+
+POSTS = ("test", "rotate", "enable", "disable", "delete", "settings", "recoveries")
+
+
+async def test_who_may_only_look_sees_everything_and_changes_nothing(
+    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    name = await made(admin, receiver.url, name="A")
+    before = await connection.fetchrow("SELECT * FROM dispatcher.endpoints")
+    await stranger.sign_in(await api.token("read", "env_default"))
+    for tab in ("", "/settings", "/recoveries"):
+        page = await stranger.get(f"/webhooks/{name}{tab}")
+        assert page.status == 200
+        assert f'method="post" action="/webhooks/{name}/' not in page.text.replace(
+            f'action="/webhooks/{name}/settings"', ""
+        )
+    assert "Save" not in (await stranger.get(f"/webhooks/{name}/settings")).text
+    for action in POSTS:
+        page = await stranger.post(
+            f"/webhooks/{name}/{action}", {"url": receiver.url, "name": "B", "patterns": "*"}
+        )
+        assert page.status == 403, action
+    assert await connection.fetchrow("SELECT * FROM dispatcher.endpoints") == before
+
+
+async def test_every_form_demands_its_token(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    name = await made(admin, receiver.url)
+    before = await connection.fetchrow("SELECT * FROM dispatcher.endpoints")
+    for action in POSTS:
+        assert (await visitor.post(f"/webhooks/{name}/{action}", csrf="0" * 64)).status == 403
+    assert await connection.fetchrow("SELECT * FROM dispatcher.endpoints") == before
+
+
+async def test_a_webhook_of_another_environment_is_not_there(
+    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_environment: str
+) -> None:
+    name = await made(admin, receiver.url)
+    await stranger.sign_in(await api.token("write", other_environment))
+    assert name not in (await stranger.get("/webhooks")).text
+    for which in (name, UNKNOWN, "nonsense"):
+        for tab in ("", "/settings", "/recoveries"):
+            assert (await stranger.get(f"/webhooks/{which}{tab}")).status == 404
+        for action in POSTS:
+            page = await stranger.post(
+                f"/webhooks/{which}/{action}", {"preset": "hour", "name": "B", "patterns": "*"}
+            )
+            assert page.status == 404, action
+    assert (await admin("GET", f"/api/webhooks/{name}")).status == 200
+
+
+async def test_text_of_others_is_shown_as_text(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    name = await made(admin, receiver.url, description=HOSTILE)
+    await connection.execute("UPDATE dispatcher.endpoints SET name = $1", HOSTILE)
+    for path in ("/webhooks", f"/webhooks/{name}", f"/webhooks/{name}/recoveries"):
+        text = (await visitor.get(path)).text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in text
+        assert "\u202e" not in text
+    assert "<script>alert" not in (await visitor.get(f"/webhooks/{name}/settings")).text
