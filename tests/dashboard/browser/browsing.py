@@ -106,12 +106,17 @@ class Browsing:
             self.complaints.append(f"{response.status}: {response.url}")
 
 
-async def overflows(page: Page) -> bool:
-    """Whether one has to scroll sideways."""
-    wider: bool = await page.evaluate(
-        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    )
-    return wider
-
-
 VENDOR = Path(__file__).parent / "vendor"
+PROTRUDING = """() => {
+    const width = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= width) return [];
+    const found = [...document.querySelectorAll("body *")].filter(
+        (element) => element.getBoundingClientRect().right > width);
+    return ["the page", ...found.slice(0, 5).map((element) => element.outerHTML.slice(0, 80))];
+}"""
+
+
+async def protruding(page: Page) -> list[str]:
+    """What makes one scroll sideways; nothing if one need not."""
+    found: list[str] = await page.evaluate(PROTRUDING)
+    return found

@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.api.conftest import Api
 from tests.conftest import Connection
-from tests.dashboard.browser.browsing import NARROW, VENDOR, WIDE, Browsing, Place, overflows
+from tests.dashboard.browser.browsing import NARROW, VENDOR, WIDE, Browsing, Place, protruding
 from tests.dashboard.browser.conftest import found_place
 from tests.dashboard.scene import Director, Scene
 from tests.receivers import Receiver
@@ -50,7 +50,7 @@ async def test_axe_finds_nothing_on_any_page(
         await page.goto(path)
         if violated := await violations(page):
             told[name] = violated
-    assert told == {}
+    assert told == {}, told
 
 
 async def test_axe_finds_nothing_where_one_does_not_get_by_a_link(
@@ -86,25 +86,25 @@ async def test_axe_finds_nothing_on_a_narrow_screen_and_nothing_is_cut(
     browsing: Browsing, set_place: Place, scene: Scene, theme: str
 ) -> None:
     page = await browsing.open(set_place.token, color_scheme=theme, viewport=NARROW)
-    told: dict[str, object] = {}
+    told = {}
     for name, path in scene.pages.items():
         await page.goto(path)
-        if wide := await overflows(page):
+        if wide := await protruding(page):
             told[f"{name} is too wide"] = wide
         if violated := await violations(page):
             told[name] = violated
-    assert told == {}
+    assert told == {}, told
 
 
 async def test_no_page_is_wider_than_its_window(
     browsing: Browsing, set_place: Place, scene: Scene
 ) -> None:
     page = await browsing.open(set_place.token)
-    wide = []
+    told = {}
     for name, path in scene.pages.items():
         await page.goto(path)
         for width in (320, 768, 1024, WIDE["width"]):
             await page.set_viewport_size({"width": width, "height": 800})
-            if await overflows(page):
-                wide.append(f"{name} at {width}")
-    assert wide == []
+            if wide := await protruding(page):
+                told[f"{name} at {width}"] = wide
+    assert told == {}, told
