@@ -54,7 +54,14 @@ class Auth:
         return await self.known(token.strip(), request.remote or "")
 
     async def known(self, token: str, address: str) -> Principal:
-        """Whose token it is; where it was shown decides how often one may be wrong."""
+        """Whose token it is; where it was shown decides how often one may be wrong.
+
+        A good token is let in all the same: nobody else behind the same proxy can shut its owner out,
+        and who guesses learns nothing but that a guess was right.
+        """
+        principal = await self._gate.authenticate(token)
+        if principal is not None:
+            return principal
         wait = self._throttle.wait(address, monotonic())
         if wait > 0:
             raise Failure(
@@ -63,13 +70,10 @@ class Auth:
                 "Too many wrong tokens from this address",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
-        principal = await self._gate.authenticate(token)
-        if principal is None:
-            self._throttle.note(address, monotonic())
-            raise Failure(
-                401,
-                "unauthorized",
-                "The token is not valid, was revoked or has expired",
-                headers={"WWW-Authenticate": 'Bearer realm="dispatcher", error="invalid_token"'},
-            )
-        return principal
+        self._throttle.note(address, monotonic())
+        raise Failure(
+            401,
+            "unauthorized",
+            "The token is not valid, was revoked or has expired",
+            headers={"WWW-Authenticate": 'Bearer realm="dispatcher", error="invalid_token"'},
+        )

@@ -363,12 +363,12 @@ async def test_who_shows_ten_wrong_tokens_has_to_wait_and_nobody_else(standing: 
         assert (await shows(good)).status == 200
         wrong = [await shows(f"dsp_{'wrong' * 8}{number:03}") for number in range(10)]
         assert {answer.status for answer in wrong} == {401}
-        for token in ("dsp_wrong", good):
-            refused = await shows(token)
-            assert (refused.status, refused.code) == (429, "too_many_wrong_tokens")
-            assert 1 <= int(refused.headers["Retry-After"]) <= 61
+        refused = await shows("dsp_wrong")
+        assert (refused.status, refused.code) == (429, "too_many_wrong_tokens")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 61
+        assert (await shows(good)).status == 200  # others behind the same proxy are not shut out
     async with standing.from_("127.0.0.10") as there:
-        assert (await shows(good)).status == 200
+        assert (await shows("dsp_wrong")).status == 401
 
 
 async def test_the_configured_admin_token_may_everything(
