@@ -165,7 +165,7 @@ class Daemon:
         await self._engine.deliver.drained()
         await self._engine.sessions.record.set("synchronous_commit", "on")
         await self._engine.recorder.drained()
-        for last in (self._engine.health.drained, self._engine.statist.drained, self._leave):
+        for last in (self._engine.health.drained, self._leave, self._engine.statist.drained):
             try:
                 await last()
             except TRANSIENT as error:

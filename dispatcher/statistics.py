@@ -20,8 +20,8 @@ from dispatcher.store.statistics import ALL, Statistics, Sums
 Key = TypeVar("Key")
 
 FLUSH_EVERY = 2.0
-AT_ONCE = 2_000
-"""Endpoints a statement writes of."""
+AT_ONCE = 500
+"""Endpoints a statement writes of; and after which the others have their turn."""
 
 
 class Tally:
@@ -85,8 +85,9 @@ class Statist:
         """Write what was noted; returns the seconds to the next time. Raises StoreUnavailable or
         StatementTimeout; what was not written is written next time."""
         async with self._writing:
-            self._gather()
-            while some := sorted(self._of_endpoints)[:AT_ONCE]:
+            await self._gather()
+            left = sorted(self._of_endpoints)
+            for some in (left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)):
                 await self._statistics.add_of_endpoints({i: self._of_endpoints[i] for i in some})
                 for written in some:
                     del self._of_endpoints[written]
@@ -102,14 +103,19 @@ class Statist:
         """Returns when everything noted so far is written."""
         await self.flush()
 
-    def _gather(self) -> None:
+    async def _gather(self) -> None:
         tallies, self._tallies = self._tallies, {}
-        for endpoint_id, tally in tallies.items():
+        gathered: dict[str, Sums] = {}
+        for place, (endpoint_id, tally) in enumerate(tallies.items(), start=1):
             sums = _sums(tally)
             _add(self._of_endpoints, endpoint_id, sums)
+            _add(gathered, tally.environment_id or ALL, sums)
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for environment_id, sums in gathered.items():
             _add(self._of_environments, ALL, sums)
-            if tally.environment_id:
-                _add(self._of_environments, tally.environment_id, sums)
+            if environment_id != ALL:
+                _add(self._of_environments, environment_id, sums)
 
     def _environment(self, endpoint_id: UUID) -> str | None:
         """None: the endpoint is gone, and forgotten already."""

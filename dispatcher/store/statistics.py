@@ -27,7 +27,7 @@ class Statistics:
         self._session = session
 
     async def add_of_endpoints(self, sums: Mapping[UUID, Sums]) -> None:
-        """To the ten minutes that it is now."""
+        """To the half hour that it is now."""
         await self._session.fetch(
             statement("statistics/add_of_endpoints"), list(sums), *_columns(sums.values())
         )

@@ -1,7 +1,7 @@
 -- Arrays, an endpoint each: endpoint, attempts, failures, delivered, exhausted,
 -- milliseconds, durations. In the order of the key, so that two daemons never wait for each other.
 INSERT INTO dispatcher.endpoint_statistics AS s (endpoint_id, bucket, attempts, failures, delivered, exhausted, duration_ms, durations)
-SELECT n.endpoint_id, date_bin('10 minutes', now(), 'epoch'),
+SELECT n.endpoint_id, date_bin('30 minutes', now(), 'epoch'),
        n.attempts, n.failures, n.delivered, n.exhausted, n.duration_ms, n.durations::integer[]
 FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::bigint[], $7::text[])
   AS n(endpoint_id, attempts, failures, delivered, exhausted, duration_ms, durations)

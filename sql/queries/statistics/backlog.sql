@@ -15,10 +15,8 @@ SELECT
   (SELECT count(*) FROM endpoints) AS webhooks,
   (SELECT count(*) FROM endpoints WHERE NOT active) AS disabled,
   least($2, (SELECT count(*) FROM coming WHERE environment_id = $1)) AS inbox,
-  (SELECT count(*) FROM (
-     SELECT 1 FROM owed o CROSS JOIN LATERAL (SELECT 1 FROM dispatcher.deliveries d WHERE d.endpoint_id = o.id LIMIT $2) AS each
-     LIMIT $2) AS few) AS pending,
+  dispatcher.pending_of(ARRAY(SELECT id FROM owed), $2::integer) AS pending,
   dispatcher.id_time(least((SELECT min(oldest) FROM owed), (SELECT min(id) FROM coming WHERE environment_id = $1))) AS oldest,
-  (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine q WHERE q.environment_id = $1 LIMIT $2) AS few) AS quarantined,
+  dispatcher.quarantined_in($1, $2::integer) AS quarantined,
   (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
   (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at

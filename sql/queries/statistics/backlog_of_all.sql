@@ -1,7 +1,10 @@
 -- $1 how far anything is counted: no number below is larger. `oldest`: when it was owed.
+WITH endpoints AS MATERIALIZED (
+  SELECT active FROM dispatcher.endpoints WHERE deleted_at IS NULL LIMIT $1
+)
 SELECT
-  (SELECT count(*) FROM (SELECT 1 FROM dispatcher.endpoints WHERE deleted_at IS NULL LIMIT $1) AS few) AS webhooks,
-  (SELECT count(*) FROM (SELECT 1 FROM dispatcher.endpoints WHERE deleted_at IS NULL AND NOT active LIMIT $1) AS few) AS disabled,
+  (SELECT count(*) FROM endpoints) AS webhooks,
+  (SELECT count(*) FROM endpoints WHERE NOT active) AS disabled,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox UNION ALL SELECT 1 FROM dispatcher.unexamined LIMIT $1) AS few) AS inbox,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.deliveries LIMIT $1) AS few) AS pending,
   dispatcher.id_time(least((SELECT min(id) FROM dispatcher.deliveries), (SELECT min(id) FROM dispatcher.inbox),
