@@ -1,6 +1,8 @@
 """Webhooks, as a visitor lists, makes, changes and deletes them."""
 
+import html
 import re
+from typing import Any
 
 import pytest
 
@@ -125,6 +127,21 @@ async def test_what_can_not_be_made_is_said_where_it_was_typed(
         assert f'value="{url}"' in page.text
         assert f'value="{patterns}"' in page.text
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
+
+
+async def test_the_snippet_for_python_verifies_what_arrives(
+    visitor: Visitor, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = await visitor.post("/webhooks/new", {"url": receiver.url, "patterns": "*"})
+    monkeypatch.setenv("WEBHOOK_SECRET", shown_secret(page))
+    snippet = re.search(r'<code id="python">(.*?)</code>', page.text, re.DOTALL)
+    assert snippet is not None
+    written: dict[str, Any] = {}
+    exec(html.unescape(snippet[1]), written)  # noqa: S102 - what we tell people to run
+    await admin("POST", "/api/events", {"type": "user.created", "data": {}})
+    (request,) = await receiver.wait_for(1)
+    assert written["receive"](request.body, dict(request.headers)) == 204
+    assert written["receive"](request.body + b" ", dict(request.headers)) == 400
 
 
 @pytest.mark.parametrize(
