@@ -99,6 +99,9 @@ class Dashboard:
     async def _visited(self, request: web.Request, view: View) -> web.StreamResponse:
         try:
             visit = await self._visit(request)
+            if visit is None and "HX-Request" in request.headers:
+                # A part of a page asks: the whole page is to be loaded anew, and finds the way.
+                return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
             if visit is None:
                 return see_other(f"/sign-in?next={request.rel_url.raw_path_qs}"[:500])
             if request.method != "GET" and not await self._ours(visit):

@@ -51,8 +51,10 @@ class Visitor:
             self._csrf = webhooks.csrf
         return page
 
-    async def get(self, path: str) -> Page:
-        async with self._session.get(path) as response:
+    async def get(self, path: str, **headers: str) -> Page:
+        """`HX_Request` names the header HX-Request."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self._session.get(path, headers=named) as response:
             return Page(response, await response.text())
 
     async def post(

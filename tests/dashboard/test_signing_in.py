@@ -16,6 +16,13 @@ async def test_a_page_sends_strangers_to_sign_in_and_back(api: Api, stranger: Vi
     assert (await stranger.get("/webhooks")).path == "/webhooks"
 
 
+async def test_a_part_of_a_page_that_is_signed_out_has_the_page_loaded_anew(
+    stranger: Visitor,
+) -> None:
+    page = await stranger.get("/webhooks", HX_Request="true")
+    assert (page.status, page.headers["HX-Refresh"], page.text) == (401, "true", "")
+
+
 @pytest.mark.parametrize("token", ["", "wrong", "dsp_" + "A" * 43])
 async def test_who_shows_no_good_token_stays_outside(stranger: Visitor, token: str) -> None:
     page = await stranger.sign_in(token)
