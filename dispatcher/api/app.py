@@ -1,9 +1,11 @@
 """The admin application and its port."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
+from typing import cast
 
 import orjson
 from aiohttp import web
@@ -23,6 +25,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
 HEADER_MOST = 16 * 1024
+CONNECTIONS_MOST = 512
+"""More at one time are turned away: each is a file descriptor, and sending needs some too."""
+SILENT_SECONDS = 20.0
+"""A connection ends on which no whole request began for so long."""
 
 
 def build(
@@ -100,6 +106,13 @@ def _protocol_log() -> logging.Logger:
     return logger
 
 
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()
+
+
 class AdminPort:
     """The application, served. `address` is known once it is open."""
 
@@ -112,22 +125,35 @@ class AdminPort:
             logger=_protocol_log(),
             max_line_size=HEADER_MOST,
             max_field_size=HEADER_MOST,
+            keepalive_timeout=SILENT_SECONDS,
         )
         self._host = host
         self._port = port
+        self._listening: asyncio.Server | None = None
 
     @property
     def address(self) -> str:
-        host, port = self._runner.addresses[0][:2]
+        if self._listening is None:
+            raise RuntimeError("the admin port is not open")
+        host, port = self._listening.sockets[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def open(self) -> None:
         """OSError: the port can not be had."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._admitted, self._host, self._port)
 
     async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
         await self._runner.cleanup()
+
+    def _admitted(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= CONNECTIONS_MOST:
+            return _TurnedAway()
+        return server()
 
 
 async def _livez(_: web.Request) -> web.Response:
