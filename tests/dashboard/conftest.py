@@ -75,11 +75,17 @@ class Visitor:
 
 
 @pytest.fixture
-async def stranger(api: Api) -> AsyncIterator[Visitor]:
-    """Somebody who has not signed in."""
+async def session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    """A browser's cookies."""
     jar = aiohttp.CookieJar(unsafe=True)  # cookies for an address without a name
-    async with aiohttp.ClientSession(api.address, cookie_jar=jar) as session:
-        yield Visitor(session)
+    async with aiohttp.ClientSession(api.address, cookie_jar=jar) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stranger(session: aiohttp.ClientSession) -> Visitor:
+    """Somebody who has not signed in."""
+    return Visitor(session)
 
 
 @pytest.fixture

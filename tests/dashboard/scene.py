@@ -37,10 +37,15 @@ class Scene:
 
 
 class Director:
-    """Sets the scene through the API of one environment, with receivers that behave as told."""
+    """Sets the scene through the API of one environment, with receivers that behave as told;
+    each type is emitted `rounds` times."""
 
-    def __init__(self, ask: Client, well: Receiver, badly: Receiver) -> None:
+    def __init__(
+        self, ask: Client, environment_id: str, well: Receiver, badly: Receiver, *, rounds: int = 1
+    ) -> None:
         self._ask = ask
+        self._environment_id = environment_id
+        self._rounds = rounds
         self._well = well
         self._badly = badly
         self._webhooks: dict[str, str] = {}
@@ -79,12 +84,11 @@ class Director:
     async def _emit(self) -> Mapping[str, str]:
         """Ids by type."""
         self._well.otherwise = Answer(200, {"Content-Type": "application/json"}, b'{"ok":true}')
-        self._badly.otherwise = Answer(503, {"Retry-After": "480"}, b"upstream connect error")
+        self._badly.otherwise = Answer(503, {"Content-Type": "text/plain"}, b"upstream timed out")
         names = {}
-        for number, type_ in enumerate(TYPES):
-            if type_ == "invoice.paid":
-                continue
-            data = {"id": f"{type_[:3]}_{2001 + number}", "source": "shop", "tags": ["new", "eu"]}
+        types = [type_ for type_ in TYPES if type_ != "invoice.paid"]
+        for number, type_ in enumerate(types * self._rounds, start=2001):
+            data = {"id": f"{type_[:3]}_{number}", "source": "shop", "tags": ["new", "eu"]}
             answer = await self._ask("POST", "/api/events", {"type": type_, "data": data})
             names[type_] = answer.data["id"]
         return names
@@ -100,10 +104,10 @@ class Director:
         await until(self._ended, "deliveries are under way", within=20.0)
 
     async def _ended(self) -> bool:
-        """Everything was tried: 4 to user sync, 2 to billing, 1 to the warehouse."""
+        """Everything was tried."""
         for name, count in (("User sync", 4), ("Billing", 2), ("Warehouse", 1)):
             found = await self._listed(name)
-            if sum(each["attempts"] > 0 for each in found) < count:
+            if sum(each["attempts"] > 0 for each in found) < count * self._rounds:
                 return False
         return True
 
@@ -115,15 +119,23 @@ class Director:
     async def _recover(self) -> None:
         webhook = self._webhooks["Warehouse"]
         form = {"since": "2026-01-01T00:00:00Z"}
-        await self._ask("POST", f"/api/webhooks/{webhook}/recover", form)
+        recovering = await self._ask("POST", f"/api/webhooks/{webhook}/recover", form)
+        assert recovering.data["state"] == "RUNNING"
+
+        async def tried_again() -> bool:
+            return all(each["attempts"] == 2 for each in await self._listed("Warehouse"))
+
+        await until(tried_again, "what failed is sent again")
 
     async def _decorate(self) -> None:
         for name, scope in (("Shop backend", "write"), ("Status page", "read")):
-            await self._ask("POST", "/api/tokens", {"name": name, "scope": scope})
+            form = {"name": name, "scope": scope, "environmentId": self._environment_id}
+            made = await self._ask("POST", "/api/tokens", form)
+            assert made.data["name"] == name
 
     async def _deliveries(self) -> Mapping[str, str]:
         """An id by state."""
-        found = {}
+        found: dict[str, str] = {}
         for name in self._webhooks:
             for each in await self._listed(name):
                 found.setdefault(each["status"], each["id"])

@@ -1,8 +1,14 @@
 """Signing in and out; what a browser is told of the pages; forms of other sites."""
 
-import pytest
+import asyncio
 
+import aiohttp
+import pytest
+from yarl import URL
+
+from dispatcher.api import reading
 from tests.api.conftest import Api
+from tests.api.test_unreadable_requests import said_to
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
 
@@ -100,3 +106,77 @@ async def test_the_browser_is_told_to_run_nothing_but_our_files(visitor: Visitor
     assert page.headers["Cache-Control"] == "no-store"
     assert "<style" not in page.text
     assert "style=" not in page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "/\0"]
+)
+async def test_signing_in_leads_nowhere_but_to_this_site(
+    api: Api, session: aiohttp.ClientSession, path: str
+) -> None:
+    fields = {"token": await api.token(), "next": path}
+    async with session.post("/sign-in", data=fields, allow_redirects=False) as answer:
+        assert answer.headers.get("Location", "/") == "/"
+        assert answer.status == (400 if "\0" in path else 303)
+
+
+async def test_signing_in_leads_back_with_every_filter(session: aiohttp.ClientSession) -> None:
+    async with session.get("/events?type=a.b&since=x", allow_redirects=False) as answer:
+        asked = URL(answer.headers["Location"])
+    assert asked.query["next"] == "/events?type=a.b&since=x"
+
+
+@pytest.mark.parametrize("cookie", [b"\xff\xfe", "ü".encode(), b"", b"nonsense"])
+async def test_a_cookie_that_is_none_of_ours_is_nobodys(api: Api, cookie: bytes) -> None:
+    head = b"GET /webhooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: dispatcher_session="
+    answer = await said_to(api.address, head + cookie + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 303 ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"--x"),
+        ("multipart/form-data; boundary=x", b"nonsense"),
+        ("application/x-www-form-urlencoded; charset=none", b"token=x"),
+        ("application/x-www-form-urlencoded", b"token=\xff"),
+        ("application/x-www-form-urlencoded", b"token=%00"),
+    ],
+)
+async def test_a_form_that_is_none_is_a_page_that_says_so(
+    session: aiohttp.ClientSession, visitor: Visitor, kind: str, body: bytes
+) -> None:
+    for path in ("/sign-in", "/webhooks/new"):
+        async with session.post(path, data=body, headers={"Content-Type": kind}) as answer:
+            assert (answer.status, answer.content_type) == (400, "text/html")
+
+
+async def test_a_form_that_does_not_come_is_not_waited_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SECONDS", 0.2)
+    kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n"
+    head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + kind
+    at = URL(api.address)
+    reader, writer = await asyncio.open_connection(at.host, at.port)
+    writer.write(head + b"\r\ntoken=")
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/audit?before=9223372036854775808",
+        "/quarantine?before=9999999999999999999",
+        "/audit?actor=%00",
+        "/events?id=%00",
+    ],
+)
+async def test_no_address_breaks_a_page(visitor: Visitor, path: str) -> None:
+    assert (await visitor.get(path)).status == 200
+
+
+async def test_no_environment_has_a_nul_in_its_name(visitor: Visitor) -> None:
+    assert (await visitor.post("/environment", {"environment": "\0"})).status == 400

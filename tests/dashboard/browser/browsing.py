@@ -13,13 +13,14 @@ from playwright.async_api import (
     Page,
     Request,
     Response,
+    ViewportSize,
 )
 
 from tests.api.conftest import Api, Client
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WIDE = {"width": 1440, "height": 900}
-NARROW = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 VIOLATIONS = """
     addEventListener("securitypolicyviolation", (event) => console.error(
         `policy violated: ${event.violatedDirective} by ${event.blockedURI} ${event.sample}`));

@@ -27,7 +27,7 @@ async def set_place(standing: Api, database: Connection) -> Place:
 @pytest.fixture(scope="module")
 async def scene(set_place: Place) -> AsyncIterator[Scene]:
     async with Receiver() as well, Receiver() as badly:
-        yield await Director(set_place.ask, well, badly).set()
+        yield await Director(set_place.ask, set_place.environment_id, well, badly).set()
 
 
 async def violations(page: Page) -> list[str]:

@@ -1,0 +1,262 @@
+"""`make screenshots`: pictures of every page, with docs/dashboard.md that shows them.
+
+python -m tests.dashboard.screenshots [--into DIRECTORY] [--every]
+
+`--every` also takes every page narrow and dark, to look at, and writes no document.
+"""
+
+import argparse
+import asyncio
+import math
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import click
+from playwright.async_api import Browser, Page, async_playwright
+
+from dispatcher import histogram
+from dispatcher.crypto import Cipher
+from dispatcher.migrate import migrate
+from dispatcher.postgres import EmbeddedPostgres
+from tests.api.conftest import Api, served
+from tests.conftest import Connection, connected
+from tests.dashboard.browser.browsing import NARROW, WIDE, found
+from tests.dashboard.scene import Director, Scene
+from tests.flow.shell import KEY
+from tests.flow.stories import Daemons, Story
+from tests.receivers import Receiver
+
+DOCS = Path(__file__).parents[2] / "docs"
+TALLEST = 1150
+SENTENCES: Mapping[str, tuple[str, str]] = {
+    "sign-in": ("Signing in", "A token opens it; what one sees and may do is what the token may."),
+    "overview": ("Overview", "What is sent, how fast and how well, what waits, and who sends it."),
+    "overview-table": ("Overview, as a table", "The same figures for those who read, or listen."),
+    "webhooks": ("Webhooks", "Each with its last 24 hours: success, latency, what is pending."),
+    "webhook-new": ("Create webhook", "Event types are picked, or matched by patterns."),
+    "webhook-secret": ("Signing secret", "Shown once, with code that verifies what arrives."),
+    "webhook": ("A webhook's deliveries", "Live, by status, type and time."),
+    "webhook-disabled": ("A disabled webhook", "Why, and what happens to what is pending."),
+    "webhook-settings": ("Settings", "Headers, limits, and the retry schedule spelled out."),
+    "webhook-recoveries": ("Recoveries", "What failed or was missed is counted, then sent again."),
+    "delivery": ("A delivery", "Every attempt: what was sent, what came back, how long it took."),
+    "delivery-pending": ("A delivery that is retried", "The error in words, and a countdown."),
+    "delivery-failed": ("A delivery that failed", "Given up, until somebody sends it again."),
+    "events": ("Events", "Found by id, type and time."),
+    "event": ("An event", "Its data letter for letter, and each of its deliveries."),
+    "event-new": ("Emit event", "By hand, from the example of its type."),
+    "event-types": ("Event types", "What the application emits, described."),
+    "event-type": ("An event type", "With an example, and a schema that can be enforced."),
+    "quarantine": ("Quarantine", "Events that their schema refuses, to release or discard."),
+    "tokens": ("Tokens", "For programs and people, with how far they reach and until when."),
+    "audit": ("Audit", "Who changed what, and when."),
+}
+ADDRESSES = {
+    "User sync": "https://support.example.com/hooks/users",
+    "Billing": "https://billing.example.com/v2/dispatcher",
+    "Warehouse": "https://warehouse.example.net/in",
+    "Search index": "https://search.example.com/ingest",
+    "Legacy CRM": "https://crm.example.org/webhooks",
+}
+WHO = "Jane Doe"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a page is looked at; `suffix` tells its pictures from others."""
+
+    suffix: str
+    narrow: bool
+    theme: str
+
+    def of(self, name: str) -> str:
+        return f"{name}{self.suffix}.png"
+
+
+WIDE_LIGHT = Look("", False, "light")
+LOOKS = (
+    WIDE_LIGHT,
+    Look("-dark", False, "dark"),
+    Look("-narrow", True, "light"),
+    Look("-narrow-dark", True, "dark"),
+)
+SHOWN = {
+    "-dark": ("overview", "webhook"),
+    "-narrow": ("webhooks", "delivery-pending"),
+    "-narrow-dark": ("overview",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """A browser, somebody's token for the dashboard, and where the pictures go."""
+
+    browser: Browser
+    api: Api
+    scene: Scene
+    token: str
+    into: Path
+
+    async def photograph(self, look: Look, names: Collection[str]) -> None:
+        """The pages that are named."""
+        context = await self.browser.new_context(
+            viewport=NARROW if look.narrow else WIDE,
+            color_scheme="dark" if look.theme == "dark" else "light",
+            base_url=self.api.address,
+            reduced_motion="reduce",
+        )
+        page = await context.new_page()
+        for name in names:
+            await self._go(page, name)
+            await self._save(page, look.of(name))
+        await context.close()
+
+    async def _go(self, page: Page, name: str) -> None:
+        if name == "sign-in":
+            await page.goto("/sign-in")
+            return
+        if not await page.context.cookies():
+            await page.goto(self.api.daemon.dashboard.invite(self.token))
+        if name == "webhook-secret":
+            await page.goto(f"/webhooks/{self.scene.webhooks['User sync']}")
+            await page.get_by_role("button", name="Rotate secret").click()
+            await page.get_by_role("dialog").get_by_role("button", name="Rotate secret").click()
+            await page.locator("#secret").wait_for()
+        else:
+            await page.goto(self.scene.pages[name])
+
+    async def _save(self, page: Page, name: str) -> None:
+        """The whole page, unless it is very long."""
+        width = await page.evaluate("innerWidth")
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        await page.set_viewport_size({"width": width, "height": min(height, TALLEST)})
+        await page.wait_for_load_state("networkidle")
+        await page.screenshot(path=self.into / name)
+        usual = NARROW if width == NARROW["width"] else WIDE
+        await page.set_viewport_size(usual)
+        click.echo(name)
+
+
+async def take(into: Path, *, every: bool) -> None:
+    """Raises RuntimeError where no browser is found."""
+    path = found()
+    if path is None:
+        raise RuntimeError("no browser is found: apt install chromium")
+    async with stage() as (api, scene, token), async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        studio = Studio(browser, api, scene, token, into)
+        for look in LOOKS:
+            wanted = every or look is WIDE_LIGHT
+            await studio.photograph(look, list(SENTENCES) if wanted else SHOWN[look.suffix])
+        await browser.close()
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[tuple[Api, Scene, str]]:
+    """A daemon on a database of its own, with a day behind it."""
+    with open_directory() as directory, EmbeddedPostgres(directory / "postgres") as postgres:
+        async with connected(postgres.dsn) as connection:
+            await migrate(connection)
+            daemons = Daemons(postgres.dsn, Cipher(bytes.fromhex(KEY)))
+            async with served(daemons, postgres.dsn) as api:
+                token = await api.token()
+                yield api, await act(api, connection), token
+            await daemons.end()
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """One that root's server, which is another user's process, can enter."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+async def act(api: Api, connection: Connection) -> Scene:
+    ask = api.nobody(await api.token("admin", "env_default"))
+    async with Receiver() as well, Receiver() as badly:
+        scene = await Director(ask, "env_default", well, badly, rounds=5).set()
+    story = Story(api.dsn, connection, Cipher(bytes.fromhex(KEY)))
+    for name, url in ADDRESSES.items():
+        await story.change(UUID(scene.webhooks[name]), url=url)
+    await remember(connection, scene)
+    await connection.execute("UPDATE dispatcher.tokens SET name = $1 WHERE name = 'of a test'", WHO)
+    return scene
+
+
+async def remember(connection: Connection, scene: Scene) -> None:
+    """Sums of the last day, as if it had been a busy one."""
+    now = datetime.now(UTC)
+    busy = {"User sync": 120, "Billing": 36, "Warehouse": 75, "Search index": 270}
+    for name, most in busy.items():
+        await connection.executemany(
+            "INSERT INTO dispatcher.endpoint_statistics VALUES ($1, $2, $3, $4, $5, 0, $6, $7)"
+            " ON CONFLICT DO NOTHING",
+            [(scene.webhooks[name], *row) for row in sums(now, 1800, 48, most, name == "Billing")],
+        )
+    for environment in ("env_default", "*"):
+        for span, count, most in ((600, 144, 160), (10, 360, 9)):
+            await connection.executemany(
+                "INSERT INTO dispatcher.environment_statistics"
+                " VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8) ON CONFLICT DO NOTHING",
+                [(environment, span, *row) for row in sums(now, span, count, most, False)],
+            )
+
+
+def sums(
+    now: datetime, span: int, count: int, most: int, failing: bool
+) -> Iterator[tuple[datetime, int, int, int, int, list[int]]]:
+    """Bucket, attempts, failures, delivered, milliseconds, durations: of `count` spans of time."""
+    last = math.floor(now.timestamp() / span) * span
+    for back in range(1, count):
+        wave = 0.55 + 0.35 * math.sin(back / count * 5.5) + 0.1 * math.sin(back * 1.7)
+        attempts = max(1, round(most * wave))
+        broken = failing and back < count // 8
+        failures = attempts if broken else (attempts // 12 if back % 11 == 0 else 0)
+        durations = list(histogram.EMPTY)
+        for number in range(attempts):
+            typical = 18 + 9 * math.sin(back / 9) + (110 if number % 23 == 0 else number % 7)
+            durations[histogram.bin_of(round(typical))] += 1
+        at = datetime.fromtimestamp(last, UTC) - timedelta(seconds=back * span)
+        yield at, attempts, failures, attempts - failures, attempts * 24, durations
+
+
+def document() -> str:
+    """docs/dashboard.md."""
+    lines = [
+        "# The dashboard",
+        "",
+        "The daemon serves it at the address of `[admin]`, beside the API. `dispatcher demo` opens on",
+        "it, with a link that signs in once. These pictures are made by `make screenshots`.",
+    ]
+    for name, (title, sentence) in SENTENCES.items():
+        lines += ["", f"## {title}", sentence, "", f"![{title}](screenshots/{name}.png)"]
+        for look in LOOKS[1:]:
+            if name in SHOWN[look.suffix]:
+                told = f"{title}, {'narrow' if look.narrow else 'wide'} and {look.theme}"
+                lines += ["", f"![{told}](screenshots/{look.of(name)})"]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.dashboard.screenshots")
+    parser.add_argument("--into", type=Path, default=DOCS / "screenshots")
+    parser.add_argument("--every", action="store_true", help="also each page narrow and dark")
+    asked = parser.parse_args()
+    asked.into.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(take(asked.into, every=asked.every))
+    except RuntimeError as error:
+        sys.exit(str(error))
+    if not asked.every:
+        (DOCS / "dashboard.md").write_text(document())
+
+
+if __name__ == "__main__":
+    main()
