@@ -50,7 +50,7 @@ class SignIns:
 
     async def known(self, cookie: str) -> SignIn | None:
         """None for what is no cookie of ours, has expired, or whose token is not good any more."""
-        row = await self._stored.get(_sha256(cookie))
+        row = await self._stored.get(_sha256(cookie)) if cookie.isascii() else None
         if row is None:
             return None
         if row["token_id"] is not None:

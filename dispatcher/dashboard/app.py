@@ -1,16 +1,19 @@
 """The dashboard's pages and files, added to the admin application."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from importlib.resources import files
+from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dispatcher import observe
+from dispatcher.api import reading
 from dispatcher.api.answers import Failure
 from dispatcher.api.auth import Auth
 from dispatcher.api.failures import REFUSALS
@@ -98,12 +101,13 @@ class Dashboard:
 
     async def _visited(self, request: web.Request, view: View) -> web.StreamResponse:
         try:
+            _refuse_nul(request.query)
             visit = await self._visit(request)
             if visit is None and "HX-Request" in request.headers:
                 # A part of a page asks: the whole page is to be loaded anew, and finds the way.
                 return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
             if visit is None:
-                return see_other(f"/sign-in?next={request.rel_url.raw_path_qs}"[:500])
+                return see_other(f"/sign-in?next={quote(request.rel_url.raw_path_qs[:500])}")
             if request.method != "GET" and not await self._ours(visit):
                 return self._problem(request, 403, "The form is too old. Go back and try again.")
             return await view(visit)
@@ -119,20 +123,22 @@ class Dashboard:
 
     async def _ours(self, visit: Visit) -> bool:
         """Whether a form was sent from one of our pages."""
-        posted = await visit.request.post()
+        posted = await _posted(visit.request)
         sent = posted.get("csrf") or visit.request.headers.get("X-CSRF-Token", "")
-        return isinstance(sent, str) and compare_digest(
-            sent.encode(), visit.signed_in.csrf.encode()
-        )
+        if not isinstance(sent, str) or not sent.isascii():
+            return False
+        return compare_digest(sent, visit.signed_in.csrf)
 
     async def _form(self, request: web.Request) -> web.Response:
         return self._signing_in(request)
 
     async def _sign_in(self, request: web.Request) -> web.Response:
-        posted = await request.post()
-        token = str(posted.get("token", "")).strip()
         try:
+            posted = await _posted(request)
+            token = str(posted.get("token", "")).strip()
             return await self._signed_in(request, token, str(posted.get("next", "/")))
+        except web.HTTPException as error:
+            return self._problem(request, error.status, error.reason)
         except Failure as failure:
             return self._signing_in(request, mistake=failure.title, status=failure.status)
         except (StoreUnavailable, StatementTimeout):
@@ -148,8 +154,7 @@ class Dashboard:
     async def _signed_in(self, request: web.Request, token: str, then: str) -> web.Response:
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
-        within = then.startswith("/") and not then.startswith(("//", "/\\"))
-        response = see_other(then if within else "/")
+        response = see_other(then if _within(then) else "/")
         response.set_cookie(
             COOKIE,
             cookie,
@@ -205,3 +210,27 @@ class Dashboard:
         """Errors are pages as well."""
         page = self._templates.get_template("problem.html").render(status=status, text=text)
         return web.Response(text=page, status=status, content_type="text/html", headers=HEADERS)
+
+
+async def _posted(request: web.Request) -> Mapping[str, object]:
+    """What a form brought, which can be asked for again; a 400 for what is none, 408 for too slow."""
+    try:
+        async with asyncio.timeout(reading.SECONDS):
+            posted = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (ValueError, LookupError):  # no boundary, an unknown charset, bytes that are not of it
+        raise web.HTTPBadRequest from None
+    _refuse_nul(posted)
+    return posted
+
+
+def _refuse_nul(given: Mapping[str, object]) -> None:
+    """Nobody types one, and the database takes none."""
+    if any("\0" in value for value in given.values() if isinstance(value, str)):
+        raise web.HTTPBadRequest
+
+
+def _within(path: str) -> bool:
+    """Whether it stays on this site: browsers drop tabs and line ends, and read \\ as /."""
+    return path.startswith("/") and path.isprintable() and path[1:2] not in ("/", "\\")

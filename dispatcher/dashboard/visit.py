@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dispatcher.audit import Actor
 from dispatcher.forms.base import problems
 from dispatcher.forms.tokens import Scope
+from dispatcher.ids import LARGEST
 from dispatcher.office import Office
 from dispatcher.refusals import Forbidden, Invalid
 from dispatcher.sign_ins import SignIn
@@ -105,7 +106,8 @@ class Visit:
     def position(self) -> int | None:
         """Where the page of a listing begins; what is no number is the beginning."""
         text = self.request.query.get("before", "")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+        found = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+        return found if found is not None and found <= LARGEST else None
 
     @staticmethod
     def moments(asked: Mapping[str, str]) -> dict[str, str]:
