@@ -60,7 +60,7 @@ def create(
     expires: timedelta | None,
     as_json: bool,
 ) -> None:
-    """A new token. Prints it, this once: only its hash is kept."""
+    """A new token. Prints it alone, this once: only its hash is kept."""
     import asyncio
 
     from dispatcher.cli import database
@@ -82,9 +82,9 @@ def create(
     if as_json:
         click.echo(json.dumps({**_fields(token), "token": token.token}))
         return
-    click.echo(_described(token))
-    click.echo(f"  token    {token.token}")
-    click.echo("Keep the token now: it is shown this once.")
+    click.echo(_described(token), err=True)
+    click.echo(token.token)
+    click.echo("Keep the token now: it is shown this once.", err=True)
 
 
 @token.command(name="list")
