@@ -113,7 +113,8 @@ PROTRUDING = """() => {
     if (document.documentElement.scrollWidth <= width) return [];
     const found = [...document.querySelectorAll("body *")].filter(
         (element) => element.getBoundingClientRect().right > width);
-    return ["the page", ...found.slice(0, 5).map((element) => element.outerHTML.slice(0, 80))];
+    const told = found.filter((element) => !element.closest("thead, .scroll"));
+    return ["the page", ...told.slice(0, 4).map((element) => element.outerHTML.slice(0, 120))];
 }"""
 
 
