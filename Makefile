@@ -9,7 +9,7 @@ LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check fix bench campaign lock wheel help
+.PHONY: demo test check fix bench campaign screenshots lock wheel help
 
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
@@ -33,6 +33,9 @@ bench: $(INSTALLED)  ## Measure speed against bare loops in the same run
 campaign: $(INSTALLED)  ## Break the daemon and the database under load, and count what was lost
 	@$(BIN)/python -m tests.campaign $(ARGS)
 
+screenshots: $(INSTALLED)  ## Take docs/screenshots anew, in Chromium
+	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)
+
 lock:  ## Write requirements.lock anew from pyproject.toml (needs uv; ARGS="--upgrade")
 	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet --output-file requirements.lock $(ARGS)
@@ -41,7 +44,7 @@ wheel: $(INSTALLED)  ## Build dist/*.whl
 	@$(BIN)/python -m hatchling build -t wheel
 
 help:  ## Show these words
-	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): $(LOCKED) pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -33,7 +33,7 @@ from tests.flow.stories import Daemons, Story
 from tests.receivers import Receiver
 
 DOCS = Path(__file__).parents[2] / "docs"
-TALLEST = 1150
+TALLEST = 1050
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "sign-in": ("Signing in", "A token opens it; what one sees and may do is what the token may."),
     "overview": ("Overview", "What is sent, how fast and how well, what waits, and who sends it."),
@@ -64,7 +64,11 @@ ADDRESSES = {
     "Search index": "https://search.example.com/ingest",
     "Legacy CRM": "https://crm.example.org/webhooks",
 }
-WHO = "Jane Doe"
+RENAME = """
+    UPDATE dispatcher.tokens
+    SET name = CASE WHEN coalesce(environment_id, '*') = '*' THEN 'Jane Doe' ELSE 'Seed script' END
+    WHERE name = 'of a test'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,7 @@ async def act(api: Api, connection: Connection) -> Scene:
     for name, url in ADDRESSES.items():
         await story.change(UUID(scene.webhooks[name]), url=url)
     await remember(connection, scene)
-    await connection.execute("UPDATE dispatcher.tokens SET name = $1 WHERE name = 'of a test'", WHO)
+    await connection.execute(RENAME)
     return scene
 
 

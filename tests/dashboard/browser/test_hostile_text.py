@@ -73,7 +73,10 @@ async def pages(
             receiver.url + LONG[:1500], name=LONG[:200], description=LONG[:900]
         )
         for name in ("a.b", "a." + "w" * 120):
-            put = {"description": f"{MARKUP} {CONTROLS}"[:1000], "example": {MARKUP: EVERYTHING}}
+            put: dict[str, object] = {
+                "description": f"{MARKUP} {CONTROLS}"[:1000],
+                "example": {MARKUP: EVERYTHING},
+            }
             assert (await place.ask("PUT", f"/api/event-types/{name}", put)).status < 300
         enforced = {"schema": {"type": "object", "required": [MARKUP]}, "enforce": True}
         assert (await place.ask("PUT", "/api/event-types/c.d", enforced)).status < 300
@@ -81,9 +84,9 @@ async def pages(
         for name in (PRINTABLE, LONG[:200]):
             form = {"name": name, "scope": "read", "environmentId": place.environment_id}
             assert (await place.ask("POST", "/api/tokens", form)).status < 300
-        form = {"type": "a.b", "data": {MARKUP: EVERYTHING, "nul": "\x01", "n": 1.10}}
+        hostile = {"type": "a.b", "data": {MARKUP: EVERYTHING, "nul": "\x01", "n": 1.10}}
         emitted = await place.ask(
-            "POST", "/api/events", form, Idempotency_Key=PRINTABLE.replace(" ", "")
+            "POST", "/api/events", hostile, Idempotency_Key=PRINTABLE.replace(" ", "")
         )
         assert emitted.status == 201, emitted.body
         path = f"/api/webhooks/{webhook['id']}/deliveries"
