@@ -58,12 +58,26 @@ def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
 async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     from dispatcher.cli import database
     from dispatcher.daemon import Daemon
+    from dispatcher.store import statements
 
+    statements.read_all()
+    _raise_the_limit_of_files()
     await database.prepare(serving, config, migrate=migrate)
     daemon = Daemon(config, serving.dsn, await database.unlocked(serving, config))
     daemon.handle_signals()
     _spare_the_collector()
     await daemon.run()
+
+
+def _raise_the_limit_of_files() -> None:
+    """As many connections as the system allows this process: the usual limit is that of programs
+    which still use select()."""
+    import resource
+    from contextlib import suppress
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # not where that is filtered: there the unit has set it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _spare_the_collector() -> None:

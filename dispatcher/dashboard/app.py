@@ -133,6 +133,8 @@ class Dashboard:
         return self._signing_in(request)
 
     async def _sign_in(self, request: web.Request) -> web.Response:
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            return self._problem(request, 403, "Another site may not sign you in.")
         try:
             posted = await _posted(request)
             token = str(posted.get("token", "")).strip()
@@ -161,7 +163,7 @@ class Dashboard:
             max_age=int(LASTS),
             httponly=True,
             samesite="Strict",
-            secure=request.secure,
+            secure=_is_secure(request),
             path="/",
         )
         return response
@@ -234,3 +236,9 @@ def _refuse_nul(given: Mapping[str, object]) -> None:
 def _within(path: str) -> bool:
     """Whether it stays on this site: browsers drop tabs and line ends, and read \\ as /."""
     return path.startswith("/") and path.isprintable() and path[1:2] not in ("/", "\\")
+
+
+def _is_secure(request: web.Request) -> bool:
+    """Whether the browser speaks TLS, to us or to a proxy that says so: whoever lies about it only
+    keeps their own cookie off plain connections."""
+    return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"

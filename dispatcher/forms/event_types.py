@@ -31,7 +31,7 @@ def _moderate(value: Any) -> Any:
 
 def _schema(value: Any) -> Any:
     if not isinstance(value, dict | bool | None):
-        raise ValueError("must be an object, true, false or null")
+        raise ValueError("must be an object, true, false or null")  # noqa: TRY004 - what pydantic takes
     return _moderate(value)
 
 

@@ -5,7 +5,20 @@ from functools import cache
 from dispatcher import sqlfiles
 
 
-@cache
 def statement(name: str) -> str:
     """The text of one statement, by its `noun/method`."""
+    return _read(name)
+
+
+@cache
+def _read(name: str) -> str:
     return sqlfiles.root().joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
+
+
+def read_all() -> None:
+    """For a daemon, before it begins: with no file descriptors left, or the package being replaced
+    in place, a statement first needed then could not be read."""
+    nouns = [noun for noun in sqlfiles.root().joinpath("queries").iterdir() if noun.is_dir()]
+    names = [f"{noun.name}/{file.name}" for noun in nouns for file in noun.iterdir()]
+    for name in names:
+        _read(name.removesuffix(".sql"))

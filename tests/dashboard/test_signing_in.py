@@ -180,3 +180,42 @@ async def test_no_address_breaks_a_page(visitor: Visitor, path: str) -> None:
 
 async def test_no_environment_has_a_nul_in_its_name(visitor: Visitor) -> None:
     assert (await visitor.post("/environment", {"environment": "\0"})).status == 400
+
+
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("cross-site", 403), ("same-site", 403), ("same-origin", 303), ("none", 303)],
+)
+async def test_another_site_does_not_sign_anybody_in(
+    api: Api, connection: Connection, site: str, status: int
+) -> None:
+    token = await api.token()
+    async with (
+        aiohttp.ClientSession(api.address) as session,
+        session.post(
+            "/sign-in",
+            data={"token": token},
+            headers={"Sec-Fetch-Site": site},
+            allow_redirects=False,
+        ) as answer,
+    ):
+        assert answer.status == status
+    signed_in = await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins")
+    assert signed_in == (1 if status == 303 else 0)
+
+
+@pytest.mark.parametrize(("proto", "secure"), [("https", True), ("HTTPS", True), ("http", False)])
+async def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(
+    api: Api, proto: str, secure: bool
+) -> None:
+    token = await api.token()
+    async with (
+        aiohttp.ClientSession(api.address) as session,
+        session.post(
+            "/sign-in",
+            data={"token": token},
+            headers={"X-Forwarded-Proto": proto},
+            allow_redirects=False,
+        ) as answer,
+    ):
+        assert ("Secure" in answer.headers["Set-Cookie"]) is secure

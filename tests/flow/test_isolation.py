@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dispatcher import daemon as daemon_module
+from dispatcher import engine as engine_module
 from tests.flow.stories import Daemons, Story, numbers, until
 from tests.receivers import HANG, Answer, Receiver
 
@@ -95,7 +95,7 @@ async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
     await daemons.start(delivery={"timeout": "2s"}, retry={"base": "50ms"})
     await story.insert(1_800)
     await another.wait_for(1_800)
-    assert await story.count("parked") >= 1_800 - daemon_module.LANE_DEPTH - 32
+    assert await story.count("parked") >= 1_800 - engine_module.LANE_DEPTH - 32
     hanging = len(receiver.requests)
     receiver.otherwise = 200  # those in flight hang until their timeout, and are tried again
     await story.ended(DELIVERED=3_600)
@@ -106,8 +106,8 @@ async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
 async def test_lanes_much_too_small_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "LANE_DEPTH", 10)
-    monkeypatch.setattr(daemon_module, "IN_MEMORY", 40)
+    monkeypatch.setattr(engine_module, "LANE_DEPTH", 10)
+    monkeypatch.setattr(engine_module, "IN_MEMORY", 40)
     await story.subscribe(receiver.url + "a")
     await story.subscribe(receiver.url + "b")
     await story.subscribe(receiver.url + "c")
@@ -125,7 +125,7 @@ async def test_retries_that_fill_the_memory_do_not_keep_new_deliveries_out(
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(daemon_module, "IN_MEMORY", 200)
+    monkeypatch.setattr(engine_module, "IN_MEMORY", 200)
     receiver.otherwise = 500
     await story.subscribe(receiver.url, "role.*")
     await story.subscribe(another.url, "user.*")
@@ -147,7 +147,7 @@ async def test_hanging_endpoints_that_fill_the_memory_do_not_keep_a_healthy_one_
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(daemon_module, "IN_MEMORY", 200)
+    monkeypatch.setattr(engine_module, "IN_MEMORY", 200)
     receiver.otherwise = HANG
     for n in range(4):
         await story.subscribe(f"{receiver.url}{n}", "role.*")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import dispatcher
+from dispatcher.store import statements
 from dispatcher.store.statements import statement
 from tests.conftest import Connection
 
@@ -55,6 +56,14 @@ def test_every_statement_is_run_by_the_method_of_its_name_and_by_no_other() -> N
     pairs = list(used())
     assert [(named, by) for named, by in pairs if named != by] == []
     assert sorted(named for named, _ in pairs) == NAMES
+
+
+def test_all_can_be_read_before_any_is_needed() -> None:
+    statements._read.cache_clear()
+    statements.read_all()
+    assert statements._read.cache_info().currsize == len(NAMES)
+    assert all(statement(name) for name in NAMES)
+    assert statements._read.cache_info().misses == len(NAMES)
 
 
 def test_no_other_module_holds_sql() -> None:
