@@ -4,6 +4,7 @@
 PYTHON ?= python3
 UV ?= uv
 ARGS ?=
+WORKERS ?= 3
 BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
@@ -14,8 +15,8 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
 
-test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit -k signing")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit -k signing" WORKERS=0)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(INSTALLED)  ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check .
