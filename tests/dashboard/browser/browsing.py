@@ -68,8 +68,8 @@ class Browsing:
         self._contexts: list[BrowserContext] = []
 
     async def open(self, token: str | None = None, **options: Any) -> Page:
-        """A page of a new browser, signed in by a link if a token is given; `options` are those
-        of Playwright's contexts."""
+        """A page of a new browser, still empty, signed in by a link if a token is given; `options`
+        are those of Playwright's contexts."""
         options = {"viewport": WIDE, "base_url": self._api.address, **options}
         context = await self._browser.new_context(**options)
         self._contexts.append(context)
@@ -82,7 +82,7 @@ class Browsing:
         context.on("response", self._answered)
         page = await context.new_page()
         if token is not None:
-            await page.goto(self._api.daemon.dashboard.invite(token))
+            await context.request.get(self._api.daemon.dashboard.invite(token), max_redirects=0)
         return page
 
     async def close(self) -> None:

@@ -1,4 +1,7 @@
-"""A browser for the whole run; a daemon for each module; an environment and a page for each test."""
+"""A browser and a daemon for all stories; an environment and a page for each.
+
+Nothing of one environment is seen in another, so the daemon can be everybody's.
+"""
 
 from collections.abc import AsyncIterator
 from secrets import token_hex
@@ -6,16 +9,44 @@ from secrets import token_hex
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.api.conftest import Api, database, receiver, standing, standing_dsn
-from tests.conftest import Connection
+from dispatcher.crypto import Cipher
+from tests.api.conftest import Api, add_other_environment, receiver, served
+from tests.conftest import Connection, _database, connected, with_database
 from tests.dashboard.browser.browsing import Browsing, Place, found
+from tests.flow.shell import KEY
+from tests.flow.stories import Daemons
 
-__all__ = ["database", "receiver", "standing", "standing_dsn"]
+__all__ = ["receiver"]
 
 PATIENCE = 10_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+async def standing_dsn(
+    chromium: Browser, server: str, maintenance: Connection, template: str
+) -> AsyncIterator[str]:
+    """After the browser: without one, no daemon is started for nobody."""
+    async with _database(maintenance, template) as name:
+        yield with_database(server, name)
+
+
+@pytest.fixture(scope="package")
+async def database(standing_dsn: str) -> AsyncIterator[Connection]:
+    """The daemon's, seen by a superuser; with a second environment beside the default one."""
+    async with connected(standing_dsn) as opened:
+        await add_other_environment(opened)
+        yield opened
+
+
+@pytest.fixture(scope="package")
+async def standing(standing_dsn: str, database: Connection) -> AsyncIterator[Api]:
+    started = Daemons(standing_dsn, Cipher(bytes.fromhex(KEY)))
+    async with served(started, standing_dsn) as opened:
+        yield opened
+    await started.end()
+
+
+@pytest.fixture(scope="package")
 async def chromium() -> AsyncIterator[Browser]:
     path = found()
     if path is None:

@@ -190,6 +190,7 @@ async def test_environments_are_named_in_text(
         hostile_place.environment_id,
     )
     page = await browsing.open(await standing.token())
+    await page.goto("/")
     await page.get_by_label("Environment", exact=True).focus()
     option = page.locator("datalist option", has_text="data-marker")
     await expect(option).to_have_count(1)

@@ -39,5 +39,6 @@ async def test_sending_is_paused_and_resumed(page: Page, place: Place, receiver:
 
 async def test_who_administers_all_sees_the_daemons(browsing: Browsing, standing: Api) -> None:
     page = await browsing.open(await standing.token())
+    await page.goto("/")
     await expect(page.get_by_role("region", name="Daemons").locator("tbody tr")).to_have_count(1)
     await expect(page.get_by_role("region", name="Daemons").get_by_text("active")).to_be_visible()

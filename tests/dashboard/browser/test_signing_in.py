@@ -26,6 +26,17 @@ async def test_one_signs_in_with_a_token_and_out_again(browsing: Browsing, place
     await expect(page).to_have_url(re.compile("/sign-in"))
 
 
+async def test_a_link_signs_in_once(browsing: Browsing, standing: Api, place: Place) -> None:
+    link = standing.daemon.dashboard.invite(place.token)
+    page = await browsing.open()
+    await page.goto(link)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    browsing.expected.add(403)
+    another = await browsing.open()
+    await another.goto(link)
+    await expect(another.get_by_role("alert")).to_contain_text("used before")
+
+
 async def test_a_theme_that_was_chosen_stays(page: Page) -> None:
     await page.goto("/webhooks")
     paper = "getComputedStyle(document.body).backgroundColor"
@@ -56,6 +67,7 @@ async def test_an_administrator_of_all_switches_between_environments(
 ) -> None:
     await place.webhook("http://127.0.0.1:8999/", name="Of the place")
     page = await browsing.open(await standing.token())
+    await page.goto("/")
     for environment, there in ((place.environment_id, True), (OTHER, False)):
         switch = page.get_by_label("Environment", exact=True)
         async with page.expect_response(re.compile("/environments")):
