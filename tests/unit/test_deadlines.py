@@ -45,8 +45,8 @@ async def test_each_block_ends_at_its_own_deadline_whatever_the_order_they_began
 
 async def test_a_later_block_is_cut_off_though_the_earlier_ones_have_ended() -> None:
     deadlines = Deadlines()
-    with deadlines.within(0.03):
-        await asyncio.sleep(0.01)
+    with deadlines.within(5):
+        await asyncio.sleep(0)
     with pytest.raises(TimeoutError), deadlines.within(0.03):
         await asyncio.Event().wait()
     with pytest.raises(TimeoutError), deadlines.within(0.03):
