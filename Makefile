@@ -16,7 +16,7 @@ demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--
 	@$(BIN)/dispatcher demo $(ARGS)
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit -k signing" WORKERS=0)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED)  ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check .

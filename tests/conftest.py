@@ -132,7 +132,10 @@ async def empty_dsn(server: str, maintenance: Connection) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _database(maintenance: Connection, source: str) -> AsyncIterator[str]:
     name = f"dispatcher_test_{secrets.token_hex(6)}"
-    await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {source}")
+    # Copying files takes a third of the time of writing each page to the log, which is the default
+    # since PostgreSQL 15; the one before knows no other way.
+    way = "STRATEGY file_copy" if maintenance.get_server_version().major >= 15 else ""
+    await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {source} {way}")
     try:
         yield name
     finally:
