@@ -37,6 +37,8 @@ class Notes:
     """Operational events: `(environment_id, type, data)`."""
 
     def add(self, newer: "Notes") -> None:
+        for endpoint_id in newer.successes:
+            self.failures.pop(endpoint_id, None)
         self.failures += newer.failures
         self.successes |= newer.successes
         self.rests |= newer.rests
@@ -120,6 +122,7 @@ class Health:
         if failing or monotonic() - since > SUCCESS_NOTED_EVERY:
             self._remember(endpoint.id, failing=False)
             self._notes.successes.add(endpoint.id)
+            self._notes.failures.pop(endpoint.id, None)  # those before it are over
 
     def _remember(self, endpoint_id: UUID, *, failing: bool) -> None:
         """What is older than a success may be is of no use any more."""

@@ -1,0 +1,86 @@
+"""What sending teaches of an endpoint is written in the order in which it was learned."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from dispatcher.health import Health
+from dispatcher.model import Delivery, Endpoint, Outcome
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+from dispatcher.store.session import Session, StoreUnavailable
+from tests.conftest import Connection
+from tests.store import rows
+from tests.unit.test_request import ENDPOINT
+
+GOOD = Outcome("ok", None, "DELIVERED", None, None, None)
+BAD = Outcome("http", "answered 500", None, 1.0, None, None)
+
+
+@pytest.fixture
+async def endpoint(connection: Connection) -> Endpoint:
+    return _like(await rows.endpoint(connection))
+
+
+@pytest.fixture
+def health(session: Session) -> Health:
+    return Health(Endpoints(session), Events(session), disable_after=86_400.0)
+
+
+def _like(endpoint_id: UUID) -> Endpoint:
+    return replace(ENDPOINT, id=endpoint_id)
+
+
+def note(health: Health, endpoint: Endpoint, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        health.note(endpoint, Delivery(1, 1, endpoint.id, 0, 0, 0, 0.0), "a.b", outcome)
+
+
+async def failing(connection: Connection) -> tuple[bool, int]:
+    row = await connection.fetchrow(
+        "SELECT failing_since, failures FROM dispatcher.endpoint_health"
+    )
+    return (False, 0) if row is None else (row["failing_since"] is not None, row["failures"])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([BAD], (True, 1)),
+        ([BAD, BAD], (True, 2)),
+        ([BAD, GOOD], (False, 0)),
+        ([GOOD, BAD], (True, 1)),
+        ([BAD, BAD, GOOD, BAD], (True, 1)),
+        ([BAD, GOOD, BAD, GOOD], (False, 0)),
+    ],
+)
+async def test_what_came_last_counts(
+    connection: Connection,
+    health: Health,
+    endpoint: Endpoint,
+    outcomes: Sequence[Outcome],
+    expected: tuple[bool, int],
+) -> None:
+    note(health, endpoint, outcomes)
+    await health.flush()
+    assert await failing(connection) == expected
+
+
+async def test_also_when_the_earlier_could_not_be_written_at_its_time(
+    connection: Connection, health: Health, endpoint: Endpoint, session: Session
+) -> None:
+    note(health, endpoint, [BAD])
+    fetch = session.fetch
+
+    async def refused(*_: object) -> list[object]:
+        note(health, endpoint, [GOOD])
+        raise StoreUnavailable("away")
+
+    session.fetch = refused  # type: ignore[method-assign, assignment] # as when the database is away
+    with pytest.raises(StoreUnavailable):
+        await health.flush()
+    session.fetch = fetch  # type: ignore[method-assign]
+    await health.flush()
+    assert await failing(connection) == (False, 0)
