@@ -24,7 +24,7 @@ async def list_environments(call: Call) -> Answer:
     if call.principal.environment_id is not None:
         return Answer((await environments.get(call.principal.environment_id),), paged=True)
     page = await environments.list(before=call.before, limit=page_limit(call.query))
-    return Answer(page.items, paged=True, next=None if page.next is None else str(page.next))
+    return Answer.of(page)
 
 
 async def create_environment(call: Call) -> Answer:
@@ -64,7 +64,7 @@ async def audit(call: Call) -> Answer:
         before=call.before,
         limit=page_limit(query),
     )
-    return Answer(page.items, paged=True, next=None if page.next is None else str(page.next))
+    return Answer.of(page)
 
 
 async def paused(call: Call) -> Answer:

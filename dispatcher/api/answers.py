@@ -8,6 +8,7 @@ from typing import Any
 from dispatcher.audit import Actor
 from dispatcher.model import RawJson
 from dispatcher.office import Office
+from dispatcher.pages import Page
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Principal
@@ -56,8 +57,9 @@ class Call:
 class Answer:
     """`body` is a resource, several, or nothing. `next` is where the next page begins.
 
-    `paged` says that a list is a page of one. `shape` is what it is, if not what the route says. `awaits` is to be done after the commit, before the
-    answer is given; it takes no longer than a second.
+    `paged` says that a list is a page of one. `shape` is what it is, if not what the route says.
+    `awaits` is to be done after the commit, before the answer is given; it takes no longer than a
+    second.
     """
 
     body: Any = None
@@ -68,6 +70,11 @@ class Answer:
     location: str | None = None
     shape: Shape | None = None
     awaits: Callable[[Pool], Awaitable[object]] | None = None
+
+    @classmethod
+    def of(cls, page: Page[Any]) -> "Answer":
+        """A page whose positions are numbers."""
+        return cls(page.items, paged=True, next=None if page.next is None else str(page.next))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """`/api/deliveries`, and those of one webhook."""
 
-from functools import partial
-
 from dispatcher import ids
 from dispatcher.api.answers import Answer, Call, Shape
 from dispatcher.api.routes import Route
@@ -10,14 +8,13 @@ from dispatcher.confirmed import heeded
 from dispatcher.forms.history import DeliveryFilters, DeliveryQuery
 from dispatcher.forms.webhooks import Empty
 from dispatcher.history_items import Attempt, Delivery, DeliveryItem
-from dispatcher.pages import Page
 
 SHAPE = Shape("delivery")
 
 
 async def of_webhook(call: Call) -> Answer:
     webhook_id = uuid(call.path["webhook_id"])
-    return _page(
+    return Answer.of(
         await call.office.history(call.session).deliveries(
             call.environment_id,
             webhook_id,
@@ -29,7 +26,7 @@ async def of_webhook(call: Call) -> Answer:
 
 
 async def of_all(call: Call) -> Answer:
-    return _page(
+    return Answer.of(
         await call.office.history(call.session).deliveries(
             call.environment_id,
             filters=_filters(call.query),
@@ -63,21 +60,13 @@ async def _changed(call: Call, delivery_id: int) -> Answer:
     """As it is now, once the daemon that holds it has heard."""
     name = ids.delivery_name(delivery_id)
     delivery = await call.office.history(call.session).delivery(call.environment_id, name)
-    return Answer(delivery, awaits=partial(_heeded, delivery_id))
-
-
-async def _heeded(delivery_id: int, pool: object) -> None:
-    await heeded(pool, delivery_id)  # type: ignore[arg-type] # a pool
+    return Answer(delivery, awaits=lambda pool: heeded(pool, delivery_id))
 
 
 def _filters(query: DeliveryQuery) -> DeliveryFilters:
     return DeliveryFilters(
         status=query.status, event=query.event, since=query.since, until=query.until
     )
-
-
-def _page(page: Page[DeliveryItem]) -> Answer:
-    return Answer(page.items, paged=True, next=None if page.next is None else str(page.next))
 
 
 ONE = "/api/deliveries/{delivery_id}"

@@ -29,7 +29,7 @@ async def list_(call: Call) -> Answer:
     page = await call.office.history(call.session).events(
         call.environment_id, filters, before=call.before, limit=page_limit(query)
     )
-    return Answer(page.items, paged=True, next=None if page.next is None else str(page.next))
+    return Answer.of(page)
 
 
 async def get(call: Call) -> Answer:
@@ -45,7 +45,7 @@ async def list_quarantined(call: Call) -> Answer:
     page = await _quarantine(call).list(
         call.environment_id, before=call.before, limit=page_limit(call.query)
     )
-    return Answer(page.items, paged=True, next=None if page.next is None else str(page.next))
+    return Answer.of(page)
 
 
 async def get_quarantined(call: Call) -> Answer:

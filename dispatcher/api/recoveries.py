@@ -33,7 +33,7 @@ async def list_(call: Call) -> Answer:
         before=call.before,
         limit=page_limit(call.query),
     )
-    return Answer(page.items, paged=True, next=None if page.next is None else str(page.next))
+    return Answer.of(page)
 
 
 async def get(call: Call) -> Answer:
