@@ -231,9 +231,7 @@ class Webhooks:
     ) -> dict[str, Any]:
         """The row as it is to be; null, where a field may not be empty, changes nothing."""
         kept = {"name", "description", "url", "active", "metadata"}
-        asked = {n: v for n, v in _columns(form).items() if n in given or n == "timeout_ms"}
-        if "timeout" not in given:
-            del asked["timeout_ms"]
+        asked = {n: v for n, v in _columns(form).items() if n.removesuffix("_ms") in given}
         merged = {**row, **{n: v for n, v in asked.items() if v is not None or n not in kept}}
         if given.get("url") is not None:
             merged["url"] = self._target(given["url"])[0]

@@ -147,7 +147,7 @@ class NewWebhook(Form):
 
 
 class WebhookChanges(Form):
-    """What is not given stays as it is; null is the default again."""
+    """What is not given stays as it is; null is the configured default again, where there is one."""
 
     url: Url | None = None
     events: Events | None = None
