@@ -21,6 +21,7 @@ import asyncpg.pool
 
 from dispatcher import sqlfiles
 from dispatcher.config import ConfigError
+from dispatcher.store.connect import AddressError, ConnectError, connect
 from dispatcher.store.session import StoreUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
@@ -107,16 +108,15 @@ class Applied:
 async def connected(dsn: str) -> AsyncIterator[Connection]:
     """A connection to migrate over. StoreUnavailable; ConfigError for what is no address."""
     try:
-        connection = await asyncpg.connect(
+        connection = await connect(
             dsn,
-            timeout=CONNECT_PATIENCE,
-            server_settings={"application_name": "dispatcher/migrate"},
-            target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+            settings={"application_name": "dispatcher/migrate"},
+            timeout_seconds=CONNECT_PATIENCE,
         )
-    except ValueError:  # its text may hold the password
-        raise ConfigError(["database.dsn: is not an address that can be read"]) from None
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StoreUnavailable(str(error) or "it does not answer") from error
+    except AddressError as error:
+        raise ConfigError([str(error)]) from None
+    except ConnectError as error:
+        raise StoreUnavailable(str(error)) from error
     try:
         yield connection
     finally:

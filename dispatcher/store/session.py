@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from dispatcher.store.connect import AddressError, ConnectError, connect
+
 CLIENT_GRACE = 5.0
 """Seconds the client waits beyond the server's statement_timeout before it calls the server dead."""
 
@@ -170,15 +172,12 @@ class Session:
 
     async def _connect(self) -> "asyncpg.Connection[Any]":
         try:
-            self._connection = await asyncpg.connect(
-                self._dsn,
-                timeout=self._timeout,
-                server_settings=self._settings,
-                target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+            self._connection = await connect(
+                self._dsn, settings=self._settings, timeout_seconds=self._timeout
             )
-        except ValueError:  # its text may hold the password
-            raise StoreUnavailable("database.dsn is not an address that can be read") from None
-        except asyncpg.PostgresError as error:  # whatever the reason: it does not let us in
+        except AddressError as error:
+            raise StoreUnavailable(str(error)) from None
+        except ConnectError as error:
             raise StoreUnavailable(str(error)) from error
         return self._connection
 
