@@ -9,108 +9,106 @@ SQL without BEGIN and COMMIT, and `psql -f` takes them as well. What was applied
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.resources.abc import Traversable
 from typing import Any, TypeAlias
 
 import asyncpg
 import asyncpg.pool
 
-from dispatcher import sqlfiles
 from dispatcher.config import ConfigError
+from dispatcher.migration_files import (
+    TOKEN,
+    Applied,
+    BadMigrations,
+    EditedMigration,
+    FailedMigration,
+    ForbiddenSchemaError,
+    LockedMigrations,
+    Migration,
+    MigrationError,
+    NewerDatabase,
+    StaleDatabase,
+    UnusableDatabase,
+    decide,
+    read,
+    statements,
+)
 from dispatcher.store.connect import AddressError, ConnectError, connect
-from dispatcher.store.session import StoreUnavailable
+from dispatcher.store.connection_settings import (
+    SettingRefusedError,
+    connection_settings,
+    finish,
+)
+from dispatcher.store.migrator import Migrator
+from dispatcher.store.session import StoreUnavailable, permission_denied
+
+__all__ = [
+    "Applied",
+    "BadMigrations",
+    "EditedMigration",
+    "FailedMigration",
+    "ForbiddenSchemaError",
+    "LockedMigrations",
+    "Migration",
+    "MigrationError",
+    "NewerDatabase",
+    "StaleDatabase",
+    "UnusableDatabase",
+    "check",
+    "connected",
+    "decide",
+    "migrate",
+    "pending",
+    "read",
+    "statements",
+]
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
-LOCK = int.from_bytes(b"dispatch")
 CONNECT_PATIENCE = 10.0
 LOCK_POLL = 0.05
 LOCK_PATIENCE = 60.0
-"""Seconds to wait for another migrator, which may be building an index."""
-NO_TRANSACTION = "-- no-transaction"
-OWN_TRANSACTION = (["BEGIN"], ["START", "TRANSACTION"], ["COMMIT"], ["ROLLBACK"])
+"""Seconds to wait for another migrator, which may be building an index, and for locks on tables."""
+LOCK_TRY_MS = 500
+"""How long one try waits for a lock: producers wait behind it for as long."""
+LOCK_PAUSE_SECONDS = 1.0
+"""Between two tries, for those who waited behind the first."""
+SETTINGS = {"statement_timeout": "0", "lock_timeout": str(LOCK_TRY_MS)}
+"""A big table's index takes as long as it takes, whatever the role's limits are."""
+_NO_LOCK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
-TABLE = """
-CREATE SCHEMA IF NOT EXISTS dispatcher;
-CREATE TABLE dispatcher.migrations (
-    number integer PRIMARY KEY,
-    name text NOT NULL,
-    sha256 text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
-);
-"""
-
-
-class MigrationError(Exception):
-    """The database's schema and this program do not go together; the message says what to do."""
-
-
-class StaleDatabase(MigrationError):
-    """Migrations are pending."""
-
-
-class NewerDatabase(MigrationError):
-    """The database was migrated by a newer version of this program."""
-
-
-class EditedMigration(MigrationError):
-    """A file differs from what was applied under its number."""
-
-
-class BadMigrations(MigrationError):
-    """The files, or the record of those applied, are not numbered 1, 2, 3 without a gap."""
-
-
-class UnusableDatabase(MigrationError):
-    """The database can never hold the schema."""
-
-
-class FailedMigration(MigrationError):
-    """A statement of a file failed; files before it stay applied."""
-
-
-class LockedMigrations(MigrationError):
-    """Another process did not finish migrating in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One file: its number and name, its text, and the hash that pins it once applied."""
-
-    number: int
-    name: str
-    sql: str = field(repr=False)
-    sha256: str = field(repr=False)
-
-    @property
-    def file(self) -> str:
-        return f"{self.number:04}_{self.name}.sql"
-
-    @property
-    def transactional(self) -> bool:
-        return not self.sql.startswith(NO_TRANSACTION)
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """One row of `dispatcher.migrations`."""
-
-    number: int
-    name: str
-    sha256: str
+SCHEMA = "CREATE SCHEMA IF NOT EXISTS dispatcher"
+TABLES = {
+    "dispatcher.migrations": """
+        CREATE TABLE dispatcher.migrations (
+            number integer PRIMARY KEY,
+            name text NOT NULL,
+            sha256 text NOT NULL,
+            applied_at timestamptz NOT NULL DEFAULT now()
+        )""",
+    # Whose turn it is to migrate.
+    "dispatcher.migrator": """
+        CREATE TABLE dispatcher.migrator (
+            only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+            pid integer NOT NULL,
+            backend_start timestamptz
+        )""",
+}
 
 
 @asynccontextmanager
 async def connected(dsn: str) -> AsyncIterator[Connection]:
-    """A connection to migrate over. StoreUnavailable; ConfigError for what is no address."""
+    """Open a connection to migrate over, with our settings in force.
+
+    Raises StoreUnavailable, and ConfigError for what is no address.
+    """
     try:
         connection = await connect(
             dsn,
-            settings={"application_name": "dispatcher/migrate"},
+            settings=connection_settings("migrate", SETTINGS),
             timeout_seconds=CONNECT_PATIENCE,
         )
     except AddressError as error:
@@ -118,6 +116,10 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
     except ConnectError as error:
         raise StoreUnavailable(str(error)) from error
     try:
+        try:
+            await finish(connection, timeout_seconds=CONNECT_PATIENCE)
+        except SettingRefusedError as error:
+            raise StoreUnavailable(str(error)) from error
         yield connection
     finally:
         await connection.close()
@@ -132,10 +134,10 @@ async def migrate(
     """
     if plan:
         return await pending(connection, directory=directory)
+    if not await pending(connection, directory=directory):
+        return []
     files = read(directory)
-    await _check_encoding(connection)
     async with _alone(connection):
-        await _make_table(connection)
         waiting = decide(files, await _applied(connection))
         for migration in waiting:
             await _apply(connection, migration)
@@ -161,59 +163,6 @@ async def check(connection: Connection, *, directory: Traversable | None = None)
         )
 
 
-def read(directory: Traversable | None = None) -> list[Migration]:
-    """The files of a directory, by default the project's own, in order of their numbers."""
-    directory = directory or sqlfiles.root() / "migrations"
-    found = []
-    for file in directory.iterdir():
-        if not file.name.endswith(".sql"):
-            continue
-        match = re.fullmatch(r"(\d{4})_([a-z0-9_]+)\.sql", file.name)
-        if match is None:
-            raise BadMigrations(f"{file.name} is not named like 0001_name.sql")
-        text = file.read_bytes()
-        found.append(Migration(int(match[1]), match[2], text.decode(), sha256(text).hexdigest()))
-        _refuse_own_transaction(found[-1])
-    found.sort(key=lambda migration: migration.number)
-    _refuse_gap([migration.number for migration in found], "the migration files")
-    return found
-
-
-def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
-    """The files still to apply, in order, given the rows of those applied."""
-    _refuse_gap([row.number for row in applied], "the database's migrations")
-    if len(applied) > len(files):
-        newest = applied[-1]
-        raise NewerDatabase(
-            f"the database is at migration {newest.number:04}_{newest.name}, and this version of"
-            f" dispatcher knows {len(files)}: install the newer version that migrated it"
-        )
-    for row, migration in zip(applied, files, strict=False):
-        if (row.name, row.sha256) != (migration.name, migration.sha256):
-            raise EditedMigration(
-                f"{migration.file} is not what was applied as {row.number:04}_{row.name}.sql:"
-                " restore that file, and put the change into a new one"
-            )
-    return files[len(applied) :]
-
-
-def _refuse_gap(numbers: list[int], whose: str) -> None:
-    for expected, number in enumerate(numbers, start=1):
-        if number != expected:
-            problem = "twice" if number < expected else f"but not {expected:04}"
-            raise BadMigrations(f"{whose} have {number:04} {problem}")
-
-
-def _refuse_own_transaction(migration: Migration) -> None:
-    """A COMMIT in a file would leave it half applied when a later statement fails."""
-    for _, statement in statements(migration.sql):
-        words = re.sub(TOKEN, " ", statement).upper().split()
-        if words in OWN_TRANSACTION:
-            raise BadMigrations(
-                f"{migration.file} has {' '.join(words)}: the transaction is not the file's to end"
-            )
-
-
 async def _check_encoding(connection: Connection) -> None:
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
@@ -224,52 +173,131 @@ async def _check_encoding(connection: Connection) -> None:
 
 
 async def _applied(connection: Connection) -> list[Applied]:
-    if await connection.fetchval("SELECT to_regclass('dispatcher.migrations')") is None:
-        return []
-    rows = await connection.fetch(
-        "SELECT number, name, sha256 FROM dispatcher.migrations ORDER BY number"
-    )
+    try:
+        if await connection.fetchval("SELECT to_regclass('dispatcher.migrations')") is None:
+            return []
+        rows = await connection.fetch(
+            "SELECT number, name, sha256 FROM dispatcher.migrations ORDER BY number"
+        )
+    except asyncpg.InsufficientPrivilegeError as error:
+        role = await connection.fetchval("SELECT current_user")
+        raise ForbiddenSchemaError(permission_denied(error, role)) from error
     return [Applied(**row) for row in rows]
 
 
-async def _make_table(connection: Connection) -> None:
-    if await connection.fetchval("SELECT to_regclass('dispatcher.migrations')") is None:
-        await connection.execute(TABLE)
+async def _make_tables(connection: Connection) -> None:
+    """Make the schema and the tables of this module where they are missing."""
+    try:
+        # The right to create a schema is asked for even where there is one.
+        if await connection.fetchval("SELECT to_regnamespace('dispatcher')") is None:
+            await _make(connection, SCHEMA)
+        for name, statement in TABLES.items():
+            if await connection.fetchval("SELECT to_regclass($1)", name) is None:
+                await _make(connection, statement)
+    except asyncpg.InsufficientPrivilegeError as error:
+        role = await connection.fetchval("SELECT current_user")
+        raise ForbiddenSchemaError(
+            f"{error.args[0]}, as role {role}: migrating needs the right to create the schema"
+            f" dispatcher (GRANT CREATE ON DATABASE … TO {role}), or a schema of that name which"
+            f" belongs to {role}"
+        ) from error
+
+
+async def _make(connection: Connection, statement: str) -> None:
+    with suppress(  # another migrator was quicker
+        asyncpg.UniqueViolationError, asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError
+    ):
+        await connection.execute(statement)
 
 
 @asynccontextmanager
 async def _alone(connection: Connection) -> AsyncIterator[None]:
-    # Polled: waiting inside pg_advisory_lock holds a snapshot, for which another migrator's
+    await _make_tables(connection)
+    migrator = Migrator(connection)
+    # Polled: a statement that waits holds a snapshot, for which another migrator's
     # CREATE INDEX CONCURRENTLY would wait in turn.
     deadline = time.monotonic() + LOCK_PATIENCE
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+    while not await migrator.claim():
         if time.monotonic() >= deadline:
             raise LockedMigrations(
-                f"another process has been migrating this database for {LOCK_PATIENCE:.0f} seconds:"
-                " wait for it, or end it, and try again"
+                f"{await migrator.holder()} has been migrating this database for"
+                f" {LOCK_PATIENCE:.0f} seconds: wait for it, or end it, and try again"
             )
         await asyncio.sleep(LOCK_POLL)
     try:
         yield
     finally:
         if not connection.is_closed():
-            await connection.execute(f"SELECT pg_advisory_unlock({LOCK})")
+            await migrator.release()
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:
     if migration.transactional:
-        async with connection.transaction():
-            await _execute(connection, migration, migration.sql, 0)
-            await _record(connection, migration)
+        await _in_gaps(connection, migration, partial(_apply_whole, connection, migration))
         return
     for offset, statement in statements(migration.sql):
-        await _execute(connection, migration, statement, offset)
+        execute = partial(_execute, connection, migration, statement, offset)
+        if re.search(r"\bCONCURRENTLY\b", re.sub(TOKEN, " ", statement), re.IGNORECASE):
+            await _concurrently(connection, migration, execute)
+        else:
+            await _in_gaps(connection, migration, execute)
     await _record(connection, migration)
+
+
+async def _apply_whole(connection: Connection, migration: Migration) -> None:
+    async with connection.transaction():
+        await _execute(connection, migration, migration.sql, 0)
+        await _record(connection, migration)
+
+
+async def _in_gaps(
+    connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
+) -> None:
+    """Try `step` until it gets its locks.
+
+    An ALTER TABLE that waits for one open reader makes everybody wait who comes after it. So each
+    try gives up soon, and those who waited go on before the next. Raises LockedMigrations after
+    LOCK_PATIENCE.
+    """
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return await step()
+        except _NO_LOCK as error:
+            if time.monotonic() >= deadline:
+                raise await _locked(connection, migration) from error
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+
+
+async def _concurrently(
+    connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
+) -> None:
+    """Run what holds nobody up while it waits, and leaves half an index when it gives up."""
+    change = "SELECT set_config('lock_timeout', $1, false)"
+    await connection.execute(change, str(int(LOCK_PATIENCE * 1000)))
+    try:
+        await step()
+    except _NO_LOCK as error:
+        raise await _locked(connection, migration) from error
+    finally:
+        if not connection.is_closed():
+            await connection.execute(change, str(LOCK_TRY_MS))
+
+
+async def _locked(connection: Connection, migration: Migration) -> LockedMigrations:
+    blockers = await Migrator(connection).blockers()
+    return LockedMigrations(
+        f"{migration.file} waited {LOCK_PATIENCE:.0f} seconds for a lock. Locks on our tables are held"
+        f" by {blockers}: wait for it, or end it with pg_terminate_backend, and run dispatcher migrate"
+        " again. What was applied before stays"
+    )
 
 
 async def _execute(connection: Connection, migration: Migration, sql: str, offset: int) -> None:
     try:
         await connection.execute(sql)
+    except _NO_LOCK:
+        raise
     except asyncpg.PostgresError as error:
         raise FailedMigration(_explanation(error, migration, offset)) from error
 
@@ -292,26 +320,3 @@ def _explanation(error: asyncpg.PostgresError, migration: Migration, offset: int
     parts = [f"{place}: {error.args[0]}"]
     parts += [part for name in ("detail", "hint") if (part := getattr(error, name, None))]
     return "; ".join(parts)
-
-
-TOKEN = re.compile(
-    r"""
-      --[^\n]* | /\*.*?\*/                                  # comments
-    | \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*'           # texts
-    | "[^"]*"                                               # quoted names
-    | (?<![\w$])\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$  # dollar quotes
-    | (?P<end>;)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-
-def statements(sql: str) -> Iterator[tuple[int, str]]:
-    """Each statement of a script with its offset in it; a body of BEGIN ATOMIC is not understood."""
-    start = 0
-    for token in TOKEN.finditer(sql):
-        if token["end"]:
-            yield start, sql[start : token.end()]
-            start = token.end()
-    if re.sub(TOKEN, "", sql[start:]).strip():
-        yield start, sql[start:]

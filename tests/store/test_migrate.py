@@ -1,6 +1,7 @@
 """Migrations on a real server: each file once, in order, whole, and never edited."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,6 +11,9 @@ import pytest
 
 from dispatcher import migrate, postgres_binaries, sqlfiles
 from dispatcher.migrate import Applied, Migration
+from dispatcher.store.migrator import Migrator
+from tests.conftest import connected
+from tests.store import rows as stored
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -186,16 +190,131 @@ async def test_the_lock_is_released_by_a_failure(
         assert len(await migrate.migrate(other, directory=tmp_path)) == 1
 
 
-async def test_waiting_for_another_migrator_ends(
+async def test_waiting_for_another_migrator_ends_and_names_it(
     empty: Connection, empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "LOCK_PATIENCE", 0.1)
     write(tmp_path, _0001_one=ONE)
-    async with asyncpg.create_pool(empty_dsn, min_size=1) as pool, pool.acquire() as other:
-        await other.execute(f"SELECT pg_advisory_lock({migrate.LOCK})")
-        with pytest.raises(migrate.LockedMigrations, match="another process"):
+    async with connected(empty_dsn) as other:
+        await migrate._make_tables(other)
+        assert await Migrator(other).claim()
+        with pytest.raises(
+            migrate.LockedMigrations, match=rf"pid {other.get_server_pid()} \(.*has been migrating"
+        ):
             await migrate.migrate(empty, directory=tmp_path)
-    assert await tables(empty) == set()
+        assert await tables(empty) == set()
+        await Migrator(other).release()
+    assert len(await migrate.migrate(empty, directory=tmp_path)) == 1
+
+
+async def test_a_turn_ends_with_the_session_that_had_it(
+    empty: Connection, empty_dsn: str, tmp_path: Path
+) -> None:
+    async with connected(empty_dsn) as other:
+        await migrate._make_tables(other)
+        assert await Migrator(other).claim()
+        assert not await Migrator(empty).claim()
+    write(tmp_path, _0001_one=ONE)
+    assert len(await migrate.migrate(empty, directory=tmp_path)) == 1
+
+
+async def test_no_lock_that_others_may_take_keeps_a_migrator_out(
+    connection: Connection, empty: Connection, empty_dsn: str, tmp_path: Path
+) -> None:
+    """Advisory locks are open to every role; the table of the turn is not."""
+    await connection.execute("SET ROLE dispatcher_producer")
+    for table in ("migrations", "migrator"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE dispatcher.{table} IN ACCESS SHARE MODE")
+    async with connected(empty_dsn) as squatter:
+        for key in (int.from_bytes(b"dispatch"), 0, 1):
+            await squatter.execute(f"SELECT pg_advisory_lock({key})")
+        assert len(await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))) == 1
+
+
+async def test_everybody_may_migrate_an_empty_database_at_once(empty_dsn: str) -> None:
+    """The schema and the tables of the record are made by whichever is first."""
+
+    async def run() -> int:
+        async with migrate.connected(empty_dsn) as connection:
+            return len(await migrate.migrate(connection))
+
+    numbers = await asyncio.gather(*(run() for _ in range(6)))
+    assert sorted(numbers) == [0] * 5 + [len(migrate.read())]
+
+
+async def test_a_migration_behind_an_open_reader_holds_no_producer_up(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives its place in the queue up, again and again, until the reader has gone."""
+    monkeypatch.setattr(migrate, "LOCK_PAUSE_SECONDS", 0.01)
+    files = migrate.read()
+    for file in files:
+        (tmp_path / file.file).write_bytes(file.sql.encode())
+    change = "ALTER TABLE dispatcher.events ADD COLUMN extra text;"
+    (tmp_path / f"{len(files) + 1:04}_extra.sql").write_text(change)
+    async with connected(dsn) as reader, connected(dsn) as producer:
+        reading = reader.transaction()
+        await reading.start()
+        await reader.execute("SELECT count(*) FROM dispatcher.events")
+        async with migrate.connected(dsn) as migrating:
+            run = asyncio.create_task(migrate.migrate(migrating, directory=tmp_path))
+            for _ in range(2):
+                await stored.until(
+                    reader,
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)",
+                    migrating.get_server_pid(),
+                )
+                # Behind the migration, which is behind the reader; not for longer than one try.
+                async with asyncio.timeout(20):
+                    await producer.execute("SELECT dispatcher.emit('a', '1')")
+            await reading.rollback()
+            assert len(await run) == 1
+
+
+async def test_a_lock_that_cannot_be_had_is_given_up_with_the_name_of_its_holder(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LOCK_PATIENCE", 0.1)
+    files = migrate.read()
+    for file in files:
+        (tmp_path / file.file).write_bytes(file.sql.encode())
+    number = f"{len(files) + 1:04}"
+    (tmp_path / f"{number}_extra.sql").write_text("ALTER TABLE dispatcher.events ADD extra text;")
+    index = "-- no-transaction\nCREATE INDEX CONCURRENTLY extra ON dispatcher.inbox (type);"
+    for sql in (None, index):
+        if sql:
+            (tmp_path / f"{number}_extra.sql").write_text(sql)
+        async with connected(dsn) as reader, reader.transaction():
+            await reader.execute("LOCK TABLE dispatcher.inbox, dispatcher.events IN SHARE MODE")
+            await reader.execute("LOCK TABLE dispatcher.inbox IN EXCLUSIVE MODE")
+            async with migrate.connected(dsn) as migrating:
+                with pytest.raises(
+                    migrate.LockedMigrations,
+                    match=rf"{number}_extra.sql .* pid {reader.get_server_pid()} \(",
+                ):
+                    await migrate.migrate(migrating, directory=tmp_path)
+                assert await migrating.fetchval("SHOW lock_timeout") == "500ms"
+
+
+async def test_a_role_that_did_not_migrate_is_told_which_one_is_needed(
+    maintenance: Connection, dsn: str, empty_dsn: str
+) -> None:
+    name = f"dispatcher_test_stranger_{secrets.token_hex(4)}"
+    await maintenance.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        for address, act, advice in (
+            (dsn, migrate.check, "database.dsn must name the role that ran dispatcher migrate"),
+            (dsn, migrate.migrate, "database.dsn must name the role that ran dispatcher migrate"),
+            (empty_dsn, migrate.migrate, f"GRANT CREATE ON DATABASE … TO {name}"),
+        ):
+            async with migrate.connected(address.replace("postgres@", f"{name}@", 1)) as stranger:
+                with pytest.raises(migrate.ForbiddenSchemaError, match=f"as role {name}") as told:
+                    await act(stranger)
+                assert advice in str(told.value)
+    finally:
+        await maintenance.execute(f"DROP ROLE {name}")
 
 
 # ── refusing ────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,1 @@
+DELETE FROM dispatcher.migrator WHERE pid = pg_backend_pid()
