@@ -1,0 +1,214 @@
+"""What our connections rely on holds, whatever role, database, server and DSN say."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from dispatcher import migrate
+from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.store.connection_settings import AFTERWARDS, TABLE, connection_settings
+from dispatcher.store.session import Session, StoreUnavailable
+from tests import hostile
+from tests.conftest import SETTINGS as FAST
+from tests.conftest import Connection, connected, with_database
+
+LEFT = {
+    "default_table_access_method",  # there is no other one to choose
+    "client_encoding",  # the driver's own since it connected; never another
+}
+OWN = {"statement_timeout", "lock_timeout"}
+"""Each session has values of its own."""
+
+
+class Owned(NamedTuple):
+    """A database that belongs to a role without further rights."""
+
+    dsn: str
+    name: str
+    role: str
+
+
+@pytest.fixture
+async def owned(server: str, maintenance: Connection, template: str) -> AsyncIterator[Owned]:
+    name = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE ROLE {name} LOGIN")
+    await maintenance.execute(
+        f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8'"
+    )
+    dsn = with_database(server, name).replace("postgres@", f"{name}@", 1)
+    yield Owned(dsn, name, name)
+    await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await maintenance.execute(f"DROP ROLE {name}")
+
+
+async def in_force(dsn: str) -> dict[str, str]:
+    """The settings of one of the daemon's sessions."""
+    session = Session(dsn, "test")
+    query = "SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name"
+    names = [setting.name for setting in TABLE]
+    try:
+        return {row["name"]: row["value"] for row in await session.fetch(query, names)}
+    finally:
+        await session.close()
+
+
+async def ours(dsn: str) -> None:
+    """Assert that a session of ours has what the table says."""
+    found = await in_force(dsn)
+    expected = {setting.name: setting.value for setting in TABLE}
+    units = {"10000": "10s", "5000": "5s"}
+    wrong = {
+        name: (value, found[name])
+        for name, value in expected.items()
+        if found[name] not in {value, units.get(value)}
+    }
+    assert wrong == {}
+
+
+def test_for_each_setting_of_ours_there_is_a_hostile_one() -> None:
+    names = [setting.name for setting in TABLE]
+    assert sorted(names) == sorted(hostile.SETTINGS)
+    assert len(names) == len(set(names))
+    assert all(setting.reason.endswith(".") for setting in (*TABLE, *AFTERWARDS))
+    same = {s.name for s in TABLE if s.value == hostile.SETTINGS[s.name]}
+    assert same == {"default_table_access_method"}
+
+
+def test_an_override_replaces_the_value_however_its_name_is_written() -> None:
+    settings = connection_settings("x", {"timezone": "Europe/Berlin", "JIT": "on"})
+    assert (settings["timezone"], settings["JIT"]) == ("Europe/Berlin", "on")
+    assert not {"TimeZone", "jit"} & set(settings)
+    assert settings["application_name"] == "dispatcher/x"
+
+
+@pytest.mark.parametrize("scope", ["role", "database", "role in database"])
+async def test_they_win_over_role_and_database(
+    maintenance: Connection, owned: Owned, scope: str
+) -> None:
+    whose = {
+        "role": f"ROLE {owned.role}",
+        "database": f"DATABASE {owned.name}",
+        "role in database": f"ROLE {owned.role} IN DATABASE {owned.name}",
+    }[scope]
+    await hostile.alter(maintenance, whose)
+    async with migrate.connected(owned.dsn) as connection:
+        assert len(await migrate.migrate(connection)) == len(migrate.read())
+    await ours(owned.dsn)
+
+
+async def test_they_win_over_the_address(dsn: str) -> None:
+    options = quote("-c search_path=public -c array_nulls=off -c statement_timeout=1")
+    await ours(f"{dsn}&options={options}")
+    await ours(f"{dsn}&search_path=public&default_transaction_isolation=serializable")
+
+
+@pytest.fixture(scope="module")
+def hostile_server(open_directory: Path, binaries: Path | None) -> Iterator[str]:
+    settings = {**FAST, **{n: v for n, v in hostile.SETTINGS.items() if n not in LEFT}}
+    settings["session_replication_role"] = "replica"
+    with EmbeddedPostgres(
+        open_directory / "hostile", binaries=binaries, settings=settings
+    ) as embedded:
+        yield embedded.dsn
+
+
+async def test_they_win_over_the_server(hostile_server: str) -> None:
+    async with migrate.connected(hostile_server) as connection:
+        assert len(await migrate.migrate(connection)) == len(migrate.read())
+        assert await connection.fetchval("SHOW session_replication_role") == "origin"
+        assert await connection.fetchval("SHOW statement_timeout") == "0"
+    await ours(hostile_server)
+
+
+async def test_what_only_newer_servers_know_is_set_there(maintenance: Connection, dsn: str) -> None:
+    version = maintenance.get_server_version().major
+    async with migrate.connected(dsn) as connection:
+        shown = await connection.fetchval("SELECT current_setting('transaction_timeout', true)")
+    assert shown == ("0" if version >= 17 else None)
+
+
+async def test_triggers_that_would_not_fire_are_no_silent_loss(
+    maintenance: Connection, owned: Owned, server: str
+) -> None:
+    """A superuser's session corrects it; another role's cannot, and says so instead of starting."""
+    await maintenance.execute(f"ALTER DATABASE {owned.name} SET session_replication_role = replica")
+    async with migrate.connected(with_database(server, owned.name)) as connection:
+        assert await connection.fetchval("SHOW session_replication_role") == "origin"
+    session = Session(owned.dsn, "test")
+    with pytest.raises(StoreUnavailable, match=r"session_replication_role.* superuser"):
+        await session.fetch("SELECT 1")
+    await session.close()
+    with pytest.raises(StoreUnavailable, match=r"session_replication_role.* superuser"):
+        async with migrate.connected(owned.dsn):
+            pass
+
+
+async def test_a_session_says_its_own_limits(dsn: str) -> None:
+    session = Session(dsn, "test", statement_timeout=3.0, settings={"synchronous_commit": "off"})
+    shown = await session.fetch(
+        """SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),
+                  current_setting('synchronous_commit'), current_setting('application_name')"""
+    )
+    assert tuple(shown[0]) == ("3s", "1500ms", "off", "dispatcher/test")
+    await session.close()
+
+
+async def test_a_session_gives_a_silent_server_up_after_its_own_time(dsn: str) -> None:
+    session = Session(dsn, "test", answer_timeout=0.3)
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        await session.fetch("SELECT pg_sleep(9)")
+    await session.close()
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_each_statement_sees_what_was_committed_before_it(
+    maintenance: Connection, dsn: str, isolation: str
+) -> None:
+    name = dsn.split("/")[3].split("?")[0]
+    await maintenance.execute(
+        f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"
+    )
+    session = Session(dsn, "test")
+    count = "SELECT count(*) FROM dispatcher.environments"
+    async with session.transaction() as opened, connected(dsn) as other:
+        before = (await opened.fetch(count))[0][0]
+        await other.execute("INSERT INTO dispatcher.environments (id, name) VALUES ('env_x', 'x')")
+        assert (await opened.fetch(count))[0][0] == before + 1
+    await session.close()
+
+
+async def test_a_producers_own_settings_do_not_change_what_it_emits(
+    maintenance: Connection, dsn: str
+) -> None:
+    role = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE ROLE {role} LOGIN IN ROLE dispatcher_producer")
+    try:
+        await hostile.alter(maintenance, f"ROLE {role}", hostile.PRODUCERS)
+        producer = await asyncpg.connect(
+            dsn.replace("postgres@", f"{role}@", 1), server_settings={"client_encoding": "UTF8"}
+        )
+        emit = "SELECT dispatcher.emit('user.created', $1, idempotency_key => 'k')"
+        first = await producer.fetchval(emit, '{"name":"Zoë"}')
+        assert await producer.fetchval(emit, "{}") == first
+        await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a.b', '1')")
+        with pytest.raises(asyncpg.CheckViolationError, match="reserved"):
+            await producer.execute(
+                "INSERT INTO dispatcher.events (type, data) VALUES ('webhook.test', '1')"
+            )
+        await producer.close()
+        async with connected(dsn) as connection:
+            rows = await connection.fetch(
+                "SELECT type, data::text FROM dispatcher.events ORDER BY id"
+            )
+            assert [tuple(row) for row in rows] == [
+                ("user.created", '{"name":"Zoë"}'),
+                ("a.b", "1"),
+            ]
+            assert await connection.fetchval("SELECT count(*) FROM dispatcher.inbox") == 2
+    finally:
+        await maintenance.execute(f"DROP ROLE {role}")
