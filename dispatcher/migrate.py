@@ -204,8 +204,11 @@ async def _make_tables(connection: Connection) -> None:
 
 
 async def _make(connection: Connection, statement: str) -> None:
-    with suppress(  # another migrator was quicker
-        asyncpg.UniqueViolationError, asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError
+    with suppress(  # another migrator was quicker, as one of these says, by how much
+        asyncpg.UniqueViolationError,
+        asyncpg.DuplicateObjectError,
+        asyncpg.DuplicateSchemaError,
+        asyncpg.DuplicateTableError,
     ):
         await connection.execute(statement)
 

