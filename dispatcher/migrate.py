@@ -204,7 +204,7 @@ async def _make_tables(connection: Connection) -> None:
 
 
 async def _make(connection: Connection, statement: str) -> None:
-    with suppress(  # another migrator was quicker, as one of these says, by how much
+    with suppress(  # another migrator was quicker; which error depends on by how much
         asyncpg.UniqueViolationError,
         asyncpg.DuplicateObjectError,
         asyncpg.DuplicateSchemaError,

@@ -1,12 +1,21 @@
 """A session: one connection, found lost when it is used, opened again when it is needed."""
 
 import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import asyncpg
 import pytest
 
-from dispatcher.store.session import Session, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import (
+    PermissionDeniedError,
+    Session,
+    StatementTimeout,
+    StoreUnavailable,
+    Transaction,
+    TransactionConflictError,
+)
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -167,3 +176,198 @@ async def test_a_dropped_connection_is_not_used_again(session: Session) -> None:
     backend = await pid(session)
     session.drop()
     assert await pid(session) != backend
+
+
+# ── whose fault it is ────────────────────────────────────────────────────────────────────────────
+
+ENVIRONMENT = "INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'x')"
+FOUND = "SELECT count(*) FROM dispatcher.environments WHERE id LIKE 'env_x%'"
+
+
+async def transact(session: Session, body: Callable[[Transaction], Awaitable[object]]) -> None:
+    async with session.transaction() as opened:
+        await body(opened)
+
+
+@pytest.fixture
+def lost(session: Session) -> list[int]:
+    """One entry for each time that the session's connection was found to be lost."""
+    times: list[int] = []
+    session.on_lost = lambda: times.append(1)
+    return times
+
+
+async def test_a_wrong_number_of_arguments_is_our_mistake(
+    session: Session, lost: list[int]
+) -> None:
+    backend = await pid(session)
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        await session.fetch("SELECT $1::int", 1, 2)
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        await transact(session, lambda opened: opened.fetch("SELECT $1::int"))
+    assert await pid(session) == backend
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("a file"),
+        TimeoutError("of something else"),
+        ConnectionResetError("of something else"),
+        EOFError(),
+        KeyError("x"),
+    ],
+)
+async def test_what_the_body_of_a_transaction_raises_is_raised_and_undoes_it(
+    session: Session, lost: list[int], error: Exception
+) -> None:
+    async def body(opened: Transaction) -> None:
+        await opened.fetch(ENVIRONMENT, "env_x")
+        raise error
+
+    backend = await pid(session)
+    with pytest.raises(type(error)) as raised:
+        await transact(session, body)
+    assert raised.value is error
+    assert (await session.fetch(FOUND))[0][0] == 0
+    assert await pid(session) == backend
+    assert lost == []
+
+
+async def test_a_statement_that_takes_too_long_is_noticed_inside_a_transaction(dsn: str) -> None:
+    async def body(opened: Transaction) -> None:
+        await opened.fetch(ENVIRONMENT, "env_x")
+        with suppress(StatementTimeout):
+            await opened.fetch("SELECT pg_sleep(5)")
+        # Going on as if nothing had happened must not look like a commit.
+
+    session = Session(dsn, "short", statement_timeout=0.3)
+    with pytest.raises(StatementTimeout):
+        await transact(session, body)
+    assert (await session.fetch(FOUND))[0][0] == 0
+    await session.close()
+
+
+async def test_a_value_that_the_driver_refuses_leaves_the_transaction_usable(
+    session: Session,
+) -> None:
+    async with session.transaction() as opened:
+        await opened.fetch(ENVIRONMENT, "env_x")
+        with pytest.raises(asyncpg.DataError):
+            await opened.fetch("SELECT $1::smallint", 70_000)
+    assert (await session.fetch(FOUND))[0][0] == 1
+
+
+async def test_a_refused_row_stays_visible_and_cannot_be_ignored(session: Session) -> None:
+    async def twice(opened: Transaction) -> None:
+        await opened.fetch(ENVIRONMENT, "env_x")
+        with suppress(asyncpg.UniqueViolationError):
+            await opened.fetch(ENVIRONMENT, "env_x")
+
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await transact(session, twice)
+    assert (await session.fetch(FOUND))[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [("ask", StoreUnavailable), ("commit", StoreUnavailable), ("raise", KeyError)],
+)
+async def test_a_connection_that_is_lost_inside_a_transaction_is_named_once(
+    connection: Connection,
+    session: Session,
+    lost: list[int],
+    then: str,
+    expected: type[Exception],
+) -> None:
+    async def body(opened: Transaction) -> None:
+        backend = (await opened.fetch("SELECT pg_backend_pid()"))[0][0]
+        await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", backend)
+        if then == "ask":
+            await opened.fetch("SELECT 1")
+        if then == "raise":
+            raise KeyError
+
+    with pytest.raises(expected):
+        await transact(session, body)
+    assert lost == [1]
+    assert (await session.fetch("SELECT 1"))[0][0] == 1
+
+
+async def test_a_transaction_that_is_cancelled_gives_its_connection_up(
+    connection: Connection, session: Session
+) -> None:
+    entered = asyncio.Event()
+
+    async def change() -> None:
+        async with session.transaction() as opened:
+            await opened.fetch(ENVIRONMENT, "env_x")
+            entered.set()
+            await asyncio.sleep(60)
+
+    changing = asyncio.create_task(change())
+    await entered.wait()
+    changing.cancel()
+    with suppress(asyncio.CancelledError):
+        await changing
+    assert (await session.fetch(FOUND))[0][0] == 0
+
+
+async def test_two_that_wait_for_each_other_are_told_that_they_may_try_again(
+    dsn: str, session: Session, other: Session, lost: list[int]
+) -> None:
+    for name in ("env_x1", "env_x2"):
+        await session.fetch(ENVIRONMENT, name)
+    change = "UPDATE dispatcher.environments SET name = 'y' WHERE id = $1"
+
+    async def both(mine: Session, first: str, second: str, ready: asyncio.Barrier) -> None:
+        async with mine.transaction() as opened:
+            await opened.fetch(change, first)
+            await ready.wait()
+            await opened.fetch(change, second)
+
+    ready = asyncio.Barrier(2)
+    ended = await asyncio.gather(
+        both(session, "env_x1", "env_x2", ready),
+        both(other, "env_x2", "env_x1", ready),
+        return_exceptions=True,
+    )
+    assert sorted(type(e) for e in ended if e) == [TransactionConflictError]
+    assert lost == []
+
+
+async def test_a_right_that_is_missing_is_named_with_the_role(
+    maintenance: Connection, connection: Connection, dsn: str
+) -> None:
+    role = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE ROLE {role} LOGIN IN ROLE dispatcher_producer")
+    session = Session(dsn.replace("postgres@", f"{role}@", 1), "test")
+    try:
+        with pytest.raises(PermissionDeniedError) as denied:
+            await session.fetch("SELECT 1 FROM dispatcher.tokens")
+        assert str(denied.value) == (
+            f"permission denied for table tokens, as role {role}: database.dsn must name the role"
+            " that ran dispatcher migrate, or a member of it"
+        )
+    finally:
+        await session.close()
+        await maintenance.execute(f"DROP ROLE {role}")
+
+
+async def test_a_setting_is_changed_in_its_turn(
+    connection: Connection, session: Session, lost: list[int]
+) -> None:
+    """A connection that was lost before does not cost the one that was opened since."""
+    backend = await pid(session)
+    sleeping = asyncio.create_task(session.fetch("SELECT pg_sleep(30)"))
+    await rows.until(connection, ACTIVE, backend)
+    setting = asyncio.create_task(session.set("work_mem", "5MB"))
+    shown = asyncio.create_task(session.fetch("SHOW work_mem"))
+    await connection.fetchval("SELECT pg_terminate_backend($1)", backend)
+    with pytest.raises(StoreUnavailable):
+        await sleeping
+    await setting
+    assert (await shown)[0][0] == "5MB"
+    assert await pid(session) == await pid(session) != backend
+    assert lost == [1]
