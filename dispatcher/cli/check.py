@@ -59,8 +59,9 @@ def _database(config: "Config") -> str:
     from dispatcher.postgres_binaries import find
 
     if config.database.dsn:
-        asyncio.run(_schema_and_key(config, config.database.dsn.get_secret_value()))
-        return "database: reachable, its schema and key are the right ones"
+        dsn = config.database.dsn.get_secret_value()
+        warnings = asyncio.run(_schema_and_key(config, dsn))
+        return "\n".join(["database: reachable, its schema and key are the right ones", *warnings])
     directory = embedded_directory(config)
     if dsn := running(directory):
         asyncio.run(_schema_and_key(config, dsn))
@@ -69,14 +70,16 @@ def _database(config: "Config") -> str:
     return f"database: none is configured; run starts PostgreSQL {version} in {directory}"
 
 
-async def _schema_and_key(config: "Config", dsn: str) -> None:
+async def _schema_and_key(config: "Config", dsn: str) -> list[str]:
     from dispatcher import migrate
+    from dispatcher.cli import rights
     from dispatcher.cli.database import Database, session
 
     async with migrate.connected(dsn) as connection:
         await migrate.check(connection)
     async with session(Database(dsn, ours=False), config) as opened:
         await _key(config, opened)
+        return await rights.warnings(opened)
 
 
 async def _key(config: "Config", session: "Session") -> None:

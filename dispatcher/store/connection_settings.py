@@ -82,12 +82,6 @@ TABLE: Final = (
     Setting("bytea_output", "hex", "As DateStyle, for bytes."),
     Setting("extra_float_digits", "1", "As DateStyle, for epoch seconds: no digit is lost."),
     Setting("quote_all_identifiers", "off", "Names of partitions are compared as text."),
-    Setting(
-        "plpgsql.extra_errors",
-        "none",
-        "Released migrations and their functions were written without these checks.",
-    ),
-    Setting("plpgsql.extra_warnings", "none", "As plpgsql.extra_errors."),
     Setting("check_function_bodies", "on", "A migration that is wrong fails when it is applied."),
     Setting(
         "client_min_messages", "warning", "Debugging output would be sent with every statement."
@@ -147,6 +141,12 @@ TABLE: Final = (
 
 AFTERWARDS: Final = (
     Setting(
+        "plpgsql.extra_errors",
+        "none",
+        "Released migrations and their functions were written without these checks.",
+    ),
+    Setting("plpgsql.extra_warnings", "none", "As plpgsql.extra_errors."),
+    Setting(
         "transaction_timeout",
         "0",
         "Known from PostgreSQL 17 on. Building an index in migrate takes as long as it takes.",
@@ -158,7 +158,8 @@ AFTERWARDS: Final = (
         " may change it, so it is touched only where it is wrong.",
     ),
 )
-"""Set once connected, on servers that know them and where the value differs."""
+"""Set once connected, where the value differs: on servers that know them, and those of PL/pgSQL
+always, since it is loaded only when its first function is called."""
 
 
 class SettingRefusedError(Exception):

@@ -1,0 +1,34 @@
+"""What `dispatcher check` says of other roles' rights in the database."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dispatcher.store.session import Asked
+
+
+async def warnings(asked: "Asked") -> list[str]:
+    """Return a sentence for each right that could be used against people who look into our schema."""
+    from dispatcher.store.schema_rights import SchemaRights
+
+    rights = SchemaRights(asked)
+    return [
+        *(_creator(row["schema"], row["who"]) for row in await rights.creators()),
+        *(_foreign(row["object"], row["uses"]) for row in await rights.foreign_parts()),
+    ]
+
+
+def _creator(schema: str, who: str) -> str:
+    quoted = who if who == "PUBLIC" else f'"{who}"'
+    return (
+        f'warning: {who} may create objects in schema "{schema}". The daemon does not look there, but'
+        " people with psql do, and would run what was made there with their own rights. Emitting does"
+        f' not need this right: REVOKE CREATE ON SCHEMA "{schema}" FROM {quoted}'
+    )
+
+
+def _foreign(ours: str, uses: str) -> str:
+    return (
+        f"warning: {ours} of schema dispatcher uses {uses}, which is not PostgreSQL's own. If you did"
+        " not add it, another role made it before the database was migrated: look at it before you"
+        " start the daemon"
+    )
