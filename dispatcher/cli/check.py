@@ -59,8 +59,8 @@ def _database(config: "Config") -> str:
     from dispatcher.postgres_binaries import find
 
     if config.database.dsn:
-        dsn = config.database.dsn.get_secret_value()
-        warnings = asyncio.run(_schema_and_key(config, dsn))
+        configured = config.database.dsn.get_secret_value()
+        warnings = asyncio.run(_schema_and_key(config, configured))
         return "\n".join(["database: reachable, its schema and key are the right ones", *warnings])
     directory = embedded_directory(config)
     if dsn := running(directory):

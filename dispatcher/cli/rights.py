@@ -12,17 +12,16 @@ async def warnings(asked: "Asked") -> list[str]:
 
     rights = SchemaRights(asked)
     return [
-        *(_creator(row["schema"], row["who"]) for row in await rights.creators()),
+        *(_creator(row["schema"], row["who"], row["remedy"]) for row in await rights.creators()),
         *(_foreign(row["object"], row["uses"]) for row in await rights.foreign_parts()),
     ]
 
 
-def _creator(schema: str, who: str) -> str:
-    quoted = who if who == "PUBLIC" else f'"{who}"'
+def _creator(schema: str, who: str, remedy: str) -> str:
     return (
         f'warning: {who} may create objects in schema "{schema}". The daemon does not look there, but'
         " people with psql do, and would run what was made there with their own rights. Emitting does"
-        f' not need this right: REVOKE CREATE ON SCHEMA "{schema}" FROM {quoted}'
+        f" not need this right: {remedy}"
     )
 
 

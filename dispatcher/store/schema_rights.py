@@ -13,7 +13,7 @@ class SchemaRights:
         self._asked = asked
 
     async def creators(self) -> list[asyncpg.Record]:
-        """Return `schema` and `who` for each schema in which others may create objects."""
+        """Return `schema`, `who` and the `remedy` for each schema that others may create in."""
         return await self._asked.fetch(statement("schema_rights/creators"))
 
     async def foreign_parts(self) -> list[asyncpg.Record]:

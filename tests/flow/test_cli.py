@@ -227,6 +227,18 @@ async def test_another_key_is_refused_before_anything_is_written(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 1
 
 
+async def test_check_warns_of_others_who_may_create_objects(
+    dispatcher: Shell, connection: Connection
+) -> None:
+    await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    assert "warning" not in (await dispatcher("check")).out
+    await connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    checked = await dispatcher("check")
+    assert checked.code == 0
+    assert "warning: PUBLIC may create objects" in checked.out
+    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in checked.out
+
+
 # ── where it runs ────────────────────────────────────────────────────────────────────────────────
 
 

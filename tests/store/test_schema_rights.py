@@ -48,7 +48,7 @@ async def test_a_schema_that_everybody_may_create_in_is_named_once(
     assert await creators(session) == [("public", "PUBLIC")]
     (warning,) = await warnings(session)
     assert warning.startswith("warning: PUBLIC may create objects in schema")
-    assert 'REVOKE CREATE ON SCHEMA "public" FROM PUBLIC' in warning
+    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in warning
 
 
 async def test_schemas_of_the_roles_search_path_count(

@@ -1,5 +1,6 @@
 -- Who may create objects in our schema, or in one that unqualified names of our role are looked up in:
--- PUBLIC, or else the roles that may emit. Those who may act as our role anyway are no news.
+-- PUBLIC, or else the roles that may emit. Those who may act as our role anyway are no news. `remedy` is
+-- the statement that takes the right away.
 WITH me AS (
   SELECT r.oid AS role, d.oid AS database FROM pg_roles r, pg_database d
   WHERE r.rolname = current_user AND d.datname = current_database()
@@ -14,9 +15,10 @@ WITH me AS (
     SELECT 1 FROM aclexplode(n.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE') AS open_to_all
   FROM pg_namespace n WHERE n.nspname IN (SELECT name FROM looked_into)
 )
-SELECT nspname::text AS schema, 'PUBLIC' AS who FROM schemas WHERE open_to_all
+SELECT nspname::text AS schema, 'PUBLIC' AS who, format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', nspname) AS remedy
+FROM schemas WHERE open_to_all
 UNION ALL
-(SELECT s.nspname, r.rolname
+(SELECT s.nspname, r.rolname, format('REVOKE CREATE ON SCHEMA %I FROM %I', s.nspname, r.rolname)
  FROM me, schemas s, pg_roles r, pg_roles producer
  WHERE NOT s.open_to_all AND producer.rolname = 'dispatcher_producer' AND NOT r.rolsuper
    AND pg_has_role(r.oid, producer.oid, 'MEMBER') AND NOT pg_has_role(r.oid, me.role, 'MEMBER')
