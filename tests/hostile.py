@@ -1,8 +1,11 @@
 """A server, a database or a role that is set up for something else, or against us."""
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
-from tests.conftest import Connection
+from tests.conftest import Connection, with_database
 
 SETTINGS = {
     "search_path": '"$user", public',
@@ -75,6 +78,39 @@ PRODUCERS = {
     }
 }
 """What a producer's own session may have beside and still emit."""
+
+
+class Owned(NamedTuple):
+    """An empty database that belongs to a role of the same name, which has no further right."""
+
+    dsn: str
+    name: str
+
+    def of(self, role: str) -> str:
+        """The DSN with another role's name."""
+        return self.dsn.replace(f"{self.name}@", f"{role}@", 1)
+
+
+@asynccontextmanager
+async def owned_database(maintenance: Connection, server: str) -> AsyncIterator[Owned]:
+    """Make a database and the role that owns it. The role dispatcher_producer has to be there."""
+    name = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE ROLE {name} LOGIN")
+    await maintenance.execute(
+        f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8'"
+    )
+    yield Owned(with_database(server, name).replace("postgres@", f"{name}@", 1), name)
+    await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await maintenance.execute(f"DROP ROLE {name}")
+
+
+@asynccontextmanager
+async def login(maintenance: Connection) -> AsyncIterator[str]:
+    """The name of a role that may log in and emit, and nothing else."""
+    role = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE ROLE {role} LOGIN IN ROLE dispatcher_producer")
+    yield role
+    await maintenance.execute(f"DROP ROLE {role}")
 
 
 def literal(name: str, value: str) -> str:

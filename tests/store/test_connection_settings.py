@@ -1,9 +1,7 @@
 """What our connections rely on holds, whatever role, database, server and DSN say."""
 
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 import asyncpg
@@ -16,6 +14,7 @@ from dispatcher.store.session import Session, StoreUnavailable
 from tests import hostile
 from tests.conftest import SETTINGS as FAST
 from tests.conftest import Connection, connected, with_database
+from tests.hostile import Owned
 
 LEFT = {
     "default_table_access_method",  # there is no other one to choose
@@ -29,25 +28,12 @@ RELIED_ON = [
 """Without those that not every server knows or not every role may set."""
 
 
-class Owned(NamedTuple):
-    """A database that belongs to a role without further rights."""
-
-    dsn: str
-    name: str
-    role: str
-
-
 @pytest.fixture
 async def owned(server: str, maintenance: Connection, template: str) -> AsyncIterator[Owned]:
-    name = f"dispatcher_test_{secrets.token_hex(6)}"
-    await maintenance.execute(f"CREATE ROLE {name} LOGIN")
-    await maintenance.execute(
-        f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0 ENCODING 'UTF8'"
-    )
-    dsn = with_database(server, name).replace("postgres@", f"{name}@", 1)
-    yield Owned(dsn, name, name)
-    await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await maintenance.execute(f"DROP ROLE {name}")
+    """An empty database, on a server that has the role dispatcher_producer from the template."""
+    assert template
+    async with hostile.owned_database(maintenance, server) as made:
+        yield made
 
 
 async def in_force(dsn: str) -> dict[str, str]:
@@ -95,9 +81,9 @@ async def test_they_win_over_role_and_database(
     maintenance: Connection, owned: Owned, scope: str
 ) -> None:
     whose = {
-        "role": f"ROLE {owned.role}",
+        "role": f"ROLE {owned.name}",
         "database": f"DATABASE {owned.name}",
-        "role in database": f"ROLE {owned.role} IN DATABASE {owned.name}",
+        "role in database": f"ROLE {owned.name} IN DATABASE {owned.name}",
     }[scope]
     await hostile.alter(maintenance, whose)
     async with migrate.connected(owned.dsn) as connection:
@@ -189,30 +175,18 @@ async def test_each_statement_sees_what_was_committed_before_it(
 async def test_a_producers_own_settings_do_not_change_what_it_emits(
     maintenance: Connection, dsn: str
 ) -> None:
-    role = f"dispatcher_test_{secrets.token_hex(6)}"
-    await maintenance.execute(f"CREATE ROLE {role} LOGIN IN ROLE dispatcher_producer")
-    try:
+    emit = "SELECT dispatcher.emit('user.created', $1, idempotency_key => 'k')"
+    insert = "INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')"
+    async with hostile.login(maintenance) as role:
         await hostile.alter(maintenance, f"ROLE {role}", hostile.PRODUCERS)
-        producer = await asyncpg.connect(
-            dsn.replace("postgres@", f"{role}@", 1), server_settings={"client_encoding": "UTF8"}
-        )
-        emit = "SELECT dispatcher.emit('user.created', $1, idempotency_key => 'k')"
-        first = await producer.fetchval(emit, '{"name":"Zoë"}')
-        assert await producer.fetchval(emit, "{}") == first
-        await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a.b', '1')")
-        with pytest.raises(asyncpg.CheckViolationError, match="reserved"):
-            await producer.execute(
-                "INSERT INTO dispatcher.events (type, data) VALUES ('webhook.test', '1')"
-            )
-        await producer.close()
-        async with connected(dsn) as connection:
-            rows = await connection.fetch(
-                "SELECT type, data::text FROM dispatcher.events ORDER BY id"
-            )
-            assert [tuple(row) for row in rows] == [
-                ("user.created", '{"name":"Zoë"}'),
-                ("a.b", "1"),
-            ]
-            assert await connection.fetchval("SELECT count(*) FROM dispatcher.inbox") == 2
-    finally:
-        await maintenance.execute(f"DROP ROLE {role}")
+        async with connected(dsn.replace("postgres@", f"{role}@", 1)) as producer:
+            assert await producer.fetchval("SHOW plpgsql.extra_errors") == "all"
+            first = await producer.fetchval(emit, '{"name":"Zoë"}')
+            assert await producer.fetchval(emit, "{}") == first
+            await producer.execute(insert, "a.b")
+            with pytest.raises(asyncpg.CheckViolationError, match="reserved"):
+                await producer.execute(insert, "webhook.test")
+    async with connected(dsn) as connection:
+        rows = await connection.fetch("SELECT type, data::text FROM dispatcher.events ORDER BY id")
+        assert [tuple(row) for row in rows] == [("user.created", '{"name":"Zoë"}'), ("a.b", "1")]
+        assert await connection.fetchval("SELECT count(*) FROM dispatcher.inbox") == 2
