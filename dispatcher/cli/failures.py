@@ -57,11 +57,17 @@ def _explain_one(error: BaseException) -> Failure | None:
     from dispatcher.postgres import PostgresUnavailable
     from dispatcher.refusals import Invalid, Refused
     from dispatcher.store.events import EventRefused
-    from dispatcher.store.session import StatementTimeout, StoreUnavailable
+    from dispatcher.store.session import (
+        PermissionDeniedError,
+        StatementTimeout,
+        StoreUnavailable,
+    )
 
     match error:
         case Invalid():
             return Misuse(str(error))
+        case PermissionDeniedError():
+            return Failure(str(error))
         case StoreUnavailable():
             return Failure(f"the database is not available: {error}")
         case StatementTimeout():

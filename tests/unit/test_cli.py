@@ -23,7 +23,7 @@ from dispatcher.keyring import KeyRefused
 from dispatcher.migrate import StaleDatabase
 from dispatcher.postgres import PostgresUnavailable
 from dispatcher.refusals import Invalid, Unknown
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import PermissionDeniedError, StatementTimeout, StoreUnavailable
 
 VERBS = (
     *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
@@ -264,6 +264,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
             "the API does not answer: no connection to x",
         ),
         (StoreUnavailable("refused"), Failure, "the database is not available: refused"),
+        (PermissionDeniedError("as role x: …"), Failure, "as role x: …"),
         (
             StatementTimeout("canceled"),
             Failure,
