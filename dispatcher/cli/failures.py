@@ -63,19 +63,18 @@ def _explain_one(error: BaseException) -> Failure | None:
         StoreUnavailable,
     )
 
+    complete = KeyRefused | MigrationError | PostgresUnavailable | Refused | EventRefused
     match error:
         case Invalid():
             return Misuse(str(error))
-        case PermissionDeniedError():
+        case PostgresUnavailable(__cause__=OSError()):
+            return Failure(f"{error} (database.state_directory says where it keeps its data)")
+        case _ if isinstance(error, complete | PermissionDeniedError):
             return Failure(str(error))
         case StoreUnavailable():
             return Failure(f"the database is not available: {error}")
         case StatementTimeout():
             return Failure("the database took longer than database.statement_timeout")
-        case PostgresUnavailable(__cause__=OSError()):
-            return Failure(f"{error} (database.state_directory says where it keeps its data)")
-        case KeyRefused() | MigrationError() | PostgresUnavailable() | Refused() | EventRefused():
-            return Failure(str(error))
         case OSError(filename=str(name), strerror=str(reason)):
             return Failure(f"{name}: {reason}")
         case OSError():
