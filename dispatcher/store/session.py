@@ -85,11 +85,13 @@ class Transaction:
 class Session:
     """One connection to the database, for one stage.
 
-    `statement_timeout` is in seconds, the server's for each statement. `answer_timeout` is how many
-    seconds to wait for the answer before the server is called dead, by default CLIENT_GRACE more
-    than that. `settings` are server settings beside and above those that every connection has
-    (connection_settings.py). `on_lost` is called, synchronously, when a connection that was open
-    is found to be gone. Statements wait for one another.
+    `settings` are server settings beside and above those that every connection has
+    (connection_settings.py). `statement_timeout` is how many seconds the server works on one
+    statement, `answer_timeout` how many the client waits for its answer before it calls the
+    connection dead (CLIENT_GRACE more by default), `connect_timeout` those for opening a connection
+    (as many as a statement by default). `on_lost` is called, synchronously, when a connection that
+    was open is found to be gone, and `on_silent` after it when that was because no answer came.
+    Statements wait for one another.
     """
 
     def __init__(
@@ -99,13 +101,14 @@ class Session:
         *,
         statement_timeout: float = 10.0,
         answer_timeout: float | None = None,
+        connect_timeout: float | None = None,
         settings: Mapping[str, str] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self._dsn = dsn
         self._answer_timeout = answer_timeout or statement_timeout + CLIENT_GRACE
-        self._connect_timeout = min(statement_timeout, self._answer_timeout)
+        self._connect_timeout = connect_timeout or statement_timeout
         self._settings = {
             "statement_timeout": str(int(statement_timeout * 1000)),
             # Waiting for a lock is another's fault: told apart from a statement that is too much.
@@ -113,6 +116,7 @@ class Session:
             **(settings or {}),
         }
         self.on_lost = on_lost
+        self.on_silent: Callable[[], None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
         self._role = ""
         self.listening = False
@@ -194,6 +198,8 @@ class Session:
             lost = _means_lost(error, connection)
             if lost:
                 self._lose(connection)
+            if isinstance(error, TimeoutError) and self.on_silent is not None:
+                self.on_silent()
             if (translated := _translated(error, lost=lost, role=self._role)) is None:
                 raise
             raise translated from error
@@ -231,6 +237,11 @@ class Session:
         if connection is not None:
             with contextlib.suppress(Exception):
                 await connection.close(timeout=2)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a statement is under way."""
+        return self._turn.locked()
 
     def drop(self) -> None:
         """Forget the connection at once; the next statement opens another."""

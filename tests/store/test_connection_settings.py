@@ -149,9 +149,14 @@ async def test_a_session_says_its_own_limits(dsn: str) -> None:
 
 
 async def test_a_session_gives_a_silent_server_up_after_its_own_time(dsn: str) -> None:
-    session = Session(dsn, "test", answer_timeout=0.3)
+    heard: list[str] = []
+    session = Session(dsn, "test", answer_timeout=0.5, on_lost=lambda: heard.append("lost"))
+    session.on_silent = lambda: heard.append("silent")
+    await session.fetch("SELECT 1")
     with pytest.raises(StoreUnavailable, match="does not answer"):
         await session.fetch("SELECT pg_sleep(9)")
+    assert heard == ["lost", "silent"]
+    assert not session.is_busy
     await session.close()
 
 
