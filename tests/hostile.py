@@ -17,7 +17,7 @@ SETTINGS = {
     "statement_timeout": "50ms",
     "lock_timeout": "1ms",
     "idle_in_transaction_session_timeout": "5ms",
-    "idle_session_timeout": "20ms",
+    "idle_session_timeout": "500ms",
     "array_nulls": "off",
     "transform_null_equals": "on",
     "standard_conforming_strings": "off",
