@@ -92,9 +92,9 @@ async def test_they_win_over_role_and_database(
 
 
 async def test_they_win_over_the_address(dsn: str) -> None:
-    options = quote("-c search_path=public -c array_nulls=off -c statement_timeout=50")
-    await ours(f"{dsn}&options={options}")
-    await ours(f"{dsn}&search_path=public&default_transaction_isolation=serializable")
+    given = "search_path=public array_nulls=off default_transaction_isolation=serializable"
+    options = " ".join(f"-c {setting}" for setting in given.split())
+    await ours(f"{dsn}&options={quote(options)}")
 
 
 @pytest.fixture(scope="module")
