@@ -77,7 +77,7 @@ LOCK_TRY_MS = 500
 LOCK_PAUSE_SECONDS = 1.0
 """Between two tries, for those who waited behind the first."""
 SETTINGS = {"statement_timeout": "0", "lock_timeout": str(LOCK_TRY_MS)}
-"""A big table's index takes as long as it takes, whatever the role's limits are."""
+"""A big table's index takes as long as it takes: the limits of the role do not apply."""
 _NO_LOCK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 SCHEMA = "CREATE SCHEMA IF NOT EXISTS dispatcher"
@@ -275,7 +275,7 @@ async def _in_gaps(
 async def _concurrently(
     connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
 ) -> None:
-    """Run what holds nobody up while it waits, and leaves half an index when it gives up."""
+    """Run what blocks no other session while it waits, and leaves half an index when it gives up."""
     change = "SELECT set_config('lock_timeout', $1, false)"
     await connection.execute(change, str(int(LOCK_PATIENCE * 1000)))
     try:

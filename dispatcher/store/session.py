@@ -111,7 +111,7 @@ class Session:
         self._connect_timeout = connect_timeout or statement_timeout
         self._settings = {
             "statement_timeout": str(int(statement_timeout * 1000)),
-            # Waiting for a lock is another's fault: told apart from a statement that is too much.
+            # Waiting for a lock is another's fault: not the same as a statement that is too much.
             "lock_timeout": str(int(statement_timeout * 500)),
             **(settings or {}),
         }

@@ -314,9 +314,11 @@ async def test_a_role_that_did_not_migrate_is_told_which_one_is_needed(
             (empty_dsn, migrate.migrate, f"GRANT CREATE ON DATABASE … TO {name}"),
         ):
             async with migrate.connected(address.replace("postgres@", f"{name}@", 1)) as stranger:
-                with pytest.raises(migrate.ForbiddenSchemaError, match=f"as role {name}") as told:
+                with pytest.raises(
+                    migrate.ForbiddenSchemaError, match=f"as role {name}"
+                ) as refused:
                     await act(stranger)
-                assert advice in str(told.value)
+                assert advice in str(refused.value)
     finally:
         await maintenance.execute(f"DROP ROLE {name}")
 

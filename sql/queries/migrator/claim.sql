@@ -1,5 +1,5 @@
 -- A row if this session may migrate now: no other session that lives has said so before. A session is
--- known by its process and when that began, which nobody can imitate, as one can take a lock. When it
+-- known by its process and when that began, which no other role can imitate, as it could take a lock. When it
 -- began is hidden from some roles: then its process counts.
 INSERT INTO dispatcher.migrator AS m (pid, backend_start)
 SELECT a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()

@@ -1,5 +1,5 @@
 -- Who may create objects in our schema, or in one that unqualified names of our role are looked up in:
--- PUBLIC, or else the roles that may emit. Those who may act as our role anyway are no news. `remedy` is
+-- PUBLIC, or else the roles that may emit. Those who may act as our role anyway are not listed. `remedy` is
 -- the statement that takes the right away.
 WITH me AS (
   SELECT r.oid AS role, d.oid AS database FROM pg_roles r, pg_database d
