@@ -23,7 +23,13 @@ TIMESTAMPED = ("standard", "timestamped-hex", "stripe")
 
 SCHEMES = (*TIMESTAMPED, "body-hex")
 
-Headers = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
+Headers = (
+    Mapping[str, str]
+    | Mapping[str, Sequence[str]]
+    | Iterable[tuple[str, str]]
+    | Iterable[tuple[bytes, bytes]]
+)
+"""A mapping or pairs; the value of a name may be a list of texts, as some gateways hand it over."""
 
 _MOST_SIGNATURE_HEADERS = 8
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
@@ -107,8 +113,9 @@ def verify(
     """The scheme by which the request proved to be signed with `secret`.
 
     `payload` is the body as it arrived, `headers` a mapping or pairs in any case, `secret` the text
-    shown when the webhook was made, or several while one is being rotated. `tolerance` is how many
-    seconds the signed time may be off `now` (Unix seconds, the present by default), either way.
+    shown when the webhook was made, or several while one is being rotated. White space around a
+    secret is left out, since files and shells add line ends. `tolerance` is how many seconds the
+    signed time may be off `now` (Unix seconds, the present by default), either way.
 
     Any one of `schemes` is enough. By default these are the schemes that sign a time: with
     `body-hex` among them, whoever captured a request can repeat it for ever.
@@ -118,8 +125,8 @@ def verify(
     is looked at instead of these.
 
     SignatureVerificationError, of the subclass that tells most, when no signature holds. TypeError
-    for a body or secret that is no bytes or text, ValueError for an empty secret, which anybody
-    could sign with, or an unknown scheme.
+    for a body or secret that is no bytes or text, or a header that is neither text nor a list of
+    texts; ValueError for an empty secret, which anybody could sign with, or an unknown scheme.
     """
     if not isinstance(payload, bytes | bytearray | memoryview):
         raise TypeError("payload must be the body's bytes as they arrived, before any parsing")
@@ -146,8 +153,9 @@ def _secrets(secret: str | Sequence[str]) -> list[str]:
     secrets = [secret] if isinstance(secret, str) else list(secret)
     if not all(isinstance(text, str) for text in secrets):
         raise TypeError("a secret must be text")
+    secrets = [text.strip() for text in secrets]
     if not secrets or not all(text.removeprefix("whsec_").strip() for text in secrets):
-        raise ValueError("a secret can not be empty")
+        raise ValueError("a secret cannot be empty")
     return secrets
 
 
@@ -174,19 +182,24 @@ def _fields(headers: Headers, *named: str | None) -> dict[str, str]:
     """The headers that matter, by lower-case name."""
     relevant = {"webhook-id", *(name.lower() for name in named if name)}
     fields: dict[str, str] = {}
-    for pair in headers.items() if hasattr(headers, "items") else headers:
-        name, value = (_text(part).strip() for part in pair)
-        name = name.lower()
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
+        name = _text(name).strip().lower()
         if name not in relevant and not name.endswith(("-signature", "-timestamp")):
             continue
-        # Of two that differ, something in front may have judged the other one.
-        if fields.setdefault(name, value) != value:
-            raise MalformedSignature(f"two different headers named {name}")
+        for each in value if isinstance(value, list | tuple) else (value,):
+            text = _text(each).strip()
+            # Of two that differ, something in front may have judged the other one.
+            if fields.setdefault(name, text) != text:
+                raise MalformedSignature(f"two different headers named {name}")
     return fields
 
 
-def _text(part: str | bytes) -> str:
-    return part.decode("latin-1") if isinstance(part, bytes) else part
+def _text(part: object) -> str:
+    if isinstance(part, bytes):
+        return part.decode("latin-1")
+    if not isinstance(part, str):
+        raise TypeError(f"a header must be text or a list of texts, not {type(part).__name__}")
+    return part
 
 
 def _found(fields: dict[str, str], signature_header: str | None) -> list[tuple[str, str]]:

@@ -14,7 +14,8 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from dispatcher import metrics, observe
 from dispatcher.api import failures, negotiation, openapi
-from dispatcher.api.answers import Failure
+from dispatcher.api.answers import Detail, Failure
+from dispatcher.api.described import BY_NAME
 from dispatcher.api.routes import Route
 from dispatcher.api.serving import Serving, negotiated, request_id
 
@@ -46,8 +47,9 @@ def build(
     app.router.add_get("/livez", _livez, allow_head=False)
     app.router.add_get("/readyz", readyz, allow_head=False)
     app.router.add_get("/healthz", readyz, allow_head=False)
-    described = orjson.dumps(openapi.describe(routes))
-    app.router.add_get("/openapi.json", partial(_openapi, serving, described), allow_head=False)
+    app.router.add_get(
+        "/openapi.json", partial(_openapi, serving, _documents(routes)), allow_head=False
+    )
     app.router.add_get("/metrics", partial(_metrics, serving), allow_head=False)
     for route in routes:
         for method, path in route.paths():
@@ -161,8 +163,23 @@ async def _livez(_: web.Request) -> web.Response:
     return _json(200, {"status": "alive"})
 
 
-async def _openapi(serving: Serving, described: bytes, request: web.Request) -> web.Response:
+def _documents(routes: Sequence[Route]) -> Mapping[str | None, bytes]:
+    """Return the OpenAPI document by the name of a dialect; None: the one for all."""
+    documents: dict[str | None, bytes] = {None: orjson.dumps(openapi.describe(routes))}
+    for name, tongues in BY_NAME.items():
+        documents[name] = orjson.dumps(openapi.describe(routes, tongues))
+    return documents
+
+
+async def _openapi(
+    serving: Serving, documents: Mapping[str | None, bytes], request: web.Request
+) -> web.Response:
     await serving.auth.principal(request)
+    described = documents.get(request.query.get("dialect"))
+    if described is None:
+        known = " or ".join(BY_NAME)
+        detail = Detail(f"must be {known}", parameter="dialect")
+        raise Failure(400, "bad_parameter", "There is no document for this dialect", detail)
     return web.Response(body=described, content_type="application/json")
 
 

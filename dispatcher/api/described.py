@@ -1,6 +1,6 @@
 """JSON schemas of what is answered, made of the dataclasses that are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from http import HTTPStatus
 from types import UnionType
@@ -27,6 +27,9 @@ class Tongue:
 
 
 TONGUES = (Tongue(envelope, "", camel), Tongue(jsonapi, "JsonApi", snake))
+
+BY_NAME = {"envelope": TONGUES[:1], "jsonapi": TONGUES[1:]}
+"""What `?dialect=` may name."""
 
 FAILURES = {
     400: "The body, a header or a query parameter can not be read",
@@ -131,15 +134,15 @@ def failure(status: int) -> str:
     return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
 
 
-def failures() -> Schema:
-    """The response components, by name."""
+def failures(tongues: Sequence[Tongue]) -> Schema:
+    """Return the response components for failures, by name."""
     return {
         failure(status): {
             "description": text,
             "headers": headers("X-Request-Id", *_HEADERS.get(status, ())),
             "content": {
                 tongue.dialect.media_type: {"schema": ref("schemas", f"{tongue.prefix}Error")}
-                for tongue in TONGUES
+                for tongue in tongues
             },
         }
         for status, text in FAILURES.items()
@@ -166,7 +169,8 @@ def header_components() -> Schema:
     }
 
 
-def error_schemas() -> Iterator[tuple[str, Schema]]:
+def error_schemas(tongue: Tongue) -> Iterator[tuple[str, Schema]]:
+    """Yield the schema of an error in this representation, with its name."""
     text: Schema = {"type": "string"}
     places = {"pointer": text, "parameter": text, "header": text}
     detail = closed({"message": text, **places}, required=["message"])
@@ -178,7 +182,8 @@ def error_schemas() -> Iterator[tuple[str, Schema]]:
             "requestId": text,
         }
     )
-    yield "Error", closed({"success": {"const": False}, "error": error})
+    if tongue.dialect is envelope:
+        yield "Error", closed({"success": {"const": False}, "error": error})
     one = closed(
         {
             "id": {**text, "description": "The id of the request."},
@@ -190,7 +195,8 @@ def error_schemas() -> Iterator[tuple[str, Schema]]:
         },
         required=["id", "status", "code", "title", "detail"],
     )
-    yield "JsonApiError", closed({"errors": {"type": "array", "items": one}})
+    if tongue.dialect is jsonapi:
+        yield "JsonApiError", closed({"errors": {"type": "array", "items": one}})
 
 
 def closed(properties: Schema, *, required: list[str] | None = None) -> Schema:

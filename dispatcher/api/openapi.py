@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from dispatcher import __version__
 from dispatcher.api.described import (
+    BY_NAME,
     TONGUES,
     Schema,
     Tongue,
@@ -74,19 +75,23 @@ PATH: dict[str, tuple[str, Schema]] = {
 
 
 class _Untitled(GenerateJsonSchema):
-    """Names are titles enough."""
+    """Give fields no titles: their names are enough."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
-def describe(routes: Sequence[Route]) -> Schema:
-    """The whole document."""
-    schemas: Schema = dict(error_schemas())
+def describe(routes: Sequence[Route], tongues: Sequence[Tongue] = TONGUES) -> Schema:
+    """Return the document, for all representations or only for those of `tongues`.
+
+    Generators of clients make a union of what has several representations, which no caller can
+    read without asking which one came: for them there is a document a representation.
+    """
+    schemas: Schema = {name: s for t in tongues for name, s in error_schemas(t)}
     described: dict[str, Schema] = dict(_watched())
     for route in routes:
         for method, path in route.paths():
-            operation = _operation(route, method, path, schemas, routes)
+            operation = _operation(route, method, path, schemas, routes, tongues)
             described.setdefault(path, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -95,7 +100,8 @@ def describe(routes: Sequence[Route]) -> Schema:
             "version": __version__,
             "description": "Webhooks and their deliveries. Every resource can be had in two"
             " representations: as JSON in an envelope, camelCase, or as JSON:API. `Accept` says"
-            " which, else `Content-Type` does.\n\nA token belongs to one environment or to all;"
+            " which, else `Content-Type` does. `?dialect=envelope` and `?dialect=jsonapi` give this"
+            " document for one of them.\n\nA token belongs to one environment or to all;"
             " one for all chooses with `X-Environment-Id`, or by a path under `/apps`.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -105,7 +111,7 @@ def describe(routes: Sequence[Route]) -> Schema:
         "paths": described,
         "components": {
             "schemas": dict(sorted(schemas.items())),
-            "responses": failures(),
+            "responses": failures(tongues),
             "headers": header_components(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
@@ -122,9 +128,14 @@ def operation_id(route: Route, method: str, path: str) -> str:
 
 
 def _operation(
-    route: Route, method: str, path: str, schemas: Schema, routes: Sequence[Route]
+    route: Route,
+    method: str,
+    path: str,
+    schemas: Schema,
+    routes: Sequence[Route],
+    tongues: Sequence[Tongue],
 ) -> Schema:
-    responses = _responses(route, path, schemas)
+    responses = _responses(route, path, schemas, tongues)
     links = linked(route, path, routes, operation_id)
     for made in {"201", "202"}.intersection(responses if links else ()):
         responses[made]["links"] = links
@@ -143,7 +154,7 @@ def _operation(
             "required": _is_needed(route.form),
             "content": {
                 tongue.dialect.media_type: {"schema": _body(route, route.form, tongue, schemas)}
-                for tongue in TONGUES
+                for tongue in tongues
             },
         }
     return operation
@@ -211,18 +222,19 @@ def _body(route: Route, form: type[Form], tongue: Tongue, schemas: Schema) -> Sc
     schema = model.model_json_schema(
         ref_template=f"#/components/schemas/{tongue.prefix}{{model}}", schema_generator=_Untitled
     )
+    # Generators name their classes by the titles, which must therefore be unique.
     for name, described in schema.pop("$defs", {}).items():
-        schemas[tongue.prefix + name] = described
-    schemas[tongue.prefix + model.__name__] = schema
+        schemas[tongue.prefix + name] = {**described, "title": tongue.prefix + name}
+    schemas[tongue.prefix + model.__name__] = {**schema, "title": tongue.prefix + model.__name__}
     return ref("schemas", tongue.prefix + model.__name__)
 
 
-def _responses(route: Route, path: str, schemas: Schema) -> Schema:
-    responses = {str(route.status): _success(route, schemas)}
+def _responses(route: Route, path: str, schemas: Schema, tongues: Sequence[Tongue]) -> Schema:
+    responses = {str(route.status): _success(route, schemas, tongues)}
     if route.otherwise is not None:
         status, kind, shape = route.otherwise
         other = replace(route, answers=kind, shape=shape, status=status, otherwise=None)
-        responses[str(status)] = _success(other, schemas)
+        responses[str(status)] = _success(other, schemas, tongues)
     for status in _ends(route, path):
         responses[str(status)] = ref("responses", failure(status))
     return dict(sorted(responses.items()))
@@ -243,7 +255,7 @@ def _ends(route: Route, path: str) -> Iterator[int]:
         yield 412
 
 
-def _success(route: Route, schemas: Schema) -> Schema:
+def _success(route: Route, schemas: Schema, tongues: Sequence[Tongue]) -> Schema:
     names = ["X-Request-Id"]
     if route.changes and route.method == "POST":
         names.append("Idempotent-Replayed")
@@ -258,7 +270,7 @@ def _success(route: Route, schemas: Schema) -> Schema:
     if route.status != HTTPStatus.NO_CONTENT:
         response["content"] = {
             tongue.dialect.media_type: {"schema": answered(route, tongue, schemas)}
-            for tongue in TONGUES
+            for tongue in tongues
         }
     return response
 
@@ -274,8 +286,21 @@ def _watched() -> Iterator[tuple[str, Schema]]:
         yield path, _probe(name, told, {"200": ready, "503": ready})
     told = "Figures for Prometheus"
     yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}})
-    told = "This document"
-    yield "/openapi.json", _shown("get_openapi", told, {"application/json": {"type": "object"}})
+    yield "/openapi.json", _document()
+
+
+def _document() -> Schema:
+    shown = _shown("get_openapi", "This document", {"application/json": {"type": "object"}})
+    shown["get"]["parameters"] = [
+        {
+            "name": "dialect",
+            "in": "query",
+            "description": "Only this representation, as generators of clients need it",
+            "schema": {"enum": [*BY_NAME]},
+        }
+    ]
+    shown["get"]["responses"]["400"] = ref("responses", failure(400))
+    return shown
 
 
 def _probe(name: str, summary: str, answers: dict[str, Schema]) -> Schema:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Session
 
 TURN_LIMIT = 60.0
-"""Seconds to wait for other commands."""
+"""Seconds to wait for another process that starts the same server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """`ours`: an embedded server that this process started, so its schema is ours to keep."""
+    """An address; `ours`: of an embedded server that this process started and may migrate."""
 
     dsn: str = field(repr=False)
     ours: bool
@@ -51,31 +51,46 @@ def serving(config: "Config", directory: Path | None = None) -> Iterator[Databas
         yield Database(server.dsn, ours=True)
 
 
-@contextmanager
-def visiting(config: "Config", *, lasting: bool = False) -> Iterator[Database]:
-    """For one command: the configured database, or the embedded one, running or not. One that is
-    `lasting` watches what a daemon does, and does not start a server that would keep it out."""
+def find(config: "Config") -> tuple[Database, "Config"]:
+    """Return the database a command works on, and the configuration that goes with it.
+
+    That is the configured one, else the embedded one of a running daemon, else that of a running
+    demo, whose key lies beside its data. Raises Failure when there is none: a command never starts
+    a server, since what it wrote there would never be sent.
+    """
     from dispatcher.cli.failures import Failure
     from dispatcher.postgres import running
 
     if config.database.dsn:
-        yield Database(config.database.dsn.get_secret_value(), ours=False)
-        return
-    directory = embedded_directory(config)
-    with _turn(directory):
-        dsn = running(directory)
-        if dsn is None and lasting:
-            raise Failure(f"no daemon runs on {directory}: start one with dispatcher run")
-        if dsn is None:
-            with _server(config, directory) as server:
-                yield Database(server.dsn, ours=True)
-            return
-    yield Database(dsn, ours=False)
+        return Database(config.database.dsn.get_secret_value(), ours=False), config
+    demo = of_the_demo(config)
+    for each, directory in (
+        (config, embedded_directory(config)),
+        (demo, demo.state_directory()),
+    ):
+        if dsn := running(directory):
+            click.echo(f"Using the running embedded PostgreSQL in {directory}.", err=True)
+            return Database(dsn, ours=False), each
+    raise Failure(
+        "No database.dsn is configured, and no daemon runs with an embedded PostgreSQL in"
+        f" {embedded_directory(config)}.\n"
+        "Set DISPATCHER_DATABASE__DSN, or name an API with --api and DISPATCHER_API_TOKEN, or start"
+        " `dispatcher run` or `dispatcher demo` first."
+    )
+
+
+def of_the_demo(config: "Config") -> "Config":
+    """Return the configuration with the state directory, and so the data and the key, of a demo."""
+    from dispatcher.config import Secrets
+
+    directory = config.state_directory() / "demo"
+    database = config.database.model_copy(update={"state_directory": directory})
+    return config.model_copy(update={"database": database, "secrets": Secrets()})
 
 
 @contextmanager
 def _turn(directory: Path) -> Iterator[None]:
-    """One at a time: the server that one command starts for itself is not another's to rely on."""
+    """Hold the lock under which the server of this directory is started."""
     from dispatcher.postgres_process import lock
 
     held = lock(directory / "turn", TURN_LIMIT) if os.path.exists(directory) else None
@@ -113,13 +128,10 @@ async def write_limits(database: Database, config: "Config") -> None:
         await Settings(opened).write_limits(config.delivery.max_data)
 
 
-async def look(database: Database, config: "Config") -> None:
-    """For one command: like `prepare`, but changes nothing in a database that is not ours."""
+async def look(database: Database) -> None:
+    """Raise a MigrationError unless the schema is this program's; change nothing."""
     from dispatcher import migrate as migrations
 
-    if database.ours:
-        await prepare(database, config)
-        return
     async with migrations.connected(database.dsn) as connection:
         await migrations.check(connection)
 

@@ -37,7 +37,7 @@ SEALING = ("create_webhook", "rotate_webhook_secret")
 async def opened(
     config: Config, visited: Database, environment: str | None
 ) -> AsyncIterator["Direct"]:
-    await database.look(visited, config)
+    await database.look(visited)
     async with database.session(visited, config) as session:
         yield Direct(config, visited, Pool([session]), environment)
 

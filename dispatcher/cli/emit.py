@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dispatcher.cli.place import Place, ask, placed
+
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.config import Config
@@ -36,32 +38,37 @@ class Data(click.ParamType[str]):
 @click.command()
 @click.argument("type_", metavar="TYPE")
 @click.option("--data", type=Data(), default="{}", help="What it is about; {} by default.")
-@click.option("--environment", default="env_default", metavar="ID", help="Whose event it is.")
 @click.option("--idempotency-key", metavar="KEY", help="Emit nothing if this key was used before.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
-def emit(
-    config_file: Path | None,
-    type_: str,
-    data: str,
-    environment: str,
-    idempotency_key: str | None,
-    as_json: bool,
-) -> None:
-    """Emit an event of TYPE, such as user.created, and print its name.
+@placed
+def emit(place: Place, type_: str, data: str, idempotency_key: str | None, as_json: bool) -> None:
+    """Emit an event of TYPE, such as user.created, and print its id.
 
-    The data is sent byte for byte. Needs only the role dispatcher_producer.
+    The data is sent byte for byte. On a database it needs only the role dispatcher_producer.
     """
     import asyncio
 
     from dispatcher.cli import database
     from dispatcher.config import load
 
-    config = load(config_file)
-    with database.visiting(config) as visited:
+    if place.url is not None:
+        answer = _over_the_api(place, type_, data, idempotency_key)
+    else:
+        visited, config = database.find(load(place.config_file))
+        environment = place.environment or "env_default"
         name = asyncio.run(_emit(visited, config, type_, data, environment, idempotency_key))
-    answer = {"id": name, "type": type_, "environmentId": environment}
-    click.echo(json.dumps(answer) if as_json else name)
+        answer = {"id": name, "type": type_, "environmentId": environment}
+    click.echo(json.dumps(answer) if as_json else answer["id"])
+
+
+def _over_the_api(place: Place, type_: str, data: str, key: str | None) -> dict[str, str]:
+    from dispatcher.client.answers import JsonText
+
+    try:
+        emitted = ask(place, lambda c: c.events.emit(type_, JsonText(data), idempotency_key=key))
+    except ValueError as error:
+        raise click.UsageError(f"the data is not JSON: {error}") from None
+    return {"id": emitted.id, "type": type_, "environmentId": emitted.environment_id}
 
 
 async def _emit(
@@ -75,8 +82,6 @@ async def _emit(
     from dispatcher.cli import database
     from dispatcher.store.events import Events
 
-    if visited.ours:  # whoever may only emit can not look at the schema
-        await database.prepare(visited, config)
     async with database.session(visited, config) as session:
         return await Events(session).emit(
             type_, data, environment_id=environment, idempotency_key=idempotency_key

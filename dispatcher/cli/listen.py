@@ -71,7 +71,7 @@ def listen(
     async def wish(client: "AwaitingGroups") -> None:
         await _listen(client, Receiver(forward, as_json), types, port, url)
 
-    ask(place, wish, lasting=True)
+    ask(place, wish)
 
 
 async def _listen(

@@ -26,8 +26,8 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
     from dispatcher.config import load
 
     config = load(config_file)
-    with database.visiting(config) as visited:
-        files = asyncio.run(_migrate(visited, config, plan=plan))
+    visited, config = database.find(config)
+    files = asyncio.run(_migrate(visited, config, plan=plan))
     if as_json:
         click.echo(json.dumps({"pending" if plan else "applied": files}))
         return

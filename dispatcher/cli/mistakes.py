@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import inf
 
 from dispatcher.receiver import (
+    SCHEMES,
+    TIMESTAMPED,
     MissingSignature,
     NoMatchingSignature,
     SignatureVerificationError,
@@ -36,7 +38,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`hints` say what to look at, the likeliest first; there may be some although all is well."""
+    """What a receiver makes of a request.
+
+    `scheme` is the one by which it is accepted, or None. `checks` are those of the schemes that the
+    headers have, or of all if they have none. `hints` say what to look at, the likeliest first;
+    there may be some although all is well.
+    """
 
     scheme: str | None
     checks: tuple[Check, ...]
@@ -66,31 +73,48 @@ class Signed:
         return None
 
 
-def judge(request: Signed, *, schemes: Sequence[str], tolerance: float, now: float) -> Verdict:
-    """`tolerance` is in seconds, `now` Unix seconds."""
-    failures = {scheme: request.failure(scheme, tolerance, now) for scheme in schemes}
-    checks = tuple(
-        Check(scheme, type(failure).__name__, str(failure))
-        if failure
-        else Check(scheme, None, None)
-        for scheme, failure in failures.items()
-    )
-    good = next((scheme for scheme, failure in failures.items() if failure is None), None)
+def judge(request: Signed, *, scheme: str | None = None, tolerance: float, now: float) -> Verdict:
+    """Return what `construct_event` makes of a request, and why.
+
+    As there, a scheme that signs no time is accepted only if it is the `scheme` asked for.
+    `tolerance` is in seconds, `now` Unix seconds.
+    """
+    tried = SCHEMES if scheme is None else (scheme,)
+    failures = {each: request.failure(each, tolerance, now) for each in tried}
+    present = {e: f for e, f in failures.items() if not isinstance(f, MissingSignature)}
+    checks = tuple(_check(each, failure) for each, failure in (present or failures).items())
+    accepted = TIMESTAMPED if scheme is None else (scheme,)
+    good = next((each for each in accepted if each in failures and failures[each] is None), None)
     if good is not None:
-        return Verdict(good, checks, tuple(_reservations(good)))
+        return Verdict(good, checks, tuple(_reservations(good, present)))
     return Verdict(None, checks, tuple(_hints(request, failures)))
 
 
-def _reservations(scheme: str) -> Iterator[str]:
+def _check(scheme: str, failure: Exception | None) -> Check:
+    if failure is None:
+        return Check(scheme, None, None)
+    return Check(scheme, type(failure).__name__, str(failure))
+
+
+def _reservations(scheme: str, present: Mapping[str, Exception | None]) -> Iterator[str]:
+    """Yield what a receiver should know although the request is accepted."""
     if scheme == "body-hex":
-        yield (
-            "body-hex signs no time: whoever caught the request can repeat it, so construct_event"
-            ' accepts it only if asked to, by schemes=("body-hex",)'
-        )
+        yield _NO_TIME
+    for other, failure in present.items():
+        if failure is not None:
+            yield f"a receiver that checks {other} alone refuses this request: {failure}"
+
+
+_NO_TIME = (
+    "body-hex signs no time: a captured request can be repeated at any later time, so"
+    ' construct_event accepts it only if asked to, by schemes=("body-hex",)'
+)
 
 
 def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[str]:
-    kinds = {type(failure) for failure in failures.values()}
+    kinds = {type(failure) for failure in failures.values() if failure is not None}
+    if failures.get("body-hex", kinds) is None:
+        yield f"the signature of body-hex holds; to accept that one say --scheme body-hex. {_NO_TIME}"
     if StaleTimestamp in kinds:
         yield (
             "the signature itself is right: the request is an old one (--at and --tolerance say as"

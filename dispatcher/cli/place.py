@@ -70,10 +70,8 @@ _OPTIONS = (
 )
 
 
-def ask(
-    place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]", *, lasting: bool = False
-) -> T:
-    """What the wish comes to. One that is `lasting` goes on while a daemon works."""
+def ask(place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]") -> T:
+    """Return what the wish comes to, over the API or on the database."""
     import asyncio
 
     if place.url is not None:
@@ -82,13 +80,13 @@ def ask(
     from dispatcher.cli.direct import opened
     from dispatcher.config import load
 
+    visited, config = database.find(load(place.config_file))
+
     async def on_the_database() -> T:
         async with opened(config, visited, place.environment) as client:
             return await wish(client)
 
-    config = load(place.config_file)
-    with database.visiting(config, lasting=lasting) as visited:
-        return asyncio.run(on_the_database())
+    return asyncio.run(on_the_database())
 
 
 async def _over_the_api(

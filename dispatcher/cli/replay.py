@@ -97,7 +97,7 @@ def replay(
     if wanted:
         if not yes:
             click.confirm("Send them again?", abort=True, err=True)
-        ask(place, lambda client: _send(client, wanted, span, rate), lasting=True)
+        ask(place, lambda client: _send(client, wanted, span, rate))
     _say(replays, as_json)
 
 

@@ -3,37 +3,43 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from dispatcher.cli.place import Place, ask, placed
 
 if TYPE_CHECKING:
     from dispatcher.catalogue import Change
     from dispatcher.cli.database import Database
+    from dispatcher.client import Resource
+    from dispatcher.client.groups import AwaitingGroups
     from dispatcher.config import Config
     from dispatcher.forms.event_types import EventTypeEntry
 
 
 @click.command()
 @click.argument("source", metavar="NAME|FILE")
-@click.option("--environment", default="env_default", metavar="ID", help="Whose catalogue it is.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
-def seed(config_file: Path | None, source: str, environment: str, as_json: bool) -> None:
+@placed
+def seed(place: Place, source: str, as_json: bool) -> None:
     """Describe event types: those of a catalogue that comes with the program, such as paylent, or
     of a TOML or JSON file.
 
-    All of them or none; what the environment's catalogue has besides stays. Doing it again changes
-    nothing.
+    What the environment's catalogue has besides stays, and doing it again changes nothing. On a
+    database it is all of them or none; over the API each is put by itself, in order.
     """
     import asyncio
 
     from dispatcher.cli import database
     from dispatcher.config import load
 
-    config = load(config_file)
     entries = _entries(source)
-    with database.visiting(config) as visited:
+    environment = place.environment or "env_default"
+    if place.url is not None:
+        changes = ask(place, lambda client: _put(client, entries))
+    else:
+        visited, config = database.find(load(place.config_file))
         changes = asyncio.run(_load(visited, config, environment, entries))
     if as_json:
         click.echo(json.dumps({"environmentId": environment, **_sorted(changes)}))
@@ -58,13 +64,38 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
     return catalogues.parsed(file.read_bytes(), toml=file.suffix != ".json")
 
 
+async def _put(
+    client: "AwaitingGroups", entries: Sequence["EventTypeEntry"]
+) -> Mapping[str, "Change"]:
+    from dispatcher.client import NotFound
+
+    changes: dict[str, Change] = {}
+    for entry in entries:
+        try:
+            before: Resource | None = await client.event_types.get(entry.name)
+        except NotFound:
+            before = None
+        after = await client.event_types.put(entry.name, **_fields(entry))
+        if before is None:
+            changes[entry.name] = "added"
+        else:
+            same = before.updated_at == after.updated_at
+            changes[entry.name] = "unchanged" if same else "changed"
+    return changes
+
+
+def _fields(entry: "EventTypeEntry") -> dict[str, Any]:
+    """Return what the file says of a type, as the API names it."""
+    return entry.model_dump(by_alias=True, exclude_unset=True, exclude={"name"})
+
+
 async def _load(
     visited: "Database", config: "Config", environment: str, entries: Sequence["EventTypeEntry"]
 ) -> Mapping[str, "Change"]:
     from dispatcher.catalogue import Catalogue
     from dispatcher.cli import database
 
-    await database.look(visited, config)
+    await database.look(visited)
     async with database.session(visited, config) as session, session.transaction() as opened:
         return await Catalogue(opened, database.actor()).load(environment, entries)
 

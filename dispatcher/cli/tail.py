@@ -51,7 +51,7 @@ def tail(
             left = None if left is None else left - 1
         return left == 0
 
-    ask(place, lambda client: _tail(client, webhook_id, tell), lasting=True)
+    ask(place, lambda client: _tail(client, webhook_id, tell))
 
 
 async def _tail(

@@ -1,22 +1,21 @@
-"""`dispatcher token`: who may use the API, decided on the database itself."""
+"""`dispatcher token`: who may use the API, over the API or on the database itself."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from dispatcher.cli.kinds import Duration
+from dispatcher.cli.kinds import Duration, shown
+from dispatcher.cli.place import Place, ask, placed
 
 if TYPE_CHECKING:
-    from dispatcher.cli.database import Database
-    from dispatcher.config import Config
-    from dispatcher.forms.tokens import NewToken
-    from dispatcher.tokens import Token, Tokens
+    from dispatcher.client import Resource
+    from dispatcher.client.groups import AwaitingGroups
+
+SHOWN_FIELDS = ("id", "name", "scope", "environmentId", "createdAt", "expiresAt")
+LISTED_FIELDS = (*SHOWN_FIELDS, "lastUsedAt", "revokedAt")
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -27,13 +26,6 @@ def token() -> None:
 
 
 @token.command()
-@click.option(
-    "--environment",
-    default="env_default",
-    show_default=True,
-    metavar="ID",
-    help="The environment it is bound to; '*' for every one.",
-)
 @click.option(
     "--scope",
     type=click.Choice(["read", "write", "admin"]),
@@ -48,148 +40,75 @@ def token() -> None:
     "--expires",
     type=Duration(),
     metavar="DURATION",
-    help="How long it is good, such as 12h or 30d; for ever by default.",
+    help="How long it is good, such as 12h or 30d; without end by default.",
 )
 @_as_json
-@click.pass_obj
-def create(
-    config_file: Path | None,
-    environment: str,
-    scope: str,
-    name: str,
-    expires: timedelta | None,
-    as_json: bool,
-) -> None:
-    """A new token. Prints it alone, this once: only its hash is kept."""
-    import asyncio
+@placed
+def create(place: Place, scope: str, name: str, expires: timedelta | None, as_json: bool) -> None:
+    """Make a token and print it alone, this once: only its hash is kept.
 
-    from dispatcher.cli import database
-    from dispatcher.config import load
+    It is bound to --environment (env_default unless named); '*' is every one.
+    """
+    until = None if expires is None else datetime.now(UTC) + expires
+    environment = place.environment or "env_default"
 
-    async def made(visited: "Database") -> "Token":
-        async with _tokens(visited, config) as tokens:
-            form = _form(
-                name=name,
-                environment_id=environment,
-                scope=scope,
-                expires_at=expires and datetime.now(UTC) + expires,
-            )
-            return await tokens.create(form, environment_id=None)
+    async def wish(client: "AwaitingGroups") -> "Resource":
+        return await client.within(None).tokens.create(
+            name, environment, scope=scope, expires_at=until
+        )
 
-    config = load(config_file)
-    with database.visiting(config) as visited:
-        token = asyncio.run(made(visited))
+    made = ask(place, wish)
     if as_json:
-        click.echo(json.dumps({**_fields(token), "token": token.token}))
+        click.echo(json.dumps({**_fields(made, SHOWN_FIELDS), "token": made.token}))
         return
-    click.echo(_described(token), err=True)
-    click.echo(token.token)
+    click.echo(_described(made), err=True)
+    click.echo(made.token)
     click.echo("Keep the token now: it is shown this once.", err=True)
 
 
 @token.command(name="list")
-@click.option("--environment", metavar="ID", help="Only of this environment.")
 @_as_json
-@click.pass_obj
-def list_(config_file: Path | None, environment: str | None, as_json: bool) -> None:
-    """The tokens, newest first, with those that are revoked or expired."""
-    import asyncio
+@placed
+def list_(place: Place, as_json: bool) -> None:
+    """List the tokens, newest first, with those that are revoked or expired."""
 
-    from dispatcher.cli import database
-    from dispatcher.config import load
+    async def wish(client: "AwaitingGroups") -> list["Resource"]:
+        every = [each async for each in client.within(None).tokens.each()]
+        return [e for e in every if place.environment in (None, e.environment_id)]
 
-    async def found(visited: "Database") -> tuple["Token", ...]:
-        async with _tokens(visited, config) as tokens:
-            return await tokens.list(environment)
-
-    config = load(config_file)
-    with database.visiting(config) as visited:
-        tokens = asyncio.run(found(visited))
+    found = ask(place, wish)
     if as_json:
-        click.echo(json.dumps([_listed(each) for each in tokens]))
+        click.echo(json.dumps([_fields(each, LISTED_FIELDS) for each in found]))
         return
-    for each in tokens:
+    for each in found:
         click.echo(_described(each))
-    if not tokens:
+    if not found:
         click.echo("there are no tokens", err=True)
 
 
 @token.command()
 @click.argument("token_id", metavar="ID", type=click.UUID)
 @_as_json
-@click.pass_obj
-def revoke(config_file: Path | None, token_id: UUID, as_json: bool) -> None:
+@placed
+def revoke(place: Place, token_id: UUID, as_json: bool) -> None:
     """Refuse a token from now on, everywhere."""
-    import asyncio
-
-    from dispatcher.cli import database
-    from dispatcher.config import load
-
-    async def revoked(visited: "Database") -> None:
-        async with _tokens(visited, config) as tokens:
-            await tokens.revoke(token_id, environment_id=None)
-
-    config = load(config_file)
-    with database.visiting(config) as visited:
-        asyncio.run(revoked(visited))
-    told = json.dumps({"id": str(token_id), "revoked": True})
-    click.echo(told if as_json else f"revoked {token_id}")
+    ask(place, lambda client: client.within(None).tokens.revoke(token_id))
+    answer = json.dumps({"id": str(token_id), "revoked": True})
+    click.echo(answer if as_json else f"revoked {token_id}")
 
 
-@asynccontextmanager
-async def _tokens(visited: "Database", config: "Config") -> AsyncIterator["Tokens"]:
-    """In one transaction, for whoever has the database's password: bound to no environment."""
-    from dispatcher.cli import database
-    from dispatcher.tokens import Tokens
-
-    await database.look(visited, config)
-    async with database.session(visited, config) as session, session.transaction() as opened:
-        yield Tokens(opened, database.actor())
+def _fields(token: "Resource", names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: token.get(name) for name in names}
 
 
-def _form(**fields: Any) -> "NewToken":
-    from pydantic import ValidationError
-
-    from dispatcher.forms.base import problems
-    from dispatcher.forms.tokens import NewToken
-
-    try:
-        return NewToken(**fields)
-    except ValidationError as error:
-        raise problems(error) from None
-
-
-def _fields(token: "Token") -> dict[str, Any]:
-    return {
-        "id": str(token.id),
-        "name": token.name,
-        "scope": token.scope,
-        "environmentId": token.environment_id,
-        "createdAt": _text(token.created_at),
-        "expiresAt": _text(token.expires_at),
-    }
-
-
-def _listed(token: "Token") -> dict[str, Any]:
-    return {
-        **_fields(token),
-        "lastUsedAt": _text(token.last_used_at),
-        "revokedAt": _text(token.revoked_at),
-    }
-
-
-def _described(token: "Token") -> str:
+def _described(token: "Resource") -> str:
     where = "every environment" if token.environment_id == "*" else token.environment_id
-    revoked = f"\n  revoked  {_text(token.revoked_at)}" if token.revoked_at else ""
-    return (
-        f"{token.id}  {token.name}\n"
-        f"  scope    {token.scope}, in {where}\n"
-        f"  expires  {_text(token.expires_at) or 'never'}\n"
-        f"  used     {_text(token.last_used_at) or 'never'}{revoked}"
-    )
-
-
-def _text(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    lines = [
+        f"{token.id}  {token.name}",
+        f"  scope    {token.scope}, in {where}",
+        f"  expires  {token.expires_at or 'never'}",
+        f"  used     {token.last_used_at or 'never'}",
+    ]
+    if token.revoked_at:
+        lines.append(f"  revoked  {token.revoked_at}")
+    return "\n".join(shown(line) for line in lines)

@@ -43,7 +43,11 @@ _file = click.Path(path_type=Path, allow_dash=True)
     metavar="FILE|-",
     help=f"The signing secret, or several, a line each; without this it is in ${SECRET}.",
 )
-@click.option("--scheme", type=click.Choice(SCHEMES), help="Only this one; any by default.")
+@click.option(
+    "--scheme",
+    type=click.Choice(SCHEMES),
+    help="Only this one; by default any that signs a time, as receivers have it.",
+)
 @click.option(
     "--tolerance",
     type=Duration(),
@@ -66,9 +70,9 @@ def verify(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Say whether a request that arrived somewhere is rightly signed, and if not, why.
+    """Say whether receivers accept the signature of a request, and if not, why.
 
-    Exits with 1 if it is not. Nothing is sent, and no database or API is asked.
+    Exits with 1 if they refuse it. Nothing is sent, and no database or API is asked.
     """
     from dispatcher.cli.mistakes import Signed, judge
 
@@ -78,7 +82,7 @@ def verify(
     fields = [*(_headers(_read(headers)) if headers else []), *map(_header, header)]
     verdict = judge(
         Signed(_read(body), fields, secrets),
-        schemes=[scheme] if scheme else SCHEMES,
+        scheme=scheme,
         tolerance=tolerance.total_seconds(),
         now=at.timestamp() if at else time.time(),
     )
@@ -109,18 +113,20 @@ def _document(verdict: "Verdict") -> dict[str, object]:
 
 def _tell(verdict: "Verdict") -> None:
     if verdict.scheme:
-        click.echo(f"rightly signed by the scheme {verdict.scheme}")
+        click.echo(f"The signature is valid ({verdict.scheme}).")
     else:
-        click.echo("not rightly signed")
+        click.echo("The signature is not valid.")
         for check in verdict.checks:
-            click.echo(shown(f"  {check.scheme:<15}  {check.reason}"))
+            click.echo(shown(f"  {check.scheme:<15}  {check.reason or 'valid, but signs no time'}"))
     for hint in verdict.hints:
         click.echo(shown(f"hint: {hint}"))
 
 
 def _secrets(file: Path | None, body: Path) -> tuple[str, ...]:
-    """From a file, the environment, or whoever sits there; never from an argument, which everybody
-    on the machine can read."""
+    """Return them from a file, the environment or the terminal.
+
+    Never from an argument: other users of the machine can read those.
+    """
     text = os.environ.get(SECRET, "") if file is None else _text(_read(file), "the secret")
     if not text and file is None and body != STDIN and sys.stdin.isatty():
         text = click.prompt("Signing secret", hide_input=True, err=True)

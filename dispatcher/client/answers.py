@@ -191,6 +191,12 @@ class Answer:
         )
 
 
+class JsonText(str):
+    """JSON that is written already, to be sent byte for byte."""
+
+    __slots__ = ()
+
+
 def resource(data: Any) -> Resource:
     return Resource(data)
 
@@ -200,6 +206,8 @@ def resources(data: Any) -> list[Resource]:
 
 
 def page(data: Any) -> Page:
+    if isinstance(data, list):  # of a server that gives some listings whole
+        return Page(tuple(resources(data)), None)
     return Page(tuple(resources(data["items"])), data["nextCursor"])
 
 

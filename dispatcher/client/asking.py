@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from dispatcher.client.answers import Answer, ConnectionFailed, Unavailable
+from dispatcher.client.answers import Answer, ConnectionFailed, JsonText, Unavailable
 from dispatcher.client.calls import Call
 from dispatcher.client.groups import AwaitingGroups, BlockingGroups
 
@@ -51,8 +51,24 @@ class Address:
 
 
 def written(body: Mapping[str, Any] | None) -> bytes | None:
-    """ValueError and TypeError for what is no JSON."""
-    return None if body is None else json.dumps(body, allow_nan=False).encode()
+    """Return the body as JSON; a JsonText in it stays as it is written.
+
+    Raises ValueError and TypeError for what is no JSON.
+    """
+    if body is None:
+        return None
+    pairs = (f"{json.dumps(name)}: {_value(value)}" for name, value in body.items())
+    return f"{{{', '.join(pairs)}}}".encode()
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, JsonText):
+        return json.dumps(value, allow_nan=False)
+    try:  # else what follows in the text could be read as other fields of the body
+        json.loads(value, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise ValueError("the data is nested too deeply") from None
+    return value
 
 
 class Client(BlockingGroups):

@@ -170,7 +170,10 @@ class Events(Group[C]):
     def emit(
         self, type: str, data: Any = None, *, idempotency_key: str | None = None
     ) -> Call[Resource]:
-        """The event; with a key that was used before, the first one's."""
+        """The event; with a key that was used before, the first one's.
+
+        `data` that is a JsonText is sent as it is written, to the last byte.
+        """
         body = {"type": type, "data": data}
         return Call("POST", "/api/events", resource, body=body, key=idempotency_key or _key())
 
@@ -220,6 +223,39 @@ class EventTypes(Group[C]):
         return Call("DELETE", f"/api/event-types/{_quoted(name)}", nothing)
 
 
+class Tokens(Group[C]):
+    """Tokens of the API; the caller's own needs the scope admin."""
+
+    @asked
+    def create(
+        self,
+        name: str,
+        environment_id: str,
+        *,
+        scope: str = "read",
+        expires_at: Moment | None = None,
+    ) -> Call[Resource]:
+        """A new token, with its text in `token`: it is shown this once.
+
+        `environment_id` is the environment it is bound to, or `*` for every one.
+        """
+        body = {"name": name, "environment_id": environment_id, "scope": scope}
+        body = _body({**body, "expires_at": expires_at})
+        return Call("POST", "/api/tokens", resource, body=body, key=_key())
+
+    @asked
+    def list(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Page]:
+        """Newest first, with those that are revoked or expired."""
+        return Call("GET", "/api/tokens", page, _query(cursor=cursor, limit=limit))
+
+    each = followed(list)
+
+    @asked
+    def revoke(self, token_id: Id) -> Call[None]:
+        """Refuse a token from now on."""
+        return Call("DELETE", f"/api/tokens/{_quoted(token_id)}", nothing)
+
+
 class Environments(Group[C]):
     """The tenants; the token needs the scope admin."""
 
@@ -239,6 +275,7 @@ class BlockingGroups(Blocking):
     events = part(Events[Blocking])
     event_types = part(EventTypes[Blocking])
     environments = part(Environments[Blocking])
+    tokens = part(Tokens[Blocking])
 
 
 class AwaitingGroups(Awaiting):
@@ -249,6 +286,7 @@ class AwaitingGroups(Awaiting):
     events = part(Events[Awaiting])
     event_types = part(EventTypes[Awaiting])
     environments = part(Environments[Awaiting])
+    tokens = part(Tokens[Awaiting])
 
 
 def _webhook(webhook_id: Id) -> str:

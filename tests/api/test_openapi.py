@@ -8,10 +8,12 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from dispatcher.api import openapi
+from dispatcher.api.described import BY_NAME
 from dispatcher.api.table import ROUTES
 from tests.api.conftest import Api, Client
 
 DOCUMENT = openapi.describe(ROUTES)
+OF_ONE_DIALECT = {name: openapi.describe(ROUTES, tongues) for name, tongues in BY_NAME.items()}
 MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
 OPERATION_IDS = re.findall(
     r"\w+",
@@ -56,8 +58,30 @@ def references(value: Any) -> Iterator[str]:
             yield from references(each)
 
 
-def test_it_is_valid() -> None:
-    assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
+@pytest.mark.parametrize("document", [DOCUMENT, *OF_ONE_DIALECT.values()])
+def test_it_is_valid(document: Any) -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_titles_are_unique() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    titles = [schema["title"] for schema in schemas.values() if "title" in schema]
+    assert len(titles) == len(set(titles)) > 20
+
+
+@pytest.mark.parametrize(("dialect", "document"), OF_ONE_DIALECT.items())
+def test_the_document_of_one_dialect_names_no_other(dialect: str, document: Any) -> None:
+    other = {"envelope": "vnd.api+json", "jsonapi": "application/json"}[dialect]
+    resources = {
+        path: methods
+        for path, methods in document["paths"].items()
+        if path.startswith(("/api", "/apps"))
+    }
+    assert resources.keys() == {p for p in DOCUMENT["paths"] if p.startswith(("/api", "/apps"))}
+    assert other not in str(resources)
+    assert other not in str(document["components"]["responses"])
+    prefixed = {name.startswith("JsonApi") for name in document["components"]["schemas"]}
+    assert prefixed == {dialect == "jsonapi"}
 
 
 async def test_it_is_served_to_any_token(api: Api) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from dispatcher.postgres import running
 from dispatcher.receiver import construct_event
 from tests.conftest import Connection, connected
 from tests.flow.shell import KEY, Shell, shell
@@ -292,14 +291,39 @@ async def test_commands_share_the_embedded_server_of_a_running_daemon(
     assert await daemon.stop() == 0
 
 
-async def test_commands_start_the_embedded_server_for_themselves_in_turn(
-    unconfigured: Shell,
+@pytest.mark.parametrize(
+    "command",
+    [
+        "emit a.b",
+        "webhook list",
+        "webhook create http://127.0.0.1:9000/ --events *",
+        "token create",
+        "seed paylent",
+        "migrate",
+        "replay --since 2026-01-01T00:00:00Z",
+        "tail",
+        "listen",
+    ],
+)
+async def test_no_command_starts_a_database_that_no_daemon_reads(
+    unconfigured: Shell, command: str
 ) -> None:
-    first = await unconfigured.process("emit", "a.b")
-    assert first.code == 0, first.err
-    others = await asyncio.gather(*(unconfigured.process("emit", "a.b") for _ in range(2)))
-    assert len({ended.out for ended in (first, *others)}) == 3, [e.err for e in others]
-    assert running(unconfigured.directory / "state" / "postgres") is None
+    ended = await unconfigured(*command.split())
+    assert (ended.code, ended.out) == (1, "")
+    for remedy in ("DISPATCHER_DATABASE__DSN", "--api", "dispatcher run", "dispatcher demo"):
+        assert remedy in ended.err
+    assert not (unconfigured.directory / "state").exists()
+
+
+async def test_commands_find_a_running_demo(unconfigured: Shell) -> None:
+    demo = await unconfigured.start("demo")
+    await demo.line(r"user\.created +evt_\d+ +attempt 1 +\d+\.\d ms  verified")
+    emitted = await unconfigured("emit", "newcomer.hello")
+    assert (emitted.code, "Using the running embedded PostgreSQL" in emitted.err) == (0, True)
+    await demo.line(r"newcomer\.hello +" + emitted.out.strip())
+    listed = await unconfigured("webhook", "list")
+    assert (listed.code, "127.0.0.1" in listed.out) == (0, True)
+    assert await demo.stop(signal.SIGINT) == 0
 
 
 async def test_a_state_directory_that_can_not_be_made_is_named(unconfigured: Shell) -> None:

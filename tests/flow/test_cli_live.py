@@ -129,12 +129,6 @@ async def test_a_daemon_that_may_not_dial_this_machine_says_so(dispatcher: Shell
     assert "url: a loopback address" in ended.err
 
 
-async def test_an_embedded_server_is_not_started_to_watch_nothing(unconfigured: Shell) -> None:
-    for verb in ("listen", "tail"):
-        ended = await unconfigured.process(verb)
-        assert (ended.code, "start one with dispatcher run" in ended.err) == (1, True)
-
-
 # ── tail ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -110,7 +110,7 @@ async def test_the_audit_names_the_user_of_the_system(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--environment", "env_x"], "environment_id: there is no environment 'env_x'\n"),
+        (["--environment", "env_x"], "environmentId: there is no environment 'env_x'\n"),
         (["--environment", "env x"], "environment"),
         (["--name", " "], "name: must be printable characters"),
     ],

@@ -225,3 +225,50 @@ async def test_an_api_that_is_not_there_is_said_in_a_line(
     ended = await dispatcher.setting(api_token=TOKEN)("webhook", "list", "--api", url)
     assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1)
     assert TOKEN not in ended.err
+
+
+# ── other commands over the API ──────────────────────────────────────────────────────────────────
+
+
+async def test_an_event_is_emitted_byte_for_byte(over_the_api: Shell, receiver: Receiver) -> None:
+    await created(over_the_api, receiver.url)
+    data = '{"b" : 1.10, "a":1e400, "n": ' + "9" * 40 + ', "s":"\\u00e9"}'
+    emitted = read(await over_the_api("emit", "user.created", "--data", data, "--json"))
+    [request] = await receiver.wait_for(1)
+    assert request.body.endswith(f',"data":{data}}}'.encode())
+    assert emitted == {
+        "id": json.loads(request.body[: request.body.index(b',"data"')] + b"}")["event_id"],
+        "type": "user.created",
+        "environmentId": "env_default",
+    }
+
+
+@pytest.mark.parametrize("data", ["{", '1, "type": "other.type"', ""])
+async def test_data_that_is_no_json_is_not_sent(over_the_api: Shell, data: str) -> None:
+    ended = await over_the_api("emit", "user.created", "--data", data)
+    assert (ended.code, ended.out) == (2, "")
+    assert "the data is not JSON" in ended.err
+
+
+async def test_the_same_key_names_the_first_event(over_the_api: Shell) -> None:
+    once = await over_the_api("emit", "a.b", "--idempotency-key", "k")
+    again = await over_the_api("emit", "a.b", "--idempotency-key", "k")
+    assert (once.code, again.code, once.out) == (0, 0, again.out)
+
+
+async def test_tokens_are_made_listed_and_revoked(either: Shell) -> None:
+    made = read(await either("token", "create", "--scope", "write", "--name", "shop", "--json"))
+    assert made["token"].startswith("dsp_")
+    assert (made["scope"], made["environmentId"]) == ("write", "env_default")
+    listed = read(await either("token", "list", "--environment", "env_default", "--json"))
+    assert [each["id"] for each in listed] == [made["id"]]
+    revoked = read(await either("token", "revoke", made["id"], "--json"))
+    assert revoked == {"id": made["id"], "revoked": True}
+
+
+async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> None:
+    added = read(await either("seed", "paylent", "--json"))
+    assert len(added["added"]) == 18
+    again = read(await either("seed", "paylent", "--json"))
+    assert len(again["unchanged"]) == 18
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 18

@@ -143,6 +143,35 @@ def test_the_headers_of_the_standard_librarys_own_server_are_understood() -> Non
     assert verify(BODY, message, SECRET, now=NOW) == "standard"  # type: ignore[arg-type]  # its items() lacks a precise type
 
 
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}", "\t{} \n", "{}\u00a0"])
+@pytest.mark.parametrize("scheme", receiver.SCHEMES)
+def test_white_space_around_a_secret_is_left_out(scheme: str, around: str) -> None:
+    given = around.format(SECRET)
+    assert verify(BODY, signed(scheme), given, schemes=[scheme], now=NOW) == scheme
+
+
+def test_the_value_of_a_header_may_be_a_list_of_texts() -> None:
+    lists = {name: [value] for name, value in signed("standard").items()}
+    assert verify(BODY, lists, SECRET, now=NOW) == "standard"
+    doubled = {name: (value, value) for name, value in signed("standard").items()}
+    assert verify(BODY, doubled, SECRET, now=NOW) == "standard"
+    two = {**lists, "webhook-signature": ["v1,AAAA", lists["webhook-signature"][0]]}
+    with pytest.raises(MalformedSignature, match="two different headers named webhook-signature"):
+        verify(BODY, two, SECRET, now=NOW)
+
+
+@pytest.mark.parametrize("value", [1, None, {"v1": "a"}, [None]])
+def test_a_signature_header_that_is_no_text_is_a_type_error(value: Any) -> None:
+    headers = {**signed("standard"), "webhook-signature": value}
+    with pytest.raises(TypeError, match="a header must be text or a list of texts, not"):
+        verify(BODY, headers, SECRET, now=NOW)
+
+
+def test_headers_that_are_none_of_ours_may_be_anything() -> None:
+    headers: Any = {**signed("standard"), "content-length": 7, "x-odd": None}
+    assert verify(BODY, headers, SECRET, now=NOW) == "standard"
+
+
 @pytest.mark.parametrize("payload", [bytearray(BODY), memoryview(BODY)], ids=["array", "view"])
 def test_the_body_may_be_any_kind_of_bytes(payload: Any) -> None:
     assert construct_event(payload, signed("standard"), SECRET, now=NOW) == EVENT
@@ -454,7 +483,7 @@ def test_a_body_that_was_decoded_or_parsed_is_a_type_error(payload: Any) -> None
 
 @pytest.mark.parametrize("secret", ["", " \n", "whsec_", [], [SECRET, ""], ()])
 def test_an_empty_secret_is_an_error_since_anybody_could_sign_with_it(secret: Any) -> None:
-    with pytest.raises(ValueError, match="can not be empty"):
+    with pytest.raises(ValueError, match="cannot be empty"):
         verify(BODY, signed("standard"), secret, now=NOW)
 
 
