@@ -61,7 +61,8 @@ def _database(config: "Config") -> str:
     if config.database.dsn:
         configured = config.database.dsn.get_secret_value()
         warnings = asyncio.run(_schema_and_key(config, configured))
-        return "\n".join(["database: reachable, its schema and key are the right ones", *warnings])
+        right = "database: reachable, its schema and key are the right ones"
+        return "\n".join([right, *(f"warning: {warning}" for warning in warnings)])
     directory = embedded_directory(config)
     if dsn := running(directory):
         asyncio.run(_schema_and_key(config, dsn))

@@ -19,7 +19,7 @@ async def warnings(asked: "Asked") -> list[str]:
 
 def _creator(schema: str, who: str, remedy: str) -> str:
     return (
-        f'warning: {who} may create objects in schema "{schema}". The daemon does not look there, but'
+        f'{who} may create objects in schema "{schema}". The daemon does not look there, but'
         " people with psql do, and would run what was made there with their own rights. Emitting does"
         f" not need this right: {remedy}"
     )
@@ -27,7 +27,7 @@ def _creator(schema: str, who: str, remedy: str) -> str:
 
 def _foreign(ours: str, uses: str) -> str:
     return (
-        f"warning: {ours} of schema dispatcher uses {uses}, which is not PostgreSQL's own. If you did"
+        f"{ours} of schema dispatcher uses {uses}, which is not PostgreSQL's own. If you did"
         " not add it, another role made it before the database was migrated: look at it before you"
         " start the daemon"
     )

@@ -47,7 +47,7 @@ async def test_a_schema_that_everybody_may_create_in_is_named_once(
     await connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     assert await creators(session) == [("public", "PUBLIC")]
     (warning,) = await warnings(session)
-    assert warning.startswith("warning: PUBLIC may create objects in schema")
+    assert warning.startswith("PUBLIC may create objects in schema")
     assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in warning
 
 
