@@ -21,6 +21,9 @@ from dispatcher.api.serving import Serving, negotiated, request_id
 Checks = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
 
+Failing = Callable[[], Mapping[str, str]]
+"""Stages of the daemon that get nowhere, and since when."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
@@ -32,7 +35,12 @@ SILENT_SECONDS = 20.0
 
 
 def build(
-    checks: Checks, serving: Serving, routes: Sequence[Route], *, body_most: int = BODY_MOST
+    checks: Checks,
+    serving: Serving,
+    routes: Sequence[Route],
+    *,
+    body_most: int = BODY_MOST,
+    failing: Failing = dict,
 ) -> web.Application:
     """`body_most` is how many bytes a request's body may have."""
 
@@ -40,7 +48,9 @@ def build(
         found = checks()
         ready = all(found.values())
         status = "ready" if ready else "not ready"
-        return _json(200 if ready else 503, {"status": status, "checks": found})
+        return _json(
+            200 if ready else 503, {"status": status, "checks": found, "failing": failing()}
+        )
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
     app.router.add_get("/livez", _livez, allow_head=False)

@@ -63,8 +63,12 @@ class Transaction:
 class Session:
     """One connection to the database, for one stage.
 
-    `settings` are server settings of the connection. `on_lost` is called, synchronously, when a
-    connection that was open is found to be gone. Statements wait for one another.
+    `settings` are server settings of the connection. `statement_timeout` is how many seconds the
+    server works on one statement, `answer_timeout` how many the client waits for its answer before
+    it calls the connection dead (CLIENT_GRACE more by default), `connect_timeout` those for opening
+    a connection (as many as a statement by default). `on_lost` is called, synchronously, when a
+    connection that was open is found to be gone, and `on_silent` after it when that was because no
+    answer came. Statements wait for one another.
     """
 
     def __init__(
@@ -73,12 +77,15 @@ class Session:
         name: str,
         *,
         statement_timeout: float = 10.0,
+        answer_timeout: float | None = None,
+        connect_timeout: float | None = None,
         settings: Mapping[str, str] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self._dsn = dsn
-        self._timeout = statement_timeout
+        self._answer_timeout = answer_timeout or statement_timeout + CLIENT_GRACE
+        self._connect_timeout = connect_timeout or statement_timeout
         self._settings = {
             "application_name": f"dispatcher/{name}",
             "jit": "off",
@@ -90,6 +97,7 @@ class Session:
             **(settings or {}),
         }
         self.on_lost = on_lost
+        self.on_silent: Callable[[], None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
         self.listening = False
         self._turn = asyncio.Lock()
@@ -104,7 +112,7 @@ class Session:
         Raises StoreUnavailable or StatementTimeout, and the driver's error for a wrong statement.
         """
         async with self._turn, self._asking() as connection:
-            return await connection.fetch(query, *args, timeout=self._timeout + CLIENT_GRACE)
+            return await connection.fetch(query, *args, timeout=self._answer_timeout)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
@@ -114,7 +122,7 @@ class Session:
         at its end, what `fetch` does.
         """
         async with self._turn, self._asking() as connection, connection.transaction():
-            yield Transaction(connection, self._timeout + CLIENT_GRACE)
+            yield Transaction(connection, self._answer_timeout)
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
@@ -126,6 +134,8 @@ class Session:
         except TimeoutError as error:
             # A silent server: waiting for an orderly end could take for ever.
             self._lose()
+            if self.on_silent is not None:
+                self.on_silent()
             raise StoreUnavailable("the database does not answer") from error
         except _LOST as error:
             self._lose()
@@ -166,6 +176,11 @@ class Session:
             with contextlib.suppress(Exception):
                 await connection.close(timeout=2)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a statement is under way."""
+        return self._turn.locked()
+
     def drop(self) -> None:
         """Forget the connection at once; the next statement opens another."""
         self._lose()
@@ -173,7 +188,7 @@ class Session:
     async def _connect(self) -> "asyncpg.Connection[Any]":
         try:
             self._connection = await connect(
-                self._dsn, settings=self._settings, timeout_seconds=self._timeout
+                self._dsn, settings=self._settings, timeout_seconds=self._connect_timeout
             )
         except AddressError as error:
             raise StoreUnavailable(str(error)) from None
