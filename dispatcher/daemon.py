@@ -3,16 +3,20 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from functools import partial
 
 from dispatcher import __version__, observe, sdnotify
 from dispatcher.audit import Actor
+from dispatcher.clock import steady
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.engine import Engine
 from dispatcher.front import Front
 from dispatcher.loop import either, repeat
 from dispatcher.pauses import Pauses
+from dispatcher.stage_health import StageHealth
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 DRAIN_MARGIN = 5.0
@@ -20,6 +24,12 @@ DRAIN_MARGIN = 5.0
 
 PAUSE_AGAIN = 0.5
 """Seconds between two tries to write down that sending is paused."""
+
+WATCH_SECONDS = 1.0
+"""Between two looks at how the stages are doing."""
+
+VITAL_STAGES = ("lease", "fanout", "record")
+"""While one of these gets nowhere, nothing is sent for long: the daemon is not ready."""
 
 TRANSIENT = (StoreUnavailable, StatementTimeout)
 
@@ -34,7 +44,11 @@ class Daemon:
         self.ready = asyncio.Event()
 
         self._engine = Engine(config, dsn, cipher)
-        self._front = Front(config, self._engine.sessions.people, cipher, self._checks)
+        self._health = StageHealth(steady)
+        self._failing: frozenset[str] = frozenset()
+        self._front = Front(
+            config, self._engine.sessions.people, cipher, self._checks, self._failing_since
+        )
         self.dashboard = self._front.dashboard
 
     def __repr__(self) -> str:
@@ -62,22 +76,26 @@ class Daemon:
         )
 
     async def run(self) -> None:
-        await self._front.port.open()
-        await self._engine.sender.open()
-        try:
-            async with asyncio.TaskGroup() as group:
-                if self._config.delivery.paused:
-                    await self._pause()
-                feeding, sending = self._start(group)
-                await self._announce()
-                await self._stopping.wait()
-                await self._drain(feeding, sending)
-        finally:
-            await self._engine.examine.close()
-            await self._engine.sender.close()
-            await self._front.port.close()
-            await self._engine.sessions.close()
+        """Send until `stop` is called, then drain. Whatever fails, all that was opened is closed."""
+        engine, port = self._engine, self._front.port
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(engine.sessions.close)
+            opened.push_async_callback(port.close)
+            await port.open()
+            opened.push_async_callback(engine.sender.close)
+            await engine.sender.open()
+            opened.push_async_callback(engine.examine.close)
+            await self._send()
         observe.stopped()
+
+    async def _send(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            if self._config.delivery.paused:
+                await self._pause()
+            feeding, sending = self._start(group)
+            await self._announce()
+            await self._stopping.wait()
+            await self._drain(feeding, sending)
 
     async def _pause(self) -> None:
         """Nothing is sent, by any daemon, until somebody says so: on record before we begin."""
@@ -101,13 +119,14 @@ class Daemon:
             loop("record", self._engine.recorder.flush),
             loop("health", self._engine.health.flush, self._engine.health.wake),
             loop("statistics", self._engine.statist.flush),
-            group.create_task(self._watchdog(), name="watchdog"),
+            group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
             loop("listen", self._engine.listener.keep),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
             loop("examine", self._engine.examine.look, self._engine.examine_wake),
             loop("refill", self._engine.refill.look, self._engine.refill_wake),
+            loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
             loop("maintenance", self._engine.maintenance.look),
             loop("replay", self._engine.replay.look),
             group.create_task(self._engine.deliver.run(), name="deliver"),
@@ -127,9 +146,11 @@ class Daemon:
             repeat(
                 one_pass,
                 transient=TRANSIENT,
-                failed=partial(observe.store_unavailable, stage),
+                failed=partial(self._stage_failed, stage),
                 wake=wake,
                 most=most,
+                began=partial(self._health.began, stage),
+                succeeded=partial(self._health.succeeded, stage),
             ),
             name=stage,
         )
@@ -154,37 +175,83 @@ class Daemon:
         finishing = asyncio.create_task(self._finish())
         forced = asyncio.create_task(self._forced.wait())
         limit = self._engine.endpoints.longest_timeout(self._config.delivery.timeout) + DRAIN_MARGIN
-        await asyncio.wait({finishing, forced}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        if not finishing.done():
-            observe.drain_cut_short(self._engine.deliver.in_flight, len(self._engine.recorder))
-        for left in (finishing, forced, *sending):
-            left.cancel()
-        await asyncio.gather(finishing, forced, *sending, return_exceptions=True)
+        ends = {finishing, forced}
+        try:
+            await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if not finishing.done():
+                observe.drain_cut_short(self._engine.deliver.in_flight, len(self._engine.recorder))
+        finally:
+            for left in (*ends, *sending):
+                left.cancel()
+            await asyncio.gather(*ends, *sending, return_exceptions=True)
+        if not finishing.cancelled():
+            finishing.result()  # raises what went wrong: it must not look like an orderly end
 
     async def _finish(self) -> None:
-        await self._engine.deliver.drained()
-        await self._engine.sessions.record.set("synchronous_commit", "on")
-        await self._engine.recorder.drained()
-        for last in (self._engine.health.drained, self._leave, self._engine.statist.drained):
+        """Take each step whatever became of those before it. Raises what was not foreseen."""
+        errors: list[Exception] = []
+        for step in (
+            self._engine.deliver.drained,
+            self._record_last,
+            self._engine.health.drained,
+            self._leave,
+            self._engine.statist.drained,
+        ):
             try:
-                await last()
+                await step()
             except TRANSIENT as error:
                 observe.store_unavailable("drain", error, 0.0)
+            except Exception as error:  # noqa: BLE001 - the other steps matter as much; raised below
+                observe.drain_step_failed(error)
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("the drain failed", errors)
+
+    async def _record_last(self) -> None:
+        await self._engine.sessions.record.set("synchronous_commit", "on")
+        await self._engine.recorder.drained()
 
     async def _leave(self) -> None:
         # A commit that is waited for makes all before it durable, also those of other sessions.
         await self._engine.sessions.lease.set("synchronous_commit", "on")
         await self._engine.lease.leave()
 
-    async def _watchdog(self) -> None:
+    async def _watch(self) -> None:
+        """Tell systemd that the loop turns, and see which stages get nowhere."""
         interval = sdnotify.watchdog_interval()
-        while interval is not None:
-            sdnotify.watchdog()
-            await asyncio.sleep(interval)
+        while True:
+            if interval is not None:
+                sdnotify.watchdog()
+            if not len(self._engine.recorder):
+                self._health.rests("record")
+            self._note_failing()
+            await asyncio.sleep(min(WATCH_SECONDS, interval or WATCH_SECONDS))
+
+    def _note_failing(self) -> None:
+        failing = self._health.failing()
+        for stage in sorted(failing.keys() - self._failing):
+            observe.stage_failing(stage, failing[stage])
+        for stage in sorted(self._failing - failing.keys()):
+            observe.stage_recovered(stage)
+        self._failing = frozenset(failing)
+
+    def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
+        self._health.failed(stage)
+        observe.stage_failed(stage, error, retry_in)
 
     def _checks(self) -> Mapping[str, bool]:
+        failing = self._health.failing()
         return {
             "database": self._engine.lease.valid,
             "listening": self._engine.listener.listening,
             "running": not self._stopping.is_set(),
+            **{stage: stage not in failing for stage in VITAL_STAGES},
+        }
+
+    def _failing_since(self) -> Mapping[str, str]:
+        """Return since when each stage has got nowhere, by the database's clock."""
+        now = self._engine.clock.now()
+        return {
+            stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")
+            for stage, seconds in self._health.failing().items()
         }

@@ -180,7 +180,7 @@ class Deliver:
             self._pending.give_back(delivery)
             return
         if event is None:
-            self._put(delivery, time.time(), "{}", _lost_event())
+            self._put(delivery, self._clock.now(), "{}", _lost_event())
             return
         # What was true when it was taken may have changed while the body was read.
         endpoint = self._endpoints[delivery.endpoint_id]
@@ -190,11 +190,11 @@ class Deliver:
         await self._send(delivery, endpoint, event)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> None:
-        now = time.time()
+        started_at = self._clock.now()
         varied = "{}"
         try:
-            as_of = self._clock.now()
-            request = self._requests.build(delivery, endpoint, event, now, as_of)
+            # Receivers hold the signature's time against their own clocks, not the database's.
+            request = self._requests.build(delivery, endpoint, event, time.time(), started_at)
             varied = request.varied
             timeout = endpoint.timeout or self._timeout
             answer = await self._sender.post(
@@ -215,7 +215,7 @@ class Deliver:
         if rest:
             self._pending.lanes.pause(endpoint.id, self._clock.now() + rest)
         self._health.note(endpoint, delivery, event.type, decided)
-        self._put(delivery, now, varied, decided, answer)
+        self._put(delivery, started_at, varied, decided, answer)
 
     def _put(
         self,

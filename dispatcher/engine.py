@@ -31,6 +31,7 @@ from dispatcher.record import Recorder
 from dispatcher.refill import Refill
 from dispatcher.replay import Replay
 from dispatcher.request import Requests
+from dispatcher.reschedule import Reschedule
 from dispatcher.sandbox import Sandbox
 from dispatcher.send import Sender
 from dispatcher.shards import Lease
@@ -92,6 +93,11 @@ class Engine:
             now=self.clock.now,
             wake=self._wake_deliver,
         )
+        self.reschedule = Reschedule(
+            Deliveries(self.sessions.upkeep),
+            Endpoints(self.sessions.upkeep),
+            done=self._rescheduled,
+        )
         self.lease = Lease(
             Daemons(self.sessions.lease),
             self.pending,
@@ -99,6 +105,7 @@ class Engine:
             self.clock,
             changed=self._shards_changed,
             heed=nudged.heed,
+            set_back=self.reschedule.set_back,
         )
         self.sessions.lease.on_lost = self.lease.lost
 
@@ -191,6 +198,11 @@ class Engine:
 
     def _fanout_lost(self) -> None:
         """A statement may have been committed whose answer we never read."""
+        self.pending.doubt()
+        self.refill_wake.set()
+
+    def _rescheduled(self) -> None:
+        """Rows are due earlier than they were when they were read, or passed over."""
         self.pending.doubt()
         self.refill_wake.set()
 

@@ -7,7 +7,7 @@ are arguments (epoch seconds), and nothing here waits.
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -256,6 +256,16 @@ class Lanes:
                 dropped += (d for d in lane.queue if d.shard not in keep)
                 lane.queue = deque(d for d in lane.queue if d.shard in keep)
         return dropped
+
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back: every time noted so far comes so much earlier by it."""
+        for lane in self._lanes.values():
+            lane.paused_until -= seconds
+            lane.ready_at -= seconds
+            lane.waits_since -= seconds
+            lane.alarm -= seconds
+            lane.queue = deque(replace(d, next_at=d.next_at - seconds) for d in lane.queue)
+        self._alarms = [(at - seconds, order, lane) for at, order, lane in self._alarms]
 
     def _next_in_turn(self) -> Lane:
         ring = self._turns.popleft()

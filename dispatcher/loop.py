@@ -18,15 +18,23 @@ async def repeat(
     failed: Callable[[Exception, float], None],
     wake: asyncio.Event | None = None,
     most: float = BACKOFF_MOST,
+    began: Callable[[], None] = lambda: None,
+    succeeded: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run passes for ever. `failed(error, seconds)` hears of each transient failure of a streak."""
+    """Run passes until cancelled.
+
+    `failed(error, seconds)` hears of each transient failure of a streak, `began` of the beginning
+    of each pass, `succeeded` of the end of each that did not fail.
+    """
     backoff = BACKOFF_FIRST
     while True:
         if wake is not None:
             wake.clear()
+        began()
         try:
             wait = await one_pass()
             backoff = BACKOFF_FIRST
+            succeeded()
         except transient as error:
             failed(error, backoff)
             await asyncio.sleep(backoff)

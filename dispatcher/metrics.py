@@ -18,6 +18,17 @@ STORE_FAILURES = Counter(
     ["stage"],
     registry=REGISTRY,
 )
+STAGE_FAILURES = Counter(
+    "dispatcher_stage_failures",
+    "Passes of a stage of the daemon that failed and are tried again",
+    ["stage"],
+    registry=REGISTRY,
+)
+CLOCK_STEPS = Counter(
+    "dispatcher_database_clock_steps",
+    "Times that the database's clock was set by more than some seconds",
+    registry=REGISTRY,
+)
 DURATION = Histogram(
     "dispatcher_attempt_seconds",
     "From the start of an attempt to its verdict",

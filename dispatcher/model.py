@@ -7,7 +7,7 @@ values as well, though not frozen: freezing would cost several microseconds an a
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 from uuid import UUID
 
 RawJson = NewType("RawJson", str)
@@ -107,6 +107,33 @@ class Nudge:
     endpoint_id: UUID
     shard: int
     delivery: Delivery | None
+
+
+class Heartbeat(NamedTuple):
+    """Another daemon's row: how often it renewed its lease, and how many seconds ago the last time
+    was by the database's clock (negative if that was set back)."""
+
+    daemon: int
+    renewals: int
+    age: float
+
+
+class Silent(NamedTuple):
+    """Another daemon that has not renewed its lease since that count, long enough to have stopped
+    sending; `whole_lease`: for the whole length of a lease."""
+
+    daemon: int
+    renewals: int
+    whole_lease: bool
+
+
+class SetBack(NamedTuple):
+    """The database's clock was set back by so many seconds. Rows of these shards written by a
+    transaction older than `horizon` hold times that are too late by as much."""
+
+    seconds: float
+    shards: frozenset[int]
+    horizon: str
 
 
 @dataclass(slots=True, unsafe_hash=True)

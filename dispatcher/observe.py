@@ -37,12 +37,45 @@ def shards_changed(daemon: int | None, owned: int) -> None:
     _log.info("shards changed", daemon=daemon, owned=owned)
 
 
+def database_clock_stepped(seconds: float) -> None:
+    metrics.CLOCK_STEPS.inc()
+    _log.warning(
+        "database clock stepped",
+        seconds=round(seconds, 3),
+        consequence="retries come earlier"
+        if seconds > 0
+        else "retries are moved to keep their delay",
+    )
+
+
+def rescheduled(seconds: float, deliveries: int) -> None:
+    _log.info("deliveries rescheduled", seconds=round(seconds, 3), deliveries=deliveries)
+
+
 def store_unavailable(stage: str, error: Exception, retry_in: float) -> None:
     metrics.STORE_FAILURES.labels(stage).inc()
     if _outage.worth_a_line(monotonic()):
         _log.warning(
             "database unavailable", stage=stage, error=str(error), retry_in=round(retry_in, 3)
         )
+
+
+def stage_failed(stage: str, error: Exception, retry_in: float) -> None:
+    metrics.STAGE_FAILURES.labels(stage).inc()
+    store_unavailable(stage, error, retry_in)
+
+
+def stage_failing(stage: str, seconds: float) -> None:
+    """It has got nowhere for so long that the daemon is not ready."""
+    _log.error("stage gets nowhere, not ready", stage=stage, seconds=round(seconds, 1))
+
+
+def stage_recovered(stage: str) -> None:
+    _log.info("stage recovered", stage=stage)
+
+
+def drain_step_failed(error: BaseException) -> None:
+    _log.error("drain failed", error=type(error).__name__, exc_info=error)
 
 
 class _Outage:

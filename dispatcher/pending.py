@@ -105,6 +105,12 @@ class Pending:
         """Rows may have been made of which we were not told: let the next read find them."""
         self._watermarks = dict.fromkeys(self._watermarks, NEVER_READ)
 
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back: what waits keeps its distance from now."""
+        self.heap.set_back(seconds)
+        self.lanes.set_back(seconds)
+        self.doubt()
+
     def leave(self, deliveries: Iterable[Delivery]) -> None:
         """These were neither taken nor parked: let the next read find them."""
         for delivery in deliveries:

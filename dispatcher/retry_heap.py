@@ -6,6 +6,7 @@ leaves the delivery to the table, to be brought back when its time is nearer.
 
 import heapq
 from collections.abc import Container
+from dataclasses import replace
 from uuid import UUID
 
 from dispatcher.model import Delivery
@@ -73,6 +74,13 @@ class RetryHeap:
         if len(kept) < len(self._heap):
             self._heap = kept
             heapq.heapify(self._heap)
+
+    def set_back(self, seconds: float) -> None:
+        """The clock was set back: all that waits is due so much earlier by it."""
+        self._heap = [
+            (due - seconds, order, replace(delivery, next_at=delivery.next_at - seconds))
+            for due, order, delivery in self._heap
+        ]
 
     def clear(self) -> None:
         """Forget everything: the rows are still in the table."""

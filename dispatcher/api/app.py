@@ -15,12 +15,15 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from dispatcher import metrics, observe
 from dispatcher.api import failures, negotiation, openapi
 from dispatcher.api.answers import Detail, Failure
-from dispatcher.api.described import BY_NAME
+from dispatcher.api.described import BY_NAME, TONGUES, Tongue
 from dispatcher.api.routes import Route
 from dispatcher.api.serving import Serving, negotiated, request_id
 
 Checks = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
+
+Failing = Callable[[], Mapping[str, str]]
+"""Stages of the daemon that get nowhere, and since when."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,7 +36,12 @@ SILENT_SECONDS = 20.0
 
 
 def build(
-    checks: Checks, serving: Serving, routes: Sequence[Route], *, body_most: int = BODY_MOST
+    checks: Checks,
+    serving: Serving,
+    routes: Sequence[Route],
+    *,
+    body_most: int = BODY_MOST,
+    failing: Failing = dict,
 ) -> web.Application:
     """`body_most` is how many bytes a request's body may have."""
 
@@ -41,15 +49,16 @@ def build(
         found = checks()
         ready = all(found.values())
         status = "ready" if ready else "not ready"
-        return _json(200 if ready else 503, {"status": status, "checks": found})
+        return _json(
+            200 if ready else 503, {"status": status, "checks": found, "failing": failing()}
+        )
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
     app.router.add_get("/livez", _livez, allow_head=False)
     app.router.add_get("/readyz", readyz, allow_head=False)
     app.router.add_get("/healthz", readyz, allow_head=False)
-    app.router.add_get(
-        "/openapi.json", partial(_openapi, serving, _documents(routes)), allow_head=False
-    )
+    description = _Description(routes)
+    app.router.add_get("/openapi.json", partial(_openapi, serving, description), allow_head=False)
     app.router.add_get("/metrics", partial(_metrics, serving), allow_head=False)
     for route in routes:
         for method, path in route.paths():
@@ -163,23 +172,39 @@ async def _livez(_: web.Request) -> web.Response:
     return _json(200, {"status": "alive"})
 
 
-def _documents(routes: Sequence[Route]) -> Mapping[str | None, bytes]:
-    """Return the OpenAPI document by the name of a dialect; None: the one for all."""
-    documents: dict[str | None, bytes] = {None: orjson.dumps(openapi.describe(routes))}
-    for name, tongues in BY_NAME.items():
-        documents[name] = orjson.dumps(openapi.describe(routes, tongues))
-    return documents
+class _Description:
+    """The OpenAPI documents, each made when it is first asked for, beside the event loop.
+
+    One takes a third of a second, which a daemon that restarts has not: its deliveries wait.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._made: dict[str | None, asyncio.Future[bytes]] = {}
+
+    async def read(self, dialect: str | None) -> bytes:
+        """Return the document for one dialect; None: for all. KeyError for an unknown one."""
+        tongues = TONGUES if dialect is None else BY_NAME[dialect]
+        if dialect not in self._made:
+            self._made[dialect] = asyncio.ensure_future(asyncio.to_thread(self._make, tongues))
+        return await asyncio.shield(self._made[dialect])
+
+    def _make(self, tongues: Sequence[Tongue]) -> bytes:
+        return orjson.dumps(openapi.describe(self._routes, tongues))
 
 
 async def _openapi(
-    serving: Serving, documents: Mapping[str | None, bytes], request: web.Request
+    serving: Serving, description: _Description, request: web.Request
 ) -> web.Response:
     await serving.auth.principal(request)
-    described = documents.get(request.query.get("dialect"))
-    if described is None:
+    try:
+        described = await description.read(request.query.get("dialect"))
+    except KeyError:
         known = " or ".join(BY_NAME)
         detail = Detail(f"must be {known}", parameter="dialect")
-        raise Failure(400, "bad_parameter", "There is no document for this dialect", detail)
+        raise Failure(
+            400, "bad_parameter", "There is no document for this dialect", detail
+        ) from None
     return web.Response(body=described, content_type="application/json")
 
 

@@ -279,7 +279,10 @@ def _watched() -> Iterator[tuple[str, Schema]]:
     """What is there beside the resources: three that anybody may ask, and two for a token."""
     checks: Schema = {"type": "object", "additionalProperties": {"type": "boolean"}}
     alive = closed({"status": {"const": "alive"}})
-    ready = closed({"status": {"enum": ["ready", "not ready"]}, "checks": checks})
+    moment: Schema = {"type": "string", "format": "date-time"}
+    failing: Schema = {"type": "object", "additionalProperties": moment}
+    status: Schema = {"enum": ["ready", "not ready"]}
+    ready = closed({"status": status, "checks": checks, "failing": failing})
     yield "/livez", _probe("is_alive", "Whether the process turns", {"200": alive})
     for path, name in (("/readyz", "is_ready"), ("/healthz", "is_healthy")):
         told = "Whether it has what it needs, by name"

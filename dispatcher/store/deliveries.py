@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dispatcher.model import Delivery, Result
+from dispatcher.model import Delivery, Result, SetBack
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 
@@ -90,6 +90,23 @@ class Deliveries:
     async def cancel(self, most: int, expire_below: int) -> int:
         """Cancel deliveries of deleted endpoints, and those with ids below a bound: too old."""
         return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
+
+    async def bring_forward(
+        self, step: SetBack, above: int, at_most: int
+    ) -> tuple[int | None, int]:
+        """Move the times of the next `at_most` rows with ids above `above`, if the step concerns them.
+
+        Return the last id looked at, None if there are no more, and how many rows were moved.
+        """
+        rows = await self._session.fetch(
+            statement("deliveries/bring_forward"),
+            above,
+            at_most,
+            list(step.shards),
+            step.seconds,
+            step.horizon,
+        )
+        return rows[0]["last"], rows[0]["moved"]
 
 
 def delivery(row: Any) -> Delivery:

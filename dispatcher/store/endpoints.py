@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from dispatcher.model import SetBack
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
@@ -88,6 +89,12 @@ class Endpoints:
         when it was not active."""
         rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason)
         return dict(rows[0]) if rows else None
+
+    async def bring_forward(self, step: SetBack) -> None:
+        """End the rests of endpoints at home in the step's shards as much earlier."""
+        await self._session.fetch(
+            statement("endpoints/bring_forward"), list(step.shards), step.seconds, step.horizon
+        )
 
     async def pause(self, endpoint_id: UUID, seconds: float) -> None:
         await self._session.fetch(statement("endpoints/pause"), endpoint_id, seconds)

@@ -160,7 +160,7 @@ async def test_what_a_daemon_says_is_shown_as_text(
     visitor: Visitor, connection: Connection
 ) -> None:
     await connection.execute(
-        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES (5, 5, now() + interval '1 h')"
+        "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (5, now() + interval '1 h')"
     )
     await connection.execute(
         "INSERT INTO dispatcher.daemon_facts VALUES (5, $1, now())",

@@ -2,6 +2,9 @@
 
 import hashlib
 import hmac
+import time
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -169,3 +172,25 @@ async def test_no_signature_is_kept_with_the_attempt(
 async def _recorded(story: Story) -> list[dict[str, Any]]:
     await story.ended(DELIVERED=1)
     return await story.attempts()
+
+
+async def test_the_signature_tells_this_machines_time_and_the_record_the_databases(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receivers compare the one with their clocks; people compare the other with their events."""
+    hour = 3_600.0
+    ahead = SimpleNamespace(time=lambda: time.time() + hour)
+    monkeypatch.setattr("dispatcher.deliver.time", ahead)
+    await story.subscribe(receiver.url)
+    await daemons.start(signing={"schemes": ["standard"]})
+    await story.insert()
+    await story.ended(DELIVERED=1)
+    (attempt,) = await story.attempts()
+    assert abs(attempt["started_at"].timestamp() - time.time()) < 60
+    assert int(receiver.requests[0].headers["webhook-timestamp"]) == pytest.approx(
+        time.time() + hour, abs=60
+    )
+    created = await story.connection.fetchval(
+        "SELECT dispatcher.id_time($1)", attempt["delivery_id"]
+    )
+    assert attempt["started_at"] >= created - timedelta(seconds=0.1)

@@ -4,17 +4,20 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientConnectionError, ClientSession
 
 from dispatcher import daemon as daemon_module
 from dispatcher.crypto import Cipher
+from dispatcher.daemon import Daemon
 from dispatcher.migrate import migrate
 from dispatcher.postgres import EmbeddedPostgres
 from tests.conftest import connected
-from tests.flow.stories import Daemons, Story, numbers, until
+from tests.flow.stories import Daemons, Story, configured, numbers, until
 from tests.receivers import HANG, Answer, Receiver
 
 
@@ -164,6 +167,98 @@ async def test_what_was_recorded_before_a_stop_outlives_a_crash_of_the_database_
         server.start()
         async with connected(server.dsn) as connection:
             await Story(server.dsn, connection, cipher).ended(DELIVERED=5)
+
+
+async def test_an_error_in_the_drain_is_raised_and_the_other_steps_are_taken(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start()
+    await story.insert(20)
+    await receiver.wait_for(20)
+
+    async def broken() -> None:
+        raise LookupError("not foreseen")
+
+    monkeypatch.setattr(daemon._engine.health, "drained", broken)
+    with pytest.raises(ExceptionGroup) as raised:
+        await daemons.stop(daemon)
+    assert raised.value.subgroup(LookupError) is not None
+    await story.ended(DELIVERED=20)
+    assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.daemons") == 0
+    assert not await _is_served(daemon)
+
+
+async def test_a_stage_that_breaks_in_the_drain_is_no_orderly_end(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.3)
+    daemon = await daemons.start()
+
+    async def broken(results: object) -> None:
+        raise LookupError("not foreseen")
+
+    await story.insert()
+    await receiver.wait_for(1)
+    monkeypatch.setattr(daemon._engine.recorder, "_write", broken)
+    with pytest.raises(ExceptionGroup) as raised:
+        await daemons.stop(daemon)
+    assert raised.value.subgroup(LookupError) is not None
+    assert not await _is_served(daemon)
+
+
+async def test_a_daemon_that_opened_by_half_is_closed(
+    story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(configured(), story.dsn, cipher)
+
+    async def broken() -> None:
+        assert await _is_served(daemon)
+        raise OSError("no more files")
+
+    monkeypatch.setattr(daemon._engine.sender, "open", broken)
+    with pytest.raises(OSError, match="no more files"):
+        await daemon.run()
+    assert not await _is_served(daemon)
+
+
+async def test_what_cannot_be_closed_keeps_nothing_else_open(
+    story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(configured(), story.dsn, cipher)
+    closed: list[str] = []
+    for name, part in (
+        ("sender", daemon._engine.sender),
+        ("port", daemon._front.port),
+        ("sessions", daemon._engine.sessions),
+    ):
+        monkeypatch.setattr(part, "close", partial(_close, part.close, closed, name))
+
+    async def broken() -> None:
+        raise OSError("no child process")
+
+    monkeypatch.setattr(daemon._engine.examine, "close", broken)
+    running = asyncio.create_task(daemon.run())
+    async with asyncio.timeout(10):
+        await daemon.ready.wait()
+    daemon.stop()
+    with pytest.raises(OSError, match="no child process"):
+        await running
+    assert closed == ["sender", "port", "sessions"]
+
+
+async def _close(close: Callable[[], Awaitable[None]], closed: list[str], name: str) -> None:
+    closed.append(name)
+    await close()
+
+
+async def _is_served(daemon: Daemon) -> bool:
+    try:
+        async with ClientSession(daemon.admin_address) as client, client.get("/livez") as response:
+            return response.status == 200
+    except (ClientConnectionError, RuntimeError, OSError, IndexError):  # no socket to ask
+        return False
 
 
 async def _emit(story: Story, count: int) -> None:

@@ -4,9 +4,14 @@ import asyncio
 import time
 
 from dispatcher.daemon import Daemon
+from dispatcher.store import daemons as store
+from dispatcher.store.session import Session
+from tests.conftest import connected
 from tests.flow.stories import Daemons, Story, numbers, until
 from tests.receivers import Answer, Receiver
 
+TAKEN_OVER = 8.0
+"""Seconds, on any machine, in which a daemon inherits a dead one's part; a frozen one's takes 10."""
 AT_ONCE = 1.0
 """Seconds in which a daemon takes over what another handed to it."""
 
@@ -99,6 +104,33 @@ async def test_an_ordered_endpoint_stays_in_order_when_its_daemon_changes(
     assert receiver.peak == 1
     assert list(numbers(receiver.requests)) == list(range(1, 61))
     assert numbers(receiver.requests).total() == 60
+
+
+async def test_advisory_locks_of_others_delay_no_takeover(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    """A producer may hold every such lock it can think of, and wait for every other."""
+    await story.subscribe(receiver.url)
+    dead = Session(story.dsn, "dead")
+    joined = store.Daemons(dead)
+    await joined.join(77)
+    assert len(await joined.claim_shards(77, 64)) == 64
+    (process,) = (await dead.fetch("SELECT pg_backend_pid()"))[0]
+    async with connected(story.dsn) as squatter, connected(story.dsn) as waiting:
+        for key in (process, 77, 1):
+            await squatter.execute(f"SELECT pg_advisory_lock({key})")
+            await squatter.execute(f"SELECT pg_advisory_lock(1684632432, {key})")
+        queued = asyncio.create_task(waiting.execute("SELECT pg_advisory_lock(1684632432, 77)"))
+        await dead.close()
+        daemon = await daemons.start()
+        await until(
+            lambda: len(daemon._engine.lease.owned) == 64, "it took over", within=TAKEN_OVER
+        )
+        await story.insert(10)
+        await story.ended(DELIVERED=10)
+        assert not queued.done()
+        await squatter.execute("SELECT pg_advisory_unlock_all()")
+        await queued
 
 
 async def _pair(daemons: Daemons, **sections: dict[str, object]) -> tuple[Daemon, Daemon]:

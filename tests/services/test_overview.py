@@ -140,7 +140,7 @@ async def test_a_daemon_that_has_said_nothing_is_listed_all_the_same(
     overview: Overview, connection: Connection
 ) -> None:
     await connection.execute(
-        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES (7, 1, now()), (8, 2, now())"
+        "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (7, now()), (8, now())"
     )
     await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard < 3")
     await connection.execute(

@@ -139,8 +139,8 @@ async def test_the_time_of_a_pause_is_not_held_against_who_failed_before(
 
 async def daemon(connection: Connection, number: int, version: int, silent: float = 0.0) -> None:
     await connection.execute(
-        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at, confirmed_version)"
-        " VALUES ($1::bigint, $1::bigint::int, now() - make_interval(secs => $3), $2)",
+        "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version)"
+        " VALUES ($1::bigint, now() - make_interval(secs => $3), $2)",
         number,
         version,
         silent,

@@ -28,7 +28,7 @@ async def other(dsn: str) -> AsyncIterator[Session]:
 async def owner(connection: Connection) -> int:
     """A daemon that owns every shard."""
     await connection.execute(
-        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES ($1, 1, now())", DAEMON
+        "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES ($1, now())", DAEMON
     )
     await connection.execute("UPDATE dispatcher.shards SET owner = $1", DAEMON)
     return DAEMON

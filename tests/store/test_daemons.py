@@ -1,11 +1,13 @@
 """Daemons and their shards: who is alive, who is taken for dead, and who gets what is free."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest
 
+from dispatcher.model import Silent
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -50,56 +52,107 @@ async def ends(session: Session, connection: Connection) -> None:
     )
 
 
+async def claim(daemons: Daemons, daemon: int, most: int, *silent: Silent) -> set[int]:
+    return {c.shard for c in await daemons.claim_shards(daemon, most, silent)}
+
+
+def quiet(daemon: int, renewals: int = 0) -> Silent:
+    """Seen silent for 1.2 s."""
+    return Silent(daemon, renewals, whole_lease=False)
+
+
+def frozen(daemon: int, renewals: int = 0) -> Silent:
+    """Seen silent for a whole lease."""
+    return Silent(daemon, renewals, whole_lease=True)
+
+
 # ── joining and renewing ────────────────────────────────────────────────────────────────────────
 
 
-async def test_joining_enters_the_daemon_and_takes_its_lock(
+async def test_joining_enters_the_daemon_with_the_server_process_of_its_session(
+    connection: Connection, session: Session, daemons: Daemons
+) -> None:
+    await daemons.join(1)
+    (process,) = await session.fetch(
+        "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+    )
+    entered = await connection.fetchrow("SELECT * FROM dispatcher.daemons")
+    assert entered is not None
+    assert (entered["id"], entered["renewals"]) == (1, 0)
+    assert (entered["backend_pid"], entered["backend_start"]) == tuple(process)
+
+
+async def test_joining_twice_under_a_name_is_joining_with_the_last_session(
+    connection: Connection, daemons: Daemons, other: Session, others: Daemons
+) -> None:
+    await daemons.join(1)
+    await others.join(1)
+    (process,) = (await other.fetch("SELECT pg_backend_pid()"))[0]
+    assert await connection.fetchval("SELECT backend_pid FROM dispatcher.daemons") == process
+    assert await daemons.renew(1, 0) is None
+
+
+async def test_who_joins_again_inherits_what_it_owned_before_and_nothing_else(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
-    assert await daemons.join(1, 77)
-    assert not await others.join(2, 77)
-    assert await others.join(2, 78)
-    ids = await connection.fetch("SELECT id FROM dispatcher.daemons ORDER BY id")
-    assert [row["id"] for row in ids] == [1, 2]
+    await daemons.join(1)
+    await daemons.join(2)
+    await claim(daemons, 1, 40)
+    await claim(daemons, 2, 24)
+    await others.join(3, before=1)
+    assert await owned(connection, 3) == set(range(40))
+    assert await owned(connection, 2) == set(range(40, 64))
+    assert await daemons.renew(1, 0) is None
 
 
-async def test_the_lock_goes_with_the_session(
-    connection: Connection, session: Session, daemons: Daemons, others: Daemons
+async def test_who_joins_again_does_not_wait_for_rows_that_its_lost_session_holds(
+    connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
-    await daemons.join(1, 77)
-    await ends(session, connection)
-    assert await others.join(2, 77)
+    await daemons.join(1)
+    await claim(daemons, 1, 64)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM dispatcher.daemons WHERE id = 1 FOR UPDATE")
+        await connection.execute("SELECT FROM dispatcher.shards WHERE shard = 5 FOR UPDATE")
+        async with asyncio.timeout(5):
+            await others.join(2, before=1)
+    assert await owned(connection, 2) == ALL - {5}
 
 
 async def test_a_heartbeat_answers_with_all_a_daemon_must_know(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
-    await daemons.join(1, 71)
-    await silent_for(connection, 1, 5)
-    await others.join(2, 72)
+    await daemons.join(1)
+    await others.join(3)
+    await others.renew(3, 0)
+    await others.join(2)
+    await silent_for(connection, 2, 1_000)
     await connection.execute("UPDATE dispatcher.endpoint_version SET version = 12")
     await connection.execute("UPDATE dispatcher.shards SET owner = 1 WHERE shard IN (3, 63)")
     before = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+    written = await connection.fetchval("SELECT pg_current_xact_id()::text")
     renewal = await daemons.renew(1, 11)
     assert renewal is not None
     assert 0 <= renewal.now - before < 5
     assert renewal.shards == {3, 63}
-    assert (renewal.version, renewal.others) == (12, 1)
+    assert renewal.version == 12
+    assert int(renewal.horizon) > int(written)
+    assert [(h.daemon, h.renewals) for h in renewal.others] == [(2, 0), (3, 1)]
+    assert [h.age for h in renewal.others] == [
+        pytest.approx(1_000, abs=60),
+        pytest.approx(0, abs=60),
+    ]
     row = await connection.fetchrow("SELECT * FROM dispatcher.daemons WHERE id = 1")
     assert row is not None
-    assert row["confirmed_version"] == 11
+    assert (row["confirmed_version"], row["renewals"]) == (11, 1)
     assert row["renewed_at"].timestamp() >= before
 
 
-async def test_daemons_silent_for_more_than_12_tenths_of_a_second_do_not_count(
+async def test_only_the_session_that_joined_renews(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
-    await daemons.join(1, 71)
-    await others.join(2, 72)
-    await silent_for(connection, 2, 1.3)
-    renewal = await daemons.renew(1, 0)
-    assert renewal is not None
-    assert renewal.others == 0
+    await daemons.join(1)
+    assert await others.renew(1, 0) is None
+    assert await connection.fetchval("SELECT renewals FROM dispatcher.daemons") == 0
 
 
 async def test_a_daemon_that_is_not_entered_gets_no_answer(daemons: Daemons) -> None:
@@ -112,111 +165,190 @@ async def test_a_daemon_that_is_not_entered_gets_no_answer(daemons: Daemons) -> 
 async def test_shards_without_an_owner_are_free_up_to_the_number_asked_for(
     connection: Connection, daemons: Daemons
 ) -> None:
-    await daemons.join(1, 71)
-    assert len(await daemons.claim_shards(1, 40)) == 40
-    assert len(await daemons.claim_shards(1, 40)) == 24
-    assert await daemons.claim_shards(1, 40) == set()
+    await daemons.join(1)
+    assert len(await claim(daemons, 1, 40)) == 40
+    assert len(await claim(daemons, 1, 40)) == 24
+    assert await claim(daemons, 1, 40) == set()
     assert await owned(connection, 1) == ALL
 
 
 async def test_each_change_of_hands_raises_the_epoch(
     connection: Connection, daemons: Daemons
 ) -> None:
-    await daemons.join(1, 71)
+    await daemons.join(1)
     for _ in range(3):
-        await daemons.claim_shards(1, 64)
+        await claim(daemons, 1, 64)
         await daemons.release_shards(1, ALL)
     epochs = await connection.fetch("SELECT DISTINCT epoch FROM dispatcher.shards")
     assert [row["epoch"] for row in epochs] == [3]
 
 
-@pytest.mark.parametrize("silence", [0.0, 1.0, 9.5])
-async def test_shards_of_a_daemon_that_holds_its_lock_are_not_free(
-    connection: Connection, daemons: Daemons, others: Daemons, silence: float
+async def test_shards_of_a_daemon_whose_session_lives_are_not_free(
+    connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
-    await others.join(2, 72)
-    await others.claim_shards(2, 64)
-    await silent_for(connection, 2, silence)
-    await daemons.join(1, 71)
-    assert await daemons.claim_shards(1, 64) == set()
+    await others.join(2)
+    await claim(others, 2, 64)
+    await silent_for(connection, 2, 3_600)
+    await daemons.join(1)
+    assert await claim(daemons, 1, 64) == set()
+    assert await claim(daemons, 1, 64, quiet(2)) == set()
 
 
-async def test_shards_of_a_daemon_that_just_lost_its_lock_are_not_free_yet(
+async def test_shards_of_a_daemon_that_was_not_seen_silent_are_not_free(
     connection: Connection, daemons: Daemons, other: Session, others: Daemons
 ) -> None:
     """It may be sending until a second after its last heartbeat."""
-    await others.join(2, 72)
-    await others.claim_shards(2, 64)
+    await others.join(2)
+    await others.renew(2, 0)
+    await claim(others, 2, 64)
     await ends(other, connection)
-    await silent_for(connection, 2, 0.2)
-    await daemons.join(1, 71)
-    assert await daemons.claim_shards(1, 64) == set()
+    await silent_for(connection, 2, 3_600)
+    await daemons.join(1)
+    assert await claim(daemons, 1, 64) == set()
+    assert await claim(daemons, 1, 64, quiet(2, renewals=0), frozen(2, renewals=2)) == set()
 
 
-async def test_shards_of_a_daemon_without_its_lock_are_free_after_12_tenths_of_a_second(
+async def test_shards_of_a_silent_daemon_whose_session_has_ended_are_free(
     connection: Connection, daemons: Daemons, other: Session, others: Daemons
 ) -> None:
-    await others.join(2, 72)
-    await others.claim_shards(2, 64)
+    await others.join(2)
+    await others.renew(2, 0)
+    await claim(others, 2, 64)
     await ends(other, connection)
-    await silent_for(connection, 2, 1.21)
-    await daemons.join(1, 71)
-    assert await daemons.claim_shards(1, 64) == ALL
+    await daemons.join(1)
+    claimed = await daemons.claim_shards(1, 64, [quiet(2, renewals=1)])
+    assert {c.shard for c in claimed} == ALL
+    assert all(c.age is not None and 0 <= c.age < 60 for c in claimed)
 
 
-async def test_a_clock_set_back_keeps_no_shards_of_the_dead(
+async def test_a_clock_set_back_keeps_no_shards_of_the_dead_and_is_noticed(
     connection: Connection, daemons: Daemons, others: Daemons, other: Session
 ) -> None:
-    await others.join(2, 72)
-    await others.claim_shards(2, 64)
+    await others.join(2)
+    await claim(others, 2, 64)
     await ends(other, connection)
-    await silent_for(connection, 2, -3600)
-    await daemons.join(1, 71)
-    renewal = await daemons.renew(1, 0)
-    assert renewal is not None
-    assert renewal.others == 0
-    assert await daemons.claim_shards(1, 64) == ALL
+    await silent_for(connection, 2, -3_600)
+    await daemons.join(1)
+    claimed = await daemons.claim_shards(1, 64, [quiet(2)])
+    assert {c.shard for c in claimed} == ALL
+    assert all(c.age == pytest.approx(-3_600, abs=60) for c in claimed)
 
 
-async def test_a_lock_of_the_same_number_in_another_database_or_of_another_kind_is_no_sign_of_life(
+@pytest.mark.parametrize("start", ["backend_start - interval '1 us'", "NULL"])
+async def test_another_process_with_the_same_number_is_no_sign_of_life_unless_it_may_be_the_same(
+    connection: Connection, daemons: Daemons, others: Daemons, start: str
+) -> None:
+    await others.join(2)
+    await claim(others, 2, 64)
+    await connection.execute(f"UPDATE dispatcher.daemons SET backend_start = {start}")  # noqa: S608
+    await daemons.join(1)
+    assert await claim(daemons, 1, 64, quiet(2)) == (set() if start == "NULL" else ALL)
+
+
+async def test_a_process_that_works_for_another_database_is_no_sign_of_life(
     connection: Connection, daemons: Daemons, maintenance: Connection
 ) -> None:
     await connection.execute(
-        "INSERT INTO dispatcher.daemons VALUES (2, 72, now() - interval '2 s', 0);"
-        "UPDATE dispatcher.shards SET owner = 2;"
-        "SELECT pg_advisory_lock((1684632432::bigint << 32) + 72)"
+        "INSERT INTO dispatcher.daemons (id, renewed_at, backend_pid) VALUES (2, now(), $1)",
+        await maintenance.fetchval("SELECT pg_backend_pid()"),
     )
-    await maintenance.execute("SELECT pg_advisory_lock(1684632432, 72)")
+    await connection.execute("UPDATE dispatcher.shards SET owner = 2")
+    await daemons.join(1)
+    assert await claim(daemons, 1, 64, quiet(2)) == ALL
+
+
+async def test_a_daemon_of_which_an_earlier_release_told_no_process_has_its_whole_lease(
+    connection: Connection, daemons: Daemons
+) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (2, now());"
+        "UPDATE dispatcher.shards SET owner = 2"
+    )
+    await daemons.join(1)
+    assert await claim(daemons, 1, 64, quiet(2)) == set()
+    assert await claim(daemons, 1, 64, frozen(2)) == ALL
+
+
+async def test_roles_that_may_not_see_each_others_sessions_judge_by_the_process_number(
+    connection: Connection, dsn: str, daemons: Daemons, other: Session, others: Daemons
+) -> None:
+    """When another role's session began is hidden: as long as there is one, it may be the same."""
+    role = f"daemon_{secrets.token_hex(4)}"
+    await connection.execute(
+        f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA dispatcher TO {role};"
+        f"GRANT ALL ON ALL TABLES IN SCHEMA dispatcher TO {role};"
+        f"GRANT ALL ON ALL SEQUENCES IN SCHEMA dispatcher TO {role}"
+    )
+    claimer = Session(dsn, "claimer", settings={"role": role})
     try:
-        await daemons.join(1, 71)
-        assert await daemons.claim_shards(1, 64) == ALL
+        await others.join(2)
+        await claim(others, 2, 64)
+        await Daemons(claimer).join(1)
+        assert await claim(Daemons(claimer), 1, 64, quiet(2)) == set()
+        await ends(other, connection)
+        assert await claim(Daemons(claimer), 1, 64, quiet(2)) == ALL
     finally:
-        await maintenance.execute("SELECT pg_advisory_unlock(1684632432, 72)")
+        await claimer.close()
+        await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_advisory_locks_of_others_keep_no_shards_of_the_dead(
+    connection: Connection, dsn: str, daemons: Daemons, other: Session, others: Daemons
+) -> None:
+    """Every role that can connect may hold any of them, and wait for any: none has a meaning."""
+    await others.join(2)
+    await claim(others, 2, 64)
+    (process,) = (await other.fetch("SELECT pg_backend_pid()"))[0]
+    squatter = Session(dsn, "squatter")
+    waiting = Session(dsn, "waiting")
+    for key in (1684632432, process, 2):
+        await squatter.fetch("SELECT pg_advisory_lock($1::bigint)", key)
+        await squatter.fetch("SELECT pg_advisory_lock(1684632432, $1::int)", key)
+    queued = asyncio.create_task(waiting.fetch("SELECT pg_advisory_lock(1684632432, 2)"))
+    try:
+        await rows.until(
+            connection,
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
+        )
+        await ends(other, connection)
+        await daemons.join(1)
+        assert await claim(daemons, 1, 64, quiet(2)) == ALL
+        assert (
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+                " WHERE l.locktype = 'advisory' AND a.application_name NOT IN ('dispatcher/squatter', 'dispatcher/waiting')"
+                " AND a.datname = current_database()"
+            )
+            == 0
+        )
+    finally:
+        queued.cancel()
+        await asyncio.gather(queued, return_exceptions=True)
+        await squatter.close()
+        await waiting.close()
 
 
 async def test_shards_of_a_frozen_daemon_are_free_when_the_lease_is_over_and_it_learns_so(
-    connection: Connection, daemons: Daemons, others: Daemons
+    daemons: Daemons, others: Daemons
 ) -> None:
-    await others.join(2, 72)
-    await others.claim_shards(2, 64)
-    await silent_for(connection, 2, 10.1)
-    await daemons.join(1, 71)
-    assert await daemons.claim_shards(1, 60) == set(range(60))
+    await others.join(2)
+    await claim(others, 2, 64)
+    await daemons.join(1)
+    assert await claim(daemons, 1, 60, frozen(2)) == set(range(60))
     assert await others.renew(2, 0) is None
-    assert await daemons.claim_shards(1, 60) == {60, 61, 62, 63}
+    assert await claim(daemons, 1, 60) == {60, 61, 62, 63}
 
 
 async def test_a_daemon_that_thaws_before_it_is_taken_for_dead_keeps_its_shards(
-    connection: Connection, daemons: Daemons, others: Daemons
+    daemons: Daemons, others: Daemons
 ) -> None:
-    await others.join(2, 72)
-    await others.claim_shards(2, 64)
-    await silent_for(connection, 2, 10.1)
-    await daemons.join(1, 71)
+    await others.join(2)
+    await claim(others, 2, 64)
+    await daemons.join(1)
     renewal = await others.renew(2, 0)
     assert renewal is not None
     assert renewal.shards == ALL
-    assert await daemons.claim_shards(1, 64) == set()
+    assert await claim(daemons, 1, 64, frozen(2, renewals=0)) == set()
 
 
 async def test_a_heartbeat_under_way_is_a_sign_of_life(
@@ -224,32 +356,31 @@ async def test_a_heartbeat_under_way_is_a_sign_of_life(
 ) -> None:
     """What is decided meanwhile could not be in its answer."""
     await connection.execute(
-        "INSERT INTO dispatcher.daemons VALUES (2, 72, now() - interval '60 s', 0);"
+        "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (2, now() - interval '60 s');"
         "UPDATE dispatcher.shards SET owner = 2"
     )
-    await daemons.join(1, 71)
+    await daemons.join(1)
     async with connection.transaction():
-        await connection.execute("UPDATE dispatcher.daemons SET renewed_at = now() WHERE id = 2")
+        await connection.execute("UPDATE dispatcher.daemons SET renewals = 1 WHERE id = 2")
         async with asyncio.timeout(5):
-            assert await daemons.claim_shards(1, 64) == set()
-    assert await daemons.claim_shards(1, 64) == set()
+            assert await claim(daemons, 1, 64, frozen(2)) == set()
+    assert await claim(daemons, 1, 64, frozen(2)) == set()
 
 
 async def test_shards_of_an_owner_nobody_knows_are_free(
     connection: Connection, daemons: Daemons
 ) -> None:
     await connection.execute("UPDATE dispatcher.shards SET owner = 99")
-    await daemons.join(1, 71)
-    assert await daemons.claim_shards(1, 64) == ALL
+    await daemons.join(1)
+    assert await claim(daemons, 1, 64) == ALL
 
 
 async def test_claiming_is_no_reason_to_forget_oneself(
     connection: Connection, daemons: Daemons
 ) -> None:
-    await daemons.join(1, 71)
-    await daemons.claim_shards(1, 10)
-    await silent_for(connection, 1, 60)
-    assert await daemons.claim_shards(1, 64) == set(range(10, 64))
+    await daemons.join(1)
+    await claim(daemons, 1, 10)
+    assert await claim(daemons, 1, 64, frozen(1)) == set(range(10, 64))
     assert await daemons.renew(1, 0) is not None
 
 
@@ -271,8 +402,8 @@ async def test_claimers_who_come_and_go_never_get_the_same_shard(
         claimer = Daemons(session)
         for turn in range(40):
             daemon = next(numbers)
-            assert await claimer.join(daemon, daemon)
-            got = await claimer.claim_shards(daemon, 20)
+            await claimer.join(daemon)
+            got = await claim(claimer, daemon, 20)
             assert held.keys().isdisjoint(got)
             held.update(dict.fromkeys(got, daemon))
             renewal = await claimer.renew(daemon, 0)
@@ -294,21 +425,21 @@ async def test_claimers_who_come_and_go_never_get_the_same_shard(
 async def test_released_shards_are_free_at_once_and_only_ones_own(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
-    await daemons.join(1, 71)
-    await others.join(2, 72)
-    await daemons.claim_shards(1, 32)
-    await others.claim_shards(2, 32)
+    await daemons.join(1)
+    await others.join(2)
+    await claim(daemons, 1, 32)
+    await claim(others, 2, 32)
     await daemons.release_shards(1, [0, 1, 40])
     assert await owned(connection, None) == {0, 1}
     assert await owned(connection, 2) == set(range(32, 64))
-    assert await others.claim_shards(2, 9) == {0, 1}
+    assert await claim(others, 2, 9) == {0, 1}
 
 
 async def test_leaving_frees_everything_and_takes_the_name_off(
     connection: Connection, daemons: Daemons
 ) -> None:
-    await daemons.join(1, 71)
-    await daemons.claim_shards(1, 64)
+    await daemons.join(1)
+    await claim(daemons, 1, 64)
     await daemons.leave(1)
     assert await owned(connection, None) == ALL
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.daemons") == 0
@@ -318,9 +449,9 @@ async def test_the_long_dead_who_own_nothing_are_forgotten(
     connection: Connection, daemons: Daemons
 ) -> None:
     await connection.execute(
-        """INSERT INTO dispatcher.daemons
-           SELECT n, n, now() - interval '1 hour' - (2 - n) * interval '1 min' FROM generate_series(1, 3) AS n;
-           INSERT INTO dispatcher.daemons VALUES (4, 4, now() - interval '2 hours');
+        """INSERT INTO dispatcher.daemons (id, renewed_at)
+           SELECT n, now() - interval '1 hour' - (2 - n) * interval '1 min' FROM generate_series(1, 3) AS n;
+           INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (4, now() - interval '2 hours');
            UPDATE dispatcher.shards SET owner = 4 WHERE shard = 0"""
     )
     await daemons.forget_dead()

@@ -15,7 +15,7 @@ from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
 
 FILL = """
-INSERT INTO dispatcher.daemons VALUES (7, 7, now());
+INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (7, now());
 UPDATE dispatcher.shards SET owner = 7;
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version, deleted_at)
   SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n, CASE WHEN n % 50 = 7 THEN now() END

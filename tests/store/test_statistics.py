@@ -241,7 +241,7 @@ async def test_what_a_daemon_says_is_listed_with_its_shards(
 ) -> None:
     daemons = Daemons(session)
     await connection.execute(
-        "INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES (8, 2, now() - interval '5 s')"
+        "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (8, now() - interval '5 s')"
     )
     await daemons.tell(DAEMON, '{"up": 60, "n": 1}')
     await daemons.tell(DAEMON, '{"up": 60, "n": 2}')

@@ -1,10 +1,10 @@
 """The database's time, carried forward by the machine's steady clock."""
 
-from time import time
+import time
 
 import pytest
 
-from dispatcher.clock import Clock
+from dispatcher.clock import Clock, steady
 
 
 class Steady:
@@ -18,8 +18,8 @@ class Steady:
 
 
 def test_before_the_database_was_asked_the_machines_time_stands_in() -> None:
-    assert Clock().now() == pytest.approx(time(), abs=1)
-    assert Clock(Steady(5.0)).now() == pytest.approx(time(), abs=1)
+    assert Clock().now() == pytest.approx(time.time(), abs=1)
+    assert Clock(Steady(5.0)).now() == pytest.approx(time.time(), abs=1)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,38 @@ def test_each_answer_replaces_the_one_before_even_when_the_database_went_back() 
     for moved in (4000.0, 4000.5, 6000.0):
         clock.set(moved, 10.0)
         assert clock.now() == moved
+
+
+@pytest.mark.parametrize(
+    ("moved", "step"),
+    [
+        (5000.0, 0.0),
+        (5004.9, 0.0),
+        (4995.1, 0.0),
+        (5005.0, 5.0),
+        (4995.0, -5.0),
+        (8600.0, 3600.0),
+        (1400.0, -3600.0),
+    ],
+)
+def test_it_tells_when_the_databases_clock_was_set(moved: float, step: float) -> None:
+    steady = Steady(10.0)
+    clock = Clock(steady)
+    assert clock.set(5000.0, 10.0) == 0.0, "the first answer is compared with nothing"
+    steady.now = 11.0
+    assert clock.set(moved + 1.0, 11.0) == pytest.approx(step)
+    assert clock.now() == moved + 1.0
+
+
+def test_an_answer_that_took_long_is_not_a_step() -> None:
+    steady = Steady(10.0)
+    clock = Clock(steady)
+    clock.set(5000.0, 10.0)
+    steady.now = 40.0
+    assert clock.set(5000.5, 10.0) == 0.0
+    assert clock.set(5029.5, 10.0) == 0.0
+    assert clock.now() == 5030.0
+
+
+def test_the_steady_clock_goes_on_while_the_machine_is_suspended() -> None:
+    assert steady() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1)

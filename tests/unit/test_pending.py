@@ -409,3 +409,38 @@ def test_one_that_was_never_tried_is_due_whatever_our_idea_of_the_time_is() -> N
     pending = opened()
     pending.admit([delivery(1, attempt=0, next_at=NOW + 0.01)], NOW)
     assert taken(pending) == [1]
+
+
+# ── a clock that was set back ───────────────────────────────────────────────────────────────────
+
+
+def test_what_waits_for_its_time_keeps_its_distance_when_the_clock_is_set_back() -> None:
+    pending = opened()
+    pending.admit([delivery(1, next_at=NOW + 10), delivery(2, B, next_at=NOW + 30)], NOW)
+    pending.set_back(500.0)
+    assert pending.watermark(0) == NEVER_READ
+    assert pending.next_alarm() == NOW - 490
+    pending.tick(NOW - 490)
+    assert taken(pending, NOW - 490) == [1]
+    pending.tick(NOW - 470)
+    assert taken(pending, NOW - 470) == [2]
+
+
+def test_an_ordered_lane_and_one_at_rest_go_on_in_time_when_the_clock_is_set_back() -> None:
+    pending = opened()
+    pending.admit([delivery(1, ORDERED, next_at=NOW + 10), delivery(2, B)], NOW)
+    pending.lanes.pause(B, NOW + 5)
+    assert taken(pending) == []
+    pending.set_back(500.0)
+    assert taken(pending, NOW - 496) == []
+    assert pending.next_alarm() == NOW - 495
+    assert taken(pending, NOW - 495) == [2]
+    assert taken(pending, NOW - 490) == [1]
+
+
+def test_what_was_due_stays_due_when_the_clock_is_set_back() -> None:
+    pending = opened()
+    pending.admit([delivery(1), delivery(2)], NOW)
+    assert pending.take(NOW) is not None
+    pending.set_back(500.0)
+    assert taken(pending, NOW - 500) == [2]

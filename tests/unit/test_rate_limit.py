@@ -128,3 +128,15 @@ def test_lateness_of_a_timer_is_made_up_for() -> None:
     late = 0.002
     count = sum(len(taken(lanes, NOW + n * 0.01 + late)) for n in range(50))
     assert 49 <= count <= 53
+
+
+def test_a_limited_lane_starts_its_next_in_time_when_the_clock_is_set_back() -> None:
+    lanes = opened(interval=10.0)
+    offer(lanes, A, *range(1 + 2))
+    assert taken(lanes, NOW) != []
+    due = lanes.next_alarm()
+    assert due is not None
+    lanes.set_back(500.0)
+    assert lanes.next_alarm() == due - 500.0
+    assert taken(lanes, due - 500.1) == []
+    assert taken(lanes, due - 500.0) != []

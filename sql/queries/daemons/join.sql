@@ -1,5 +1,13 @@
--- $1 daemon id  $2 lock key. The advisory lock is this session's: it goes when the session goes.
-WITH locked AS MATERIALIZED (SELECT pg_try_advisory_lock(1684632432, $2) AS held)
-INSERT INTO dispatcher.daemons (id, lock_key, renewed_at)
-SELECT $1, $2, clock_timestamp() FROM locked WHERE held
-RETURNING extract(epoch FROM clock_timestamp())::float8 AS now
+-- $1 daemon id  $2 the id that this very process had before its session was lost, or NULL
+--
+-- What that one owned is handed over at once: the process knows that it sends nothing by it any more.
+-- Rows that the lost session still holds locked (its server process may be frozen) are not waited for.
+WITH stale AS (
+  DELETE FROM dispatcher.daemons WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.daemons WHERE id = $2 FOR UPDATE SKIP LOCKED))
+), inherited AS (
+  UPDATE dispatcher.shards SET owner = $1, epoch = epoch + 1
+  WHERE shard = ANY (ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $2 FOR UPDATE SKIP LOCKED))
+)
+INSERT INTO dispatcher.daemons (id, backend_pid, backend_start, renewed_at)
+SELECT $1, pg_backend_pid(), (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())), clock_timestamp()
+ON CONFLICT (id) DO UPDATE SET backend_pid = excluded.backend_pid, backend_start = excluded.backend_start, renewed_at = excluded.renewed_at

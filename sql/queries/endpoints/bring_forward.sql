@@ -1,0 +1,18 @@
+-- $1 home shards  $2 seconds  $3 transaction id: only rests noted by an older one
+--
+-- After the database's clock was set back: rests that receivers asked for end so much earlier. The counter
+-- is locked first, as by every change to endpoints.
+WITH bumped AS (
+  UPDATE dispatcher.endpoint_version SET version = version + 1
+  WHERE EXISTS (SELECT 1 FROM dispatcher.endpoint_health WHERE paused_until > clock_timestamp())
+  RETURNING version
+), late AS MATERIALIZED (
+  SELECT h.endpoint_id, bumped.version
+  FROM bumped, dispatcher.endpoint_health h JOIN dispatcher.endpoints e ON e.id = h.endpoint_id
+  WHERE e.home_shard = ANY ($1::smallint[]) AND h.paused_until > clock_timestamp() AND age(h.xmin) > age($3::text::xid8::xid)
+  FOR UPDATE OF h
+), moved AS (
+  UPDATE dispatcher.endpoint_health h SET paused_until = h.paused_until - make_interval(secs => $2)
+  FROM late WHERE h.endpoint_id = late.endpoint_id
+)
+UPDATE dispatcher.endpoints e SET version = late.version FROM late WHERE e.id = late.endpoint_id
