@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from dispatcher import __version__, observe
+from dispatcher.audit import Actor
+from dispatcher.backlog import Backlogs
 from dispatcher.bodies import Bodies
 from dispatcher.clock import Clock
 from dispatcher.config import Config
@@ -19,13 +21,16 @@ from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.examine import Examine
 from dispatcher.fanout import Fanout
+from dispatcher.figures import Vitals
 from dispatcher.health import Health
 from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
 from dispatcher.maintenance import Maintenance
+from dispatcher.measure import Measure
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
 from dispatcher.office import header_names
+from dispatcher.pauses import Pauses
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -188,6 +193,10 @@ class Engine:
             now=self.clock.now,
         )
         self.replay = Replay(Recoveries(self.sessions.people))
+        self.measure = Measure(
+            Backlogs(self.sessions.statistics),
+            Pauses(self.sessions.statistics, Actor("dispatcher")),
+        )
 
     async def fan_out(self) -> float:
         """Whatever tells of new events, or stands in for being told, tells of those to examine."""
@@ -228,6 +237,20 @@ class Engine:
             "in_heap": later,
             "unrecorded": unrecorded,
         }
+
+    def vitals(self, *, stages_failing: int) -> Vitals:
+        """Return how this daemon is at the moment."""
+        busy, idle = self.sessions.counted()
+        return Vitals(
+            in_flight=self.deliver.in_flight,
+            unrecorded=len(self.recorder),
+            shards=len(self.lease.owned),
+            lease_valid=self.lease.valid,
+            listening=self.listener.listening,
+            stages_failing=stages_failing,
+            connections_busy=busy,
+            connections_idle=idle,
+        )
 
     def _wake_deliver(self) -> None:
         self.deliver.wake()

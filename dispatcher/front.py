@@ -1,6 +1,6 @@
 """What people and programs reach: the API and the dashboard, on the admin port."""
 
-from dispatcher.api.app import BODY_MOST, AdminPort, Checks, Failing, build
+from dispatcher.api.app import BODY_MOST, AdminPort, Checks, Failing, Paused, build
 from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.serving import Serving
@@ -15,10 +15,17 @@ from dispatcher.tokens import Gate, bootstrap
 
 
 class Front:
-    """`checks`: what readiness depends on; `failing`: the stages that get nowhere."""
+    """`checks`: what readiness depends on; `failing`: the stages that get nowhere;
+    `paused`: what is paused."""
 
     def __init__(
-        self, config: Config, people: Pool, cipher: Cipher, checks: Checks, failing: Failing
+        self,
+        config: Config,
+        people: Pool,
+        cipher: Cipher,
+        checks: Checks,
+        failing: Failing,
+        paused: Paused,
     ) -> None:
         office, first = Office(config, cipher), bootstrap(config)
         auth = Auth(Gate(people, first))
@@ -26,7 +33,7 @@ class Front:
             pool=people, office=office, auth=auth, cursors=Cursors(cipher.cursor_key())
         )
         body_most = max(BODY_MOST, 2 * config.delivery.max_data)
-        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing)
+        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing, paused=paused)
         self.dashboard = Dashboard(people, office, auth, first)
         self.dashboard.add(app, PAGES)
         self.port = AdminPort(app, config.admin.host, config.admin.port)

@@ -5,6 +5,7 @@ API, dashboard and command line all come here.
 
 from dispatcher import signing
 from dispatcher.audit import Actor, Trail
+from dispatcher.backlog import Backlogs
 from dispatcher.catalogue import Catalogue
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
@@ -56,6 +57,9 @@ class Office:
 
     def overview(self, session: Asked) -> Overview:
         return Overview(session)
+
+    def backlogs(self, session: Asked) -> Backlogs:
+        return Backlogs(session)
 
     def pauses(self, session: Asked, actor: Actor) -> Pauses:
         return Pauses(session, actor)

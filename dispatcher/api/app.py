@@ -25,6 +25,9 @@ Checks = Callable[[], Mapping[str, bool]]
 Failing = Callable[[], Mapping[str, str]]
 """Stages of the daemon that get nowhere, and since when."""
 
+Paused = Callable[[], Mapping[str, object] | None]
+"""What is paused: `all`, since when, and how many `environments`. None: not known yet."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
@@ -42,6 +45,7 @@ def build(
     *,
     body_most: int = BODY_MOST,
     failing: Failing = dict,
+    paused: Paused = lambda: None,
 ) -> web.Application:
     """`body_most` is how many bytes a request's body may have."""
 
@@ -49,9 +53,8 @@ def build(
         found = checks()
         ready = all(found.values())
         status = "ready" if ready else "not ready"
-        return _json(
-            200 if ready else 503, {"status": status, "checks": found, "failing": failing()}
-        )
+        said = {"status": status, "checks": found, "failing": failing(), "paused": paused()}
+        return _json(200 if ready else 503, said)
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
     app.router.add_get("/livez", _livez, allow_head=False)
@@ -209,8 +212,11 @@ async def _openapi(
 
 
 async def _metrics(serving: Serving, request: web.Request) -> web.StreamResponse:
-    await serving.auth.principal(request)
-    return await make_aiohttp_handler(metrics.REGISTRY)(request)
+    """Figures of single environments are not for a token that is bound to one."""
+    principal = await serving.auth.principal(request)
+    bound = principal.environment_id is not None
+    registry = metrics.REGISTRY if bound else metrics.EVERYTHING
+    return await make_aiohttp_handler(registry)(request)
 
 
 def _json(status: int, document: object) -> web.Response:

@@ -73,14 +73,14 @@ def _database(config: "Config") -> str:
 
 async def _schema_and_key(config: "Config", dsn: str) -> list[str]:
     from dispatcher import migrate
-    from dispatcher.cli import rights
+    from dispatcher.cli import pausing, rights
     from dispatcher.cli.database import Database, session
 
     async with migrate.connected(dsn) as connection:
         await migrate.check(connection)
     async with session(Database(dsn, ours=False), config) as opened:
         await _key(config, opened)
-        return await rights.warnings(opened)
+        return [*await rights.warnings(opened), *await pausing.warnings(config, opened)]
 
 
 async def _key(config: "Config", session: "Session") -> None:
