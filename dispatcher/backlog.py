@@ -1,6 +1,6 @@
 """How much waits to be sent, in which state and for how long: what metrics and `/api/stats` say.
 
-Counting is bounded: with a million pending deliveries it reads some ten thousand rows of the indexes,
+Counting is bounded: with a million pending deliveries it reads some twenty thousand rows of the indexes,
 and says that there are more.
 """
 
@@ -16,7 +16,7 @@ from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Asked
 from dispatcher.store.statistics import ALL, Statistics
 
-COUNTED_MOST: Final = 10_000
+COUNTED_MOST: Final = 5_000
 """Rows of one kind that are counted; of endpoints, ten times as many."""
 SAID_SECONDS: Final = 10.0
 """A daemon says every two seconds how it is: what is so old is of one that is gone."""

@@ -14,8 +14,8 @@ from dispatcher.pauses import Paused, Pauses
 
 LOOK_SECONDS = 2.0
 """Between two looks at what is paused: one row of an index."""
-MEASURE_SECONDS = 10.0
-"""Between two measurements: some ten thousand rows at most."""
+MEASURE_SECONDS = 15.0
+"""Between two measurements: some twenty thousand rows at most, in 50 ms."""
 ENVIRONMENTS_NAMED = 20
 """Environments with figures of their own: each is some lines for whoever scrapes."""
 

@@ -81,7 +81,7 @@ _EVERYWHERE = "; measured in the database, and the same from every daemon"
 PENDING = Gauge(
     "dispatcher_pending_deliveries",
     "Pending deliveries: due (to be sent now, those under way included), scheduled (for later), held"
-    " (the webhook is disabled or rests, or sending is paused); 10000 stands for that or more"
+    " (the webhook is disabled or rests, or sending is paused); 5000 stands for that or more"
     + _EVERYWHERE,
     ["state"],
     registry=REGISTRY,
@@ -101,7 +101,7 @@ PENDING_OF_ENVIRONMENT = Gauge(
 )
 INBOX = Gauge(
     "dispatcher_inbox_events",
-    "Committed events that are not fanned out yet; 10000 stands for that or more" + _EVERYWHERE,
+    "Committed events that are not fanned out yet; 5000 stands for that or more" + _EVERYWHERE,
     registry=REGISTRY,
 )
 INBOX_OLDEST = Gauge(
@@ -111,7 +111,7 @@ INBOX_OLDEST = Gauge(
 )
 QUARANTINE = Gauge(
     "dispatcher_quarantined_events",
-    "Events in quarantine; 10000 stands for that or more" + _EVERYWHERE,
+    "Events in quarantine; 5000 stands for that or more" + _EVERYWHERE,
     registry=REGISTRY,
 )
 ENDPOINTS = Gauge(
