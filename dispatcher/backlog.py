@@ -49,6 +49,11 @@ class Backlogs:
         self._statistics = Statistics(session)
         self._daemons = Daemons(session)
 
+    async def read_in_time(self, seconds: float) -> Backlog:
+        """Return what waits of all. Ask within a transaction; StatementTimeout if it takes longer."""
+        await self._statistics.bound(int(seconds * 1000))
+        return await self.read(None)
+
     async def read(self, environment_id: str | None) -> Backlog:
         """Return what waits, of one environment or, for None, of all."""
         rows = (

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from dispatcher import __version__, observe
-from dispatcher.audit import Actor
-from dispatcher.backlog import Backlogs
 from dispatcher.bodies import Bodies
 from dispatcher.clock import Clock
 from dispatcher.config import Config
@@ -30,7 +28,6 @@ from dispatcher.measure import Measure
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
 from dispatcher.office import header_names
-from dispatcher.pauses import Pauses
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -193,10 +190,7 @@ class Engine:
             now=self.clock.now,
         )
         self.replay = Replay(Recoveries(self.sessions.people))
-        self.measure = Measure(
-            Backlogs(self.sessions.statistics),
-            Pauses(self.sessions.statistics, Actor("dispatcher")),
-        )
+        self.measure = Measure(self.sessions.statistics)
 
     async def fan_out(self) -> float:
         """Whatever tells of new events, or stands in for being told, tells of those to examine."""

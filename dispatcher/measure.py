@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dispatcher import observe
+from dispatcher.audit import Actor
 from dispatcher.backlog import Backlogs, largest
 from dispatcher.clock import steady
 from dispatcher.pauses import Paused, Pauses
+from dispatcher.store.session import Session
 
 LOOK_SECONDS = 2.0
 """Between two looks at what is paused: one row of an index."""
 MEASURE_SECONDS = 15.0
 """Between two measurements: some twenty thousand rows at most, in 50 ms."""
+MEASURE_MOST_SECONDS = 2.0
+"""A database that needs longer has more important things to do."""
 ENVIRONMENTS_NAMED = 20
 """Environments with figures of their own: each is some lines for whoever scrapes."""
 
@@ -29,11 +33,11 @@ class PausedNow:
 
 
 class Measure:
-    """Give both of them a session that no sending waits for."""
+    """Give it a session that no sending waits for."""
 
-    def __init__(self, backlogs: Backlogs, pauses: Pauses) -> None:
-        self._backlogs = backlogs
-        self._pauses = pauses
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pauses = Pauses(session, Actor("dispatcher"))
         self._measured_at = float("-inf")
         self._known: Mapping[str | None, Paused] = {}
         self.paused: PausedNow | None = None
@@ -45,7 +49,8 @@ class Measure:
         if steady() - self._measured_at >= MEASURE_SECONDS:
             # Before it is asked: a statement that takes too long is not repeated at once.
             self._measured_at = steady()
-            measured = await self._backlogs.read(None)
+            async with self._session.transaction() as opened:
+                measured = await Backlogs(opened).read_in_time(MEASURE_MOST_SECONDS)
             observe.backlog(
                 measured,
                 largest(measured.environments, ENVIRONMENTS_NAMED),

@@ -81,6 +81,10 @@ class Statistics:
         rows = await self._session.fetch(statement("statistics/backlog_of_all"), most)
         return dict(rows[0])
 
+    async def bound(self, milliseconds: int) -> None:
+        """Let no further statement of this transaction take longer."""
+        await self._session.fetch(statement("statistics/bound"), milliseconds)
+
     async def pending_by_state(self, most: int) -> Sequence[Mapping[str, Any]]:
         """Return `environment_id state deliveries oldest more` for each environment and state with
         pending deliveries; `most` of each kind are looked at, and `more` says that there are more."""

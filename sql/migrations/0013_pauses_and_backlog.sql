@@ -84,12 +84,19 @@ WITH RECURSIVE sending AS MATERIALIZED (
     WHERE d.parked AND d.endpoint_id = hop.endpoint_id ORDER BY d.shard, d.next_at LIMIT most) AS d
   WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = hop.endpoint_id)
   LIMIT most
+), first_parked_rows AS MATERIALIZED (       -- that of each endpoint which was made first
+  SELECT hop.endpoint_id, d.environment_id, d.next_at FROM hop CROSS JOIN LATERAL (
+    SELECT d.environment_id, d.next_at FROM dispatcher.deliveries d
+    WHERE d.endpoint_id = hop.endpoint_id ORDER BY d.id LIMIT 1) AS d
+  WHERE d.next_at <= now()
 ), counted AS (
   SELECT h.environment_id, 'held' AS state, 1 AS deliveries, NULL::timestamptz AS due FROM held_rows h
   UNION ALL
   SELECT d.environment_id, 'due', 1, d.next_at FROM due_rows d WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = d.endpoint_id)
   UNION ALL
   SELECT d.environment_id, 'due', 0, d.next_at FROM first_rows d WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = d.endpoint_id)
+  UNION ALL
+  SELECT d.environment_id, 'due', 0, d.next_at FROM first_parked_rows d WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = d.endpoint_id)
   UNION ALL
   SELECT p.environment_id, CASE WHEN p.next_at > now() THEN 'scheduled' ELSE 'due' END, 1, p.next_at FROM parked_rows p
   UNION ALL
