@@ -122,7 +122,7 @@ class Daemon:
         """Return what the change came to, however long it takes; None if the daemon is to stop."""
         while not self._stopping.is_set():
             try:
-                async with self._engine.sessions.people.transaction() as opened:
+                async with self._engine.sessions.upkeep.transaction() as opened:
                     return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
                 observe.store_unavailable(what, error, PAUSE_AGAIN)

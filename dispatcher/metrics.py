@@ -15,18 +15,6 @@ REGISTRY = CollectorRegistry()
 OF_ENVIRONMENTS = CollectorRegistry()
 """What names environments: only for a token that is bound to none."""
 
-
-class Everything(CollectorRegistry):
-    """Both registries, read as one."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
-        yield from REGISTRY.collect()
-        yield from OF_ENVIRONMENTS.collect()
-
-
-EVERYTHING = Everything()
-
 ProcessCollector(registry=REGISTRY)
 BUILD = Info("dispatcher_build", "The release that runs", registry=REGISTRY)
 BUILD.info({"version": __version__})
@@ -182,3 +170,19 @@ LOOP_LAG = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
+
+
+class _Both:
+    """Both registries as one collector. Without `describe` a scrape of some names would find none."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield from REGISTRY.collect()
+        yield from OF_ENVIRONMENTS.collect()
+
+    describe = collect
+
+
+EVERYTHING = CollectorRegistry()
+"""What a token may read that is bound to no environment."""
+EVERYTHING.register(_Both())

@@ -74,7 +74,7 @@ class Pauses:
 
     async def pause(self, environment_id: str | None) -> Pause:
         """Nothing happens if it is paused. Raises Unknown."""
-        # The version first: endpoints made meanwhile are then seen, and told as well.
+        # The version first: endpoints that are made at the same time then get it as well.
         return await self._pause(environment_id, await self._endpoints.bump())
 
     async def resume(self, environment_id: str | None) -> Pause:

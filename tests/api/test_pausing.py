@@ -125,6 +125,9 @@ async def test_a_token_of_one_environment_reads_no_figures_of_the_others(
         return line in (await admin("GET", "/metrics")).body
 
     await until(shown, "who may see all environments sees them")
+    one = await admin("GET", "/metrics?name[]=dispatcher_environment_pending_deliveries")
+    assert line in one.body
+    assert b"dispatcher_attempts" not in one.body
     bound = await api.client("admin", other)
     answer = await bound("GET", "/metrics")
     assert b"dispatcher_pending_deliveries{" in answer.body
