@@ -21,7 +21,7 @@ MEASURE_SECONDS = 15.0
 MEASURE_MOST_SECONDS = 2.0
 """A database that needs longer has more important things to do."""
 ENVIRONMENTS_NAMED = 20
-"""Environments with figures of their own: each is some lines for whoever scrapes."""
+"""Environments with figures of their own: each adds three lines to a scrape."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ async def stats(call: Call) -> Answer:
     """Return the figures of the environment; with `all`, of every environment together."""
     query: StatsQuery = call.query
     if query.all and call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment can not read the figures of the others")
+        raise Forbidden("a token of one environment cannot read the figures of the others")
     of = None if query.all else call.environment_id
     return Answer(await call.office.backlogs(call.session).stats(of))
 
