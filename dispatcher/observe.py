@@ -45,6 +45,11 @@ def store_unavailable(stage: str, error: Exception, retry_in: float) -> None:
         )
 
 
+def connection_warning(message: str) -> None:
+    """Write down what connecting to the database left aside, or was short of."""
+    _log.warning("database connection", problem=message)
+
+
 class _Outage:
     """Every stage meets the same outage, and tries again and again: one line a second is enough."""
 
