@@ -178,19 +178,20 @@ class _Opening:
 
     async def _open_any(self, place: _Place) -> Connection:
         """Return a connection, with TLS or without as sslmode allows, ready for use."""
-        first: Exception | None = None
+        failed: Exception | None = None
         for context in tls.contexts(self._address, place.host):
             open_one = partial(self._open_one, place, context)
             try:
                 connection = await open_one()
             except (OSError, *_OTHER_WAY) as error:
-                # What the first way met says more than what the second did.
-                first = first or error
-                if isinstance(error, TimeoutError):
+                # A refusal by PostgreSQL says more than that it does not speak TLS.
+                if not isinstance(failed, asyncpg.PostgresError):
+                    failed = error
+                if isinstance(error, _SAME_EITHER_WAY):
                     break
                 continue
             return await self._prepared(connection, open_one)
-        raise first or ConnectError("there is no way to connect")
+        raise failed or ConnectError("there is no way to connect")
 
     async def _open_one(self, place: _Place, context: ssl.SSLContext | None) -> Connection:
         parameters = self._address.parameters
@@ -239,3 +240,4 @@ class _Opening:
 
 _OTHER_WAY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ConnectionDoesNotExistError)
 """Refusals after which sslmode prefer and allow try without TLS, or with it."""
+_SAME_EITHER_WAY = (TimeoutError, ConnectionRefusedError, asyncpg.InvalidPasswordError)

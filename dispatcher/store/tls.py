@@ -54,10 +54,11 @@ def contexts(
 
 def _context(parameters: Mapping[str, str], mode: str, environ: Mapping[str, str]) -> _Context:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = mode == "verify-full"
+    context.check_hostname = False  # before verify_mode, which it would not let go
     context.verify_mode = ssl.CERT_NONE
     if mode in ("require", "verify-ca", "verify-full"):
         _trust(context, parameters, mode, environ)
+    context.check_hostname = mode == "verify-full"
     if parameters.get("sslcertmode") != "disable":
         _identify(context, parameters, environ)
     context.minimum_version = _version(parameters.get("ssl_min_protocol_version", "TLSv1.2"))
