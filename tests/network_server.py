@@ -173,6 +173,22 @@ async def pgbouncer(
     """A pooler in front of the server; yields its port."""
     assert PGBOUNCER is not None
     port = free_port()
+    file = _pgbouncer_file(directory, port, server_port, {"pool_mode": mode, **more})
+    process = await asyncio.create_subprocess_exec(
+        PGBOUNCER, "-q", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(20):
+            while not await _answers(port):
+                assert process.returncode is None, "pgbouncer ended"
+                await asyncio.sleep(0.02)
+        yield port
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _pgbouncer_file(directory: Path, port: int, server_port: int, more: dict[str, str]) -> Path:
     directory.mkdir(exist_ok=True)
     directory.chmod(0o755)
     (directory / "users.txt").write_text('"postgres" ""\n')
@@ -180,28 +196,15 @@ async def pgbouncer(
         "listen_addr": "127.0.0.1",
         "listen_port": str(port),
         "unix_socket_dir": "",
-        "auth_type": "any" if more.pop("any_user", None) else "trust",
+        "auth_type": "trust",
         "auth_file": str(directory / "users.txt"),
-        "pool_mode": mode,
-        "default_pool_size": "20",
         **({"user": "nobody"} if os.geteuid() == 0 else {}),
         **more,
     }
     lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
     file = directory / "pgbouncer.ini"
     file.write_text(f"[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\n{lines}\n")
-    process = subprocess.Popen(
-        [PGBOUNCER, "-q", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        async with asyncio.timeout(20):
-            while not await _answers(port):
-                assert process.poll() is None, "pgbouncer ended"
-                await asyncio.sleep(0.02)
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+    return file
 
 
 async def _answers(port: int) -> bool:

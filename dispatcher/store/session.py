@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from dispatcher.store.connect import AddressError, ConnectError, connect
+from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
 
 CLIENT_GRACE = 5.0
 """Seconds the client waits beyond the server's statement_timeout before it calls the server dead."""
@@ -127,6 +128,9 @@ class Session:
             # A silent server: waiting for an orderly end could take for ever.
             self._lose()
             raise StoreUnavailable("the database does not answer") from error
+        except BROKEN_BY_POOLERS as error:
+            self._lose()
+            raise StoreUnavailable(POOLER) from error
         except _LOST as error:
             self._lose()
             raise StoreUnavailable(str(error) or type(error).__name__) from error

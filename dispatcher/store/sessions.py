@@ -40,5 +40,10 @@ class Sessions:
             [session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)]
         )
 
+    @property
+    def count(self) -> int:
+        """How many connections these are, once all are open. The README states it."""
+        return len(self._all)
+
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._all))
