@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import asyncpg
 import pytest
 
+from dispatcher import postgres_binaries
 from dispatcher.postgres import EmbeddedPostgres
 
 RULES = """
@@ -66,8 +67,9 @@ class NetworkServer:
 
 @contextmanager
 def network_server(
-    directory: Path, binaries: Path | None, **settings: str
+    directory: Path, binaries: Path | None, *, keep: bool = False
 ) -> Iterator[NetworkServer]:
+    """Start a server in a fresh directory, which is removed afterwards unless it is to `keep`."""
     directory.mkdir(mode=0o711)
     rules = directory / "hba.conf"
     rules.write_text(RULES)
@@ -75,11 +77,12 @@ def network_server(
     port = free_port()
     network = {"listen_addresses": "127.0.0.1", "port": str(port), "hba_file": str(rules)}
     with EmbeddedPostgres(
-        directory, binaries=binaries, settings={"fsync": "off", **network, **settings}
+        directory, binaries=binaries, settings={"fsync": "off", **network}
     ) as embedded:
         superuser = embedded.dsn.replace("port=5432", f"port={port}")
         yield NetworkServer(superuser, port, directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 # ── what stands before it ────────────────────────────────────────────────────────────────────────
@@ -213,4 +216,45 @@ async def _answers(port: int) -> bool:
     except OSError:
         return False
     writer.close()
+    return True
+
+
+@asynccontextmanager
+async def hot_standby(directory: Path, binaries: Path | None) -> AsyncIterator[int]:
+    """A server in recovery that takes connections and reads; yields its port."""
+    with network_server(directory, binaries, keep=True):
+        pass
+    found = postgres_binaries.find(binaries)
+    data = directory / f"pg{found.major}"
+    owner = data.stat()
+    signal = data / "standby.signal"
+    signal.touch()
+    os.chown(signal, owner.st_uid, owner.st_gid)
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(found.directory / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", ""),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=owner.st_uid,
+        group=owner.st_gid,
+    )
+    try:
+        async with asyncio.timeout(60):
+            while not await _lets_in(port):
+                assert process.returncode is None, "the standby ended"
+                await asyncio.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        await process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _lets_in(port: int) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn(port))
+    except (OSError, asyncpg.PostgresError):
+        return False
+    await connection.close()
     return True

@@ -54,21 +54,26 @@ class _Route:
 
     def __init__(self) -> None:
         self._good: _Place | None = None
-        self._failed: set[_Place] = set()
+        self._failed: set[Host | _Place] = set()
         self.gives_sessions_until = float("-inf")
 
-    def order(self, places: Iterable[_Place]) -> list[_Place]:
-        """Return the last good place first, and those last that failed since."""
+    def hosts(self, hosts: Iterable[Host]) -> list[Host]:
+        """Return the host that answered last first, and those last that failed since."""
+        good = self._good.host if self._good else None
+        return sorted(hosts, key=lambda host: (host != good, host in self._failed))
+
+    def places(self, places: Iterable[_Place]) -> list[_Place]:
+        """Return the addresses of one host in the same order."""
         return sorted(places, key=lambda place: (place != self._good, place in self._failed))
 
     def succeeded(self, place: _Place) -> None:
         self._good = place
-        self._failed.discard(place)
+        self._failed -= {place, place.host}
 
-    def failed(self, place: _Place) -> None:
+    def failed(self, what: Host | _Place) -> None:
         if len(self._failed) < MOST_PLACES:
-            self._failed.add(place)
-        if self._good == place:
+            self._failed.add(what)
+        if self._good and what in (self._good, self._good.host):
             self._good = None
 
 
@@ -109,33 +114,26 @@ class _Opening:
 
     async def open(self, timeout_seconds: float) -> Connection:
         """Return the first connection that can be used. Raises ConnectError."""
-        limit = self._limit(timeout_seconds, len(self._address.hosts))
-        places = self._route.order(await self._places(limit))
-        limit = self._limit(timeout_seconds, len(places))
         deadline = monotonic() + MOST_SECONDS
-        for place in places:
-            if monotonic() > deadline:
-                break
-            connection = await self._try(place, limit)
-            if connection is not None:
-                self._route.succeeded(place)
-                return connection
-            self._route.failed(place)
-        raise ConnectError("; ".join(self._problems) or "no host was found")
-
-    def _limit(self, timeout_seconds: float, places: int) -> float:
-        given = self._address.number("connect_timeout", 0)
-        if given > 0:
-            return max(given, 2.0)  # as libpq has it
-        return SILENT_HOST_SECONDS if places > 1 else max(timeout_seconds, LEAST_SECONDS)
-
-    async def _places(self, limit: float) -> list[_Place]:
-        """Return the addresses of all hosts, looked up at once."""
         hosts = list(self._address.hosts)
         if self._address.parameters.get("load_balance_hosts") == "random":
             random.SystemRandom().shuffle(hosts)
-        found = await asyncio.gather(*(self._look_up(host, limit) for host in hosts))
-        return [place for places in found for place in places][:MOST_PLACES]
+        for host in self._route.hosts(hosts):
+            limit = self._limit(timeout_seconds, alone=len(hosts) == 1)
+            places = self._route.places(await self._look_up(host, limit))
+            limit = self._limit(timeout_seconds, alone=len(hosts) == len(places) == 1)
+            for place in places:
+                if monotonic() < deadline and (opened := await self._try(place, limit)):
+                    return opened
+            self._route.failed(host)
+        raise ConnectError("; ".join(self._problems))
+
+    def _limit(self, timeout_seconds: float, *, alone: bool) -> float:
+        """Return the seconds that one host or one address of it may take."""
+        given = self._address.number("connect_timeout", 0)
+        if given > 0:
+            return max(given, 2.0)  # as libpq has it
+        return max(timeout_seconds, LEAST_SECONDS) if alone else SILENT_HOST_SECONDS
 
     async def _look_up(self, host: Host, limit: float) -> list[_Place]:
         if host.is_socket:
@@ -153,7 +151,8 @@ class _Opening:
         except (OSError, UnicodeError) as error:
             self._note(error, host, limit)
             return []
-        return [_Place(host, text) for text in dict.fromkeys(str(one[4][0]) for one in found)]
+        texts = dict.fromkeys(str(one[4][0]) for one in found)
+        return [_Place(host, text) for text in texts][:MOST_PLACES]
 
     async def _try(self, place: _Place, limit: float) -> Connection | None:
         """Return a connection to one place; None, with the reason noted, if there is none.
@@ -162,7 +161,8 @@ class _Opening:
         """
         try:
             async with asyncio.timeout(limit):
-                return await self._open_any(place)
+                connection = await self._open_any(place)
+            self._route.succeeded(place)
         except (tls.TlsError, setup.UnusableError) as error:
             self._problems[f"{place.host}: {error}"] = None
         except (OSError, TimeoutError, ValueError) as error:
@@ -171,6 +171,9 @@ class _Opening:
             self._note(error, place.host, limit)
             if is_final(error):
                 raise ConnectError("; ".join(self._problems)) from error
+        else:
+            return connection
+        self._route.failed(place)
         return None
 
     def _note(self, error: Exception, host: Host, seconds: float) -> None:

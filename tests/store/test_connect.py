@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.network_server import (
     dsn,
     free_port,
     full_backlog,
+    hot_standby,
     needs_pgbouncer,
     network_server,
     pgbouncer,
@@ -188,6 +189,17 @@ async def test_a_socket_is_found_by_its_directory(network: NetworkServer) -> Non
     assert "no PostgreSQL listens on the socket" in await refusal(missing)
 
 
+async def test_a_standby_is_skipped(
+    network: NetworkServer, open_directory: Path, binaries: Path | None
+) -> None:
+    async with hot_standby(open_directory / "standby", binaries) as standby:
+        both = dsn(network.port, host=f"127.0.0.1:{standby},127.0.0.1")
+        connection = await opened(both)
+        assert await connection.fetchval("SELECT pg_is_in_recovery()") is False
+        await connection.close()
+        assert "the server is a standby" in await refusal(dsn(standby))
+
+
 async def test_a_read_only_server_is_skipped_if_the_address_asks_for_that(
     network: NetworkServer,
 ) -> None:
@@ -344,12 +356,6 @@ async def test_a_server_without_tls_is_called_that(network: NetworkServer) -> No
 
 
 # ── poolers ──────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-async def transactions(network: NetworkServer, open_directory: Path) -> AsyncIterator[int]:
-    async with pgbouncer(open_directory / "bouncer", network.port, "transaction") as port:
-        yield port
 
 
 @needs_pgbouncer
