@@ -25,12 +25,12 @@ class Findings:
     problems: list[Failure] = field(default_factory=list)
 
     @contextmanager
-    def noting(self) -> Iterator[Callable[[str], None]]:
+    def noting(self) -> Iterator[Callable[[str | None], None]]:
         """Take the note of one check, or what it raises. Raises what no command explains."""
         from dispatcher.cli.database_checks import Doubt
 
         try:
-            yield self.notes.append
+            yield lambda note: self.notes.append(note) if note else None
         except Doubt as doubt:
             self.warnings.append(str(doubt))
         except Exception as error:

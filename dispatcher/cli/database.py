@@ -142,8 +142,6 @@ async def demand_connections(database: Database, config: "Config") -> None:
     Raises Failure for a limit that is too low, and when room was not made in time: a daemon that
     lacks a few would look alive and send nothing.
     """
-    import asyncio
-
     from dispatcher import observe
     from dispatcher.cli.failures import Failure
     from dispatcher.store.server import Server, connections_needed
@@ -161,7 +159,13 @@ async def demand_connections(database: Database, config: "Config") -> None:
             if not tries_left:
                 raise Failure("; ".join(full))
             observe.connection_warning("; ".join(full))
-            await asyncio.sleep(ROOM_POLL_SECONDS)
+            await wait(ROOM_POLL_SECONDS)
+
+
+async def wait(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)
 
 
 @asynccontextmanager

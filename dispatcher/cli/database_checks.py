@@ -1,7 +1,7 @@
 """What `dispatcher check` asks of the database: one function a question, listed in CHECKS.
 
-Each returns a line for a good answer, and raises a Failure for a bad one or a Doubt for one that
-only may be bad. The first, connecting, is `store.connect`'s: it finds wrong addresses, TLS,
+Each returns a line for a good answer, or None if it is not worth one, and raises a Failure for a bad
+answer or a Doubt for one that only may be bad. The first, connecting, is `store.connect`'s: it finds wrong addresses, TLS,
 poolers in transaction mode, standbys, old servers and settings that do not hold.
 """
 
@@ -39,7 +39,7 @@ class Inspection:
     answered_at: datetime
 
 
-Check: TypeAlias = Callable[[Inspection], Awaitable[str]]
+Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 
 async def ask(config: "Config", dsn: str, session: "Session") -> Inspection:
@@ -62,12 +62,11 @@ async def _reachable(asked: Inspection) -> str:
     )
 
 
-async def _password_file(asked: Inspection) -> str:
+async def _password_file(asked: Inspection) -> None:
     from dispatcher.store import address
 
     if warnings := address.read(asked.dsn).warnings:
         raise Doubt("; ".join(warnings))
-    return "address: nothing of it was left aside"
 
 
 async def _encoding(asked: Inspection) -> str:

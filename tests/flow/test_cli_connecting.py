@@ -10,14 +10,16 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from dispatcher.cli.database import Database, demand_connections
 from dispatcher.cli.database_checks import clock_skew
+from dispatcher.cli.failures import Failure
 from dispatcher.crypto import Cipher
 from dispatcher.store.server import Room, connections_needed
 from dispatcher.store.sessions import Sessions
 from tests.certificates import Authority
 from tests.conftest import connected
 from tests.flow.shell import KEY, Shell, shell
-from tests.flow.stories import Daemons, Story
+from tests.flow.stories import Daemons, Story, configured
 from tests.network_server import (
     NetworkServer,
     dsn,
@@ -143,6 +145,33 @@ async def test_a_daemon_opens_as_many_connections_as_the_documents_say(
     await receiver.wait_for(1)
     assert await connection.fetchval(count) <= connections_needed()
     await daemons.end()
+
+
+async def test_run_waits_for_room_and_gives_up_in_words(
+    network: NetworkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = connections_needed()
+    await network.execute(
+        f"CREATE ROLE tight LOGIN CONNECTION LIMIT {needed + 1}", "GRANT owner_role TO tight"
+    )
+    address = dsn(network.port, "tight", database="owned")
+    occupied = [await asyncpg.connect(address) for _ in range(2)]
+    waits = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == leave_at:
+            await occupied.pop().close()
+
+    monkeypatch.setattr("dispatcher.cli.database.wait", wait)
+    leave_at = 0
+    with pytest.raises(Failure, match=f"of the {needed + 1} that the role tight may have 2 are"):
+        await demand_connections(Database(address, ours=False), configured())
+    assert len(waits) == 3
+    leave_at = len(waits) + 1
+    await demand_connections(Database(address, ours=False), configured())
+    assert len(waits) == 4
+    await occupied.pop().close()
 
 
 def test_room_is_judged_by_the_limit_and_by_what_is_in_use() -> None:

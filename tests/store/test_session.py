@@ -167,3 +167,15 @@ async def test_a_dropped_connection_is_not_used_again(session: Session) -> None:
     backend = await pid(session)
     session.drop()
     assert await pid(session) != backend
+
+
+async def test_a_prepared_statement_that_a_pooler_took_away_is_said_in_one_sentence(
+    session: Session,
+) -> None:
+    statement = "SELECT 1"
+    for _ in range(2):
+        await session.fetch(statement)
+    await session.fetch("DEALLOCATE ALL")
+    with pytest.raises(StoreUnavailable, match="a connection pooler in transaction mode"):
+        await session.fetch(statement)
+    assert await session.fetch(statement)
