@@ -136,6 +136,15 @@ async def unlocked(database: Database, config: "Config") -> "Cipher":
         return await unlock(config, Settings(opened))
 
 
+def warn_of_address(database: Database) -> None:
+    """Write into the log what is left aside of the address. Raises AddressError."""
+    from dispatcher import observe
+    from dispatcher.store import address
+
+    for warning in address.read(database.dsn).warnings:
+        observe.connection_warning(warning)
+
+
 async def demand_connections(database: Database, config: "Config") -> None:
     """Wait a while until there is room for all connections of a daemon, and say so in the log.
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import asyncpg
 
-from dispatcher import observe
 from dispatcher.store import address as addresses
 from dispatcher.store import setup, tls
 from dispatcher.store.address import Address, AddressError, Host
@@ -82,11 +81,6 @@ def _route(dsn: str) -> _Route:
     return _Route()
 
 
-@lru_cache(maxsize=16)
-def _warn_once(warning: str) -> None:
-    observe.connection_warning(warning)
-
-
 async def connect(
     dsn: str, *, settings: Mapping[str, str], timeout_seconds: float
 ) -> "asyncpg.Connection[Any]":
@@ -97,8 +91,6 @@ async def connect(
     cannot be reached or refuse the connection.
     """
     address = addresses.read(dsn)
-    for warning in address.warnings:
-        _warn_once(warning)
     opening = _Opening(address, _route(dsn), settings)
     return await opening.open(timeout_seconds)
 

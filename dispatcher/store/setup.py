@@ -5,7 +5,6 @@ also wins over `ALTER ROLE … SET`, `ALTER DATABASE … SET` and the options of
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
@@ -71,10 +70,8 @@ async def _prepare(
     # A pooler answers with a number of its own, for it cannot know which server will be asked.
     if another and backend != connection.get_server_pid():
         await _refuse_shared(connection, backend, another)
-    in_force = json.loads(configured["settings"] or "{}")
-    [verified] = await connection.fetch(statement("connection/verify"), list(in_force))
-    kept = json.loads(verified["settings"] or "{}")
-    if verified["backend"] != backend or kept != in_force:
+    [verified] = await connection.fetch(statement("connection/verify"), configured["names"] or [])
+    if (verified["backend"], verified["values"]) != (backend, configured["values"]):
         raise UnusableError(POOLER)
 
 

@@ -108,6 +108,21 @@ async def test_a_database_of_another_encoding_is_found_before_it_is_migrated(
     assert "encoded in LATIN1" in checked.err
 
 
+async def test_a_password_file_that_is_left_aside_is_warned_of(
+    commands: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "passwords"
+    file.write_text("*:*:*:*:p\n")
+    file.chmod(0o644)
+    careless = Shell(commands.directory, {**commands.environ, "PGPASSFILE": str(file)})
+    checked = await careless("check")
+    warning = f"the password file {file} is ignored"
+    assert (checked.code, checked.err.startswith(f"warning: {warning}")) == (0, True)
+    daemon = await careless.start("run")
+    await daemon.line(warning)
+    assert await daemon.stop() == 0
+
+
 # ── connections ──────────────────────────────────────────────────────────────────────────────────
 
 

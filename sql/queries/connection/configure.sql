@@ -3,13 +3,9 @@
 SELECT
     pg_catalog.pg_backend_pid() AS backend,
     pg_catalog.pg_is_in_recovery() AS standby,
-    (
-        SELECT pg_catalog.jsonb_object_agg(
-            w.name, pg_catalog.set_config(s.name, w.value, false)
-        )::pg_catalog.text
-        FROM ROWS FROM (
-            pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])
-        ) AS w (name, value)
-        JOIN pg_catalog.pg_settings AS s
-            ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) pg_catalog.lower(w.name)
-    ) AS settings
+    pg_catalog.array_agg(w.name) AS names,
+    pg_catalog.array_agg(pg_catalog.set_config(w.name, w.value, false)) AS values
+FROM ROWS FROM (
+    pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])
+) AS w (name, value)
+WHERE pg_catalog.current_setting(w.name, true) IS NOT NULL
