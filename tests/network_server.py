@@ -128,20 +128,31 @@ async def tls_proxy(context: ssl.SSLContext, server_port: int) -> AsyncIterator[
         listening.close()
 
 
+class BlackHole:
+    """Accepts connections on `port`, counts them, and never says a word."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.writers: list[asyncio.StreamWriter] = []
+
+    @property
+    def accepted(self) -> int:
+        return len(self.writers)
+
+    async def swallow(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+
+
 @asynccontextmanager
-async def black_hole() -> AsyncIterator[int]:
-    """Accept connections on a port, and never say a word."""
-    writers = []
-
-    async def swallow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-
-    listening = await asyncio.start_server(swallow, "127.0.0.1", 0)
+async def black_hole() -> AsyncIterator[BlackHole]:
+    hole = BlackHole()
+    listening = await asyncio.start_server(hole.swallow, "127.0.0.1", 0)
+    hole.port = listening.sockets[0].getsockname()[1]
     try:
-        yield listening.sockets[0].getsockname()[1]
+        yield hole
     finally:
         listening.close()
-        for writer in writers:
+        for writer in hole.writers:
             writer.close()
 
 

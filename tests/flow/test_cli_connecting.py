@@ -120,6 +120,7 @@ async def test_a_password_file_that_is_left_aside_is_warned_of(
     assert (checked.code, checked.err.startswith(f"warning: {warning}")) == (0, True)
     daemon = await careless.start("run")
     await daemon.line(warning)
+    await daemon.line('"event":"started"')
     assert await daemon.stop() == 0
 
 
