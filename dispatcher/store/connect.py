@@ -124,7 +124,7 @@ class _Opening:
         """Return the seconds that one host or one address of it may take."""
         given = self._address.number("connect_timeout", 0)
         if given > 0:
-            return max(given, 2.0)  # as libpq has it
+            return min(max(given, 2.0), MOST_SECONDS)  # libpq has 2 as well
         return max(timeout_seconds, LEAST_SECONDS) if alone else SILENT_HOST_SECONDS
 
     async def _look_up(self, host: Host, limit: float) -> list[_Place]:

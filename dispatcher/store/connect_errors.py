@@ -46,8 +46,8 @@ def explain(error: BaseException, host: Host, address: Address, *, seconds: floa
             return _refused(error, host, address)
         case asyncpg.InterfaceError():
             return f"{host} cannot be used: {error}"
-        case _:
-            return f"{host} cannot be used: {error or type(error).__name__}"
+        case _:  # its text may hold what the address held
+            return f"{host} cannot be used: {type(error).__name__}"
 
 
 def is_final(error: BaseException) -> bool:
