@@ -78,6 +78,11 @@ def drain_step_failed(error: BaseException) -> None:
     _log.error("drain failed", error=type(error).__name__, exc_info=error)
 
 
+def connection_warning(message: str) -> None:
+    """Write down what connecting to the database left aside, or was short of."""
+    _log.warning("database connection", problem=message)
+
+
 class _Outage:
     """Every stage meets the same outage, and tries again and again: one line a second is enough."""
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from dispatcher.store.connect import AddressError, ConnectError, connect
+from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
 from dispatcher.store.connection_settings import SettingRefusedError, connection_settings, finish
 
 CLIENT_GRACE = 5.0
@@ -288,6 +289,8 @@ def _means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool
     """
     if isinstance(error, asyncpg.InterfaceError):
         return connection.is_closed()
+    if isinstance(error, BROKEN_BY_POOLERS):
+        return True
     return isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError)
 
 
@@ -298,6 +301,8 @@ def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
             return StatementTimeout(str(error))
         case TimeoutError():  # a silent server: waiting for an orderly end would not return
             return StoreUnavailable("the database does not answer")
+        case _ if isinstance(error, BROKEN_BY_POOLERS):
+            return StoreUnavailable(POOLER)
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(permission_denied(error, role))
         case _ if lost:

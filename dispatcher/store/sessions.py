@@ -72,6 +72,11 @@ class Sessions:
         self._people = frozenset(people)
         self.people = Pool(people)
 
+    @property
+    def count(self) -> int:
+        """How many connections these are, once all are open. The README states it."""
+        return len(self._all)
+
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._all))
 

@@ -371,3 +371,15 @@ async def test_a_setting_is_changed_in_its_turn(
     assert (await shown)[0][0] == "5MB"
     assert await pid(session) == await pid(session) != backend
     assert lost == [1]
+
+
+async def test_a_prepared_statement_that_a_pooler_took_away_is_said_in_one_sentence(
+    session: Session,
+) -> None:
+    statement = "SELECT 1"
+    for _ in range(2):
+        await session.fetch(statement)
+    await session.fetch("DEALLOCATE ALL")
+    with pytest.raises(StoreUnavailable, match="a connection pooler in transaction mode"):
+        await session.fetch(statement)
+    assert await session.fetch(statement)
