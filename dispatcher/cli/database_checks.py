@@ -105,6 +105,8 @@ async def _rights(asked: Inspection) -> str:
 async def _other_roles(asked: Inspection) -> None:
     from dispatcher.cli import rights
 
+    if not asked.facts.owns_schema:
+        return
     if found := await rights.warnings(asked.session):
         raise Doubt(*found)
 

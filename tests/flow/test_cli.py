@@ -230,12 +230,12 @@ async def test_check_warns_of_others_who_may_create_objects(
     dispatcher: Shell, connection: Connection
 ) -> None:
     await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    assert "warning" not in (await dispatcher("check")).out
+    assert "warning" not in (await dispatcher("check")).err
     await connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     checked = await dispatcher("check")
     assert checked.code == 0
-    assert "warning: PUBLIC may create objects" in checked.out
-    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in checked.out
+    assert "warning: PUBLIC may create objects" in checked.err
+    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in checked.err
 
 
 # ── where it runs ────────────────────────────────────────────────────────────────────────────────
