@@ -98,6 +98,11 @@ def size(count: int | None) -> str:
     return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB"
 
 
+def sql(text: str) -> str:
+    """Return the text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def percent(part: float | None) -> str:
     """Never rounded up to all: one failure in a million is a failure."""
     if part is None:
@@ -122,4 +127,5 @@ FILTERS: dict[str, Any] = {
     "span": span,
     "size": size,
     "percent": percent,
+    "sql": sql,
 }

@@ -30,31 +30,46 @@ class Page:
         self.text = text
 
     @property
+    def below(self) -> str:
+        """The path below its environment."""
+        return re.sub(r"^/e/[^/]+", "", self.path)
+
+    @property
     def csrf(self) -> str:
-        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.text)
+        found = re.search(r'name="csrf" value="([0-9a-f]{128})"', self.text)
         assert found is not None, self.text
         return found[1]
 
 
 class Visitor:
-    """Keeps cookies as a browser does; `get` follows redirects, `post` sends the page's CSRF token."""
+    """Keeps cookies as a browser does; `get` follows redirects, `post` sends the page's CSRF token.
+
+    Paths are those below `environment`, unless they name one or are not of any.
+    """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self._csrf = ""
+        self.environment = "env_default"
+
+    def place(self, path: str) -> str:
+        """The whole path."""
+        if path.startswith(("/e/", "/sign-", "/static/")):
+            return path
+        return f"/e/{self.environment}{path}"
 
     async def sign_in(self, token: str) -> Page:
         async with self._session.post("/sign-in", data={"token": token}) as response:
             page = Page(response, await response.text())
-        webhooks = await self.get("/webhooks")
-        if webhooks.path == "/webhooks":
-            self._csrf = webhooks.csrf
+        if page.path.startswith("/e/"):
+            self.environment = page.path.split("/")[2]
+            self._csrf = page.csrf
         return page
 
     async def get(self, path: str, **headers: str) -> Page:
         """`HX_Request` names the header HX-Request."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._session.get(path, headers=named) as response:
+        async with self._session.get(self.place(path), headers=named) as response:
             return Page(response, await response.text())
 
     async def post(
@@ -63,8 +78,13 @@ class Visitor:
         fields: dict[str, str | list[str]] | None = None,
         *,
         csrf: str | None = None,
+        meant: str | None = None,
     ) -> Page:
-        """A list is a field that comes several times. `csrf` in place of the right one."""
+        """A list is a field that comes several times. `csrf` in place of the right one; `meant` is
+        the environment that the form was made for."""
+        path = self.place(path)
+        if path.startswith("/e/"):
+            fields = {"environment": meant or path.split("/")[2], **(fields or {})}
         form = aiohttp.FormData()
         form.add_field("csrf", self._csrf if csrf is None else csrf)
         for name, value in (fields or {}).items():

@@ -56,7 +56,7 @@ async def emit(visit: Visit) -> web.Response:
             name = await emission.emit(visit.environment_id, form, RawJson(text))
     except (ValidationError, Invalid) as error:
         return await _form(visit, typed, mistakes(error), status=422)
-    return see_other(f"/events/{name}", "emitted")
+    return see_other(visit.url("event", event_id=name), "emitted")
 
 
 async def _form(
@@ -79,8 +79,8 @@ async def _form(
 
 
 PAGES = (
-    ("GET", "/events", list_),
-    ("GET", "/events/new", new),
-    ("POST", "/events/new", emit),
-    ("GET", "/events/{event_id}", one),
+    ("GET", "events", list_),
+    ("GET", "event_new", new),
+    ("POST", "event_new", emit),
+    ("GET", "event", one),
 )
