@@ -61,7 +61,7 @@ def route(name: str) -> str:
 
 
 def address(
-    environment_id: str, name: str, query: Mapping[str, str] | None = None, **ids: object
+    environment_id: str, name: str, query: Mapping[str, str] | None = None, /, **ids: object
 ) -> str:
     """Return the address of a page of an environment. Raises KeyError for an unknown page or a
     missing id."""
@@ -73,7 +73,9 @@ def address(
 def counterpart(name: str) -> str:
     """Return the page of the same kind that every environment has: for one thing's page, the list
     that such things are in."""
-    return name if name in _PAGES else section(name)
+    if name in _PAGES:
+        return name
+    return section(name) if name in PATHS else "overview"
 
 
 def section(name: str) -> str:

@@ -89,7 +89,7 @@ class Visit:
         """Return the entry of the menu that the page stands under."""
         return addresses.section(self.name)
 
-    def url(self, name: str, query: Mapping[str, str] | None = None, **ids: object) -> str:
+    def url(self, name: str, query: Mapping[str, str] | None = None, /, **ids: object) -> str:
         """Return the address of another page of the same environment."""
         return addresses.address(self.environment_id, name, query, **ids)
 
