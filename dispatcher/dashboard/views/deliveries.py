@@ -7,12 +7,14 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.confirmed import heeded
+from dispatcher.dashboard import filters
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.views import webhook
-from dispatcher.dashboard.visit import Visit, mistakes, see_other
+from dispatcher.dashboard.visit import Visit, see_other
 from dispatcher.forms.history import DeliveryFilters
 from dispatcher.history_items import Delivery
+from dispatcher.pages import Page
 from dispatcher.refusals import Conflict, Unknown
 from dispatcher.webhooks import Webhook
 
@@ -24,15 +26,19 @@ async def list_(visit: Visit) -> web.Response:
     """Of one webhook: the tab that its page opens on."""
     looked = await webhook.look(visit)
     asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
+    opened = await filters.opened(visit, (asked["event"],))
+    if opened is not None:
+        return opened
     before = visit.position()
     wrong: Mapping[str, str] = {}
     try:
-        filters = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
+        wanted = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
+        found = await visit.office.history(visit.pool).deliveries(
+            visit.environment_id, looked.webhook.id, wanted, before=before, limit=SHOWN
+        )
     except ValidationError as error:
-        filters, wrong = DeliveryFilters(), mistakes(error)
-    found = await visit.office.history(visit.pool).deliveries(
-        visit.environment_id, looked.webhook.id, filters, before=before, limit=SHOWN
-    )
+        # No rows: the first one would be read as the answer.
+        found, wrong = Page((), None), filters.in_words(error)
     return webhook.page(
         visit,
         "webhook.html",
