@@ -16,6 +16,7 @@ from tests.api.conftest import (
     receiver,
     story,
 )
+from tests.dashboard.markup import Form, Markup
 
 __all__ = ["admin", "api", "cipher", "daemons", "other_environment", "receiver", "story"]
 
@@ -35,6 +36,10 @@ class Page:
         return re.sub(r"^/e/[^/]+", "", self.path)
 
     @property
+    def markup(self) -> Markup:
+        return Markup(self.text)
+
+    @property
     def csrf(self) -> str:
         found = re.search(r'name="csrf" value="([0-9a-f]{128})"', self.text)
         assert found is not None, self.text
@@ -48,7 +53,7 @@ class Visitor:
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+        self.session = session
         self._csrf = ""
         self.environment = "env_default"
 
@@ -59,7 +64,7 @@ class Visitor:
         return f"/e/{self.environment}{path}"
 
     async def sign_in(self, token: str) -> Page:
-        async with self._session.post("/sign-in", data={"token": token}) as response:
+        async with self.session.post("/sign-in", data={"token": token}) as response:
             page = Page(response, await response.text())
         if page.path.startswith("/e/"):
             self.environment = page.path.split("/")[2]
@@ -68,8 +73,12 @@ class Visitor:
 
     async def get(self, path: str, **headers: str) -> Page:
         """`HX_Request` names the header HX-Request."""
+        return await self.follow(self.place(path), **headers)
+
+    async def follow(self, path: str, **headers: str) -> Page:
+        """Just this path, as a link leads to it."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._session.get(self.place(path), headers=named) as response:
+        async with self.session.get(path, headers=named) as response:
             return Page(response, await response.text())
 
     async def post(
@@ -85,12 +94,29 @@ class Visitor:
         path = self.place(path)
         if path.startswith("/e/"):
             fields = {"environment": meant or path.split("/")[2], **(fields or {})}
+        return await self.send(path, fields, csrf=csrf)
+
+    async def submit(self, form: Form, **typed: str) -> Page:
+        """A form as its page made it, with these fields typed into it."""
+        fields = {name: value for name, value in form.fields.items() if name != "csrf"}
+        return await self.send(form.action, {**fields, **typed}, csrf=str(form.fields["csrf"]))
+
+    async def send(
+        self,
+        path: str,
+        fields: dict[str, str | list[str]] | None = None,
+        *,
+        csrf: str | None = None,
+        **headers: str,
+    ) -> Page:
+        """Just these fields, and the CSRF token."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         form = aiohttp.FormData()
         form.add_field("csrf", self._csrf if csrf is None else csrf)
         for name, value in (fields or {}).items():
             for each in value if isinstance(value, list) else [value]:
                 form.add_field(name, each)
-        async with self._session.post(path, data=form) as response:
+        async with self.session.post(path, data=form, headers=named) as response:
             return Page(response, await response.text())
 
 
