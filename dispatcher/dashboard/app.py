@@ -56,6 +56,7 @@ class Dashboard:
         follow = self._guarded(signing_in.follow)
         router.add_get("/sign-in/{code}", follow, allow_head=False)
         router.add_post("/sign-out", self._inside(self._sign_out))
+        router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
         router.add_get("/", self._inside(self._home), allow_head=False)
         router.add_get("/e/{environment}", self._inside(self._home), allow_head=False)
         for method, name, view in pages:
@@ -72,7 +73,7 @@ class Dashboard:
             try:
                 form_body.refuse_nul(request.query)
                 return await handler(request)
-            except Exception as error:  # noqa: BLE001 - there is nobody above who would say it on a page
+            except Exception as error:  # noqa: BLE001 - otherwise it is answered as the API does, in JSON
                 return self._broken(request, error)
 
         return answer

@@ -49,7 +49,7 @@ async def change(visit: Visit) -> web.Response:
     except (ValidationError, Invalid) as error:
         return await _form(visit, looked, typed, events, _wrong(error), status=422)
     except Changed:
-        said = {"form": "Somebody else has changed it since you opened this page. Open it anew."}
+        said = {"form": "Somebody else has changed it since you opened this page. Reload the page."}
         return await _form(visit, looked, typed, events, said, status=409)
     page = visit.url("webhook_settings", webhook_id=looked.webhook.id)
     return see_other(page, "changed")
