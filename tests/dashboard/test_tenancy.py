@@ -4,6 +4,7 @@ import html
 import random
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.scene import Director
 from tests.dashboard.test_deliveries import delivery, emit
 from tests.dashboard.test_webhooks import made
+from tests.flow.shell import KEY, shell
 from tests.receivers import Receiver
 
 HOME = "env_default"
@@ -283,6 +285,19 @@ async def test_a_statement_that_a_page_shows_inserts_into_the_pages_environment(
             await connection.execute(html.unescape(statement))
     rows = await connection.fetch("SELECT environment_id FROM dispatcher.events")
     assert [row[0] for row in rows] == [environment] * 2
+
+
+async def test_the_command_that_the_sign_in_shows_makes_a_token_that_signs_in(
+    api: Api, stranger: Visitor, tmp_path: Path
+) -> None:
+    page = await stranger.get("/sign-in")
+    (command,) = re.findall(r"<code>dispatcher (.*?)</code>", page.text)
+    async with shell(tmp_path, database__dsn=api.dsn, secrets__key=KEY) as run:
+        (made_,) = await run.each(html.unescape(command))
+    assert made_.code == 0, made_.err
+    found = re.search(r"dsp_[\w-]{43}", made_.out)
+    assert found is not None, made_.out
+    assert (await stranger.sign_in(found[0])).path == f"/e/{HOME}/"
 
 
 PAGES = ("/", "/webhooks", "/webhooks/new", "/events", "/event-types", "/quarantine", "/tokens")

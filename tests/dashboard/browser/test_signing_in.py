@@ -4,11 +4,12 @@ import random
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
+from yarl import URL
 
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
-from tests.dashboard.browser.browsing import NARROW, Browsing, Place
+from tests.dashboard.browser.browsing import NARROW, SITE, Browsing, Place
 
 
 async def test_one_signs_in_with_a_token_and_out_again(browsing: Browsing, place: Place) -> None:
@@ -126,6 +127,30 @@ async def test_the_menu_opens_on_a_narrow_screen(
     await page.locator("summary", has_text="Menu").click()
     await events.click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Events")
+
+
+async def test_one_signs_in_by_plain_http_and_another_site_signs_nobody_in(
+    chromium: Browser, standing: Api, place: Place
+) -> None:
+    """Of such a host a browser tells no Sec-Fetch-Site, but Origin."""
+    port = URL(standing.address).port
+    context = await chromium.new_context()
+    page = await context.new_page()
+    form = f"http://{SITE}:{port}/sign-in"
+    await page.goto(f"http://evil.{SITE}:{port}/livez")
+    await page.set_content(
+        f"<form method=post action='{form}'><input name=token value='{place.token}'><button></form>"
+    )
+    async with page.expect_request(form) as sent:
+        await page.get_by_role("button").click()
+    headers = await (await sent.value).all_headers()
+    assert "sec-fetch-site" not in headers
+    await expect(page.get_by_text("Another site may not sign you in")).to_be_visible()
+    await page.goto(form)
+    await page.get_by_label("Token").fill(place.token)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    await context.close()
 
 
 async def test_a_hidden_tab_asks_for_nothing_and_catches_up_when_shown(
