@@ -14,7 +14,7 @@ from dispatcher.api.failures import REFUSALS
 from dispatcher.api.serving import request_id
 from dispatcher.audit import Actor
 from dispatcher.dashboard import addresses, form_body
-from dispatcher.dashboard.protection import HEADERS, is_masked
+from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
 from dispatcher.dashboard.signing_in import UNAVAILABLE, SigningIn
 from dispatcher.dashboard.visit import Visit, see_other
@@ -50,21 +50,23 @@ class Dashboard:
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
         """Add all routes: this is the one place that puts a page below its environment."""
         router, signing_in = app.router, self._signing_in
-        router.add_get("/static/{name}", self._files.serve, allow_head=False)
-        router.add_get("/sign-in", self._guarded(signing_in.form), allow_head=False)
+        router.add_get("/static/{name}", self._files.serve)
+        router.add_get("/sign-in", self._guarded(signing_in.form))
         router.add_post("/sign-in", self._guarded(signing_in.sign_in))
         follow = self._guarded(signing_in.follow)
+        # No HEAD: a program that looks ahead at a link would use it up.
         router.add_get("/sign-in/{code}", follow, allow_head=False)
         router.add_post("/sign-out", self._inside(self._sign_out))
         router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
-        router.add_get("/", self._inside(self._home), allow_head=False)
-        router.add_get("/e/{environment}", self._inside(self._home), allow_head=False)
+        router.add_get("/", self._inside(self._home))
+        router.add_get("/e/{environment}", self._inside(self._home))
         for method, name, view in pages:
             inside = self._inside(partial(self._visited, name=name, view=view))
-            router.add_route(method, addresses.route(name), inside)
-            if name != "overview":
-                old = self._inside(partial(self._moved, name=name))
-                router.add_route(method, addresses.PATHS[name], old)
+            old = self._inside(partial(self._moved, name=name))
+            for each in ("GET", "HEAD") if method == "GET" else (method,):
+                router.add_route(each, addresses.route(name), inside)
+                if name != "overview":
+                    router.add_route(each, addresses.PATHS[name], old)
 
     def _guarded(self, handler: Handler) -> Handler:
         """Every error becomes a page: above this, it would be answered as the API does."""
@@ -98,12 +100,12 @@ class Dashboard:
         self, request: web.Request, signed_in: SignIn, *, name: str, view: View
     ) -> web.StreamResponse:
         environment_id = request.match_info["environment"]
-        if request.method != "GET":
+        if not only_reads(request):
             refused = await self._refused(request, signed_in, environment_id)
             if refused is not None:
                 return refused
         visit = await self._visit(request, signed_in, name)
-        if request.method == "GET" and "HX-Request" not in request.headers:
+        if only_reads(request) and "HX-Request" not in request.headers:
             await self._remember(request, signed_in, environment_id)
         try:
             return await view(visit)
@@ -153,7 +155,7 @@ class Dashboard:
         if other is None or other == visit.environment_id:
             return None
         link = addresses.address(other, _shown(visit.name), **_ids(request))
-        if request.method == "GET" and "HX-Request" not in request.headers:
+        if only_reads(request) and "HX-Request" not in request.headers:
             same = addresses.address(other, visit.name, request.query, **_ids(request))
             return see_other(same)
         text = f"It is in {other}, not in {visit.environment_id}. Nothing was done."
@@ -176,7 +178,7 @@ class Dashboard:
         self, request: web.Request, signed_in: SignIn, *, name: str
     ) -> web.StreamResponse:
         """Links from before pages named their environment lead on; forms from then do nothing."""
-        if request.method != "GET":
+        if not only_reads(request):
             text = "The page is from before an update, and does not say which environment it belongs to. Nothing was done. Open it again."
             return self._problem(request, 409, text)
         if "HX-Request" in request.headers:

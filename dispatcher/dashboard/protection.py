@@ -28,6 +28,11 @@ EXECUTOR_BYTES: Final = 128 * 1024
 _OWN_SITES: Final = ("same-origin", "none")
 
 
+def only_reads(request: web.Request) -> bool:
+    """Return True if the request asks for a page; all others are forms, and need their token."""
+    return request.method in ("GET", "HEAD")
+
+
 def is_of_other_site(request: web.Request) -> bool:
     """Return True if a browser says that another site sent this.
 

@@ -16,6 +16,7 @@ from dispatcher.dashboard.protection import (
     is_surely_ours,
     is_within,
     masked,
+    only_reads,
 )
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.visit import see_other
@@ -106,7 +107,7 @@ class SigningIn:
     async def too_late(self, request: web.Request) -> web.Response:
         """Return the way to the sign-in for who has no session any more. A form of ours that was
         sent is kept, to be shown and sent again afterwards."""
-        if request.method == "GET":
+        if only_reads(request):
             path = request.rel_url.raw_path_qs[:500]
             return see_other(f"/sign-in?next={quote(path)}")
         kept = await self._kept(request)

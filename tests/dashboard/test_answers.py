@@ -167,3 +167,21 @@ async def test_only_the_hosts_that_are_named_are_served(daemons: Daemons, dsn: s
                 assert answer.status == status, (host, path)
                 if status == 421:
                     assert "admin.hosts" in await answer.text()
+
+
+async def test_every_page_answers_head_as_it_answers_get_without_the_body(
+    visitor: Visitor,
+) -> None:
+    page = await visitor.get("/")
+    static = next(a for _, a in page.markup.addresses if a.startswith("/static/"))
+    for path, status in (
+        ("/", 303),
+        ("/sign-in", 200),
+        ("/webhooks", 303),
+        ("/e/env_default/", 200),
+        ("/e/env_default/webhooks", 200),
+        ("/e/env_default/nothing", 404),
+        (static, 200),
+    ):
+        async with visitor.session.head(path, allow_redirects=False) as answer:
+            assert (answer.status, await answer.read()) == (status, b""), path
