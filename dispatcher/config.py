@@ -65,6 +65,10 @@ class ConfigError(Exception):
 
 
 OptionalPath = Annotated[Path | None, BLANK_IS_NONE]
+HostName = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])$")
+]
+"""As it stands in a Host header, without a port."""
 Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
@@ -180,10 +184,12 @@ class Secrets(_Section):
 
 
 class Admin(_Section):
-    """Where the admin port listens; port 0 is any free one."""
+    """Where the admin port listens; port 0 is any free one. `hosts`: the names it answers to, all
+    if there are none."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    hosts: Annotated[tuple[HostName, ...], LIST] = ()
 
 
 class Retention(_Section):

@@ -3,6 +3,7 @@
 from dispatcher.api.app import BODY_MOST, AdminPort, Checks, Failing, build
 from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors
+from dispatcher.api.hosts import only_for
 from dispatcher.api.serving import Serving
 from dispatcher.api.table import ROUTES
 from dispatcher.config import Config
@@ -27,6 +28,8 @@ class Front:
         )
         body_most = max(BODY_MOST, 2 * config.delivery.max_data)
         app = build(checks, serving, ROUTES, body_most=body_most, failing=failing)
+        if config.admin.hosts:
+            app.middlewares.append(only_for(config.admin.hosts))
         self.dashboard = Dashboard(people, office, auth, first)
         self.dashboard.add(app, PAGES)
         self.port = AdminPort(app, config.admin.host, config.admin.port)

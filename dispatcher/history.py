@@ -135,6 +135,19 @@ class History:
         below = ids.LARGEST if before is None else before
         return await self._made_of(environment_id, _number("evt", id_), below, limit)
 
+    async def environment_of(self, id_: str) -> str | None:
+        """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID);
+        None if there is no such thing, or it is no longer kept."""
+        for prefix, noun in (("evt", "event"), ("dlv", "delivery")):
+            number = _number_or_none(prefix, id_)
+            if number is not None:
+                return await self._stored.environment_of(noun, number)
+        try:
+            webhook_id = UUID(id_)
+        except ValueError:
+            return None
+        return await self._stored.environment_of("webhook", webhook_id)
+
     async def _made_of(
         self, environment_id: str, event_id: int, below: int, limit: int
     ) -> Page[DeliveryItem]:

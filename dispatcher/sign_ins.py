@@ -26,7 +26,8 @@ INVITATIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """`csrf` is what forms carry, so that no other site can send one in the browser's name."""
+    """`csrf` is what forms carry, so that no other site can send one in the browser's name.
+    `environment_id` was looked at last: it decides where `/` leads, and nothing else."""
 
     principal: Principal
     environment_id: str

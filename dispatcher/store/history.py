@@ -121,6 +121,11 @@ class History:
         place: str | None = rows[0]["place"]
         return place
 
+    async def environment_of(self, noun: str, id_: int | UUID) -> str | None:
+        """The environment of an `event`, a `delivery` or a `webhook`; None if there is none."""
+        rows = await self._session.fetch(statement(f"history/environment_of_{noun}"), id_)
+        return rows[0]["environment_id"] if rows else None
+
     async def _rows(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         return [dict(row) for row in await self._session.fetch(query, *args)]
 

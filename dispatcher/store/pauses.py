@@ -1,6 +1,8 @@
 """Where sending is paused. `environment_id` None stands for all environments together."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
@@ -17,6 +19,12 @@ class Pauses:
     async def resume(self, environment_id: str | None, version: int) -> bool:
         """False when it was not paused."""
         return bool(await self._session.fetch(statement("pauses/resume"), environment_id, version))
+
+    async def standing(self, environment_id: str) -> Mapping[str, Any] | None:
+        """`id name paused_at paused_by all_paused_at all_paused_by`; None when there is no such
+        environment."""
+        rows = await self._session.fetch(statement("pauses/standing"), environment_id)
+        return dict(rows[0]) if rows else None
 
     async def since(self, environment_id: str | None) -> tuple[datetime | None] | None:
         """When it was paused, in a tuple; None when there is no such environment."""

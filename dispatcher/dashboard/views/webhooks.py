@@ -87,6 +87,7 @@ def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
     schemes = webhook.signature_schemes or visit.office.schemes
     return visit.page(
         "webhook_secret.html",
+        secret=True,
         webhook=webhook,
         created=created,
         standard="standard" in schemes,
@@ -160,8 +161,8 @@ def _after(visit: Visit) -> UUID | None:
 
 
 PAGES = (
-    ("GET", "/webhooks", list_),
-    ("GET", "/webhooks/new", new),
-    ("POST", "/webhooks/new", create),
-    ("GET", "/webhooks/matches", matches),
+    ("GET", "webhooks", list_),
+    ("GET", "webhook_new", new),
+    ("POST", "webhook_new", create),
+    ("GET", "webhook_matches", matches),
 )
