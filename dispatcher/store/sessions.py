@@ -2,6 +2,7 @@
 
 import asyncio
 
+from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 
@@ -20,25 +21,26 @@ class Sessions:
         self._all: list[Session] = []
 
         def session(name: str, **settings: str) -> Session:
-            opened = Session(dsn, name, statement_timeout=statement_timeout, settings=settings)
+            opened = Session(
+                dsn,
+                name,
+                statement_timeout=statement_timeout,
+                settings={**plan_settings(name), **settings},
+            )
             self._all.append(opened)
             return opened
 
         self.lease = session("lease", synchronous_commit="off")
         self.listen = session("listen")
         self.fanout = session("fanout", synchronous_commit="off")
-        self.examine = session(
-            "examine", synchronous_commit="off", plan_cache_mode="force_custom_plan"
-        )
+        self.examine = session("examine", synchronous_commit="off")
         self.refill = session("refill")
         self.endpoints = session("endpoints")
-        self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
+        self.bodies = session("bodies")
         self.record = session("record", synchronous_commit="off")
         self.upkeep = session("upkeep")
         self.statistics = session("statistics", synchronous_commit="off")
-        self.people = Pool(
-            [session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)]
-        )
+        self.people = Pool([session(f"people-{n}") for n in range(PEOPLE)])
 
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._all))

@@ -7,5 +7,5 @@ UPDATE dispatcher.daemons SET renewed_at = clock_timestamp(), confirmed_version 
 RETURNING extract(epoch FROM clock_timestamp())::float8 AS now,
   (SELECT version FROM dispatcher.endpoint_version) AS version,
   ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $1) AS shards,
-  EXISTS (SELECT 1 FROM dispatcher.nudges WHERE shard IN (SELECT shard FROM dispatcher.shards WHERE owner = $1)) AS nudged,
+  EXISTS (SELECT 1 FROM dispatcher.nudges WHERE shard = ANY (ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $1))) AS nudged,
   (SELECT count(*) FROM dispatcher.daemons WHERE id <> $1 AND abs(extract(epoch FROM clock_timestamp() - renewed_at)) < 1.2) AS others
