@@ -19,6 +19,8 @@ INSERT INTO dispatcher.delivery_turns SELECT generate_series(0, 255);
 -- deliveries of an endpoint through all of the primary key. Of the sum, neither is possible.
 DROP INDEX dispatcher.deliveries_endpoint;
 CREATE INDEX deliveries_endpoint ON dispatcher.deliveries (endpoint_id, (id + 0));
+DROP INDEX dispatcher.nudges_shard;
+CREATE INDEX nudges_shard ON dispatcher.nudges (shard);
 
 -- The pending deliveries of some endpoints, the oldest first: `each` of one endpoint, `most` in all.
 CREATE FUNCTION dispatcher.pending_ids(endpoints uuid[], each integer, most integer) RETURNS SETOF bigint

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
@@ -72,22 +71,8 @@ TABLES = (
 LATER = 500_000
 """What is added to the numbers of rows that come after others."""
 
-STATES = ("never analysed", "analysed while empty", "emptied and filled again", "bloated")
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """`base + n` is the id of the `n`-th delivery, inbox row, event and so on, for n above `first`."""
-
-    connection: Connection
-    base: int
-    first: int
-
-    def ids(self, numbers: Iterable[int]) -> str:
-        return array(self.base + self.first + n for n in numbers)
-
-    def id(self, number: int) -> int:
-        return self.base + self.first + number
+STATES = ("never analysed", "emptied and filled again", "bloated", "analysed while empty")
+"""In this order, for the first cannot be had again."""
 
 
 def endpoint(number: int) -> str:
@@ -95,63 +80,86 @@ def endpoint(number: int) -> str:
 
 
 def array(values: Iterable[object]) -> str:
-    """An array as a literal."""
+    """Return an array as a literal."""
     return f"'{{{','.join(map(str, values))}}}'"
 
 
-@asynccontextmanager
-async def filled(
-    server: str,
-    maintenance: Connection,
-    template: str,
-    state: str,
-    deliveries: int = DELIVERIES,
-    inbox: int = INBOX,
-) -> AsyncIterator[Filled]:
-    """A database of its own, whose statistics came about as `state` says."""
-    async with AsyncExitStack() as stack:
-        name = await stack.enter_async_context(_database(maintenance, template))
-        dsn = with_database(server, name)
-        connection = await stack.enter_async_context(connected(dsn))
-        await connection.execute(f"SET jit = off; {NO_AUTOVACUUM}; {ENDPOINT}")
-        await connection.execute(KNOWN)
-        base = await connection.fetchval(
-            "SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC'))"
-        )
+class Queues:
+    """A database with full queues, and statistics that came about in one of the STATES.
 
-        async def fill(first: int, part: int = 1) -> None:
-            await connection.execute(
-                QUEUES.format(
-                    base=base, from_=first, deliveries=deliveries // part, inbox=inbox // part,
-                    endpoints=ENDPOINTS, types=TYPES, ordered=ORDERED,
-                )
-            )  # fmt: skip
+    `base` and `first`: the id of the `n`-th delivery, inbox row, event and so on is their sum and `n`.
+    """
 
-        async def clear() -> None:
-            for table in TABLES:
-                await connection.execute(f"DELETE FROM dispatcher.{table}")
+    def __init__(self, dsn: str, connection: Connection, base: int) -> None:
+        self.connection = connection
+        self.base = base
+        self.first = 0
+        self._dsn = dsn
+        self._full = False
+        self._stack = AsyncExitStack()
 
-        first = 0
-        await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER ALL")
-        if state == "analysed while empty":
-            # As autovacuum finds a queue: a page, on which nothing lives.
-            await fill(0, part=5_000)
-            await clear()
-            await connection.execute("ANALYZE")
-            await connection.execute("TRUNCATE dispatcher.events, dispatcher.attempts")
-            await connection.execute("VACUUM ANALYZE dispatcher.events, dispatcher.attempts")
-        elif state == "emptied and filled again":
-            await fill(0)
-            await connection.execute("ANALYZE")
-            await clear()
-            await connection.execute("VACUUM")
+    def ids(self, numbers: Iterable[int]) -> str:
+        return array(map(self.id, numbers))
+
+    def id(self, number: int) -> int:
+        return self.base + self.first + number
+
+    async def get_into(self, state: str) -> None:
+        if state != "never analysed" and not self._full:
+            await self._fill()
+        if state == "emptied and filled again":
+            await self.connection.execute("ANALYZE")
+            await self._clear()
+            await self.connection.execute("VACUUM")
         elif state == "bloated":
-            await fill(0)
-            await connection.execute("ANALYZE")
-            # Somebody's old snapshot: what is deleted cannot be cleaned up, nor marked as dead.
-            old = await stack.enter_async_context(connected(dsn))
+            await self.connection.execute("ANALYZE")
+            # An old snapshot: what is deleted can be neither cleaned up nor marked as dead.
+            old = await self._stack.enter_async_context(connected(self._dsn))
             await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
-            await clear()
-            first = LATER
-        await fill(first)
-        yield Filled(connection, base, first)
+            await self._clear()
+            self.first += LATER
+        elif state == "analysed while empty":
+            await self.close()
+            await self._clear()
+            await self.connection.execute("VACUUM")
+            # As autovacuum finds a queue: pages, on which nothing lives. History only grows.
+            await self._fill(part=5_000)
+            await self._clear()
+            await self.connection.execute("TRUNCATE dispatcher.events, dispatcher.attempts")
+            await self.connection.execute("VACUUM ANALYZE dispatcher.events, dispatcher.attempts")
+            await self.connection.execute("ANALYZE")
+        await self._fill()
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def _fill(self, part: int = 1) -> None:
+        await self.connection.execute(
+            QUEUES.format(
+                base=self.base, from_=self.first, deliveries=DELIVERIES // part,
+                inbox=INBOX // part, endpoints=ENDPOINTS, types=TYPES, ordered=ORDERED,
+            )
+        )  # fmt: skip
+        self._full = True
+
+    async def _clear(self) -> None:
+        for table in TABLES:
+            await self.connection.execute(f"DELETE FROM dispatcher.{table}")
+        self._full = False
+
+
+@asynccontextmanager
+async def queues(server: str, maintenance: Connection, template: str) -> AsyncIterator[Queues]:
+    """A database of its own, with endpoints and a daemon, and nothing in its queues yet."""
+    async with _database(maintenance, template) as name:
+        dsn = with_database(server, name)
+        async with connected(dsn) as connection:
+            await connection.execute(f"SET jit = off; {NO_AUTOVACUUM}; {ENDPOINT}")
+            await connection.execute(KNOWN)
+            await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER ALL")
+            base = await connection.fetchval(
+                "SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC'))"
+            )
+            made = Queues(dsn, connection, base)
+            yield made
+            await made.close()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.store.engine_rows import DAEMON, ENDPOINTS, ORDERED, Filled, array, endpoint
+from tests.store.engine_rows import DAEMON, ENDPOINTS, ORDERED, Queues, array, endpoint
 
 SHARDS = array(range(64))
 BATCH = 500
@@ -38,16 +38,16 @@ def results(ids: str, *more: str) -> str:
     )
 
 
-def calls(filled: Filled) -> Mapping[str, Call]:
+def calls(queues: Queues) -> Mapping[str, Call]:
     """By a statement's name; a word after a colon tells several calls of one apart."""
-    some = filled.ids(range(1, 200 * BATCH, 200))
+    some = queues.ids(range(1, 200 * BATCH, 200))
     states = "array_fill({}::text, ARRAY[%d])::text" % BATCH
     delays = "array_fill(5, ARRAY[%d])::text" % BATCH
     hundred = array(endpoint(n) for n in range(100, 200))
     one = endpoint(5)
     never = f"array_fill('-infinity'::float8, ARRAY[64])"
     uuids = f"array_fill('{one}'::uuid, ARRAY[{BATCH}])"
-    early = filled.ids(range(1, BATCH + 1))
+    early = queues.ids(range(1, BATCH + 1))
     return {
         "deliveries/record:ended": Call("record", results(some, states.format("'DELIVERED'"), delays), BATCH),
         "deliveries/record:retried": Call("record", results(some, states.format("NULL"), delays), BATCH),
@@ -59,17 +59,17 @@ def calls(filled: Filled) -> Mapping[str, Call]:
         "deliveries/parked:one": Call("refill", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000),
         "deliveries/parked_in_order": Call("refill", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000),
         "deliveries/parked_endpoints": Call("refill", "", ENDPOINTS // 2),
-        "deliveries/cancel": Call("upkeep", f"2000, {filled.base}", 2000),
-        "deliveries/cancel:expired": Call("upkeep", f"2000, {filled.id(50_000)}", 4000),
+        "deliveries/cancel": Call("upkeep", f"2000, {queues.base}", 2000),
+        "deliveries/cancel:expired": Call("upkeep", f"2000, {queues.id(50_000)}", 4000),
         "inbox/fan_out": Call("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000", 500),
         "inbox/fan_out:full": Call("fanout", f"500, 5::smallint, {DAEMON}, {hundred}, 0, '{{env_b}}', 20000", 500),
-        "inbox/fan_out_slice": Call("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {filled.id(998)}, '{{}}'", 200),
+        "inbox/fan_out_slice": Call("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}'", 200),
         "inbox/quarantine": Call("fanout", "'reason', 'detail', 0, '{}'", 1),
         "unexamined/waiting": Call("examine", f"200, {SHARDS}", 200),
         "unexamined/waiting:some": Call("examine", "200, '{3,9}'", 200),
-        "unexamined/move": Call("examine", f"{filled.ids(range(8_000_001, 8_000_001 + BATCH))}, '{{}}', '{{}}', '{{}}'", BATCH),
+        "unexamined/move": Call("examine", f"{queues.ids(range(8_000_001, 8_000_001 + BATCH))}, '{{}}', '{{}}', '{{}}'", BATCH),
         "nudges/waiting": Call("lease", f"{SHARDS}, 0, 500", BATCH),
-        "nudges/waiting:some": Call("lease", f"'{{5,9}}', {filled.base}, 500", BATCH),
+        "nudges/waiting:some": Call("lease", f"'{{5,9}}', {queues.base}, 500", BATCH),
         "nudges/remove": Call("lease", early, BATCH),
         "daemons/renew": Call("lease", f"{DAEMON}, 5", 1),
         "daemons/claim_shards": Call("lease", "9, 64", 64),
@@ -92,10 +92,10 @@ def calls(filled: Filled) -> Mapping[str, Call]:
         "statistics/backlog_of_all": Call("people-0", "1001", 1001),
         "recoveries/step": Call("people-0", "2000, 1000, 1000, 5000", 1),
         "recoveries/next": Call("people-0", "", 1),
-        "resends/look": Call("people-0", f"{filled.id(7)}, 'env_default'", 1),
-        "resends/owe": Call("people-0", f"{filled.id(8_000_000)}, {filled.id(7)}, '{one}', 'env_default', 'user.created', 1::smallint", 1),
-        "resends/expedite": Call("people-0", f"{filled.id(7)}", 1),
-        "resends/cancel": Call("people-0", f"{filled.id(7)}, 'asked for'", 1),
+        "resends/look": Call("people-0", f"{queues.id(7)}, 'env_default'", 1),
+        "resends/owe": Call("people-0", f"{queues.id(8_000_000)}, {queues.id(7)}, '{one}', 'env_default', 'user.created', 1::smallint", 1),
+        "resends/expedite": Call("people-0", f"{queues.id(7)}", 1),
+        "resends/cancel": Call("people-0", f"{queues.id(7)}, 'asked for'", 1),
         "partitions/ensure": Call("upkeep", "7", 1),
         "partitions/drop_one": Call("upkeep", "'events', 8640000", 1),
         "partitions/forget_keys": Call("upkeep", "5, 5000", 1),

@@ -38,8 +38,8 @@ WITH waiting AS MATERIALIZED (
            array_agg(e.ordered OR e.id = ANY ($4::uuid[])) AS parked
     FROM dispatcher.endpoints e
     WHERE e.active AND e.deleted_at IS NULL AND e.id = ANY (ARRAY(
-      SELECT s.endpoint_id FROM dispatcher.subscriptions s
-      WHERE s.environment_id = t.environment_id AND s.pattern = ANY (t.patterns)))
+      SELECT s.endpoint_id FROM unnest(t.patterns) AS p(pattern) CROSS JOIN LATERAL (
+        SELECT endpoint_id FROM dispatcher.subscriptions WHERE environment_id = t.environment_id AND pattern = p.pattern OFFSET 0) s))
   ) e
 ), picked AS MATERIALIZED (
   DELETE FROM dispatcher.inbox

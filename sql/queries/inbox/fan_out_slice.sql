@@ -22,9 +22,9 @@ WITH own AS MATERIALIZED (
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), slice AS MATERIALIZED (
   SELECT DISTINCT s.endpoint_id
-  FROM picked p CROSS JOIN LATERAL (
+  FROM picked p CROSS JOIN LATERAL unnest(p.patterns) AS of_it(pattern) CROSS JOIN LATERAL (
     SELECT endpoint_id FROM dispatcher.subscriptions
-    WHERE environment_id = p.environment_id AND pattern = ANY (p.patterns) OFFSET 0) s
+    WHERE environment_id = p.environment_id AND pattern = of_it.pattern OFFSET 0) s
   WHERE p.after_endpoint IS NULL OR s.endpoint_id > p.after_endpoint
   ORDER BY s.endpoint_id LIMIT $1
 ), on_the_way AS (
