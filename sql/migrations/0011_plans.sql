@@ -44,6 +44,15 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET e
                         ORDER BY q.environment_id, q.id LIMIT most) AS few
 $$;
 
+-- The first events on their way to be fanned out, `most` of either kind.
+CREATE FUNCTION dispatcher.coming(most integer) RETURNS TABLE (id bigint, environment_id text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+  (SELECT i.id, i.environment_id FROM dispatcher.inbox i ORDER BY i.id LIMIT most)
+  UNION ALL
+  (SELECT u.id, u.environment_id FROM dispatcher.unexamined u ORDER BY u.id LIMIT most)
+$$;
+
 REVOKE ALL ON dispatcher.fan_out_turn, dispatcher.delivery_turns FROM PUBLIC;
 REVOKE ALL ON FUNCTION dispatcher.pending_ids(uuid[], integer, integer), dispatcher.pending_of(uuid[], integer),
-  dispatcher.quarantined_in(text, integer) FROM PUBLIC;
+  dispatcher.quarantined_in(text, integer), dispatcher.coming(integer) FROM PUBLIC;

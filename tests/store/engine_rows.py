@@ -25,7 +25,7 @@ INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, f
 INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)
   SELECT 'env_default', CASE WHEN n = 2 THEN 'user.*' WHEN n % 3 = 0 THEN 'wide.one' ELSE 'user.t' || n % {TYPES} END, pg_temp.endpoint(n)
   FROM generate_series(1, {ENDPOINTS}) AS n;
-"""
+"""  # noqa: S608 - numbers of ours
 # Half of the deliveries are one endpoint's, which is slow: they are parked. Of the others, some are due later.
 QUEUES = """
 INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
@@ -65,9 +65,9 @@ INSERT INTO dispatcher.environment_statistics
   FROM generate_series(0, 100) AS n, generate_series({from_} + 1, {from_} + {deliveries} / 500) AS e;
 """
 TABLES = (
-    "deliveries inbox unexamined nudges quarantine recoveries events attempts"
-    " endpoint_statistics environment_statistics"
-).split()
+    *("deliveries", "inbox", "unexamined", "nudges", "quarantine", "recoveries", "events"),
+    *("attempts", "endpoint_statistics", "environment_statistics"),
+)
 LATER = 500_000
 """What is added to the numbers of rows that come after others."""
 
@@ -97,6 +97,7 @@ class Queues:
         self._dsn = dsn
         self._full = False
         self._stack = AsyncExitStack()
+        self.has_old_snapshot = False
 
     def ids(self, numbers: Iterable[int]) -> str:
         return array(map(self.id, numbers))
@@ -116,6 +117,7 @@ class Queues:
             # An old snapshot: what is deleted can be neither cleaned up nor marked as dead.
             old = await self._stack.enter_async_context(connected(self._dsn))
             await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+            self.has_old_snapshot = True
             await self._clear()
             self.first += LATER
         elif state == "analysed while empty":
@@ -131,6 +133,7 @@ class Queues:
         await self._fill()
 
     async def close(self) -> None:
+        self.has_old_snapshot = False
         await self._stack.aclose()
 
     async def _fill(self, part: int = 1) -> None:
@@ -144,7 +147,7 @@ class Queues:
 
     async def _clear(self) -> None:
         for table in TABLES:
-            await self.connection.execute(f"DELETE FROM dispatcher.{table}")
+            await self.connection.execute(f"DELETE FROM dispatcher.{table}")  # noqa: S608 - one of ours
         self._full = False
 
 

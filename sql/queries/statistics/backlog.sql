@@ -5,9 +5,7 @@ WITH endpoints AS MATERIALIZED (
 ), owed AS MATERIALIZED (                    -- a look into the index for each, however many are pending
   SELECT first.id AS oldest FROM dispatcher.pending_ids(ARRAY(SELECT id FROM endpoints), 1, NULL) AS first(id)
 ), coming AS MATERIALIZED (
-  SELECT i.id, i.environment_id FROM (SELECT id, environment_id FROM dispatcher.inbox ORDER BY id LIMIT $2) AS i
-  UNION ALL
-  SELECT u.id, u.environment_id FROM (SELECT id, environment_id FROM dispatcher.unexamined ORDER BY id LIMIT $2) AS u
+  SELECT id, environment_id FROM dispatcher.coming($2::integer)
 )
 SELECT
   (SELECT count(*) FROM endpoints) AS webhooks,
