@@ -58,6 +58,10 @@ class Refill:
         self._rescanned_at = float("-inf")
         self.wake.set()
 
+    def sweep_now(self) -> None:
+        """Sweep with the next pass, whenever the last one was."""
+        self._swept_at = float("-inf")
+
     async def look(self) -> float:
         """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
         behind = await self._read_ahead()
@@ -109,7 +113,7 @@ class Refill:
         lows = lows or dict.fromkeys(owned, NEVER_READ)
         if not lows:
             return False
-        ranges = self._ranges(lows, self._pending.room or READ_WHEN_FULL)
+        ranges = self._ranges(lows, max(self._pending.room, READ_WHEN_FULL))
         found = await self._read(ranges, self._clock.now() - OVERDUE)
         self._sweep_on = cut_short(ranges, found)
         return bool(self._sweep_on)
