@@ -196,7 +196,7 @@ def _weigh(burst: Burst, times: dict[str, Any], posts: int, log: Path) -> tuple[
     lost, repeated = burst.number - len(times), posts - len(times)
     each = Counter(int(at - burst.began) for at in times.values())
     taken = max(times.values(), default=inf) - burst.began
-    worst, idle = worst_second(each, burst.number)
+    worst, idle = worst_second(each, burst.number, min(MANY_DUE, burst.number // 10))
     longest, statement = longest_statement(log)
     broken = [f"lost {lost}"] * (lost > 0) + [f"duplicated {repeated}"] * (repeated > 0)
     broken += [f"nothing was sent in second {second}, with {due} due" for second, due in idle]
@@ -211,12 +211,12 @@ def _weigh(burst: Burst, times: dict[str, Any], posts: int, log: Path) -> tuple[
     return figures, broken
 
 
-def worst_second(each: Counter[int], number: int) -> tuple[int, list[tuple[int, int]]]:
-    """Return the least that was sent in a second while MANY_DUE, and the seconds without anything,
-    each with how many were due."""
+def worst_second(each: Counter[int], number: int, many: int) -> tuple[int, list[tuple[int, int]]]:
+    """Return the least that was sent in a second while more than `many` were due, and the seconds
+    without anything, each with how many were due."""
     due, sent, idle = number - sum(n for second, n in each.items() if second < 0), [], []
     for second in range(max(each, default=0)):
-        if due <= MANY_DUE:
+        if due <= many:
             break
         sent.append(each[second])
         if not each[second]:
