@@ -12,6 +12,9 @@ from dispatcher.store.statements import statement
 SEPARATOR = "\x1e"
 """Between JSON texts: no JSON text can contain it (RFC 7464)."""
 
+PARK_AT_ONCE = 1_000
+"""Rows parked in one statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -64,7 +67,11 @@ class Deliveries:
         return [delivery(row) for row in rows]
 
     async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
-        await self._session.fetch(statement("deliveries/park"), list(ids), list(shards))
+        """Park these, some at a time: memory full of them would be a statement of a second."""
+        waiting = list(ids)
+        for begin in range(0, len(waiting), PARK_AT_ONCE):
+            some = waiting[begin : begin + PARK_AT_ONCE]
+            await self._session.fetch(statement("deliveries/park"), some, list(shards))
 
     async def parked_endpoints(self) -> list[UUID]:
         rows = await self._session.fetch(statement("deliveries/parked_endpoints"))

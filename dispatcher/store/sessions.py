@@ -2,6 +2,7 @@
 
 import asyncio
 
+from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 
@@ -40,7 +41,7 @@ class Sessions:
                 statement_timeout=timeout,
                 answer_timeout=answer,
                 connect_timeout=statement_timeout,
-                settings=settings,
+                settings={**plan_settings(name), **settings},
             )
             self._all.append(opened)
             return opened
@@ -57,18 +58,14 @@ class Sessions:
         self.lease.on_silent = self._silent
         self.listen = stage("listen")
         self.fanout = stage("fanout", synchronous_commit="off")
-        self.examine = session(
-            "examine", synchronous_commit="off", plan_cache_mode="force_custom_plan"
-        )
+        self.examine = session("examine", synchronous_commit="off")
         self.refill = stage("refill")
         self.endpoints = stage("endpoints")
-        self.bodies = stage("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
+        self.bodies = stage("bodies")
         self.record = stage("record", synchronous_commit="off")
         self.upkeep = session("upkeep")
         self.statistics = session("statistics", synchronous_commit="off")
-        people = [
-            session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)
-        ]
+        people = [session(f"people-{n}") for n in range(PEOPLE)]
         self._people = frozenset(people)
         self.people = Pool(people)
 

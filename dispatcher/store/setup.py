@@ -19,6 +19,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 OLDEST_SERVER = 14
 COMPARE_SECONDS = 2.0
 """For a second connection through a pooler: one that gives none has no server to spare."""
+NO_LIMITS = "SET statement_timeout = 0; SET idle_session_timeout = 0"
 BACKEND = "SELECT pg_catalog.pg_backend_pid()"
 
 
@@ -61,6 +62,8 @@ async def _prepare(
     settings: Mapping[str, str],
     another: Callable[[], Awaitable[Connection]] | None,
 ) -> None:
+    # Otherwise the limits of the role end the very statement that replaces them.
+    await connection.execute(NO_LIMITS)
     [configured] = await connection.fetch(
         statement("connection/configure"), list(settings), list(settings.values())
     )

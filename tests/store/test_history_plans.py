@@ -5,13 +5,12 @@ partition begins.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from dispatcher.ids import LARGEST
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.test_plans import ENDPOINT, NO_AUTOVACUUM, explain, partitions
+from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 
 BUSY = "'{00000000-0000-4000-8000-000000000001}'"
 THREE = (
@@ -79,17 +78,15 @@ async def id_of(connection: Connection, days_ago: int) -> int:
     return number
 
 
-async def ran(connection: Connection, name: str, arguments: str) -> list[dict[str, Any]]:
-    """The nodes of the plan as it went, with the sessions' setting."""
-    return await explain(
-        connection, f"history/{name}", arguments, "custom", ", ANALYZE, TIMING OFF"
-    )
+async def ran(connection: Connection, name: str, arguments: str) -> Plan:
+    """The plan as it went, with the sessions' setting."""
+    return await explain(connection, f"history/{name}", arguments, "custom", MEASURED)
 
 
-def read_from(plan: list[dict[str, Any]], *tables: str) -> int:
+def read_from(plan: Plan, *tables: str) -> int:
     """How many rows were read from tables and their partitions, those thrown away too."""
     read = 0
-    for node in plan:
+    for node in plan.nodes:
         if str(node.get("Relation Name", "")).startswith(tables):
             thrown = node.get("Rows Removed by Filter", 0)
             read += (node["Actual Rows"] + thrown) * node["Actual Loops"]
@@ -111,7 +108,9 @@ async def test_a_page_of_webhooks_reads_as_many_rows_as_it_was_told(
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
     plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21")
     assert read_from(plan, *LARGE) <= 3 * (2 * 100 + 50)
-    sorts = [node for node in plan if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000]
+    sorts = [
+        node for node in plan.nodes if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000
+    ]
     assert sorts == []
 
 
@@ -175,7 +174,6 @@ async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) ->
 
 
 async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connection) -> None:
-    plan = await explain(
-        statistics, "quarantine/list", f"'env_3', {LARGEST}, 21", "custom", ", ANALYZE"
-    )
+    arguments = f"'env_3', {LARGEST}, 21"
+    plan = await explain(statistics, "quarantine/list", arguments, "custom", MEASURED)
     assert read_from(plan, "quarantine") <= 21

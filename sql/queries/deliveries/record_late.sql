@@ -10,7 +10,7 @@ WITH result AS MATERIALIZED (
 ), fresh AS MATERIALIZED (                   -- one written before ends nothing: the delivery may be a new one of its name
   SELECT r.*, e.environment_id, v.type
   FROM result r
-  JOIN dispatcher.endpoints e ON e.id = r.endpoint_id
+  CROSS JOIN LATERAL (SELECT environment_id FROM dispatcher.endpoints WHERE id = r.endpoint_id OFFSET 0) e
   CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id OFFSET 0) v
   CROSS JOIN LATERAL (                       -- both a lookup a row: never a hash of all history
     SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
@@ -19,7 +19,7 @@ WITH result AS MATERIALIZED (
                    OFFSET 0) AS known) already
   WHERE NOT already.known
 ), ended AS (
-  DELETE FROM dispatcher.deliveries d USING fresh r WHERE d.id = r.id AND r.outcome = 'ok' RETURNING d.id
+  DELETE FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM fresh WHERE outcome = 'ok')) RETURNING id
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  status, duration_ms, error, request_headers, response_headers, response_body, state)

@@ -10,7 +10,7 @@
 WITH pending AS MATERIALIZED (
   SELECT d.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
     SELECT endpoint_id, id, type FROM dispatcher.deliveries
-    WHERE (endpoint_id, id) < (e.id, $2) AND (endpoint_id, id) >= (e.id, $3) ORDER BY endpoint_id DESC, id DESC LIMIT $4
+    WHERE (endpoint_id, id + 0) < (e.id, $2) AND (endpoint_id, id + 0) >= (e.id, $3) ORDER BY endpoint_id DESC, id + 0 DESC LIMIT $4
   ) d
   WHERE $5::text IS NULL OR $5 = 'PENDING'
 ), waiting AS MATERIALIZED (                 -- to be sent again, or not fanned out yet
