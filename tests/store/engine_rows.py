@@ -15,7 +15,7 @@ DELIVERIES = 100_000
 INBOX = 60_000
 
 KNOWN = f"""
-INSERT INTO dispatcher.daemons (id, lock_key, renewed_at) VALUES ({DAEMON}, 7, now()), (8, 8, now() - interval '5 s');
+INSERT INTO dispatcher.daemons (id, backend_pid, renewed_at) VALUES ({DAEMON}, pg_backend_pid(), now()), (8, 8, now() - interval '5 s');
 UPDATE dispatcher.shards SET owner = {DAEMON};
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version, ordered, home_shard, deleted_at)
   SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n, n = {ORDERED}, n % 64, CASE WHEN n % 50 = 7 THEN now() END
