@@ -11,6 +11,11 @@ ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], re
 SUPERSEDED = Counter(
     "dispatcher_attempts_superseded", "Results that came too late", registry=REGISTRY
 )
+RESULTS_DISCARDED = Counter(
+    "dispatcher_results_discarded",
+    "Results that the database refuses for their data; their deliveries are in quarantine",
+    registry=REGISTRY,
+)
 QUARANTINED = Counter("dispatcher_events_quarantined", "Events set aside", registry=REGISTRY)
 STORE_FAILURES = Counter(
     "dispatcher_store_failures",

@@ -117,6 +117,21 @@ def unrecordable(delivery: Delivery, error: Exception) -> None:
     )
 
 
+def result_discarded(delivery: Delivery, error: Exception, *, moved: bool) -> None:
+    """A result was refused for its data. `moved`: its delivery is in quarantine now."""
+    metrics.RESULTS_DISCARDED.inc()
+    if moved:
+        metrics.QUARANTINED.inc()
+    _log.error(
+        "result_discarded",
+        delivery_id=ids.delivery_name(delivery.id),
+        endpoint_id=str(delivery.endpoint_id),
+        attempt=delivery.attempt + 1,
+        quarantined=moved,
+        error=type(error).__name__,
+    )
+
+
 def attempt_broke(delivery: Delivery, error: Exception) -> None:
     _log.error(
         "attempt broke",

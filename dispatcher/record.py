@@ -1,23 +1,27 @@
-"""Outcomes go into the database in batches; when they can not, nothing more is sent.
+"""Outcomes go into the database in batches; when they cannot, nothing more is sent.
 
 A result waits here for no longer than a batch takes to fill or FLUSH_EVERY passes. How many may
 wait bounds how many POSTs a crash can make us repeat.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
 from dispatcher import observe
 from dispatcher.loop import either
 from dispatcher.model import Delivery, Result
+from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 MOST_WAITING = 500
 FULL = 250
 FLUSH_EVERY = 0.04
+SET_ASIDE_MOST = 20
+"""Results of one batch that may be set aside if the database takes none of the batch. If it refuses
+more, the fault is not theirs: they wait, and nothing more is sent."""
 
 
 class Recorder:
@@ -40,6 +44,7 @@ class Recorder:
         self._room = room
         self._noted = noted
         self._waiting: list[Result] = []
+        self._refused: list[tuple[Result, Exception]] = []
         self._some = asyncio.Event()
         self._full = asyncio.Event()
         self._empty = asyncio.Event()
@@ -48,12 +53,12 @@ class Recorder:
         self._most = MOST_WAITING
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._refused)
 
     @property
     def has_room(self) -> bool:
         """Sending stops while this is false."""
-        return len(self._waiting) < MOST_WAITING
+        return len(self) < MOST_WAITING
 
     def put(self, result: Result) -> None:
         self._waiting.append(result)
@@ -63,17 +68,26 @@ class Recorder:
             self._full.set()
 
     async def flush(self) -> float:
-        """Wait for results and write them; returns 0. Raises StoreUnavailable or StatementTimeout,
-        with what is not known to be written still waiting: the statement may be repeated."""
+        """Wait for results and write them; return 0, the seconds to the next time.
+
+        A result that the database refuses for its data, even without what others sent us, is set
+        aside with its delivery, so that it holds up no other. Raises StoreUnavailable or
+        StatementTimeout, with what is not known to be written still waiting: the statement may be
+        repeated.
+        """
         await self._some.wait()
         await either(self._full, max(0.0, self._flushed_at + FLUSH_EVERY - monotonic()))
         batch = self._waiting[: self._most]
         self._flushed_at = monotonic()
         try:
             await self._write(batch)
+            await self._set_aside(len(batch))
         except StatementTimeout:
             self._most = max(1, len(batch) // 2)
             raise
+        finally:  # what was not set aside is tried again, the first
+            self._waiting[:0] = [result for result, _ in self._refused]
+            self._refused.clear()
         self._most = min(MOST_WAITING, self._most * 2)
         self._full.clear()
         if not self._waiting:
@@ -93,33 +107,80 @@ class Recorder:
         except (StoreUnavailable, StatementTimeout):
             raise
         except Exception as error:  # noqa: BLE001 - a value the database refuses must stop nothing
-            await self._write_apart(batch, error)
+            await self._apart(batch, error, self._write)
             return
         late = [r for r in batch if r.delivery.id not in applied]
-        if late:
-            new = await self._deliveries.record_late(late)
-            observe.superseded(len(new), len(late))
-        del self._waiting[: len(batch)]
-        for result in batch:
-            delivery = result.delivery
-            if delivery.id in applied:
-                self._settled(delivery, _again(result, applied[delivery.id]))
-            else:
-                self._lost(delivery)
-        self._noted(batch)
+        self._waiting[: len(batch)] = late
+        in_time = [r for r in batch if r.delivery.id in applied] if late else batch
+        for result in in_time:
+            self._settled(result.delivery, _again(result, applied[result.delivery.id]))
+        self._noted(in_time)
+        await self._write_late(late)
 
-    async def _write_apart(self, batch: Sequence[Result], error: Exception) -> None:
-        """Find the result that can not be written, and write it without what others sent us."""
+    async def _write_late(self, late: Sequence[Result]) -> None:
+        """Write the first results that wait, whose deliveries have moved on, and let them go."""
+        if not late:
+            return
+        try:
+            new = await self._deliveries.record_late(late)
+        except (StoreUnavailable, StatementTimeout):
+            raise
+        except Exception as error:  # noqa: BLE001 - as for those in time
+            await self._apart(late, error, self._write_late)
+            return
+        observe.superseded(len(new), len(late))
+        del self._waiting[: len(late)]
+        for result in late:
+            self._lost(result.delivery)
+        self._noted(late)
+
+    async def _apart(
+        self,
+        batch: Sequence[Result],
+        error: Exception,
+        write: Callable[[Sequence[Result]], Awaitable[None]],
+    ) -> None:
+        """Find the result that cannot be written, and write it without what others sent us."""
         if len(batch) > 1:
             half = len(batch) // 2
-            await self._write(batch[:half])
-            await self._write(batch[half:])
+            await write(batch[:half])
+            await write(batch[half:])
             return
         bare = _without_what_others_sent(batch[0])
-        if bare == batch[0]:  # so it is not the value: nothing can be written at present
-            raise StoreUnavailable(f"results are refused: {type(error).__name__}") from error
-        observe.unrecordable(bare.delivery, error)
-        await self._write([bare])
+        if bare != batch[0]:
+            observe.unrecordable(bare.delivery, error)
+            self._waiting[0] = bare
+            await write([bare])
+        elif is_data_error(error):
+            self._refused.append((self._waiting.pop(0), error))
+        else:  # so it is not the value: nothing can be written at present
+            raise StoreUnavailable(f"results are refused: {describe(error)}") from error
+
+    async def _set_aside(self, tried: int) -> None:
+        """Move deliveries whose results were refused to quarantine, `tried` results being the batch."""
+        if self._refused and len(self._refused) == tried > SET_ASIDE_MOST:
+            error = self._refused[0][1]
+            raise StoreUnavailable(f"all results are refused: {describe(error)}") from error
+        while self._refused:
+            result, error = self._refused[0]
+            await self._set_one_aside(result.delivery, error)
+            del self._refused[0]
+
+    async def _set_one_aside(self, delivery: Delivery, error: Exception) -> None:
+        try:
+            moved = await self._deliveries.set_aside(delivery, describe(error))
+        except Exception as refusal:
+            if not is_data_error(refusal):
+                raise
+            # Its row cannot even be moved. It stays in memory as unrecorded: to be read again would
+            # be to be sent again, and again.
+            observe.result_discarded(delivery, refusal, moved=False)
+            return
+        observe.result_discarded(delivery, error, moved=moved)
+        if moved:
+            self._settled(delivery, None)
+        else:
+            self._lost(delivery)
 
 
 def _without_what_others_sent(result: Result) -> Result:

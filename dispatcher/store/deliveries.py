@@ -52,6 +52,16 @@ class Deliveries:
         )
         return {row["delivery_id"] for row in rows}
 
+    async def set_aside(self, delivery: Delivery, detail: str) -> bool:
+        """Move a delivery whose result is refused to quarantine.
+
+        Return False if it had moved on: it is not pending any more after so many attempts.
+        """
+        rows = await self._session.fetch(
+            statement("deliveries/set_aside"), delivery.id, delivery.attempt, detail
+        )
+        return bool(rows)
+
     async def due(self, ranges: Sequence[Range], before: float) -> list[Delivery]:
         """Deliveries of each range that are due before a time, not the parked ones."""
         rows = await self._session.fetch(
