@@ -80,7 +80,7 @@ STATEMENTS = {
         "5000, 5::smallint, 7, '{}', 0, '{}'",
         {"inbox_pkey", "endpoints_pkey"},
     ),
-    "inbox/quarantine": ("'reason', 'detail', 0, '{}'", {"inbox_pkey"}),
+    "inbox/quarantine": ("'reason', 'detail', 0, '{}', false", {"inbox_pkey"}),
     "deliveries/due": (
         f"{SHARDS}, array_fill('-infinity'::float8, ARRAY[64]), array_fill(100, ARRAY[64]), 2e9",
         {"deliveries_timer"},
