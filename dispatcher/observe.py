@@ -141,6 +141,15 @@ def attempt_broke(delivery: Delivery, error: Exception) -> None:
     )
 
 
+def event_unreadable(delivery: Delivery, error: Exception) -> None:
+    _log.error(
+        "event cannot be read, its delivery failed",
+        delivery_id=ids.delivery_name(delivery.id),
+        event_id=ids.event_name(delivery.event_id),
+        error=str(error),
+    )
+
+
 def secret_unreadable(endpoint_id: UUID) -> None:
     _log.error("signing secret can not be decrypted, endpoint held", endpoint_id=str(endpoint_id))
 
