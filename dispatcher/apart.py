@@ -1,4 +1,4 @@
-"""Statements of many rows, of which the database refuses one: the others are written all the same."""
+"""Statements about many rows, of which one is refused or cannot be read: the others go on."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -8,20 +8,20 @@ from dispatcher.store.data_errors import is_data_error
 Item = TypeVar("Item")
 
 
-async def write_apart(
+async def apart(
     items: Sequence[Item],
-    write: Callable[[Sequence[Item]], Awaitable[object]],
+    ask: Callable[[Sequence[Item]], Awaitable[object]],
     refused: Callable[[Item, Exception], object],
 ) -> None:
-    """Write all items that the database takes, by halves where one of them is refused.
+    """Run the statement `ask` for all items, by halves where the data of one of them makes it fail.
 
-    `refused(item, error)` is called for each item that is refused alone. Of n items, k of them
-    refused, it takes about k log n statements. Raises what `write` does but for data errors.
+    `refused(item, error)` is called for each item that fails alone. With k such items among n, it
+    takes about k log n statements. Raises what `ask` raises, but for data errors.
     """
     if not items:
         return
     try:
-        await write(items)
+        await ask(items)
     except Exception as error:
         if not is_data_error(error):
             raise
@@ -29,5 +29,5 @@ async def write_apart(
             refused(items[0], error)
             return
         half = len(items) // 2
-        await write_apart(items[:half], write, refused)
-        await write_apart(items[half:], write, refused)
+        await apart(items[:half], ask, refused)
+        await apart(items[half:], ask, refused)

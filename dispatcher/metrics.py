@@ -23,6 +23,15 @@ STORE_FAILURES = Counter(
     ["stage"],
     registry=REGISTRY,
 )
+RECOVERY_FAILURES = Counter(
+    "dispatcher_recovery_failures", "Steps of recoveries that failed", registry=REGISTRY
+)
+STAGE_FAILURES = Counter(
+    "dispatcher_stage_failures",
+    "Passes of a stage that failed, but not for want of the database",
+    ["stage"],
+    registry=REGISTRY,
+)
 DURATION = Histogram(
     "dispatcher_attempt_seconds",
     "From the start of an attempt to its verdict",

@@ -162,6 +162,44 @@ def endpoint_missing(endpoint_id: UUID) -> None:
     _log.error("endpoint is gone, its deliveries are held", endpoint_id=str(endpoint_id))
 
 
+def note_discarded(endpoint_id: UUID, error: Exception) -> None:
+    """What was learned about an endpoint by sending is refused by the database."""
+    _log.error("endpoint_note_discarded", endpoint_id=str(endpoint_id), error=type(error).__name__)
+
+
+def operational_event_discarded(event: tuple[str, str, str], error: Exception) -> None:
+    """`event` is its environment, type and data."""
+    _log.error(
+        "operational_event_discarded",
+        environment_id=event[0],
+        type=event[1],
+        error=type(error).__name__,
+    )
+
+
+def statistics_discarded(key: object, error: Exception) -> None:
+    """The sums of one endpoint or environment are refused by the database."""
+    _log.error("statistics_discarded", of=str(key), error=type(error).__name__)
+
+
+def recovery_failed(recovery: int, state: str, error: Exception) -> None:
+    """A step of a recovery failed; `state` is FAILED when it is not tried again."""
+    metrics.RECOVERY_FAILURES.inc()
+    _log.error("recovery_step_failed", recovery=recovery, state=state, error=type(error).__name__)
+
+
+def stage_failed(stage: str, error: Exception, retry_in: float) -> None:
+    """A pass of a stage failed, and not for want of the database: it is tried again."""
+    metrics.STAGE_FAILURES.labels(stage).inc()
+    _log.error(
+        "stage_failed",
+        stage=stage,
+        error=type(error).__name__,
+        retry_in=round(retry_in, 3),
+        exc_info=error,
+    )
+
+
 def endpoint_disabled(endpoint_id: UUID, reason: str) -> None:
     _log.warning("endpoint disabled", endpoint_id=str(endpoint_id), reason=reason)
 

@@ -30,7 +30,7 @@ class Step:
     """What one step did: how many inbox rows it made, and the recovery's state after it."""
 
     id: int
-    state: Literal["RUNNING", "DONE", "CANCELLED"]
+    state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
     made: int
 
 
@@ -121,6 +121,15 @@ class Recoveries:
         """
         rows = await self._session.fetch(statement("recoveries/step"), look, make, waiting, pending)
         return Step(rows[0]["id"], rows[0]["state"], rows[0]["made"]) if rows else None
+
+    async def note_failure(self, error: str, most: int) -> tuple[int, str] | None:
+        """Put off the recovery that a step would go on with, as its step failed.
+
+        After `most` failures in succession it is FAILED. Returns its id and state, or None if none
+        is due any more.
+        """
+        rows = await self._session.fetch(statement("recoveries/note_failure"), error, most)
+        return (rows[0]["id"], rows[0]["state"]) if rows else None
 
     async def next(self) -> float | None:
         """Seconds until one is due, below 0 for one that is; None: none is running."""

@@ -1,5 +1,7 @@
 """One row that is refused, always: in each queue the others go on, and people see the one."""
 
+from uuid import UUID
+
 from dispatcher import ids
 from tests.conftest import Connection
 from tests.flow.stories import Daemons, Story, numbers, until
@@ -109,4 +111,124 @@ async def test_an_event_that_cannot_be_read_ends_its_deliveries_only(
     assert (row["event_id"], row["outcome"]) == (bad, "cancelled")
     assert "cannot be read" in row["error"]
     assert ids.event_name(bad) not in row["error"]
+    assert daemons.alive(daemon)
+
+
+async def test_an_endpoint_whose_row_cannot_be_read_is_held_and_the_others_go_on(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    """Its URL is no UTF-8."""
+    await story.subscribe(receiver.url)
+    bad = await story.subscribe(receiver.url + "bad")
+    await connection.execute("CREATE CAST (bytea AS text) WITHOUT FUNCTION")
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET url = ('\\xff'::bytea)::text WHERE id = $1", bad.id
+    )
+    await story.insert(20)
+    daemon = await daemons.start()
+    await story.ended(DELIVERED=20, PENDING=20)
+    await story.change(bad.id, url=receiver.url)
+    await story.ended(DELIVERED=40)
+    assert daemons.alive(daemon)
+
+
+async def test_what_is_learned_of_one_endpoint_and_refused_keeps_no_other_from_being_noted(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, connection: Connection
+) -> None:
+    bad = await story.subscribe(receiver.url)
+    good = await story.subscribe(another.url)
+    for each in (receiver, another):
+        each.otherwise = 500
+    await refuse(
+        connection,
+        f"NEW.endpoint_id = '{bad.id}'",
+        table="endpoint_health",
+        action="INSERT OR UPDATE",
+    )
+    await refuse_statistics(connection, bad.id)
+    daemon = await daemons.start(retry={"retries": 0})
+    await story.insert(3)
+    await story.ended(FAILED=6)
+
+    async def noted() -> bool:
+        health = await connection.fetch("SELECT endpoint_id FROM dispatcher.endpoint_health")
+        sums = await connection.fetch(
+            "SELECT endpoint_id, sum(failures) AS failures FROM dispatcher.endpoint_statistics GROUP BY 1"
+        )
+        return [r["endpoint_id"] for r in health] == [good.id] and [
+            (r["endpoint_id"], r["failures"]) for r in sums
+        ] == [(good.id, 3)]
+
+    await until(noted, "the other endpoint's facts are written")
+    assert daemons.alive(daemon)
+
+
+async def refuse_statistics(connection: Connection, endpoint_id: UUID) -> None:
+    await connection.execute(
+        f"ALTER TABLE dispatcher.endpoint_statistics ADD CHECK (endpoint_id <> '{endpoint_id}')"
+    )
+
+
+async def test_an_operational_event_that_is_refused_keeps_no_other_from_being_emitted(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    bad = await story.subscribe(receiver.url, "user.created")
+    good = await story.subscribe(receiver.url + "good", "user.created")
+    await story.subscribe(receiver.url + "told", "delivery.exhausted")
+    receiver.otherwise = 500
+    await refuse(
+        connection,
+        f"NEW.source = 'dispatcher' AND NEW.data->>'webhook_id' = '{bad.id}'",
+        table="events",
+    )
+    daemon = await daemons.start(retry={"retries": 0})
+    await story.insert(1)
+
+    async def emitted() -> bool:
+        found = await connection.fetch(
+            "SELECT data->>'webhook_id' AS id FROM dispatcher.events WHERE type = 'delivery.exhausted'"
+        )
+        return [r["id"] for r in found] == [str(good.id)]
+
+    await until(emitted, "the other one is emitted")
+    assert daemons.alive(daemon)
+
+
+async def test_a_recovery_that_cannot_go_on_holds_up_no_other_and_fails_with_a_reason(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    bad = await story.subscribe(receiver.url + "bad", "user.created")
+    good = await story.subscribe(receiver.url, "user.created")
+    receiver.otherwise = 500
+    daemon = await daemons.start(retry={"retries": 0})
+    await story.insert(5)
+    await story.ended(FAILED=10)
+    receiver.otherwise = 200
+    await refuse(connection, f"NEW.endpoint_id = '{bad.id}'", table="inbox")
+    await connection.execute(
+        """INSERT INTO dispatcher.recoveries (environment_id, endpoint_id, since, until, missed, position, next_at)
+           SELECT 'env_default', id, now() - interval '1 hour', now(), false, 0, now() - make_interval(secs => wait)
+           FROM unnest($1::uuid[], $2::int[]) AS r(id, wait)""",
+        [bad.id, good.id],
+        [60, 1],
+    )
+    await story.ended(FAILED=5, DELIVERED=5)
+
+    async def put_off() -> bool:
+        row = await connection.fetchrow(
+            "SELECT failures, error, state FROM dispatcher.recoveries WHERE endpoint_id = $1",
+            bad.id,
+        )
+        return row is not None and row["failures"] > 0 and "not this one" in row["error"]
+
+    await until(put_off, "its failure is noted")
+    await connection.execute("UPDATE dispatcher.recoveries SET failures = 7, next_at = now()")
+
+    async def failed() -> bool:
+        row = await connection.fetchrow(
+            "SELECT state FROM dispatcher.recoveries WHERE endpoint_id = $1", bad.id
+        )
+        return row is not None and row["state"] == "FAILED"
+
+    await until(failed, "it is FAILED")
     assert daemons.alive(daemon)
