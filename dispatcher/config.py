@@ -191,6 +191,7 @@ class Retention(_Section):
 
     events: Annotated[float, between("1d", "3650d")] = seconds("30d")
     attempts: Annotated[float, between("1d", "3650d")] = seconds("14d")
+    audit: Annotated[float, between("1d", "3650d")] = seconds("400d")
 
 
 class Log(_Section):

@@ -26,6 +26,17 @@ STORE_FAILURES = Counter(
 RECOVERY_FAILURES = Counter(
     "dispatcher_recovery_failures", "Steps of recoveries that failed", registry=REGISTRY
 )
+QUARANTINE_EXPIRED = Counter(
+    "dispatcher_quarantine_expired",
+    "Events in quarantine that nobody released before retention",
+    registry=REGISTRY,
+)
+MAINTENANCE_FAILURES = Counter(
+    "dispatcher_maintenance_failures",
+    "Steps of maintenance that failed; each is tried again by itself",
+    ["step"],
+    registry=REGISTRY,
+)
 STAGE_FAILURES = Counter(
     "dispatcher_stage_failures",
     "Passes of a stage that failed, but not for want of the database",

@@ -209,6 +209,26 @@ def cancelled(deliveries: int) -> None:
     _log.info("deliveries cancelled", deliveries=deliveries)
 
 
+def quarantine_expired(event_id: int, reason: str) -> None:
+    """An event that nobody released in time."""
+    metrics.QUARANTINE_EXPIRED.inc()
+    _log.warning("quarantined event expired", event_id=ids.event_name(event_id), reason=reason)
+
+
+def recovery_passed_over(recovery: int) -> None:
+    _log.warning("recovery passed over events that are about to be dropped", recovery=recovery)
+
+
+def maintenance_failed(step: str, error: Exception, retry_in: float) -> None:
+    metrics.MAINTENANCE_FAILURES.labels(step).inc()
+    _log.error(
+        "maintenance_failed",
+        step=step,
+        error=f"{type(error).__name__}: {error}",
+        retry_in=round(retry_in, 3),
+    )
+
+
 def partitions_made(names: Sequence[str]) -> None:
     _log.info("partitions made", partitions=list(names))
 

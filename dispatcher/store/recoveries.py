@@ -1,5 +1,6 @@
 """Recoveries: what one endpoint is owed again, and how far each of them got."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -136,3 +137,12 @@ class Recoveries:
         rows = await self._session.fetch(statement("recoveries/next"))
         wait: float | None = rows[0]["wait"]
         return wait
+
+    async def prune(self, keep: float, most: int) -> int:
+        """Remove up to `most` that were over `keep` seconds ago; return how many."""
+        return len(await self._session.fetch(statement("recoveries/prune"), keep, most))
+
+    async def pass_over(self, below: int) -> Sequence[int]:
+        """Let running ones go on from an id, as what is below is about to be dropped; return which."""
+        rows = await self._session.fetch(statement("recoveries/pass_over"), below)
+        return [row["id"] for row in rows]
