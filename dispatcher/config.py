@@ -79,6 +79,7 @@ class Database(_Section):
     state_directory: OptionalPath = None
     binaries: OptionalPath = None
     statement_timeout: Annotated[float, between("100ms", "10m")] = seconds("10s")
+    notify: bool = True
 
 
 class Delivery(_Section):

@@ -156,6 +156,7 @@ class Engine:
             admit=lambda made, parked: self.deliver.admit(made, parked=parked),
             saturated=self.pending.saturated,
             backlog=self._has_backlog,
+            notified=self._config.database.notify,
         )
         self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
         self.refill = Refill(

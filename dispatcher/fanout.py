@@ -35,7 +35,7 @@ NOTHING = FannedOut(0, None, 0, [], set())
 class Fanout:
     """`admit(deliveries, parked)` takes what was made; `saturated(coming)` names the endpoints
     whose deliveries are better made parked when so many may come; `backlog` tells whether enough
-    is waiting to be sent."""
+    is waiting to be sent; `notified` whether emitters notify an idle daemon."""
 
     def __init__(
         self,
@@ -45,13 +45,14 @@ class Fanout:
         admit: Callable[[Sequence[Delivery], set[UUID]], Awaitable[None]],
         saturated: Callable[[int], Sequence[UUID]],
         backlog: Callable[[], bool],
+        notified: bool = True,
     ) -> None:
         self._inbox = inbox
         self._lease = lease
         self._admit = admit
         self._saturated = saturated
         self._backlog = backlog
-        self._promise = Promise()
+        self._promise = Promise(notified=notified)
         self._shard = count()
         self._size = Size()
         self._turns = Turns()

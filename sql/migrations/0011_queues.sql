@@ -37,7 +37,7 @@ FROM dispatcher.attempts;
 DROP FUNCTION dispatcher.recoverable(text, uuid, bigint, bigint, boolean, integer);
 CREATE FUNCTION dispatcher.recoverable(for_environment text, for_endpoint uuid, low bigint, high bigint, with_missed boolean, most integer)
 RETURNS TABLE (place bigint, event_id bigint, type text, delivery_id bigint, attempt integer)
-LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
   WITH far AS MATERIALIZED (
     SELECT least(high,
       (SELECT a.delivery_id FROM dispatcher.attempts a
@@ -97,8 +97,8 @@ $$;
 -- ── locks ──────────────────────────────────────────────────────────────────────────────────────────
 -- What people do to one delivery happens one after another: each transaction locks the row of the
 -- delivery's slot. An advisory lock would do, but any login of the database can take and keep those.
-CREATE TABLE dispatcher.resend_locks (slot smallint PRIMARY KEY);
-INSERT INTO dispatcher.resend_locks (slot) SELECT generate_series(0, 255);
+CREATE TABLE IF NOT EXISTS dispatcher.delivery_turns (turn smallint PRIMARY KEY);
+INSERT INTO dispatcher.delivery_turns (turn) SELECT generate_series(0, 255) ON CONFLICT DO NOTHING;
 
 -- ── replays ────────────────────────────────────────────────────────────────────────────────────────
 ALTER TABLE dispatcher.recoveries
