@@ -16,16 +16,22 @@ from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
 from dispatcher.store.recoveries import Recoveries
+from dispatcher.store.replicated import Replicated
 from dispatcher.store.session import Session, StoreUnavailable
 from dispatcher.store.sign_ins import SignIns
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.tokens import Tokens
+from dispatcher.store.triggers import Triggers
 
 DAYS_AHEAD = 7
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 CANCEL_SECONDS = 5.0
 MINUTE_SECONDS = 60.0
+REPLICATED_SECONDS = 5.0
+"""What became of a replicated event may arrive so long after it."""
+REPLICATED_MOST_SECONDS = DAY_SECONDS
+"""Age of a replicated event up to which it is sent: a first copy brings all that were ever kept."""
 PUT_OFF_FIRST_SECONDS = 5.0
 PUT_OFF_MOST_SECONDS = 600.0
 CANCEL_MOST = 2_000
@@ -105,6 +111,8 @@ class Upkeep:
         self._audit = Audit(session)
         self._tokens = Tokens(session)
         self._sign_ins = SignIns(session)
+        self._replicated = Replicated(session)
+        self._triggers = Triggers(session)
         self._keep_events = keep_events
         self._keep_attempts = keep_attempts
         self._keep_audit = keep_audit
@@ -114,6 +122,8 @@ class Upkeep:
         """Return all steps, due at once. What pins events comes before they are dropped."""
         return (
             Step("cancel", self._cancel, CANCEL_SECONDS),
+            Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
+            Step("triggers", self._look_at_triggers, HOUR_SECONDS),
             Step("make_partitions", self._make_partitions, HOUR_SECONDS),
             Step("quarantine", self._expire_quarantine, MINUTE_SECONDS),
             Step("waiting_recoveries", self._pass_over, MINUTE_SECONDS),
@@ -134,6 +144,20 @@ class Upkeep:
         if cancelled:
             observe.cancelled(cancelled)
         return cancelled >= CANCEL_MOST
+
+    async def _adopt_replicated(self) -> bool:
+        fates = await self._replicated.adopt(
+            after_seconds=REPLICATED_SECONDS,
+            most=ROWS_MOST,
+            too_old_below=self._floor(REPLICATED_MOST_SECONDS),
+        )
+        if fates:
+            observe.events_replicated(fates)
+        return len(fates) == ROWS_MOST
+
+    async def _look_at_triggers(self) -> bool:
+        observe.triggers_silent(await self._triggers.silent())
+        return False
 
     async def _make_partitions(self) -> bool:
         made = await self._partitions.ensure(DAYS_AHEAD)

@@ -1,6 +1,6 @@
 """The metrics, in a registry of our own. No label names an endpoint: there may be thousands."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -35,6 +35,17 @@ MAINTENANCE_FAILURES = Counter(
     "dispatcher_maintenance_failures",
     "Steps of maintenance that failed; each is tried again by itself",
     ["step"],
+    registry=REGISTRY,
+)
+REPLICATED = Counter(
+    "dispatcher_replicated_events",
+    "Events that arrived in the replica role, by what was decided",
+    ["fate"],
+    registry=REGISTRY,
+)
+TRIGGERS_SILENT = Gauge(
+    "dispatcher_triggers_disabled",
+    "Triggers of the events table that do not fire; events are then never sent",
     registry=REGISTRY,
 )
 STAGE_FAILURES = Counter(

@@ -219,6 +219,22 @@ def recovery_passed_over(recovery: int) -> None:
     _log.warning("recovery passed over events that are about to be dropped", recovery=recovery)
 
 
+def events_replicated(fates: Sequence[tuple[int, str]]) -> None:
+    """Events that arrived in the replica role, each with what was decided."""
+    counts = Counter(fate for _, fate in fates)
+    for fate, count in counts.items():
+        metrics.REPLICATED.labels(fate).inc(count)
+    metrics.QUARANTINED.inc(counts["quarantined"])
+    _log.info("events_replicated", **counts)
+
+
+def triggers_silent(names: Sequence[str]) -> None:
+    """`names` of triggers that do not fire: events are inserted and never sent."""
+    metrics.TRIGGERS_SILENT.set(len(names))
+    if names:
+        _log.error("triggers_disabled", triggers=list(names))
+
+
 def maintenance_failed(step: str, error: Exception, retry_in: float) -> None:
     metrics.MAINTENANCE_FAILURES.labels(step).inc()
     _log.error(

@@ -34,7 +34,7 @@ class Sessions:
         self.endpoints = session("endpoints")
         self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
         self.record = session("record", synchronous_commit="off")
-        self.upkeep = session("upkeep")
+        self.upkeep = session("upkeep", plan_cache_mode="force_custom_plan")
         self.statistics = session("statistics", synchronous_commit="off")
         self.people = Pool(
             [session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)]

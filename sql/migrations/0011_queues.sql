@@ -107,6 +107,29 @@ ALTER TABLE dispatcher.recoveries
   DROP CONSTRAINT recoveries_state_check,
   ADD CONSTRAINT recoveries_state_check CHECK (state IN ('RUNNING', 'DONE', 'CANCELLED', 'FAILED'));
 
+-- ── events past our triggers ───────────────────────────────────────────────────────────────────────
+-- What is inserted with session_replication_role = replica (logical replication, and tools that copy
+-- databases) fires no ordinary trigger: such events were visible, and never sent. This trigger fires for them
+-- alone. It does not write to the inbox: where the whole schema is replicated the inbox row comes by itself,
+-- and a second one would stop the replication. Maintenance decides some seconds later. A trigger for each
+-- row, as logical replication fires no others.
+CREATE TABLE dispatcher.replicated_events (
+  event_id bigint PRIMARY KEY,
+  environment_id text NOT NULL,
+  type text NOT NULL,
+  arrived_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE FUNCTION dispatcher.event_replicated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO dispatcher.replicated_events (event_id, environment_id, type)
+  VALUES (NEW.id, NEW.environment_id, NEW.type) ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER event_replicated AFTER INSERT ON dispatcher.events
+  FOR EACH ROW WHEN (NEW.source <> 'directed') EXECUTE FUNCTION dispatcher.event_replicated();
+ALTER TABLE dispatcher.events ENABLE REPLICA TRIGGER event_replicated;
+
 -- ── notifications ──────────────────────────────────────────────────────────────────────────────────
 ALTER TABLE dispatcher.settings ADD COLUMN notify boolean NOT NULL DEFAULT true;
 
