@@ -35,28 +35,60 @@ SELECT 'dlv_' || delivery_id AS delivery, 'evt_' || event_id AS event, type, env
 FROM dispatcher.attempts;
 
 DROP FUNCTION dispatcher.recoverable(text, uuid, bigint, bigint, boolean, integer);
+-- What one endpoint can be sent again, of the ids above `low`, to `high` at the most: its deliveries with
+-- such ids that failed or expired, and events with such ids that were never owed to it. It looks as far as
+-- `most` ended deliveries and `most` events reach, and 16 days; a last row, without an event, says how far
+-- that was. Never beyond an event that waits to be fanned out: whether it is owed is not known yet.
+--
+-- Every query names a span of ids, as numbers by the time it is planned: so only the partitions of those days
+-- are locked. With a thousand days of history all of them would be more than PostgreSQL's lock table holds.
+-- Hence what became of a delivery is looked for in the 60 days after its span: beyond that, one that was
+-- sent again by hand and delivered may be sent once more.
+--
+-- Whatever the statistics say, it reads in the order of an index what it looks at, and no more: thence the
+-- settings; and subqueries with LIMIT 1, where EXISTS may become a join of whole tables.
 CREATE FUNCTION dispatcher.recoverable(for_environment text, for_endpoint uuid, low bigint, high bigint, with_missed boolean, most integer)
 RETURNS TABLE (place bigint, event_id bigint, type text, delivery_id bigint, attempt integer)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
-  WITH far AS MATERIALIZED (
-    SELECT least(high,
-      (SELECT a.delivery_id FROM dispatcher.attempts a
-       WHERE a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.delivery_id > low AND a.delivery_id <= high AND a.id > low
-       ORDER BY a.delivery_id OFFSET most - 1 LIMIT 1),
-      (SELECT e.id FROM dispatcher.events e
-       WHERE with_missed AND e.id > low AND e.id <= high ORDER BY e.id OFFSET most - 1 LIMIT 1)) AS id
-  ), reach AS MATERIALIZED (
-    SELECT least((SELECT id FROM far),
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+DECLARE
+  day CONSTANT bigint := 86400000::bigint << 22;
+  first bigint;                              -- no event is older, and every delivery is younger than its event
+  start bigint;
+  reach bigint;
+  later bigint;
+  earlier bigint;
+BEGIN
+  SELECT least((SELECT min(e.id) FROM dispatcher.events_default e),
+               (SELECT min(dispatcher.id_floor(to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC'))
+                FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'dispatcher.events'::regclass AND c.relname ~ '^events_\d{8}$'))
+  INTO first;
+  start := least(greatest(low, first - 1), high);
+  reach := least(high, start + 16 * day);
+  later := reach + 60 * day;
+  earlier := start - 60 * day;
+  reach := least(reach, (SELECT a.delivery_id FROM dispatcher.attempts a
+    WHERE a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.delivery_id > start AND a.delivery_id <= reach
+      AND a.id > start AND a.id <= later
+    ORDER BY a.delivery_id OFFSET most - 1 LIMIT 1));
+  IF with_missed THEN
+    reach := least(reach, (SELECT e.id FROM dispatcher.events e
+      WHERE e.id > start AND e.id <= reach ORDER BY e.id OFFSET most - 1 LIMIT 1));
+    reach := least(reach,
       (SELECT min(i.id) - 1 FROM dispatcher.inbox i
-       WHERE with_missed AND i.id > low AND i.id <= (SELECT id FROM far) AND i.endpoint_id IS NULL AND i.environment_id = for_environment),
+       WHERE i.id > start AND i.id <= reach AND i.endpoint_id IS NULL AND i.environment_id = for_environment),
       (SELECT min(u.id) - 1 FROM dispatcher.unexamined u
-       WHERE with_missed AND u.id > low AND u.id <= (SELECT id FROM far) AND u.environment_id = for_environment)) AS id
-  ), ended AS MATERIALIZED (                 -- a delivery that was sent again has ended more than once
+       WHERE u.id > start AND u.id <= reach AND u.environment_id = for_environment));
+  END IF;
+  RETURN QUERY
+  WITH ended AS MATERIALIZED (               -- a delivery that was sent again has ended more than once
     SELECT DISTINCT ON (a.delivery_id) a.delivery_id, a.event_id, a.type, a.attempt,
            a.state = 'FAILED' OR (a.state = 'CANCELLED' AND a.error LIKE 'expired:%') AS unhappily
     FROM dispatcher.attempts a
     WHERE a.endpoint_id = for_endpoint AND a.state IS NOT NULL
-      AND a.delivery_id > low AND a.delivery_id <= (SELECT id FROM reach) AND a.id > low
+      AND a.delivery_id > start AND a.delivery_id <= reach AND a.id > start AND a.id <= later
     ORDER BY a.delivery_id, a.id DESC
   ), failed AS (
     SELECT n.delivery_id AS place, n.event_id, n.type, n.delivery_id, n.attempt
@@ -65,10 +97,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
       AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.delivery_id LIMIT 1) IS NULL
       AND (SELECT i.id FROM dispatcher.inbox i
            WHERE i.endpoint_id = for_endpoint AND i.event_id = n.event_id AND i.delivery_id = n.delivery_id LIMIT 1) IS NULL
-      AND (SELECT e.id FROM dispatcher.events e WHERE e.id = n.event_id LIMIT 1) IS NOT NULL
+      AND (SELECT e.id FROM dispatcher.events e
+           WHERE e.id = n.event_id AND e.id > earlier AND e.id <= reach LIMIT 1) IS NOT NULL
   ), seen AS MATERIALIZED (
     SELECT e.id, e.type FROM dispatcher.events e
-    WHERE with_missed AND e.id > greatest(low, (SELECT dispatcher.attempts_since()) - 1) AND e.id <= (SELECT id FROM reach)
+    WHERE with_missed AND e.id > greatest(start, (SELECT dispatcher.attempts_since()) - 1) AND e.id > start AND e.id <= reach
       AND e.environment_id = for_environment AND e.source <> 'directed'
   ), types AS MATERIALIZED (
     SELECT t.type FROM (SELECT DISTINCT s.type FROM seen s) t
@@ -82,17 +115,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
     FROM wanted s
     WHERE (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = s.id AND d.endpoint_id = for_endpoint LIMIT 1) IS NULL
       AND (SELECT a.id FROM dispatcher.attempts a
-           WHERE a.event_id = s.id AND a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.id > s.id LIMIT 1) IS NULL
+           WHERE a.event_id = s.id AND a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.id > s.id
+             AND a.id > start AND a.id <= later LIMIT 1) IS NULL
       AND (SELECT i.id FROM dispatcher.inbox i WHERE i.endpoint_id = for_endpoint AND i.event_id = s.id LIMIT 1) IS NULL
       AND (SELECT q.id FROM dispatcher.quarantine q
            WHERE q.event_id = s.id AND (q.endpoint_id IS NULL OR q.endpoint_id = for_endpoint) LIMIT 1) IS NULL
   )
   SELECT f.place, f.event_id, f.type, f.delivery_id, f.attempt FROM failed f
   UNION ALL
-  SELECT m.place, m.event_id, m.type, NULL, 0 FROM missed m
+  SELECT m.place, m.event_id, m.type, NULL::bigint, 0 FROM missed m
   UNION ALL
-  SELECT (SELECT id FROM reach), NULL, NULL, NULL, NULL
-$$;
+  SELECT reach, NULL::bigint, NULL::text, NULL::bigint, NULL::integer;
+END $$;
 
 -- ── locks ──────────────────────────────────────────────────────────────────────────────────────────
 -- What people do to one delivery happens one after another: each transaction locks the row of the

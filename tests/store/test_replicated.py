@@ -141,6 +141,6 @@ async def test_it_fires_also_in_partitions_that_are_made_later(
     )
     event = await replica.fetchval(
         f"""INSERT INTO {child} (id, type, data)
-            SELECT dispatcher.id_floor((now() + interval '20 days')::date + interval '1 hour'), 'a', '1' RETURNING id"""  # noqa: S608 - its name
+            SELECT dispatcher.id_floor((now() + interval '20 days')::date + interval '1 hour'), 'a', '1' RETURNING id"""
     )
     assert await adopt(session) == {event: "sent"}
