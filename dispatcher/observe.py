@@ -76,6 +76,11 @@ def quarantined(event_id: int, reason: str) -> None:
     _log.error("event quarantined", event_id=ids.event_name(event_id), reason=reason)
 
 
+def schema_check_broke(event_id: int, error: Exception) -> None:
+    """The check of one event failed in a way of its own; the event goes to quarantine."""
+    _log.error("schema_check_broke", event_id=ids.event_name(event_id), error=type(error).__name__)
+
+
 def sandbox_unavailable(error: Exception) -> None:
     _log.error("events can not be examined, they wait", error=str(error))
 

@@ -8,6 +8,8 @@ import click
 from dispatcher.cli.failures import Failure, explain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dispatcher.config import Config
     from dispatcher.store.session import Session
 
@@ -59,24 +61,31 @@ def _database(config: "Config") -> str:
     from dispatcher.postgres_binaries import find
 
     if config.database.dsn:
-        asyncio.run(_schema_and_key(config, config.database.dsn.get_secret_value()))
-        return "database: reachable, its schema and key are the right ones"
+        warnings = asyncio.run(_schema_and_key(config, config.database.dsn.get_secret_value()))
+        return _noted("database: reachable, its schema and key are the right ones", warnings)
     directory = embedded_directory(config)
     if dsn := running(directory):
-        asyncio.run(_schema_and_key(config, dsn))
-        return f"database: embedded, running in {directory}"
+        warnings = asyncio.run(_schema_and_key(config, dsn))
+        return _noted(f"database: embedded, running in {directory}", warnings)
     version = find(config.database.binaries).version
     return f"database: none is configured; run starts PostgreSQL {version} in {directory}"
 
 
-async def _schema_and_key(config: "Config", dsn: str) -> None:
+def _noted(note: str, warnings: "Sequence[str]") -> str:
+    return "\n".join([note, *(f"warning: {warning}" for warning in warnings)])
+
+
+async def _schema_and_key(config: "Config", dsn: str) -> "Sequence[str]":
+    """Return warnings."""
     from dispatcher import migrate
+    from dispatcher.cli import event_checks
     from dispatcher.cli.database import Database, session
 
     async with migrate.connected(dsn) as connection:
         await migrate.check(connection)
     async with session(Database(dsn, ours=False), config) as opened:
         await _key(config, opened)
+        return await event_checks.warnings(config, opened)
 
 
 async def _key(config: "Config", session: "Session") -> None:

@@ -39,6 +39,16 @@ class StoreUnavailable(Exception):
     """The database can not be asked at present. Nothing is known of the statement's fate."""
 
 
+class LockTableFullError(StoreUnavailable):
+    """The server cannot lock as many relations as a statement reads."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PostgreSQL's lock table is full (out of shared memory): set max_locks_per_transaction"
+            " higher, or keep fewer days in [retention]"
+        )
+
+
 class StatementTimeout(Exception):
     """The server gave up on a statement, and rolled it back."""
 
@@ -128,6 +138,8 @@ class Session:
             self._lose()
             raise StoreUnavailable("the database does not answer") from error
         except _LOST as error:
+            if isinstance(error, asyncpg.exceptions.OutOfMemoryError) and "shared" in str(error):
+                raise LockTableFullError from error
             self._lose()
             raise StoreUnavailable(str(error) or type(error).__name__) from error
         except _NOT_NOW as error:

@@ -2,7 +2,11 @@
 
 from uuid import UUID
 
+import pytest
+
 from dispatcher import ids
+from dispatcher.sandbox import Sandbox
+from dispatcher.schemas import Refusal
 from tests.conftest import Connection
 from tests.flow.stories import Daemons, Story, numbers, until
 from tests.receivers import Receiver
@@ -231,4 +235,73 @@ async def test_a_recovery_that_cannot_go_on_holds_up_no_other_and_fails_with_a_r
         return row is not None and row["state"] == "FAILED"
 
     await until(failed, "it is FAILED")
+    assert daemons.alive(daemon)
+
+
+async def enforce(connection: Connection, name: str) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.event_types (environment_id, name, schema, enforce) VALUES ('env_default', $1, '{}', true)",
+        name,
+    )
+
+
+async def test_an_event_whose_check_cannot_be_made_holds_up_no_other(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One cannot be read, one breaks the check, one is refused by the inbox."""
+    await story.subscribe(receiver.url)
+    await enforce(connection, "user.created")
+    await enforce(connection, "bad.move")
+    judge = Sandbox.judge
+
+    async def breaking(sandbox: Sandbox, schema: str, data: str | None = None) -> Refusal | None:
+        if data is not None and "1000" in data:
+            raise ValueError("no answer that can be read")
+        return await judge(sandbox, schema, data)
+
+    monkeypatch.setattr(Sandbox, "judge", breaking)
+    await connection.execute("CREATE CAST (bytea AS json) WITHOUT FUNCTION")
+    await refuse(connection, "NEW.type = 'bad.move'", table="inbox")
+    await story.insert(5)
+    await story.insert(1, first=1000)
+    await story.insert(1, type_="bad.move")
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data) VALUES ('user.created', '\\x22ff22'::bytea::json)"
+    )
+    await story.insert(5, first=6)
+    daemon = await daemons.start()
+    await story.ended(DELIVERED=10)
+
+    async def put_aside() -> bool:
+        return sorted(await quarantined(connection)) == [
+            ("bad.move", "fan_out_failed"),
+            ("user.created", "check_failed"),
+            ("user.created", "unreadable"),
+        ]
+
+    await until(put_aside, "the three are in quarantine")
+    assert daemons.alive(daemon)
+
+
+async def test_a_step_of_maintenance_that_fails_ends_no_daemon_and_no_other_step(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    await story.subscribe(receiver.url)
+    await connection.execute("ALTER TABLE dispatcher.replicated_events RENAME TO elsewhere")
+    await connection.execute(
+        """INSERT INTO dispatcher.sign_ins (id, token_hash, environment_id, expires_at)
+           VALUES (sha256(''), '', 'env_default', now() - interval '1 hour')"""
+    )
+    daemon = await daemons.start()
+
+    async def pruned() -> bool:
+        return not await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins")
+
+    await until(pruned, "a later step is done")
+    await story.insert(3)
+    await story.ended(DELIVERED=3)
     assert daemons.alive(daemon)
