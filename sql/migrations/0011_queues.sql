@@ -156,8 +156,11 @@ CREATE TABLE dispatcher.replicated_events (
 CREATE FUNCTION dispatcher.event_replicated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO dispatcher.replicated_events (event_id, environment_id, type)
-  VALUES (NEW.id, NEW.environment_id, NEW.type) ON CONFLICT DO NOTHING;
+  -- Asked again, as ENABLE TRIGGER ALL makes it fire for every insert.
+  IF current_setting('session_replication_role') = 'replica' THEN
+    INSERT INTO dispatcher.replicated_events (event_id, environment_id, type)
+    VALUES (NEW.id, NEW.environment_id, NEW.type) ON CONFLICT DO NOTHING;
+  END IF;
   RETURN NULL;
 END $$;
 CREATE TRIGGER event_replicated AFTER INSERT ON dispatcher.events

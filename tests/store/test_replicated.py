@@ -45,6 +45,15 @@ async def test_an_ordinary_insert_is_none_of_its_business(
     assert await adopt(session) == {}
 
 
+async def test_with_all_triggers_enabled_an_ordinary_insert_leaves_no_mark(
+    connection: Connection, session: Session
+) -> None:
+    """As after pg_restore --disable-triggers."""
+    await connection.execute("ALTER TABLE dispatcher.events ENABLE TRIGGER ALL")
+    await rows.event(connection)
+    assert await adopt(session) == {}
+
+
 async def test_one_that_comes_with_what_became_of_it_is_left_alone(
     replica: Connection, session: Session
 ) -> None:
