@@ -305,3 +305,27 @@ async def test_a_step_of_maintenance_that_fails_ends_no_daemon_and_no_other_step
     await story.insert(3)
     await story.ended(DELIVERED=3)
     assert daemons.alive(daemon)
+
+
+async def test_deliveries_due_at_no_time_that_is_a_number_hold_up_no_other(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    """Somebody wrote to the table."""
+    await story.subscribe(receiver.url)
+    first = await daemons.start()
+    receiver.otherwise = 500
+    await story.insert(3)
+    await until(lambda: len(receiver.requests) >= 3, "all were tried")
+    await daemons.stop(first)
+    pending = await connection.fetch("SELECT id FROM dispatcher.deliveries ORDER BY id")
+    for row, moment in zip(pending, ["infinity", "-infinity", "now"], strict=True):
+        await connection.execute(
+            "UPDATE dispatcher.deliveries SET next_at = $1::text::timestamptz WHERE id = $2",
+            moment,
+            row["id"],
+        )
+    receiver.otherwise = 200
+    daemon = await daemons.start()
+    await story.insert(3, first=4)
+    await story.ended(DELIVERED=5, PENDING=1)
+    assert daemons.alive(daemon)
