@@ -19,9 +19,6 @@ from dispatcher.store.session import StatementTimeout, StoreUnavailable
 MOST_WAITING = 500
 FULL = 250
 FLUSH_EVERY = 0.04
-SET_ASIDE_MOST = 20
-"""Results of one batch that may be set aside if the database takes none of the batch. If it refuses
-more, the fault is not theirs: they wait, and nothing more is sent."""
 
 
 class Recorder:
@@ -158,13 +155,22 @@ class Recorder:
 
     async def _set_aside(self, tried: int) -> None:
         """Move deliveries whose results were refused to quarantine, `tried` results being the batch."""
-        if self._refused and len(self._refused) == tried > SET_ASIDE_MOST:
-            error = self._refused[0][1]
-            raise StoreUnavailable(f"all results are refused: {describe(error)}") from error
+        if self._refused and len(self._refused) == tried:
+            await self._probe()
         while self._refused:
             result, error = self._refused[0]
             await self._set_one_aside(result.delivery, error)
             del self._refused[0]
+
+    async def _probe(self) -> None:
+        """Raise StoreUnavailable if no result at all can be written: then the fault is not in those
+        that were refused, and they wait."""
+        try:
+            await self._deliveries.probe()
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            raise StoreUnavailable(f"all results are refused: {describe(error)}") from error
 
     async def _set_one_aside(self, delivery: Delivery, error: Exception) -> None:
         try:

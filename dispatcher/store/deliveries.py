@@ -1,6 +1,7 @@
 """Pending deliveries and the attempts made for them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,10 @@ class Range:
     shard: int
     low: float
     most: int
+
+
+class _UndoError(Exception):
+    """Rolls a transaction back."""
 
 
 class Deliveries:
@@ -51,6 +56,13 @@ class Deliveries:
             [r.delivery.endpoint_id for r in results],
         )
         return {row["delivery_id"] for row in rows}
+
+    async def probe(self) -> None:
+        """Write an attempt of no delivery and undo it. Raises what refuses any attempt at all."""
+        with suppress(_UndoError):
+            async with self._session.transaction() as opened:
+                await opened.fetch(statement("deliveries/probe"))
+                raise _UndoError
 
     async def set_aside(self, delivery: Delivery, detail: str) -> bool:
         """Move a delivery whose result is refused to quarantine.

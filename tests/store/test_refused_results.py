@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from dispatcher.model import Delivery
-from dispatcher.record import SET_ASIDE_MOST, Recorder
+from dispatcher.record import Recorder
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.quarantine import Quarantine
@@ -138,10 +138,11 @@ async def test_a_delivery_whose_row_cannot_be_moved_is_not_sent_again(
     assert (ends.settled, ends.lost) == ([some[0].id, some[2].id], [])  # held as unrecorded
 
 
-async def test_when_all_are_refused_nothing_is_set_aside(
-    connection: Connection, session: Session
+@pytest.mark.parametrize("count", [1, 30])
+async def test_when_no_result_can_be_written_none_is_set_aside(
+    connection: Connection, session: Session, count: int
 ) -> None:
-    some = await pending(connection, SET_ASIDE_MOST + 1)
+    some = await pending(connection, count)
     await refuse(connection, "true")
     ends = Ends(session)
     with pytest.raises(StoreUnavailable, match="not this one"):
