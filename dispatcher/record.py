@@ -42,6 +42,7 @@ class Recorder:
         self._noted = noted
         self._waiting: list[Result] = []
         self._refused: list[tuple[Result, Exception]] = []
+        self._suspects: set[int] = set()
         self._some = asyncio.Event()
         self._full = asyncio.Event()
         self._empty = asyncio.Event()
@@ -154,13 +155,17 @@ class Recorder:
             raise StoreUnavailable(f"results are refused: {describe(error)}") from error
 
     async def _set_aside(self, tried: int) -> None:
-        """Move deliveries whose results were refused to quarantine, `tried` results being the batch."""
+        """Move deliveries whose results were refused twice, while others can be written, to
+        quarantine; `tried` results were in the batch."""
         if self._refused and len(self._refused) == tried:
             await self._probe()
-        while self._refused:
-            result, error = self._refused[0]
-            await self._set_one_aside(result.delivery, error)
-            del self._refused[0]
+        for each in list(self._refused):
+            result, error = each
+            if result.delivery.id in self._suspects:
+                await self._set_one_aside(result.delivery, error)
+                self._refused.remove(each)
+        # The others once more: what refused them may have ended in the middle of the batch.
+        self._suspects = {result.delivery.id for result, _ in self._refused}
 
     async def _probe(self) -> None:
         """Raise StoreUnavailable if no result at all can be written: then the fault is not in those
