@@ -83,6 +83,7 @@ class Database(_Section):
     state_directory: OptionalPath = None
     binaries: OptionalPath = None
     statement_timeout: Annotated[float, between("100ms", "10m")] = seconds("10s")
+    notify: bool = True
 
 
 class Delivery(_Section):
@@ -197,6 +198,7 @@ class Retention(_Section):
 
     events: Annotated[float, between("1d", "3650d")] = seconds("30d")
     attempts: Annotated[float, between("1d", "3650d")] = seconds("14d")
+    audit: Annotated[float, between("1d", "3650d")] = seconds("400d")
 
 
 class Log(_Section):

@@ -114,21 +114,23 @@ class Daemon:
     ) -> tuple[list[asyncio.Task[None]], list[asyncio.Task[None]]]:
         """The loops that bring work in, and those that are needed until the last result is written."""
         loop = partial(self._loop, group)
+        # What holds no delivery goes on whatever one pass met: it must not end those that send.
+        beside = partial(self._loop, group, transient=Exception)
         sending = [
             loop("lease", self._engine.lease.beat, most=0.5),
             loop("record", self._engine.recorder.flush),
-            loop("health", self._engine.health.flush, self._engine.health.wake),
-            loop("statistics", self._engine.statist.flush),
+            beside("health", self._engine.health.flush, self._engine.health.wake),
+            beside("statistics", self._engine.statist.flush),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
-            loop("listen", self._engine.listener.keep),
+            beside("listen", self._engine.listener.keep),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
-            loop("examine", self._engine.examine.look, self._engine.examine_wake),
+            beside("examine", self._engine.examine.look, self._engine.examine_wake),
             loop("refill", self._engine.refill.look, self._engine.refill_wake),
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
-            loop("maintenance", self._engine.maintenance.look),
-            loop("replay", self._engine.replay.look),
+            beside("maintenance", self._engine.maintenance.look),
+            beside("replay", self._engine.replay.look),
             group.create_task(self._engine.deliver.run(), name="deliver"),
         ]
         return feeding, sending
@@ -141,11 +143,12 @@ class Daemon:
         wake: asyncio.Event | None = None,
         *,
         most: float = 2.0,
+        transient: type[Exception] | tuple[type[Exception], ...] = TRANSIENT,
     ) -> asyncio.Task[None]:
         return group.create_task(
             repeat(
                 one_pass,
-                transient=TRANSIENT,
+                transient=transient,
                 failed=partial(self._stage_failed, stage),
                 wake=wake,
                 most=most,
@@ -237,7 +240,10 @@ class Daemon:
 
     def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
-        observe.stage_failed(stage, error, retry_in)
+        if isinstance(error, TRANSIENT):
+            observe.stage_failed(stage, error, retry_in)
+        else:
+            observe.stage_broke(stage, error, retry_in)
 
     def _checks(self) -> Mapping[str, bool]:
         failing = self._health.failing()

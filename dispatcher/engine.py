@@ -22,7 +22,7 @@ from dispatcher.fanout import Fanout
 from dispatcher.health import Health
 from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
-from dispatcher.maintenance import Maintenance
+from dispatcher.maintenance import Maintenance, Upkeep
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
 from dispatcher.office import header_names
@@ -36,14 +36,12 @@ from dispatcher.sandbox import Sandbox
 from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.statistics import Statist
-from dispatcher.store.answered import Answered
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.nudges import Nudges
-from dispatcher.store.partitions import Partitions
 from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.sessions import Sessions
 from dispatcher.store.statistics import Statistics
@@ -165,6 +163,7 @@ class Engine:
             admit=lambda made, parked: self.deliver.admit(made, parked=parked),
             saturated=self.pending.saturated,
             backlog=self._has_backlog,
+            notified=self._config.database.notify,
         )
         self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
         self.refill = Refill(
@@ -177,16 +176,15 @@ class Engine:
             ),
             wake=self.refill_wake,
         )
-        self.maintenance = Maintenance(
-            Partitions(self.sessions.upkeep),
-            Deliveries(self.sessions.upkeep),
-            Daemons(self.sessions.upkeep),
-            Answered(self.sessions.upkeep),
-            Statistics(self.sessions.upkeep),
-            keep_events=self._config.retention.events,
-            keep_attempts=self._config.retention.attempts,
+        retention = self._config.retention
+        upkeep = Upkeep(
+            self.sessions.upkeep,
+            keep_events=retention.events,
+            keep_attempts=retention.attempts,
+            keep_audit=retention.audit,
             now=self.clock.now,
         )
+        self.maintenance = Maintenance(upkeep.steps())
         self.replay = Replay(Recoveries(self.sessions.people))
 
     async def fan_out(self) -> float:

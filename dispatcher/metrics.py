@@ -1,6 +1,6 @@
 """The metrics, in a registry of our own. No label names an endpoint: there may be thousands."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -10,6 +10,11 @@ ATTEMPTS = Counter("dispatcher_attempts", "Attempts recorded", ["outcome"], regi
 ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], registry=REGISTRY)
 SUPERSEDED = Counter(
     "dispatcher_attempts_superseded", "Results that came too late", registry=REGISTRY
+)
+RESULTS_DISCARDED = Counter(
+    "dispatcher_results_discarded",
+    "Results that the database refuses for their data; their deliveries are in quarantine",
+    registry=REGISTRY,
 )
 QUARANTINED = Counter("dispatcher_events_quarantined", "Events set aside", registry=REGISTRY)
 STORE_FAILURES = Counter(
@@ -27,6 +32,31 @@ STAGE_FAILURES = Counter(
 CLOCK_STEPS = Counter(
     "dispatcher_database_clock_steps",
     "Times that the database's clock was set by more than some seconds",
+    registry=REGISTRY,
+)
+RECOVERY_FAILURES = Counter(
+    "dispatcher_recovery_failures", "Steps of recoveries that failed", registry=REGISTRY
+)
+QUARANTINE_EXPIRED = Counter(
+    "dispatcher_quarantine_expired",
+    "Events in quarantine that nobody released before retention",
+    registry=REGISTRY,
+)
+MAINTENANCE_FAILURES = Counter(
+    "dispatcher_maintenance_failures",
+    "Steps of maintenance that failed; each is tried again by itself",
+    ["step"],
+    registry=REGISTRY,
+)
+REPLICATED = Counter(
+    "dispatcher_replicated_events",
+    "Events that arrived in the replica role, by what was decided",
+    ["fate"],
+    registry=REGISTRY,
+)
+TRIGGERS_SILENT = Gauge(
+    "dispatcher_triggers_disabled",
+    "Triggers of the events table that do not fire; events are then never sent",
     registry=REGISTRY,
 )
 DURATION = Histogram(

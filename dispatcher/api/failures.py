@@ -10,7 +10,7 @@ from dispatcher.api.answers import Detail, Failure
 from dispatcher.api.dialects import Dialect
 from dispatcher.forms.base import problems
 from dispatcher.refusals import Changed, Conflict, Forbidden, Invalid, Refused, Unknown
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import LockTableFullError, StatementTimeout, StoreUnavailable
 
 REFUSALS: dict[type[Refused], tuple[int, str]] = {
     Invalid: (422, "What was given is not valid"),
@@ -19,6 +19,9 @@ REFUSALS: dict[type[Refused], tuple[int, str]] = {
     Changed: (412, "It was changed meanwhile"),
     Forbidden: (403, "The token does not allow that"),
 }
+
+
+LOCK_TABLE_FULL = "PostgreSQL's lock table is full: raise max_locks_per_transaction"
 
 
 def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
@@ -35,7 +38,8 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
         case ValidationError():
             return malformed(error)
         case StoreUnavailable():
-            return _unavailable("The database is not available")
+            full = isinstance(error, LockTableFullError)
+            return _unavailable(LOCK_TABLE_FULL if full else "The database is not available")
         case StatementTimeout():
             return _unavailable("The database took too long")
         case web.HTTPException():

@@ -11,6 +11,7 @@ import click
 from dispatcher.cli.failures import Failure, explain
 
 if TYPE_CHECKING:
+
     from dispatcher.config import Config
 
 PATIENCE = 2.0

@@ -128,7 +128,7 @@ async def write_limits(database: Database, config: "Config") -> None:
     from dispatcher.store.settings import Settings
 
     async with session(database, config) as opened:
-        await Settings(opened).write_limits(config.delivery.max_data)
+        await Settings(opened).write_limits(config.delivery.max_data, notify=config.database.notify)
 
 
 async def look(database: Database) -> None:

@@ -111,6 +111,16 @@ async def _other_roles(asked: Inspection) -> None:
         raise Doubt(*found)
 
 
+async def _events(asked: Inspection) -> None:
+    """Ask whether all events arrive, and all can be read."""
+    from dispatcher.cli import event_checks
+
+    if not asked.facts.owns_schema:
+        return
+    if found := await event_checks.warnings(asked.config, asked.session):
+        raise Doubt(*found)
+
+
 async def _schema(asked: Inspection) -> str:
     from dispatcher import migrate
 
@@ -193,6 +203,7 @@ CHECKS: tuple[Check, ...] = (
     _rights,
     _other_roles,
     _schema,
+    _events,
     _key,
     _notifications,
     _clock,

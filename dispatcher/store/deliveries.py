@@ -1,6 +1,7 @@
 """Pending deliveries and the attempts made for them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,10 @@ class Range:
     shard: int
     low: float
     most: int
+
+
+class _UndoError(Exception):
+    """Rolls a transaction back."""
 
 
 class Deliveries:
@@ -54,6 +59,23 @@ class Deliveries:
             [r.delivery.endpoint_id for r in results],
         )
         return {row["delivery_id"] for row in rows}
+
+    async def probe(self) -> None:
+        """Write an attempt of no delivery and undo it. Raises what refuses any attempt at all."""
+        with suppress(_UndoError):
+            async with self._session.transaction() as opened:
+                await opened.fetch(statement("deliveries/probe"))
+                raise _UndoError
+
+    async def set_aside(self, delivery: Delivery, detail: str) -> bool:
+        """Move a delivery whose result is refused to quarantine.
+
+        Return False if it had moved on: it is not pending any more after so many attempts.
+        """
+        rows = await self._session.fetch(
+            statement("deliveries/set_aside"), delivery.id, delivery.attempt, detail
+        )
+        return bool(rows)
 
     async def due(self, ranges: Sequence[Range], before: float) -> list[Delivery]:
         """Deliveries of each range that are due before a time, not the parked ones."""

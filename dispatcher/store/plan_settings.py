@@ -29,7 +29,7 @@ _BY_SESSION: Mapping[str, Mapping[str, str]] = {
     "endpoints": PINNED,
     "bodies": {**PINNED, **PRUNED},
     "record": PINNED,
-    "upkeep": PINNED,
+    "upkeep": {**PINNED, **PRUNED},
     "statistics": PINNED,
 }
 

@@ -47,6 +47,16 @@ class PermissionDeniedError(StoreUnavailable):
     """Our role lacks a right. A right that is granted again makes the same statement succeed."""
 
 
+class LockTableFullError(StoreUnavailable):
+    """The server cannot lock as many relations as a statement reads."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PostgreSQL's lock table is full (out of shared memory): set max_locks_per_transaction"
+            " higher, or keep fewer days in [retention]"
+        )
+
+
 class StatementTimeout(Exception):
     """The server gave up on a statement, and rolled it back."""
 
@@ -291,7 +301,14 @@ def _means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool
         return connection.is_closed()
     if isinstance(error, BROKEN_BY_POOLERS):
         return True
+    if _is_lock_table_full(error):
+        return False
     return isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError)
+
+
+def _is_lock_table_full(error: Exception) -> bool:
+    """Return whether a statement found no room for its locks, which the session survives."""
+    return isinstance(error, asyncpg.exceptions.OutOfMemoryError) and "shared" in str(error)
 
 
 def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
@@ -305,6 +322,8 @@ def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
             return StoreUnavailable(POOLER)
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(permission_denied(error, role))
+        case asyncpg.exceptions.OutOfMemoryError() if _is_lock_table_full(error):
+            return LockTableFullError()
         case _ if lost:
             return StoreUnavailable(str(error) or type(error).__name__)
         case _ if isinstance(error, _CONFLICT):

@@ -44,3 +44,7 @@ class Tokens:
         """`id name scope environment_id` of the token, if it is good now."""
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
         return dict(rows[0]) if rows else None
+
+    async def prune(self, keep: float, most: int) -> int:
+        """Remove up to `most` tokens that have been of no use for `keep` seconds; return how many."""
+        return len(await self._session.fetch(statement("tokens/prune"), keep, most))

@@ -103,10 +103,10 @@ FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
 async def test_a_page_of_webhooks_reads_as_many_rows_as_it_was_told(
     statistics: Connection, status: str, type_: str
 ) -> None:
-    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21")
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21, NULL")
     # Two kinds, a row ahead a partition; and where an ended one is wanted, whether it is pending.
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
-    plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21")
+    plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21, NULL")
     assert read_from(plan, *LARGE) <= 3 * (2 * 100 + 50)
     sorts = [
         node for node in plan.nodes if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000
@@ -119,7 +119,7 @@ async def test_a_page_of_an_environment_reads_as_many_rows_as_it_was_told(
     statistics: Connection, status: str
 ) -> None:
     plan = await ran(
-        statistics, "of_environment", f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21"
+        statistics, "of_environment", f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21, NULL"
     )
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
 
@@ -132,7 +132,7 @@ async def test_a_page_of_events_reads_as_many_rows_as_it_was_told(statistics: Co
 async def test_a_period_looks_into_its_days_only(statistics: Connection) -> None:
     low, high = await id_of(statistics, 5), await id_of(statistics, 3)
     period = f"{high}, {low}, 100, NULL, NULL, NULL, 21"
-    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}")
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}, NULL")
     # From five days ago on (a delivery may have ended later), to a week ahead, and the default one.
     assert len(partitions(plan, "attempts")) <= 14
     plan = await ran(statistics, "events", f"'env_default', {high}, {low}, 100, NULL, NULL, 21")
@@ -143,10 +143,10 @@ async def test_the_deliveries_of_a_page_are_looked_up_each(statistics: Connectio
     day = await id_of(statistics, 3)
     names = [day + n for n in range(1, 21)]
     ids = f"'{{{','.join(map(str, names))}}}'"
-    plan = await ran(statistics, "items", f"'env_default', {ids}, {names[0]}")
+    plan = await ran(statistics, "items", f"'env_default', {ids}, {names[0]}, NULL")
     assert read_from(plan, *LARGE) <= 40
     assert len(partitions(plan, "attempts")) <= 12
-    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}")
+    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}, 0, NULL")
     assert read_from(plan, *LARGE) <= 1
 
 
@@ -166,7 +166,7 @@ async def test_events_are_read_from_the_partitions_of_their_ids_only(
 
 async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) -> None:
     event = await id_of(statistics, 2) + 7
-    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST}, 21")
+    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST}, 21, 0, NULL")
     assert read_from(plan, *LARGE) <= 10
     assert len(partitions(plan, "attempts")) <= 11
     plan = await ran(statistics, "waiting", f"{event}")

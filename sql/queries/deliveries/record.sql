@@ -7,7 +7,7 @@
 -- statement, so that no crash can separate them. The attempt number is the fence: a row that is not
 -- returned was superseded (or recorded before, when the answer to this statement was lost).
 WITH result AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
+  SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
                        $11::text::text[], $12::text::float8[])
     AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, state, delay)

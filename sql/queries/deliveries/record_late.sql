@@ -3,7 +3,7 @@
 --
 -- The attempt was made, so it is written, once. A 2xx ends the delivery whatever its number by now.
 WITH result AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
+  SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
                        $11::bigint[], $12::uuid[])
     AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, event_id, endpoint_id)

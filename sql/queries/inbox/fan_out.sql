@@ -80,7 +80,7 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
-       NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+       NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing
 UNION ALL

@@ -46,6 +46,6 @@ WITH own AS MATERIALIZED (
 SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked,
        (SELECT count(*) FROM picked) AS seen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
-       NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+       NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing

@@ -30,7 +30,7 @@ WITH due AS MATERIALIZED (
               ELSE (SELECT max(place) FROM found WHERE event_id IS NULL) END AS position
 ), moved AS (
   UPDATE dispatcher.recoveries r
-  SET position = greatest(r.position, c.position), made = r.made + c.made,
+  SET position = greatest(r.position, c.position), made = r.made + c.made, failures = 0, error = NULL,
       state = CASE WHEN o.deleted THEN 'CANCELLED' WHEN c.position >= dispatcher.id_floor(d.until) THEN 'DONE' ELSE 'RUNNING' END,
       finished_at = CASE WHEN o.deleted OR c.position >= dispatcher.id_floor(d.until) THEN clock_timestamp() END,
       next_at = CASE
