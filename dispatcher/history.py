@@ -138,15 +138,15 @@ class History:
     async def environment_of(self, id_: str) -> str | None:
         """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID);
         None if there is no such thing, or it is no longer kept."""
-        for prefix, noun in (("evt", "event"), ("dlv", "delivery")):
-            number = _number_or_none(prefix, id_)
-            if number is not None:
-                return await self._stored.environment_of(noun, number)
+        if (event_id := _number_or_none("evt", id_)) is not None:
+            return await self._stored.environment_of_event(event_id)
+        if (delivery_id := _number_or_none("dlv", id_)) is not None:
+            return await self._stored.environment_of_delivery(delivery_id)
         try:
             webhook_id = UUID(id_)
         except ValueError:
             return None
-        return await self._stored.environment_of("webhook", webhook_id)
+        return await self._stored.environment_of_webhook(webhook_id)
 
     async def _made_of(
         self, environment_id: str, event_id: int, below: int, limit: int

@@ -11,7 +11,6 @@ import click
 from dispatcher.cli.failures import Failure, explain
 
 if TYPE_CHECKING:
-
     from dispatcher.config import Config
 
 PATIENCE = 2.0

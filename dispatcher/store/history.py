@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from dispatcher.ids import LARGEST
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
@@ -147,10 +149,23 @@ class History:
         place: str | None = rows[0]["place"]
         return place
 
-    async def environment_of(self, noun: str, id_: int | UUID) -> str | None:
-        """The environment of an `event`, a `delivery` or a `webhook`; None if there is none."""
-        rows = await self._session.fetch(statement(f"history/environment_of_{noun}"), id_)
-        return rows[0]["environment_id"] if rows else None
+    async def environment_of_event(self, event_id: int) -> str | None:
+        """Return the environment of an event; None if there is no such event."""
+        return _environment(
+            await self._session.fetch(statement("history/environment_of_event"), event_id)
+        )
+
+    async def environment_of_delivery(self, delivery_id: int) -> str | None:
+        """Return the environment of a delivery; None if there is no such delivery."""
+        return _environment(
+            await self._session.fetch(statement("history/environment_of_delivery"), delivery_id)
+        )
+
+    async def environment_of_webhook(self, webhook_id: UUID) -> str | None:
+        """Return the environment of a webhook; None if there is no such webhook."""
+        return _environment(
+            await self._session.fetch(statement("history/environment_of_webhook"), webhook_id)
+        )
 
     async def days(self) -> Sequence[int]:
         """Return the smallest id of each day that has a partition, the latest day first."""
@@ -187,3 +202,7 @@ def _seen(rows: Sequence[Any], wanted: Wanted, part: Wanted) -> Seen:
     if horizon is None and part.low > wanted.low:
         horizon = part.low
     return Seen(rows[0]["ids"], horizon)
+
+
+def _environment(rows: Sequence[asyncpg.Record]) -> str | None:
+    return rows[0]["environment_id"] if rows else None

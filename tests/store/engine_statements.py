@@ -96,7 +96,7 @@ def _fanning_out(queues: Queues) -> Rows:
         "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
         "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}'", 200, 20, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/quarantine": ("fanout", "'reason', 'detail', 0, '{}'", 1, 20, "inbox_pkey"),
+        "inbox/quarantine": ("fanout", "'reason', 'detail', 0, '{}', false", 1, 20, "inbox_pkey"),
     }  # fmt: skip
 
 
