@@ -34,7 +34,14 @@ class Daemon:
         self.ready = asyncio.Event()
 
         self._engine = Engine(config, dsn, cipher)
-        self._front = Front(config, self._engine.sessions.people, cipher, self._checks)
+        sessions = self._engine.sessions
+        self._front = Front(
+            config,
+            sessions.people,
+            cipher,
+            self._checks,
+            authentication=sessions.authentication,
+        )
         self.dashboard = self._front.dashboard
 
     def __repr__(self) -> str:

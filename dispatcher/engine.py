@@ -180,7 +180,7 @@ class Engine:
             keep_attempts=self._config.retention.attempts,
             now=self.clock.now,
         )
-        self.replay = Replay(Recoveries(self.sessions.people))
+        self.replay = Replay(Recoveries(self.sessions.upkeep))
 
     async def fan_out(self) -> float:
         """Whatever tells of new events, or stands in for being told, tells of those to examine."""

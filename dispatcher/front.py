@@ -15,11 +15,19 @@ from dispatcher.tokens import Gate, bootstrap
 
 
 class Front:
-    """`checks`: what readiness depends on."""
+    """`checks`: what readiness depends on. `authentication`: connections for that alone."""
 
-    def __init__(self, config: Config, people: Pool, cipher: Cipher, checks: Checks) -> None:
+    def __init__(
+        self,
+        config: Config,
+        people: Pool,
+        cipher: Cipher,
+        checks: Checks,
+        *,
+        authentication: Pool,
+    ) -> None:
         office, first = Office(config, cipher), bootstrap(config)
-        auth = Auth(Gate(people, first))
+        auth = Auth(Gate(authentication, first))
         serving = Serving(
             pool=people, office=office, auth=auth, cursors=Cursors(cipher.cursor_key())
         )
@@ -27,4 +35,5 @@ class Front:
         app = build(checks, serving, ROUTES, body_most=body_most)
         self.dashboard = Dashboard(people, office, auth, first)
         self.dashboard.add(app, PAGES)
+        app.on_cleanup.append(lambda _: office.checks.close())
         self.port = AdminPort(app, config.admin.host, config.admin.port)

@@ -5,7 +5,7 @@ API, dashboard and command line all come here.
 
 from dispatcher import signing
 from dispatcher.audit import Actor, Trail
-from dispatcher.catalogue import Catalogue
+from dispatcher.catalogue import Catalogue, CatalogueWriter
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.egress import Guard, parse_allow
@@ -17,6 +17,8 @@ from dispatcher.pauses import Pauses
 from dispatcher.quarantine import Quarantine
 from dispatcher.recoveries import Recoveries
 from dispatcher.resend import Resend
+from dispatcher.schema_checks import SchemaChecks
+from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Tokens
 from dispatcher.webhooks import Ground, Webhooks
@@ -26,12 +28,14 @@ class Office:
     """`cipher` None: secrets can be neither made nor read.
 
     `schemes`, `retry` and `delivery` are what is configured for webhooks that have no wishes.
+    Close `checks` at the end.
     """
 
     def __init__(self, config: Config, cipher: Cipher | None) -> None:
         self.schemes = config.signing.schemes
         self.retry = config.retry.policy()
         self.delivery = config.delivery
+        self.checks = SchemaChecks()
         self._cipher = cipher
         self._ground = Ground(
             guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
@@ -44,6 +48,9 @@ class Office:
 
     def catalogue(self, session: Asked, actor: Actor) -> Catalogue:
         return Catalogue(session, actor)
+
+    def catalogue_writer(self, pool: Opening, actor: Actor) -> CatalogueWriter:
+        return CatalogueWriter(pool, actor, self.checks)
 
     def emission(self, session: Asked, actor: Actor) -> Emission:
         return Emission(session, actor)

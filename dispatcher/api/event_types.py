@@ -21,7 +21,8 @@ async def get(call: Call) -> Answer:
 
 
 async def put(call: Call) -> Answer:
-    type_, made = await _catalogue(call).put(call.environment_id, call.path["name"], call.form)
+    writer = call.office.catalogue_writer(call.pool, call.actor)
+    type_, made = await writer.put(call.environment_id, call.path["name"], call.form)
     return Answer(type_, 201 if made else 200)
 
 
@@ -66,6 +67,7 @@ ROUTES = (
         form=EventTypePut,
         otherwise=(201, EventType, SHAPE),
         changes=True,
+        own_transaction=True,
     ),
     Route(
         method="DELETE",

@@ -59,7 +59,7 @@ class Serving:
     async def answer(self, request: web.Request, route: Route) -> web.Response:
         """Raises what `failures.explain` explains."""
         asked = await self._understood(request, route)
-        async with self._session(route) as session:
+        async with _session(asked.call, route) as session:
             call = replace(asked.call, session=session)
             await self._exists(call, route)
             replayed = await self._replayed(asked, call)
@@ -71,8 +71,9 @@ class Serving:
                 kept = self._written(asked, answer, secrets_=False)
                 answered = Answered(session)
                 await answered.keep(call.environment_id, asked.once[0], response.status, kept)
-        if answer.awaits is not None:
-            await answer.awaits(self.pool)
+        # After the commit nothing may fail: the answer may hold the only copy of a new secret.
+        if answer.awaits is not None and not await answer.awaits(asked.call.pool):
+            response.headers["X-Propagation"] = "pending"
         return response
 
     async def _understood(self, request: web.Request, route: Route) -> "Understood":
@@ -87,10 +88,11 @@ class Serving:
         body = await _body(request, route)
         body, raw = _unread(request, route, body)
         key = _idempotency_key(request)
+        pool = self.pool.of(share_of(principal, environment_id))
         call = Call(
             office=self.office,
-            pool=self.pool,
-            session=self.pool,
+            pool=pool,
+            session=pool,
             principal=principal,
             actor=_actor(request, principal),
             environment_id=environment_id,
@@ -107,14 +109,6 @@ class Serving:
             said = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
             once = (key, hashlib.sha256(said).digest())
         return Understood(request, route, dialect, call, once)
-
-    @asynccontextmanager
-    async def _session(self, route: Route) -> AsyncIterator[Asked]:
-        if not route.changes:
-            yield self.pool
-            return
-        async with self.pool.transaction() as session:
-            yield session
 
     async def _exists(self, call: Call, route: Route) -> None:
         """A bound token's environment does; the default one can not go."""
@@ -205,6 +199,24 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept, Authorization, X-Environment-Id",
 }
+
+
+@asynccontextmanager
+async def _session(call: Call, route: Route) -> AsyncIterator[Asked]:
+    if not route.in_transaction:
+        yield call.pool
+        return
+    async with call.pool.transaction() as session:
+        yield session
+
+
+def share_of(principal: Principal, environment_id: str) -> str:
+    """Return by what connections are shared out.
+
+    Operators, whose tokens are for all environments, do not compete with the tokens of the
+    environment that they look after: they must be able to pause one that asks too much.
+    """
+    return environment_id if principal.environment_id is not None else f"{ALL}/{environment_id}"
 
 
 def negotiated(request: web.Request) -> Dialect:

@@ -56,6 +56,7 @@ def _explain_one(error: BaseException) -> Failure | None:
     from dispatcher.migrate import MigrationError
     from dispatcher.postgres import PostgresUnavailable
     from dispatcher.refusals import Invalid, Refused
+    from dispatcher.sandbox import SandboxUnavailable
     from dispatcher.store.events import EventRefused
     from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
@@ -68,7 +69,14 @@ def _explain_one(error: BaseException) -> Failure | None:
             return Failure("the database took longer than database.statement_timeout")
         case PostgresUnavailable(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")
-        case KeyRefused() | MigrationError() | PostgresUnavailable() | Refused() | EventRefused():
+        case (
+            KeyRefused()
+            | MigrationError()
+            | PostgresUnavailable()
+            | Refused()
+            | EventRefused()
+            | SandboxUnavailable()
+        ):
             return Failure(str(error))
         case OSError(filename=str(name), strerror=str(reason)):
             return Failure(f"{name}: {reason}")

@@ -16,7 +16,8 @@ from dispatcher import observe
 from dispatcher.api import reading
 from dispatcher.api.answers import Failure
 from dispatcher.api.auth import Auth
-from dispatcher.api.failures import REFUSALS
+from dispatcher.api.failures import REFUSALS, unavailable
+from dispatcher.api.serving import share_of
 from dispatcher.dashboard import wording
 from dispatcher.dashboard.visit import HEADERS, Visit, see_other
 from dispatcher.office import Office
@@ -119,7 +120,8 @@ class Dashboard:
         signed_in = await self._sign_ins.known(cookie) if cookie else None
         if signed_in is None:
             return None
-        return Visit(request, signed_in, self._office, self._pool, self._templates)
+        pool = self._pool.of(share_of(signed_in.principal, signed_in.environment_id))
+        return Visit(request, signed_in, self._office, pool, self._templates)
 
     async def _ours(self, visit: Visit) -> bool:
         """Whether a form was sent from one of our pages."""
@@ -202,8 +204,8 @@ class Dashboard:
                 return self._problem(request, REFUSALS[type(error)][0], str(error))
             case web.HTTPException():
                 return self._problem(request, error.status, error.reason)
-            case StoreUnavailable() | StatementTimeout():
-                return self._problem(request, 503, "The database is not available.")
+            case _ if title := unavailable(error):
+                return self._problem(request, 503, title)
             case _:
                 observe.request_broke(request.path, error)
                 return self._problem(request, 500, "Something went wrong here; the log says what.")

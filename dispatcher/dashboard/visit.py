@@ -17,7 +17,7 @@ from dispatcher.ids import LARGEST
 from dispatcher.office import Office
 from dispatcher.refusals import Forbidden, Invalid
 from dispatcher.sign_ins import SignIn
-from dispatcher.store.pool import Pool
+from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Principal
 
@@ -63,7 +63,7 @@ class Visit:
     request: web.Request
     signed_in: SignIn
     office: Office
-    pool: Pool
+    pool: PoolShare
     templates: Environment
 
     @property
