@@ -195,8 +195,6 @@ class Understood:
 
 
 _HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
     "Vary": "Accept, Authorization, X-Environment-Id",
 }
 

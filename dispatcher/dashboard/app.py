@@ -87,14 +87,18 @@ class Dashboard:
         self._templates.globals["static"] = self._files.names.__getitem__
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
-        app.router.add_get("/static/{name}", self._files.serve, allow_head=False)
-        app.router.add_get("/sign-in", self._form, allow_head=False)
+        app.router.add_get("/static/{name}", self._files.serve)
+        app.router.add_get("/sign-in", self._form)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_get("/sign-in/{code}", self._follow, allow_head=False)
+        # What looks at links before people follow them must not use up the invitation.
+        app.router.add_head("/sign-in/{code}", self._form)
         app.router.add_post("/sign-out", self._sign_out)
         app.router.add_post("/environment", self._look_at)
         for method, path, view in pages:
             app.router.add_route(method, path, partial(self._visited, view=view))
+            if method == "GET":
+                app.router.add_route("HEAD", path, partial(self._visited, view=view))
 
     def invite(self, token: str) -> str:
         """The path of a link that signs in with the token, once, within ten minutes."""
@@ -109,7 +113,7 @@ class Dashboard:
                 return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
             if visit is None:
                 return see_other(f"/sign-in?next={quote(request.rel_url.raw_path_qs[:500])}")
-            if request.method != "GET" and not await self._ours(visit):
+            if request.method not in ("GET", "HEAD") and not await self._ours(visit):
                 return self._problem(request, 403, "The form is too old. Go back and try again.")
             return await view(visit)
         except Exception as error:  # noqa: BLE001 - there is nobody above who would say it on a page
