@@ -33,7 +33,7 @@ class Front:
         )
         body_most = max(BODY_MOST, 2 * config.delivery.max_data)
         app = build(checks, serving, ROUTES, body_most=body_most)
-        self.dashboard = Dashboard(people, office, auth, first)
+        self.dashboard = Dashboard(people, office, auth, first, authentication=authentication)
         self.dashboard.add(app, PAGES)
         app.on_cleanup.append(lambda _: office.checks.close())
         self.port = AdminPort(app, config.admin.host, config.admin.port)

@@ -69,11 +69,19 @@ class Files:
 class Dashboard:
     """`add` puts it into an application; `invite` makes a link that signs in once."""
 
-    def __init__(self, pool: Pool, office: Office, auth: Auth, bootstrap: bytes | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        office: Office,
+        auth: Auth,
+        bootstrap: bytes | None,
+        *,
+        authentication: Pool,
+    ) -> None:
         self._pool = pool
         self._office = office
         self._auth = auth
-        self._sign_ins = SignIns(pool, bootstrap)
+        self._sign_ins = SignIns(authentication, bootstrap)
         self._invitations = Invitations()
         self._files = Files.read()
         self._templates = Environment(
@@ -121,7 +129,7 @@ class Dashboard:
 
     async def _visit(self, request: web.Request) -> Visit | None:
         cookie = request.cookies.get(COOKIE)
-        signed_in = await self._sign_ins.known(cookie) if cookie else None
+        signed_in = await self._sign_ins.known(cookie, request.remote or "") if cookie else None
         if signed_in is None:
             return None
         pool = self._pool.of(share_of(signed_in.principal, signed_in.environment_id))

@@ -30,9 +30,9 @@ async def create_token(visit: Visit) -> web.Response:
             made = await visit.office.tokens(session, visit.actor).create(
                 form, environment_id=visit.principal.environment_id
             )
+            return visit.page("token.html", token=made)
     except (ValidationError, Invalid) as error:
         return await _tokens(visit, typed, mistakes(error), status=422)
-    return visit.page("token.html", token=made)
 
 
 async def revoke_token(visit: Visit) -> web.Response:
