@@ -6,20 +6,27 @@ A type need not be in it to be emitted. One whose schema is enforced is examined
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from dispatcher import patterns
 from dispatcher.audit import Actor, Journal
+from dispatcher.config import Limits
 from dispatcher.forms.event_types import EventTypeEntry, EventTypePut, text
 from dispatcher.model import RawJson
+from dispatcher.pages import Bounds, filled
 from dispatcher.refusals import Conflict, Invalid, Problem, Unknown
 from dispatcher.schema_checks import SchemaChecks
 from dispatcher.store.event_types import EventTypes
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 
-LISTED: Final = 1000
-"""Types of one environment, unless limits.event_types says otherwise: a listing holds them all."""
+OUTLINED: Final = 1000
+"""Types that a page of the dashboard shows."""
+AT_ONCE: Final = 20
+"""Types read in one step: each may have texts of 128 KiB."""
+ROW_BYTES: Final = 200
+"""About what the names of fields, times and the like take."""
 TRIES: Final = 4
 """How often a change starts again because others changed the same types while it was checked."""
 
@@ -47,12 +54,27 @@ class Catalogue:
         self._stored = EventTypes(session)
         self._journal = Journal(session, actor)
 
-    async def list(
-        self, environment_id: str, *, after: str = "", limit: int = LISTED
-    ) -> tuple[EventType, ...]:
-        """Return those whose names come after `after`, by name."""
-        rows = await self._stored.list(environment_id, after, limit)
+    async def list(self, environment_id: str) -> tuple[EventType, ...]:
+        """Return at most `OUTLINED` types by name, for a page that shows no texts: without examples,
+        and with `true` for a schema if there is one."""
+        rows = await self._stored.outline(environment_id, OUTLINED)
         return tuple(_event_type(row) for row in rows)
+
+    async def page(
+        self, environment_id: str, *, after: str = "", limit: int, most_bytes: int
+    ) -> tuple[tuple[EventType, ...], str | None]:
+        """Return types whose names come after `after`, by name, and where the next page begins:
+        None if these were all. At most `limit`, and not many more than `most_bytes` of their texts.
+        """
+        rows, more = await filled(
+            partial(self._stored.list, environment_id),
+            after,
+            Bounds(limit, most_bytes, AT_ONCE),
+            key=lambda row: str(row["name"]),
+            size=_size,
+        )
+        types = tuple(_event_type(row) for row in rows)
+        return types, types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
         row = await self._stored.get(environment_id, name) if patterns.TYPE.match(name) else None
@@ -98,7 +120,7 @@ class CatalogueWriter:
     """
 
     def __init__(
-        self, pool: Opening, actor: Actor, checks: SchemaChecks, *, most: int = LISTED
+        self, pool: Opening, actor: Actor, checks: SchemaChecks, *, most: int = Limits().event_types
     ) -> None:
         self._pool = pool
         self._actor = actor
@@ -253,6 +275,12 @@ def _merged(before: Mapping[str, Any], form: EventTypePut) -> dict[str, Any]:
         if given.get(key) is not None:
             given[key] = text(given[key])
     return {key: given.get(key, before[key]) for key in NEW}
+
+
+def _size(row: Mapping[str, Any]) -> int:
+    """Return about how many bytes a type takes in an answer."""
+    texts = (row["name"], row["description"], row["example"], row["schema"])
+    return sum(len(each or "") for each in texts) + ROW_BYTES
 
 
 def _check_name(name: str) -> None:

@@ -35,12 +35,14 @@ class Office:
         self.schemes = config.signing.schemes
         self.retry = config.retry.policy()
         self.delivery = config.delivery
+        self.limits = config.limits
         self.checks = SchemaChecks()
         self._cipher = cipher
         self._ground = Ground(
             guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
             schemes=config.signing.schemes,
             own_headers=frozenset(_own_headers(config)),
+            limits=config.limits,
         )
 
     def webhooks(self, session: Asked, actor: Actor) -> Webhooks:
@@ -50,13 +52,13 @@ class Office:
         return Catalogue(session, actor)
 
     def catalogue_writer(self, pool: Opening, actor: Actor) -> CatalogueWriter:
-        return CatalogueWriter(pool, actor, self.checks)
+        return CatalogueWriter(pool, actor, self.checks, most=self.limits.event_types)
 
     def emission(self, session: Asked, actor: Actor) -> Emission:
         return Emission(session, actor)
 
     def environments(self, session: Asked, actor: Actor) -> Environments:
-        return Environments(session, actor)
+        return Environments(session, actor, most=self.limits.environments)
 
     def history(self, session: Asked) -> History:
         return History(session)
@@ -77,7 +79,7 @@ class Office:
         return Resend(session, actor)
 
     def tokens(self, session: Asked, actor: Actor) -> Tokens:
-        return Tokens(session, actor)
+        return Tokens(session, actor, most=self.limits.tokens)
 
     def trail(self, session: Asked) -> Trail:
         return Trail(session)

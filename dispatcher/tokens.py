@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar, get_args
 from uuid import UUID
 
 from dispatcher.audit import Actor, Journal
-from dispatcher.config import Config
+from dispatcher.config import Config, Limits
 from dispatcher.forms.tokens import EVERY, NewToken, Scope
-from dispatcher.refusals import Forbidden, Invalid, Unknown
+from dispatcher.refusals import Conflict, Forbidden, Invalid, Unknown
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Asked
@@ -73,12 +73,15 @@ class Tokens:
     For `environment_id` give the environment that whoever asks is bound to; None if it is none.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().tokens) -> None:
+        """`most` is how many good ones an environment may have."""
         self._stored = stored.Tokens(session)
         self._journal = Journal(session, actor)
+        self._most = most
 
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
-        """In a transaction of the caller's. Raises Invalid, and Forbidden where somebody bound to
+        """In a transaction of the caller's. Raises Invalid, Conflict where there are too many, and
+        Forbidden where somebody bound to
         one environment wants a token for every one."""
         bound_to = None if form.environment_id == EVERY else form.environment_id
         if environment_id is not None and bound_to is None:
@@ -92,11 +95,16 @@ class Tokens:
             scope=form.scope,
             sha256=_sha256(text),
             expires_at=form.expires_at,
+            most=self._most,
         )
         if not row["known"]:
             raise _unknown_environment(form)
         if not row["lasting"]:
             raise Invalid.field("expires_at", "must be in the future")
+        if not row["room"]:
+            raise Conflict(
+                f"there are {self._most} tokens, the most (limits.tokens): revoke some first"
+            )
         made = _token(row, text)
         await self._journal.note(
             "token.create",
@@ -108,9 +116,16 @@ class Tokens:
         )
         return made
 
-    async def list(self, environment_id: str | None) -> tuple[Token, ...]:
-        """Newest first, with those that are revoked or expired."""
-        return tuple(_token(row) for row in await self._stored.list(environment_id))
+    async def list(
+        self,
+        environment_id: str | None,
+        *,
+        after: UUID | None = None,
+        limit: int = Limits().page,
+    ) -> tuple[Token, ...]:
+        """Return those older than `after`, newest first, with those that are revoked or expired."""
+        rows = await self._stored.list(environment_id, after, limit)
+        return tuple(_token(row) for row in rows)
 
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
         """In a transaction of the caller's; refused everywhere as soon as that is committed.

@@ -11,18 +11,23 @@ import orjson
 
 from dispatcher import ids
 from dispatcher.audit import Actor, Journal
+from dispatcher.config import Limits
 from dispatcher.crypto import Cipher, WrongKey
 from dispatcher.egress import Guard, UrlError
-from dispatcher.forms.webhooks import HEADERS_MOST, NewWebhook, Schedule, WebhookChanges
+from dispatcher.forms.webhooks import NewWebhook, Schedule, WebhookChanges
 from dispatcher.model import RawJson
+from dispatcher.pages import Bounds, filled
 from dispatcher.refusals import Changed, Conflict, Invalid, Unknown
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.session import Asked
 
 SECRET_BYTES = 32
-AT_ONCE = 500
-"""Webhooks read in one step: more would keep the loop, and heartbeats, waiting."""
+AT_ONCE = 100
+"""Webhooks read in one step: more would keep the loop, and heartbeats, waiting. Each may have 16 KiB
+of metadata, and patterns and headers besides."""
+ROW_BYTES = 1000
+"""About what a webhook takes in an answer besides its metadata and patterns."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
 
@@ -68,6 +73,7 @@ class Ground:
     guard: Guard
     schemes: tuple[str, ...]
     own_headers: Collection[str]
+    limits: Limits = field(default_factory=Limits)
 
 
 class Webhooks:
@@ -100,6 +106,7 @@ class Webhooks:
             "headers": self._sealed_headers(form.headers, endpoint_id),
         }
         version = await self._endpoints.bump()
+        await self._check_room(environment_id)
         if not await self._endpoints.create(endpoint_id, environment_id, version, columns):
             raise Invalid.field("environment_id", f"there is no environment {environment_id!r}")
         await self._endpoints.subscribe(endpoint_id, form.events)
@@ -120,16 +127,31 @@ class Webhooks:
         after: UUID | None = None,
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
-        """Oldest first; of all environments when none is named."""
-        found: list[Webhook] = []
-        while limit is None or len(found) < limit:
-            most = AT_ONCE if limit is None else min(AT_ONCE, limit - len(found))
-            rows = await self._endpoints.list(environment_id, after=after, limit=most)
-            found += map(self._webhook, rows)
-            if len(rows) < most:
-                break
-            after = rows[-1]["id"]
-        return tuple(found)
+        """Return the first `limit` of a page."""
+        return (await self.page(environment_id, after=after, limit=limit))[0]
+
+    async def page(
+        self,
+        environment_id: str | None = None,
+        *,
+        after: UUID | None = None,
+        limit: int | None = None,
+    ) -> tuple[tuple[Webhook, ...], UUID | None]:
+        """Return webhooks that come after `after`, oldest first, and where the next page begins:
+        None if these were all. Of all environments when none is named.
+
+        At most `limit` (limits.page if none is given), of about limits.page_bytes.
+        """
+        limits = self._ground.limits
+        rows, more = await filled(
+            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
+            after,
+            Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
+            key=lambda row: row["id"],
+            size=_size,
+        )
+        found = tuple(map(self._webhook, rows))
+        return found, found[-1].id if more else None
 
     async def update(
         self,
@@ -207,6 +229,13 @@ class Webhooks:
             raise Unknown(f"there is no webhook {webhook_id}")
         return row
 
+    async def _check_room(self, environment_id: str) -> None:
+        most = self._ground.limits.webhooks
+        if await self._endpoints.count(environment_id, most) >= most:
+            raise Conflict(
+                f"the environment has {most} webhooks, the most (limits.webhooks): delete some first"
+            )
+
     def _check(self, given: Mapping[str, Any]) -> None:
         """What only this daemon's configuration can tell."""
         if given.get("url") is not None:
@@ -214,6 +243,7 @@ class Webhooks:
         for scheme in given.get("signature_schemes") or ():
             if scheme not in self._ground.schemes:
                 raise Invalid.field("signature_schemes", f"{scheme} is not in signing.schemes")
+        _check_limits(given, self._ground.limits)
         for name in given.get("headers") or ():
             if name.lower() in self._ground.own_headers:
                 raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
@@ -247,8 +277,8 @@ class Webhooks:
         changed = {name.lower() for name in changes}
         headers = {n: v for n, v in self._opened(row).items() if n.lower() not in changed}
         headers |= {name: value for name, value in changes.items() if value is not None}
-        if len(headers) > HEADERS_MOST:
-            raise Invalid.field("headers", f"are at most {HEADERS_MOST}")
+        if len(headers) > self._ground.limits.headers:
+            raise Invalid.field("headers", f"are at most {self._ground.limits.headers}")
         return self._sealed_headers(headers, row["id"])
 
     def _opened(self, row: Mapping[str, Any]) -> dict[str, str]:
@@ -288,6 +318,29 @@ _AS_STORED = (
     *("rate_limit", "max_in_flight", "ordered", "paused_until", "failing_since"),
     *("created_at", "updated_at"),
 )
+
+
+def _size(row: Mapping[str, Any]) -> int:
+    """Return about how many bytes a webhook takes in an answer."""
+    texts = (row["metadata"], row["url"], row["description"], *row["events"])
+    return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
+
+
+def _check_limits(given: Mapping[str, Any], limits: Limits) -> None:
+    """Compare what was given with the limits that are configured below those of the form."""
+    metadata = given.get("metadata")
+    counted = {
+        "events": (len(given.get("events") or ()), limits.patterns, ""),
+        "headers": (len(given.get("headers") or ()), limits.headers, ""),
+        "metadata": (
+            len(orjson.dumps(metadata)) if metadata else 0,
+            limits.metadata_bytes,
+            " bytes",
+        ),
+    }
+    for name, (count, most, unit) in counted.items():
+        if count > most:
+            raise Invalid.field(name, f"must be at most {most}{unit}")
 
 
 def _revision(updated_at: datetime) -> int:

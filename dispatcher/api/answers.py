@@ -8,7 +8,7 @@ from typing import Any
 from dispatcher.audit import Actor
 from dispatcher.model import RawJson
 from dispatcher.office import Office
-from dispatcher.pages import Page
+from dispatcher.pages import DEFAULT_LIMIT, Page
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Principal
@@ -46,6 +46,19 @@ class Call:
     revision: int | None
     idempotency_key: str | None
     raw: RawJson | None
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether a page was asked for, where a listing also answers all at once."""
+        return self.position is not None or self.query.limit is not None
+
+    @property
+    def limit(self) -> int:
+        """How many items the answer may have: what was asked for, a page, or the limit for all."""
+        if self.query.limit is not None:
+            asked: int = self.query.limit
+            return asked
+        return DEFAULT_LIMIT if self.is_paged else self.office.limits.page
 
     @property
     def before(self) -> int | None:

@@ -100,7 +100,11 @@ def list_(config_file: Path | None, environment: str | None, as_json: bool) -> N
 
     async def found(visited: "Database") -> tuple["Token", ...]:
         async with _tokens(visited, config) as tokens:
-            return await tokens.list(environment)
+            listed = page = await tokens.list(environment)
+            while page:
+                page = await tokens.list(environment, after=page[-1].id)
+                listed += page
+            return listed
 
     config = load(config_file)
     with database.visiting(config) as visited:

@@ -22,6 +22,11 @@ class EventTypes:
         )
         return [dict(row) for row in rows]
 
+    async def outline(self, environment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return at most `limit` types by name, without their texts."""
+        rows = await self._session.fetch(statement("event_types/outline"), environment_id, limit)
+        return [dict(row) for row in rows]
+
     async def named(
         self, environment_id: str, names: Sequence[str]
     ) -> Mapping[str, Mapping[str, Any]]:

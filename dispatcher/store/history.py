@@ -89,9 +89,12 @@ class History:
         rows = await self._session.fetch(statement("history/payloads"), list(event_ids), most)
         return {row["id"]: (row["size"], row["data"]) for row in rows}
 
-    async def attempts(self, environment_id: str, delivery_id: int) -> Sequence[Mapping[str, Any]]:
+    async def attempts(
+        self, environment_id: str, delivery_id: int, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
         """Every attempt, the first first."""
-        return await self._rows(statement("history/attempts"), environment_id, delivery_id)
+        rows = await self._rows(statement("history/attempts"), environment_id, delivery_id, limit)
+        return rows[::-1]
 
     async def events(self, environment_id: str, wanted: Wanted, rows: int, most: int) -> Seen:
         """The newest `most` events; `rows` of all environments are looked at."""
