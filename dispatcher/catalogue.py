@@ -66,15 +66,15 @@ class Catalogue:
         """Return types whose names come after `after`, by name, and where the next page begins:
         None if these were all. At most `limit`, and not many more than `most_bytes` of their texts.
         """
-        rows, more = await filled(
+        types, more = await filled(
             partial(self._stored.list, environment_id),
             after,
             Bounds(limit, most_bytes, AT_ONCE),
             key=lambda row: str(row["name"]),
             size=_size,
+            make=_event_type,
         )
-        types = tuple(_event_type(row) for row in rows)
-        return types, types[-1].name if more else None
+        return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
         row = await self._stored.get(environment_id, name) if patterns.TYPE.match(name) else None

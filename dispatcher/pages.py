@@ -38,14 +38,16 @@ async def filled(
     *,
     key: Callable[[Row], K],
     size: Callable[[Row], int],
-) -> tuple[list[Row], bool]:
-    """Return the rows of a page, and whether there are more behind them.
+    make: Callable[[Row], T],
+) -> tuple[list[T], bool]:
+    """Return what is made of the rows of a page, and whether there are more behind them.
 
-    `read` returns so many rows after a position, `key` the position of a row, `size` its bytes.
+    `read` returns so many rows after a position, `key` the position of a row, `size` its bytes,
+    `make` what is wanted of it: done step by step, so that the event loop is not held up.
     A page has one row at least, however large, and never more than one step beyond its bytes was
     in memory.
     """
-    found: list[Row] = []
+    found: list[T] = []
     size_bytes = 0
     while True:
         wanted = min(bounds.step, bounds.items + 1 - len(found))
@@ -54,7 +56,7 @@ async def filled(
             size_bytes += size(row)
             if found and (len(found) >= bounds.items or size_bytes > bounds.size_bytes):
                 return found, True
-            found.append(row)
+            found.append(make(row))
         if len(rows) < wanted:
             return found, False
         after = key(rows[-1])

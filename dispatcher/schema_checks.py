@@ -7,8 +7,8 @@ from dispatcher.fair_slots import BusyError, FairSlots
 from dispatcher.sandbox import Sandbox
 from dispatcher.schemas import Refusal
 
-WAITING = 16
-WAITING_OF_ONE = 4
+WAITING = 32
+WAITING_OF_ONE = 8
 """Checks that may wait for the worker: all together, and those of one environment."""
 WAIT_SECONDS = 10.0
 """A check may take a second of processor time and a new process: a few of them fit into this."""

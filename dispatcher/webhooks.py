@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from dispatcher import ids
+from dispatcher import ids, webhook_columns
 from dispatcher.audit import Actor, Journal
 from dispatcher.config import Limits
 from dispatcher.crypto import Cipher, WrongKey
 from dispatcher.egress import Guard, UrlError
-from dispatcher.forms.webhooks import NewWebhook, Schedule, WebhookChanges
+from dispatcher.forms.webhooks import NewWebhook, WebhookChanges
 from dispatcher.model import RawJson
 from dispatcher.pages import Bounds, filled
 from dispatcher.refusals import Changed, Conflict, Invalid, Unknown
@@ -26,8 +26,6 @@ SECRET_BYTES = 32
 AT_ONCE = 100
 """Webhooks read in one step: more would keep the loop, and heartbeats, waiting. Each may have 16 KiB
 of metadata, and patterns and headers besides."""
-ROW_BYTES = 1000
-"""About what a webhook takes in an answer besides its metadata and patterns."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
 
@@ -98,7 +96,7 @@ class Webhooks:
         endpoint_id = uuid4()
         secret = form.signing_secret or token_hex(SECRET_BYTES)
         columns = {
-            **_columns(form),
+            **webhook_columns.columns(form),
             "name": form.name or host,
             "url": self._target(form.url)[0],
             "ordered": form.ordered,
@@ -143,15 +141,15 @@ class Webhooks:
         At most `limit` (limits.page if none is given), of about limits.page_bytes.
         """
         limits = self._ground.limits
-        rows, more = await filled(
+        found, more = await filled(
             lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
             after,
             Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],
-            size=_size,
+            size=webhook_columns.size,
+            make=self._webhook,
         )
-        found = tuple(map(self._webhook, rows))
-        return found, found[-1].id if more else None
+        return tuple(found), found[-1].id if more else None
 
     async def update(
         self,
@@ -243,7 +241,7 @@ class Webhooks:
         for scheme in given.get("signature_schemes") or ():
             if scheme not in self._ground.schemes:
                 raise Invalid.field("signature_schemes", f"{scheme} is not in signing.schemes")
-        _check_limits(given, self._ground.limits)
+        webhook_columns.check(given, self._ground.limits)
         for name in given.get("headers") or ():
             if name.lower() in self._ground.own_headers:
                 raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
@@ -261,7 +259,9 @@ class Webhooks:
     ) -> dict[str, Any]:
         """The row as it is to be; null, where a field may not be empty, changes nothing."""
         kept = {"name", "description", "url", "active", "metadata"}
-        asked = {n: v for n, v in _columns(form).items() if n.removesuffix("_ms") in given}
+        asked = {
+            n: v for n, v in webhook_columns.columns(form).items() if n.removesuffix("_ms") in given
+        }
         merged = {**row, **{n: v for n, v in asked.items() if v is not None or n not in kept}}
         if given.get("url") is not None:
             merged["url"] = self._target(given["url"])[0]
@@ -320,53 +320,8 @@ _AS_STORED = (
 )
 
 
-def _size(row: Mapping[str, Any]) -> int:
-    """Return about how many bytes a webhook takes in an answer."""
-    texts = (row["metadata"], row["url"], row["description"], *row["events"])
-    return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
-
-
-def _check_limits(given: Mapping[str, Any], limits: Limits) -> None:
-    """Compare what was given with the limits that are configured below those of the form."""
-    metadata = given.get("metadata")
-    counted = {
-        "events": (len(given.get("events") or ()), limits.patterns, ""),
-        "headers": (len(given.get("headers") or ()), limits.headers, ""),
-        "metadata": (
-            len(orjson.dumps(metadata)) if metadata else 0,
-            limits.metadata_bytes,
-            " bytes",
-        ),
-    }
-    for name, (count, most, unit) in counted.items():
-        if count > most:
-            raise Invalid.field(name, f"must be at most {most}{unit}")
-
-
 def _revision(updated_at: datetime) -> int:
     return round(updated_at.timestamp() * 1_000_000)
-
-
-def _columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
-    """The fields that stand in a column as they are, or nearly."""
-    return {
-        "name": form.name,
-        "description": form.description,
-        "active": form.active,
-        "signature_schemes": form.signature_schemes,
-        "max_in_flight": form.max_in_flight,
-        "rate_limit": form.rate_limit,
-        "timeout_ms": None if form.timeout is None else round(form.timeout * 1000),
-        "retry": _schedule(form.retry),
-        "metadata": None if form.metadata is None else orjson.dumps(form.metadata).decode(),
-    }
-
-
-def _schedule(schedule: Schedule | None) -> str | None:
-    if schedule is None:
-        return None
-    said = {name: value for name, value in schedule.given().items() if value is not None}
-    return orjson.dumps(said).decode() if said else None
 
 
 def _told(given: Mapping[str, Any]) -> dict[str, Any]:

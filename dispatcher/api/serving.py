@@ -1,5 +1,6 @@
 """One request from its arrival to its answer: who asks, what for, in which words; then the handler."""
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -36,8 +38,9 @@ from dispatcher.tokens import Principal
 DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
 """Bytes of body from which on it is looked at in a thread: the loop has heartbeats to send."""
-MANY = 200
-"""Resources from which on they are written in a thread, for the same reason."""
+AT_ONCE = 10
+"""Resources that are written before others have their turn. A thread would take turns with the loop
+for the interpreter's lock, at every step of every other request."""
 
 _ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -193,10 +196,9 @@ class Serving:
     async def _response(self, asked: "Understood", answer: Answer) -> web.Response:
         response = web.Response(status=answer.status, headers=_HEADERS)
         if answer.status != HTTPStatus.NO_CONTENT:
-            write = partial(self._written, asked, answer, secrets_=True)
-            many = isinstance(answer.body, tuple) and len(answer.body) > MANY
-            share = share_of(asked.call.principal, asked.call.environment_id)
-            response.body = await self.work.in_thread(share, write) if many else write()
+            if isinstance(answer.body, tuple):
+                answer = replace(answer, body=await _items(asked, answer))
+            response.body = self._written(asked, answer, secrets_=True)
             response.content_type = asked.dialect.media_type
         if answer.revision is not None:
             response.headers["ETag"] = f'"{answer.revision}"'
@@ -229,6 +231,18 @@ class Understood:
 _HEADERS = {
     "Vary": "Accept, Authorization, X-Environment-Id",
 }
+
+
+async def _items(asked: "Understood", answer: Answer) -> tuple[orjson.Fragment, ...]:
+    """Return the resources of a list, each written, a few at a time."""
+    shape = answer.shape or asked.route.shape
+    written: list[orjson.Fragment] = []
+    for number, each in enumerate(answer.body):
+        if number and number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        item = asked.dialect.item(each, shape, secrets=True)
+        written.append(orjson.Fragment(orjson.dumps(item)))
+    return tuple(written)
 
 
 @asynccontextmanager
