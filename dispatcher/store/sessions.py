@@ -40,7 +40,7 @@ class Sessions:
         self.endpoints = session("endpoints")
         self.bodies = session("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
         self.record = session("record", synchronous_commit="off")
-        self.upkeep = session("upkeep")
+        self.upkeep = session("upkeep", plan_cache_mode="force_custom_plan")
         self.statistics = session("statistics", synchronous_commit="off")
         self.people = Pool([person(f"people-{n}") for n in range(PEOPLE)])
         # Whoever may ask at all is found out apart: what people ask for cannot hold it up.
