@@ -39,8 +39,7 @@ DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
 """Bytes of body from which on it is looked at in a thread: the loop has heartbeats to send."""
 AT_ONCE = 10
-"""Resources that are written before others have their turn. A thread would take turns with the loop
-for the interpreter's lock, at every step of every other request."""
+"""Resources written before others have their turn. A thread would compete for the interpreter's lock."""
 
 _ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -62,7 +61,10 @@ class Serving:
         """Raises what `failures.explain` explains."""
         with ExitStack() as held:
             asked = await self._understood(request, route, held)
-            return await self._answered(asked, route)
+            if not route.many or route.paged:
+                return await self._answered(asked, route)
+            async with self.work.listing(asked.share):
+                return await self._answered(asked, route)
 
     async def _answered(self, asked: "Understood", route: Route) -> web.Response:
         async with _session(asked.call, route) as session:
@@ -118,10 +120,10 @@ class Serving:
         if key is not None and request.method == "POST" and route.changes and not route.keyed:
             said = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
             once = (key, hashlib.sha256(said).digest())
-        return Understood(request, route, dialect, call, once)
+        return Understood(request, route, dialect, call, once, share)
 
     async def _exists(self, call: Call, route: Route) -> None:
-        """A bound token's environment does; the default one can not go."""
+        """A bound token's environment does; the default one cannot go."""
         known = (call.principal.environment_id, DEFAULT_ENVIRONMENT)
         if not route.everywhere and call.environment_id not in known:
             await self.office.environments(call.session, call.actor).get(call.environment_id)
@@ -161,9 +163,7 @@ class Serving:
             await self.work.in_thread(share, check) if len(body) > LARGE else check()
         return body
 
-    async def _form(
-        self, request: web.Request, route: Route, body: bytes, share: str
-    ) -> Form | None:
+    async def _form(self, request: web.Request, route: Route, body: bytes, share: str) -> Any:
         if route.form is None:
             return None
         named = [v for n, v in request.match_info.items() if n != "app_id"]
@@ -219,13 +219,14 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A request, understood. `once`: the Idempotency-Key, and a fingerprint of what goes with it."""
+    """A request, understood. `once`: the Idempotency-Key, and a fingerprint of what goes with it. `share`: see share_of."""
 
     request: web.Request
     route: Route
     dialect: Dialect
     call: Call
     once: tuple[str, bytes] | None
+    share: str
 
 
 _HEADERS = {

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from dispatcher.api.answers import Failure
@@ -16,6 +16,8 @@ BODIES_BYTES = 64 * 2**20
 SHARES = 4
 """An environment has one of so many shares of that."""
 THREADS = 2
+LISTINGS = 4
+"""Long lists that are made at one time."""
 WAITING = 32
 WAITING_OF_ONE = 8
 """Large bodies and answers that may wait for a thread: all together, and those of one environment."""
@@ -31,6 +33,20 @@ class Work:
         self._threads = FairSlots(
             THREADS, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=5.0
         )
+        self._listings = FairSlots(
+            LISTINGS, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=5.0
+        )
+
+    @asynccontextmanager
+    async def listing(self, key: str) -> AsyncIterator[None]:
+        """Make a list that may be long: one at a time of an environment, for all take turns on one
+        event loop. Raises a Failure (503) when too many wait."""
+        async with AsyncExitStack() as held:
+            try:
+                await held.enter_async_context(self._listings.held(key))
+            except BusyError:
+                raise busy("Too many long listings at one time. Try again in a moment.") from None
+            yield
 
     @contextmanager
     def body(self, key: str, size: int) -> Iterator[None]:

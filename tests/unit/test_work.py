@@ -41,3 +41,17 @@ async def test_one_environment_holds_one_thread_and_a_few_places() -> None:
     assert await work.in_thread("b", lambda: 1) == 1
     go.set()
     assert all(await asyncio.gather(*first))
+
+
+async def test_one_environment_makes_one_long_list_at_a_time() -> None:
+    work = Work(2**20)
+    async with work.listing("a"), work.listing("b"):
+        waiting = asyncio.create_task(_listed(work, "a"))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert await waiting
+
+
+async def _listed(work: Work, key: str) -> bool:
+    async with work.listing(key):
+        return True
