@@ -193,6 +193,23 @@ class Admin(_Section):
     hosts: Annotated[tuple[HostName, ...], LIST] = ()
 
 
+class Limits(_Section):
+    """How much there may be, and how much one request may ask for."""
+
+    environments: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    webhooks: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    patterns: Annotated[int, Field(ge=1, le=200)] = 200
+    headers: Annotated[int, Field(ge=0, le=20)] = 20
+    metadata_bytes: Annotated[int, Field(ge=2, le=16_384)] = 16_384
+    event_types: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    page: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    page_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 4 * 2**20
+    body_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 2**20
+    connections: Annotated[int, Field(ge=16, le=10_000)] = 512
+    connections_per_address: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
 class Retention(_Section):
     """How long history is kept, in whole days of the database's partitions."""
 
@@ -218,6 +235,7 @@ class Config(_Section):
     egress: Egress = Egress()
     secrets: Secrets = Secrets()
     admin: Admin = Admin()
+    limits: Limits = Limits()
     retention: Retention = Retention()
     log: Log = Log()
 

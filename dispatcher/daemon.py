@@ -46,8 +46,14 @@ class Daemon:
         self._engine = Engine(config, dsn, cipher)
         self._health = StageHealth(steady)
         self._failing: frozenset[str] = frozenset()
+        sessions = self._engine.sessions
         self._front = Front(
-            config, self._engine.sessions.people, cipher, self._checks, self._failing_since
+            config,
+            sessions.people,
+            cipher,
+            self._checks,
+            self._failing_since,
+            authentication=sessions.authentication,
         )
         self.dashboard = self._front.dashboard
 

@@ -185,7 +185,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(upkeep.steps())
-        self.replay = Replay(Recoveries(self.sessions.people))
+        self.replay = Replay(Recoveries(self.sessions.upkeep))
 
     async def fan_out(self) -> float:
         """Whatever tells of new events, or stands in for being told, tells of those to examine."""

@@ -5,7 +5,7 @@ API, dashboard and command line all come here.
 
 from dispatcher import signing
 from dispatcher.audit import Actor, Trail
-from dispatcher.catalogue import Catalogue
+from dispatcher.catalogue import Catalogue, CatalogueWriter
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.egress import Guard, parse_allow
@@ -17,6 +17,8 @@ from dispatcher.pauses import Pauses
 from dispatcher.quarantine import Quarantine
 from dispatcher.recoveries import Recoveries
 from dispatcher.resend import Resend
+from dispatcher.schema_checks import SchemaChecks
+from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Tokens
 from dispatcher.webhooks import Ground, Webhooks
@@ -26,17 +28,21 @@ class Office:
     """`cipher` None: secrets can be neither made nor read.
 
     `schemes`, `retry` and `delivery` are what is configured for webhooks that have no wishes.
+    Close `checks` at the end.
     """
 
     def __init__(self, config: Config, cipher: Cipher | None) -> None:
         self.schemes = config.signing.schemes
         self.retry = config.retry.policy()
         self.delivery = config.delivery
+        self.limits = config.limits
+        self.checks = SchemaChecks()
         self._cipher = cipher
         self._ground = Ground(
             guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
             schemes=config.signing.schemes,
             own_headers=frozenset(_own_headers(config)),
+            limits=config.limits,
         )
 
     def webhooks(self, session: Asked, actor: Actor) -> Webhooks:
@@ -45,11 +51,14 @@ class Office:
     def catalogue(self, session: Asked, actor: Actor) -> Catalogue:
         return Catalogue(session, actor)
 
+    def catalogue_writer(self, pool: Opening, actor: Actor) -> CatalogueWriter:
+        return CatalogueWriter(pool, actor, self.checks, most=self.limits.event_types)
+
     def emission(self, session: Asked, actor: Actor) -> Emission:
         return Emission(session, actor)
 
     def environments(self, session: Asked, actor: Actor) -> Environments:
-        return Environments(session, actor)
+        return Environments(session, actor, most=self.limits.environments)
 
     def history(self, session: Asked) -> History:
         return History(session)
@@ -70,7 +79,7 @@ class Office:
         return Resend(session, actor)
 
     def tokens(self, session: Asked, actor: Actor) -> Tokens:
-        return Tokens(session, actor)
+        return Tokens(session, actor, most=self.limits.tokens)
 
     def trail(self, session: Asked) -> Trail:
         return Trail(session)

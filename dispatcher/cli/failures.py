@@ -57,6 +57,7 @@ def _explain_one(error: BaseException) -> Failure | None:
     from dispatcher.migrate import MigrationError
     from dispatcher.postgres import PostgresUnavailable
     from dispatcher.refusals import Invalid, Refused
+    from dispatcher.sandbox import SandboxUnavailable
     from dispatcher.store.address import AddressError
     from dispatcher.store.events import EventRefused
     from dispatcher.store.session import (
@@ -65,7 +66,14 @@ def _explain_one(error: BaseException) -> Failure | None:
         StoreUnavailable,
     )
 
-    complete = KeyRefused | MigrationError | PostgresUnavailable | Refused | EventRefused
+    complete = (
+        KeyRefused
+        | MigrationError
+        | PostgresUnavailable
+        | Refused
+        | EventRefused
+        | SandboxUnavailable
+    )
     match error:
         case Invalid() | AddressError():
             return Misuse(str(error))

@@ -10,19 +10,18 @@ from aiohttp import web
 
 from dispatcher import observe
 from dispatcher.api.auth import Auth
-from dispatcher.api.failures import REFUSALS
-from dispatcher.api.serving import request_id
+from dispatcher.api.failures import REFUSALS, unavailable
+from dispatcher.api.serving import request_id, share_of
 from dispatcher.audit import Actor
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
-from dispatcher.dashboard.signing_in import UNAVAILABLE, SigningIn
+from dispatcher.dashboard.signing_in import SigningIn
 from dispatcher.dashboard.visit import Visit, see_other
 from dispatcher.office import Office
 from dispatcher.refusals import Refused, Unknown
 from dispatcher.sign_ins import SignIn, SignIns
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 View = Callable[[Visit], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
@@ -39,12 +38,20 @@ _ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Dashboard:
     """`add` puts it into an application; `invite` makes a link that signs in once."""
 
-    def __init__(self, pool: Pool, office: Office, auth: Auth, bootstrap: bytes | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        office: Office,
+        auth: Auth,
+        bootstrap: bytes | None,
+        *,
+        authentication: Pool,
+    ) -> None:
         self._pool = pool
         self._office = office
         self._files = Files.read()
         self._renderer = Renderer(self._files.names)
-        self._signing_in = SigningIn(self._renderer, auth, SignIns(pool, bootstrap))
+        self._signing_in = SigningIn(self._renderer, auth, SignIns(authentication, bootstrap))
         self.invite = self._signing_in.invite
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
@@ -54,8 +61,9 @@ class Dashboard:
         router.add_get("/sign-in", self._guarded(signing_in.form))
         router.add_post("/sign-in", self._guarded(signing_in.sign_in))
         follow = self._guarded(signing_in.follow)
-        # No HEAD: a program that looks ahead at a link would use it up.
         router.add_get("/sign-in/{code}", follow, allow_head=False)
+        # What looks at links before people follow them must not use up the invitation.
+        router.add_head("/sign-in/{code}", self._guarded(signing_in.form))
         router.add_post("/sign-out", self._inside(self._sign_out))
         router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
         router.add_get("/", self._inside(self._home))
@@ -139,9 +147,9 @@ class Dashboard:
         bound = signed_in.principal.environment_id
         if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
             raise Unknown(f"There is no environment {wanted[:64]!r}.")
-        pauses = self._office.pauses(self._pool, Actor("dashboard"))
-        standing = await pauses.standing(wanted)
-        return Visit(request, name, signed_in, standing, self._office, self._pool, self._renderer)
+        pool = self._pool.of(share_of(signed_in.principal, wanted))
+        standing = await self._office.pauses(pool, Actor("dashboard")).standing(wanted)
+        return Visit(request, name, signed_in, standing, self._office, pool, self._renderer)
 
     async def _remember(self, request: web.Request, signed_in: SignIn, looked_at: str) -> None:
         if signed_in.environment_id != looked_at:
@@ -204,8 +212,8 @@ class Dashboard:
                 return self._problem(request, REFUSALS[type(error)][0], str(error))
             case web.HTTPException():
                 return self._problem(request, error.status, error.reason)
-            case StoreUnavailable() | StatementTimeout():
-                return self._problem(request, 503, UNAVAILABLE)
+            case _ if title := unavailable(error):
+                return self._problem(request, 503, title)
             case _:
                 observe.request_broke(request_id(request), error)
                 text = f"Something went wrong here. The log says what, under the request {request_id(request)}."

@@ -73,7 +73,7 @@ class SigningIn:
     async def known(self, request: web.Request) -> SignIn | None:
         """Return who is signed in; None if the cookie is missing, unknown or too old."""
         cookie = request.cookies.get(_cookie_name(request))
-        return await self._sign_ins.known(cookie) if cookie else None
+        return await self._sign_ins.known(cookie, request.remote or "") if cookie else None
 
     async def remember(self, request: web.Request, environment_id: str) -> None:
         """Note the environment that `/` leads to next time. Nothing else depends on it."""

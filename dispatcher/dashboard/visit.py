@@ -21,7 +21,7 @@ from dispatcher.office import Office
 from dispatcher.pauses import Standing
 from dispatcher.refusals import Forbidden, Invalid
 from dispatcher.sign_ins import SignIn
-from dispatcher.store.pool import Pool
+from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Principal
 
@@ -58,7 +58,7 @@ class Visit:
     signed_in: SignIn
     environment: Standing
     office: Office
-    pool: Pool
+    pool: PoolShare
     renderer: Renderer
 
     @property

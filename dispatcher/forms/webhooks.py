@@ -180,7 +180,7 @@ class Empty(Form):
 
 
 class WebhookQuery(Form):
-    """Without any of these, all are listed."""
+    """Without any of these, all are listed, or as many as one answer holds."""
 
     cursor: str | None = None
     limit: Limit | None = None

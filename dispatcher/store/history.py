@@ -111,14 +111,18 @@ class History:
         rows = await self._session.fetch(statement("history/payloads"), list(event_ids), most)
         return {row["id"]: (row["size"], row["data"]) for row in rows}
 
-    async def attempts(self, environment_id: str, delivery_id: int) -> Sequence[Mapping[str, Any]]:
-        """Every attempt, the first first."""
+    async def attempts(
+        self, environment_id: str, delivery_id: int, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the newest `limit` attempts, the first first."""
         found: list[Mapping[str, Any]] = []
         for above, until in await self._spans(delivery_id):
             found += await self._rows(
-                statement("history/attempts"), environment_id, delivery_id, above, until
+                statement("history/attempts"), environment_id, delivery_id, above, until, limit
             )
-        return sorted(found, key=lambda row: (row["attempt"], row["id"]))
+            if len(found) >= limit:  # spans go back in time
+                break
+        return sorted(found, key=lambda row: (row["attempt"], row["id"]))[-limit:]
 
     async def events(self, environment_id: str, wanted: Wanted, rows: int, most: int) -> Seen:
         """The newest `most` events; `rows` of all environments are looked at."""

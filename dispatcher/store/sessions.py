@@ -8,6 +8,8 @@ from dispatcher.store.session import Session
 
 PEOPLE = 4
 """Connections for what people ask for: more of them would only share the same server."""
+PEOPLE_TIMEOUT_SECONDS = 5.0
+"""Longest statement of theirs, unless database.statement_timeout is shorter: others wait for it."""
 
 LEASE_ANSWER_SECONDS = 2.0
 """An answer to a heartbeat is worth nothing after 1 s. Silence of this session is that of the server."""
@@ -65,9 +67,13 @@ class Sessions:
         self.record = stage("record", synchronous_commit="off")
         self.upkeep = session("upkeep")
         self.statistics = session("statistics", synchronous_commit="off")
-        people = [session(f"people-{n}") for n in range(PEOPLE)]
-        self._people = frozenset(people)
+        people_timeout = min(statement_timeout, PEOPLE_TIMEOUT_SECONDS)
+        people = [session(f"people-{n}", timeout=people_timeout) for n in range(PEOPLE)]
         self.people = Pool(people)
+        # Who may ask at all is found out apart: what people ask for cannot hold it up.
+        authenticating = session("authentication", timeout=people_timeout)
+        self.authentication = Pool([authenticating])
+        self._people = frozenset([*people, authenticating])
 
     @property
     def count(self) -> int:

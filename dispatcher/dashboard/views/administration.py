@@ -32,9 +32,10 @@ async def create_token(visit: Visit) -> web.Response:
             made = await visit.office.tokens(session, visit.actor).create(
                 form, environment_id=visit.principal.environment_id
             )
+            # Written before the commit: after it nothing may take the token away.
+            return visit.page("token.html", secret=True, token=made)
     except (ValidationError, Invalid) as error:
         return await _tokens(visit, typed, mistakes(error), status=422)
-    return visit.page("token.html", secret=True, token=made)
 
 
 async def revoke_token(visit: Visit) -> web.Response:

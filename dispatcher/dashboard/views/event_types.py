@@ -25,8 +25,9 @@ async def seed(visit: Visit) -> web.Response:
     if wanted not in catalogues.shipped():
         raise web.HTTPNotFound
     entries = catalogues.open_shipped(wanted)
-    async with visit.changing() as session:
-        await visit.office.catalogue(session, visit.actor).load(visit.environment_id, entries)
+    visit.demand("write")
+    writer = visit.office.catalogue_writer(visit.pool, visit.actor)
+    await writer.load(visit.environment_id, entries)
     return see_other(visit.url("event_types"), "changed")
 
 
@@ -45,9 +46,9 @@ async def put(visit: Visit) -> web.Response:
     name = visit.request.match_info.get("name") or typed.get("name", "").strip()
     try:
         form = EventTypePut.model_validate(_given(typed))
-        async with visit.changing() as session:
-            catalogue = visit.office.catalogue(session, visit.actor)
-            _, made = await catalogue.put(visit.environment_id, name, form)
+        visit.demand("write")
+        writer = visit.office.catalogue_writer(visit.pool, visit.actor)
+        _, made = await writer.put(visit.environment_id, name, form)
     except (ValidationError, Invalid) as error:
         return _form(visit, None, {**typed, "name": name}, mistakes(error), status=422)
     return see_other(visit.url("event_types"), "created" if made else "changed")

@@ -77,8 +77,10 @@ async def rotate(visit: Visit) -> web.Response:
         rotated, version = await visit.office.webhooks(session, visit.actor).rotate_secret(
             named(visit), visit.environment_id, overlap_seconds=form.overlap_seconds
         )
+        # Written before the commit: after it nothing may take the new secret away.
+        answer = webhooks.secret(visit, rotated, created=False)
     await confirmed(visit.pool, version)
-    return webhooks.secret(visit, rotated, created=False)
+    return answer
 
 
 async def enable(visit: Visit) -> web.Response:

@@ -67,9 +67,9 @@ async def create(visit: Visit) -> web.Response:
             webhook = await visit.office.webhooks(session, visit.actor).create(
                 form, environment_id=visit.environment_id
             )
+            return secret(visit, webhook, created=True)
     except (ValidationError, Invalid) as error:
         return await _form(visit, typed, events, mistakes(error), status=422)
-    return secret(visit, webhook, created=True)
 
 
 async def matches(visit: Visit) -> web.Response:
