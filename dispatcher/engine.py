@@ -15,7 +15,6 @@ from dispatcher.clock import Clock
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.deliver import Deliver
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.examine import Examine
 from dispatcher.fanout import Fanout
@@ -32,7 +31,6 @@ from dispatcher.refill import Refill
 from dispatcher.replay import Replay
 from dispatcher.request import Requests
 from dispatcher.sandbox import Sandbox
-from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.statistics import Statist
 from dispatcher.store.answered import Answered
@@ -47,6 +45,8 @@ from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.sessions import Sessions
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.unexamined import Unexamined
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.sender import Sender
 
 IN_MEMORY = 20_000
 """Deliveries held in memory at the most; the table holds the rest."""

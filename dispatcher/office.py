@@ -8,7 +8,6 @@ from dispatcher.audit import Actor, Trail
 from dispatcher.catalogue import Catalogue
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.emission import Emission
 from dispatcher.environments import Environments
 from dispatcher.history import History
@@ -19,6 +18,7 @@ from dispatcher.recoveries import Recoveries
 from dispatcher.resend import Resend
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Tokens
+from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.webhooks import Ground, Webhooks
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dispatcher import resolve
-from dispatcher.egress import Blocked, Guard
-from dispatcher.resolve import Resolver
+from dispatcher.transport import resolver as resolve
+from dispatcher.transport.egress import BlockedError, Guard
+from dispatcher.transport.resolver import Resolver
 
 PUBLIC = "93.184.216.34"
 BUDGET = 0.15
@@ -101,7 +101,7 @@ async def test_one_forbidden_address_spoils_the_answer_however_late_it_comes(
     resolver: Resolver, server: NameServer, inward: str
 ) -> None:
     server.table["mixed.example"] = [*(f"93.184.216.{n}" for n in range(1, 101)), inward]
-    with pytest.raises(Blocked):
+    with pytest.raises(BlockedError):
         await resolver.resolve("mixed.example", 443)
 
 
