@@ -7,7 +7,7 @@ meets one that is just being closed.
 
 import asyncio
 import ssl
-from collections import OrderedDict, deque
+from collections import deque
 from time import monotonic
 
 import aiohappyeyeballs
@@ -42,11 +42,12 @@ SHUTDOWN_SECONDS = 1.0
 class _Open:
     """The connections to one origin: how many are open, those at rest, and who waits for one."""
 
-    __slots__ = ("count", "idle", "waiting")
+    __slots__ = ("count", "idle", "origin", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
         self.count = 0
-        self.idle: dict[Connection, float] = {}
+        self.idle: dict[Connection, None] = {}
         self.waiting: deque[asyncio.Future[None]] = deque()
 
     def wake_one(self) -> None:
@@ -85,8 +86,8 @@ class Connections:
         self._idle_limit = idle_limit
         self._origin_limit = origin_limit
         self._origins: dict[Origin, _Open] = {}
-        self._idle: OrderedDict[Connection, Origin] = OrderedDict()
-        self._made: dict[Connection, Origin] = {}
+        self._idle: dict[Connection, _Open] = {}
+        self._made: dict[Connection, _Open] = {}
         self._view = memoryview(bytearray(READ_BYTES))
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -104,28 +105,27 @@ class Connections:
     def take(self, origin: Origin) -> Connection | None:
         """Return a connection at rest, the last one used, if there is one."""
         opened = self._origins.get(origin)
-        now = monotonic()
         while opened is not None and opened.idle:
-            connection, until = opened.idle.popitem()
+            connection, _ = opened.idle.popitem()
             del self._idle[connection]
-            if now < until and not connection.transport.is_closing():
+            if not connection.is_closing and monotonic() < connection.idle_until:
                 return connection
             connection.abort()
         return None
 
     def release(self, connection: Connection) -> None:
         """Keep the connection for another exchange if it is fit for one, else close it."""
-        origin = self._made.get(connection)
-        if origin is None:
+        opened = self._made.get(connection)
+        if opened is None:
             return
         seconds = _idle_seconds(connection) if connection.is_reusable else 0.0
         if seconds <= 0:
             connection.abort()
             return
         connection.rest()
-        opened = self._origins[origin]
-        opened.idle[connection] = monotonic() + seconds
-        self._idle[connection] = origin
+        connection.idle_until = monotonic() + seconds
+        opened.idle[connection] = None
+        self._idle[connection] = opened
         if len(self._idle) > self._idle_limit:
             next(iter(self._idle)).abort()
         if opened.waiting:
@@ -138,7 +138,7 @@ class Connections:
         origin = target.origin
         opened = self._origins.get(origin)
         if opened is None:
-            opened = self._origins[origin] = _Open()
+            opened = self._origins[origin] = _Open(origin)
         while opened.count >= self._origin_limit:
             await self._wait(opened)
             if (connection := self.take(origin)) is not None:
@@ -147,9 +147,11 @@ class Connections:
         connection = None
         try:
             connection = await self._connect_in_time(target, progress, share)
+            if not connection.is_lost:
+                self._made[connection] = opened
         finally:
-            if connection is None:
-                self._uncount(origin, opened)
+            if connection is None or connection.is_lost:
+                self._uncount(opened)
         return connection
 
     async def _wait(self, opened: _Open) -> None:
@@ -218,27 +220,25 @@ class Connections:
             )
         except (OSError, ValueError) as error:
             raise (no_handshake if tls else no_connection)(error) from None
-        self._made[connection] = target.origin
         return connection
 
     def _lost(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
-        origin = self._made.pop(connection, None)
-        if origin is not None:
-            opened = self._origins[origin]
+        opened = self._made.pop(connection, None)
+        if opened is not None:
             opened.idle.pop(connection, None)
-            self._uncount(origin, opened)
+            self._uncount(opened)
 
-    def _uncount(self, origin: Origin, opened: _Open) -> None:
+    def _uncount(self, opened: _Open) -> None:
         opened.count -= 1
         opened.wake_one()
         if not opened.count and not opened.waiting:
-            self._origins.pop(origin, None)
+            self._origins.pop(opened.origin, None)
 
     def _sweep(self) -> None:
         now = monotonic()
-        for connection, origin in list(self._idle.items()):
-            if self._origins[origin].idle[connection] <= now:
+        for connection in list(self._idle):
+            if connection.idle_until <= now:
                 connection.abort()
         self._sweeper = None
         if self._idle:
@@ -246,5 +246,6 @@ class Connections:
 
 
 def _idle_seconds(connection: Connection) -> float:
-    said = connection.answer.keep_alive_seconds if connection.answer else None
+    answer = connection.answer
+    said = answer.head.keep_alive_seconds if answer is not None and answer.head else None
     return IDLE_SECONDS if said is None else min(IDLE_SECONDS, said - KEEP_ALIVE_MARGIN_SECONDS)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
-from dispatcher.transport.answer import Answer, NotHttpError
+from dispatcher.transport.answer import Answer
+from dispatcher.transport.answer_head import NotHttpError
 
 JOINED_BYTES = 32 * 1024
 """Bytes of body up to which it is copied behind its head, to leave with it in one packet."""
@@ -42,6 +43,8 @@ class Connection(asyncio.BufferedProtocol):
         "_waits_for_end",
         "answer",
         "first_byte_at",
+        "idle_until",
+        "is_closing",
         "is_lost",
         "served",
         "transport",
@@ -65,6 +68,8 @@ class Connection(asyncio.BufferedProtocol):
         self.answer: Answer | None = None
         self.first_byte_at = 0.0
         self.is_lost = False
+        self.is_closing = False
+        self.idle_until = 0.0
         self.served = 0
 
     # ── what the sender asks of it ───────────────────────────────────────────────────────────────
@@ -78,7 +83,7 @@ class Connection(asyncio.BufferedProtocol):
         self.first_byte_at = 0.0
         self._waits_for_end = False
         waiter = self._waiter = self._loop.create_future()
-        if self.is_lost or self.transport.is_closing():
+        if self.is_closing:
             self._fail(EndedError(None))
         elif len(body) <= JOINED_BYTES:
             self.transport.write(head + body)
@@ -100,19 +105,19 @@ class Connection(asyncio.BufferedProtocol):
     def is_unsent(self) -> bool:
         """Return True while the receiver has not taken all of the request."""
         return self._unwritten is not None or (
-            not self.is_lost and self.transport.get_write_buffer_size() > 0
+            not self.is_closing and self.transport.get_write_buffer_size() > 0
         )
 
     @property
     def is_reusable(self) -> bool:
         """Return True if the exchange is over and another one may follow it."""
+        answer = self.answer
         return (
-            self.answer is not None
-            and self.answer.keeps_alive
-            and self.answer.ended
-            and not self.is_lost
+            answer is not None
+            and answer.keeps_alive
+            and answer.ended
+            and not self.is_closing
             and not self.is_unsent
-            and not self.transport.is_closing()
         )
 
     def rest(self) -> None:
@@ -125,6 +130,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close at once; an exchange under way ends with EndedError."""
         self._unwritten = None
         if not self.is_lost:
+            self.is_closing = True
             self.transport.abort()
 
     # ── what the transport tells it ──────────────────────────────────────────────────────────────
@@ -153,6 +159,10 @@ class Connection(asyncio.BufferedProtocol):
         if has_ended and not answer.keeps_alive:
             self.abort()
 
+    def eof_received(self) -> None:
+        """Let the transport close: the receiver has nothing more to say."""
+        self.is_closing = True
+
     def pause_writing(self) -> None:
         self._is_paused = True
 
@@ -161,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
         self._write_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
+        self.is_lost = self.is_closing = True
         self._unwritten = None
         if self.answer is not None and not self.answer.ended:
             if self.answer.end_of_input(clean=exc is None):

@@ -55,6 +55,9 @@ class Progress:
 
     def timings(self) -> Timings:
         """Return the seconds that each phase took."""
+        if not self.looked_up_at and self.connection is not None:
+            first = self.connection.first_byte_at
+            return Timings(None, None, None, first - self.started_at if first else None)
         first_byte_at = self.connection.first_byte_at if self.connection else 0.0
         return Timings(
             _between(self.started_at, self.looked_up_at),

@@ -8,12 +8,12 @@ import math
 import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Self
 
 from dispatcher.endpoint_url import UrlError
 from dispatcher.model import ErrorCode, Response, SendError
-from dispatcher.transport.answer import Answer, NotHttpError
+from dispatcher.transport.answer import Answer
+from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
 from dispatcher.transport.connections import Connections
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.egress import Guard
@@ -120,26 +120,22 @@ class Sender:
             target = self._target(url)
             head = self._heads.build(target.start, headers, len(body))
             with self._deadlines.within(timeout):
-                await self._exchange(target, head, body, progress, share)
-        except TimeoutError:
+                connection = self._connections.take(target.origin)
+                if connection is None or not await self._ask(connection, head, body, progress):
+                    # There was none, or the receiver had ended it and has not seen this request.
+                    await self._ask_anew(target, head, body, progress, share)
+        except (TimeoutError, PostError, ValueError) as error:
             if not progress.has_status:
-                return _failed("timeout", _PHASES[progress.phase].format(timeout), progress)
-        except PostError as error:
-            return _failed(error.code, error.reason, progress)
-        except UrlError as error:
-            return _failed("blocked", str(error), progress)
-        except ValueError:  # of our own making, and it may quote a header's value
-            return _failed("blocked", _UNWRITABLE, progress)
-        return await self._response(progress, timeout)
+                return _failed(error, progress, timeout)
+        answer = progress.answer
+        if answer is None or not answer.ended:
+            await self._read_on(progress, timeout)
+        return self._response(progress)
 
-    async def _exchange(
+    async def _ask_anew(
         self, target: Target, head: bytes, body: bytes, progress: Progress, share: str
     ) -> None:
-        """Send the request until there is a status, at most twice. Raises PostError."""
-        connection = self._connections.take(target.origin)
-        if connection is not None and await self._ask(connection, head, body, progress):
-            return
-        # There was none, or the receiver had ended it and has not seen this request.
+        """Send the request on a new connection, and return when there is a status."""
         connection = await self._connections.connect(target, progress, share)
         if not await self._ask(connection, head, body, progress):
             raise no_answer(None)
@@ -167,27 +163,30 @@ class Sender:
         except BaseException:
             progress.give_up()
             raise
-        if connection.served and answer.status == HTTPStatus.REQUEST_TIMEOUT:
+        if connection.served and answer.status == REQUEST_TIMEOUT:
             connection.abort()  # how some servers say that they end an idle connection
             return False
         return True
 
-    async def _response(self, progress: Progress, timeout: float) -> Response:  # noqa: ASYNC109
-        """Return the answer that has a status, with as much of the rest as comes in a moment."""
+    async def _read_on(self, progress: Progress, timeout: float) -> None:  # noqa: ASYNC109
+        """Wait a moment for the rest of an answer that has a status."""
+        seconds = min(timeout - progress.elapsed(), BODY_SECONDS)
+        try:
+            # In steps of 10 ms, for every length of deadline has a queue of its own.
+            with self._deadlines.within(math.floor(seconds * 100) / 100):
+                if progress.connection is not None:
+                    await progress.connection.end_of_answer()
+        except TimeoutError:
+            progress.give_up()  # the status line has decided; the excerpt is as long as it is
+        except BaseException:
+            progress.give_up()
+            raise
+
+    def _response(self, progress: Progress) -> Response:
         connection, answer = progress.connection, progress.answer
         if connection is None or answer is None:
             raise RuntimeError("there is no answer")
-        try:
-            if not answer.ended:
-                seconds = min(timeout - progress.elapsed(), BODY_SECONDS)
-                # In steps of 10 ms, for every length of deadline has a queue of its own.
-                with self._deadlines.within(math.floor(seconds * 100) / 100):
-                    await connection.end_of_answer()
-        except TimeoutError:
-            pass  # the status line has decided; the excerpt is as long as it is
-        finally:
-            self._connections.release(connection)
-        return Response(
+        response = Response(
             answer.status,
             answer.headers,
             answer.body,
@@ -195,6 +194,8 @@ class Sender:
             progress.elapsed(),
             progress.timings(),
         )
+        self._connections.release(connection)
+        return response
 
 
 _UNWRITABLE = "the request cannot be written: its URL or a header is malformed"
@@ -205,7 +206,15 @@ _PHASES = {
 }
 
 
-def _failed(code: ErrorCode, reason: str, progress: Progress) -> SendError:
+def _failed(error: Exception, progress: Progress, timeout: float) -> SendError:
+    code: ErrorCode = "blocked"
+    reason = _UNWRITABLE  # a ValueError of our own making may quote a header's value
+    if isinstance(error, TimeoutError):
+        code, reason = "timeout", _PHASES[progress.phase].format(timeout)
+    elif isinstance(error, PostError):
+        code, reason = error.code, error.reason
+    elif isinstance(error, UrlError):
+        reason = str(error)
     return SendError(code, reason, progress.elapsed(), progress.timings())
 
 

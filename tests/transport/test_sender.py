@@ -21,7 +21,7 @@ import pytest
 
 from dispatcher.model import Response, SendError
 from dispatcher.transport import sender as send
-from dispatcher.transport.answer import HEADERS_LIMIT_BYTES
+from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES
 from dispatcher.transport.egress import AddrInfo, Guard, parse_allow
 from dispatcher.transport.resolver import Resolver, addr_info
 from dispatcher.transport.sender import Sender
