@@ -14,6 +14,7 @@ from dispatcher.front import Front
 from dispatcher.loop import either, repeat
 from dispatcher.pauses import Pauses
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.transport.own_ports import admin_port
 
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
@@ -63,6 +64,7 @@ class Daemon:
 
     async def run(self) -> None:
         await self._front.port.open()
+        self._engine.guard.add_own_port(admin_port(int(self.admin_address.rpartition(":")[2])))
         await self._engine.sender.open()
         try:
             async with asyncio.TaskGroup() as group:

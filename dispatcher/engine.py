@@ -24,7 +24,7 @@ from dispatcher.listen import Listener
 from dispatcher.maintenance import Maintenance
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
-from dispatcher.office import header_names
+from dispatcher.office import guard_of, header_names
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -45,7 +45,6 @@ from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.sessions import Sessions
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.unexamined import Unexamined
-from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 
 IN_MEMORY = 20_000
@@ -59,6 +58,7 @@ class Engine:
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
+        self._dsn = dsn
         self._began = monotonic()
         self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
@@ -125,8 +125,9 @@ class Engine:
             Events(self.sessions.upkeep),
             disable_after=config.delivery.disable_after,
         )
+        self.guard = guard_of(config, self._dsn)
         self.sender = Sender(
-            guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
+            guard=self.guard,
             connect_timeout=config.delivery.connect_timeout,
             body_limit=config.delivery.response_body,
             concurrency=config.delivery.concurrency,

@@ -87,10 +87,9 @@ class Answer:
 
     def feed(self, data: bytes) -> bool:
         """Take what was read, and return `ended`. Raises NotHttpError before a final status."""
-        if self.head is not None:
-            self._feed_body(self.head, data)
-        elif (rest := self._feed_head(data)) is not None and self.head is not None:
-            self._feed_body(self.head, rest)
+        rest = self._feed_head(data) if self.head is None else data
+        if rest is not None:
+            self._feed_body(rest)
         return self.ended
 
     def end_of_input(self, *, clean: bool) -> bool:
@@ -148,19 +147,20 @@ class Answer:
         self._wire = 0
         self._chunks: _Chunks | None = None
 
-    def _feed_body(self, head: Head, data: bytes) -> None:
-        if head.framing in ("length", "none"):
+    def _feed_body(self, data: bytes) -> None:
+        framing = self.head.framing if self.head is not None else "unknown"
+        if framing in ("length", "none"):
             wanted = self._remaining
             if len(data) >= wanted:
                 self._finish(surplus=len(data) > wanted)
                 data = data[:wanted]
             self._remaining -= len(data)
             self._keep(data)
-        elif head.framing == "chunked":
+        elif framing == "chunked":
             self._feed_chunks(data)
         else:
             self._keep(data)
-            if head.framing == "unknown":
+            if framing == "unknown":
                 self._stop()
         if len(self._body) > self._body_limit and not self.ended:
             self._stop()

@@ -14,7 +14,7 @@ import aiohappyeyeballs
 
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
-from dispatcher.transport.exchange import READ_BYTES, Connection
+from dispatcher.transport.exchange import READ_BYTES, Connection, Outbox
 from dispatcher.transport.failures import (
     PostError,
     no_address,
@@ -88,6 +88,7 @@ class Connections:
         self._origins: dict[Origin, _Open] = {}
         self._idle: dict[Connection, _Open] = {}
         self._made: dict[Connection, _Open] = {}
+        self._outbox = Outbox(self._loop)
         self._view = memoryview(bytearray(READ_BYTES))
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -208,7 +209,7 @@ class Connections:
         except (OSError, RuntimeError) as error:
             raise no_connection(error) from None
         progress.connected_at = monotonic()
-        connection = Connection(self._loop, self._view, self._lost)
+        connection = Connection(self._loop, self._outbox, self._view, self._lost)
         tls = target.origin.is_https
         try:
             await self._loop.create_connection(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from dispatcher.endpoint_url import EndpointUrl, UrlError, ends_in_number, parse_url
+from dispatcher.transport.own_ports import OwnPort
 from dispatcher.values import Network, network
 
 Address = IPv4Address | IPv6Address
@@ -84,13 +85,19 @@ METADATA = frozenset(
         "168.63.129.16",
         "169.254.0.23",
         "169.254.42.42",
+        "169.254.169.123",
+        "169.254.169.250",
         "169.254.169.253",
         "169.254.169.254",
         "169.254.170.2",
         "169.254.170.23",
         "192.0.0.192",
         "fd00:42::42",
+        "fd00:c1::a9fe:a9fe",
         "fd00:ec2::23",
+        "fd00:ec2::123",
+        "fd00:ec2::240",
+        "fd00:ec2::253",
         "fd00:ec2::254",
         "fd20:ce::254",
     )
@@ -109,11 +116,15 @@ BAD_PORTS = frozenset(
 """From 1024 up, the ports browsers refuse to speak HTTP to (WHATWG fetch, "bad port")."""
 
 
-class BlockedError(OSError):
-    """The egress rules forbid this address or port. An OSError, to survive the HTTP client."""
+REMEDY = ". To send there, list its address in egress.allow"
+REMEDY_FOR_PORTS = ". To send there, list its address with that port in egress.allow"
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is not a permitted destination")
+
+class BlockedError(OSError):
+    """The egress rules forbid this address or port. An OSError, as what dialling raises."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(f"{what} is not a permitted destination{remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +181,17 @@ class Guard:
         allow: Iterable[Allowed] = (),
         *,
         https_only: bool = False,
+        own_ports: Iterable[OwnPort] = (),
         own_address: Callable[[Address], bool] = is_own_address,
     ) -> None:
         self._allow = tuple(allow)
+        self._own_ports = tuple(own_ports)
         self._https_only = https_only
         self._own_address = own_address
+
+    def add_own_port(self, own: OwnPort) -> None:
+        """Refuse one more port of our own, which was not known before it was opened."""
+        self._own_ports = (*self._own_ports, own)
 
     def check_url(self, text: str) -> EndpointUrl:
         """Return what a URL says if it may be delivered to. Raises UrlError."""
@@ -188,7 +205,7 @@ class Guard:
             return url
         self._check_name(host.removesuffix("."))
         if _is_odd_port(port) and all(entry.port != port for entry in self._allow):
-            raise UrlError(f"port {port} is not a permitted destination")
+            raise UrlError(f"port {port} is not a permitted destination{REMEDY_FOR_PORTS}")
         return url
 
     def check_address(self, ip: str, port: int) -> None:
@@ -204,10 +221,11 @@ class Guard:
         ports = self._allowed_ports(address)
         if port in ports:
             return
+        self._check_not_own(address, port)
         if None not in ports:
             self._check_public(address)
         if _is_odd_port(port):
-            raise BlockedError(f"port {port}")
+            raise BlockedError(f"port {port}", remedy=REMEDY_FOR_PORTS)
 
     def socket_factory(self, addr_info: AddrInfo) -> socket.socket:
         """A non-blocking socket for an address that may be dialled; raises BlockedError."""
@@ -216,6 +234,14 @@ class Guard:
         sock = socket.socket(family, type_, proto)
         sock.setblocking(False)
         return sock
+
+    def _check_not_own(self, address: Address, port: int) -> None:
+        for own in self._own_ports:
+            if own.port == port and (
+                own.at in ("anywhere", address)
+                or (own.at == "this machine" and self._own_address(address))
+            ):
+                raise BlockedError(own.noun)
 
     def _allowed_ports(self, address: Address) -> set[int | None]:
         if address not in LOOPBACK[1] and any(address in form for form in WRAPPERS):
@@ -227,11 +253,11 @@ class Guard:
             address = IPv4Address(int(address) & 0xFFFF_FFFF)
         for forbidden, noun in DENIED.items():
             if address in forbidden:
-                raise BlockedError(f"{noun} ({forbidden})")
+                raise BlockedError(f"{noun} ({forbidden})", remedy=REMEDY)
         if address.version == 6 and address not in UNICAST:
-            raise BlockedError(f"a reserved address (outside {UNICAST})")
+            raise BlockedError(f"a reserved address (outside {UNICAST})", remedy=REMEDY)
         if self._own_address(address):
-            raise BlockedError("an address of this machine")
+            raise BlockedError("an address of this machine", remedy=REMEDY)
 
     def _check_name(self, name: str) -> None:
         if name == "localhost" or name.endswith(".localhost"):
@@ -240,7 +266,7 @@ class Guard:
             inward = "." not in name or any(name.endswith(f".{d}") for d in INWARD_DOMAINS)
             reachable = bool(self._allow) or not inward
         if not reachable:
-            raise UrlError(f"the host {name} is not a name on the public internet")
+            raise UrlError(f"the host {name} is not a name on the public internet{REMEDY}")
 
 
 def _is_odd_port(port: int) -> bool:

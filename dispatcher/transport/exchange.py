@@ -18,6 +18,29 @@ READ_BYTES = 16 * 1024
 """Read and parsed at a time, so that no receiver holds up the loop."""
 
 
+class Outbox:
+    """Requests of one turn of the loop, written one after another at its end.
+
+    A write to a receiver that sleeps wakes it, which costs as much as all the rest of the request;
+    the one after finds it awake, or other receivers not yet answering.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
+
+    def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append((transport, data))
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            if not transport.is_closing():  # its reader has been called already
+                transport.write(data)
+
+
 class EndedError(Exception):
     """The connection ended before an answer. `cause` is what the transport says, if anything."""
 
@@ -37,6 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         "_is_paused",
         "_loop",
         "_on_lost",
+        "_outbox",
         "_unwritten",
         "_view",
         "_waiter",
@@ -55,10 +79,12 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
         view: memoryview,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
+        self._outbox = outbox
         self._view = view
         self._on_lost = on_lost
         self._is_paused = False
@@ -86,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.is_closing:
             self._fail(EndedError(None))
         elif len(body) <= JOINED_BYTES:
-            self.transport.write(head + body)
+            self._outbox.put(self.transport, head + body)
         else:
             self.transport.write(head)
             self._unwritten = memoryview(body)

@@ -31,9 +31,6 @@ class KnownHosts:
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, host: object) -> bool:
-        return any(host in s.looked_up or host in s.reached for s in self._shares.values())
-
     def knows(self, host: str, share: str) -> bool:
         """Return True if the host is known to this share."""
         known = self._shares.get(share)

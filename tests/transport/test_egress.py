@@ -14,12 +14,21 @@ from hypothesis import strategies as st
 from dispatcher.endpoint_url import EndpointUrl, UrlError, parse_url
 from dispatcher.transport import egress
 from dispatcher.transport.egress import Allowed, BlockedError, Guard, is_own_address, parse_allow
+from dispatcher.transport.own_ports import OwnPort, own_ports
 
 
-def guard(*allow: str, https_only: bool = False, own: Sequence[str] = ()) -> Guard:
+def guard(
+    *allow: str,
+    https_only: bool = False,
+    own: Sequence[str] = (),
+    own_ports: Sequence[OwnPort] = (),
+) -> Guard:
     mine = {ip_address(text) for text in own}
     return Guard(
-        parse_allow(allow), https_only=https_only, own_address=lambda address: address in mine
+        parse_allow(allow),
+        https_only=https_only,
+        own_ports=own_ports,
+        own_address=lambda address: address in mine,
     )
 
 
@@ -82,13 +91,23 @@ def test_what_is_not_an_address_is_refused(ip: str) -> None:
 @pytest.mark.parametrize(
     ("ip", "port", "reason"),
     [
-        ("127.0.0.1", 80, "a loopback address (127.0.0.0/8) is not a permitted destination"),
+        (
+            "127.0.0.1",
+            80,
+            "a loopback address (127.0.0.0/8) is not a permitted destination. To send"
+            " there, list its address in egress.allow",
+        ),
         ("10.1.2.3", 80, "a private address (10.0.0.0/8) is not a permitted destination"),
         ("64:ff9b::a00:1", 80, "a private address (10.0.0.0/8) is not a permitted destination"),
         ("::ffff:8.8.8.8", 80, "an IPv4 address written as IPv6 (::ffff:0:0/96) is not a permi"),
         ("5f00::1", 80, "a reserved address (outside 2000::/3) is not a permitted destination"),
         ("169.254.169.254", 80, "a cloud metadata address is not a permitted destination"),
-        ("8.8.8.8", 22, "port 22 is not a permitted destination"),
+        (
+            "8.8.8.8",
+            22,
+            "port 22 is not a permitted destination. To send there, list its address"
+            " with that port in egress.allow",
+        ),
         ("8.8.4.4", 80, "an address of this machine is not a permitted destination"),
     ],
 )
@@ -251,6 +270,9 @@ def test_a_malformed_allow_list_entry_is_refused(entry: str) -> None:
         (["0.0.0.0/0"], "192.0.0.192", 80, False),
         (["::/0"], "fd00:ec2::254", 80, False),
         (["::/0"], "fd20:ce::254", 80, False),
+        (["169.254.0.0/16"], "169.254.169.123", 80, False),
+        (["fd00::/8"], "fd00:ec2::123", 80, False),
+        (["fd00::/8"], "fd00:ec2::253", 80, False),
     ],
 )
 def test_the_allow_list_opens_what_it_names_and_never_metadata(
@@ -283,6 +305,66 @@ def test_an_address_of_this_machine_is_refused_though_public_unless_listed() -> 
     assert not permits(guard(own=["8.8.8.8"]), "8.8.8.8")
     assert not permits(guard(own=["8.8.8.8"]), "64:ff9b::808:808")
     assert permits(guard("8.8.8.8", own=["8.8.8.8"]), "8.8.8.8")
+
+
+OURS = ["127.0.0.1", "127.0.0.2", "::1", "10.1.2.3"]
+LOCAL = own_ports(8400, "postgresql://app:secret@localhost/app")
+
+
+@pytest.mark.parametrize(
+    ("allow", "dsn", "ip", "port", "permitted"),
+    [
+        (["127.0.0.0/8"], "", "127.0.0.1", 8400, False),
+        (["127.0.0.0/8"], "", "127.0.0.2", 8400, False),
+        (["::1"], "", "::1", 8400, False),
+        (["10.0.0.0/8"], "", "10.1.2.3", 8400, False),
+        (["10.0.0.0/8"], "", "10.1.2.4", 8400, True),
+        (["0.0.0.0/0", "::/0"], "", "::ffff:127.0.0.1", 8400, False),
+        (["127.0.0.0/8"], "", "127.0.0.1", 8401, True),
+        (["127.0.0.0/8", "127.0.0.1/32:8400"], "", "127.0.0.1", 8400, True),
+        (["127.0.0.0/8", "127.0.0.1/32:8400"], "", "127.0.0.2", 8400, False),
+        (["127.0.0.0/8"], "postgresql://localhost/app", "127.0.0.1", 5432, False),
+        (["127.0.0.0/8"], "postgresql://127.0.0.1:6000/app", "127.0.0.2", 6000, False),
+        (["127.0.0.0/8"], "postgresql://u:p@[::1]:7000/app", "127.0.0.1", 7000, False),
+        (["127.0.0.0/8"], "postgresql:///app?host=/run/postgresql", "127.0.0.1", 5432, False),
+        (["127.0.0.0/8"], "postgresql:///app?host=/run/pg&port=7000", "127.0.0.1", 7000, False),
+        (["127.0.0.0/8"], "postgresql://%2Frun%2Fpg:7000/app", "127.0.0.1", 7000, False),
+        (["127.0.0.0/8"], "postgresql://localhost/app", "127.0.0.1", 9000, True),
+        (["10.0.0.0/8"], "postgresql://10.9.9.9/app", "10.9.9.9", 5432, False),
+        (["10.0.0.0/8"], "postgresql://10.9.9.9/app", "10.9.9.8", 5432, True),
+        (["10.0.0.0/8"], "postgresql://10.9.9.8,10.9.9.9:7000/app", "10.9.9.9", 7000, False),
+        (["10.0.0.0/8"], "postgresql://10.9.9.8,10.9.9.9:7000/app", "10.9.9.8", 5432, False),
+        (["10.0.0.0/8"], "postgresql://db.internal:7000/app", "10.9.9.8", 7000, False),
+        (
+            ["10.0.0.0/8", "10.9.9.8:7000"],
+            "postgresql://db.internal:7000/app",
+            "10.9.9.8",
+            7000,
+            True,
+        ),
+        ([], "postgresql://8.8.8.8/app", "8.8.8.8", 5432, False),
+        ([], "postgresql://8.8.8.8/app", "8.8.4.4", 5432, True),
+    ],
+)
+def test_our_own_ports_stay_shut_unless_an_entry_names_them(
+    allow: list[str], dsn: str, ip: str, port: int, permitted: bool
+) -> None:
+    rules = guard(*allow, own=OURS, own_ports=own_ports(8400, dsn))
+    assert permits(rules, ip, port) == permitted
+
+
+def test_a_refusal_of_our_own_ports_names_neither_address_nor_user() -> None:
+    rules = guard("127.0.0.0/8", own=OURS, own_ports=LOCAL)
+    with pytest.raises(UrlError) as refusal:
+        rules.check_url("http://127.0.0.1:5432/")
+    assert str(refusal.value) == "the dispatcher's own database is not a permitted destination"
+    with pytest.raises(UrlError, match="own admin port"):
+        rules.check_url("http://127.0.0.1:8400/")
+
+
+@pytest.mark.parametrize("dsn", ["", "x", "postgresql://", "postgresql://[::1", "postgresql://a:b"])
+def test_an_odd_dsn_is_no_error_here(dsn: str) -> None:
+    assert isinstance(own_ports(0, dsn), tuple)
 
 
 def test_the_kernel_knows_our_own_addresses() -> None:

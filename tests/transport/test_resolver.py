@@ -1,15 +1,20 @@
 """Names become addresses within a budget, and a silent name server costs only its own hosts."""
 
+# ruff: noqa: ASYNC110  threads know no events of the loop
+
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatcher.transport import resolver as resolve
+from dispatcher.transport import resolver as module
 from dispatcher.transport.egress import BlockedError, Guard
+from dispatcher.transport.hosts_file import HostsFile, parse_hosts
+from dispatcher.transport.known_hosts import KnownHosts
 from dispatcher.transport.resolver import Resolver
 
 PUBLIC = "93.184.216.34"
@@ -51,28 +56,41 @@ async def server() -> AsyncIterator[NameServer]:
     made = NameServer()
     yield made
     made.speak()
-    while made.waiting:  # noqa: ASYNC110 - threads know no events of the loop
+    while made.waiting:
         await asyncio.sleep(0.005)
 
 
 @pytest.fixture
 def resolver(server: NameServer) -> Resolver:
     guard = Guard(own_address=lambda _: False)
-    return Resolver(guard, budget=BUDGET, getaddrinfo=server)
+    return Resolver(guard, budget=BUDGET, getaddrinfo=server, hosts=HostsFile("/nonexistent"))
 
 
-async def addresses(resolver: Resolver, host: str) -> list[str]:
-    return [found["host"] for found in await resolver.resolve(host, 443)]
+async def addresses(resolver: Resolver, host: str, share: str = "") -> list[str]:
+    return [str(address[0]) for *_, address in await resolver.resolve(host, 443, share)]
+
+
+async def unanswered(resolver: Resolver, hosts: Iterable[str], share: str = "") -> None:
+    """Ask for all of them at once, and wait until everybody has given up."""
+    asked = [resolver.resolve(host, 443, share) for host in hosts]
+    errors = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(error, socket.gaierror) for error in errors)
 
 
 async def test_a_name_becomes_addresses_with_the_port_that_was_asked_for(
     resolver: Resolver, server: NameServer
 ) -> None:
     server.table["a.example"] = [PUBLIC, "2606:4700::1111"]
-    first, second = await resolver.resolve("a.example", 8443)
-    assert (first["host"], first["family"], first["port"]) == (PUBLIC, socket.AF_INET, 8443)
-    assert (second["host"], second["family"]) == ("2606:4700::1111", socket.AF_INET6)
-    assert (first["hostname"], second["hostname"]) == ("a.example", "a.example")
+    assert await resolver.resolve("a.example", 8443) == [
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (PUBLIC, 8443)),
+        (
+            socket.AF_INET6,
+            socket.SOCK_STREAM,
+            socket.IPPROTO_TCP,
+            "",
+            ("2606:4700::1111", 8443, 0, 0),
+        ),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -152,47 +170,211 @@ async def test_silent_hosts_do_not_hold_up_those_that_answered_before(
     resolver: Resolver, server: NameServer, count: int
 ) -> None:
     await resolver.resolve("known.example", 443)
+    forget_answers(resolver)
     server.silent = {f"silent-{n}.example" for n in range(count)}
     waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    await asyncio.sleep(0.05)
-    started = asyncio.get_running_loop().time()
+    while server.waiting < min(count, module.THREADS_A_SHARE["new"]):
+        await asyncio.sleep(0.005)
     assert await addresses(resolver, "known.example") == [PUBLIC]
-    assert asyncio.get_running_loop().time() - started < BUDGET
-    assert server.waiting <= resolve.THREADS_FOR_STRANGERS
+    assert server.waiting <= module.THREADS_A_SHARE["new"]
     await asyncio.gather(*waiting, return_exceptions=True)
+    forget_answers(resolver)
     assert await addresses(resolver, "known.example") == [PUBLIC]
 
 
-async def test_when_the_silence_ends_strangers_are_served_again(
+async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_another(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(resolve.THREADS_FOR_STRANGERS)}
-    waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    await asyncio.gather(*waiting, return_exceptions=True)
-    with pytest.raises(socket.gaierror):
-        await resolver.resolve("stranger.example", 443)
-    assert "stranger.example." not in server.asked
-    server.speak()
-    while server.waiting:  # noqa: ASYNC110 - threads know no events of the loop
+    server.silent = {f"silent-{n}.example" for n in range(200)}
+    silent = asyncio.create_task(unanswered(resolver, server.silent, "env_a"))
+    while server.waiting < module.THREADS_A_SHARE["new"]:
         await asyncio.sleep(0.005)
-    assert await addresses(resolver, "stranger.example") == [PUBLIC]
+    for n in range(20):
+        assert await addresses(resolver, f"new-{n}.example", "env_b") == [PUBLIC]
+    await silent
+    # Those that timed out have few threads from now on, and none for a moment.
+    again = asyncio.create_task(unanswered(resolver, server.silent, "env_a"))
+    assert await addresses(resolver, "another.example", "env_b") == [PUBLIC]
+    await again
 
 
-async def test_a_host_that_falls_silent_is_a_stranger_again(
+async def test_when_the_silence_ends_new_hosts_are_served_again(
+    resolver: Resolver, server: NameServer
+) -> None:
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    await unanswered(resolver, server.silent)
+    with pytest.raises(socket.gaierror, match="too many other names"):
+        await resolver.resolve("new.example", 443)
+    assert "new.example." not in server.asked
+    server.speak()
+    while server.waiting:
+        await asyncio.sleep(0.005)
+    assert await addresses(resolver, "new.example") == [PUBLIC]
+
+
+async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
+    resolver: Resolver, server: NameServer
+) -> None:
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    await unanswered(resolver, server.silent)
+    await unanswered(resolver, ["new.example"])
+    assert "new.example" not in resolver._slow
+
+
+async def test_one_who_gives_up_waiting_leaves_the_thread_to_the_next(
+    resolver: Resolver, server: NameServer
+) -> None:
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    silent = asyncio.create_task(unanswered(resolver, server.silent))
+    while server.waiting < len(server.silent):
+        await asyncio.sleep(0.005)
+    first = asyncio.create_task(resolver.resolve("first.example", 443))
+    second = asyncio.create_task(addresses(resolver, "second.example"))
+    await asyncio.sleep(0)
+    first.cancel()
+    server.speak()
+    assert await second == [PUBLIC]
+    await asyncio.gather(silent, first, return_exceptions=True)
+
+
+async def test_a_host_that_timed_out_is_left_alone_for_a_moment_longer_each_time(
+    resolver: Resolver, server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.silent = {"silent.example"}
+    await unanswered(resolver, ["silent.example"])
+    server.speak()
+    while server.waiting or resolver._running:
+        await asyncio.sleep(0.005)
+    with pytest.raises(socket.gaierror, match="a moment ago"):
+        await resolver.resolve("silent.example", 443)
+    assert server.asked == ["silent.example."]
+    timeouts, until = resolver._slow["silent.example"]
+    assert timeouts == 1
+    now = asyncio.get_running_loop().time()
+    assert now < until <= now + module.FIRST_PAUSE_SECONDS
+    resolver._slow["silent.example"] = (9, 0.0)  # the pause is over
+    resolver._timed_out("silent.example")
+    assert resolver._slow["silent.example"][1] > now + module.LONGEST_PAUSE_SECONDS - 1
+    resolver._slow["silent.example"] = (10, 0.0)
+    assert await addresses(resolver, "silent.example") == [PUBLIC]
+    assert "silent.example" not in resolver._slow
+    assert resolver._known.knows("silent.example", "")
+
+
+async def test_a_host_that_falls_silent_is_known_no_more(
     resolver: Resolver, server: NameServer
 ) -> None:
     await resolver.resolve("known.example", 443)
-    assert list(resolver._known) == ["known.example"]
+    assert resolver._known.knows("known.example", "")
+    forget_answers(resolver)
     server.silent = {"known.example"}
-    with pytest.raises(socket.gaierror):
-        await resolver.resolve("known.example", 443)
-    assert list(resolver._known) == []
+    await unanswered(resolver, ["known.example"])
+    assert not resolver._known.knows("known.example", "")
 
 
-async def test_only_so_many_hosts_are_remembered(
+async def test_thousands_of_hosts_looked_up_once_push_out_none_that_deliveries_reach(
+    resolver: Resolver, server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "_known", KnownHosts(limit=1000))
+    await resolver.resolve("established.example", 443, "env_a")
+    resolver.reached("established.example", "env_a")
+    for n in range(1100):
+        resolver._answered(f"host-{n}.example", "env_b" if n % 2 else "env_a", [PUBLIC])
+    assert resolver._known.knows("established.example", "env_a")
+    assert len(resolver._known) == 1000
+    forget_answers(resolver)
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    await unanswered(resolver, server.silent, "env_a")
+    assert await addresses(resolver, "established.example", "env_a") == [PUBLIC]
+
+
+async def test_an_answer_is_remembered_for_a_moment_and_judged_each_time(
+    server: NameServer,
+) -> None:
+    own: set[object] = set()
+    resolver = Resolver(
+        Guard(own_address=lambda address: str(address) in own), budget=BUDGET, getaddrinfo=server
+    )
+    await resolver.resolve("a.example", 443)
+    await resolver.resolve("a.example", 443)
+    assert server.asked == ["a.example."]
+    own.add(PUBLIC)
+    with pytest.raises(BlockedError):
+        await resolver.resolve("a.example", 443)
+
+
+async def test_only_so_many_answers_and_slow_hosts_are_remembered(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolve, "MOST_KNOWN", 3)
+    monkeypatch.setattr(module, "CACHE_LIMIT", 3)
+    monkeypatch.setattr(module, "SLOW_LIMIT", 3)
     for n in range(5):
-        await resolver.resolve(f"host-{n}.example", 443)
-    assert list(resolver._known) == ["host-2.example", "host-3.example", "host-4.example"]
+        resolver._answered(f"host-{n}.example", "", [PUBLIC])
+        resolver._timed_out(f"slow-{n}.example")
+    assert list(resolver._cache) == ["host-2.example", "host-3.example", "host-4.example"]
+    assert list(resolver._slow) == ["slow-2.example", "slow-3.example", "slow-4.example"]
+
+
+async def test_a_name_with_a_dot_is_found_in_the_hosts_file(
+    server: NameServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "hosts"
+    path.write_text(f"{PUBLIC} App.Corp.example # ours\n10.0.0.1 inner.example\n")
+    guard = Guard(own_address=lambda _: False)
+    resolver = Resolver(guard, budget=BUDGET, getaddrinfo=server, hosts=HostsFile(str(path)))
+    assert await addresses(resolver, "app.corp.example") == [PUBLIC]
+    assert await addresses(resolver, "app.corp.example.") == [PUBLIC]
+    assert server.asked == []
+    with pytest.raises(BlockedError):
+        await resolver.resolve("inner.example", 443)
+    path.write_text(f"{PUBLIC} new.example another\n")
+    assert await addresses(resolver, "new.example") == [PUBLIC]
+    forget_answers(resolver)
+    assert await addresses(resolver, "app.corp.example") == [PUBLIC]
+    assert server.asked == ["app.corp.example."]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", {}),
+        ("# 10.0.0.1 a\n\n   \n", {}),
+        ("10.0.0.1 a b.c\n::1\tA  # x", {"a": ("10.0.0.1", "::1"), "b.c": ("10.0.0.1",)}),
+        ("10.0.0.1 a\r\n10.0.0.1 a", {"a": ("10.0.0.1",)}),
+        ("10.0.0 a\nx 10.0.0.2\n10.0.0.2", {}),
+        ("fe80::1%lo a", {"a": ("fe80::1%lo",)}),
+        ("10.0.0.1 a.b.", {"a.b": ("10.0.0.1",)}),
+    ],
+)
+def test_the_hosts_file_is_read_as_the_system_reads_it(
+    text: str, names: dict[str, tuple[str, ...]]
+) -> None:
+    assert parse_hosts(text) == names
+
+
+def test_without_a_hosts_file_there_are_no_names_in_it(tmp_path: Path) -> None:
+    assert HostsFile(str(tmp_path / "none")).addresses("a.example") == ()
+
+
+def test_when_there_are_too_many_hosts_the_share_with_most_gives_up_its_oldest() -> None:
+    known = KnownHosts(limit=4)
+    known.add("small", "b")
+    known.add("reached", "a", is_reached=True)
+    for n in range(3):
+        known.add(f"host-{n}", "a")
+    assert [known.knows(h, "a") for h in ("reached", "host-0", "host-1", "host-2")] == [
+        True, False, True, True,
+    ]  # fmt: skip
+    assert known.knows("small", "b")
+    assert not known.knows("small", "a")
+    assert len(known) == 4
+    known.add("reached", "a")  # looked up again: still one that was reached
+    known.add("host-3", "a")
+    assert known.knows("reached", "a")
+    known.discard("reached")
+    assert not known.knows("reached", "a")
+    assert len(known) == 3
+
+
+def forget_answers(resolver: Resolver) -> None:
+    resolver._cache.clear()

@@ -868,7 +868,7 @@ async def test_an_answer_with_any_forbidden_address_is_refused_whole(
         result = await sender.post(url, HEADERS, BODY, timeout=5)
         assert isinstance(result, SendError)
         assert (result.code, receiver.requests) == ("blocked", [])
-        assert result.reason.endswith("is not a permitted destination")
+        assert "is not a permitted destination" in result.reason
 
 
 async def test_an_unknown_name_is_a_dns_error(resolving: Resolving) -> None:
