@@ -127,7 +127,7 @@ class Answer:
         self._searched = max(0, len(came) - 3)
         is_too_long = len(came) > HEAD_LIMIT_BYTES
         if not self.status:
-            if not came.startswith(b"HTTP/"[: len(came)]):
+            if not b"HTTP/".startswith(bytes(came[:5]).upper()):
                 raise NotHttpError(f"it begins with {bytes(came[:40])!r}")
             if b"\n" in came or is_too_long:
                 status = parse_status(came)

@@ -360,7 +360,7 @@ GARBAGE = {
     "four-digit-status": b"HTTP/1.1 2000 OK\r\n\r\n",
     "no-status": b"HTTP/1.1 OK\r\n\r\n",
     "no-space": b"HTTP/1.1200 OK\r\n\r\n",
-    "other-version": b"HTTP/2.0 200 OK\r\n\r\n",
+    "other-version": b"HTTP/0.9 200 OK\r\n\r\n",
     "rtsp": b"RTSP/1.0 200 OK\r\n\r\n",
     "icy": b"ICY 200 OK\r\n\r\n",
     "blank-line-first": b"\r\nHTTP/1.1 200 OK\r\n\r\n",
