@@ -1,17 +1,20 @@
 """The transport alone against a bare aiohttp session, and what floods do beside a healthy receiver.
 
     python -m tests.bench.transport posts URL NUMBER CONCURRENCY    prints seconds, and those of CPU
-    python -m tests.bench.transport step URL NUMBER                 prints what a POST takes, in steps
+    python -m tests.bench.transport flood URL HEALTHY_URL           prints what it did to us, as JSON
 
 Both clients POST the same body with as many headers to the same receiver, in turn, each in a
 process of its own.
 """
 
 import asyncio
+import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import repeat
-from statistics import median
+from pathlib import Path
+from statistics import median, quantiles
 from time import monotonic, process_time
 
 import uvloop
@@ -21,8 +24,11 @@ from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.bench.bare import BODY
+from tests.bench.flooding import FLOODS
 
 CONCURRENCY = 32
+FLOODS_AT_ONCE = 100
+FLOOD_SECONDS = 4.0
 HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "Dispatcher-Webhook/1.0",
@@ -88,11 +94,87 @@ async def _run(module: str, receiver: stage.Receiver, number: int) -> tuple[floa
     return number / seconds, cpu / number * 1e6
 
 
-async def main(url: str, number: str, concurrency: str) -> None:
+async def floods() -> AsyncIterator[list[str]]:
+    """Yield a line of the report for each flood, 100 of it at a time beside a healthy receiver."""
+    async with (
+        stage.receiving() as healthy,
+        stage.process("-m", "tests.bench.flooding") as flooding,
+    ):
+        assert flooding.stdout is not None
+        port = int(await flooding.stdout.readline())
+        for name in FLOODS:
+            command = ("-m", "tests.bench.transport", "flood", f"http://127.0.0.1:{port}/{name}")
+            async with stage.process(*command, healthy.url) as client:
+                assert client.stdout is not None
+                told = json.loads(await client.stdout.read())
+            yield [
+                f"  {name:>9}: {told['floods']} at {FLOODS_AT_ONCE} a time, +{told['grown']:.1f} MiB, "
+                f"loop held {told['held']:.0f} ms at most (alone {told['held_alone']:.0f}), healthy p50 "
+                f"{told['p50']:.1f} and p99 {told['p99']:.1f} ms (alone {told['p50_alone']:.1f} and "
+                f"{told['p99_alone']:.1f})"
+            ]
+
+
+async def flood(url: str, healthy: str) -> dict[str, float]:
+    """Measure the healthy receiver for some seconds alone, then beside the flood."""
+    async with new_sender(FLOODS_AT_ONCE) as sender:
+        await _watch(sender, healthy, 0.5)
+        before = _resident()
+        alone, held_alone = await _watch(sender, healthy, FLOOD_SECONDS)
+        ended = 0
+
+        async def flooded() -> None:
+            nonlocal ended
+            while True:
+                await sender.post(url, HEADERS, BODY, timeout=15.0)
+                ended += 1
+                await asyncio.sleep(0.1)
+
+        tasks = [asyncio.create_task(flooded()) for _ in range(FLOODS_AT_ONCE)]
+        beside, held = await _watch(sender, healthy, FLOOD_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return {
+            "floods": ended,
+            "grown": _resident() - before,
+            "held": held * 1e3,
+            "held_alone": held_alone * 1e3,
+            "p50": quantiles(beside, n=100)[49] * 1e3,
+            "p99": quantiles(beside, n=100)[98] * 1e3,
+            "p50_alone": quantiles(alone, n=100)[49] * 1e3,
+            "p99_alone": quantiles(alone, n=100)[98] * 1e3,
+        }
+
+
+async def _watch(sender: Sender, url: str, seconds: float) -> tuple[list[float], float]:
+    """Return how long POSTs to the receiver took, and for how long the loop was held at most."""
+    took: list[float] = []
+    held = 0.0
+    ends = monotonic() + seconds
+    while monotonic() < ends:
+        answer = await sender.post(url, HEADERS, BODY, timeout=15.0)
+        took.append(answer.duration)
+        slept = monotonic()
+        await asyncio.sleep(0.005)
+        held = max(held, monotonic() - slept - 0.005)
+    return took, held
+
+
+def _resident() -> float:
+    """Return the MiB of memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def main(verb: str, url: str, *args: str) -> None:
+    if verb == "flood":
+        print(json.dumps(await flood(url, args[0])))
+        return
     began = process_time()
-    seconds = await posts(url, int(number), int(concurrency))
+    seconds = await posts(url, int(args[0]), int(args[1]))
     print(seconds, process_time() - began)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(*sys.argv[2:]))
+    uvloop.run(main(*sys.argv[1:]))
