@@ -26,10 +26,10 @@ REQUEST_TIMEOUT = 408
 _NO_BODY = frozenset({101, 204, 304})
 
 _STATUS_LINE = re.compile(
-    rb"HTTP/(?:1\.[0-9]|[23](?:\.[0-9])?) [ \t]*([0-9]{3})(?![0-9])", re.IGNORECASE
+    rb"HTTP/(?:1\.[0-9]|[23](?:\.[0-9])?) [ \t]*((?!000)[0-9]{3})(?![0-9])", re.IGNORECASE
 )
 _CLEAN = re.compile(
-    rb"HTTP/1\.1 ([0-9]{3})(?: [^\r\n\0]*)?\r\n"
+    rb"HTTP/1\.1 ((?!000)[0-9]{3})(?: [^\r\n\0]*)?\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*+\r\n"
 )
 _FIELD = re.compile(r"\n([^:\r\n]+):[ \t]*+([^\r\n]*[^\r\n \t])?")

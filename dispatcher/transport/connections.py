@@ -6,7 +6,6 @@ meets one that is just being closed.
 """
 
 import asyncio
-import ssl
 from collections import deque
 from time import monotonic
 
@@ -24,6 +23,7 @@ from dispatcher.transport.failures import (
 from dispatcher.transport.progress import Progress
 from dispatcher.transport.resolver import Resolver, addr_info
 from dispatcher.transport.target import Origin, Target
+from dispatcher.transport.tls import ClientContext
 
 IDLE_SECONDS = 4.0
 """Servers keep idle connections for 5 s and more; the few that keep them shorter mostly say so."""
@@ -71,7 +71,7 @@ class Connections:
         guard: Guard,
         resolver: Resolver,
         deadlines: Deadlines,
-        context: ssl.SSLContext,
+        context: ClientContext,
         *,
         connect_timeout: float,
         idle_limit: int,
@@ -91,6 +91,7 @@ class Connections:
         self._outbox = Outbox(self._loop)
         self._view = memoryview(bytearray(READ_BYTES))
         self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def __len__(self) -> int:
         """Return how many connections are open."""
@@ -98,6 +99,7 @@ class Connections:
 
     def close(self) -> None:
         """Close all at once; exchanges under way end with an error."""
+        self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in list(self._made):
@@ -119,6 +121,8 @@ class Connections:
         opened = self._made.get(connection)
         if opened is None:
             return
+        if opened.origin.is_https and not connection.served and not connection.is_closing:
+            self._remember_session(opened.origin, connection)
         seconds = _idle_seconds(connection) if connection.is_reusable else 0.0
         if seconds <= 0:
             connection.abort()
@@ -134,8 +138,15 @@ class Connections:
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
+    def _remember_session(self, origin: Origin, connection: Connection) -> None:
+        tls = connection.transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._context.remember(origin.server_name, tls)
+
     async def connect(self, target: Target, progress: Progress, share: str) -> Connection:
         """Return a new connection, or one that came free while waiting. Raises PostError."""
+        if self._is_closed:
+            raise PostError("connect", "no connection: the dispatcher is stopping")
         origin = target.origin
         opened = self._origins.get(origin)
         if opened is None:
@@ -216,7 +227,7 @@ class Connections:
                 lambda: connection,
                 sock=sock,
                 ssl=self._context if tls else None,
-                server_hostname=target.origin.host.removesuffix(".") if tls else None,
+                server_hostname=target.origin.server_name if tls else None,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
             )
         except (OSError, ValueError) as error:

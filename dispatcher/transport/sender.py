@@ -5,7 +5,6 @@ decoded. The connection of an answer that was not clean and complete is closed, 
 """
 
 import math
-import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Self
@@ -23,6 +22,7 @@ from dispatcher.transport.progress import Progress
 from dispatcher.transport.request_head import RequestHeads
 from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
+from dispatcher.transport.tls import ClientContext
 
 BODY_SECONDS = 2.0
 """How long after its status line the rest of an answer may still come."""
@@ -86,7 +86,7 @@ class Sender:
             self._guard,
             self._resolver,
             self._deadlines,
-            _tls_context(),
+            ClientContext(),
             connect_timeout=self._connect_timeout,
             idle_limit=self._concurrency,
             origin_limit=self._origin_limit,
@@ -216,11 +216,3 @@ def _failed(error: Exception, progress: Progress, timeout: float) -> SendError:
     elif isinstance(error, UrlError):
         reason = str(error)
     return SendError(code, reason, progress.elapsed(), progress.timings())
-
-
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.hostname_checks_common_name = False
-    context.set_alpn_protocols(["http/1.1"])
-    return context

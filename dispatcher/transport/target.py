@@ -16,6 +16,11 @@ class Origin(NamedTuple):
     port: int
     identity: str = ""
 
+    @property
+    def server_name(self) -> str:
+        """Return the name that the receiver's certificate must have, which TLS also sends."""
+        return self.host.removesuffix(".")
+
 
 class Target(NamedTuple):
     """`start` is the request line and the Host header; `is_literal`: the host is an address."""

@@ -65,6 +65,7 @@ NO_STATUS_LINES = [
     b"HTTP/1.1200 OK\r\n",
     b"HTTP/1.1\t200 OK\r\n",
     b"HTTP/1.1 20 OK\r\n",
+    b"HTTP/1.1 000 OK\r\n",
     b"HTTP/1.1 2000 OK\r\n",
     b"HTTP/1.1 +20 OK\r\n",
     b"HTTP/1.1 2OO OK\r\n",

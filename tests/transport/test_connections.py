@@ -272,3 +272,44 @@ async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
         plain = await sender.post(receiver.url.replace("https", "http"), {}, b"{}", timeout=5)
         assert isinstance(plain, SendError)
         assert plain.code in ("protocol", "reset")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_new_connection_takes_up_the_tls_session_of_the_last_one(
+    version: ssl.TLSVersion,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    context = authority.server()
+    context.minimum_version = context.maximum_version = version
+    taken_up: list[bool] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        taken_up.append(writer.get_extra_info("ssl_object").session_reused)
+        writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+        await reader.read()
+
+    async with sending() as sender, RawReceiver(script, ssl_context=context) as receiver:
+        for _ in range(3):
+            await posted(sender, receiver.url)
+            sender._connections.take(next(iter(sender._connections._origins))).abort()  # type: ignore[union-attr]
+            await until(lambda: len(sender._connections) == 0)
+        context_of_ours = sender._connections._context
+        ((host, (session, _)),) = context_of_ours._sessions.items()
+        context_of_ours._sessions[host] = (session, 0.0)  # too old
+        await posted(sender, receiver.url)
+    assert taken_up == [False, True, True, False]
+
+
+async def test_a_closed_sender_dials_no_more() -> None:
+    async with sending() as sender, Receiver() as receiver:
+        await posted(sender, receiver.url)
+        await sender.close()
+        result = await sender.post(receiver.url, {}, b"{}", timeout=5)
+        assert isinstance(result, SendError)
+        assert (result.code, result.reason) == (
+            "connect", "no connection: the dispatcher is stopping",
+        )  # fmt: skip
