@@ -31,9 +31,9 @@ class RequestHeads:
         character, or is one that only we write.
         """
         template, replaced = self._layout(tuple(headers))
-        values: tuple[str, ...] = tuple(headers.values())
         if replaced:
-            values = tuple(v for name, v in headers.items() if name not in replaced)
+            headers = {name: v for name, v in headers.items() if name not in replaced}
+        values = headers.values()
         text = "".join(values)
         if not text.isprintable() and _FORBIDDEN.search(text):
             raise ValueError("a header with a control character")
