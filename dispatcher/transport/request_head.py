@@ -30,27 +30,37 @@ class RequestHeads:
         `start` is its request line and Host. Raises ValueError if a header has a control
         character, or is one that only we write.
         """
-        template, replaced = self._layout(tuple(headers))
+        layout, replaced = self._layout(tuple(headers))
         if replaced:
             headers = {name: v for name, v in headers.items() if name not in replaced}
         values = headers.values()
         text = "".join(values)
         if not text.isprintable() and _FORBIDDEN.search(text):
             raise ValueError("a header with a control character")
-        return (start + template % (*values, length)).encode()
+        parts = layout.copy()
+        parts[0] = start
+        parts[2::2] = [*values, f"{length}\r\n\r\n"]
+        return "".join(parts).encode()
 
-    def _lay_out(self, names: tuple[str, ...]) -> tuple[str, frozenset[str]]:
-        """Return the template of everything behind Host, and names that a later one replaces."""
+    def _lay_out(self, names: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
+        """Return the parts of a head, with gaps, and the names that a later one replaces.
+
+        The first gap is for the start; from the third part on every other one is a value's.
+        """
         last = {name.lower(): name for name in names}
         if not FRAMING.isdisjoint(last):
             raise ValueError("a header that only the sender writes")
         if not all(map(_NAME.fullmatch, names)):
             raise ValueError("a name that no header can have")
-        lines = [
-            f"{name}: {value}\r\n".replace("%", "%%")
+        defaults = [
+            f"{name}: {value}\r\n"
             for name, value in self._defaults.items()
             if name.lower() not in last
         ]
         sent = [name for name in names if last[name.lower()] == name]
-        lines += [f"{name.replace('%', '%%')}: %s\r\n" for name in sent]
-        return "".join(lines) + "Content-Length: %d\r\n\r\n", frozenset(names) - frozenset(sent)
+        parts = ["", "".join(defaults)]
+        for name in sent:
+            parts[-1] += f"{name}: "
+            parts += ["", "\r\n"]
+        parts[-1] += "Content-Length: "
+        return [*parts, ""], frozenset(names) - frozenset(sent)
