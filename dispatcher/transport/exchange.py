@@ -171,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         answer = self.answer
         if answer is None or answer.ended:
-            self.abort()  # nobody asked for this
+            self.abort()  # it was not asked for
             return
         if not self.first_byte_at:
             self.first_byte_at = monotonic()

@@ -1,6 +1,6 @@
 """Hosts whose names were looked up in time, shared out between those who asked for them.
 
-Being known is worth a lookup thread of its own class. So nobody may push out others' hosts by
+Being known is worth a lookup thread of its own class. So no environment may push out others' hosts by
 naming thousands of his own: when there are too many, the share that has most gives up its oldest,
 first those that were only looked up, then those that a delivery reached.
 """

@@ -177,7 +177,7 @@ class Resolver:
 
         def run() -> None:
             answer = self._look_up(host)
-            with suppress(RuntimeError):  # the loop is closed: there is nobody to tell
+            with suppress(RuntimeError):  # the loop is closed: the answer is not needed
                 loop.call_soon_threadsafe(finish, answer)
 
         self._running[host] = loop.create_future()

@@ -123,7 +123,7 @@ class Sender:
                 connection = self._connections.take(target.origin)
                 if connection is None or not await self._ask(connection, head, body, progress):
                     # There was none, or the receiver had ended it and has not seen this request.
-                    await self._ask_anew(target, head, body, progress, share)
+                    await self._ask_on_new_connection(target, head, body, progress, share)
         except (TimeoutError, PostError, ValueError) as error:
             if not progress.has_status:
                 return _failed(error, progress, timeout)
@@ -132,7 +132,7 @@ class Sender:
             await self._read_on(progress, timeout)
         return self._response(progress)
 
-    async def _ask_anew(
+    async def _ask_on_new_connection(
         self, target: Target, head: bytes, body: bytes, progress: Progress, share: str
     ) -> None:
         """Send the request on a new connection, and return when there is a status."""

@@ -43,7 +43,7 @@ def test_percent_signs_and_braces_are_themselves() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FRAMING))
-def test_nobody_else_says_where_a_request_ends(name: str) -> None:
+def test_only_the_sender_says_where_a_request_ends(name: str) -> None:
     with pytest.raises(ValueError, match="only the sender writes"):
         head({name.title(): "1"})
 
