@@ -18,6 +18,7 @@ from dispatcher.loop import either, repeat
 from dispatcher.pauses import Pauses
 from dispatcher.stage_health import StageHealth
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.transport.own_ports import admin_port
 
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
@@ -88,6 +89,7 @@ class Daemon:
             opened.push_async_callback(engine.sessions.close)
             opened.push_async_callback(port.close)
             await port.open()
+            engine.guard.add_own_port(admin_port(int(self.admin_address.rpartition(":")[2])))
             opened.push_async_callback(engine.sender.close)
             await engine.sender.open()
             opened.push_async_callback(engine.examine.close)

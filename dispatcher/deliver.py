@@ -18,10 +18,10 @@ from dispatcher.model import Delivery, Endpoint, Event, Outcome, Response, Resul
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.request import Requests
-from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.transport.sender import Sender
 
 LOOK_AGAIN = 0.25
 """Seconds to wait for the lease, the recorder or a due time at the most, between two looks."""
@@ -214,7 +214,11 @@ class Deliver:
             varied = request.varied
             timeout = endpoint.timeout or self._timeout
             answer = await self._sender.post(
-                endpoint.url, request.headers, event.body, timeout=timeout
+                endpoint.url,
+                request.headers,
+                event.body,
+                timeout=timeout,
+                share=endpoint.environment_id,
             )
         except Exception as error:  # noqa: BLE001 - our own fault: told, and retried on schedule
             observe.attempt_broke(delivery, error)

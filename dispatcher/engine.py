@@ -15,7 +15,6 @@ from dispatcher.clock import Clock
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.deliver import Deliver
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.examine import Examine
 from dispatcher.fanout import Fanout
@@ -25,7 +24,7 @@ from dispatcher.listen import Listener
 from dispatcher.maintenance import Maintenance, Upkeep
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
-from dispatcher.office import header_names
+from dispatcher.office import guard_of, header_names
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -33,7 +32,6 @@ from dispatcher.replay import Replay
 from dispatcher.request import Requests
 from dispatcher.reschedule import Reschedule
 from dispatcher.sandbox import Sandbox
-from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.statistics import Statist
 from dispatcher.store.daemons import Daemons
@@ -46,6 +44,7 @@ from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.sessions import Sessions
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.unexamined import Unexamined
+from dispatcher.transport.sender import Sender
 
 IN_MEMORY = 20_000
 """Deliveries held in memory at the most; the table holds the rest."""
@@ -58,6 +57,7 @@ class Engine:
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
+        self._dsn = dsn
         self._began = monotonic()
         self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
@@ -130,8 +130,9 @@ class Engine:
             Events(self.sessions.upkeep),
             disable_after=config.delivery.disable_after,
         )
+        self.guard = guard_of(config, self._dsn)
         self.sender = Sender(
-            guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
+            guard=self.guard,
             connect_timeout=config.delivery.connect_timeout,
             body_limit=config.delivery.response_body,
             concurrency=config.delivery.concurrency,

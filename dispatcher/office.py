@@ -8,7 +8,6 @@ from dispatcher.audit import Actor, Trail
 from dispatcher.catalogue import Catalogue, CatalogueWriter
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.emission import Emission
 from dispatcher.environments import Environments
 from dispatcher.history import History
@@ -21,6 +20,8 @@ from dispatcher.schema_checks import SchemaChecks
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Tokens
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.own_ports import own_ports
 from dispatcher.webhooks import Ground, Webhooks
 
 
@@ -39,7 +40,7 @@ class Office:
         self.checks = SchemaChecks()
         self._cipher = cipher
         self._ground = Ground(
-            guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
+            guard=guard_of(config),
             schemes=config.signing.schemes,
             own_headers=frozenset(_own_headers(config)),
             limits=config.limits,
@@ -83,6 +84,17 @@ class Office:
 
     def trail(self, session: Asked) -> Trail:
         return Trail(session)
+
+
+def guard_of(config: Config, dsn: str | None = None) -> Guard:
+    """Return the egress rules; `dsn` is that of the database if it is not in the configuration."""
+    if dsn is None and config.database.dsn is not None:
+        dsn = config.database.dsn.get_secret_value()
+    return Guard(
+        parse_allow(config.egress.allow),
+        https_only=config.egress.https_only,
+        own_ports=own_ports(config.admin.port, dsn),
+    )
 
 
 def header_names(config: Config) -> signing.HeaderNames:

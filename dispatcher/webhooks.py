@@ -13,7 +13,7 @@ from dispatcher import ids, webhook_columns
 from dispatcher.audit import Actor, Journal
 from dispatcher.config import Limits
 from dispatcher.crypto import Cipher, WrongKey
-from dispatcher.egress import Guard, UrlError
+from dispatcher.endpoint_url import UrlError
 from dispatcher.forms.webhooks import NewWebhook, WebhookChanges
 from dispatcher.model import RawJson
 from dispatcher.pages import Bounds, filled
@@ -21,6 +21,7 @@ from dispatcher.refusals import Changed, Conflict, Invalid, Unknown
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.session import Asked
+from dispatcher.transport.egress import Guard
 
 SECRET_BYTES = 32
 AT_ONCE = 100
@@ -247,12 +248,12 @@ class Webhooks:
                 raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
 
     def _target(self, url: str) -> tuple[str, str]:
-        """The URL in its normal form, and its host."""
+        """Return the URL as it was typed, and its host."""
         try:
             target = self._ground.guard.check_url(url)
         except UrlError as error:
             raise Invalid.field("url", str(error)) from None
-        return str(target), target.host or url
+        return target.text, target.shown_host
 
     def _merged(
         self, row: Mapping[str, Any], form: WebhookChanges, given: Mapping[str, Any]

@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 
 from dispatcher.postgres import EmbeddedPostgres
-from tests.campaign import api, burst
+from tests.campaign import api, burst, fuzz
 from tests.campaign.campaigns import CAMPAIGNS
 from tests.campaign.stage import set_up
 
-ALONE = {"api": api.play, **{name: burst.play(name) for name in burst.BURSTS}}
+ALONE = {"api": api.play, "fuzz": fuzz.play, **{name: burst.play(name) for name in burst.BURSTS}}
 """Campaigns that set their own stage, and lose nothing."""
 NAMES = {**CAMPAIGNS, **ALONE}
 SHOWN = 10

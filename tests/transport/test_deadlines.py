@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dispatcher.deadlines import Deadlines
+from dispatcher.transport.deadlines import Deadlines
 
 
 async def test_a_block_that_ends_in_time_is_left_alone() -> None:

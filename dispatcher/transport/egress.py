@@ -9,15 +9,13 @@ let through NAT64, 6to4, multicast and addresses that wrap an IPv4 address.
 """
 
 import errno
-import re
 import socket
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from yarl import URL
-
+from dispatcher.endpoint_url import EndpointUrl, UrlError, ends_in_number, parse_url
+from dispatcher.transport.own_ports import OwnPort
 from dispatcher.values import Network, network
 
 Address = IPv4Address | IPv6Address
@@ -87,13 +85,19 @@ METADATA = frozenset(
         "168.63.129.16",
         "169.254.0.23",
         "169.254.42.42",
+        "169.254.169.123",
+        "169.254.169.250",
         "169.254.169.253",
         "169.254.169.254",
         "169.254.170.2",
         "169.254.170.23",
         "192.0.0.192",
         "fd00:42::42",
+        "fd00:c1::a9fe:a9fe",
         "fd00:ec2::23",
+        "fd00:ec2::123",
+        "fd00:ec2::240",
+        "fd00:ec2::253",
         "fd00:ec2::254",
         "fd20:ce::254",
     )
@@ -111,21 +115,16 @@ BAD_PORTS = frozenset(
 )
 """From 1024 up, the ports browsers refuse to speak HTTP to (WHATWG fetch, "bad port")."""
 
-URL_LIMIT = 2048
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+REMEDY = ". To send there, list its address in egress.allow"
+REMEDY_FOR_PORTS = ". To send there, list its address with that port in egress.allow"
 
 
-class Blocked(OSError):
-    """The egress rules forbid this address or port. An OSError, to survive the HTTP client."""
+class BlockedError(OSError):
+    """The egress rules forbid this address or port. An OSError, as what dialling raises."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is not a permitted destination")
-
-
-class UrlError(ValueError):
-    """Not a URL we deliver to; the text is a sentence for whoever typed it."""
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(f"{what} is not a permitted destination{remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,52 +181,67 @@ class Guard:
         allow: Iterable[Allowed] = (),
         *,
         https_only: bool = False,
+        own_ports: Iterable[OwnPort] = (),
         own_address: Callable[[Address], bool] = is_own_address,
     ) -> None:
         self._allow = tuple(allow)
+        self._own_ports = tuple(own_ports)
         self._https_only = https_only
         self._own_address = own_address
 
-    def check_url(self, text: str) -> URL:
-        """Parse a URL that we may deliver to, into its normal form; raises UrlError."""
+    def add_own_port(self, own: OwnPort) -> None:
+        """Refuse one more port of our own, which was not known before it was opened."""
+        self._own_ports = (*self._own_ports, own)
+
+    def check_url(self, text: str) -> EndpointUrl:
+        """Return what a URL says if it may be delivered to. Raises UrlError."""
         url = parse_url(text, https_only=self._https_only)
-        host, port = url.raw_host or "", url.port or 0
-        if ":" in host or _ends_in_number(host):
+        host, port = url.host, url.port
+        if ":" in host or ends_in_number(host):
             try:
                 self.check_address(host, port)
-            except Blocked as refusal:
+            except BlockedError as refusal:
                 raise UrlError(str(refusal)) from None
             return url
         self._check_name(host.removesuffix("."))
         if _is_odd_port(port) and all(entry.port != port for entry in self._allow):
-            raise UrlError(f"port {port} is not a permitted destination")
+            raise UrlError(f"port {port} is not a permitted destination{REMEDY_FOR_PORTS}")
         return url
 
     def check_address(self, ip: str, port: int) -> None:
-        """Raise Blocked, with the reason in words, unless this socket address may be dialled."""
+        """Raise BlockedError, with the reason in words, unless this socket address may be dialled."""
         try:
             address = ip_address(ip)
         except ValueError:
-            raise Blocked("what is not an address") from None
+            raise BlockedError("what is not an address") from None
         if "%" in ip:
-            raise Blocked("an address with a zone")
+            raise BlockedError("an address with a zone")
         if address in METADATA:
-            raise Blocked("a cloud metadata address")
+            raise BlockedError("a cloud metadata address")
         ports = self._allowed_ports(address)
         if port in ports:
             return
+        self._check_not_own(address, port)
         if None not in ports:
             self._check_public(address)
         if _is_odd_port(port):
-            raise Blocked(f"port {port}")
+            raise BlockedError(f"port {port}", remedy=REMEDY_FOR_PORTS)
 
     def socket_factory(self, addr_info: AddrInfo) -> socket.socket:
-        """A non-blocking socket for an address that may be dialled; raises Blocked."""
+        """A non-blocking socket for an address that may be dialled; raises BlockedError."""
         family, type_, proto, _, address = addr_info
         self.check_address(address[0], address[1])
         sock = socket.socket(family, type_, proto)
         sock.setblocking(False)
         return sock
+
+    def _check_not_own(self, address: Address, port: int) -> None:
+        for own in self._own_ports:
+            if own.port == port and (
+                own.at in ("anywhere", address)
+                or (own.at == "this machine" and self._own_address(address))
+            ):
+                raise BlockedError(own.noun)
 
     def _allowed_ports(self, address: Address) -> set[int | None]:
         if address not in LOOPBACK[1] and any(address in form for form in WRAPPERS):
@@ -239,11 +253,11 @@ class Guard:
             address = IPv4Address(int(address) & 0xFFFF_FFFF)
         for forbidden, noun in DENIED.items():
             if address in forbidden:
-                raise Blocked(f"{noun} ({forbidden})")
+                raise BlockedError(f"{noun} ({forbidden})", remedy=REMEDY)
         if address.version == 6 and address not in UNICAST:
-            raise Blocked(f"a reserved address (outside {UNICAST})")
+            raise BlockedError(f"a reserved address (outside {UNICAST})", remedy=REMEDY)
         if self._own_address(address):
-            raise Blocked("an address of this machine")
+            raise BlockedError("an address of this machine", remedy=REMEDY)
 
     def _check_name(self, name: str) -> None:
         if name == "localhost" or name.endswith(".localhost"):
@@ -252,80 +266,7 @@ class Guard:
             inward = "." not in name or any(name.endswith(f".{d}") for d in INWARD_DOMAINS)
             reachable = bool(self._allow) or not inward
         if not reachable:
-            raise UrlError(f"the host {name} is not a name on the public internet")
-
-
-def parse_url(text: str, *, https_only: bool = False) -> URL:
-    """The one strict parser of endpoint URLs: what they look like, not where they lead.
-
-    Returns the normal form (lower case, IDNA, compressed IPv6); raises UrlError.
-    """
-    _check_text(text)
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme.lower() not in ("http", "https"):
-        raise UrlError("the URL must start with https:// or http://")
-    if https_only and scheme.lower() != "https":
-        raise UrlError("the URL must start with https://")
-    host = _split_host(re.split(r"[/?]", rest, maxsplit=1)[0])
-    try:
-        url = URL(text)
-        _check_host(host, url)
-    except ValueError:
-        raise UrlError(
-            "the host must be a domain name, an IPv4 address of four decimal numbers, "
-            "or an IPv6 address in brackets"
-        ) from None
-    normal = str(url)
-    if len(normal) > URL_LIMIT:
-        raise UrlError(f"the URL must be at most {URL_LIMIT} bytes long")
-    return URL(normal)
-
-
-def _check_text(text: str) -> None:
-    if not text.isprintable() or " " in text:
-        raise UrlError("the URL must not contain spaces, control or invisible characters")
-    if len(text.encode()) > URL_LIMIT:
-        raise UrlError(f"the URL must be at most {URL_LIMIT} bytes long")
-    if "\\" in text:
-        raise UrlError("the URL must not contain a backslash")
-    if "#" in text:
-        raise UrlError("the URL must not contain a fragment (#)")
-
-
-def _split_host(authority: str) -> str:
-    if "@" in authority:
-        raise UrlError("the URL must not contain a user name or password")
-    if "%" in authority:
-        raise UrlError("the host must not contain a percent sign")
-    shape = _AUTHORITY.fullmatch(authority)
-    if shape is None:
-        raise UrlError("the URL must have a host and at most one port after it")
-    if int(shape[2] or 0) > 65535:
-        raise UrlError("the port must be at most 65535")
-    return shape[1]
-
-
-def _check_host(typed: str, url: URL) -> None:
-    """ValueError unless `typed` is a host, is what will be dialled, and is written in one way."""
-    host = url.raw_host or ""
-    if typed.startswith("["):
-        IPv6Address(host)
-        return
-    if _ends_in_number(host):
-        IPv4Address(host)
-    elif len(host) > 253 or not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))):
-        raise ValueError("not a domain name")
-    # What IDNA would change beyond case is refused: full-width digits must not become 127.0.0.1.
-    shown = url.host or ""
-    if unicodedata.normalize("NFC", typed.lower()) not in (host, shown):
-        raise ValueError("not in normal form")
-    if URL.build(scheme=url.scheme, host=shown).raw_host != host:
-        raise ValueError("does not round-trip")
-
-
-def _ends_in_number(host: str) -> bool:
-    """Would some resolver take this host for an IPv4 address? (WHATWG URL, "ends in a number")"""
-    return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+            raise UrlError(f"the host {name} is not a name on the public internet{REMEDY}")
 
 
 def _is_odd_port(port: int) -> bool:

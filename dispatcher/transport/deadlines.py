@@ -18,9 +18,12 @@ CLOCK_RESOLUTION = 0.001
 class Deadline:
     """A block that ends with TimeoutError when its time is over, like `asyncio.timeout`."""
 
-    __slots__ = ("_cancelling", "_expired", "_queue", "_task", "when")
+    __slots__ = ("_cancelling", "_expired", "_loop", "_queue", "_task", "when")
 
-    def __init__(self, when: float, queue: "dict[Deadline, None]") -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, when: float, queue: "dict[Deadline, None]"
+    ) -> None:
+        self._loop = loop
         self.when = when
         self._queue = queue
         self._expired = False
@@ -28,7 +31,7 @@ class Deadline:
         self._cancelling = 0
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         if self._task is None:
             raise RuntimeError("a deadline needs a task to cut off")
         self._cancelling = self._task.cancelling()
@@ -76,7 +79,7 @@ class Deadlines:
         queue = self._queues.get(seconds)
         if queue is None:
             queue = self._queues[seconds] = {}
-        return Deadline(when, queue)
+        return Deadline(self._loop, when, queue)
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:

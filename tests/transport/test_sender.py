@@ -12,7 +12,6 @@ import os
 import socket
 import ssl
 import struct
-import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from dispatcher import send
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.model import Response, SendError
-from dispatcher.resolve import Resolver
-from dispatcher.send import Sender
+from dispatcher.transport import sender as send
+from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES
+from dispatcher.transport.egress import AddrInfo, Guard, parse_allow
+from dispatcher.transport.resolver import Resolver, addr_info
+from dispatcher.transport.sender import Sender
 from tests.certificates import ELSEWHERE, Authority, at_most
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
 
@@ -168,22 +168,15 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(sender: Sender, statu
         assert (len(receiver.requests), len(elsewhere.requests)) == (1, 0)
 
 
-LENIENT = pytest.mark.skipif(
-    sys.flags.dev_mode or bool(os.environ.get("PYTHONASYNCIODEBUG")),
-    reason="aiohttp parses strictly in debug mode",
-)
-
-
 @pytest.mark.parametrize(
     ("answer", "headers"),
     [
         (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", {}),
         (b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", {}),
-        pytest.param(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", {}, marks=LENIENT),
-        pytest.param(
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", {}),
+        (
             b"HTTP/1.1 200 OK\r\nX-A: one\r\n two\r\nContent-Length: 2\r\n\r\nok",
             {"X-A": "one two"},
-            marks=LENIENT,
         ),
         (b"HTTP/1.1 200 OK\r\nX-A: caf\xe9\r\nContent-Length: 2\r\n\r\nok", {"X-A": "café"}),
         (b"HTTP/1.1 200 OK\r\n\r\nok", {}),
@@ -357,7 +350,7 @@ async def test_only_so_many_bytes_of_headers_are_kept(sender: Sender) -> None:
     answer = await posted(sender, says(OK + headers + b"Content-Length: 0\r\n\r\n"))
     assert isinstance(answer, Response)
     kept = sum(len(name) + len(value) for name, value in answer.headers)
-    assert send.HEADERS_LIMIT - 300 < kept <= send.HEADERS_LIMIT
+    assert HEADERS_LIMIT_BYTES - 300 < kept <= HEADERS_LIMIT_BYTES
 
 
 # ── no answer ────────────────────────────────────────────────────────────────────────────────────
@@ -365,25 +358,22 @@ async def test_only_so_many_bytes_of_headers_are_kept(sender: Sender) -> None:
 GARBAGE = {
     "two-digit-status": b"HTTP/1.1 20 OK\r\n\r\n",
     "four-digit-status": b"HTTP/1.1 2000 OK\r\n\r\n",
+    "no-status": b"HTTP/1.1 OK\r\n\r\n",
+    "no-space": b"HTTP/1.1200 OK\r\n\r\n",
+    "other-version": b"HTTP/0.9 200 OK\r\n\r\n",
+    "rtsp": b"RTSP/1.0 200 OK\r\n\r\n",
+    "icy": b"ICY 200 OK\r\n\r\n",
+    "blank-line-first": b"\r\nHTTP/1.1 200 OK\r\n\r\n",
     "http-0.9": b"<html>hello</html>\r\n\r\n",
     "ssh": b"SSH-2.0-OpenSSH_9.2\r\n",
     "smtp": b"220 mail.example.com ESMTP\r\n",
     "http-2": b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00" * 18,
+    "http-2-preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "tls-alert": b"\x15\x03\x01\x00\x02\x02\x46",
     "random": bytes(range(255, 0, -1)),
-    "nul-in-header": OK + b"X-A: a\x00b\r\n\r\n",
-    "no-colon": OK + b"nonsense\r\n\r\n",
-    "conflicting-lengths": OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
-    "length-and-chunked": OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "negative-length": OK + b"Content-Length: -1\r\n\r\n",
-    "huge-length": OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
-    "too-long-a-body": OK + b"Content-Length: 2\r\n\r\nabcdef",
-    "body-in-204": b"HTTP/1.1 204 No Content\r\n\r\nabcdef",
-    "body-in-304": b"HTTP/1.1 304 Not Modified\r\n\r\nabcdef",
-    "bad-chunk-at-once": OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n",
-    "header-line-of-100-kb": OK + b"X-A: " + b"a" * 100_000 + b"\r\n\r\n",
-    "status-line-of-100-kb": b"HTTP/1.1 200 " + b"a" * 100_000 + b"\r\n\r\n",
-    "5000-headers": OK + b"X-A: b\r\n" * 5000 + b"\r\n",
+    "nothing-but-lines": b"\n" * 1000,
+    "seventeen-interim-answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 17 + OK + b"\r\n",
+    "interim-head-of-100-kb": b"HTTP/1.1 103 Hints\r\nX-A: " + b"a" * 100_000 + b"\r\n\r\n" + OK,
 }
 
 
@@ -399,10 +389,11 @@ async def test_what_is_not_http_is_a_protocol_error_and_no_status(
     assert len(result.reason) < 300
 
 
-async def test_endless_headers_are_a_protocol_error(sender: Sender) -> None:
+async def test_endless_headers_behind_a_status_line_do_not_change_it(sender: Sender) -> None:
     result = await posted(sender, repeats(OK, b"X-A: b\r\n" * 100))
-    assert isinstance(result, SendError)
-    assert result.code == "protocol"
+    assert isinstance(result, Response)
+    assert (result.status, result.truncated) == (200, True)
+    assert result.duration < send.BODY_SECONDS
 
 
 async def test_a_receiver_that_does_not_read_runs_into_the_deadline(sender: Sender) -> None:
@@ -420,12 +411,11 @@ async def test_a_receiver_that_does_not_read_runs_into_the_deadline(sender: Send
     [
         says(stay=True),
         repeats(b"HTTP/1.1 200 O", b"O", every=0.05),
-        repeats(OK, b"x", every=0.05),
-        repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n", every=0.01),
+        repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n", every=SLOW / 5),
         says(b"HTTP/1.1 102 Processing\r\n\r\n", stay=True),
         says(b"HTTP/1.1 100 Continue\r\n\r\n", stay=True),
     ],
-    ids=["silence", "drip-of-status", "drip-of-header", "100-for-ever", "102-only", "100-only"],
+    ids=["silence", "drip-of-status", "100-now-and-then", "102-only", "100-only"],
 )
 async def test_a_head_that_does_not_come_runs_into_the_deadline(
     sender: Sender, script: Script
@@ -449,8 +439,8 @@ async def reset_after_the_request(
 
 @pytest.mark.parametrize(
     "script",
-    [close_at_once, reset_after_the_request, says(), says(b"HTTP/1.1 200 OK\r\nX-A")],
-    ids=["close-on-accept", "reset-after-request", "close-after-request", "close-within-head"],
+    [close_at_once, reset_after_the_request, says(), says(b"HTTP/1.1 200 O")],
+    ids=["close-on-accept", "reset-after-request", "close-after-request", "close-within-status"],
 )
 async def test_a_connection_that_ends_without_an_answer_is_a_reset(
     sender: Sender, script: Script
@@ -599,23 +589,65 @@ async def test_an_answer_that_was_cut_gets_no_second_post(sender: Sender) -> Non
         assert len({request.peer for request in receiver.requests}) == 2
 
 
-async def test_a_post_on_a_dead_connection_is_a_reset_and_never_sent_again(sender: Sender) -> None:
+@pytest.mark.parametrize("end", ["close", "reset", "408"])
+async def test_a_kept_connection_that_ends_without_an_answer_is_replaced_at_once(
+    sender: Sender, end: str
+) -> None:
+    requests = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        for _ in range(2 if requests == 0 else 1):
+            await read_request(reader)
+            requests += 1
+            if requests != 2:
+                writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        if requests != 2:
+            await reader.read()
+        elif end == "reset":
+            abort(writer)
+        elif end == "408":
+            writer.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+
+    async with RawReceiver(script) as receiver:
+        first = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
+        second = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
+        assert isinstance(first, Response)
+        assert isinstance(second, Response)
+        assert (second.status, requests, receiver.connections) == (200, 3, 2)
+
+
+async def test_a_connection_is_replaced_once_and_not_again(sender: Sender) -> None:
     requests = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal requests
         await read_request(reader)
         requests += 1
-        writer.write(OK + b"Content-Length: 0\r\n\r\n")
-        await read_request(reader)  # the next one arrives, and the connection ends
-        requests += 1
+        if requests == 1:
+            writer.write(OK + b"Content-Length: 0\r\n\r\n")
+            await read_request(reader)
+            requests += 1
 
     async with RawReceiver(script) as receiver:
-        first = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
+        assert isinstance(await sender.post(receiver.url, HEADERS, BODY, timeout=5), Response)
         second = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
-        assert isinstance(first, Response)
         assert isinstance(second, SendError)
-        assert (second.code, requests, receiver.connections) == ("reset", 2, 1)
+        assert (second.code, requests, receiver.connections) == ("reset", 3, 2)
+
+
+async def test_a_kept_connection_that_ends_within_an_answer_is_not_replaced(sender: Sender) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        await read_request(reader)
+        writer.write(b"HTTP/1")
+
+    async with RawReceiver(script) as receiver:
+        assert isinstance(await sender.post(receiver.url, HEADERS, BODY, timeout=5), Response)
+        second = await sender.post(receiver.url, HEADERS, BODY, timeout=5)
+        assert isinstance(second, SendError)
+        assert (second.code, receiver.connections) == ("reset", 1)
 
 
 async def test_a_connection_closed_while_idle_is_not_used_again(sender: Sender) -> None:
@@ -680,18 +712,6 @@ async def test_a_cancelled_post_closes_its_connection(sender: Sender, answer: by
         await asyncio.wait_for(ended.wait(), 2)
 
 
-async def test_a_receiver_not_heard_of_for_long_makes_room_for_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with new_sender(concurrency=1) as sender, Receiver() as first, Receiver() as second:
-        await sender.post(first.url, HEADERS, BODY, timeout=5)
-        await sender.post(second.url, HEADERS, BODY, timeout=5)
-        monkeypatch.setattr(send, "KEEPALIVE_SECONDS", 0.0)
-        await sender.post(second.url, HEADERS, BODY, timeout=5)
-        closing = ["Connection" in request.headers for request in second.requests]
-        assert closing == [True, False]
-
-
 async def test_idle_connections_are_kept_to_so_many_receivers() -> None:
     open_now = 0
 
@@ -700,10 +720,9 @@ async def test_idle_connections_are_kept_to_so_many_receivers() -> None:
         open_now += 1
         try:
             while True:
-                head, _ = await read_request(reader)
+                await read_request(reader)
                 writer.write(OK + b"Content-Length: 0\r\n")
-                closing = b"connection: close" in head.lower()
-                writer.write(b"Connection: close\r\n\r\n" if closing else b"\r\n")
+                writer.write(b"\r\n")
         except asyncio.IncompleteReadError:
             open_now -= 1
 
@@ -717,7 +736,7 @@ async def test_idle_connections_are_kept_to_so_many_receivers() -> None:
         assert isinstance(
             await sender.post(f"http://127.0.7.1:{port}/", HEADERS, BODY, timeout=5), Response
         )
-        assert open_now == 5
+        await settle(lambda: open_now == 5)
         server.close()
     await settle(lambda: open_now == 0)
 
@@ -773,7 +792,7 @@ async def test_the_environment_chooses_no_proxy(
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: b", "a\nb", "a\0b"])
-async def test_a_header_that_can_not_be_written_is_refused_and_not_disclosed(
+async def test_a_header_that_cannot_be_written_is_refused_and_not_disclosed(
     sender: Sender, value: str
 ) -> None:
     async with Receiver() as receiver:
@@ -849,7 +868,7 @@ async def test_an_answer_with_any_forbidden_address_is_refused_whole(
         result = await sender.post(url, HEADERS, BODY, timeout=5)
         assert isinstance(result, SendError)
         assert (result.code, receiver.requests) == ("blocked", [])
-        assert result.reason.endswith("is not a permitted destination")
+        assert "is not a permitted destination" in result.reason
 
 
 async def test_an_unknown_name_is_a_dns_error(resolving: Resolving) -> None:
@@ -858,7 +877,7 @@ async def test_an_unknown_name_is_a_dns_error(resolving: Resolving) -> None:
         result = await sender.post("https://hooks.example.com/", HEADERS, BODY, timeout=5)
     assert isinstance(result, SendError)
     assert result.code == "dns"
-    assert result.reason == "hooks.example.com can not be resolved: Name or service not known"
+    assert result.reason == "hooks.example.com cannot be resolved: Name or service not known"
 
 
 @pytest.mark.parametrize(
@@ -875,12 +894,8 @@ async def test_a_url_that_may_not_be_dialled_is_blocked(sender: Sender, url: str
 class Liar(Resolver):
     """Answers without asking the guard, as a rebinding name would if only the answer was vetted."""
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
-        flags = socket.AI_NUMERICHOST
-        return [
-            {"hostname": host, "host": ip, "port": port, "family": 0, "proto": 0, "flags": flags}
-            for ip in ("127.0.0.1", "127.0.0.2", "::1")
-        ]
+    async def resolve(self, host: str, port: int, share: str = "") -> list[AddrInfo]:
+        return [addr_info(ip, port) for ip in ("127.0.0.1", "127.0.0.2", "::1")]
 
 
 async def test_the_socket_is_guarded_whatever_the_resolver_says(
