@@ -111,6 +111,11 @@ async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
         for one in database_checks.CHECKS:
             with findings.noting() as note:
                 note(await one(asked))
+        if findings.problems or not asked.facts.owns_schema:
+            return
+        for one in database_checks.CHECKS_OF_THE_SCHEMA:
+            with findings.noting() as note:
+                note(await one(asked))
 
 
 def _port(config: "Config") -> str:

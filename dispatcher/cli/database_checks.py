@@ -105,8 +105,6 @@ async def _rights(asked: Inspection) -> str:
 async def _other_roles(asked: Inspection) -> None:
     from dispatcher.cli import rights
 
-    if not asked.facts.owns_schema:
-        return
     if found := await rights.warnings(asked.session):
         raise Doubt(*found)
 
@@ -115,10 +113,14 @@ async def _events(asked: Inspection) -> None:
     """Ask whether all events arrive, and all can be read."""
     from dispatcher.cli import event_checks
 
-    if not asked.facts.owns_schema:
-        return
     if found := await event_checks.warnings(asked.config, asked.session):
         raise Doubt(*found)
+
+
+async def _two_phase_commit(asked: Inspection) -> str | None:
+    from dispatcher.cli import event_checks
+
+    return await event_checks.two_phase_commit(asked.config, asked.session)
 
 
 async def _schema(asked: Inspection) -> str:
@@ -201,11 +203,11 @@ CHECKS: tuple[Check, ...] = (
     _password_file,
     _encoding,
     _rights,
-    _other_roles,
     _schema,
-    _events,
     _key,
     _notifications,
     _clock,
     _connections,
 )
+CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (_other_roles, _events, _two_phase_commit)
+"""Asked only where all is well so far: a schema of another version cannot answer."""

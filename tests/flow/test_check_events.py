@@ -11,9 +11,10 @@ from tests.flow.shell import Shell
 DAY = 86_400.0
 
 
-async def notes(dispatcher: Shell) -> str:
+async def said(dispatcher: Shell, kind: str) -> str:
+    """Return the `notes` or the `warnings` of `check`."""
     done = await dispatcher("check", "--json")
-    return "\n".join(json.loads(done.out)["notes"])
+    return "\n".join(json.loads(done.out)[kind])
 
 
 async def test_that_prepared_transactions_need_a_setting(
@@ -21,13 +22,13 @@ async def test_that_prepared_transactions_need_a_setting(
 ) -> None:
     if await connection.fetchval("SHOW max_prepared_transactions") == "0":
         pytest.skip("the given server has max_prepared_transactions = 0")
-    assert "database.notify = false" in await notes(dispatcher)
+    assert "database.notify = false" in await said(dispatcher, "notes")
 
 
 async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connection) -> None:
-    assert "do not fire" not in await notes(dispatcher)
+    assert "do not fire" not in await said(dispatcher, "warnings")
     await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER events_inserted")
-    assert "do not fire: events_inserted" in await notes(dispatcher)
+    assert "do not fire: events_inserted" in await said(dispatcher, "warnings")
 
 
 @pytest.mark.parametrize(
