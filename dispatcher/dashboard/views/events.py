@@ -77,14 +77,16 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
-    chosen = next((each for each in types if each.name == typed.get("type")), None)
+    catalogue = visit.office.catalogue(visit.pool, visit.actor)
+    types = await catalogue.list(visit.environment_id)
+    chosen = typed.get("type", "")
+    known = any(each.name == chosen for each in types)
     return visit.page(
         "event_new.html",
         status=status,
         typed=typed,
         types=types,
-        example=chosen.example if chosen else None,
+        example=await catalogue.sample(visit.environment_id, chosen) if known else None,
         mistakes=wrong or {},
     )
 
