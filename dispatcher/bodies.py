@@ -9,6 +9,7 @@ from typing import Any
 from dispatcher import payload
 from dispatcher.loop import BACKOFF_FIRST, BACKOFF_MOST
 from dispatcher.model import Event
+from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.events import Events
 
 READ_AT_ONCE = 100
@@ -16,6 +17,10 @@ READ_AT_ONCE = 100
 
 OVERHEAD = 256
 """Bytes that keeping a body takes besides it; of small ones, the greater part."""
+
+
+class UnreadableEventError(Exception):
+    """The event is in the database, and what is there cannot be read."""
 
 
 class Bodies:
@@ -53,7 +58,8 @@ class Bodies:
     async def read(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
         """The event from the database, in one statement with whatever else is missed now.
 
-        None: there is no such event (any more). Raises StoreUnavailable or StatementTimeout.
+        Return None if there is no such event (any more). Raises UnreadableEventError, and
+        StoreUnavailable or StatementTimeout.
         """
         future = self._wanted.get(event_id)
         if future is None:
@@ -92,6 +98,9 @@ class Bodies:
                 rows = await self._events.with_ids(self._under_way)
                 found = {row["id"]: self._keep(_event(row)) for row in rows}
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
+                if is_data_error(error):
+                    await self._read_apart(wanted)
+                    continue
                 # Those who wait hold back what else would be asked for, in vain.
                 await asyncio.sleep(self._backoff)
                 self._backoff = min(BACKOFF_MOST, self._backoff * 2)
@@ -102,6 +111,19 @@ class Bodies:
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None
         self._under_way = set()
+
+    async def _read_apart(self, wanted: list[int]) -> None:
+        """Read one after another, as one of them cannot be read: the others have nothing to do with it."""
+        for event_id in wanted:
+            try:
+                rows = await self._events.with_ids([event_id])
+                found = [self._keep(_event(row)) for row in rows]
+            except Exception as error:  # noqa: BLE001 - as above
+                unreadable = is_data_error(error)
+                failure = UnreadableEventError(type(error).__name__) if unreadable else error
+                self._fail([event_id], failure)
+            else:
+                self._wanted.pop(event_id).set_result(found[0] if found else None)
 
     def _fail(self, ids: list[int], error: Exception) -> None:
         for event_id in ids:

@@ -3,22 +3,32 @@
 A type need not be in it to be emitted. One whose schema is enforced is examined before it is sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from dispatcher import patterns
 from dispatcher.audit import Actor, Journal
+from dispatcher.config import Limits
 from dispatcher.forms.event_types import EventTypeEntry, EventTypePut, text
 from dispatcher.model import RawJson
+from dispatcher.pages import Bounds, filled
 from dispatcher.refusals import Conflict, Invalid, Problem, Unknown
-from dispatcher.sandbox import Sandbox
+from dispatcher.schema_checks import SchemaChecks
 from dispatcher.store.event_types import EventTypes
+from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 
-MOST: Final = 1000
-"""Types of one environment: a listing holds them all."""
+OUTLINED: Final = 1000
+"""Types that a page of the dashboard shows."""
+AT_ONCE: Final = 20
+"""Types read in one step: each may have texts of 128 KiB."""
+ROW_BYTES: Final = 200
+"""About what the names of fields, times and the like take."""
+TRIES: Final = 4
+"""How often a change starts again because others changed the same types while it was checked."""
 
 Change = Literal["added", "changed", "unchanged"]
 
@@ -37,7 +47,7 @@ class EventType:
 class Catalogue:
     """Raises Unknown for what is not in this environment; StoreUnavailable and StatementTimeout.
 
-    What changes something runs in a transaction of the caller's.
+    `delete` runs in a transaction of the caller's.
     """
 
     def __init__(self, session: Asked, actor: Actor) -> None:
@@ -45,9 +55,26 @@ class Catalogue:
         self._journal = Journal(session, actor)
 
     async def list(self, environment_id: str) -> tuple[EventType, ...]:
-        """All of them, by name."""
-        rows = await self._stored.list(environment_id, MOST)
+        """Return at most `OUTLINED` types by name, for a page that shows no texts: without examples,
+        and with `true` for a schema if there is one."""
+        rows = await self._stored.outline(environment_id, OUTLINED)
         return tuple(_event_type(row) for row in rows)
+
+    async def page(
+        self, environment_id: str, *, after: str = "", limit: int, most_bytes: int
+    ) -> tuple[tuple[EventType, ...], str | None]:
+        """Return types whose names come after `after`, by name, and where the next page begins:
+        None if these were all. At most `limit`, and not many more than `most_bytes` of their texts.
+        """
+        types, more = await filled(
+            partial(self._stored.list, environment_id),
+            after,
+            Bounds(limit, most_bytes, AT_ONCE),
+            key=lambda row: str(row["name"]),
+            size=_size,
+            make=_event_type,
+        )
+        return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
         row = await self._stored.get(environment_id, name) if patterns.TYPE.match(name) else None
@@ -60,89 +87,155 @@ class Catalogue:
         row = await self._stored.get(environment_id, type)
         return None if row is None else row["example"]
 
-    async def put(
-        self, environment_id: str, name: str, form: EventTypePut
-    ) -> tuple[EventType, bool]:
-        """The type as it is now, and whether it is new. What the form does not mention stays.
-
-        Raises Invalid, and Conflict where the catalogue is full.
-        """
-        _check_name(name)
-        await self._lock(environment_id)
-        async with Sandbox() as sandbox:
-            made, change = await self._put(environment_id, name, form, sandbox)
-        return made, change == "added"
-
     async def delete(self, environment_id: str, name: str) -> None:
         """Its events are sent as before, and not examined any more."""
         if not (patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)):
             raise _unknown(name)
         await self._journal.note("event_type.delete", name, environment_id)
 
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A type as it was read, and as it is to be. `before` None: it was not there."""
+
+    name: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any]
+
+    @property
+    def is_one(self) -> bool:
+        return self.before != self.after
+
+
+class CatalogueWriter:
+    """Puts types into a catalogue, in transactions of its own.
+
+    A schema is checked before the transaction begins, because a check may take seconds and a
+    transaction holds a connection and locks. The transaction then makes sure that the type still
+    is as it was read. `most` is how many types an environment may have.
+
+    Raises Invalid, Unknown for an environment, Conflict where the catalogue is full or others keep
+    changing the same type, SchemaChecksBusyError and SandboxUnavailable, StoreUnavailable and
+    StatementTimeout.
+    """
+
+    def __init__(
+        self, pool: Opening, actor: Actor, checks: SchemaChecks, *, most: int = Limits().event_types
+    ) -> None:
+        self._pool = pool
+        self._actor = actor
+        self._checks = checks
+        self._most = most
+
+    async def put(
+        self, environment_id: str, name: str, form: EventTypePut
+    ) -> tuple[EventType, bool]:
+        """Return the type as it is now, and whether it is new. What the form does not mention stays."""
+        _check_name(name)
+        made, changes = await self._write(environment_id, {name: form}, lambda error, _: error)
+        return made[name], changes[name] == "added"
+
     async def load(
         self, environment_id: str, entries: Sequence[EventTypeEntry]
     ) -> Mapping[str, Change]:
-        """Put each; what happened to it by name. Raises as `put` does: then undo the transaction.
+        """Put all of them or none. Return what happened to each, by name.
 
         Problems are placed in the whole: `("event_types", 3, "schema")`.
         """
-        await self._lock(environment_id)
-        changes: dict[str, Change] = {}
-        async with Sandbox() as sandbox:
-            for number, entry in enumerate(entries):
-                if entry.name in changes:
-                    problem = Problem(("event_types", number, "name"), f"{entry.name} comes twice")
-                    raise Invalid(problem)
-                try:
-                    _, change = await self._put(environment_id, entry.name, entry, sandbox)
-                except Invalid as error:
-                    raise _within(error, "event_types", number) from None
-                changes[entry.name] = change
+        forms: dict[str, EventTypePut] = {}
+        for number, entry in enumerate(entries):
+            if entry.name in forms:
+                problem = Problem(("event_types", number, "name"), f"{entry.name} comes twice")
+                raise Invalid(problem)
+            forms[entry.name] = entry
+        numbers = {name: number for number, name in enumerate(forms)}
+        _, changes = await self._write(
+            environment_id,
+            forms,
+            lambda error, name: _within(error, "event_types", numbers[name]),
+        )
         return changes
 
-    async def _lock(self, environment_id: str) -> None:
-        if not await self._stored.lock(environment_id):
+    async def _write(
+        self,
+        environment_id: str,
+        forms: Mapping[str, EventTypePut],
+        placed: Callable[[Invalid, str], Invalid],
+    ) -> tuple[dict[str, EventType], dict[str, Change]]:
+        """Put all `forms`, by name. `placed` says where in the request a problem is."""
+        for _ in range(TRIES):
+            rows = await EventTypes(self._pool).named(environment_id, list(forms))
+            wanted = [_change(name, rows.get(name), form) for name, form in forms.items()]
+            for change in wanted:
+                try:
+                    await self._check(environment_id, change)
+                except Invalid as error:
+                    raise placed(error, change.name) from None
+            async with self._pool.transaction() as opened:
+                if await self._is_still(opened, environment_id, wanted):
+                    return await self._put(opened, environment_id, wanted)
+        raise Conflict("others keep changing the same event types: try again")
+
+    async def _is_still(
+        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+    ) -> bool:
+        """Lock the catalogue, and see whether the types are as they were read."""
+        stored = EventTypes(session)
+        if not await stored.lock(environment_id):
             raise Unknown(f"there is no environment {environment_id!r}")
+        rows = await stored.named(environment_id, [change.name for change in wanted])
+        return all(_columns_of(rows.get(change.name)) == change.before for change in wanted)
 
     async def _put(
-        self, environment_id: str, name: str, form: EventTypePut, sandbox: Sandbox
-    ) -> tuple[EventType, Change]:
-        row = await self._stored.get(environment_id, name)
-        before = None if row is None else _columns(row)
-        columns = _merged(before or NEW, form)
-        if row is not None and columns == before:
-            return _event_type(row), "unchanged"
-        await self._check(name, columns, before or NEW, sandbox)
-        if before is None and await self._stored.count(environment_id) >= MOST:
-            raise Conflict(f"the catalogue is full: it has {MOST} event types")
-        made = _event_type(await self._stored.put(environment_id, name, **columns))
-        await self._journal.note(
-            "event_type.create" if before is None else "event_type.update",
-            name,
-            environment_id,
-            changed=[key for key, value in columns.items() if value != (before or NEW)[key]],
-            enforce=made.enforce,
-        )
-        return made, "added" if before is None else "changed"
+        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+    ) -> tuple[dict[str, EventType], dict[str, Change]]:
+        stored = EventTypes(session)
+        await self._has_room(stored, environment_id, wanted)
+        made: dict[str, EventType] = {}
+        changes: dict[str, Change] = {}
+        rows = await stored.named(environment_id, [c.name for c in wanted if not c.is_one])
+        for change in wanted:
+            row = rows.get(change.name)
+            if row is None:
+                row = await stored.put(environment_id, change.name, **change.after)
+                await self._note(session, environment_id, change)
+            made[change.name] = _event_type(row)
+            new: Change = "added" if change.before is None else "changed"
+            changes[change.name] = new if change.is_one else "unchanged"
+        return made, changes
 
-    async def _check(
-        self, name: str, columns: Mapping[str, Any], before: Mapping[str, Any], sandbox: Sandbox
+    async def _has_room(
+        self, stored: EventTypes, environment_id: str, wanted: Sequence[_Change]
     ) -> None:
-        schema, example = columns["schema"], columns["example"]
-        if columns["enforce"] and schema is None:
-            raise Invalid.field("enforce", "there is no schema to enforce")
-        if columns["enforce"] and patterns.is_reserved(name):
-            raise Invalid.field(
-                "enforce", f"{name} is the dispatcher's own: its events are not examined"
+        new = sum(change.before is None for change in wanted)
+        if new and await stored.count(environment_id) + new > self._most:
+            raise Conflict(
+                f"an environment has at most {self._most} event types (limits.event_types):"
+                " delete some first"
             )
+
+    async def _note(self, session: Asked, environment_id: str, change: _Change) -> None:
+        before = change.before or NEW
+        await Journal(session, self._actor).note(
+            "event_type.create" if change.before is None else "event_type.update",
+            change.name,
+            environment_id,
+            changed=[key for key, value in change.after.items() if value != before[key]],
+            enforce=change.after["enforce"],
+        )
+
+    async def _check(self, environment_id: str, change: _Change) -> None:
+        schema, example = change.after["schema"], change.after["example"]
+        before = change.before or NEW
+        _check_enforcing(change)
         if schema is None or (schema, example) == (before["schema"], before["example"]):
             return
-        refusal = await sandbox.judge(schema)
-        if refusal is not None:
+        refusal = await self._checks.judge(environment_id, schema, example)
+        if refusal is None:
+            return
+        if refusal.reason in ("schema_unusable", "too_costly"):
             raise Invalid.field("schema", refusal.detail)
-        refusal = None if example is None else await sandbox.judge(schema, example)
-        if refusal is not None:
-            raise Invalid.field("example", f"does not satisfy the schema: {refusal.detail}")
+        raise Invalid.field("example", f"does not satisfy the schema: {refusal.detail}")
 
 
 NEW: Final[Mapping[str, Any]] = {
@@ -153,8 +246,25 @@ NEW: Final[Mapping[str, Any]] = {
 }
 
 
-def _columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in NEW}
+def _columns_of(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what people change of a type; None if there is none."""
+    return None if row is None else {key: row[key] for key in NEW}
+
+
+def _change(name: str, row: Mapping[str, Any] | None, form: EventTypePut) -> _Change:
+    before = _columns_of(row)
+    return _Change(name, before, _merged(before or NEW, form))
+
+
+def _check_enforcing(change: _Change) -> None:
+    if not change.after["enforce"]:
+        return
+    if change.after["schema"] is None:
+        raise Invalid.field("enforce", "there is no schema to enforce")
+    if patterns.is_reserved(change.name):
+        raise Invalid.field(
+            "enforce", f"{change.name} is the dispatcher's own: its events are not examined"
+        )
 
 
 def _merged(before: Mapping[str, Any], form: EventTypePut) -> dict[str, Any]:
@@ -165,6 +275,12 @@ def _merged(before: Mapping[str, Any], form: EventTypePut) -> dict[str, Any]:
         if given.get(key) is not None:
             given[key] = text(given[key])
     return {key: given.get(key, before[key]) for key in NEW}
+
+
+def _size(row: Mapping[str, Any]) -> int:
+    """Return about how many bytes a type takes in an answer."""
+    texts = (row["name"], row["description"], row["example"], row["schema"])
+    return sum(len(each or "") for each in texts) + ROW_BYTES
 
 
 def _check_name(name: str) -> None:

@@ -65,6 +65,10 @@ class ConfigError(Exception):
 
 
 OptionalPath = Annotated[Path | None, BLANK_IS_NONE]
+HostName = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])$")
+]
+"""As it stands in a Host header, without a port."""
 Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
@@ -79,6 +83,7 @@ class Database(_Section):
     state_directory: OptionalPath = None
     binaries: OptionalPath = None
     statement_timeout: Annotated[float, between("100ms", "10m")] = seconds("10s")
+    notify: bool = True
 
 
 class Delivery(_Section):
@@ -180,10 +185,29 @@ class Secrets(_Section):
 
 
 class Admin(_Section):
-    """Where the admin port listens; port 0 is any free one."""
+    """Where the admin port listens; port 0 is any free one. `hosts`: the names it answers to, all
+    if there are none."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    hosts: Annotated[tuple[HostName, ...], LIST] = ()
+
+
+class Limits(_Section):
+    """How much there may be, and how much one request may ask for."""
+
+    environments: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    webhooks: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    patterns: Annotated[int, Field(ge=1, le=200)] = 200
+    headers: Annotated[int, Field(ge=0, le=20)] = 20
+    metadata_bytes: Annotated[int, Field(ge=2, le=16_384)] = 16_384
+    event_types: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    page: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+    page_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 4 * 2**20
+    body_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 2**20
+    connections: Annotated[int, Field(ge=16, le=10_000)] = 512
+    connections_per_address: Annotated[int, Field(ge=1, le=10_000)] = 64
 
 
 class Retention(_Section):
@@ -191,6 +215,7 @@ class Retention(_Section):
 
     events: Annotated[float, between("1d", "3650d")] = seconds("30d")
     attempts: Annotated[float, between("1d", "3650d")] = seconds("14d")
+    audit: Annotated[float, between("1d", "3650d")] = seconds("400d")
 
 
 class Log(_Section):
@@ -210,6 +235,7 @@ class Config(_Section):
     egress: Egress = Egress()
     secrets: Secrets = Secrets()
     admin: Admin = Admin()
+    limits: Limits = Limits()
     retention: Retention = Retention()
     log: Log = Log()
 

@@ -19,6 +19,7 @@ from dispatcher.loop import either, note_lag, repeat
 from dispatcher.pauses import Pauses
 from dispatcher.stage_health import StageHealth
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.transport.own_ports import admin_port
 
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
@@ -52,13 +53,15 @@ class Daemon:
         self._engine = Engine(config, dsn, cipher)
         self._health = StageHealth(steady)
         self._failing: frozenset[str] = frozenset()
+        sessions = self._engine.sessions
         self._front = Front(
             config,
-            self._engine.sessions.people,
+            sessions.people,
             cipher,
             self._checks,
             self._failing_since,
             self._paused,
+            authentication=sessions.authentication,
         )
         self.dashboard = self._front.dashboard
 
@@ -93,6 +96,7 @@ class Daemon:
             opened.push_async_callback(engine.sessions.close)
             opened.push_async_callback(port.close)
             await port.open()
+            engine.guard.add_own_port(admin_port(int(self.admin_address.rpartition(":")[2])))
             opened.push_async_callback(engine.sender.close)
             await engine.sender.open()
             opened.push_async_callback(engine.examine.close)
@@ -134,23 +138,25 @@ class Daemon:
     ) -> tuple[list[asyncio.Task[None]], list[asyncio.Task[None]]]:
         """The loops that bring work in, and those that are needed until the last result is written."""
         loop = partial(self._loop, group)
+        # What holds no delivery goes on whatever one pass met: it must not end those that send.
+        beside = partial(self._loop, group, transient=Exception)
         sending = [
             loop("lease", self._engine.lease.beat, most=0.5),
             loop("record", self._engine.recorder.flush),
-            loop("health", self._engine.health.flush, self._engine.health.wake),
-            loop("statistics", self._engine.statist.flush),
+            beside("health", self._engine.health.flush, self._engine.health.wake),
+            beside("statistics", self._engine.statist.flush),
             group.create_task(note_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
-            loop("listen", self._engine.listener.keep),
+            beside("listen", self._engine.listener.keep),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
-            loop("examine", self._engine.examine.look, self._engine.examine_wake),
+            beside("examine", self._engine.examine.look, self._engine.examine_wake),
             loop("refill", self._engine.refill.look, self._engine.refill_wake),
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
-            loop("maintenance", self._engine.maintenance.look),
-            loop("replay", self._engine.replay.look),
-            loop("measure", self._engine.measure.look),
+            beside("maintenance", self._engine.maintenance.look),
+            beside("replay", self._engine.replay.look),
+            beside("measure", self._engine.measure.look),
             group.create_task(self._engine.deliver.run(), name="deliver"),
         ]
         if not self._config.delivery.paused:
@@ -166,11 +172,12 @@ class Daemon:
         wake: asyncio.Event | None = None,
         *,
         most: float = 2.0,
+        transient: type[Exception] | tuple[type[Exception], ...] = TRANSIENT,
     ) -> asyncio.Task[None]:
         return group.create_task(
             repeat(
                 one_pass,
-                transient=TRANSIENT,
+                transient=transient,
                 failed=partial(self._stage_failed, stage),
                 wake=wake,
                 most=most,
@@ -263,7 +270,10 @@ class Daemon:
 
     def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
-        observe.stage_failed(stage, error, retry_in)
+        if isinstance(error, TRANSIENT):
+            observe.stage_failed(stage, error, retry_in)
+        else:
+            observe.stage_broke(stage, error, retry_in)
 
     def _checks(self) -> Mapping[str, bool]:
         failing = self._health.failing()

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from dispatcher import observe, outcome
-from dispatcher.bodies import Bodies
+from dispatcher.bodies import Bodies, UnreadableEventError
 from dispatcher.clock import Clock
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.health import Health
@@ -18,13 +18,17 @@ from dispatcher.model import Delivery, Endpoint, Event, Outcome, Response, Resul
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.request import Requests
-from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.transport.sender import Sender
 
 LOOK_AGAIN = 0.25
 """Seconds to wait for the lease, the recorder or a due time at the most, between two looks."""
+
+BROKEN_RETRIES = 5
+BROKEN_RETRY_SECONDS = 30.0
+"""After attempts that broke within the daemon: the first delay, twice as much after each."""
 
 DISABLE_TAKES = 5.0
 """An endpoint that is to be disabled rests at once; by then the change has come back to us."""
@@ -171,6 +175,14 @@ class Deliver:
         return min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
 
     async def _attempt(self, delivery: Delivery) -> None:
+        """Make one attempt. What breaks it is recorded as its outcome: it must not end the others."""
+        try:
+            await self._try(delivery)
+        except Exception as error:  # noqa: BLE001 - our own fault, or what nobody has thought of
+            observe.attempt_broke(delivery, error)
+            self._put(delivery, time.time(), "{}", _broken_attempt(delivery, error))
+
+    async def _try(self, delivery: Delivery) -> None:
         soon = self._pending.lanes.upcoming(delivery.endpoint_id)
         try:
             event = self._bodies.get(delivery.event_id, soon)
@@ -178,6 +190,10 @@ class Deliver:
                 event = await self._bodies.read(delivery.event_id, soon)
         except (StoreUnavailable, StatementTimeout):
             self._pending.give_back(delivery)
+            return
+        except UnreadableEventError as error:
+            observe.event_unreadable(delivery, error)
+            self._put(delivery, time.time(), "{}", _unreadable_event(error))
             return
         if event is None:
             self._put(delivery, self._clock.now(), "{}", _lost_event())
@@ -198,7 +214,11 @@ class Deliver:
             varied = request.varied
             timeout = endpoint.timeout or self._timeout
             answer = await self._sender.post(
-                endpoint.url, request.headers, event.body, timeout=timeout
+                endpoint.url,
+                request.headers,
+                event.body,
+                timeout=timeout,
+                share=endpoint.environment_id,
             )
         except Exception as error:  # noqa: BLE001 - our own fault: told, and retried on schedule
             observe.attempt_broke(delivery, error)
@@ -250,6 +270,20 @@ class Deliver:
 
 def _header_text(response: Response) -> str:
     return orjson.dumps(response.headers).decode()
+
+
+def _broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
+    """The configured schedule may be what broke it: so one of its own."""
+    tried = delivery.attempt - delivery.base
+    reason = f"internal error: {type(error).__name__}"
+    if tried >= BROKEN_RETRIES:
+        return Outcome("protocol", reason, "FAILED", None, None, None)
+    return Outcome("protocol", reason, None, BROKEN_RETRY_SECONDS * 2**tried, None, None)
+
+
+def _unreadable_event(error: UnreadableEventError) -> Outcome:
+    reason = f"the event cannot be read: {error}. Retry when it is repaired"
+    return Outcome("cancelled", reason, "FAILED", None, None, None)
 
 
 def _lost_event() -> Outcome:

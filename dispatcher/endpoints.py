@@ -1,6 +1,6 @@
 """The endpoints this daemon sends to, as they were at most a second ago."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 
 from dispatcher import observe
+from dispatcher.apart import apart
 from dispatcher.crypto import Cipher, WrongKey
 from dispatcher.model import Endpoint, RetryPolicy
 from dispatcher.pending import Pending
@@ -98,11 +99,12 @@ class KnownEndpoints:
             await self._configure(self._known)
 
     async def _read(self, ids: Collection[UUID]) -> None:
-        rows = {row["id"]: row for row in await self._endpoints.with_ids(ids)}
+        rows, unreadable = await self._rows(list(ids))
         for endpoint_id in ids:
             row = rows.get(endpoint_id)
             if row is None:
-                observe.endpoint_missing(endpoint_id)
+                if endpoint_id not in unreadable:
+                    observe.endpoint_missing(endpoint_id)
                 self._known[endpoint_id] = _held(endpoint_id)
                 continue
             self._known[endpoint_id] = self._endpoint(row)
@@ -111,11 +113,27 @@ class KnownEndpoints:
                 self._deleted.add(endpoint_id)
         await self._configure(ids)
 
+    async def _rows(self, ids: Sequence[UUID]) -> tuple[dict[UUID, dict[str, Any]], set[UUID]]:
+        """Return the rows there are, and the ids of those that cannot be read."""
+        rows: dict[UUID, dict[str, Any]] = {}
+        unreadable: set[UUID] = set()
+
+        async def read(some: Sequence[UUID]) -> None:
+            rows.update({row["id"]: row for row in await self._endpoints.with_ids(some)})
+
+        def refused(endpoint_id: UUID, error: Exception) -> None:
+            observe.endpoint_malformed(endpoint_id, error)
+            unreadable.add(endpoint_id)
+
+        await apart(ids, read, refused)
+        return rows, unreadable
+
     def _forget(self) -> None:
         """Of deleted endpoints there will be ever more."""
         for endpoint_id in self._pending.forget(self._deleted):
             self._deleted.discard(endpoint_id)
-            del self._known[endpoint_id], self._homes[endpoint_id]
+            del self._known[endpoint_id]
+            self._homes.pop(endpoint_id, None)
 
     async def _configure(self, ids: Iterable[UUID]) -> None:
         evicted = []

@@ -15,7 +15,6 @@ from dispatcher.clock import Clock
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.deliver import Deliver
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.examine import Examine
 from dispatcher.fanout import Fanout
@@ -23,11 +22,11 @@ from dispatcher.figures import Vitals
 from dispatcher.health import Health
 from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
-from dispatcher.maintenance import Maintenance
+from dispatcher.maintenance import Maintenance, Upkeep
 from dispatcher.measure import Measure
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
-from dispatcher.office import header_names
+from dispatcher.office import guard_of, header_names
 from dispatcher.pending import Pending
 from dispatcher.record import Recorder
 from dispatcher.refill import Refill
@@ -35,21 +34,19 @@ from dispatcher.replay import Replay
 from dispatcher.request import Requests
 from dispatcher.reschedule import Reschedule
 from dispatcher.sandbox import Sandbox
-from dispatcher.send import Sender
 from dispatcher.shards import Lease
 from dispatcher.statistics import Statist
-from dispatcher.store.answered import Answered
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.nudges import Nudges
-from dispatcher.store.partitions import Partitions
 from dispatcher.store.recoveries import Recoveries
 from dispatcher.store.sessions import Sessions
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.unexamined import Unexamined
+from dispatcher.transport.sender import Sender
 
 IN_MEMORY = 20_000
 """Deliveries held in memory at the most; the table holds the rest."""
@@ -62,6 +59,7 @@ class Engine:
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
+        self._dsn = dsn
         self._began = monotonic()
         self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
@@ -134,8 +132,9 @@ class Engine:
             Events(self.sessions.upkeep),
             disable_after=config.delivery.disable_after,
         )
+        self.guard = guard_of(config, self._dsn)
         self.sender = Sender(
-            guard=Guard(parse_allow(config.egress.allow), https_only=config.egress.https_only),
+            guard=self.guard,
             connect_timeout=config.delivery.connect_timeout,
             body_limit=config.delivery.response_body,
             concurrency=config.delivery.concurrency,
@@ -167,6 +166,7 @@ class Engine:
             admit=lambda made, parked: self.deliver.admit(made, parked=parked),
             saturated=self.pending.saturated,
             backlog=self._has_backlog,
+            notified=self._config.database.notify,
         )
         self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
         self.refill = Refill(
@@ -179,17 +179,16 @@ class Engine:
             ),
             wake=self.refill_wake,
         )
-        self.maintenance = Maintenance(
-            Partitions(self.sessions.upkeep),
-            Deliveries(self.sessions.upkeep),
-            Daemons(self.sessions.upkeep),
-            Answered(self.sessions.upkeep),
-            Statistics(self.sessions.upkeep),
-            keep_events=self._config.retention.events,
-            keep_attempts=self._config.retention.attempts,
+        retention = self._config.retention
+        upkeep = Upkeep(
+            self.sessions.upkeep,
+            keep_events=retention.events,
+            keep_attempts=retention.attempts,
+            keep_audit=retention.audit,
             now=self.clock.now,
         )
-        self.replay = Replay(Recoveries(self.sessions.people))
+        self.maintenance = Maintenance(upkeep.steps())
+        self.replay = Replay(Recoveries(self.sessions.upkeep))
         self.measure = Measure(self.sessions.statistics)
 
     async def fan_out(self) -> float:

@@ -6,6 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 from dispatcher.audit import Actor, Journal
+from dispatcher.config import Limits
 from dispatcher.forms.environments import NewEnvironment
 from dispatcher.pages import DEFAULT_LIMIT, Page
 from dispatcher.refusals import Conflict, Unknown
@@ -29,12 +30,16 @@ class Environment:
 class Environments:
     """Raises StoreUnavailable and StatementTimeout besides what is said."""
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().environments) -> None:
         self._stored = stored.Environments(session)
         self._journal = Journal(session, actor)
+        self._most = most
 
     async def create(self, form: NewEnvironment) -> Environment:
-        """In a transaction of the caller's. Raises Conflict when the id is taken."""
+        """In a transaction of the caller's. Raises Conflict when the id is taken, and when there are
+        too many (about: those made at the same moment are not counted)."""
+        if await self._stored.count(self._most) >= self._most:
+            raise Conflict(f"there are {self._most} environments, the most (limits.environments)")
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
         row = await self._stored.create(id_, form.name)
         if row is None:

@@ -5,13 +5,16 @@ woken whenever the fan-out has looked and gives that a head start.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
+from typing import TypeAlias
 
 from dispatcher import observe
+from dispatcher.apart import apart
 from dispatcher.sandbox import Sandbox, SandboxUnavailable
 from dispatcher.schemas import Refusal
 from dispatcher.shards import Lease
+from dispatcher.store.data_errors import describe
 from dispatcher.store.unexamined import Unexamined, Waiting
 
 AT_ONCE = 100
@@ -27,6 +30,10 @@ SPARED = 10.0
 """Seconds for which no other event of a type is compared after one that cost too much: else a few
 would hold up every other type. Quarantined events can be released."""
 UNAVAILABLE = 2.0
+
+
+Verdict: TypeAlias = tuple[int, tuple[int, str, str] | None]
+"""An event and, if it is to be put aside, `(id, reason, detail)`."""
 
 
 class Examine:
@@ -77,9 +84,12 @@ class Examine:
         """As many as a moment allows, one at least."""
         passed += [event.id for event in waiting if event.schema is None]
         judged = {event.id: event for event in waiting if event.schema is not None}
-        found = await self._unexamined.with_data(judged, DATA_AT_ONCE) if judged else {}
+        found = await self._with_data(list(judged), refused)
+        unreadable = {event_id for event_id, _, _ in refused}
         until = monotonic() + A_MOMENT
         for event in judged.values():
+            if event.id in unreadable:
+                continue
             data = found.get(event.id)
             if event.id not in found:
                 passed.append(event.id)  # nothing to examine: the stages behind know what to do
@@ -92,12 +102,33 @@ class Examine:
             if monotonic() > until:
                 break
 
+    async def _with_data(
+        self, ids: Sequence[int], refused: list[tuple[int, str, str]]
+    ) -> Mapping[int, str | None]:
+        """Read data; what cannot be read is refused."""
+        found: dict[int, str | None] = {}
+
+        async def read(some: Sequence[int]) -> None:
+            found.update(await self._unexamined.with_data(some, DATA_AT_ONCE))
+
+        def unreadable(event_id: int, error: Exception) -> None:
+            refused.append((event_id, "unreadable", describe(error)))
+
+        await apart(ids, read, unreadable)
+        return found
+
     async def _judge(self, event: Waiting, data: str) -> Refusal | None:
         key, schema = (event.environment_id, event.type), event.schema or "true"
         spared, until = self._spared.get(key, (schema, 0.0))
         if spared == schema and monotonic() < until:
             return Refusal("too_costly", "another event of this type was, just before")
-        refusal = await self._sandbox.judge(schema, data)
+        try:
+            refusal = await self._sandbox.judge(schema, data)
+        except SandboxUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must hold up no other event
+            observe.schema_check_broke(event.id, error)
+            refusal = Refusal("check_failed", f"the check broke: {type(error).__name__}")
         if refusal is not None and refusal.reason == "too_costly":
             self._spared[key] = (schema, monotonic() + SPARED)
         else:
@@ -105,6 +136,20 @@ class Examine:
         return refusal
 
     async def _move(self, passed: list[int], refused: list[tuple[int, str, str]]) -> None:
-        if passed or refused:
-            for event_id, reason in await self._unexamined.move(passed, refused):
+        verdicts: list[Verdict] = [(event_id, None) for event_id in passed]
+        verdicts += [(refusal[0], refusal) for refusal in refused]
+
+        async def move(some: Sequence[Verdict]) -> None:
+            these = [event_id for event_id, refusal in some if refusal is None]
+            those = [refusal for _, refusal in some if refusal is not None]
+            for event_id, reason in await self._unexamined.move(these, those):
                 observe.quarantined(event_id, reason)
+
+        stuck: list[tuple[int, str, str]] = []
+
+        def put_aside(verdict: Verdict, error: Exception) -> None:
+            stuck.append((verdict[0], "fan_out_failed", describe(error)))
+
+        await apart(verdicts, move, put_aside)
+        for refusal in stuck:
+            await move([(refusal[0], refusal)])

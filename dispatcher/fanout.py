@@ -10,8 +10,9 @@ from dispatcher import observe
 from dispatcher.model import Delivery
 from dispatcher.promise import PROMISE_MS, Promise
 from dispatcher.shards import Lease
+from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeout
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.turns import Turn, Turns
 
 MOST_DELIVERIES = 20_000
@@ -24,13 +25,17 @@ SMALLEST = 1 / 256
 A_MOMENT = 0.1
 """Seconds of fanning out between two looks at the promise, which a long backlog must not outlast."""
 
+REFUSED_AT_ONCE = 20
+"""Events put aside in succession before the loop waits between them, up to two seconds: if the fault
+is not theirs, somebody has time to see it."""
+
 NOTHING = FannedOut(0, None, 0, [], set())
 
 
 class Fanout:
     """`admit(deliveries, parked)` takes what was made; `saturated(coming)` names the endpoints
     whose deliveries are better made parked when so many may come; `backlog` tells whether enough
-    is waiting to be sent."""
+    is waiting to be sent; `notified` whether emitters notify an idle daemon."""
 
     def __init__(
         self,
@@ -40,16 +45,18 @@ class Fanout:
         admit: Callable[[Sequence[Delivery], set[UUID]], Awaitable[None]],
         saturated: Callable[[int], Sequence[UUID]],
         backlog: Callable[[], bool],
+        notified: bool = True,
     ) -> None:
         self._inbox = inbox
         self._lease = lease
         self._admit = admit
         self._saturated = saturated
         self._backlog = backlog
-        self._promise = Promise()
+        self._promise = Promise(notified=notified)
         self._shard = count()
         self._size = Size()
         self._turns = Turns()
+        self._in_succession = 0
 
     async def look(self) -> float:
         """Fan out what is in the inbox; returns the seconds until the next look.
@@ -84,7 +91,13 @@ class Fanout:
                 raise
             await self._too_much(turn, events, error)
             return 0, True
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            await self._refused(turn, error)
+            return 0, True
         self._size.fits()
+        self._in_succession = 0
         if done.seen and not done.picked and not turn.wide:
             self._turns.widen(turn)
             return 0, True
@@ -139,11 +152,33 @@ class Fanout:
         if not turn.wide:
             self._turns.widen(turn)
             return
+        await self._quarantine(turn, error)
+
+    async def _refused(self, turn: Turn, error: Exception) -> None:
+        """Find the event that the database refuses by ever smaller statements, and put it aside.
+
+        Raises StoreUnavailable, which makes the loop wait, when event after event is refused.
+        """
+        if self._size.shrink():
+            return
+        await self._quarantine(turn, error)
+        self._in_succession += 1
+        if self._in_succession > REFUSED_AT_ONCE:
+            raise StoreUnavailable(f"event after event is refused: {describe(error)}") from error
+
+    async def _quarantine(self, turn: Turn, error: Exception) -> None:
+        """Put the first event of a turn aside; its environment's others wait for everybody else's."""
         self._turns.done(turn)
         for row in await self._inbox.quarantine(
-            "fan_out_failed", str(error), above=turn.above, without=turn.without
+            "fan_out_failed",
+            describe(error),
+            above=turn.above,
+            without=turn.without,
+            plain=turn.wide,
         ):
             observe.quarantined(row["event_id"], "fan_out_failed")
+            crowding = (row["environment_id"],)
+            self._turns.took(turn, last=None, more=True, crowding=crowding, now=monotonic())
 
 
 class Size:

@@ -6,13 +6,16 @@ thousand times a second costs one row a second.
 
 import asyncio
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from uuid import UUID
 
 import orjson
 
 from dispatcher import ids, observe, patterns
+from dispatcher.apart import apart
 from dispatcher.model import Delivery, Endpoint, Outcome
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
@@ -100,22 +103,36 @@ class Health:
 
     async def _write(self, notes: Notes) -> None:
         """Write, taking from `notes` what has been written."""
-        if notes.successes:
-            await self._endpoints.note_successes(notes.successes)
-            notes.successes.clear()
-        if notes.failures:
-            hopeless = await self._endpoints.note_failures(notes.failures, self._disable_after)
-            notes.failures.clear()
-            notes.disabled = {**dict.fromkeys(hopeless, "failing"), **notes.disabled}
-        for endpoint_id, until in list(notes.rests.items()):
-            await self._endpoints.pause(endpoint_id, max(0.0, until - monotonic()))
+        await apart(list(notes.successes), self._endpoints.note_successes, self._refused)
+        notes.successes.clear()
+
+        async def note_failures(some: Sequence[UUID]) -> None:
+            counts = {i: notes.failures[i] for i in some}
+            for hopeless in await self._endpoints.note_failures(counts, self._disable_after):
+                notes.disabled.setdefault(hopeless, "failing")
+            for endpoint_id in some:
+                del notes.failures[endpoint_id]
+
+        await apart(list(notes.failures), note_failures, self._refused)
+        notes.failures.clear()
+        for endpoint_id in list(notes.rests):
+            await apart([endpoint_id], partial(self._rest, notes), self._refused)
             del notes.rests[endpoint_id]
-        for endpoint_id, reason in list(notes.disabled.items()):
-            await self._disable(endpoint_id, reason)
+        for endpoint_id in list(notes.disabled):
+            await apart([endpoint_id], partial(self._disable, notes), self._refused)
             del notes.disabled[endpoint_id]
         while some := notes.exhausted[:EMIT_AT_ONCE]:
-            await self._events.emit_operational(some)
+            await apart(some, self._events.emit_operational, observe.operational_event_discarded)
             del notes.exhausted[: len(some)]
+
+    def _refused(self, endpoint_id: UUID, error: Exception) -> None:
+        """One that is refused always must not keep all others' notes in memory, ever more of them."""
+        observe.note_discarded(endpoint_id, error)
+
+    async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
+        for endpoint_id in endpoint_ids:
+            left = max(0.0, notes.rests[endpoint_id] - monotonic())
+            await self._endpoints.pause(endpoint_id, left)
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         failing, since = self._last.get(endpoint.id, (endpoint.failing, float("-inf")))
@@ -132,9 +149,11 @@ class Health:
         while now - next(iter(self._last.values()))[1] > SUCCESS_NOTED_EVERY:
             self._last.popitem(last=False)
 
-    async def _disable(self, endpoint_id: UUID, reason: str) -> None:
-        if await self._endpoints.disable(endpoint_id, reason) is not None:
-            observe.endpoint_disabled(endpoint_id, reason)
+    async def _disable(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
+        for endpoint_id in endpoint_ids:
+            reason = notes.disabled[endpoint_id]
+            if await self._endpoints.disable(endpoint_id, reason) is not None:
+                observe.endpoint_disabled(endpoint_id, reason)
 
 
 def _exhausted(endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> str:

@@ -38,6 +38,8 @@ LOOKED_AT: Final = 4000
 LOOKED_INTO: Final = 50
 """Endpoints of an environment whose histories are merged; with more, it is all deliveries that are
 looked through."""
+ATTEMPTS_SHOWN: Final = 200
+"""Attempts of one delivery that are shown: people may retry one without end."""
 DELIVERIES_SHOWN: Final = 100
 """Deliveries that are shown with an event."""
 
@@ -87,13 +89,13 @@ class History:
         items = await self._items(environment_id, [number], ids.LARGEST)
         if not items:
             raise Unknown(f"there is no delivery {id_!r}")
-        attempts = await self._stored.attempts(environment_id, number)
+        attempts = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
         return delivery(items[0], attempts)
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
-        """Every attempt of a delivery, oldest first."""
+        """Every attempt of a delivery, oldest first; of very many, the newest."""
         number = _number("dlv", id_)
-        rows = await self._stored.attempts(environment_id, number)
+        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
         if not rows and not await self._stored.items(environment_id, [number]):
             raise Unknown(f"there is no delivery {id_!r}")
         return tuple(attempt(row) for row in rows)
@@ -134,6 +136,19 @@ class History:
         """To all webhooks, newest first; none for an event that is not known."""
         below = ids.LARGEST if before is None else before
         return await self._made_of(environment_id, _number("evt", id_), below, limit)
+
+    async def environment_of(self, id_: str) -> str | None:
+        """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID);
+        None if there is no such thing, or it is no longer kept."""
+        if (event_id := _number_or_none("evt", id_)) is not None:
+            return await self._stored.environment_of_event(event_id)
+        if (delivery_id := _number_or_none("dlv", id_)) is not None:
+            return await self._stored.environment_of_delivery(delivery_id)
+        try:
+            webhook_id = UUID(id_)
+        except ValueError:
+            return None
+        return await self._stored.environment_of_webhook(webhook_id)
 
     async def _made_of(
         self, environment_id: str, event_id: int, below: int, limit: int

@@ -3,17 +3,12 @@
 docs/operating.md says what each is good for.
 """
 
-from collections.abc import Iterator
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.metrics_core import Metric
 
 from dispatcher import __version__
 
 REGISTRY = CollectorRegistry()
-"""What every token may read."""
-OF_ENVIRONMENTS = CollectorRegistry()
-"""What names environments: only for a token that is bound to none."""
+"""Read with a token that is bound to no environment."""
 
 ProcessCollector(registry=REGISTRY)
 BUILD = Info("dispatcher_build", "The release that runs", registry=REGISTRY)
@@ -25,6 +20,11 @@ ATTEMPTS = Counter("dispatcher_attempts", "Attempts recorded", ["outcome"], regi
 ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], registry=REGISTRY)
 SUPERSEDED = Counter(
     "dispatcher_attempts_superseded", "Results that came too late", registry=REGISTRY
+)
+RESULTS_DISCARDED = Counter(
+    "dispatcher_results_discarded",
+    "Results that the database refuses for their data; their deliveries are in quarantine",
+    registry=REGISTRY,
 )
 QUARANTINED = Counter("dispatcher_events_quarantined", "Events set aside", registry=REGISTRY)
 STORE_FAILURES = Counter(
@@ -42,6 +42,31 @@ STAGE_FAILURES = Counter(
 CLOCK_STEPS = Counter(
     "dispatcher_database_clock_steps",
     "Times that the database's clock was set by more than some seconds",
+    registry=REGISTRY,
+)
+RECOVERY_FAILURES = Counter(
+    "dispatcher_recovery_failures", "Steps of recoveries that failed", registry=REGISTRY
+)
+QUARANTINE_EXPIRED = Counter(
+    "dispatcher_quarantine_expired",
+    "Events in quarantine that nobody released before retention",
+    registry=REGISTRY,
+)
+MAINTENANCE_FAILURES = Counter(
+    "dispatcher_maintenance_failures",
+    "Steps of maintenance that failed; each is tried again by itself",
+    ["step"],
+    registry=REGISTRY,
+)
+REPLICATED = Counter(
+    "dispatcher_replicated_events",
+    "Events that arrived in the replica role, by what was decided",
+    ["fate"],
+    registry=REGISTRY,
+)
+TRIGGERS_SILENT = Gauge(
+    "dispatcher_triggers_disabled",
+    "Triggers of the events table that do not fire; events are then never sent",
     registry=REGISTRY,
 )
 DURATION = Histogram(
@@ -85,7 +110,7 @@ PENDING_OF_ENVIRONMENT = Gauge(
     "Pending deliveries of the environments that have most, and of all others together"
     + _EVERYWHERE,
     ["environment", "state"],
-    registry=OF_ENVIRONMENTS,
+    registry=REGISTRY,
 )
 INBOX = Gauge(
     "dispatcher_inbox_events",
@@ -170,19 +195,3 @@ LOOP_LAG = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
-
-
-class _Both:
-    """Both registries as one collector. Without `describe` a scrape of some names would find none."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
-        yield from REGISTRY.collect()
-        yield from OF_ENVIRONMENTS.collect()
-
-    describe = collect
-
-
-EVERYTHING = CollectorRegistry()
-"""What a token may read that is bound to no environment."""
-EVERYTHING.register(_Both())

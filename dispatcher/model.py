@@ -136,15 +136,32 @@ class SetBack(NamedTuple):
     horizon: str
 
 
+class Timings(NamedTuple):
+    """Seconds that each phase of a POST took; None for one that there was not.
+
+    A kept connection needs no lookup, no connection and no TLS. `first_byte` is counted from the
+    moment the request was written. What is left of the duration is the rest of the answer.
+    """
+
+    lookup: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+
+
+NO_TIMINGS = Timings()
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Response:
-    """An answer whose head arrived in time. `body` is an excerpt, never decoded or decompressed."""
+    """An answer whose status line arrived in time. `body` is an excerpt, never decoded or decompressed."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     truncated: bool
     duration: float
+    timings: Timings = NO_TIMINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +171,7 @@ class SendError:
     code: ErrorCode
     reason: str
     duration: float
+    timings: Timings = NO_TIMINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,11 @@ def drain_step_failed(error: BaseException) -> None:
     _log.error("drain failed", error=type(error).__name__, exc_info=error)
 
 
+def connection_warning(message: str) -> None:
+    """Write down what connecting to the database left aside, or was short of."""
+    _log.warning("database connection", problem=message)
+
+
 class _Outage:
     """Every stage meets the same outage, and tries again and again: one line a second is enough."""
 
@@ -193,6 +198,11 @@ def fan_out_too_large(events: int) -> None:
 def quarantined(event_id: int, reason: str) -> None:
     metrics.QUARANTINED.inc()
     _log.error("event quarantined", event_id=ids.event_name(event_id), reason=reason)
+
+
+def schema_check_broke(event_id: int, error: Exception) -> None:
+    """The check of one event failed in a way of its own; the event goes to quarantine."""
+    _log.error("schema_check_broke", event_id=ids.event_name(event_id), error=type(error).__name__)
 
 
 def sandbox_unavailable(error: Exception) -> None:
@@ -236,12 +246,36 @@ def unrecordable(delivery: Delivery, error: Exception) -> None:
     )
 
 
+def result_discarded(delivery: Delivery, error: Exception, *, moved: bool) -> None:
+    """A result was refused for its data. `moved`: its delivery is in quarantine now."""
+    metrics.RESULTS_DISCARDED.inc()
+    if moved:
+        metrics.QUARANTINED.inc()
+    _log.error(
+        "result_discarded",
+        delivery_id=ids.delivery_name(delivery.id),
+        endpoint_id=str(delivery.endpoint_id),
+        attempt=delivery.attempt + 1,
+        quarantined=moved,
+        error=type(error).__name__,
+    )
+
+
 def attempt_broke(delivery: Delivery, error: Exception) -> None:
     _log.error(
         "attempt broke",
         delivery_id=ids.delivery_name(delivery.id),
         error=type(error).__name__,
         exc_info=error,
+    )
+
+
+def event_unreadable(delivery: Delivery, error: Exception) -> None:
+    _log.error(
+        "event cannot be read, its delivery failed",
+        delivery_id=ids.delivery_name(delivery.id),
+        event_id=ids.event_name(delivery.event_id),
+        error=str(error),
     )
 
 
@@ -257,6 +291,44 @@ def endpoint_missing(endpoint_id: UUID) -> None:
     _log.error("endpoint is gone, its deliveries are held", endpoint_id=str(endpoint_id))
 
 
+def note_discarded(endpoint_id: UUID, error: Exception) -> None:
+    """What was learned about an endpoint by sending is refused by the database."""
+    _log.error("endpoint_note_discarded", endpoint_id=str(endpoint_id), error=type(error).__name__)
+
+
+def operational_event_discarded(event: tuple[str, str, str], error: Exception) -> None:
+    """`event` is its environment, type and data."""
+    _log.error(
+        "operational_event_discarded",
+        environment_id=event[0],
+        type=event[1],
+        error=type(error).__name__,
+    )
+
+
+def statistics_discarded(key: object, error: Exception) -> None:
+    """The sums of one endpoint or environment are refused by the database."""
+    _log.error("statistics_discarded", of=str(key), error=type(error).__name__)
+
+
+def recovery_failed(recovery: int, state: str, error: Exception) -> None:
+    """A step of a recovery failed; `state` is FAILED when it is not tried again."""
+    metrics.RECOVERY_FAILURES.inc()
+    _log.error("recovery_step_failed", recovery=recovery, state=state, error=type(error).__name__)
+
+
+def stage_broke(stage: str, error: Exception, retry_in: float) -> None:
+    """A pass of a stage failed, and not for want of the database: it is tried again."""
+    metrics.STAGE_FAILURES.labels(stage).inc()
+    _log.error(
+        "stage_failed",
+        stage=stage,
+        error=type(error).__name__,
+        retry_in=round(retry_in, 3),
+        exc_info=error,
+    )
+
+
 def endpoint_disabled(endpoint_id: UUID, reason: str) -> None:
     _log.warning("endpoint disabled", endpoint_id=str(endpoint_id), reason=reason)
 
@@ -264,6 +336,42 @@ def endpoint_disabled(endpoint_id: UUID, reason: str) -> None:
 def cancelled(deliveries: int) -> None:
     metrics.ENDED.labels("CANCELLED").inc(deliveries)
     _log.info("deliveries cancelled", deliveries=deliveries)
+
+
+def quarantine_expired(event_id: int, reason: str) -> None:
+    """An event that nobody released in time."""
+    metrics.QUARANTINE_EXPIRED.inc()
+    _log.warning("quarantined event expired", event_id=ids.event_name(event_id), reason=reason)
+
+
+def recovery_passed_over(recovery: int) -> None:
+    _log.warning("recovery passed over events that are about to be dropped", recovery=recovery)
+
+
+def events_replicated(fates: Sequence[tuple[int, str]]) -> None:
+    """Events that arrived in the replica role, each with what was decided."""
+    counts = Counter(fate for _, fate in fates)
+    for fate, count in counts.items():
+        metrics.REPLICATED.labels(fate).inc(count)
+    metrics.QUARANTINED.inc(counts["quarantined"])
+    _log.info("events_replicated", **counts)
+
+
+def triggers_silent(names: Sequence[str]) -> None:
+    """`names` of triggers that do not fire: events are inserted and never sent."""
+    metrics.TRIGGERS_SILENT.set(len(names))
+    if names:
+        _log.error("triggers_disabled", triggers=list(names))
+
+
+def maintenance_failed(step: str, error: Exception, retry_in: float) -> None:
+    metrics.MAINTENANCE_FAILURES.labels(step).inc()
+    _log.error(
+        "maintenance_failed",
+        step=step,
+        error=f"{type(error).__name__}: {error}",
+        retry_in=round(retry_in, 3),
+    )
 
 
 def partitions_made(names: Sequence[str]) -> None:

@@ -48,6 +48,25 @@ class Configured:
     resumed_by: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When sending was paused, and by whom: a token's name, `cli:<user>` or `dispatcher`; None if
+    that is not on record any more."""
+
+    at: datetime
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An environment, and what stops its sending: its own pause, or the pause of all."""
+
+    id: str
+    name: str
+    paused: Stop | None
+    all_paused: Stop | None
+
+
 class Pauses:
     """Ask within a transaction. An environment that is not paused waits all the same while all are.
 
@@ -71,6 +90,18 @@ class Pauses:
         """Return the pauses in force, that of all environments first."""
         rows = await self._pauses.current(NAMED_MOST)
         return tuple(Paused(row["environment_id"], row["paused_at"], row["actor"]) for row in rows)
+
+    async def standing(self, environment_id: str) -> Standing:
+        """Return how it is with an environment. Needs no transaction. Raises Unknown."""
+        row = await self._pauses.standing(environment_id)
+        if row is None:
+            raise Unknown(f"there is no environment {environment_id}")
+        return Standing(
+            row["id"],
+            row["name"],
+            _stop(row["paused_at"], row["paused_by"]),
+            _stop(row["all_paused_at"], row["all_paused_by"]),
+        )
 
     async def pause(self, environment_id: str | None) -> Pause:
         """Nothing happens if it is paused. Raises Unknown."""
@@ -114,3 +145,7 @@ class Pauses:
         if await self._pauses.pause(environment_id, version):
             await self._journal.note("sending.pause", environment_id or ALL, environment_id)
         return await self.get(environment_id)
+
+
+def _stop(at: datetime | None, by: str | None) -> Stop | None:
+    return None if at is None else Stop(at, by)

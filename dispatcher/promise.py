@@ -21,6 +21,8 @@ POLL_WITH_BACKLOG = 0.02
 """With work waiting to be sent anyway, larger batches are worth more than fresher ones."""
 BACKSTOP = 1.0
 """A notification can be lost; the inbox is looked at this often whatever happens."""
+BACKSTOP_WITHOUT_NOTIFY = 0.2
+"""Seconds between two looks of an idle daemon where emitters never notify."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class Plan:
 
 
 class Promise:
-    def __init__(self) -> None:
+    """When to look next. `notified`: emitters notify an idle daemon."""
+
+    def __init__(self, *, notified: bool = True) -> None:
+        self._backstop = BACKSTOP if notified else BACKSTOP_WITHOUT_NOTIFY
         self._recent: deque[tuple[float, int]] = deque()
         self._until = 0.0
 
@@ -48,4 +53,4 @@ class Promise:
             if renew:
                 self._until = now + PROMISE_MS / 1000
             return Plan(renew, wait)
-        return Plan(False, wait if now < self._until + GRACE else BACKSTOP)
+        return Plan(False, wait if now < self._until + GRACE else self._backstop)

@@ -43,11 +43,12 @@ class Preview:
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """`total` was counted at the start (None: too many to count); `made` of them are on their way or
-    were sent. All up to the time `reached`, between `since` and `until`, has been looked at."""
+    were sent. All up to the time `reached`, between `since` and `until`, has been looked at. `error`
+    is why the last step failed: it is tried some times before the recovery is FAILED."""
 
     id: str
     webhook_id: UUID
-    state: Literal["RUNNING", "DONE", "CANCELLED"]
+    state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
     since: datetime
     until: datetime
     reached: datetime
@@ -55,6 +56,7 @@ class Recovery:
     rate: int | None
     total: int | None
     made: int
+    error: str | None
     created_at: datetime
     finished_at: datetime | None
 
@@ -204,6 +206,7 @@ def _recovery(row: dict[str, Any]) -> Recovery:
         rate=row["rate"],
         total=row["total"],
         made=row["made"],
+        error=row["error"],
         created_at=row["created_at"],
         finished_at=row["finished_at"],
     )

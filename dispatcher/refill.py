@@ -50,6 +50,7 @@ class Refill:
         self._admit = admit
         self.wake = wake
         self._swept_at = 0.0
+        self._sweep_on: Mapping[int, float] = {}  # shards with more, and from when on
         self._rescanned_at = float("-inf")
 
     def shards_changed(self) -> None:
@@ -57,12 +58,18 @@ class Refill:
         self._rescanned_at = float("-inf")
         self.wake.set()
 
+    def sweep_now(self) -> None:
+        """Sweep with the next pass, whenever the last one was."""
+        self._swept_at = float("-inf")
+
     async def look(self) -> float:
         """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
         behind = await self._read_ahead()
         if monotonic() - self._swept_at >= SWEEP_EVERY:
-            await self._sweep()
-            self._swept_at = monotonic()
+            if await self._sweep():
+                behind = True  # more of the same: the next pass sweeps again
+            else:
+                self._swept_at = monotonic()
         if monotonic() - self._rescanned_at >= RESCAN_EVERY:
             rescanned_at = monotonic()
             found = await self._deliveries.parked_endpoints()
@@ -90,19 +97,26 @@ class Refill:
             for r in ranges:
                 self._pending.read_again(r.shard, r.low)
             raise
-        read = Counter(d.shard for d in found)
-        last = {d.shard: d.next_at for d in found}
-        cut = [r.shard for r in ranges if read[r.shard] == r.most]
-        for shard in cut:
-            self._pending.read_again(shard, last[shard])
-        return any(last[shard] <= now for shard in cut)
+        cut = cut_short(ranges, found)
+        for shard, last in cut.items():
+            self._pending.read_again(shard, last)
+        return any(last <= now for last in cut.values())
 
-    async def _sweep(self) -> None:
-        """Whatever was forgotten: rows long due that are neither in memory nor parked."""
-        if self._pending.owned:
-            lows = dict.fromkeys(self._pending.owned, NEVER_READ)
-            ranges = self._ranges(lows, self._pending.room or READ_WHEN_FULL)
-            await self._read(ranges, self._clock.now() - OVERDUE)
+    async def _sweep(self) -> bool:
+        """Read rows long due that are neither in memory nor parked: what somebody else put there.
+
+        Return True if there are more of them than could be read at once. What was read is in memory
+        or parked then, so that every pass gets further.
+        """
+        owned = self._pending.owned
+        lows = {s: low for s, low in self._sweep_on.items() if s in owned}
+        lows = lows or dict.fromkeys(owned, NEVER_READ)
+        if not lows:
+            return False
+        ranges = self._ranges(lows, max(self._pending.room, READ_WHEN_FULL))
+        found = await self._read(ranges, self._clock.now() - OVERDUE)
+        self._sweep_on = cut_short(ranges, found)
+        return bool(self._sweep_on)
 
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
         with self._pending.reading() as settled:
@@ -166,6 +180,15 @@ class Refill:
 
     def _wants_reading(self, shard: int, before: float) -> bool:
         return self._pending.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
+
+
+def cut_short(ranges: Iterable[Range], found: Iterable[Delivery]) -> dict[int, float]:
+    """Return the shards of which as many rows were read as were asked for, each with the time of
+    the last one: there may be more from then on."""
+    of_shard: dict[int, list[float]] = {}
+    for delivery in found:
+        of_shard.setdefault(delivery.shard, []).append(delivery.next_at)
+    return {r.shard: times[-1] for r in ranges if len(times := of_shard.get(r.shard, [])) == r.most}
 
 
 def reached(

@@ -10,6 +10,9 @@ from dispatcher.store.resends import Resends
 from dispatcher.store.session import Asked
 
 BY_HAND = "cancelled by hand"
+ATTEMPTS_MOST = 30_000
+"""Attempts after which a delivery is not retried by hand: a script that retries a failing one every
+second would else go on for ever. `recoverable()` in the database has the same number."""
 
 
 class Resend:
@@ -72,6 +75,11 @@ def _no_retry(found: Mapping[str, Any]) -> str | None:
         return "the webhook is disabled: enable it first"
     if not found["event_kept"]:
         return "the event is no longer kept"
+    if found["attempt"] >= ATTEMPTS_MOST:
+        return (
+            f"the delivery has had {found['attempt']} attempts, and {ATTEMPTS_MOST} are the most: "
+            "emit the event again instead"
+        )
     if found["state"] == "ENDED" and found["unheeded"]:  # else two could make one attempt
         return "an attempt at the delivery may be under way: try again when it is over"
     return None

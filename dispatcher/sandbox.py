@@ -33,16 +33,25 @@ _HEAD = struct.Struct(
     "!iI"
 )  # bytes of data (-1: none) and of the schema, which follow in this order
 _READY = b"ready\n"
+_UNBOUNDED = b"unbounded "
+_ARGUMENTS = ("-P", "-m", "dispatcher.sandbox")
 
 
 class SandboxUnavailable(Exception):
-    """The process can not be started. It says nothing about schema or data."""
+    """The process cannot be started. It says nothing about schema or data."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"schema checks are unavailable: {reason}")
 
 
 class Sandbox:
-    """Started by the first question; one question at a time."""
+    """Started by the first question; one question at a time.
 
-    def __init__(self) -> None:
+    `niceness` is by how much the process gives way to others (0 to 19).
+    """
+
+    def __init__(self, *, niceness: int = 0) -> None:
+        self._niceness = niceness
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,7 +91,7 @@ class Sandbox:
     async def _start(self) -> Process:
         try:
             process = self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "dispatcher.sandbox"),
+                *(sys.executable, *_ARGUMENTS, str(self._niceness)),
                 # Nothing of ours: the environment may hold secrets.
                 env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=PIPE,
@@ -98,6 +107,10 @@ class Sandbox:
         except BaseException:
             await self._end()
             raise
+        if ready.startswith(_UNBOUNDED):
+            await self._end()
+            limit = ready.removeprefix(_UNBOUNDED).decode(errors="replace").strip()
+            raise SandboxUnavailable(f"this system does not let it bound itself: {limit}")
         if ready != _READY:
             raise SandboxUnavailable(f"it ended with {await self._ended()} at its start")
         return process
@@ -139,24 +152,30 @@ def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def _confine() -> None:
+def _confine() -> str | None:
+    """Set the limits of this process. Return which one could not be set, and why; None if all are."""
     gc.disable()  # of millions of small values there is nothing to collect before the answer
     schemas.judge('{"type":"number"}', "1.5")  # loads whatever is loaded late
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    for limit, amount in (
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_NOFILE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(OSError, ValueError):  # where a system's filter forbids even less
-            resource.setrlimit(limit, (amount, amount))
+    for name, amount in (("RLIMIT_AS", MEMORY), ("RLIMIT_NOFILE", 0), ("RLIMIT_CORE", 0)):
+        limit = getattr(resource, name)
+        hard = resource.getrlimit(limit)[1]
+        allowed = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        try:
+            resource.setrlimit(limit, (allowed, allowed))
+        except (OSError, ValueError) as error:
+            return f"{name}: {error}"
+    return None
 
 
 def main() -> None:
-    _confine()
-    sys.stdout.buffer.write(_READY)
+    os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    refused = _confine()
+    line = _READY if refused is None else _UNBOUNDED + f"{refused}\n".encode()
+    sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
-    _answer(sys.stdin.buffer, sys.stdout.buffer)
+    if refused is None:
+        _answer(sys.stdin.buffer, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

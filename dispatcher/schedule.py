@@ -14,6 +14,9 @@ from dispatcher.model import RetryPolicy
 LONGEST_RETRY_AFTER = 24 * 3600.0
 """Seconds: no answer of a receiver postpones its deliveries further."""
 
+LONGEST_PLAUSIBLE = 366 * 24 * 3600.0
+"""Seconds: a receiver that asks for more means something else, such as a Unix time."""
+
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?(e[0-9]+)?", re.IGNORECASE)
 
 
@@ -37,9 +40,10 @@ def retry_after(values: Sequence[str], now: float) -> float | None:
     """Seconds that the `Retry-After` headers of one answer ask for, at most 24 hours.
 
     `values` are the headers as they came, `now` is Unix seconds. Seconds may have a fraction, which
-    rounds up; a date is one that HTTP or mail would accept. None when they say nothing, nonsense,
-    a time not in the future, or, in two headers, not the same thing: guessing which was meant
-    could pause an endpoint for a day.
+    rounds up; a date is one that HTTP or mail would accept; a number too large for a delay is a Unix
+    time if it is one of the next year. None when they say nothing, nonsense, a time not in the
+    future or too far in it, or, in two headers, not the same thing: guessing which was meant could
+    pause an endpoint for a day.
     """
     asked = {_one_retry_after(value.strip(), now) for value in values}
     return asked.pop() if len(asked) == 1 else None
@@ -57,11 +61,14 @@ def _bare_delay(policy: RetryPolicy, retry: int) -> float:
 
 def _one_retry_after(value: str, now: float) -> float | None:
     if _SECONDS.fullmatch(value):
-        # Bounded before it is rounded: infinity has no ceiling, and 1e999 is infinity.
-        delay = float(math.ceil(min(float(value), LONGEST_RETRY_AFTER)))
+        asked = float(value)
+        delay = asked if asked <= LONGEST_PLAUSIBLE else asked - now
     else:
-        delay = min(_moment(value, otherwise=now) - now, LONGEST_RETRY_AFTER)
-    return delay if delay > 0 else None
+        delay = _moment(value, otherwise=now) - now
+    if not 0 < delay <= LONGEST_PLAUSIBLE:
+        return None
+    # Only a number of seconds is rounded: a date says the moment.
+    return min(float(math.ceil(delay)) if _SECONDS.fullmatch(value) else delay, LONGEST_RETRY_AFTER)
 
 
 def _moment(date: str, *, otherwise: float) -> float:

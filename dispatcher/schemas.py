@@ -21,7 +21,7 @@ LONGEST_DETAIL = 500
 KEPT = 64
 """Schemas kept ready for use."""
 
-Reason = Literal["schema", "unreadable", "schema_unusable", "too_costly"]
+Reason = Literal["schema", "unreadable", "schema_unusable", "too_costly", "check_failed"]
 """Data does not satisfy the schema · it can not be read as JSON of sound text and finite numbers ·
 the schema itself is no good · comparing the two takes too much time or memory."""
 

@@ -7,26 +7,32 @@ does all that was signed in with it.
 import hashlib
 import hmac
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_urlsafe
 from time import monotonic
+from typing import Any
 
 from dispatcher import tokens
 from dispatcher.store import sign_ins as stored
-from dispatcher.store.session import Asked
+from dispatcher.store.pool import Pool
 from dispatcher.tokens import Principal
 
 LASTS = 12 * 3600.0
 """Seconds after which one has to sign in again."""
 COOKIE_BYTES = 32
+SIGNED_IN = "signed in"
+"""As those share connections whose cookie was good before."""
+REMEMBERED = 10_000
 INVITATION_LASTS = 600.0
 INVITATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """`csrf` is what forms carry, so that no other site can send one in the browser's name."""
+    """`csrf` is what forms carry, so that no other site can send one in the browser's name.
+    `environment_id` was looked at last: it decides where `/` leads, and nothing else."""
 
     principal: Principal
     environment_id: str
@@ -37,9 +43,11 @@ class SignIn:
 class SignIns:
     """Raises StoreUnavailable and StatementTimeout. `bootstrap`: see tokens.bootstrap."""
 
-    def __init__(self, session: Asked, bootstrap: bytes | None) -> None:
-        self._stored = stored.SignIns(session)
+    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
+        self._pool = pool
+        self._stored = stored.SignIns(pool.of(SIGNED_IN))
         self._bootstrap = bootstrap
+        self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
         """For whoever showed the token, which is good: the cookie."""
@@ -48,9 +56,10 @@ class SignIns:
         await self._stored.create(_sha256(cookie), _sha256(token), environment_id, LASTS)
         return cookie
 
-    async def known(self, cookie: str) -> SignIn | None:
-        """None for what is no cookie of ours, has expired, or whose token is not good any more."""
-        row = await self._stored.get(_sha256(cookie)) if cookie.isascii() else None
+    async def known(self, cookie: str, address: str = "") -> SignIn | None:
+        """Return None for what is no cookie of ours, has expired, or whose token is not good any
+        more. `address` is where it was shown: those who show unknown ones take turns by it."""
+        row = await self._row(cookie, address) if cookie.isascii() else None
         if row is None:
             return None
         if row["token_id"] is not None:
@@ -60,6 +69,18 @@ class SignIns:
         else:
             return None
         return SignIn(principal, row["environment_id"], csrf(cookie), row["expires_at"])
+
+    async def _row(self, cookie: str, address: str) -> Mapping[str, Any] | None:
+        id_ = _sha256(cookie)
+        lane = SIGNED_IN if id_ in self._good else f"unknown from {address}"
+        row = await stored.SignIns(self._pool.of(lane)).get(id_)
+        if row is None:
+            self._good.pop(id_, None)
+            return None
+        self._good[id_] = None
+        while len(self._good) > REMEMBERED:
+            self._good.popitem(last=False)
+        return row
 
     async def look_at(self, cookie: str, environment_id: str) -> None:
         await self._stored.look_at(_sha256(cookie), environment_id)

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import orjson
 
+from dispatcher import observe
+from dispatcher.apart import apart
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.histogram import BINS, bin_of, both
 from dispatcher.model import Result
@@ -88,12 +90,8 @@ class Statist:
             await self._gather()
             left = sorted(self._of_endpoints)
             for some in (left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)):
-                await self._statistics.add_of_endpoints({i: self._of_endpoints[i] for i in some})
-                for written in some:
-                    del self._of_endpoints[written]
-            if self._of_environments:
-                await self._statistics.add_of_environments(self._of_environments)
-                self._of_environments = {}
+                await apart(some, self._add_of_endpoints, self._refused)
+            await apart(list(self._of_environments), self._add_of_environments, self._refused)
             daemon = self._daemon()
             if daemon is not None:
                 await self._daemons.tell(daemon, orjson.dumps(self._facts()).decode())
@@ -102,6 +100,23 @@ class Statist:
     async def drained(self) -> None:
         """Returns when everything noted so far is written."""
         await self.flush()
+
+    async def _add_of_endpoints(self, ids: Sequence[UUID]) -> None:
+        await self._statistics.add_of_endpoints({i: self._of_endpoints[i] for i in ids})
+        for written in ids:
+            del self._of_endpoints[written]
+
+    async def _add_of_environments(self, ids: Sequence[str]) -> None:
+        await self._statistics.add_of_environments({i: self._of_environments[i] for i in ids})
+        for written in ids:
+            del self._of_environments[written]
+
+    def _refused(self, key: UUID | str, error: Exception) -> None:
+        observe.statistics_discarded(key, error)
+        if isinstance(key, UUID):
+            del self._of_endpoints[key]
+        else:
+            del self._of_environments[key]
 
     async def _gather(self) -> None:
         tallies, self._tallies = self._tallies, {}

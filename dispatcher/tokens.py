@@ -3,18 +3,21 @@
 import hashlib
 import hmac
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_urlsafe
-from typing import Any, Final, get_args
+from time import monotonic
+from typing import Any, Final, TypeVar, get_args
 from uuid import UUID
 
 from dispatcher.audit import Actor, Journal
-from dispatcher.config import Config
+from dispatcher.config import Config, Limits
 from dispatcher.forms.tokens import EVERY, NewToken, Scope
-from dispatcher.refusals import Forbidden, Invalid, Unknown
+from dispatcher.refusals import Conflict, Forbidden, Invalid, Unknown
 from dispatcher.store import tokens as stored
+from dispatcher.store.pool import Pool
 from dispatcher.store.session import Asked
 
 PREFIX: Final = "dsp_"
@@ -22,6 +25,10 @@ PREFIX: Final = "dsp_"
 RANDOM_BYTES: Final = 32
 BOOTSTRAP: Final = "bootstrap"
 """The token id of `secrets.admin_token`."""
+
+REMEMBERED: Final = 10_000
+"""Tokens known to be good, and known to be wrong: 32 bytes and a little each."""
+WRONG_SECONDS: Final = 10.0
 
 _SCOPES: Final = get_args(Scope)
 # 43 characters hold 258 bits: the last two are always 0.
@@ -66,12 +73,15 @@ class Tokens:
     For `environment_id` give the environment that whoever asks is bound to; None if it is none.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().tokens) -> None:
+        """`most` is how many good ones an environment may have."""
         self._stored = stored.Tokens(session)
         self._journal = Journal(session, actor)
+        self._most = most
 
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
-        """In a transaction of the caller's. Raises Invalid, and Forbidden where somebody bound to
+        """In a transaction of the caller's. Raises Invalid, Conflict where there are too many, and
+        Forbidden where somebody bound to
         one environment wants a token for every one."""
         bound_to = None if form.environment_id == EVERY else form.environment_id
         if environment_id is not None and bound_to is None:
@@ -85,11 +95,16 @@ class Tokens:
             scope=form.scope,
             sha256=_sha256(text),
             expires_at=form.expires_at,
+            most=self._most,
         )
         if not row["known"]:
             raise _unknown_environment(form)
         if not row["lasting"]:
             raise Invalid.field("expires_at", "must be in the future")
+        if not row["room"]:
+            raise Conflict(
+                f"there are {self._most} tokens, the most (limits.tokens): revoke some first"
+            )
         made = _token(row, text)
         await self._journal.note(
             "token.create",
@@ -101,9 +116,16 @@ class Tokens:
         )
         return made
 
-    async def list(self, environment_id: str | None) -> tuple[Token, ...]:
-        """Newest first, with those that are revoked or expired."""
-        return tuple(_token(row) for row in await self._stored.list(environment_id))
+    async def list(
+        self,
+        environment_id: str | None,
+        *,
+        after: UUID | None = None,
+        limit: int = Limits().page,
+    ) -> tuple[Token, ...]:
+        """Return those older than `after`, newest first, with those that are revoked or expired."""
+        rows = await self._stored.list(environment_id, after, limit)
+        return tuple(_token(row) for row in rows)
 
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
         """In a transaction of the caller's; refused everywhere as soon as that is committed.
@@ -119,29 +141,66 @@ class Tokens:
 
 
 class Gate:
-    """Says who shows a token. It remembers none, so that a revoked one is refused at once."""
+    """Says who shows a token. Every good one is looked up every time, so that a revoked one is
+    refused at once.
 
-    def __init__(self, session: Asked, bootstrap: bytes | None) -> None:
+    What is remembered, as SHA-256: which tokens were good lately, so that those who show them do
+    not wait behind those who guess; and which were wrong in the last seconds, so that the same
+    wrong one again costs no statement. A new token is random: it was never wrong before.
+    """
+
+    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
         """`bootstrap` is what the function of that name returns."""
-        self._stored = stored.Tokens(session)
+        self._pool = pool
         self._bootstrap = bootstrap
+        self._good: OrderedDict[bytes, str] = OrderedDict()
+        self._wrong: OrderedDict[bytes, float] = OrderedDict()
 
-    async def authenticate(self, text: str) -> Principal | None:
-        """None for what is no token, was revoked or has expired: all look the same.
+    def remembers(self, text: str) -> bool:
+        """Whether it was good when it was last shown."""
+        return text.isascii() and _sha256(text) in self._good
 
-        Raises StoreUnavailable and StatementTimeout.
+    @staticmethod
+    def is_well_formed(text: str) -> bool:
+        """Whether it is written as those that are made here, which nobody can guess."""
+        return _TEXT.fullmatch(text) is not None
+
+    async def authenticate(self, text: str, address: str = "") -> Principal | None:
+        """Return None for what is no token, was revoked or has expired: all look the same.
+
+        `address` is where it was shown: those who show unknown tokens take turns by it. Raises
+        StoreUnavailable and StatementTimeout.
         """
         if not text.isascii():
             return None
         shown = _sha256(text)
         if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
+            self._remember(shown, EVERY)
             return BOOTSTRAP_PRINCIPAL
-        if not _TEXT.fullmatch(text):
+        if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
             return None
-        row = await self._stored.authenticate(shown)
+        lane = self._good.get(shown, f"unknown from {address}")
+        row = await stored.Tokens(self._pool.of(lane)).authenticate(shown)
         if row is None:
+            self._good.pop(shown, None)
+            _keep(self._wrong, shown, monotonic() + WRONG_SECONDS)
             return None
+        self._remember(shown, row["environment_id"] or EVERY)
         return Principal(str(row["id"]), row["name"], row["scope"], row["environment_id"])
+
+    def _remember(self, shown: bytes, lane: str) -> None:
+        _keep(self._good, shown, lane)
+
+
+T = TypeVar("T")
+
+
+def _keep(known: "OrderedDict[bytes, T]", key: bytes, value: T) -> None:
+    """Set it, and forget the oldest if there are too many."""
+    known[key] = value
+    known.move_to_end(key)
+    while len(known) > REMEMBERED:
+        known.popitem(last=False)
 
 
 def bootstrap(config: Config) -> bytes | None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 WATERMARK_AGE = 60.0
 SWEEP_EVERY = 10.0
-LOOK_AGAIN_EVERY = 3.0
-"""Seconds after which what was committed late behind a flood is looked for."""
+LOOK_AGAIN_EVERY = 1.0
+"""Seconds after which what was committed late behind a flood is looked for. In between the inbox is read
+on from where a statement stopped: while an old snapshot is in use somewhere, every event that was taken
+leaves a row behind that would have to be looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Turns:
         self._watermark = Watermark()
         self._bound = 0
         self._without: tuple[str, ...] = ()
-        # For each list of environments passed over: up to where all events are theirs.
+        # For each list of environments passed over: up to where all events are theirs, or taken.
         self._reached: dict[tuple[str, ...], int] = {}
         self._looked_at = float("-inf")
         self._wide: set[tuple[str, ...]] = set()
@@ -58,6 +60,8 @@ class Turns:
         `crowding` are the environments that had the greater part in it."""
         if not turn.without:
             self._watermark.seen(last, now)
+        if not turn.without and not more:
+            self._reached.pop((), None)
         elif last is not None:
             self._reached[turn.without] = max(turn.above, last)
         added = tuple(sorted(set(crowding) - set(turn.without))) if more else ()

@@ -5,10 +5,13 @@ No reason repeats the text, except where it can not be a secret.
 
 import ipaddress
 import json
+import os
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from dispatcher import dsn, dsn_parameters
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -113,8 +116,15 @@ def _network_text(text: str) -> str:
 
 
 def _dsn(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql:// or postgres://")
+    """Every problem of the address in one message, and nothing of the address."""
+    given = dsn.read(value.get_secret_value())
+    variables = dsn.from_environment(os.environ)
+    merged = {**variables, **given}
+    found = dsn_parameters.problems(
+        merged, dsn.sources(variables, given), complete="service" not in merged
+    )
+    if found:
+        raise ValueError("; ".join(found))
     return value
 
 

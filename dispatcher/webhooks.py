@@ -9,20 +9,24 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from dispatcher import ids
+from dispatcher import ids, webhook_columns
 from dispatcher.audit import Actor, Journal
+from dispatcher.config import Limits
 from dispatcher.crypto import Cipher, WrongKey
-from dispatcher.egress import Guard, UrlError
-from dispatcher.forms.webhooks import HEADERS_MOST, NewWebhook, Schedule, WebhookChanges
+from dispatcher.endpoint_url import UrlError
+from dispatcher.forms.webhooks import NewWebhook, WebhookChanges
 from dispatcher.model import RawJson
+from dispatcher.pages import Bounds, filled
 from dispatcher.refusals import Changed, Conflict, Invalid, Unknown
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.session import Asked
+from dispatcher.transport.egress import Guard
 
 SECRET_BYTES = 32
-AT_ONCE = 500
-"""Webhooks read in one step: more would keep the loop, and heartbeats, waiting."""
+AT_ONCE = 100
+"""Webhooks read in one step: more would keep the loop, and heartbeats, waiting. Each may have 16 KiB
+of metadata, and patterns and headers besides."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
 
@@ -68,6 +72,7 @@ class Ground:
     guard: Guard
     schemes: tuple[str, ...]
     own_headers: Collection[str]
+    limits: Limits = field(default_factory=Limits)
 
 
 class Webhooks:
@@ -92,7 +97,7 @@ class Webhooks:
         endpoint_id = uuid4()
         secret = form.signing_secret or token_hex(SECRET_BYTES)
         columns = {
-            **_columns(form),
+            **webhook_columns.columns(form),
             "name": form.name or host,
             "url": self._target(form.url)[0],
             "ordered": form.ordered,
@@ -100,6 +105,7 @@ class Webhooks:
             "headers": self._sealed_headers(form.headers, endpoint_id),
         }
         version = await self._endpoints.bump()
+        await self._check_room(environment_id)
         if not await self._endpoints.create(endpoint_id, environment_id, version, columns):
             raise Invalid.field("environment_id", f"there is no environment {environment_id!r}")
         await self._endpoints.subscribe(endpoint_id, form.events)
@@ -120,16 +126,31 @@ class Webhooks:
         after: UUID | None = None,
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
-        """Oldest first; of all environments when none is named."""
-        found: list[Webhook] = []
-        while limit is None or len(found) < limit:
-            most = AT_ONCE if limit is None else min(AT_ONCE, limit - len(found))
-            rows = await self._endpoints.list(environment_id, after=after, limit=most)
-            found += map(self._webhook, rows)
-            if len(rows) < most:
-                break
-            after = rows[-1]["id"]
-        return tuple(found)
+        """Return the first `limit` of a page."""
+        return (await self.page(environment_id, after=after, limit=limit))[0]
+
+    async def page(
+        self,
+        environment_id: str | None = None,
+        *,
+        after: UUID | None = None,
+        limit: int | None = None,
+    ) -> tuple[tuple[Webhook, ...], UUID | None]:
+        """Return webhooks that come after `after`, oldest first, and where the next page begins:
+        None if these were all. Of all environments when none is named.
+
+        At most `limit` (limits.page if none is given), of about limits.page_bytes.
+        """
+        limits = self._ground.limits
+        found, more = await filled(
+            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
+            after,
+            Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
+            key=lambda row: row["id"],
+            size=webhook_columns.size,
+            make=self._webhook,
+        )
+        return tuple(found), found[-1].id if more else None
 
     async def update(
         self,
@@ -207,6 +228,13 @@ class Webhooks:
             raise Unknown(f"there is no webhook {webhook_id}")
         return row
 
+    async def _check_room(self, environment_id: str) -> None:
+        most = self._ground.limits.webhooks
+        if await self._endpoints.count(environment_id, most) >= most:
+            raise Conflict(
+                f"the environment has {most} webhooks, the most (limits.webhooks): delete some first"
+            )
+
     def _check(self, given: Mapping[str, Any]) -> None:
         """What only this daemon's configuration can tell."""
         if given.get("url") is not None:
@@ -214,24 +242,27 @@ class Webhooks:
         for scheme in given.get("signature_schemes") or ():
             if scheme not in self._ground.schemes:
                 raise Invalid.field("signature_schemes", f"{scheme} is not in signing.schemes")
+        webhook_columns.check(given, self._ground.limits)
         for name in given.get("headers") or ():
             if name.lower() in self._ground.own_headers:
                 raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
 
     def _target(self, url: str) -> tuple[str, str]:
-        """The URL in its normal form, and its host."""
+        """Return the URL as it was typed, and its host."""
         try:
             target = self._ground.guard.check_url(url)
         except UrlError as error:
             raise Invalid.field("url", str(error)) from None
-        return str(target), target.host or url
+        return target.text, target.shown_host
 
     def _merged(
         self, row: Mapping[str, Any], form: WebhookChanges, given: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The row as it is to be; null, where a field may not be empty, changes nothing."""
         kept = {"name", "description", "url", "active", "metadata"}
-        asked = {n: v for n, v in _columns(form).items() if n.removesuffix("_ms") in given}
+        asked = {
+            n: v for n, v in webhook_columns.columns(form).items() if n.removesuffix("_ms") in given
+        }
         merged = {**row, **{n: v for n, v in asked.items() if v is not None or n not in kept}}
         if given.get("url") is not None:
             merged["url"] = self._target(given["url"])[0]
@@ -247,8 +278,8 @@ class Webhooks:
         changed = {name.lower() for name in changes}
         headers = {n: v for n, v in self._opened(row).items() if n.lower() not in changed}
         headers |= {name: value for name, value in changes.items() if value is not None}
-        if len(headers) > HEADERS_MOST:
-            raise Invalid.field("headers", f"are at most {HEADERS_MOST}")
+        if len(headers) > self._ground.limits.headers:
+            raise Invalid.field("headers", f"are at most {self._ground.limits.headers}")
         return self._sealed_headers(headers, row["id"])
 
     def _opened(self, row: Mapping[str, Any]) -> dict[str, str]:
@@ -292,28 +323,6 @@ _AS_STORED = (
 
 def _revision(updated_at: datetime) -> int:
     return round(updated_at.timestamp() * 1_000_000)
-
-
-def _columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
-    """The fields that stand in a column as they are, or nearly."""
-    return {
-        "name": form.name,
-        "description": form.description,
-        "active": form.active,
-        "signature_schemes": form.signature_schemes,
-        "max_in_flight": form.max_in_flight,
-        "rate_limit": form.rate_limit,
-        "timeout_ms": None if form.timeout is None else round(form.timeout * 1000),
-        "retry": _schedule(form.retry),
-        "metadata": None if form.metadata is None else orjson.dumps(form.metadata).decode(),
-    }
-
-
-def _schedule(schedule: Schedule | None) -> str | None:
-    if schedule is None:
-        return None
-    said = {name: value for name, value in schedule.given().items() if value is not None}
-    return orjson.dumps(said).decode() if said else None
 
 
 def _told(given: Mapping[str, Any]) -> dict[str, Any]:

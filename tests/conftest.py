@@ -30,6 +30,7 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "200",
+    "max_prepared_transactions": "4",
     "shared_buffers": "128MB",
 }
 

@@ -1,5 +1,7 @@
 """`/api/environments`, `/api/tokens`, `/api/audit`, `/api/pause`: for those with the scope admin."""
 
+from uuid import UUID
+
 from dispatcher.api.answers import Answer, Call, Shape
 from dispatcher.api.routes import Route
 from dispatcher.api.serving import page_limit, uuid
@@ -8,7 +10,7 @@ from dispatcher.environments import Environment
 from dispatcher.forms.audit import AuditQuery
 from dispatcher.forms.environments import EnvironmentQuery, NewEnvironment
 from dispatcher.forms.pauses import PauseForm
-from dispatcher.forms.tokens import NewToken
+from dispatcher.forms.tokens import NewToken, TokenQuery
 from dispatcher.pauses import Pause
 from dispatcher.refusals import Forbidden
 from dispatcher.tokens import Token
@@ -35,8 +37,13 @@ async def create_environment(call: Call) -> Answer:
 
 
 async def list_tokens(call: Call) -> Answer:
-    tokens = call.office.tokens(call.session, call.actor)
-    return Answer(await tokens.list(call.principal.environment_id))
+    after = None if call.position is None else UUID(call.position)
+    found = await call.office.tokens(call.session, call.actor).list(
+        call.principal.environment_id, after=after, limit=call.limit + 1
+    )
+    shown = found[: call.limit]
+    more = str(shown[-1].id) if len(found) > len(shown) else None
+    return Answer(shown, paged=call.is_paged, next=more)
 
 
 async def create_token(call: Call) -> Answer:
@@ -121,11 +128,12 @@ ROUTES = (
         method="GET",
         path="/api/tokens",
         name="list_tokens",
-        summary="Tokens, without their text; newest first",
+        summary="Tokens, without their text; newest first; a page if a cursor or limit is given",
         scope="admin",
         handle=list_tokens,
         shape=TOKEN,
         answers=Token,
+        query=TokenQuery,
         many=True,
         everywhere=True,
     ),

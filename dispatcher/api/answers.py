@@ -8,8 +8,8 @@ from typing import Any
 from dispatcher.audit import Actor
 from dispatcher.model import RawJson
 from dispatcher.office import Office
-from dispatcher.pages import Page
-from dispatcher.store.pool import Pool
+from dispatcher.pages import DEFAULT_LIMIT, Page
+from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Principal
 
@@ -34,7 +34,7 @@ class Call:
     """
 
     office: Office
-    pool: Pool
+    pool: PoolShare
     session: Asked
     principal: Principal
     actor: Actor
@@ -48,6 +48,19 @@ class Call:
     raw: RawJson | None
 
     @property
+    def is_paged(self) -> bool:
+        """Whether a page was asked for, where a listing also answers all at once."""
+        return self.position is not None or self.query.limit is not None
+
+    @property
+    def limit(self) -> int:
+        """How many items the answer may have: what was asked for, a page, or the limit for all."""
+        if self.query.limit is not None:
+            asked: int = self.query.limit
+            return asked
+        return DEFAULT_LIMIT if self.is_paged else self.office.limits.page
+
+    @property
     def before(self) -> int | None:
         """The position, for listings whose positions are numbers."""
         return None if self.position is None else int(self.position)
@@ -58,8 +71,8 @@ class Answer:
     """`body` is a resource, several, or nothing. `next` is where the next page begins.
 
     `paged` says that a list is a page of one. `shape` is what it is, if not what the route says.
-    `awaits` is to be done after the commit, before the answer is given; it takes no longer than a
-    second.
+    `awaits` is to be done after the commit, before the answer is given, and takes a second or two
+    at most; it says whether every daemon acts on the change. It raises nothing: the change is done.
     """
 
     body: Any = None
@@ -69,7 +82,7 @@ class Answer:
     revision: int | None = None
     location: str | None = None
     shape: Shape | None = None
-    awaits: Callable[[Pool], Awaitable[object]] | None = None
+    awaits: Callable[[Asked], Awaitable[bool]] | None = None
 
     @classmethod
     def of(cls, page: Page[Any]) -> "Answer":

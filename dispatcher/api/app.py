@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import cast
 
 import orjson
 from aiohttp import web
@@ -15,6 +15,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from dispatcher import metrics, observe
 from dispatcher.api import failures, negotiation, openapi
 from dispatcher.api.answers import Detail, Failure
+from dispatcher.api.connections import HEADERS, Connection, ConnectionLimits, Connections
 from dispatcher.api.described import BY_NAME, TONGUES, Tongue
 from dispatcher.api.routes import Route
 from dispatcher.api.serving import Serving, negotiated, request_id
@@ -32,10 +33,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
 HEADER_MOST = 16 * 1024
-CONNECTIONS_MOST = 512
-"""More at one time are turned away: each is a file descriptor, and sending needs some too."""
-SILENT_SECONDS = 20.0
-"""A connection ends on which no whole request began for so long."""
 
 
 def build(
@@ -57,15 +54,19 @@ def build(
         return _json(200 if ready else 503, said)
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
-    app.router.add_get("/livez", _livez, allow_head=False)
-    app.router.add_get("/readyz", readyz, allow_head=False)
-    app.router.add_get("/healthz", readyz, allow_head=False)
+    # HEAD works wherever GET does: aiohttp leaves the body out.
+    app.router.add_get("/livez", _livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/healthz", readyz)
     description = _Description(routes)
-    app.router.add_get("/openapi.json", partial(_openapi, serving, description), allow_head=False)
-    app.router.add_get("/metrics", partial(_metrics, serving), allow_head=False)
+    app.router.add_get("/openapi.json", partial(_openapi, serving, description))
+    app.router.add_get("/metrics", partial(_metrics, serving))
     for route in routes:
         for method, path in route.paths():
-            app.router.add_route(method, path, partial(serving.answer, route=route))
+            handler = partial(serving.answer, route=route)
+            app.router.add_route(method, path, handler)
+            if method == "GET":
+                app.router.add_route("HEAD", path, handler)
     return app
 
 
@@ -73,12 +74,19 @@ def build(
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every answer has the request's id; an error is said in the dialect that was asked for."""
     began = monotonic()
+    connection = request.protocol if isinstance(request.protocol, Connection) else None
+    if connection is not None:
+        connection.began(request)
     try:
         response = await handler(request)
     except Exception as error:  # noqa: BLE001 - there is nobody above who could answer
         response = _refusal(request, error)
+    finally:
+        if connection is not None:
+            connection.ended()
     response.headers["X-Request-Id"] = request_id(request)
-    response.headers["Server"] = "dispatcher"  # and not which versions of what
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     resource = request.match_info.route.resource
     observe.answered(
         request.method,
@@ -99,7 +107,7 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     response = web.Response(
         status=failure.status,
         body=dialect.refuse(failure, request_id(request)),
-        headers={"Cache-Control": "no-store", **failure.headers},
+        headers=failure.headers,
     )
     response.content_type = dialect.media_type
     return response
@@ -120,30 +128,19 @@ def _protocol_log() -> logging.Logger:
     return logger
 
 
-class _TurnedAway(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()
-
-
 class AdminPort:
     """The application, served. `address` is known once it is open."""
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            auto_decompress=False,
-            logger=_protocol_log(),
-            max_line_size=HEADER_MOST,
-            max_field_size=HEADER_MOST,
-            keepalive_timeout=SILENT_SECONDS,
-        )
+    def __init__(
+        self, app: web.Application, host: str, port: int, limits: ConnectionLimits | None = None
+    ) -> None:
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         self._host = host
         self._port = port
+        self._limits = limits or ConnectionLimits()
+        self._connections = Connections(self._limits)
         self._listening: asyncio.Server | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
@@ -156,18 +153,33 @@ class AdminPort:
         """OSError: the port can not be had."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._admitted, self._host, self._port)
+        self._listening = await loop.create_server(self._connection, self._host, self._port)
+        self._watching = asyncio.create_task(self._connections.watch(), name="connections")
 
     async def close(self) -> None:
         if self._listening is not None:
             self._listening.close()
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
         await self._runner.cleanup()
 
-    def _admitted(self) -> asyncio.Protocol:
+    def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= CONNECTIONS_MOST:
-            return _TurnedAway()
-        return server()
+        if server is None:
+            raise RuntimeError("the admin port is not open")
+        return Connection(
+            self._connections,
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,
+            auto_decompress=False,
+            logger=_protocol_log(),
+            max_line_size=HEADER_MOST,
+            max_field_size=HEADER_MOST,
+            keepalive_timeout=self._limits.silent_seconds,
+        )
 
 
 async def _livez(_: web.Request) -> web.Response:
@@ -212,11 +224,10 @@ async def _openapi(
 
 
 async def _metrics(serving: Serving, request: web.Request) -> web.StreamResponse:
-    """Figures of single environments are not for a token that is bound to one."""
     principal = await serving.auth.principal(request)
-    bound = principal.environment_id is not None
-    registry = metrics.REGISTRY if bound else metrics.EVERYTHING
-    return await make_aiohttp_handler(registry)(request)
+    if principal.environment_id is not None:  # the figures are those of all environments together
+        raise Failure(403, "forbidden", "That needs a token for all environments")
+    return await make_aiohttp_handler(metrics.REGISTRY)(request)
 
 
 def _json(status: int, document: object) -> web.Response:
@@ -224,5 +235,4 @@ def _json(status: int, document: object) -> web.Response:
         status=status,
         body=orjson.dumps(document),
         content_type="application/json",
-        headers={"Cache-Control": "no-store"},
     )

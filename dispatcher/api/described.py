@@ -160,6 +160,7 @@ def header_components() -> Schema:
         "ETag": ("The revision, for If-Match; not of an answer that is repeated", False),
         "Location": ("The path of what was made, likewise", False),
         "Idempotent-Replayed": ("`true`: this was done and answered before", False),
+        "X-Propagation": ("`pending`: not every daemon has confirmed the change yet", False),
         "Retry-After": ("Seconds until it is worth trying again", True),
         "WWW-Authenticate": ("How to authenticate", True),
     }

@@ -3,7 +3,7 @@
 from dispatcher.api.answers import Answer, Call, Shape
 from dispatcher.api.routes import Route
 from dispatcher.catalogue import Catalogue, EventType
-from dispatcher.forms.event_types import EventTypePut
+from dispatcher.forms.event_types import EventTypePut, EventTypeQuery
 
 SHAPE = Shape("event_type", id="name")
 
@@ -13,7 +13,13 @@ def _catalogue(call: Call) -> Catalogue:
 
 
 async def list_(call: Call) -> Answer:
-    return Answer(await _catalogue(call).list(call.environment_id))
+    found, more = await _catalogue(call).page(
+        call.environment_id,
+        after=call.position or "",
+        limit=call.limit,
+        most_bytes=call.office.limits.page_bytes,
+    )
+    return Answer(found, paged=call.is_paged, next=more)
 
 
 async def get(call: Call) -> Answer:
@@ -21,7 +27,8 @@ async def get(call: Call) -> Answer:
 
 
 async def put(call: Call) -> Answer:
-    type_, made = await _catalogue(call).put(call.environment_id, call.path["name"], call.form)
+    writer = call.office.catalogue_writer(call.pool, call.actor)
+    type_, made = await writer.put(call.environment_id, call.path["name"], call.form)
     return Answer(type_, 201 if made else 200)
 
 
@@ -37,11 +44,12 @@ ROUTES = (
         method="GET",
         path="/api/event-types",
         name="list_event_types",
-        summary="The catalogue, by name",
+        summary="The catalogue, by name; a page of it if a cursor or limit is given, or it is long",
         scope="read",
         handle=list_,
         shape=SHAPE,
         answers=EventType,
+        query=EventTypeQuery,
         many=True,
     ),
     Route(
@@ -66,6 +74,7 @@ ROUTES = (
         form=EventTypePut,
         otherwise=(201, EventType, SHAPE),
         changes=True,
+        own_transaction=True,
     ),
     Route(
         method="DELETE",

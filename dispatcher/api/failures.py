@@ -10,7 +10,10 @@ from dispatcher.api.answers import Detail, Failure
 from dispatcher.api.dialects import Dialect
 from dispatcher.forms.base import problems
 from dispatcher.refusals import Changed, Conflict, Forbidden, Invalid, Refused, Unknown
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.sandbox import SandboxUnavailable
+from dispatcher.schema_checks import SchemaChecksBusyError
+from dispatcher.store.pool import PoolBusyError
+from dispatcher.store.session import LockTableFullError, StatementTimeout, StoreUnavailable
 
 REFUSALS: dict[type[Refused], tuple[int, str]] = {
     Invalid: (422, "What was given is not valid"),
@@ -19,6 +22,16 @@ REFUSALS: dict[type[Refused], tuple[int, str]] = {
     Changed: (412, "It was changed meanwhile"),
     Forbidden: (403, "The token does not allow that"),
 }
+
+UNAVAILABLE: dict[type[Exception], str] = {
+    PoolBusyError: "Too many requests wait for the database. Try again in a moment.",
+    LockTableFullError: "PostgreSQL's lock table is full: raise max_locks_per_transaction",
+    StoreUnavailable: "The database is not available",
+    StatementTimeout: "The database took too long",
+    SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
+    SandboxUnavailable: "Schema checks are unavailable. The daemon's log says why.",
+}
+"""The first that fits is said, with status 503."""
 
 
 def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
@@ -34,10 +47,8 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
             return Failure(status, error.code, title, Detail(str(error)))
         case ValidationError():
             return malformed(error)
-        case StoreUnavailable():
-            return _unavailable("The database is not available")
-        case StatementTimeout():
-            return _unavailable("The database took too long")
+        case _ if said := unavailable(error):
+            return Failure(503, "unavailable", said, headers={"Retry-After": "1"})
         case web.HTTPException():
             return _http(error)
         case _:
@@ -69,8 +80,9 @@ def _escaped(part: str | int) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
-def _unavailable(title: str) -> Failure:
-    return Failure(503, "unavailable", title, headers={"Retry-After": "1"})
+def unavailable(error: Exception) -> str | None:
+    """Return the sentence for an error that the same request may not meet again; None for others."""
+    return next((title for kind, title in UNAVAILABLE.items() if isinstance(error, kind)), None)
 
 
 def _http(error: web.HTTPException) -> Failure:

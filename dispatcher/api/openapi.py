@@ -258,6 +258,8 @@ def _ends(route: Route, path: str) -> Iterator[int]:
 
 def _success(route: Route, schemas: Schema, tongues: Sequence[Tongue]) -> Schema:
     names = ["X-Request-Id"]
+    if route.changes:
+        names.append("X-Propagation")
     if route.changes and route.method == "POST":
         names.append("Idempotent-Replayed")
     if route.status in (HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
@@ -289,7 +291,7 @@ def _watched() -> Iterator[tuple[str, Schema]]:
         told = "Whether it has what it needs, by name"
         yield path, _probe(name, told, {"200": ready, "503": ready})
     told = "Figures for Prometheus"
-    yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}})
+    yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}}, 403)
     yield "/openapi.json", _document()
 
 
@@ -327,12 +329,14 @@ def _probe(name: str, summary: str, answers: dict[str, Schema]) -> Schema:
     return {"get": {**operation, "security": [], "responses": responses}}
 
 
-def _shown(name: str, summary: str, content: dict[str, Schema]) -> Schema:
+def _shown(name: str, summary: str, content: dict[str, Schema], *more: int) -> Schema:
     told = {
         "description": HTTPStatus(HTTPStatus.OK).phrase,
         "headers": headers("X-Request-Id"),
         "content": {media_type: {"schema": schema} for media_type, schema in content.items()},
     }
-    ends = {str(status): ref("responses", failure(status)) for status in (401, 406, 429, 503)}
+    ends = {
+        str(status): ref("responses", failure(status)) for status in (401, *more, 406, 429, 503)
+    }
     operation = {"operationId": name, "tags": ["health"], "summary": summary}
     return {"get": {**operation, "responses": {"200": told, **ends}}}

@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -13,15 +13,17 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.api import failures, negotiation, reading
+from dispatcher.api import conditions, failures, negotiation, reading
 from dispatcher.api.answers import ALL, Answer, Call, Detail, Failure
 from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.dialects import Dialect
 from dispatcher.api.routes import Route
+from dispatcher.api.work import Work
 from dispatcher.audit import Actor
 from dispatcher.forms.base import Form
 from dispatcher.model import RawJson
@@ -36,14 +38,12 @@ from dispatcher.tokens import Principal
 DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
 """Bytes of body from which on it is looked at in a thread: the loop has heartbeats to send."""
-MANY = 200
-"""Resources from which on they are written in a thread, for the same reason."""
+AT_ONCE = 10
+"""Resources written before others have their turn. A thread would compete for the interpreter's lock."""
 
 _ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KEY = re.compile(r"[!-~]{1,255}")
-_ETAG = re.compile(r'"(\d{1,18})"')
 _PAGE = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}
 
 
@@ -55,11 +55,19 @@ class Serving:
     office: Office
     auth: Auth
     cursors: Cursors
+    work: Work
 
     async def answer(self, request: web.Request, route: Route) -> web.Response:
         """Raises what `failures.explain` explains."""
-        asked = await self._understood(request, route)
-        async with self._session(route) as session:
+        with ExitStack() as held:
+            asked = await self._understood(request, route, held)
+            if not route.many or route.paged:
+                return await self._answered(asked, route)
+            async with self.work.listing(asked.share):
+                return await self._answered(asked, route)
+
+    async def _answered(self, asked: "Understood", route: Route) -> web.Response:
+        async with _session(asked.call, route) as session:
             call = replace(asked.call, session=session)
             await self._exists(call, route)
             replayed = await self._replayed(asked, call)
@@ -71,12 +79,16 @@ class Serving:
                 kept = self._written(asked, answer, secrets_=False)
                 answered = Answered(session)
                 await answered.keep(call.environment_id, asked.once[0], response.status, kept)
-        if answer.awaits is not None:
-            await answer.awaits(self.pool)
+        # After the commit nothing may fail: the answer may hold the only copy of a new secret.
+        if answer.awaits is not None and not await answer.awaits(asked.call.pool):
+            response.headers["X-Propagation"] = "pending"
         return response
 
-    async def _understood(self, request: web.Request, route: Route) -> "Understood":
-        """Who asks for what, before the database is asked for more than the token."""
+    async def _understood(
+        self, request: web.Request, route: Route, held: ExitStack
+    ) -> "Understood":
+        """Who asks for what, before the database is asked for more than the token. What the request
+        uses is `held` until it is answered."""
         dialect = negotiated(request)
         principal = await self.auth.principal(request)
         if not principal.may(route.scope):
@@ -84,21 +96,23 @@ class Serving:
         everywhere = principal.environment_id or ALL
         environment_id = everywhere if route.everywhere else _environment(request, principal)
         query, position = self._query(request, route, environment_id)
-        body = await _body(request, route)
+        share = share_of(principal, environment_id)
+        held.enter_context(self.work.body(share, _expected(request)))
+        body = await self._body(request, route, share)
         body, raw = _unread(request, route, body)
-        key = _idempotency_key(request)
+        key = conditions.idempotency_key(request)
         call = Call(
             office=self.office,
-            pool=self.pool,
-            session=self.pool,
+            pool=self.pool.of(share),
+            session=self.pool.of(share),
             principal=principal,
             actor=_actor(request, principal),
             environment_id=environment_id,
             path=request.match_info,
-            form=await _form(request, route, body),
+            form=await self._form(request, route, body, share),
             query=query,
             position=position,
-            revision=_revision(request) if route.versioned else None,
+            revision=conditions.revision(request) if route.versioned else None,
             idempotency_key=key,
             raw=raw,
         )
@@ -106,18 +120,10 @@ class Serving:
         if key is not None and request.method == "POST" and route.changes and not route.keyed:
             said = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
             once = (key, hashlib.sha256(said).digest())
-        return Understood(request, route, dialect, call, once)
-
-    @asynccontextmanager
-    async def _session(self, route: Route) -> AsyncIterator[Asked]:
-        if not route.changes:
-            yield self.pool
-            return
-        async with self.pool.transaction() as session:
-            yield session
+        return Understood(request, route, dialect, call, once, share)
 
     async def _exists(self, call: Call, route: Route) -> None:
-        """A bound token's environment does; the default one can not go."""
+        """A bound token's environment does; the default one cannot go."""
         known = (call.principal.environment_id, DEFAULT_ENVIRONMENT)
         if not route.everywhere and call.environment_id not in known:
             await self.office.environments(call.session, call.actor).get(call.environment_id)
@@ -142,6 +148,28 @@ class Serving:
         again.content_type = asked.dialect.media_type
         again.headers["Idempotent-Replayed"] = "true"
         return again
+
+    async def _body(self, request: web.Request, route: Route, share: str) -> bytes:
+        body = await reading.body(request)
+        if body and route.form is not None:
+            if request.headers.get("Content-Type") and not _body_dialect(request):
+                raise Failure(
+                    415,
+                    "unsupported_media_type",
+                    f"Bodies are {' or '.join(negotiation.DIALECTS)}",
+                    headers={"Accept": ", ".join(negotiation.DIALECTS)},
+                )
+            check = partial(reading.check, body)
+            await self.work.in_thread(share, check) if len(body) > LARGE else check()
+        return body
+
+    async def _form(self, request: web.Request, route: Route, body: bytes, share: str) -> Any:
+        if route.form is None:
+            return None
+        named = [v for n, v in request.match_info.items() if n != "app_id"]
+        dialect = _body_dialect(request) or negotiation.envelope
+        read = partial(_read, dialect, route, body, named[-1] if named else None)
+        return await self.work.in_thread(share, read) if len(body) > LARGE else read()
 
     def _query(
         self, request: web.Request, route: Route, environment_id: str
@@ -168,9 +196,9 @@ class Serving:
     async def _response(self, asked: "Understood", answer: Answer) -> web.Response:
         response = web.Response(status=answer.status, headers=_HEADERS)
         if answer.status != HTTPStatus.NO_CONTENT:
-            write = partial(self._written, asked, answer, secrets_=True)
-            many = isinstance(answer.body, tuple) and len(answer.body) > MANY
-            response.body = await asyncio.to_thread(write) if many else write()
+            if isinstance(answer.body, tuple):
+                answer = replace(answer, body=await _items(asked, answer))
+            response.body = self._written(asked, answer, secrets_=True)
             response.content_type = asked.dialect.media_type
         if answer.revision is not None:
             response.headers["ETag"] = f'"{answer.revision}"'
@@ -191,20 +219,49 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A request, understood. `once`: the Idempotency-Key, and a fingerprint of what goes with it."""
+    """A request, understood. `once`: the Idempotency-Key, and a fingerprint of what goes with it. `share`: see share_of."""
 
     request: web.Request
     route: Route
     dialect: Dialect
     call: Call
     once: tuple[str, bytes] | None
+    share: str
 
 
 _HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
     "Vary": "Accept, Authorization, X-Environment-Id",
 }
+
+
+async def _items(asked: "Understood", answer: Answer) -> tuple[orjson.Fragment, ...]:
+    """Return the resources of a list, each written, a few at a time."""
+    shape = answer.shape or asked.route.shape
+    written: list[orjson.Fragment] = []
+    for number, each in enumerate(answer.body):
+        if number and number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        item = asked.dialect.item(each, shape, secrets=True)
+        written.append(orjson.Fragment(orjson.dumps(item)))
+    return tuple(written)
+
+
+@asynccontextmanager
+async def _session(call: Call, route: Route) -> AsyncIterator[Asked]:
+    if not route.in_transaction:
+        yield call.pool
+        return
+    async with call.pool.transaction() as session:
+        yield session
+
+
+def share_of(principal: Principal, environment_id: str) -> str:
+    """Return by what connections are shared out.
+
+    Operators, whose tokens are for all environments, do not compete with the tokens of the
+    environment that they look after: they must be able to pause one that asks too much.
+    """
+    return environment_id if principal.environment_id is not None else f"{ALL}/{environment_id}"
 
 
 def negotiated(request: web.Request) -> Dialect:
@@ -249,18 +306,12 @@ def _environment(request: web.Request, principal: Principal) -> str:
     return named
 
 
-async def _body(request: web.Request, route: Route) -> bytes:
-    body = await reading.body(request)
-    if body and route.form is not None:
-        if request.headers.get("Content-Type") and not _body_dialect(request):
-            raise Failure(
-                415,
-                "unsupported_media_type",
-                f"Bodies are {' or '.join(negotiation.DIALECTS)}",
-                headers={"Accept": ", ".join(negotiation.DIALECTS)},
-            )
-        await asyncio.to_thread(reading.check, body) if len(body) > LARGE else reading.check(body)
-    return body
+def _expected(request: web.Request) -> int:
+    """Return how many bytes the body may have, before it has come."""
+    if not request.can_read_body:
+        return 0
+    most = request.client_max_size
+    return most if request.content_length is None else min(request.content_length, most)
 
 
 def _unread(request: web.Request, route: Route, body: bytes) -> tuple[bytes, RawJson | None]:
@@ -277,15 +328,6 @@ def _unread(request: web.Request, route: Route, body: bytes) -> tuple[bytes, Raw
     return (text[:start] + "null" + text[end:]).encode(), RawJson(text[start:end])
 
 
-async def _form(request: web.Request, route: Route, body: bytes) -> Form | None:
-    if route.form is None:
-        return None
-    named = [v for n, v in request.match_info.items() if n != "app_id"]
-    dialect = _body_dialect(request) or negotiation.envelope
-    read = partial(_read, dialect, route, body, named[-1] if named else None)
-    return await asyncio.to_thread(read) if len(body) > LARGE else read()
-
-
 def _read(dialect: Dialect, route: Route, body: bytes, id_: str | None) -> Form:
     form: type[Form] = route.form  # type: ignore[assignment] # asked by who calls
     try:
@@ -296,29 +338,6 @@ def _read(dialect: Dialect, route: Route, body: bytes, id_: str | None) -> Form:
 
 def _body_dialect(request: web.Request) -> Dialect | None:
     return negotiation.of_body(request.headers.get("Content-Type"))
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        detail = Detail("must be 1 to 255 visible ASCII characters", header="Idempotency-Key")
-        raise Failure(400, "bad_header", "The Idempotency-Key can not be used", detail)
-    return key
-
-
-def _revision(request: web.Request) -> int | None:
-    tag = request.headers.get("If-Match")
-    if tag is None or tag.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(tag.strip())
-    if found is None:
-        raise Failure(
-            412,
-            "changed_meanwhile",
-            "If-Match names no revision of this",
-            Detail("is not an ETag of ours", header="If-Match"),
-        )
-    return int(found[1])
 
 
 def _actor(request: web.Request, principal: Principal) -> Actor:

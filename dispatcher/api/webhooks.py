@@ -4,7 +4,7 @@ from uuid import UUID
 
 from dispatcher.api.answers import Answer, Call, Shape
 from dispatcher.api.routes import Route
-from dispatcher.api.serving import page_limit, uuid
+from dispatcher.api.serving import uuid
 from dispatcher.confirmed import confirmed
 from dispatcher.forms.webhooks import Empty, NewWebhook, Rotation, WebhookChanges, WebhookQuery
 from dispatcher.history_items import Delivery
@@ -27,15 +27,9 @@ async def create(call: Call) -> Answer:
 
 
 async def list_(call: Call) -> Answer:
-    paged = call.position is not None or call.query.limit is not None
-    limit = page_limit(call.query)
     after = None if call.position is None else UUID(call.position)
-    found = await _webhooks(call).list(
-        call.environment_id, after=after, limit=limit + 1 if paged else None
-    )
-    if paged and len(found) > limit:
-        return Answer(found[:limit], paged=True, next=str(found[limit - 1].id))
-    return Answer(found, paged=paged)
+    found, more = await _webhooks(call).page(call.environment_id, after=after, limit=call.limit)
+    return Answer(found, paged=call.is_paged, next=None if more is None else str(more))
 
 
 async def get(call: Call) -> Answer:
@@ -94,7 +88,7 @@ ROUTES = (
         method="GET",
         path="/api/webhooks",
         name="list_webhooks",
-        summary="The webhooks, oldest first; a page of them if a cursor or limit is given",
+        summary="The webhooks, oldest first; a page of them if a cursor or limit is given, or they are many",
         scope="read",
         handle=list_,
         shape=SHAPE,

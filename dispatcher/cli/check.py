@@ -1,6 +1,9 @@
 """`dispatcher check`: would `dispatcher run` start here? Starts and changes nothing."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
@@ -9,49 +12,76 @@ from dispatcher.cli.failures import Failure, explain
 
 if TYPE_CHECKING:
     from dispatcher.config import Config
-    from dispatcher.store.session import Session
 
 PATIENCE = 2.0
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the checks found: a line each."""
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[Failure] = field(default_factory=list)
+
+    @contextmanager
+    def noting(self) -> Iterator[Callable[[str | None], None]]:
+        """Take the note of one check, or what it raises. Raises what no command explains."""
+        from dispatcher.cli.database_checks import Doubt
+
+        try:
+            yield lambda note: self.notes.append(note) if note else None
+        except Doubt as doubt:
+            self.warnings += map(str, doubt.args)
+        except Exception as error:
+            failure = error if isinstance(error, Failure) else explain(error)
+            if failure is None:
+                raise
+            self.problems.append(failure)
+
+    def show(self) -> None:
+        for note in self.notes:
+            click.echo(note)
+        for warning in self.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        for problem in self.problems:
+            problem.show()
+
+    def as_json(self) -> str:
+        return json.dumps(
+            {
+                "ok": not self.problems,
+                "problems": [problem.message for problem in self.problems],
+                "warnings": self.warnings,
+                "notes": self.notes,
+            }
+        )
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
-    """Say what would keep `dispatcher run` from working; start and change nothing.
+    """Check configuration, database and port without starting or changing anything.
 
-    Exits with 2 for a configuration that can not be used, with 1 for anything else.
+    Exits with 2 for a configuration that cannot be used, with 1 for anything else.
     """
     from dispatcher.config import load
 
     config = load(context.obj)
-    notes: list[str] = []
-    problems: list[Failure] = []
-    for look in (_database, _port):
-        try:
-            notes.append(look(config))
-        except Failure as failure:
-            problems.append(failure)
-        except Exception as error:
-            explained = explain(error)
-            if explained is None:
-                raise
-            problems.append(explained)
+    findings = Findings()
+    with findings.noting():
+        _database(config, findings)
+    with findings.noting() as note:
+        note(_port(config))
     if as_json:
-        click.echo(
-            json.dumps(
-                {"ok": not problems, "problems": [p.message for p in problems], "notes": notes}
-            )
-        )
+        click.echo(findings.as_json())
     else:
-        for note in notes:
-            click.echo(note)
-        for problem in problems:
-            problem.show()
-    context.exit(max((problem.exit_code for problem in problems), default=0))
+        findings.show()
+    context.exit(max((problem.exit_code for problem in findings.problems), default=0))
 
 
-def _database(config: "Config") -> str:
+def _database(config: "Config", findings: Findings) -> None:
     import asyncio
 
     from dispatcher.cli.database import embedded_directory
@@ -59,42 +89,33 @@ def _database(config: "Config") -> str:
     from dispatcher.postgres_binaries import find
 
     if config.database.dsn:
-        configured = config.database.dsn.get_secret_value()
-        warnings = asyncio.run(_schema_and_key(config, configured))
-        right = "database: reachable, its schema and key are the right ones"
-        return "\n".join([right, *(f"warning: {warning}" for warning in warnings)])
+        asyncio.run(_ask_database(config, config.database.dsn.get_secret_value(), findings))
+        return
     directory = embedded_directory(config)
     if dsn := running(directory):
-        asyncio.run(_schema_and_key(config, dsn))
-        return f"database: embedded, running in {directory}"
+        findings.notes.append(f"database: embedded, running in {directory}")
+        asyncio.run(_ask_database(config, dsn, findings))
+        return
     version = find(config.database.binaries).version
-    return f"database: none is configured; run starts PostgreSQL {version} in {directory}"
+    findings.notes.append(
+        f"database: none is configured; run starts PostgreSQL {version} in {directory}"
+    )
 
 
-async def _schema_and_key(config: "Config", dsn: str) -> list[str]:
-    from dispatcher import migrate
-    from dispatcher.cli import pausing, rights
+async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
+    from dispatcher.cli import database_checks
     from dispatcher.cli.database import Database, session
 
-    async with migrate.connected(dsn) as connection:
-        await migrate.check(connection)
     async with session(Database(dsn, ours=False), config) as opened:
-        await _key(config, opened)
-        return [*await rights.warnings(opened), *await pausing.warnings(config, opened)]
-
-
-async def _key(config: "Config", session: "Session") -> None:
-    from dispatcher.crypto import Cipher, read_key
-    from dispatcher.keyring import KeyRefused
-    from dispatcher.store.settings import Settings
-
-    key, stored = read_key(config), (await Settings(session).read()).key_check
-    if stored is None:
-        return
-    if key is None:
-        raise KeyRefused("the database's secrets are encrypted with a key that is not configured")
-    if not Cipher(key).matches(stored):
-        raise KeyRefused("the database's secrets are encrypted with another key than secrets.key")
+        asked = await database_checks.ask(config, dsn, opened)
+        for one in database_checks.CHECKS:
+            with findings.noting() as note:
+                note(await one(asked))
+        if findings.problems or not asked.facts.owns_schema:
+            return
+        for one in database_checks.CHECKS_OF_THE_SCHEMA:
+            with findings.noting() as note:
+                note(await one(asked))
 
 
 def _port(config: "Config") -> str:

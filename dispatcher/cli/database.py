@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TURN_LIMIT = 60.0
 """Seconds to wait for another process that starts the same server."""
+ROOM_TRIES = 4
+ROOM_POLL_SECONDS = 3.0
+"""A predecessor's connections may take some seconds to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ async def write_limits(database: Database, config: "Config") -> None:
     from dispatcher.store.settings import Settings
 
     async with session(database, config) as opened:
-        await Settings(opened).write_limits(config.delivery.max_data)
+        await Settings(opened).write_limits(config.delivery.max_data, notify=config.database.notify)
 
 
 async def look(database: Database) -> None:
@@ -143,6 +146,47 @@ async def unlocked(database: Database, config: "Config") -> "Cipher":
 
     async with session(database, config) as opened:
         return await unlock(config, Settings(opened))
+
+
+def warn_of_address(database: Database) -> None:
+    """Write into the log what is left aside of the address. Raises AddressError."""
+    from dispatcher import observe
+    from dispatcher.store import address
+
+    for warning in address.read(database.dsn).warnings:
+        observe.connection_warning(warning)
+
+
+async def demand_connections(database: Database, config: "Config") -> None:
+    """Wait a while until there is room for all connections of a daemon, and say so in the log.
+
+    Raises Failure for a limit that is too low, and when room was not made in time: a daemon that
+    lacks a few would look alive and send nothing.
+    """
+    from dispatcher import observe
+    from dispatcher.cli.failures import Failure
+    from dispatcher.store.server import Server, connections_needed
+
+    needed = connections_needed()
+    async with session(database, config) as opened:
+        for tries_left in reversed(range(ROOM_TRIES)):
+            rooms = await Server(opened).rooms()
+            for room in rooms:
+                if message := room.too_small(needed):
+                    raise Failure(message)
+            full = [message for room in rooms if (message := room.too_full(needed))]
+            if not full:
+                return
+            if not tries_left:
+                raise Failure("; ".join(full))
+            observe.connection_warning("; ".join(full))
+            await wait(ROOM_POLL_SECONDS)
+
+
+async def wait(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)
 
 
 @asynccontextmanager

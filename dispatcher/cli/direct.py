@@ -25,7 +25,7 @@ from dispatcher.crypto import Cipher, read_key
 from dispatcher.model import RawJson
 from dispatcher.office import Office
 from dispatcher.refusals import Refused
-from dispatcher.store.pool import Pool
+from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.tokens import Principal
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ async def opened(
 ) -> AsyncIterator["Direct"]:
     await database.look(visited)
     async with database.session(visited, config) as session:
-        yield Direct(config, visited, Pool([session]), environment)
+        yield Direct(config, visited, Pool([session]).of(""), environment)
 
 
 class Direct(AwaitingGroups):
@@ -50,7 +50,7 @@ class Direct(AwaitingGroups):
     """
 
     def __init__(
-        self, config: Config, visited: Database, pool: Pool, environment: str | None
+        self, config: Config, visited: Database, pool: PoolShare, environment: str | None
     ) -> None:
         self.environment = environment
         self._config = config
@@ -70,15 +70,21 @@ class Direct(AwaitingGroups):
         office = Office(self._config, await self._cipher(route, wish.body or {}))
         call = _call(office, self._pool, route, path, wish)
         call = replace(call, environment_id=await self._environment(call, route))
-        async with (
-            self._pool.transaction() if route.changes else nullcontext(self._pool) as session
-        ):
-            answer = await route.handle(replace(call, session=session))
+        try:
+            async with (
+                self._pool.transaction()
+                if route.in_transaction
+                else nullcontext(self._pool) as session
+            ):
+                answer = await route.handle(replace(call, session=session))
+                answer = replace(answer, paged=answer.paged or answer.next is not None)
+                shape = answer.shape or route.shape
+                written = envelope.write(answer, shape, link=None, secrets=True)
+        finally:
+            await office.checks.close()
         if answer.awaits is not None:
             await answer.awaits(self._pool)
-        answer = replace(answer, paged=answer.paged or answer.next is not None)
-        shape = answer.shape or route.shape
-        return Answer(answer.status, {}, envelope.write(answer, shape, link=None, secrets=True))
+        return Answer(answer.status, {}, written)
 
     async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
         """What seals secrets needs the database's key, and makes the first; who only looks sees
@@ -104,7 +110,7 @@ class Direct(AwaitingGroups):
 
 
 def _call(
-    office: Office, pool: Pool, route: Route, path: Mapping[str, str], wish: Call[Any]
+    office: Office, pool: PoolShare, route: Route, path: Mapping[str, str], wish: Call[Any]
 ) -> answers.Call:
     """As `api/serving.py` makes it of a request. A cursor is a position here, as it is."""
     body = orjson.dumps(wish.body or {})

@@ -1,5 +1,6 @@
 """What can be expected to go wrong, in sentences for whoever typed the command."""
 
+import re
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -56,6 +57,8 @@ def _explain_one(error: BaseException) -> Failure | None:
     from dispatcher.migrate import MigrationError
     from dispatcher.postgres import PostgresUnavailable
     from dispatcher.refusals import Invalid, Refused
+    from dispatcher.sandbox import SandboxUnavailable
+    from dispatcher.store.address import AddressError
     from dispatcher.store.events import EventRefused
     from dispatcher.store.session import (
         PermissionDeniedError,
@@ -63,9 +66,16 @@ def _explain_one(error: BaseException) -> Failure | None:
         StoreUnavailable,
     )
 
-    complete = KeyRefused | MigrationError | PostgresUnavailable | Refused | EventRefused
+    complete = (
+        KeyRefused
+        | MigrationError
+        | PostgresUnavailable
+        | Refused
+        | EventRefused
+        | SandboxUnavailable
+    )
     match error:
-        case Invalid():
+        case Invalid() | AddressError():
             return Misuse(str(error))
         case PostgresUnavailable(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")
@@ -116,6 +126,23 @@ def _refusal(error: Any) -> str:
     # Constraints are named by sentences, so that every producer reads one.
     if constraint and " " in constraint:
         return str(constraint)
+    if error.sqlstate == "42501":
+        return f"{message}{_right(message)}"
     if error.sqlstate == "22P02" and message == "invalid input syntax for type json":
         return f"the data is not JSON: {detail}"
     return f"{message} ({hint})" if hint else str(message)
+
+
+def _right(message: str) -> str:
+    """Return what would give the right that PostgreSQL says is missing, for those we know."""
+    if database := re.fullmatch(r"permission denied for database (.+)", message):
+        return (
+            f": dispatcher migrate makes a schema, so let the owner of the database run it, or GRANT"
+            f" CREATE ON DATABASE {database[1]} to the role of database.dsn"
+        )
+    if re.match(r"permission denied for (schema|table|function) ", message):
+        return (
+            ": database.dsn must name the role that ran dispatcher migrate, or a role that is a member"
+            " of it (GRANT one TO the other)"
+        )
+    return ""

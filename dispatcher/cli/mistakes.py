@@ -208,7 +208,10 @@ def _written_anew(body: bytes) -> Iterator[bytes]:
     if isinstance(value, dict) and set(value) == set(_ORDER):
         values.append({name: value[name] for name in _ORDER})
     for each, separators, ascii_ in product(values, ((",", ":"), (", ", ": ")), (False, True)):
-        text = json.dumps(each, separators=separators, ensure_ascii=ascii_)
+        try:
+            text = json.dumps(each, separators=separators, ensure_ascii=ascii_)
+        except RecursionError:  # nested too deeply to be written
+            return
         yield text.encode(errors="replace")
 
 

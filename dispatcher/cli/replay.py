@@ -109,6 +109,11 @@ def _say(replays: list[Replay], as_json: bool) -> None:
         if each.recovery is not None and not as_json:
             click.echo(f"{each.webhook.id}  {each.recovery.state}  {each.made} sent again")
     refused = [each.refused for each in replays if each.refused]
+    refused += [
+        f"the recovery of {each.webhook.id} failed: {each.recovery.error}"
+        for each in replays
+        if each.recovery is not None and each.recovery.state == "FAILED"
+    ]
     if refused:
         raise Failure("\n".join(refused))
 

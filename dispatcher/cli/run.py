@@ -62,7 +62,9 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
 
     statements.read_all()
     _raise_the_limit_of_files()
+    database.warn_of_address(serving)
     await database.prepare(serving, config, migrate=migrate)
+    await database.demand_connections(serving, config)
     daemon = Daemon(config, serving.dsn, await database.unlocked(serving, config))
     daemon.handle_signals()
     _spare_the_collector()

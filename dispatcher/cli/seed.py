@@ -92,12 +92,17 @@ def _fields(entry: "EventTypeEntry") -> dict[str, Any]:
 async def _load(
     visited: "Database", config: "Config", environment: str, entries: Sequence["EventTypeEntry"]
 ) -> Mapping[str, "Change"]:
-    from dispatcher.catalogue import Catalogue
     from dispatcher.cli import database
+    from dispatcher.office import Office
 
     await database.look(visited)
-    async with database.session(visited, config) as session, session.transaction() as opened:
-        return await Catalogue(opened, database.actor()).load(environment, entries)
+    office = Office(config, None)
+    try:
+        async with database.session(visited, config) as session:
+            writer = office.catalogue_writer(session, database.actor())
+            return await writer.load(environment, entries)
+    finally:
+        await office.checks.close()
 
 
 def _sorted(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:

@@ -1,11 +1,12 @@
 """What a client gets: resources, pages of them, and errors that say what was refused and why."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, SupportsIndex, overload
+
+from dispatcher.client import documents
 
 NESTED = ("attemptList", "deliveries")
 """Fields that hold resources; what else is nested is JSON of your own, and stays as it is."""
@@ -22,7 +23,8 @@ def camel(name: str) -> str:
 class Resource(dict[str, Any]):
     """A resource as it came: `webhook["createdAt"]`, or `webhook.created_at` for short.
 
-    Times are text, RFC 3339 in UTC; `datetime.fromisoformat` reads them.
+    Times are text, RFC 3339 in UTC; `datetime.fromisoformat` reads them. In data of your own, a number
+    too large for Python is its text; data of over 100 levels is, as a whole, its JSON text.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -168,7 +170,7 @@ class Answer:
 
     def _document(self) -> dict[str, Any]:
         try:
-            document = json.loads(self.body)
+            document = documents.read(self.body)
         except (ValueError, RecursionError):
             return {}
         return document if isinstance(document, dict) else {}
@@ -201,14 +203,11 @@ def resource(data: Any) -> Resource:
     return Resource(data)
 
 
-def resources(data: Any) -> list[Resource]:
-    return [Resource(each) for each in data]
-
-
 def page(data: Any) -> Page:
-    if isinstance(data, list):  # of a server that gives some listings whole
-        return Page(tuple(resources(data)), None)
-    return Page(tuple(resources(data["items"])), data["nextCursor"])
+    """Read a page, or a listing that came whole."""
+    if isinstance(data, list):
+        return Page(tuple(map(Resource, data)), None)
+    return Page(tuple(map(Resource, data["items"])), data["nextCursor"])
 
 
 def nothing(_: Any) -> None:

@@ -16,6 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C", "Blocking", "Awaiting")
 
+LONGEST_PAGE = "100"
 PAUSES = (0.2, 1.0)
 """Seconds before a request is repeated; there are no more repetitions than these."""
 
@@ -49,7 +50,8 @@ def following(call: Call[Page], page: Page) -> Call[Page] | None:
     """The page after this one."""
     if page.next_cursor is None:
         return None
-    return replace(call, query={**call.query, "cursor": page.next_cursor})
+    longest = {"limit": LONGEST_PAGE}  # unless it was asked for shorter ones
+    return replace(call, query={**longest, **call.query, "cursor": page.next_cursor})
 
 
 class Asking(ABC):
@@ -77,6 +79,10 @@ class Blocking(Asking):
             yield from page
             call = following(call, page)
 
+    def collect(self, call: Call[Page]) -> list[Resource]:
+        """Every item of a listing."""
+        return list(self.follow(call))
+
 
 class Awaiting(Asking):
     """Asks, and can be awaited."""
@@ -91,6 +97,10 @@ class Awaiting(Asking):
             for item in page:
                 yield item
             call = following(call, page)
+
+    async def collect(self, call: Call[Page]) -> list[Resource]:
+        """Every item of a listing."""
+        return [item async for item in self.follow(call)]
 
 
 class Group(Generic[C]):
@@ -136,6 +146,25 @@ class followed(Generic[P]):
             return group.asking.follow(self.describe(group, *args, **kwargs))
 
         return update_wrapper(follow, self.describe) if group else self
+
+
+class collected(Generic[P]):
+    """The method describes a listing; whoever calls it gets all items, however many pages they are."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Call[Page]]) -> None:
+        self.describe = describe
+
+    @overload
+    def __get__(self, group: Group[Blocking], owner: object) -> Callable[P, list[Resource]]: ...
+    @overload
+    def __get__(
+        self, group: Group[Awaiting], owner: object
+    ) -> Callable[P, Coroutine[Any, Any, list[Resource]]]: ...
+    def __get__(self, group: Any, owner: object) -> Any:
+        def collect(*args: Any, **kwargs: Any) -> Any:
+            return group.asking.collect(self.describe(group, *args, **kwargs))
+
+        return update_wrapper(collect, self.describe) if group else self
 
 
 G = TypeVar("G")

@@ -13,9 +13,18 @@ from dispatcher.client.answers import (
     nothing,
     page,
     resource,
-    resources,
 )
-from dispatcher.client.calls import Awaiting, Blocking, C, Call, Group, asked, followed, part
+from dispatcher.client.calls import (
+    Awaiting,
+    Blocking,
+    C,
+    Call,
+    Group,
+    asked,
+    collected,
+    followed,
+    part,
+)
 from dispatcher.receiver import construct_event
 
 Id = str | UUID
@@ -39,10 +48,10 @@ class Webhooks(Group[C]):
         body = _body({"url": url, "events": list(events), **more})
         return Call("POST", "/api/webhooks", resource, body=body, key=_key())
 
-    @asked
-    def list(self) -> Call[list[Resource]]:
+    @collected
+    def list(self) -> Call[Page]:
         """All of them, oldest first."""
-        return Call("GET", "/api/webhooks", resources)
+        return Call("GET", "/api/webhooks", page)
 
     @asked
     def get(self, webhook_id: Id) -> Call[Resource]:
@@ -203,9 +212,10 @@ class Events(Group[C]):
 class EventTypes(Group[C]):
     """The catalogue."""
 
-    @asked
-    def list(self) -> Call[list[Resource]]:
-        return Call("GET", "/api/event-types", resources)
+    @collected
+    def list(self) -> Call[Page]:
+        """All of them, by name."""
+        return Call("GET", "/api/event-types", page)
 
     @asked
     def get(self, name: str) -> Call[Resource]:

@@ -1,200 +1,210 @@
 """The dashboard's pages and files, added to the admin application."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from hashlib import sha256
-from hmac import compare_digest
-from importlib.resources import files
-from urllib.parse import quote
+from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dispatcher import observe
-from dispatcher.api import reading
-from dispatcher.api.answers import Failure
 from dispatcher.api.auth import Auth
-from dispatcher.api.failures import REFUSALS
-from dispatcher.dashboard import wording
-from dispatcher.dashboard.visit import HEADERS, Visit, see_other
+from dispatcher.api.failures import REFUSALS, unavailable
+from dispatcher.api.serving import request_id, share_of
+from dispatcher.audit import Actor
+from dispatcher.dashboard import addresses, form_body
+from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
+from dispatcher.dashboard.rendering import Files, Renderer
+from dispatcher.dashboard.signing_in import SigningIn
+from dispatcher.dashboard.visit import Visit, see_other
 from dispatcher.office import Office
 from dispatcher.refusals import Refused, Unknown
-from dispatcher.sign_ins import LASTS, Invitations, SignIns
+from dispatcher.sign_ins import SignIn, SignIns
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
-
-COOKIE = "dispatcher_session"
-DEFAULT_ENVIRONMENT = "env_default"
-FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 View = Callable[[Visit], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
-"""Method, path, and what answers."""
+"""Method, name in `addresses.PATHS`, and what answers."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Inner = Callable[[web.Request, SignIn], Awaitable[web.StreamResponse]]
 
+IDS: Final = ("delivery_id", "event_id", "webhook_id")
+"""Parts of a path that name a thing of one environment, wherever it is asked for."""
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """The static files, each under a name that changes with its content."""
-
-    content: dict[str, tuple[bytes, str]]
-    names: dict[str, str]
-
-    @classmethod
-    def read(cls) -> "Files":
-        content, names = {}, {}
-        root = files("dispatcher.dashboard").joinpath("static")
-        for folder in (root, root.joinpath("vendor")):
-            for file in folder.iterdir():
-                suffix = file.name[file.name.rfind(".") :]
-                if file.is_file() and suffix in TYPES:
-                    data = file.read_bytes()
-                    named = f"{sha256(data).hexdigest()[:12]}-{file.name}"
-                    content[named] = (data, TYPES[suffix])
-                    names[file.name] = f"/static/{named}"
-        return cls(content, names)
-
-    async def serve(self, request: web.Request) -> web.Response:
-        found = self.content.get(request.match_info["name"])
-        if found is None:
-            raise web.HTTPNotFound
-        data, type_ = found
-        headers = {**FOR_EVER, "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=data, content_type=type_, charset="utf-8", headers=headers)
+_ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Dashboard:
     """`add` puts it into an application; `invite` makes a link that signs in once."""
 
-    def __init__(self, pool: Pool, office: Office, auth: Auth, bootstrap: bytes | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        office: Office,
+        auth: Auth,
+        bootstrap: bytes | None,
+        *,
+        authentication: Pool,
+    ) -> None:
         self._pool = pool
         self._office = office
-        self._auth = auth
-        self._sign_ins = SignIns(pool, bootstrap)
-        self._invitations = Invitations()
         self._files = Files.read()
-        self._templates = Environment(
-            loader=PackageLoader("dispatcher.dashboard"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters.update(wording.FILTERS)
-        self._templates.globals["static"] = self._files.names.__getitem__
+        self._renderer = Renderer(self._files.names)
+        self._signing_in = SigningIn(self._renderer, auth, SignIns(authentication, bootstrap))
+        self.invite = self._signing_in.invite
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
-        app.router.add_get("/static/{name}", self._files.serve, allow_head=False)
-        app.router.add_get("/sign-in", self._form, allow_head=False)
-        app.router.add_post("/sign-in", self._sign_in)
-        app.router.add_get("/sign-in/{code}", self._follow, allow_head=False)
-        app.router.add_post("/sign-out", self._sign_out)
-        app.router.add_post("/environment", self._look_at)
-        for method, path, view in pages:
-            app.router.add_route(method, path, partial(self._visited, view=view))
+        """Add all routes: this is the one place that puts a page below its environment."""
+        router, signing_in = app.router, self._signing_in
+        router.add_get("/static/{name}", self._files.serve)
+        router.add_get("/sign-in", self._guarded(signing_in.form))
+        router.add_post("/sign-in", self._guarded(signing_in.sign_in))
+        follow = self._guarded(signing_in.follow)
+        router.add_get("/sign-in/{code}", follow, allow_head=False)
+        # What looks at links before people follow them must not use up the invitation.
+        router.add_head("/sign-in/{code}", self._guarded(signing_in.form))
+        router.add_post("/sign-out", self._inside(self._sign_out))
+        router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
+        router.add_get("/", self._inside(self._home))
+        router.add_get("/e/{environment}", self._inside(self._home))
+        for method, name, view in pages:
+            inside = self._inside(partial(self._visited, name=name, view=view))
+            old = self._inside(partial(self._moved, name=name))
+            for each in ("GET", "HEAD") if method == "GET" else (method,):
+                router.add_route(each, addresses.route(name), inside)
+                if name != "overview":
+                    router.add_route(each, addresses.PATHS[name], old)
 
-    def invite(self, token: str) -> str:
-        """The path of a link that signs in with the token, once, within ten minutes."""
-        return f"/sign-in/{self._invitations.make(token)}"
+    def _guarded(self, handler: Handler) -> Handler:
+        """Every error becomes a page: above this, it would be answered as the API does."""
 
-    async def _visited(self, request: web.Request, view: View) -> web.StreamResponse:
-        try:
-            _refuse_nul(request.query)
-            visit = await self._visit(request)
-            if visit is None and "HX-Request" in request.headers:
-                # A part of a page asks: the whole page is to be loaded anew, and finds the way.
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                form_body.refuse_nul(request.query)
+                return await handler(request)
+            except Exception as error:  # noqa: BLE001 - otherwise it is answered as the API does, in JSON
+                return self._broken(request, error)
+
+        return answer
+
+    def _inside(self, handler: Inner) -> Handler:
+        """For who is signed in; the others are sent to the sign-in and back."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            signed_in = await self._signing_in.known(request)
+            if signed_in is not None:
+                return await handler(request, signed_in)
+            if "HX-Request" in request.headers:
+                # A part of a page asks: the whole page is to be loaded again, and finds the way.
                 return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
-            if visit is None:
-                return see_other(f"/sign-in?next={quote(request.rel_url.raw_path_qs[:500])}")
-            if request.method != "GET" and not await self._ours(visit):
-                return self._problem(request, 403, "The form is too old. Go back and try again.")
-            return await view(visit)
-        except Exception as error:  # noqa: BLE001 - there is nobody above who would say it on a page
-            return self._broken(request, error)
+            return await self._signing_in.too_late(request)
 
-    async def _visit(self, request: web.Request) -> Visit | None:
-        cookie = request.cookies.get(COOKIE)
-        signed_in = await self._sign_ins.known(cookie) if cookie else None
-        if signed_in is None:
-            return None
-        return Visit(request, signed_in, self._office, self._pool, self._templates)
+        return self._guarded(answer)
 
-    async def _ours(self, visit: Visit) -> bool:
-        """Whether a form was sent from one of our pages."""
-        posted = await _posted(visit.request)
-        sent = posted.get("csrf") or visit.request.headers.get("X-CSRF-Token", "")
-        if not isinstance(sent, str) or not sent.isascii():
-            return False
-        return compare_digest(sent, visit.signed_in.csrf)
+    # ── a page of an environment ─────────────────────────────────────────────────────────────────
 
-    async def _form(self, request: web.Request) -> web.Response:
-        return self._signing_in(request)
-
-    async def _sign_in(self, request: web.Request) -> web.Response:
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            return self._problem(request, 403, "Another site may not sign you in.")
+    async def _visited(
+        self, request: web.Request, signed_in: SignIn, *, name: str, view: View
+    ) -> web.StreamResponse:
+        environment_id = request.match_info["environment"]
+        if not only_reads(request):
+            refused = await self._refused(request, signed_in, environment_id)
+            if refused is not None:
+                return refused
+        visit = await self._visit(request, signed_in, name)
+        if only_reads(request) and "HX-Request" not in request.headers:
+            await self._remember(request, signed_in, environment_id)
         try:
-            posted = await _posted(request)
-            token = str(posted.get("token", "")).strip()
-            return await self._signed_in(request, token, str(posted.get("next", "/")))
-        except web.HTTPException as error:
-            return self._problem(request, error.status, error.reason)
-        except Failure as failure:
-            return self._signing_in(request, mistake=failure.title, status=failure.status)
-        except (StoreUnavailable, StatementTimeout):
-            return self._signing_in(request, mistake="The database is not available.", status=503)
+            return await view(visit)
+        except Unknown:
+            elsewhere = await self._elsewhere(visit)
+            if elsewhere is None:
+                raise
+            return elsewhere
 
-    async def _follow(self, request: web.Request) -> web.Response:
-        token = self._invitations.take(request.match_info["code"])
-        if token is None:
-            said = "The link was used before, or is too old. Sign in with a token."
-            return self._signing_in(request, mistake=said, status=403)
-        return await self._signed_in(request, token, "/")
+    async def _refused(
+        self, request: web.Request, signed_in: SignIn, environment_id: str
+    ) -> web.StreamResponse | None:
+        """A form acts only with the token of this sign-in, and where the page said that it would."""
+        posted = await form_body.fields(request)
+        if not is_masked(posted.get("csrf", ""), signed_in.csrf):
+            again = await self._signing_in.stale(request, signed_in.csrf)
+            text = "The form is too old, or not one of this site. Go back, reload the page and send it again."
+            return again or self._problem(request, 403, text)
+        meant = posted.get("environment")
+        if meant == environment_id:
+            return None
+        if meant is None:
+            text = "The form does not say which environment it belongs to, so nothing was done. Reload the page and send it again."
+        else:
+            text = f"This page belongs to {meant[:64]}, and its form was sent to {environment_id[:64]}. Nothing was done. Reload the page and send it again."
+        return self._problem(request, 409, text)
 
-    async def _signed_in(self, request: web.Request, token: str, then: str) -> web.Response:
-        principal = await self._auth.known(token, request.remote or "")
-        cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
-        response = see_other(then if _within(then) else "/")
-        response.set_cookie(
-            COOKIE,
-            cookie,
-            max_age=int(LASTS),
-            httponly=True,
-            samesite="Strict",
-            secure=_is_secure(request),
-            path="/",
-        )
-        return response
+    async def _visit(self, request: web.Request, signed_in: SignIn, name: str) -> Visit:
+        """Raises Unknown for an environment that does not exist, or not for this token."""
+        wanted = request.match_info["environment"]
+        bound = signed_in.principal.environment_id
+        if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
+            raise Unknown(f"There is no environment {wanted[:64]!r}.")
+        pool = self._pool.of(share_of(signed_in.principal, wanted))
+        standing = await self._office.pauses(pool, Actor("dashboard")).standing(wanted)
+        return Visit(request, name, signed_in, standing, self._office, pool, self._renderer)
 
-    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        async def out(visit: Visit) -> web.Response:
-            await self._sign_ins.close(visit.request.cookies[COOKIE])
-            response = see_other("/sign-in")
-            response.del_cookie(COOKIE, path="/")
-            return response
+    async def _remember(self, request: web.Request, signed_in: SignIn, looked_at: str) -> None:
+        if signed_in.environment_id != looked_at:
+            await self._signing_in.remember(request, looked_at)
 
-        return await self._visited(request, out)
+    async def _elsewhere(self, visit: Visit) -> web.StreamResponse | None:
+        """What to answer where the thing that is asked for is of another environment, which the
+        token is good for; None otherwise."""
+        request = visit.request
+        other = await self._environment_of(request) if visit.sees_all else None
+        if other is None or other == visit.environment_id:
+            return None
+        link = addresses.address(other, _shown(visit.name), **_ids(request))
+        if only_reads(request) and "HX-Request" not in request.headers:
+            same = addresses.address(other, visit.name, request.query, **_ids(request))
+            return see_other(same)
+        text = f"It is in {other}, not in {visit.environment_id}. Nothing was done."
+        return self._problem(request, 409, text, link=link, label=f"Look at it in {other}")
 
-    async def _look_at(self, request: web.Request) -> web.StreamResponse:
-        async def at(visit: Visit) -> web.Response:
-            wanted = (await visit.fields()).get("environment", "")
-            if visit.principal.environment_id not in (None, wanted):
-                raise Unknown(f"There is no environment {wanted!r}.")
-            await self._office.environments(self._pool, visit.actor).get(wanted)
-            await self._sign_ins.look_at(visit.request.cookies[COOKIE], wanted)
-            return see_other("/")
+    async def _environment_of(self, request: web.Request) -> str | None:
+        """The environment of what the path names."""
+        named = [request.match_info[part] for part in IDS if part in request.match_info]
+        if not named:
+            return None
+        return await self._office.history(self._pool).environment_of(named[0])
 
-        return await self._visited(request, at)
+    # ── addresses without an environment ─────────────────────────────────────────────────────────
 
-    def _signing_in(
-        self, request: web.Request, *, mistake: str | None = None, status: int = 200
-    ) -> web.Response:
-        text = self._templates.get_template("sign_in.html").render(
-            mistake=mistake, then=request.query.get("next", "/")
-        )
-        return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
+    async def _home(self, request: web.Request, signed_in: SignIn) -> web.StreamResponse:
+        wanted = request.match_info.get("environment", _usual(signed_in))
+        return see_other(addresses.address(wanted, "overview", request.query))
+
+    async def _moved(
+        self, request: web.Request, signed_in: SignIn, *, name: str
+    ) -> web.StreamResponse:
+        """Links from before pages named their environment lead on; forms from then do nothing."""
+        if not only_reads(request):
+            text = "The page is from before an update, and does not say which environment it belongs to. Nothing was done. Open it again."
+            return self._problem(request, 409, text)
+        if "HX-Request" in request.headers:
+            return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
+        of = await self._environment_of(request)
+        bound = signed_in.principal.environment_id
+        if of is not None and bound not in (None, of):
+            raise Unknown("There is no such thing.")
+        target = of or _usual(signed_in)
+        return see_other(addresses.address(target, name, request.query, **_ids(request)))
+
+    async def _sign_out(self, request: web.Request, signed_in: SignIn) -> web.StreamResponse:
+        posted = await form_body.fields(request)
+        if not is_masked(posted.get("csrf", ""), signed_in.csrf):
+            return self._problem(request, 403, "The form is too old. Go back and reload the page.")
+        return await self._signing_in.sign_out(request)
+
+    # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
     def _broken(self, request: web.Request, error: Exception) -> web.Response:
         match error:
@@ -202,43 +212,44 @@ class Dashboard:
                 return self._problem(request, REFUSALS[type(error)][0], str(error))
             case web.HTTPException():
                 return self._problem(request, error.status, error.reason)
-            case StoreUnavailable() | StatementTimeout():
-                return self._problem(request, 503, "The database is not available.")
+            case _ if title := unavailable(error):
+                return self._problem(request, 503, title)
             case _:
-                observe.request_broke(request.path, error)
-                return self._problem(request, 500, "Something went wrong here; the log says what.")
+                observe.request_broke(request_id(request), error)
+                text = f"Something went wrong here. The log says what, under the request {request_id(request)}."
+                return self._problem(request, 500, text)
 
-    def _problem(self, request: web.Request, status: int, text: str) -> web.Response:
+    def _problem(
+        self,
+        request: web.Request,
+        status: int,
+        text: str,
+        *,
+        link: str = "/",
+        label: str = "Back to the overview",
+    ) -> web.Response:
         """Errors are pages as well."""
-        page = self._templates.get_template("problem.html").render(status=status, text=text)
-        return web.Response(text=page, status=status, content_type="text/html", headers=HEADERS)
+        return self._renderer.page(
+            request,
+            "problem.html",
+            status=status,
+            title=f"{status} {HTTPStatus(status).phrase}",
+            text=text,
+            link=link,
+            label=label,
+        )
 
 
-async def _posted(request: web.Request) -> Mapping[str, object]:
-    """What a form brought, which can be asked for again; a 400 for what is none, 408 for too slow."""
-    try:
-        async with asyncio.timeout(reading.SECONDS):
-            posted = await request.post()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    except (ValueError, LookupError):  # no boundary, an unknown charset, bytes that are not of it
-        raise web.HTTPBadRequest from None
-    _refuse_nul(posted)
-    return posted
+def _usual(signed_in: SignIn) -> str:
+    """The environment to begin with: the token's own, or the one looked at last."""
+    return signed_in.principal.environment_id or signed_in.environment_id
 
 
-def _refuse_nul(given: Mapping[str, object]) -> None:
-    """Nobody types one, and the database takes none."""
-    if any("\0" in value for value in given.values() if isinstance(value, str)):
-        raise web.HTTPBadRequest
+def _ids(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in request.match_info.items() if name != "environment"}
 
 
-def _within(path: str) -> bool:
-    """Whether it stays on this site: browsers drop tabs and line ends, and read \\ as /."""
-    return path.startswith("/") and path.isprintable() and path[1:2] not in ("/", "\\")
-
-
-def _is_secure(request: web.Request) -> bool:
-    """Whether the browser speaks TLS, to us or to a proxy that says so: whoever lies about it only
-    keeps their own cookie off plain connections."""
-    return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+def _shown(name: str) -> str:
+    """The page to look at a thing on, for the name of a form about it."""
+    section = addresses.PATHS[name].split("/")[1]
+    return {"webhooks": "webhook", "deliveries": "delivery", "events": "event"}[section]

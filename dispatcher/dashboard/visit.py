@@ -7,31 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from jinja2 import Environment
 from pydantic import ValidationError
 
+from dispatcher.api.serving import request_id
 from dispatcher.audit import Actor
+from dispatcher.dashboard import addresses, form_body
+from dispatcher.dashboard.protection import HEADERS, masked
+from dispatcher.dashboard.rendering import Renderer
 from dispatcher.forms.base import problems
 from dispatcher.forms.tokens import Scope
 from dispatcher.ids import LARGEST
 from dispatcher.office import Office
+from dispatcher.pauses import Standing
 from dispatcher.refusals import Forbidden, Invalid
 from dispatcher.sign_ins import SignIn
-from dispatcher.store.pool import Pool
+from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Principal
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self';"
-    " frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 SAID = {
     "created": "Created.",
@@ -58,13 +50,16 @@ _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`environment_id` is the one that is looked at."""
+    """`name` is the page's in `addresses.PATHS`. `environment` is the one its address names: the
+    only one that the page shows and its forms change, whatever another tab looks at."""
 
     request: web.Request
+    name: str
     signed_in: SignIn
+    environment: Standing
     office: Office
-    pool: Pool
-    templates: Environment
+    pool: PoolShare
+    renderer: Renderer
 
     @property
     def principal(self) -> Principal:
@@ -72,11 +67,31 @@ class Visit:
 
     @property
     def environment_id(self) -> str:
-        return self.signed_in.environment_id
+        return self.environment.id
+
+    @property
+    def sees_all(self) -> bool:
+        """Return True if the token is good for every environment."""
+        return self.principal.environment_id is None
 
     @property
     def actor(self) -> Actor:
-        return Actor(f"token:{self.principal.token_id}", None, self.request.remote)
+        name = f"token:{self.principal.token_id}"
+        return Actor(name, request_id(self.request), self.request.remote)
+
+    @property
+    def csrf(self) -> str:
+        """Return the token of a form, another text each time."""
+        return masked(self.signed_in.csrf)
+
+    @property
+    def section(self) -> str:
+        """Return the entry of the menu that the page stands under."""
+        return addresses.section(self.name)
+
+    def url(self, name: str, query: Mapping[str, str] | None = None, /, **ids: object) -> str:
+        """Return the address of another page of the same environment."""
+        return addresses.address(self.environment_id, name, query, **ids)
 
     def may(self, scope: Scope) -> bool:
         return self.principal.may(scope)
@@ -95,13 +110,11 @@ class Visit:
 
     async def fields(self) -> Mapping[str, str]:
         """What was typed into a form; of fields that came more than once, the last."""
-        posted = await self.request.post()
-        return {name: value for name, value in posted.items() if isinstance(value, str)}
+        return dict((await form_body.fields(self.request)).items())
 
     async def several(self, name: str) -> list[str]:
         """All values of a field."""
-        posted = await self.request.post()
-        return [value for value in posted.getall(name, []) if isinstance(value, str)]
+        return list((await form_body.fields(self.request)).getall(name, []))
 
     def position(self) -> int | None:
         """Where the page of a listing begins; what is no number is the beginning."""
@@ -118,18 +131,23 @@ class Visit:
                 filled[name] += "Z" if bare[1] else ":00Z"
         return filled
 
-    def page(self, template: str, *, status: int = 200, **context: Any) -> web.Response:
-        """A whole page, or the part of it that a live region asked for (`part`)."""
-        said = SAID.get(self.request.query.get("said", ""))
-        text = self.templates.get_template(template).render(
+    def page(
+        self, template: str, *, status: int = 200, secret: bool = False, **context: Any
+    ) -> web.Response:
+        """Return a whole page, or the part of it that a live region asked for (`part`). `secret`:
+        it shows a secret."""
+        return self.renderer.page(
+            self.request,
+            template,
+            status=status,
+            secret=secret,
             visit=self,
-            said=said,
-            path=self.request.path,
-            here=self.request.rel_url,
+            url=self.url,
+            said=SAID.get(self.request.query.get("said", "")),
+            here=self.request.rel_url.without_query_params("said"),
             part=self.request.query.get("part"),
             **context,
         )
-        return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
 
 
 def see_other(path: str, said: str | None = None) -> web.Response:

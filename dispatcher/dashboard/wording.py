@@ -2,9 +2,11 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
@@ -22,6 +24,8 @@ _INVISIBLE = {
 }
 
 
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
+
 NOTHING = "\N{EN DASH}"
 """Where there is no value."""
 
@@ -29,6 +33,43 @@ NOTHING = "\N{EN DASH}"
 def visible(text: str) -> str:
     """Control characters, and those that would turn or hide text, as their codes."""
     return text.translate(_CONTROLS).translate(_INVISIBLE)
+
+
+class ForeignHost(NamedTuple):
+    """A host whose name is written with letters beyond ASCII: as people read it, and as it is asked
+    for. `mixed`: one of its labels mixes alphabets, which is how one name is made to look like
+    another."""
+
+    name: str
+    punycode: str
+    mixed: bool
+
+
+def foreign_host(url: str) -> ForeignHost | None:
+    """Return the host of a URL if its name has letters beyond ASCII; None for all others."""
+    try:
+        host = urlsplit(url).hostname or ""
+        punycode = host if host.isascii() else host.encode("idna").decode()
+        name = ".".join(map(_label, punycode.split(".")))
+    except ValueError:
+        return None
+    if name.isascii():
+        return None
+    return ForeignHost(name, punycode, any(len(_alphabets(label)) > 1 for label in name.split(".")))
+
+
+def _label(text: str) -> str:
+    """A label of a host's name as people read it."""
+    return text[4:].encode().decode("punycode") if text.startswith("xn--") else text
+
+
+def _alphabets(label: str) -> set[str]:
+    """The alphabets of a label's letters, by the first word of their names in Unicode. Japanese and
+    Korean are written with several at a time: those count as one."""
+    letters = (
+        unicodedata.name(letter, "UNKNOWN").split()[0] for letter in label if letter.isalpha()
+    )
+    return {"EAST ASIAN" if word in _EAST_ASIAN else word for word in letters}
 
 
 def pretty(text: str) -> str:
@@ -98,6 +139,11 @@ def size(count: int | None) -> str:
     return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB"
 
 
+def sql(text: str) -> str:
+    """Return the text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def percent(part: float | None) -> str:
     """Never rounded up to all: one failure in a million is a failure."""
     if part is None:
@@ -122,4 +168,6 @@ FILTERS: dict[str, Any] = {
     "span": span,
     "size": size,
     "percent": percent,
+    "sql": sql,
+    "foreign_host": foreign_host,
 }

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
-from dispatcher.forms.base import Description, EventType, Form
+from dispatcher.forms.base import Description, EventType, Form, Limit
 from dispatcher.model import RawJson
 from dispatcher.schemas import DEEPEST, LARGEST, depth
 
@@ -33,6 +33,13 @@ def _schema(value: Any) -> Any:
     if not isinstance(value, dict | bool | None):
         raise ValueError("must be an object, true, false or null")  # noqa: TRY004 - what pydantic takes
     return _moderate(value)
+
+
+class EventTypeQuery(Form):
+    """Without any of these, all are listed, or as many as one answer holds."""
+
+    cursor: str | None = None
+    limit: Limit | None = None
 
 
 class EventTypePut(Form):

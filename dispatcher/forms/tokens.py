@@ -4,13 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from dispatcher.forms.base import Form, Moment, Name
+from dispatcher.forms.base import Form, Limit, Moment, Name
 
 EVERY = "*"
 """In the place of an environment: every one of them."""
 
 Scope = Literal["read", "write", "admin"]
 """What a token may do: each may also do what those before it may."""
+
+
+class TokenQuery(Form):
+    """Without any of these, all are listed, or as many as one answer holds."""
+
+    cursor: str | None = None
+    limit: Limit | None = None
 
 
 class NewToken(Form):

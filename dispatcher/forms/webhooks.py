@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from dispatcher import patterns, signing, values
 from dispatcher.forms.base import Description, Form, Limit, Name
+from dispatcher.schemas import DEEPEST, depth
 
 HEADERS_MOST = 20
 HEADERS_BYTES = 4096
@@ -36,6 +37,9 @@ def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    # First of all: what writes JSON recurses, and ends with an error of its own.
+    if depth(metadata) > DEEPEST:
+        raise ValueError(f"must be at most {DEEPEST} levels deep")
     try:
         json.dumps(metadata, allow_nan=False)  # orjson would make null of what is not finite
         size = len(orjson.dumps(metadata))
@@ -176,7 +180,7 @@ class Empty(Form):
 
 
 class WebhookQuery(Form):
-    """Without any of these, all are listed."""
+    """Without any of these, all are listed, or as many as one answer holds."""
 
     cursor: str | None = None
     limit: Limit | None = None

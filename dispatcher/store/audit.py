@@ -49,3 +49,7 @@ class Audit:
             statement("audit/list"), environment_id, actor, action, subject, before, limit, look
         )
         return [dict(row) for row in rows if row["id"] is not None], rows[0]["looked"]
+
+    async def prune(self, below: int, most: int) -> int:
+        """Remove up to `most` entries with ids below one; return how many."""
+        return len(await self._session.fetch(statement("audit/prune"), below, most))

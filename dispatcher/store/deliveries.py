@@ -1,6 +1,7 @@
 """Pending deliveries and the attempts made for them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,9 @@ from dispatcher.store.statements import statement
 SEPARATOR = "\x1e"
 """Between JSON texts: no JSON text can contain it (RFC 7464)."""
 
+PARK_AT_ONCE = 1_000
+"""Rows parked in one statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -20,6 +24,10 @@ class Range:
     shard: int
     low: float
     most: int
+
+
+class _UndoError(Exception):
+    """Rolls a transaction back."""
 
 
 class Deliveries:
@@ -52,6 +60,23 @@ class Deliveries:
         )
         return {row["delivery_id"] for row in rows}
 
+    async def probe(self) -> None:
+        """Write an attempt of no delivery and undo it. Raises what refuses any attempt at all."""
+        with suppress(_UndoError):
+            async with self._session.transaction() as opened:
+                await opened.fetch(statement("deliveries/probe"))
+                raise _UndoError
+
+    async def set_aside(self, delivery: Delivery, detail: str) -> bool:
+        """Move a delivery whose result is refused to quarantine.
+
+        Return False if it had moved on: it is not pending any more after so many attempts.
+        """
+        rows = await self._session.fetch(
+            statement("deliveries/set_aside"), delivery.id, delivery.attempt, detail
+        )
+        return bool(rows)
+
     async def due(self, ranges: Sequence[Range], before: float) -> list[Delivery]:
         """Deliveries of each range that are due before a time, not the parked ones."""
         rows = await self._session.fetch(
@@ -64,7 +89,11 @@ class Deliveries:
         return [delivery(row) for row in rows]
 
     async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
-        await self._session.fetch(statement("deliveries/park"), list(ids), list(shards))
+        """Park these, some at a time: memory full of them would be a statement of a second."""
+        waiting = list(ids)
+        for begin in range(0, len(waiting), PARK_AT_ONCE):
+            some = waiting[begin : begin + PARK_AT_ONCE]
+            await self._session.fetch(statement("deliveries/park"), some, list(shards))
 
     async def parked_endpoints(self) -> list[UUID]:
         rows = await self._session.fetch(statement("deliveries/parked_endpoints"))

@@ -29,6 +29,12 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/changed_since"), version)
         return rows[0]["version"], rows[0]["changed"]
 
+    async def count(self, environment_id: str, most: int) -> int:
+        """Return how many an environment has, counting up to `most`; asked after `bump`."""
+        rows = await self._session.fetch(statement("endpoints/count"), environment_id, most)
+        count: int = rows[0]["count"]
+        return count
+
     async def bump(self) -> int:
         """The version of a change that is about to be made, in the same transaction."""
         rows = await self._session.fetch(statement("endpoints/bump"))

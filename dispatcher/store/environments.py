@@ -18,6 +18,12 @@ class Environments:
         rows = await self._session.fetch(statement("environments/create"), id, name)
         return dict(rows[0]) if rows else None
 
+    async def count(self, most: int) -> int:
+        """Return how many there are, counting up to `most`."""
+        rows = await self._session.fetch(statement("environments/count"), most)
+        count: int = rows[0]["count"]
+        return count
+
     async def get(self, id: str) -> dict[str, Any] | None:
         rows = await self._session.fetch(statement("environments/get"), id)
         return dict(rows[0]) if rows else None

@@ -13,10 +13,26 @@ class EventTypes:
     def __init__(self, session: Asked) -> None:
         self._session = session
 
-    async def list(self, environment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
-        """By name."""
-        rows = await self._session.fetch(statement("event_types/list"), environment_id, limit)
+    async def list(
+        self, environment_id: str, after: str, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return at most `limit` types whose names come after `after`, by name."""
+        rows = await self._session.fetch(
+            statement("event_types/list"), environment_id, after, limit
+        )
         return [dict(row) for row in rows]
+
+    async def outline(self, environment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return at most `limit` types by name, without their texts."""
+        rows = await self._session.fetch(statement("event_types/outline"), environment_id, limit)
+        return [dict(row) for row in rows]
+
+    async def named(
+        self, environment_id: str, names: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Return those of `names` that are there, by name."""
+        rows = await self._session.fetch(statement("event_types/named"), environment_id, names)
+        return {row["name"]: dict(row) for row in rows}
 
     async def get(self, environment_id: str, name: str) -> Mapping[str, Any] | None:
         rows = await self._session.fetch(statement("event_types/get"), environment_id, name)

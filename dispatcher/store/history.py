@@ -2,16 +2,24 @@
 
 Each statement looks at no more rows than it is told, in the order of an index. Sessions should
 have plan_cache_mode=force_custom_plan, so that partitions are pruned.
+
+A statement locks every partition it may read, and the lock table has room for a few thousand
+relations. So a history of more than DAYS_AT_ONCE days is read some days at a time, the latest
+first, a statement each: a listing then looks for the end of a delivery in as many days after it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from dispatcher.ids import LARGEST
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
+
+DAYS_AT_ONCE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +58,50 @@ class History:
         self, endpoint_ids: Sequence[UUID], wanted: Wanted, rows: int, most: int
     ) -> Seen:
         """The newest `most` deliveries; `rows` of each endpoint and each kind are looked at."""
+        part, until = await self._part(wanted)
         found = await self._session.fetch(
-            statement("history/of_endpoints"), endpoint_ids, *_narrowed(wanted, rows), most
+            statement("history/of_endpoints"), endpoint_ids, *_narrowed(part, rows), most, until
         )
-        return _seen(found)
+        return _seen(found, wanted, part)
 
     async def of_environment(
         self, environment_id: str, wanted: Wanted, rows: int, most: int
     ) -> Seen:
         """As `of_endpoints`, but `rows` of all environments are looked at."""
+        part, until = await self._part(wanted)
         found = await self._session.fetch(
-            statement("history/of_environment"), environment_id, *_narrowed(wanted, rows), most
+            statement("history/of_environment"), environment_id, *_narrowed(part, rows), most, until
         )
-        return _seen(found)
+        return _seen(found, wanted, part)
 
     async def of_event(
         self, environment_id: str, event_id: int, before: int, most: int
     ) -> list[int]:
         """Delivery ids below `before`, the newest first."""
-        rows = await self._session.fetch(
-            statement("history/of_event"), environment_id, event_id, before, most
-        )
-        return [row["id"] for row in rows]
+        found: set[int] = set()
+        for above, until in await self._spans(event_id):
+            rows = await self._session.fetch(
+                statement("history/of_event"), environment_id, event_id, before, most, above, until
+            )
+            found.update(row["id"] for row in rows)
+        return sorted(found, reverse=True)[:most]
 
     async def items(
         self, environment_id: str, delivery_ids: Collection[int]
     ) -> Sequence[Mapping[str, Any]]:
         """How each delivery stands now, newest first; those of other environments are left out."""
-        return await self._rows(
-            statement("history/items"), environment_id, list(delivery_ids), min(delivery_ids)
-        )
+        found: dict[int, Mapping[str, Any]] = {}
+        for above, until in await self._spans(min(delivery_ids)):
+            rows = await self._rows(
+                statement("history/items"), environment_id, list(delivery_ids), above, until
+            )
+            for row in rows:
+                known = found.get(row["id"])
+                if known is None or known["recorded_at"] is None:
+                    found[row["id"]] = row
+            if sum(row["recorded_at"] is not None for row in found.values()) == len(delivery_ids):
+                break
+        return [found[id_] for id_ in sorted(found, reverse=True)]
 
     async def payloads(
         self, event_ids: Collection[int], most: int
@@ -89,23 +111,33 @@ class History:
         rows = await self._session.fetch(statement("history/payloads"), list(event_ids), most)
         return {row["id"]: (row["size"], row["data"]) for row in rows}
 
-    async def attempts(self, environment_id: str, delivery_id: int) -> Sequence[Mapping[str, Any]]:
-        """Every attempt, the first first."""
-        return await self._rows(statement("history/attempts"), environment_id, delivery_id)
+    async def attempts(
+        self, environment_id: str, delivery_id: int, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the newest `limit` attempts, the first first."""
+        found: list[Mapping[str, Any]] = []
+        for above, until in await self._spans(delivery_id):
+            found += await self._rows(
+                statement("history/attempts"), environment_id, delivery_id, above, until, limit
+            )
+            if len(found) >= limit:  # spans go back in time
+                break
+        return sorted(found, key=lambda row: (row["attempt"], row["id"]))[-limit:]
 
     async def events(self, environment_id: str, wanted: Wanted, rows: int, most: int) -> Seen:
         """The newest `most` events; `rows` of all environments are looked at."""
+        part, _ = await self._part(wanted)
         found = await self._session.fetch(
             statement("history/events"),
             environment_id,
-            wanted.high,
-            wanted.low,
+            part.high,
+            part.low,
             rows,
-            wanted.type,
-            wanted.prefix,
+            part.type,
+            part.prefix,
             most,
         )
-        return _seen(found)
+        return _seen(found, wanted, part)
 
     async def event_items(
         self, environment_id: str, event_ids: Collection[int], most: int
@@ -121,6 +153,45 @@ class History:
         place: str | None = rows[0]["place"]
         return place
 
+    async def environment_of_event(self, event_id: int) -> str | None:
+        """Return the environment of an event; None if there is no such event."""
+        return _environment(
+            await self._session.fetch(statement("history/environment_of_event"), event_id)
+        )
+
+    async def environment_of_delivery(self, delivery_id: int) -> str | None:
+        """Return the environment of a delivery; None if there is no such delivery."""
+        return _environment(
+            await self._session.fetch(statement("history/environment_of_delivery"), delivery_id)
+        )
+
+    async def environment_of_webhook(self, webhook_id: UUID) -> str | None:
+        """Return the environment of a webhook; None if there is no such webhook."""
+        return _environment(
+            await self._session.fetch(statement("history/environment_of_webhook"), webhook_id)
+        )
+
+    async def days(self) -> Sequence[int]:
+        """Return the smallest id of each day that has a partition, the latest day first."""
+        return [row["low"] for row in await self._session.fetch(statement("history/days"))]
+
+    async def _part(self, wanted: Wanted) -> tuple[Wanted, int | None]:
+        """Return what to look at first, and the last attempt id to look at; None: all of them."""
+        days = await self.days()
+        if len(days) <= 2 * DAYS_AT_ONCE:
+            return wanted, None
+        below = [day for day in days if day < wanted.high]
+        later = [day for day in days if day >= wanted.high]
+        low = below[DAYS_AT_ONCE] if len(below) > DAYS_AT_ONCE else 0
+        until = later[-DAYS_AT_ONCE] if len(later) >= DAYS_AT_ONCE else None
+        return replace(wanted, low=max(low, wanted.low)), until
+
+    async def _spans(self, above: int) -> Sequence[tuple[int, int | None]]:
+        """Return spans of attempt ids, exclusive and inclusive bounds, that reach down to an id."""
+        days = [day for day in await self.days() if day > above]
+        ends = days[DAYS_AT_ONCE::DAYS_AT_ONCE]
+        return list(zip([*ends, above], [None, *ends], strict=True))
+
     async def _rows(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
         return [dict(row) for row in await self._session.fetch(query, *args)]
 
@@ -129,5 +200,13 @@ def _narrowed(wanted: Wanted, rows: int) -> tuple[object, ...]:
     return (wanted.high, wanted.low, rows, wanted.status, wanted.type, wanted.prefix)
 
 
-def _seen(rows: Sequence[Any]) -> Seen:
-    return Seen(rows[0]["ids"], rows[0]["horizon"])
+def _seen(rows: Sequence[Any], wanted: Wanted, part: Wanted) -> Seen:
+    """With the end of the part as the horizon, if all of it was looked at and it was not all."""
+    horizon = rows[0]["horizon"]
+    if horizon is None and part.low > wanted.low:
+        horizon = part.low
+    return Seen(rows[0]["ids"], horizon)
+
+
+def _environment(rows: Sequence[asyncpg.Record]) -> str | None:
+    return rows[0]["environment_id"] if rows else None

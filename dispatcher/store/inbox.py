@@ -69,11 +69,21 @@ class Inbox:
         return _fanned_out(rows)
 
     async def quarantine(
-        self, reason: str, detail: str, *, above: int = 0, without: Sequence[str] = ()
+        self,
+        reason: str,
+        detail: str,
+        *,
+        above: int = 0,
+        without: Sequence[str] = (),
+        plain: bool = False,
     ) -> list[dict[str, Any]]:
-        """Put the oldest such row aside, so that it is in nobody's way."""
+        """Put the oldest such row aside, so that it holds up no other one.
+
+        `plain`: not one that is owed to a single endpoint. Returns the row with the keys
+        `id event_id environment_id type`, or nothing if another daemon holds it.
+        """
         rows = await self._session.fetch(
-            statement("inbox/quarantine"), reason, detail, above, without
+            statement("inbox/quarantine"), reason, detail, above, without, plain
         )
         return [dict(row) for row in rows]
 

@@ -20,6 +20,12 @@ class Pauses:
         """False when it was not paused."""
         return bool(await self._session.fetch(statement("pauses/resume"), environment_id, version))
 
+    async def standing(self, environment_id: str) -> Mapping[str, Any] | None:
+        """`id name paused_at paused_by all_paused_at all_paused_by`; None when there is no such
+        environment."""
+        rows = await self._session.fetch(statement("pauses/standing"), environment_id)
+        return dict(rows[0]) if rows else None
+
     async def since(
         self, environment_id: str | None
     ) -> tuple[datetime | None, datetime | None] | None:

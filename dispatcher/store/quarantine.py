@@ -32,3 +32,8 @@ class Quarantine:
     async def _one(self, query: str, *args: object) -> Mapping[str, Any] | None:
         rows = await self._session.fetch(query, *args)
         return dict(rows[0]) if rows else None
+
+    async def expire(self, below: int, most: int) -> Sequence[tuple[int, str]]:
+        """End up to `most` of events with ids below one; return the events and their reasons."""
+        rows = await self._session.fetch(statement("quarantine/expire"), below, most)
+        return [(row["event_id"], row["reason"]) for row in rows]

@@ -1,5 +1,6 @@
 """Recoveries: what one endpoint is owed again, and how far each of them got."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -30,7 +31,7 @@ class Step:
     """What one step did: how many inbox rows it made, and the recovery's state after it."""
 
     id: int
-    state: Literal["RUNNING", "DONE", "CANCELLED"]
+    state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
     made: int
 
 
@@ -122,8 +123,26 @@ class Recoveries:
         rows = await self._session.fetch(statement("recoveries/step"), look, make, waiting, pending)
         return Step(rows[0]["id"], rows[0]["state"], rows[0]["made"]) if rows else None
 
+    async def note_failure(self, error: str, most: int) -> tuple[int, str] | None:
+        """Put off the recovery that a step would go on with, as its step failed.
+
+        After `most` failures in succession it is FAILED. Returns its id and state, or None if none
+        is due any more.
+        """
+        rows = await self._session.fetch(statement("recoveries/note_failure"), error, most)
+        return (rows[0]["id"], rows[0]["state"]) if rows else None
+
     async def next(self) -> float | None:
         """Seconds until one is due, below 0 for one that is; None: none is running."""
         rows = await self._session.fetch(statement("recoveries/next"))
         wait: float | None = rows[0]["wait"]
         return wait
+
+    async def prune(self, keep: float, most: int) -> int:
+        """Remove up to `most` that were over `keep` seconds ago; return how many."""
+        return len(await self._session.fetch(statement("recoveries/prune"), keep, most))
+
+    async def pass_over(self, below: int) -> Sequence[int]:
+        """Let running ones go on from an id, as what is below is about to be dropped; return which."""
+        rows = await self._session.fetch(statement("recoveries/pass_over"), below)
+        return [row["id"] for row in rows]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from dispatcher.store.connect import AddressError, ConnectError, connect
+from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
 from dispatcher.store.connection_settings import SettingRefusedError, connection_settings, finish
 
 CLIENT_GRACE = 5.0
@@ -44,6 +45,16 @@ class TransactionConflictError(StoreUnavailable):
 
 class PermissionDeniedError(StoreUnavailable):
     """Our role lacks a right. A right that is granted again makes the same statement succeed."""
+
+
+class LockTableFullError(StoreUnavailable):
+    """The server cannot lock as many relations as a statement reads."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PostgreSQL's lock table is full (out of shared memory): set max_locks_per_transaction"
+            " higher, or keep fewer days in [retention]"
+        )
 
 
 class StatementTimeout(Exception):
@@ -293,7 +304,16 @@ def _means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool
     """
     if isinstance(error, asyncpg.InterfaceError):
         return connection.is_closed()
+    if isinstance(error, BROKEN_BY_POOLERS):
+        return True
+    if _is_lock_table_full(error):
+        return False
     return isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError)
+
+
+def _is_lock_table_full(error: Exception) -> bool:
+    """Return whether a statement found no room for its locks, which the session survives."""
+    return isinstance(error, asyncpg.exceptions.OutOfMemoryError) and "shared" in str(error)
 
 
 def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
@@ -303,8 +323,12 @@ def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
             return StatementTimeout(str(error))
         case TimeoutError():  # a silent server: waiting for an orderly end would not return
             return StoreUnavailable("the database does not answer")
+        case _ if isinstance(error, BROKEN_BY_POOLERS):
+            return StoreUnavailable(POOLER)
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(permission_denied(error, role))
+        case asyncpg.exceptions.OutOfMemoryError() if _is_lock_table_full(error):
+            return LockTableFullError()
         case _ if lost:
             return StoreUnavailable(str(error) or type(error).__name__)
         case _ if isinstance(error, _CONFLICT):

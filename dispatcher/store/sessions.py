@@ -2,11 +2,14 @@
 
 import asyncio
 
+from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 
 PEOPLE = 4
 """Connections for what people ask for: more of them would only share the same server."""
+PEOPLE_TIMEOUT_SECONDS = 5.0
+"""Longest statement of theirs, unless database.statement_timeout is shorter: others wait for it."""
 
 LEASE_ANSWER_SECONDS = 2.0
 """An answer to a heartbeat is worth nothing after 1 s. Silence of this session is that of the server."""
@@ -40,7 +43,7 @@ class Sessions:
                 statement_timeout=timeout,
                 answer_timeout=answer,
                 connect_timeout=statement_timeout,
-                settings=settings,
+                settings={**plan_settings(name), **settings},
             )
             self._all.append(opened)
             return opened
@@ -57,20 +60,25 @@ class Sessions:
         self.lease.on_silent = self._silent
         self.listen = stage("listen")
         self.fanout = stage("fanout", synchronous_commit="off")
-        self.examine = session(
-            "examine", synchronous_commit="off", plan_cache_mode="force_custom_plan"
-        )
+        self.examine = session("examine", synchronous_commit="off")
         self.refill = stage("refill")
         self.endpoints = stage("endpoints")
-        self.bodies = stage("bodies", plan_cache_mode="force_custom_plan")  # prunes partitions
+        self.bodies = stage("bodies")
         self.record = stage("record", synchronous_commit="off")
         self.upkeep = session("upkeep")
         self.statistics = session("statistics", synchronous_commit="off")
-        people = [
-            session(f"people-{n}", plan_cache_mode="force_custom_plan") for n in range(PEOPLE)
-        ]
-        self._people = frozenset(people)
+        people_timeout = min(statement_timeout, PEOPLE_TIMEOUT_SECONDS)
+        people = [session(f"people-{n}", timeout=people_timeout) for n in range(PEOPLE)]
         self.people = Pool(people)
+        # Who may ask at all is found out apart: what people ask for cannot hold it up.
+        authenticating = session("authentication", timeout=people_timeout)
+        self.authentication = Pool([authenticating])
+        self._people = frozenset([*people, authenticating])
+
+    @property
+    def count(self) -> int:
+        """How many connections these are, once all are open. The README states it."""
+        return len(self._all)
 
     def counted(self) -> tuple[int, int]:
         """Return how many connections are busy with a statement, and how many are idle."""

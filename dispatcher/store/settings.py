@@ -12,6 +12,14 @@ class StoredSettings:
     key_check: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """`locks`: relations that all transactions together may lock; `prepared`: transactions."""
+
+    locks: int
+    prepared: int
+
+
 class Settings:
     def __init__(self, session: Asked) -> None:
         self._session = session
@@ -20,8 +28,13 @@ class Settings:
         row = (await self._session.fetch(statement("settings/read")))[0]
         return StoredSettings(row["max_data"], row["key_check"])
 
-    async def write_limits(self, max_data: int) -> None:
-        await self._session.fetch(statement("settings/write_limits"), max_data)
+    async def write_limits(self, max_data: int, *, notify: bool = True) -> None:
+        """Write what emitters need: the most bytes of `data`, and whether they notify."""
+        await self._session.fetch(statement("settings/write_limits"), max_data, notify)
+
+    async def server_limits(self) -> ServerLimits:
+        row = (await self._session.fetch(statement("settings/server_limits")))[0]
+        return ServerLimits(row["locks"], row["prepared"])
 
     async def claim_key(self, check_value: bytes) -> bytes:
         """The check value of the key this database belongs to: the given one if it had none."""

@@ -31,3 +31,7 @@ class SignIns:
 
     async def delete(self, id_: bytes) -> None:
         await self._session.fetch(statement("sign_ins/delete"), id_)
+
+    async def prune(self, most: int) -> int:
+        """Remove up to `most` that have expired; return how many."""
+        return len(await self._session.fetch(statement("sign_ins/prune"), most))

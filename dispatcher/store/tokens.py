@@ -21,17 +21,21 @@ class Tokens:
         scope: str,
         sha256: bytes,
         expires_at: datetime | None,
+        most: int,
     ) -> Mapping[str, Any]:
-        """`known`: there is such an environment; `lasting`: the expiry is still to come. Unless
-        both are true nothing was made; the rest is the new row."""
+        """`known`: there is such an environment; `lasting`: the expiry is still to come; `room`:
+        there are fewer than `most`. Unless all are true nothing was made; the rest is the new row."""
         rows = await self._session.fetch(
-            statement("tokens/create"), name, environment_id, scope, sha256, expires_at
+            statement("tokens/create"), name, environment_id, scope, sha256, expires_at, most
         )
         return dict(rows[0])
 
-    async def list(self, environment_id: str | None) -> Sequence[Mapping[str, Any]]:
-        """Newest first, with those that are revoked or expired; None: of every environment."""
-        rows = await self._session.fetch(statement("tokens/list"), environment_id)
+    async def list(
+        self, environment_id: str | None, after: UUID | None = None, limit: int = 1000
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return at most `limit` of those older than `after`, newest first, with those that are
+        revoked or expired. Without an environment, of every one."""
+        rows = await self._session.fetch(statement("tokens/list"), environment_id, after, limit)
         return [dict(row) for row in rows]
 
     async def revoke(self, token_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
@@ -44,3 +48,7 @@ class Tokens:
         """`id name scope environment_id` of the token, if it is good now."""
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
         return dict(rows[0]) if rows else None
+
+    async def prune(self, keep: float, most: int) -> int:
+        """Remove up to `most` tokens that have been of no use for `keep` seconds; return how many."""
+        return len(await self._session.fetch(statement("tokens/prune"), keep, most))

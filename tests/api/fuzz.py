@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from dispatcher.api import auth
-from dispatcher.egress import Guard
-from dispatcher.resolve import Resolver
+from dispatcher.transport.egress import Guard
+from dispatcher.transport.resolver import Resolver
 from tests.flow.stories import until
 
 ROOT = Path(__file__).parents[2]

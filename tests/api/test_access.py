@@ -110,7 +110,7 @@ def test_the_port_serves_no_other_route_of_the_api(standing: Api) -> None:
     served_there = {
         (route.method, route.resource.canonical)
         for route in runner.app.router.routes()
-        if route.resource is not None
+        if route.resource is not None and route.method != "HEAD"
     }
     of_the_api = {(m, p) for m, p in served_there if p.startswith(("/api", "/apps"))}
     assert of_the_api == {(method, path) for _, method, path in CALLS}
@@ -393,9 +393,14 @@ async def test_health_is_for_everybody(standing: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/metrics"])
-async def test_the_description_and_the_metrics_are_for_who_may_read(
-    standing: Api, path: str
-) -> None:
+async def test_the_description_and_the_metrics_need_a_token(standing: Api, path: str) -> None:
     assert (await standing.nobody()("GET", path)).status == 401
-    reader = await standing.client("read", OTHER)
+    reader = await standing.client("read")
     assert (await reader("GET", path)).status == 200
+
+
+async def test_the_figures_of_all_are_not_for_a_token_of_one(standing: Api) -> None:
+    bound = await standing.client("admin", OTHER)
+    assert (await bound("GET", "/openapi.json")).status == 200
+    refused = await bound("GET", "/metrics")
+    assert (refused.status, refused.code) == (403, "forbidden")

@@ -2,51 +2,85 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
 
-from dispatcher.api import app as admin
-from dispatcher.api.app import AdminPort
+from dispatcher.api import connections
+from dispatcher.api.app import AdminPort, answering
+from dispatcher.api.connections import ConnectionLimits
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Connect = Callable[[], AbstractAsyncContextManager[Stream]]
+Connect = Callable[..., AbstractAsyncContextManager[Stream]]
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-async def hello(_: web.Request) -> web.Response:
+class Slow:
+    """What a slow request is doing, and what it waits for."""
+
+    def __init__(self) -> None:
+        self.waiting = asyncio.Event()
+        self.release = asyncio.Event()
+
+
+SLOW = web.AppKey("slow", Slow)
+
+
+async def hello(request: web.Request) -> web.Response:
+    if "wait" in request.query:
+        request.app[SLOW].waiting.set()
+        await request.app[SLOW].release.wait()
     return web.Response(text="hello")
 
 
-@pytest.fixture
-def silent() -> float:
-    """Seconds for which a connection may be."""
-    return 0.5
+async def taken(request: web.Request) -> web.Response:
+    request.app[SLOW].waiting.set()
+    return web.Response(body=await request.read())
+
+
+Port = Callable[..., AbstractAsyncContextManager[Connect]]
 
 
 @pytest.fixture
-async def connect(monkeypatch: pytest.MonkeyPatch, silent: float) -> AsyncIterator[Connect]:
-    """To a port that admits two."""
-    monkeypatch.setattr(admin, "CONNECTIONS_MOST", 2)
-    monkeypatch.setattr(admin, "SILENT_SECONDS", silent)
-    app = web.Application()
-    app.router.add_get("/", hello)
-    port = AdminPort(app, "127.0.0.1", 0)
-    await port.open()
-    at = urlsplit(port.address)
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def served(slow: Slow) -> Port:
+    """A port with these limits; it yields what connects to it, from an address of one's choice."""
 
     @asynccontextmanager
-    async def connected() -> AsyncIterator[Stream]:
-        reader, writer = await asyncio.open_connection(at.hostname, at.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
+    async def opened(**limits: float) -> AsyncIterator[Connect]:
+        app = web.Application(middlewares=[answering])
+        app[SLOW] = slow
+        app.router.add_get("/", hello)
+        app.router.add_post("/", taken)
+        port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits(**limits))  # type: ignore[arg-type]
+        await port.open()
+        at = urlsplit(port.address)
 
-    yield connected
-    await port.close()
+        @asynccontextmanager
+        async def connected(source: str = "127.0.0.1") -> AsyncIterator[Stream]:
+            reader, writer = await asyncio.open_connection(
+                at.hostname, at.port, local_addr=(source, 0)
+            )
+            try:
+                yield reader, writer
+            finally:
+                writer.close()
+
+        yield connected
+        await port.close()
+
+    return opened
 
 
 async def answered(stream: Stream, request: bytes = WHOLE) -> bytes:
@@ -61,31 +95,114 @@ async def answered(stream: Stream, request: bytes = WHOLE) -> bytes:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: a"])
-async def test_a_connection_without_a_whole_request_is_ended(connect: Connect, said: bytes) -> None:
-    async with connect() as stream:
+async def test_a_connection_without_a_whole_request_is_ended(served: Port, said: bytes) -> None:
+    async with served(head_seconds=0.2) as connect, connect() as stream:
         assert await answered(stream, said) == b""
 
 
-async def test_one_that_was_answered_may_not_be_silent_for_ever_either(connect: Connect) -> None:
-    async with connect() as stream:
-        assert (await answered(stream)).endswith(b"hello")
-        assert await answered(stream, WHOLE[:-2]) == b""
+async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(served: Port) -> None:
+    async with served(head_seconds=0.2) as connect, connect() as (reader, writer):
+        reading = asyncio.create_task(reader.read())
+        for byte in WHOLE[:-1] * 5:
+            if reading.done() or writer.is_closing():
+                break
+            writer.write(bytes([byte]))
+            await asyncio.wait({reading}, timeout=0.02)
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reading, 5) == b""
 
 
-@pytest.mark.parametrize("silent", [60.0])
-async def test_a_connection_too_many_is_turned_away_until_another_has_ended(
-    connect: Connect,
+@pytest.mark.parametrize("said", [b"", WHOLE[:-2]])
+async def test_one_that_was_answered_may_not_be_silent_for_ever_either(
+    served: Port, said: bytes
 ) -> None:
-    async with connect() as first, connect() as second:
+    async with served(head_seconds=0.2, silent_seconds=0.5) as connect, connect() as stream:
+        assert (await answered(stream)).endswith(b"hello")
+        assert await answered(stream, said) == b""
+
+
+async def test_requests_one_behind_the_other_are_all_answered(served: Port) -> None:
+    async with served() as connect, connect() as (reader, writer):
+        writer.write(WHOLE * 20)
+        for _ in range(20):
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert head.startswith(b"HTTP/1.1 200")
+            await asyncio.wait_for(reader.readexactly(5), 5)
+
+
+async def test_the_oldest_silent_one_goes_for_a_newcomer(served: Port) -> None:
+    async with served(most=2) as connect, connect() as silent, connect() as used:
+        assert (await answered(used)).endswith(b"hello")
+        async with connect() as newcomer:
+            assert (await answered(newcomer)).endswith(b"hello")
+            assert await answered(silent) == b""
+            assert (await answered(used)).endswith(b"hello")
+
+
+async def test_one_with_a_request_under_way_is_never_dropped_for_another(
+    served: Port, slow: Slow
+) -> None:
+    async with served(most=1) as connect, connect() as (reader, writer):
+        writer.write(WHOLE.replace(b"/ ", b"/?wait ", 1))
+        await asyncio.wait_for(slow.waiting.wait(), 5)
+        async with connect() as newcomer:
+            assert await answered(newcomer) == b""
+        slow.release.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"hello"), 5)).endswith(b"hello")
+
+
+async def test_a_body_that_does_not_come_gives_way_to_a_newcomer(served: Port, slow: Slow) -> None:
+    async with served(most=1) as connect, connect() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        await asyncio.wait_for(slow.waiting.wait(), 5)
+        async with connect() as newcomer:
+            assert (await answered(newcomer)).endswith(b"hello")
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_six_hundred_silent_connections_keep_nobody_out(served: Port) -> None:
+    async with served() as connect, AsyncExitStack() as crowd:
+        for number in range(600):
+            stream = await crowd.enter_async_context(connect())
+            if number % 2:
+                stream[1].write(b"GET / HT")
+            if number % 50 == 0:
+                async with connect() as newcomer:
+                    assert (await answered(newcomer)).endswith(b"hello")
+        async with connect() as newcomer:
+            assert (await answered(newcomer)).endswith(b"hello")
+
+
+@pytest.mark.parametrize(("local", "kept"), [(True, True), (False, False)])
+async def test_one_address_has_only_so_many_unless_it_is_our_own(
+    served: Port, monkeypatch: pytest.MonkeyPatch, *, local: bool, kept: bool
+) -> None:
+    monkeypatch.setattr(connections, "_is_local", lambda _: local)
+    async with served(of_one_address=1) as connect, connect("127.0.0.2") as first:
         assert (await answered(first)).endswith(b"hello")
-        assert (await answered(second)).endswith(b"hello")
-        async with connect() as third:
-            assert await answered(third) == b""
-        second[1].close()
-        await second[1].wait_closed()
-        async with asyncio.timeout(5):
-            while True:
-                async with connect() as fourth:
-                    if (await answered(fourth)).endswith(b"hello"):
-                        break
-        assert await answered(first)
+        async with connect("127.0.0.3") as other, connect("127.0.0.2") as second:
+            assert (await answered(other)).endswith(b"hello")
+            assert (await answered(second)).endswith(b"hello")
+            assert bool(await answered(first)) is kept
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1", True), ("::1", True), ("10.0.0.1", False), ("2001:db8::1", False), ("", False)],
+)
+def test_which_addresses_are_our_own(address: str, *, local: bool) -> None:
+    assert connections._is_local(address) is local
+
+
+@pytest.mark.parametrize(
+    "request_", [WHOLE, WHOLE.replace(b"/ ", b"/none ", 1), b"nonsense\r\n\r\n"]
+)
+async def test_every_answer_says_how_it_may_be_used(served: Port, request_: bytes) -> None:
+    async with served() as connect, connect() as (reader, writer):
+        writer.write(request_)
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode().lower()
+        assert "x-content-type-options: nosniff" in head
+        assert "content-security-policy: default-src 'none'" in head
+        assert "cache-control: no-store" in head
+        assert "server: dispatcher\r\n" in head

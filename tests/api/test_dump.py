@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from dispatcher.dashboard.app import COOKIE
+from dispatcher.dashboard.signing_in import COOKIE
 from tests.api.conftest import Answered, Client
 from tests.api.traces import dump, every_row, traces
 from tests.conftest import Connection

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dispatcher import webhooks
-from tests.api.conftest import Client
+from dispatcher.client import AsyncClient
+from tests.api.conftest import Api, Client, served
 from tests.conftest import Connection
+from tests.flow.stories import Daemons
 
 COUNT = 5_000
 
@@ -64,8 +66,13 @@ async def test_all_are_listed_once_whole_or_in_pages(
 
 
 async def test_sending_goes_on_while_thousands_are_listed(
-    admin: Client, connection: Connection
+    daemons: Daemons, dsn: str, connection: Connection
 ) -> None:
+    async with served(daemons, dsn, limits={"page": 10_000, "page_bytes": 2**25}) as api:
+        await _list_thousands(await api.client(), connection)
+
+
+async def _list_thousands(admin: Client, connection: Connection) -> None:
     await _fill(connection, COUNT)
     await admin("GET", "/api/webhooks?limit=1")
     began = time.monotonic()
@@ -74,3 +81,122 @@ async def test_sending_goes_on_while_thousands_are_listed(
     took = time.monotonic() - began
     assert len(answer.data) == COUNT
     assert max(gaps) < 0.8 * took  # it was nearly all of it when nothing gave way
+
+
+# ── more than one answer holds ───────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def small(daemons: Daemons, dsn: str) -> AsyncIterator[Api]:
+    """Small limits on everything."""
+    limits = {
+        **dict.fromkeys(("webhooks", "patterns", "headers", "event_types", "tokens"), 3),
+        "metadata_bytes": 20,
+        "environments": 2,
+        "page": 4,
+        "page_bytes": 65_536,
+    }
+    async with served(daemons, dsn, limits=limits) as api:
+        yield api
+
+
+async def test_more_webhooks_than_one_answer_holds_come_in_pages(
+    small: Api, connection: Connection
+) -> None:
+    await _fill(connection, 10)
+    client = await small.client("read", "env_default")
+    first = await client("GET", "/api/webhooks")
+    assert len(first.data["items"]) == 4
+    cursor = first.data["nextCursor"]
+    assert first.headers.get("Link") is None or cursor in first.headers["Link"]
+    rest = (await client("GET", f"/api/webhooks?limit=100&cursor={cursor}")).data
+    assert rest["nextCursor"] is None
+    ids = [webhook["id"] for webhook in (*first.data["items"], *rest["items"])]
+    assert len(set(ids)) == 10
+    answer = await client("GET", "/api/webhooks", Accept="application/vnd.api+json")
+    assert len(answer.json["data"]) == 4
+    assert answer.json["meta"]["next_cursor"]
+
+
+async def test_a_page_ends_where_it_would_be_too_long(small: Api, connection: Connection) -> None:
+    await _fill(connection, 10)
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET metadata = json_build_object('x', repeat('x', 16000))"
+    )
+    client = await small.client("read")
+    page = (await client("GET", "/api/webhooks?limit=100")).data
+    assert len(page["items"]) == 3
+    assert page["nextCursor"]
+
+
+async def test_a_client_that_lists_all_gets_all(small: Api, connection: Connection) -> None:
+    await _fill(connection, 250)
+    token = await small.token("read")
+    async with AsyncClient(small.address, token) as client:
+        assert len({webhook.id for webhook in await client.webhooks.list()}) == 250
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "setting"),
+    [
+        ("/api/webhooks", {"url": "https://example.com/", "events": ["*"]}, "limits.webhooks"),
+        ("/api/tokens", {"name": "one", "environmentId": "env_default"}, "limits.tokens"),
+        ("/api/environments", {"name": "one"}, "limits.environments"),
+    ],
+)
+async def test_one_more_than_there_may_be_is_refused_and_another_can_go(
+    small: Api, path: str, form: dict[str, object], setting: str
+) -> None:
+    client = await small.client()
+    made = [await client("POST", path, form) for _ in range(4)]
+    assert {answer.status for answer in made} == {201, 409}
+    refused = made[-1]
+    assert refused.code == "conflict"
+    assert setting in refused.json["error"]["message"]
+    if path != "/api/environments":
+        assert (await client("DELETE", f"{path}/{made[0].data['id']}")).status == 204
+        assert (await client("POST", path, form)).status == 201
+
+
+async def test_a_full_catalogue_is_listed_in_pages(small: Api) -> None:
+    client = await small.client()
+    statuses = [
+        (await client("PUT", f"/api/event-types/a.{n}", {"example": "x" * 30_000})).status
+        for n in range(4)
+    ]
+    assert statuses == [201, 201, 201, 409]
+    page = (await client("GET", "/api/event-types")).data
+    assert [each["name"] for each in page["items"]] == ["a.0", "a.1"]
+    rest = (await client("GET", f"/api/event-types?cursor={page['nextCursor']}")).data
+    assert [each["name"] for each in rest["items"]] == ["a.2"]
+
+
+async def test_tokens_are_listed_in_pages_newest_first(small: Api) -> None:
+    client = await small.client()
+    form = {"name": "one", "environmentId": "env_default", "scope": "read"}
+    made = [(await client("POST", "/api/tokens", form)).data["id"] for _ in range(3)]
+    page = (await client("GET", "/api/tokens?limit=2")).data
+    rest = (await client("GET", f"/api/tokens?cursor={page['nextCursor']}")).data
+    listed = [each["id"] for each in (*page["items"], *rest["items"])]
+    assert listed[:3] == made[::-1]
+    assert len(set(listed)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"events": ["a", "b", "c", "d"]}, "/events"),
+        ({"metadata": {"x": "y" * 20}}, "/metadata"),
+        ({"headers": {f"X-{n}": "1" for n in range(4)}}, "/headers"),
+    ],
+)
+async def test_limits_of_one_webhook_can_be_lower(
+    small: Api, change: dict[str, object], place: str
+) -> None:
+    client = await small.client()
+    new = {"url": "https://example.com/", "events": ["*"]}
+    refused = await client("POST", "/api/webhooks", {**new, **change})
+    assert (refused.status, refused.json["error"]["details"][0]["pointer"]) == (422, place)
+    made = (await client("POST", "/api/webhooks", new)).data
+    refused = await client("PATCH", f"/api/webhooks/{made['id']}", change)
+    assert refused.status == 422

@@ -1,6 +1,6 @@
 """`make bench`: what the README says about speed, measured here and now.
 
-python -m tests.bench [throughput] [latency] [listing] [--rounds N] [--number N]
+python -m tests.bench [transport] [throughput] [latency] [listing] [--rounds N] [--number N]
 """
 
 import argparse
@@ -8,10 +8,11 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.bench import latency, listing, stage, throughput
+from tests.bench import latency, listing, stage, throughput, transport
 
 DEFAULT = ("throughput", "latency")
 NAMES = (
+    "transport",
     *DEFAULT,
     "listing",
 )  # in this order: filling a history takes minutes, and fsync is off for it
@@ -33,13 +34,24 @@ def main() -> None:
     unknown = set(args.names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    wanted = [name for name in NAMES if name in (args.names or DEFAULT)]
+    if "transport" in wanted:
+        wanted.remove("transport")
+        _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
+        asyncio.run(_say_floods())
+    if not wanted:
+        return
     with stage.database() as dsn:
         stage.dispatcher(dsn, "migrate")
-        for name in NAMES:
-            if name in (args.names or DEFAULT):
-                _say(name)
-                for lines in _measured(name, dsn, args.rounds, args.number):
-                    _say(*lines)
+        for name in wanted:
+            _say(name)
+            for lines in _measured(name, dsn, args.rounds, args.number):
+                _say(*lines)
+
+
+async def _say_floods() -> None:
+    async for lines in transport.floods():
+        _say(*lines)
 
 
 def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[str]]:

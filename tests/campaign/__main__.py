@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 
 from dispatcher.postgres import EmbeddedPostgres
-from tests.campaign import api
+from tests.campaign import api, burst, fuzz
 from tests.campaign.campaigns import CAMPAIGNS
 from tests.campaign.stage import set_up
 
-ALONE = {"api": api.play}
+ALONE = {"api": api.play, "fuzz": fuzz.play, **{name: burst.play(name) for name in burst.BURSTS}}
 """Campaigns that set their own stage, and lose nothing."""
 NAMES = {**CAMPAIGNS, **ALONE}
 SHOWN = 10
@@ -48,10 +48,10 @@ def run(name: str, seed: int, *, short: bool) -> bool:
         figures, violations = asyncio.run(_play(name, Random(seed), directory, server, short=short))
     verdict = "ok" if not violations else f"BROKEN, see {directory}"
     print(
-        f"{name:9} seed {seed}: {figures}; {time.monotonic() - began:.0f} s: {verdict}", flush=True
+        f"{name:14} seed {seed}: {figures}; {time.monotonic() - began:.0f} s: {verdict}", flush=True
     )
     for violation in violations[:SHOWN]:
-        print(f"          {violation}", flush=True)
+        print(f"               {violation}", flush=True)
     if not violations:
         shutil.rmtree(directory, ignore_errors=True)
     return not violations

@@ -16,6 +16,7 @@ from tests.api.conftest import (
     receiver,
     story,
 )
+from tests.dashboard.markup import Form, Markup
 
 __all__ = ["admin", "api", "cipher", "daemons", "other_environment", "receiver", "story"]
 
@@ -30,31 +31,54 @@ class Page:
         self.text = text
 
     @property
+    def below(self) -> str:
+        """The path below its environment."""
+        return re.sub(r"^/e/[^/]+", "", self.path)
+
+    @property
+    def markup(self) -> Markup:
+        return Markup(self.text)
+
+    @property
     def csrf(self) -> str:
-        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.text)
+        found = re.search(r'name="csrf" value="([0-9a-f]{128})"', self.text)
         assert found is not None, self.text
         return found[1]
 
 
 class Visitor:
-    """Keeps cookies as a browser does; `get` follows redirects, `post` sends the page's CSRF token."""
+    """Keeps cookies as a browser does; `get` follows redirects, `post` sends the page's CSRF token.
+
+    Paths are those below `environment`, unless they name one or are not of any.
+    """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+        self.session = session
         self._csrf = ""
+        self.environment = "env_default"
+
+    def place(self, path: str) -> str:
+        """The whole path."""
+        if path.startswith(("/e/", "/sign-", "/static/")):
+            return path
+        return f"/e/{self.environment}{path}"
 
     async def sign_in(self, token: str) -> Page:
-        async with self._session.post("/sign-in", data={"token": token}) as response:
+        async with self.session.post("/sign-in", data={"token": token}) as response:
             page = Page(response, await response.text())
-        webhooks = await self.get("/webhooks")
-        if webhooks.path == "/webhooks":
-            self._csrf = webhooks.csrf
+        if page.path.startswith("/e/"):
+            self.environment = page.path.split("/")[2]
+            self._csrf = page.csrf
         return page
 
     async def get(self, path: str, **headers: str) -> Page:
         """`HX_Request` names the header HX-Request."""
+        return await self.follow(self.place(path), **headers)
+
+    async def follow(self, path: str, **headers: str) -> Page:
+        """Just this path, as a link leads to it."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._session.get(path, headers=named) as response:
+        async with self.session.get(path, headers=named) as response:
             return Page(response, await response.text())
 
     async def post(
@@ -63,14 +87,36 @@ class Visitor:
         fields: dict[str, str | list[str]] | None = None,
         *,
         csrf: str | None = None,
+        meant: str | None = None,
     ) -> Page:
-        """A list is a field that comes several times. `csrf` in place of the right one."""
+        """A list is a field that comes several times. `csrf` in place of the right one; `meant` is
+        the environment that the form was made for."""
+        path = self.place(path)
+        if path.startswith("/e/"):
+            fields = {"environment": meant or path.split("/")[2], **(fields or {})}
+        return await self.send(path, fields, csrf=csrf)
+
+    async def submit(self, form: Form, **typed: str) -> Page:
+        """A form as its page made it, with these fields typed into it."""
+        fields = {name: value for name, value in form.fields.items() if name != "csrf"}
+        return await self.send(form.action, {**fields, **typed}, csrf=str(form.fields["csrf"]))
+
+    async def send(
+        self,
+        path: str,
+        fields: dict[str, str | list[str]] | None = None,
+        *,
+        csrf: str | None = None,
+        **headers: str,
+    ) -> Page:
+        """Just these fields, and the CSRF token."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         form = aiohttp.FormData()
         form.add_field("csrf", self._csrf if csrf is None else csrf)
         for name, value in (fields or {}).items():
             for each in value if isinstance(value, list) else [value]:
                 form.add_field(name, each)
-        async with self._session.post(path, data=form) as response:
+        async with self.session.post(path, data=form, headers=named) as response:
             return Page(response, await response.text())
 
 

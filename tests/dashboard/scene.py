@@ -143,7 +143,7 @@ class Director:
 
     def _pages(self, events: Mapping[str, str], deliveries: Mapping[str, str]) -> dict[str, str]:
         sync, billing = self._webhooks["User sync"], self._webhooks["Billing"]
-        return {
+        paths = {
             "overview": "/",
             "overview-table": "/?as=table",
             "webhooks": "/webhooks",
@@ -165,6 +165,7 @@ class Director:
             "tokens": "/tokens",
             "audit": "/audit",
         }
+        return {name: f"/e/{self._environment_id}{path}" for name, path in paths.items()}
 
 
 SYNC = "Keeps the accounts of the support desk up to date."

@@ -57,6 +57,23 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "tokens": ("Tokens", "For programs and people, with how far they reach and until when."),
     "audit": ("Audit", "Who changed what, and when."),
 }
+RULES = (
+    "Every address names its environment, `/e/{environment}/…`, and every form repeats it: what a",
+    "page says that it acts on is what it acts on, also when another tab looks at another",
+    "environment. A form that was made for another environment does nothing (409). A link to an",
+    "event, a delivery or a webhook of another environment leads there, if your token may see it;",
+    "else there is no such page. Addresses of earlier versions, without an environment, lead on. A",
+    "banner on every page says when sending is paused, for this environment or for all, since when",
+    "and by whom. A form that is sent after your sign-in has ended is shown again once you have",
+    "signed in, for you to send it again.",
+    "",
+    "Pages are compressed with gzip, but for those that show a new secret or token. The token that",
+    "forms carry is masked with other random bytes each time, and the cookie is `SameSite=Strict`, so",
+    "that the length of a page tells other sites nothing. Over TLS the cookie is named",
+    "`__Host-dispatcher_session`; a proxy says so by `X-Forwarded-Proto: https`. `admin.hosts` names",
+    "the hosts that the admin port answers to; all others get 421, but for the health checks. A tab",
+    "that is hidden does not ask for updates. Everything works without JavaScript.",
+)
 ADDRESSES = {
     "User sync": "https://support.example.com/hooks/users",
     "Billing": "https://billing.example.com/v2/dispatcher",
@@ -238,6 +255,8 @@ def document() -> str:
         "",
         "The daemon serves it at the address of `[admin]`, beside the API. `dispatcher demo` opens on",
         "it, with a link that signs in once. These pictures are made by `make screenshots`.",
+        "",
+        *RULES,
     ]
     for name, (title, sentence) in SENTENCES.items():
         lines += ["", f"## {title}", sentence, "", f"![{title}](screenshots/{name}.png)"]

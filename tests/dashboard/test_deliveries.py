@@ -41,7 +41,12 @@ async def test_the_list_shows_what_became_of_each(
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
     page = await visitor.get(f"/webhooks/{webhook}")
-    for words in (f'href="/deliveries/{name}"', "user.created", ">delivered<", ">200<"):
+    for words in (
+        f'href="/e/env_default/deliveries/{name}"',
+        "user.created",
+        ">delivered<",
+        ">200<",
+    ):
         assert words in page.text
 
 
@@ -90,10 +95,15 @@ async def test_the_list_has_pages_and_only_the_first_is_live(
 
     await until(all_there, "there is a second page")
     first = await visitor.get(f"/webhooks/{webhook}?status=DELIVERED&said=created")
-    address = first.text.split('href="/webhooks/')[-1].split('"')[0].replace("&amp;", "&")
+    address = (
+        first.text.split('href="/e/env_default/webhooks/')[-1].split('"')[0].replace("&amp;", "&")
+    )
     assert "said=" not in address
     second = await visitor.get(f"/webhooks/{address}")
-    assert ('hx-get="/webhooks/' + webhook in first.text, second.text.count("<tr id=")) == (True, 1)
+    assert (
+        'hx-get="/e/env_default/webhooks/' + webhook in first.text,
+        second.text.count("<tr id="),
+    ) == (True, 1)
     assert 'id="rows" class="stack" hx-get' not in second.text.replace("  ", " ")
 
 
@@ -154,12 +164,12 @@ async def test_a_pending_delivery_counts_down_and_is_sent_at_once_if_one_likes(
     name = await delivery(admin, "PENDING", attempts=1)
     page = await visitor.get(f"/deliveries/{name}")
     assert "Next retry" in page.text
-    assert f'hx-get="/deliveries/{name}"' in page.text
+    assert f'hx-get="/e/env_default/deliveries/{name}"' in page.text
     again = await visitor.post(f"/deliveries/{name}/retry")
     assert "It is being sent again." in again.text
     await receiver.wait_for(2)
     ended = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED')}")
-    assert f'hx-get="/deliveries/{name}"' not in ended.text
+    assert f'hx-get="/e/env_default/deliveries/{name}"' not in ended.text
 
 
 async def test_a_pending_delivery_is_cancelled_and_then_can_not_be(

@@ -45,7 +45,7 @@ async def test_an_empty_one_says_what_to_do_first(visitor: Visitor) -> None:
     page = await visitor.get("/")
     assert page.status == 200
     assert "No webhooks yet" in page.text
-    assert 'href="/webhooks/new"' in page.text
+    assert 'href="/e/env_default/webhooks/new"' in page.text
 
 
 async def test_with_a_webhook_it_says_how_to_emit(
@@ -65,7 +65,7 @@ async def test_in_another_environment_the_insert_names_it(
         " VALUES ($1, 'n', 'u', '', 1)",
         other_environment,
     )
-    page = await visitor.post("/environment", {"environment": other_environment})
+    page = await visitor.get(f"/e/{other_environment}/")
     assert "(type, data, environment_id)\n" in page.text
     assert f"'{other_environment}'" in html.unescape(page.text)
 
@@ -102,7 +102,7 @@ async def test_who_sees_one_environment_sees_neither_the_others_nor_the_daemons(
     api: Api, stranger: Visitor, other_environment: str
 ) -> None:
     page = await stranger.sign_in(await api.token("admin", other_environment))
-    assert page.path == "/"
+    assert page.path == f"/e/{other_environment}/"
     for shown in (page, await stranger.get("/?of=all")):
         assert "Daemons" not in shown.text
         assert "All environments" not in shown.text

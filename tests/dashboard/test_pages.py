@@ -10,7 +10,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
 async def test_an_event_is_emitted_found_and_shown_letter_for_letter(visitor: Visitor) -> None:
     assert "No events yet" in (await visitor.get("/events")).text
     page = await visitor.post("/events/new", {"type": "user.created", "data": '{"n": 1.10}'})
-    assert page.path.startswith("/events/evt_")
+    assert page.below.startswith("/events/evt_")
     assert "1.10" in page.text
     listed = await visitor.get("/events?type=user.*")
     assert page.path.split("?")[0] in listed.text

@@ -15,11 +15,11 @@ from tests.dashboard.conftest import Visitor
 
 async def test_a_page_sends_strangers_to_sign_in_and_back(api: Api, stranger: Visitor) -> None:
     page = await stranger.get("/webhooks")
-    assert page.path.startswith("/sign-in?next=/webhooks")
+    assert page.path.startswith("/sign-in?next=/e/env_default/webhooks")
     token = await api.token()
     signed_in = await stranger.sign_in(token)
-    assert signed_in.path == "/"
-    assert (await stranger.get("/webhooks")).path == "/webhooks"
+    assert signed_in.path == "/e/env_default/"
+    assert (await stranger.get("/webhooks")).below == "/webhooks"
 
 
 async def test_a_part_of_a_page_that_is_signed_out_has_the_page_loaded_anew(
@@ -57,15 +57,15 @@ async def test_signing_out_ends_it_also_for_who_kept_the_cookie(
 async def test_it_ends_with_its_token_and_with_its_time(
     visitor: Visitor, connection: Connection, change: str
 ) -> None:
-    assert (await visitor.get("/webhooks")).path == "/webhooks"
+    assert (await visitor.get("/webhooks")).below == "/webhooks"
     await connection.execute(change)
     assert (await visitor.get("/webhooks")).path.startswith("/sign-in")
 
 
 async def test_a_link_signs_in_once(api: Api, stranger: Visitor) -> None:
     path = api.daemon.dashboard.invite(await api.token())
-    assert (await stranger.get(path)).path == "/"
-    assert (await stranger.get("/webhooks")).path == "/webhooks"
+    assert (await stranger.get(path)).path == "/e/env_default/"
+    assert (await stranger.get("/webhooks")).below == "/webhooks"
     again = await stranger.get(path)
     assert (again.status, "used before" in again.text) == (403, True)
 
@@ -85,17 +85,24 @@ async def test_it_is_looked_only_at_environments_that_the_token_is_for(
     api: Api, stranger: Visitor, other_environment: str
 ) -> None:
     await stranger.sign_in(await api.token("admin", "env_default"))
-    page = await stranger.post("/environment", {"environment": other_environment})
-    assert page.status == 404
+    for path in ("/", "/webhooks", "/tokens", "/nothing"):
+        assert (await stranger.get(f"/e/{other_environment}{path}")).status == 404
+    assert (await stranger.get(f"/switch?to={other_environment}")).status == 404
+    assert (await stranger.get("/environments")).status == 404
     assert "env_other" not in (await stranger.get("/webhooks")).text
 
 
 async def test_an_administrator_of_all_switches_between_environments(
     visitor: Visitor, other_environment: str
 ) -> None:
-    await visitor.post("/environment", {"environment": other_environment})
-    assert 'value="env_other"' in (await visitor.get("/webhooks")).text
-    assert (await visitor.post("/environment", {"environment": "env_none"})).status == 404
+    for page, leads_to in (("webhooks", "/webhooks"), ("delivery", "/webhooks"), ("nope", "/")):
+        switched = await visitor.get(f"/switch?to={other_environment}&page={page}")
+        assert switched.path == f"/e/{other_environment}{leads_to}"
+        assert "<strong>env_other</strong>" in switched.text
+        listed = await visitor.get(f"/environments?page={page}")
+        assert f'href="/e/{other_environment}{leads_to}"' in listed.text
+    assert (await visitor.get("/switch?to=env_none")).status == 404
+    assert (await visitor.get("/e/env_none/")).status == 404
 
 
 async def test_the_browser_is_told_to_run_nothing_but_our_files(visitor: Visitor) -> None:
@@ -146,7 +153,7 @@ async def test_a_cookie_that_is_none_of_ours_is_nobodys(api: Api, cookie: bytes)
 async def test_a_form_that_is_none_is_a_page_that_says_so(
     session: aiohttp.ClientSession, visitor: Visitor, kind: str, body: bytes
 ) -> None:
-    for path in ("/sign-in", "/webhooks/new"):
+    for path in ("/sign-in", visitor.place("/webhooks/new"), "/sign-out"):
         async with session.post(path, data=body, headers={"Content-Type": kind}) as answer:
             assert (answer.status, answer.content_type) == (400, "text/html")
 
@@ -179,7 +186,8 @@ async def test_no_address_breaks_a_page(visitor: Visitor, path: str) -> None:
 
 
 async def test_no_environment_has_a_nul_in_its_name(visitor: Visitor) -> None:
-    assert (await visitor.post("/environment", {"environment": "\0"})).status == 400
+    assert (await visitor.get("/switch?to=%00")).status == 400
+    assert (await visitor.get("/e/%00/webhooks")).status == 404
 
 
 @pytest.mark.parametrize(

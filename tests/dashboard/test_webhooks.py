@@ -38,7 +38,7 @@ def revision(page: Page) -> str:
 async def test_the_list_says_what_to_do_when_there_are_none(visitor: Visitor) -> None:
     page = await visitor.get("/webhooks")
     assert "No webhooks yet" in page.text
-    assert 'href="/webhooks/new"' in page.text
+    assert 'href="/e/env_default/webhooks/new"' in page.text
 
 
 async def test_the_list_tells_how_each_does(
@@ -82,7 +82,7 @@ async def test_the_list_has_pages(visitor: Visitor, admin: Client, receiver: Rec
         await made(admin, receiver.url, name=f"Number {number:02}")
     first = await visitor.get("/webhooks")
     assert ("Number 49" in first.text, "Number 50" in first.text) == (True, False)
-    following = re.search(r'href="(/webhooks\?after=[^"]+)"', first.text)
+    following = re.search(r'href="(/e/env_default/webhooks\?after=[^"]+)"', first.text)
     assert following is not None
     second = await visitor.get(following[1])
     assert ("Number 49" in second.text, "Number 50" in second.text) == (False, True)
@@ -277,7 +277,7 @@ async def test_a_test_event_leads_to_the_delivery_that_one_watches(
 ) -> None:
     name = await made(admin, receiver.url)
     page = await visitor.post(f"/webhooks/{name}/test")
-    assert page.path.startswith("/deliveries/dlv_")
+    assert page.below.startswith("/deliveries/dlv_")
     assert "A test event is on its way." in page.text
     await receiver.wait_for(1)
 
@@ -304,7 +304,7 @@ async def test_it_is_disabled_and_enabled(
     name = await made(admin, receiver.url)
     off = await visitor.post(f"/webhooks/{name}/disable")
     assert "by hand" in off.text
-    assert f'action="/webhooks/{name}/test"' not in off.text
+    assert f'action="/e/env_default/webhooks/{name}/test"' not in off.text
     refused = await visitor.post(f"/webhooks/{name}/test")
     assert (refused.status, "is disabled" in refused.text) == (409, True)
     on = await visitor.post(f"/webhooks/{name}/enable")
@@ -329,8 +329,8 @@ async def test_who_may_only_look_sees_everything_and_changes_nothing(
     for tab in ("", "/settings", "/recoveries"):
         page = await stranger.get(f"/webhooks/{name}{tab}")
         assert page.status == 200
-        assert f'method="post" action="/webhooks/{name}/' not in page.text.replace(
-            f'action="/webhooks/{name}/settings"', ""
+        assert f'method="post" action="/e/env_default/webhooks/{name}/' not in page.text.replace(
+            f'action="/e/env_default/webhooks/{name}/settings"', ""
         )
     assert "Save" not in (await stranger.get(f"/webhooks/{name}/settings")).text
     for action in POSTS:

@@ -15,9 +15,9 @@ from dispatcher.audit import Actor
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.daemon import Daemon
-from dispatcher.egress import Guard, parse_allow
 from dispatcher.forms.webhooks import NewWebhook
 from dispatcher.store.session import Session
+from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.webhooks import Ground, Webhook, Webhooks
 from tests.conftest import Connection, connected
 from tests.receivers import Request

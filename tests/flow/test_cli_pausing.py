@@ -26,22 +26,22 @@ async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> No
 
 
 async def test_check_says_what_is_paused_and_what_the_setting_will_do(dispatcher: Shell) -> None:
-    assert "paused" not in (await dispatcher("check")).out
+    assert "paused" not in (await dispatcher("check")).err
     setting = dispatcher.setting(delivery__paused="true")
     said = await setting("check")
-    assert (said.code, "`dispatcher run` will pause sending" in said.out) == (0, True)
+    assert (said.code, "`dispatcher run` will pause sending" in said.err) == (0, True)
     await dispatcher("pause", "--all")
     said = await dispatcher("check")
     assert re.search(
         "warning: sending is paused for all environments since 2.*, by cli:.*: "
         "`dispatcher resume --all`",
-        said.out,
+        said.err,
     )
     await dispatcher("resume", "--all")
     await dispatcher("pause")
     said = await dispatcher("check")
     assert re.search(
-        "sending is paused for env_default .*resume --environment env_default", said.out
+        "sending is paused for env_default .*resume --environment env_default", said.err
     )
 
 
@@ -51,4 +51,4 @@ async def test_check_says_that_the_setting_was_applied(dispatcher: Shell) -> Non
     await daemon.line("delivery.paused is set: sending is paused")
     await daemon.line('"event":"started"')
     assert await daemon.stop() == 0
-    assert "was applied before: it does nothing more" in (await setting("check")).out
+    assert "was applied before: it does nothing more" in (await setting("check")).err

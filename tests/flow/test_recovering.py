@@ -210,7 +210,7 @@ async def test_connections_that_break_lose_and_double_nothing(
     started = await desk.start(webhook.id)
     for arrived in (40, 120, 200):
         await receiver.wait_for(arrived)
-        await story.terminate("people-%")
+        await story.terminate("upkeep")
     await story.ended(DELIVERED=400)
     assert (await desk.done(started)).made == 400
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 401), 1)

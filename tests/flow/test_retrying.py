@@ -228,7 +228,7 @@ async def test_a_redirect_is_not_followed(
 async def test_deleting_an_endpoint_cancels_what_is_pending(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "CANCEL_EVERY", 0.1)
+    monkeypatch.setattr(maintenance, "CANCEL_SECONDS", 0.1)
     webhook = await story.subscribe(receiver.url)
     await daemons.start(retry={"base": "1h"})
     receiver.otherwise = 500

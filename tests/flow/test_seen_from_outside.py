@@ -100,7 +100,7 @@ async def test_what_a_paused_environment_is_to_get_is_held_and_not_due(
     assert value("oldest_due_delivery_age_seconds") == 0
     assert (value("paused_environments"), value("paused_all")) == (1, 0)
     await until(lambda: value("longest_pause_seconds") > 0, "it lasts")
-    of_environment = metrics.EVERYTHING.collect()
+    of_environment = metrics.REGISTRY.collect()
     samples = {
         (sample.labels["environment"], sample.labels["state"]): sample.value
         for metric in of_environment

@@ -1,6 +1,7 @@
 """What people do to the catalogue, and what they are told when it can not be."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from pydantic import ValidationError
 from dispatcher import catalogue as module
 from dispatcher import catalogues
 from dispatcher.audit import Actor
-from dispatcher.catalogue import Catalogue, EventType
+from dispatcher.catalogue import Catalogue, CatalogueWriter, EventType
 from dispatcher.forms.base import problems
 from dispatcher.forms.event_types import EventTypeEntry, EventTypePut
 from dispatcher.refusals import Conflict, Invalid, Problem, Unknown
+from dispatcher.schema_checks import SchemaChecks
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.services.conftest import ACTOR
@@ -25,13 +27,18 @@ OBJECT = {"type": "object", "required": ["id"]}
 class Changes:
     """Each in a transaction of its own."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, checks: SchemaChecks) -> None:
         self._pool = pool
+        self._checks = checks
+        self.most = 1000
+
+    @property
+    def _writer(self) -> CatalogueWriter:
+        return CatalogueWriter(self._pool, ACTOR, self._checks, most=self.most)
 
     async def put(self, name: str, environment: str = ENV, **fields: Any) -> tuple[EventType, bool]:
         form = EventTypePut.model_validate(fields)
-        async with self._pool.transaction() as opened:
-            return await Catalogue(opened, ACTOR).put(environment, name, form)
+        return await self._writer.put(environment, name, form)
 
     async def delete(self, name: str, environment: str = ENV) -> None:
         async with self._pool.transaction() as opened:
@@ -39,13 +46,19 @@ class Changes:
 
     async def load(self, *entries: dict[str, Any]) -> dict[str, str]:
         forms = [EventTypeEntry.model_validate(entry) for entry in entries]
-        async with self._pool.transaction() as opened:
-            return dict(await Catalogue(opened, ACTOR).load(ENV, forms))
+        return dict(await self._writer.load(ENV, forms))
 
 
 @pytest.fixture
-def changes(pool: Pool) -> Changes:
-    return Changes(pool)
+async def checks() -> AsyncIterator[SchemaChecks]:
+    opened = SchemaChecks()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def changes(pool: Pool, checks: SchemaChecks) -> Changes:
+    return Changes(pool, checks)
 
 
 @pytest.fixture
@@ -166,10 +179,8 @@ async def test_an_enforced_schema_is_not_taken_away(changes: Changes) -> None:
     assert bare.schema is None
 
 
-async def test_a_full_catalogue_takes_changes_and_no_more_types(
-    changes: Changes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MOST", 2)
+async def test_a_full_catalogue_takes_changes_and_no_more_types(changes: Changes) -> None:
+    changes.most = 2
     await changes.put("a.b")
     await changes.put("a.c")
     await changes.put("a.b", description="d")
@@ -339,3 +350,54 @@ def test_a_file_that_is_none_is_refused(
     with pytest.raises(Invalid) as refused:
         catalogues.parsed(content, toml=toml)
     assert [Problem(p.place, "") for p in refused.value.problems] == [Problem(place, "")]
+
+
+# ── checking beside the transaction ──────────────────────────────────────────────────────────────
+
+
+async def test_no_connection_and_no_lock_is_held_while_a_schema_is_checked(
+    pool: Pool, connection: Connection
+) -> None:
+    class Checks(SchemaChecks):
+        async def judge(self, environment_id: str, schema: str, data: str | None = None) -> None:
+            idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+            assert await connection.fetchval(f"{idle} AND datname = current_database()") == 0
+            looked.append(schema)
+
+    looked: list[str] = []
+    made, _ = await Changes(pool, Checks()).put("a.b", schema=OBJECT)
+    assert looked == [made.schema]
+
+
+async def test_a_type_that_others_changed_meanwhile_is_merged_with_their_change(
+    pool: Pool, changes: Changes
+) -> None:
+    class Checks(SchemaChecks):
+        async def judge(self, environment_id: str, schema: str, data: str | None = None) -> None:
+            if not looked:
+                await changes.put("a.b", description="theirs")
+            looked.append(schema)
+
+    looked: list[str] = []
+    made, created = await Changes(pool, Checks()).put("a.b", schema=OBJECT)
+    assert (made.description, made.schema, created) == ("theirs", looked[-1], False)
+    assert len(looked) == 2
+
+
+async def test_a_type_that_others_keep_changing_is_a_conflict(pool: Pool, changes: Changes) -> None:
+    class Checks(SchemaChecks):
+        async def judge(self, environment_id: str, schema: str, data: str | None = None) -> None:
+            looked.append(schema)
+            await changes.put("a.b", description=f"theirs {len(looked)}")
+
+    looked: list[str] = []
+    with pytest.raises(Conflict, match="keep changing"):
+        await Changes(pool, Checks()).put("a.b", schema=OBJECT)
+    assert len(looked) == module.TRIES
+
+
+async def test_a_schema_of_too_many_steps_is_refused_by_its_name(changes: Changes) -> None:
+    doubled = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
+    endless = {"$defs": {**doubled, "a60": {}}, "$ref": "#/$defs/a0"}
+    with pytest.raises(Invalid, match="schema: comparing"):
+        await changes.put("a.b", schema=endless, example={})

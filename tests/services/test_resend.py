@@ -9,7 +9,7 @@ from dispatcher.audit import Actor
 from dispatcher.confirmed import heeded
 from dispatcher.model import Delivery
 from dispatcher.refusals import Conflict, Unknown
-from dispatcher.resend import Resend
+from dispatcher.resend import ATTEMPTS_MOST, Resend
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
@@ -74,6 +74,20 @@ async def test_a_pending_one_is_due_now(connection: Connection, retry: Wish) -> 
     assert await retry(ENVIRONMENT, name(one)) == one.id
     assert await connection.fetchval("SELECT next_at <= now() FROM dispatcher.deliveries")
     assert await actions(connection) == [("delivery.retry", name(one), ENVIRONMENT)]
+
+
+async def test_after_thirty_thousand_attempts_none_is_sent_again_by_hand(
+    connection: Connection, dsn: str, retry: Wish
+) -> None:
+    pending = await rows.delivery(
+        connection, await rows.endpoint(connection), attempt=ATTEMPTS_MOST, due_in=HOUR
+    )
+    over = await failed(connection, dsn)
+    await connection.execute("UPDATE dispatcher.attempts SET attempt = $1", ATTEMPTS_MOST)
+    for one in (pending, over):
+        with pytest.raises(Conflict, match="30000 are the most: emit the event again"):
+            await retry(ENVIRONMENT, name(one))
+    assert await rows.inbox(connection) == []
 
 
 async def test_one_that_ended_is_owed_again_once(

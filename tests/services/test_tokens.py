@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import ValidationError
 
+from dispatcher import tokens as module
 from dispatcher.audit import Actor
 from dispatcher.config import Config, ConfigError, load
 from dispatcher.forms.tokens import NewToken, Scope
 from dispatcher.refusals import Forbidden, Invalid, Problem, Unknown
-from dispatcher.store.pool import Pool
+from dispatcher.store.pool import Pool, PoolShare
+from dispatcher.store.session import Session
 from dispatcher.tokens import Gate, Principal, Token, Tokens, bootstrap
 from tests.conftest import Connection
 from tests.store import rows
@@ -154,11 +156,15 @@ async def test_an_unknown_token_is_refused(office: Office) -> None:
     assert await office.gate.authenticate(made.token[:20] + middle + made.token[21:]) is None
 
 
-class Unasked:
+class Refusing(Session):
     """A database that must not be asked."""
 
     async def fetch(self, query: str, *args: object) -> list[Any]:
         raise AssertionError("the database was asked")
+
+
+def unasked() -> Pool:
+    return Pool([Refusing("", "test")])
 
 
 @pytest.mark.parametrize(
@@ -179,12 +185,12 @@ class Unasked:
     ],
 )
 async def test_what_is_no_token_never_reaches_the_database(text: str) -> None:
-    assert await Gate(Unasked(), bytes(32)).authenticate(text) is None
+    assert await Gate(unasked(), bytes(32)).authenticate(text) is None
 
 
 async def test_what_is_a_token_does_reach_it() -> None:
     with pytest.raises(AssertionError, match="was asked"):
-        await Gate(Unasked(), None).authenticate("dsp_" + "A" * 43)
+        await Gate(unasked(), None).authenticate("dsp_" + "A" * 43)
 
 
 # ── the operator's own ───────────────────────────────────────────────────────────────────────────
@@ -197,7 +203,7 @@ def configured(token: str) -> Config:
 
 
 async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> None:
-    gate = Gate(Unasked(), bootstrap(configured(ADMIN_TOKEN)))
+    gate = Gate(unasked(), bootstrap(configured(ADMIN_TOKEN)))
     principal = await gate.authenticate(ADMIN_TOKEN)
     assert principal == Principal("bootstrap", "secrets.admin_token", "admin", None)
     assert await gate.authenticate(ADMIN_TOKEN[:-1]) is None
@@ -206,7 +212,7 @@ async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> No
 
 async def test_without_a_configured_token_none_is_let_in() -> None:
     assert bootstrap(configured("")) is None
-    assert await Gate(Unasked(), bootstrap(configured(""))).authenticate("") is None
+    assert await Gate(unasked(), bootstrap(configured(""))).authenticate("") is None
 
 
 async def test_others_are_let_in_beside_the_configured_token(office: Office) -> None:
@@ -371,3 +377,52 @@ async def test_what_is_undone_was_never_audited(
         await fail_after_creating()
     assert await office.list() == ()
     assert await audited(connection) == []
+
+
+# ── what the gate remembers ──────────────────────────────────────────────────────────────────────
+
+
+class Counting(Pool):
+    """Counts what the database is asked, by whom."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._counted = pool
+        self.lanes: list[str] = []
+
+    def of(self, key: str) -> PoolShare:
+        self.lanes.append(key)
+        return self._counted.of(key)
+
+
+async def test_the_same_wrong_token_again_costs_no_statement(office: Office) -> None:
+    pool = Counting(office.pool)
+    gate = Gate(pool, None)
+    for _ in range(3):
+        assert await gate.authenticate("dsp_" + "A" * 43, "192.0.2.1") is None
+    assert pool.lanes == ["unknown from 192.0.2.1"]
+
+
+async def test_a_token_just_made_is_good_at_once_and_a_revoked_one_is_not(office: Office) -> None:
+    made = await office.create()
+    assert made.token is not None
+    pool = Counting(office.pool)
+    gate = Gate(pool, None)
+    assert not gate.remembers(made.token)
+    for _ in range(2):
+        assert await gate.authenticate(made.token, "192.0.2.1") is not None
+    assert gate.remembers(made.token)
+    assert pool.lanes == ["unknown from 192.0.2.1", "env_default"]
+    await office.revoke(made.id)
+    assert await gate.authenticate(made.token, "192.0.2.1") is None
+    assert not gate.remembers(made.token)
+
+
+async def test_only_so_many_tokens_are_remembered(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    gate = Gate(office.pool, None)
+    texts = [made.token or "" for made in [await office.create() for _ in range(3)]]
+    for text in texts:
+        await gate.authenticate(text)
+    assert [gate.remembers(text) for text in texts] == [False, True, True]

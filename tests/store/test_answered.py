@@ -5,14 +5,11 @@ import time
 
 import pytest
 
-from dispatcher.maintenance import DAY, Maintenance
+from dispatcher.maintenance import DAY_SECONDS as DAY
+from dispatcher.maintenance import Maintenance, Upkeep
 from dispatcher.refusals import Refused
 from dispatcher.store.answered import EVERY, Answer, Answered
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.partitions import Partitions
 from dispatcher.store.session import Session
-from dispatcher.store.statistics import Statistics
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -89,16 +86,10 @@ async def test_the_old_are_forgotten_some_at_a_time(
 async def test_after_a_day_maintenance_forgets_an_answer(
     connection: Connection, session: Session
 ) -> None:
-    maintenance = Maintenance(
-        Partitions(session),
-        Deliveries(session),
-        Daemons(session),
-        Answered(session),
-        Statistics(session),
-        keep_events=60 * DAY,
-        keep_attempts=30 * DAY,
-        now=time.time,
+    upkeep = Upkeep(
+        session, keep_events=60 * DAY, keep_attempts=30 * DAY, keep_audit=60 * DAY, now=time.time
     )
+    maintenance = Maintenance(upkeep.steps())
     for hours in (23, 25):
         await Answered(session).claim("env_default", f"{hours}", PRINT)
         await connection.execute(

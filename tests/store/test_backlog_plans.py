@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.test_plans import ENDPOINT, NO_AUTOVACUUM
+from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
 
 WEBHOOKS = 1000
 MOST = 500

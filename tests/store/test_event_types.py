@@ -83,10 +83,12 @@ async def test_types_are_listed_by_name_in_their_environment(
     await enforced(connection, "x.y", environment="env_x")
     for name in ("b", "a.b", "B", "a_b"):
         await put(event_types, name)
-    assert [row["name"] for row in await event_types.list("env_default", 10)] == [
+    assert [row["name"] for row in await event_types.list("env_default", "", 10)] == [
         *("B", "a.b", "a_b", "b")
     ]
-    assert len(await event_types.list("env_default", 2)) == 2
+    page = await event_types.list("env_default", "B", 2)
+    assert [row["name"] for row in page] == ["a.b", "a_b"]
+    assert set(await event_types.named("env_default", ["b", "a.b", "x.y"])) == {"a.b", "b"}
     assert await event_types.count("env_default") == 4
     assert await event_types.get("env_default", "x.y") is None
 

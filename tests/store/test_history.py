@@ -184,8 +184,9 @@ async def test_items_and_attempts_are_of_the_environment_that_asks(
         (pending.id, "PENDING"),
     ]
     assert await read.items("env_other", [pending.id, ended.id]) == []
-    assert len(await read.attempts(OURS, pending.id)) == 1
-    assert await read.attempts("env_other", pending.id) == []
+    assert len(await read.attempts(OURS, pending.id, 9)) == 1
+    assert await read.attempts(OURS, pending.id, 0) == []
+    assert await read.attempts("env_other", pending.id, 9) == []
 
 
 async def test_data_is_read_only_up_to_a_size(connection: Connection, read: History) -> None:

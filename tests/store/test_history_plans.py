@@ -5,13 +5,12 @@ partition begins.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from dispatcher.ids import LARGEST
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.test_plans import ENDPOINT, NO_AUTOVACUUM, explain, partitions
+from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 
 BUSY = "'{00000000-0000-4000-8000-000000000001}'"
 THREE = (
@@ -79,17 +78,15 @@ async def id_of(connection: Connection, days_ago: int) -> int:
     return number
 
 
-async def ran(connection: Connection, name: str, arguments: str) -> list[dict[str, Any]]:
-    """The nodes of the plan as it went, with the sessions' setting."""
-    return await explain(
-        connection, f"history/{name}", arguments, "custom", ", ANALYZE, TIMING OFF"
-    )
+async def ran(connection: Connection, name: str, arguments: str) -> Plan:
+    """The plan as it went, with the sessions' setting."""
+    return await explain(connection, f"history/{name}", arguments, "custom", MEASURED)
 
 
-def read_from(plan: list[dict[str, Any]], *tables: str) -> int:
+def read_from(plan: Plan, *tables: str) -> int:
     """How many rows were read from tables and their partitions, those thrown away too."""
     read = 0
-    for node in plan:
+    for node in plan.nodes:
         if str(node.get("Relation Name", "")).startswith(tables):
             thrown = node.get("Rows Removed by Filter", 0)
             read += (node["Actual Rows"] + thrown) * node["Actual Loops"]
@@ -106,12 +103,14 @@ FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
 async def test_a_page_of_webhooks_reads_as_many_rows_as_it_was_told(
     statistics: Connection, status: str, type_: str
 ) -> None:
-    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21")
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21, NULL")
     # Two kinds, a row ahead a partition; and where an ended one is wanted, whether it is pending.
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
-    plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21")
+    plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21, NULL")
     assert read_from(plan, *LARGE) <= 3 * (2 * 100 + 50)
-    sorts = [node for node in plan if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000]
+    sorts = [
+        node for node in plan.nodes if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000
+    ]
     assert sorts == []
 
 
@@ -120,7 +119,7 @@ async def test_a_page_of_an_environment_reads_as_many_rows_as_it_was_told(
     statistics: Connection, status: str
 ) -> None:
     plan = await ran(
-        statistics, "of_environment", f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21"
+        statistics, "of_environment", f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21, NULL"
     )
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
 
@@ -133,7 +132,7 @@ async def test_a_page_of_events_reads_as_many_rows_as_it_was_told(statistics: Co
 async def test_a_period_looks_into_its_days_only(statistics: Connection) -> None:
     low, high = await id_of(statistics, 5), await id_of(statistics, 3)
     period = f"{high}, {low}, 100, NULL, NULL, NULL, 21"
-    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}")
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}, NULL")
     # From five days ago on (a delivery may have ended later), to a week ahead, and the default one.
     assert len(partitions(plan, "attempts")) <= 14
     plan = await ran(statistics, "events", f"'env_default', {high}, {low}, 100, NULL, NULL, 21")
@@ -144,10 +143,10 @@ async def test_the_deliveries_of_a_page_are_looked_up_each(statistics: Connectio
     day = await id_of(statistics, 3)
     names = [day + n for n in range(1, 21)]
     ids = f"'{{{','.join(map(str, names))}}}'"
-    plan = await ran(statistics, "items", f"'env_default', {ids}, {names[0]}")
+    plan = await ran(statistics, "items", f"'env_default', {ids}, {names[0]}, NULL")
     assert read_from(plan, *LARGE) <= 40
     assert len(partitions(plan, "attempts")) <= 12
-    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}")
+    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}, 0, NULL, 200")
     assert read_from(plan, *LARGE) <= 1
 
 
@@ -167,7 +166,7 @@ async def test_events_are_read_from_the_partitions_of_their_ids_only(
 
 async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) -> None:
     event = await id_of(statistics, 2) + 7
-    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST}, 21")
+    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST}, 21, 0, NULL")
     assert read_from(plan, *LARGE) <= 10
     assert len(partitions(plan, "attempts")) <= 11
     plan = await ran(statistics, "waiting", f"{event}")
@@ -175,7 +174,6 @@ async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) ->
 
 
 async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connection) -> None:
-    plan = await explain(
-        statistics, "quarantine/list", f"'env_3', {LARGEST}, 21", "custom", ", ANALYZE"
-    )
+    arguments = f"'env_3', {LARGEST}, 21"
+    plan = await explain(statistics, "quarantine/list", arguments, "custom", MEASURED)
     assert read_from(plan, "quarantine") <= 21

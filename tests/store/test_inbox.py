@@ -198,26 +198,38 @@ async def test_those_with_the_greater_part_of_what_waits_are_told(
     assert sorted((await fan_out(session, owner)).crowding) == ["env_0", "env_2"]
 
 
-async def test_while_an_endpoint_is_ordered_one_fan_out_waits_for_another(
+async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_endpoints(
     connection: Connection, session: Session, owner: int, dsn: str
 ) -> None:
+    """The others wait for nothing: they take events of other environments."""
+    elsewhere = await rows.environment(connection, "env_other")
     await rows.endpoint(connection, "*", home=3)
     first = await rows.event(connection)
-    async with connected(dsn) as slow:
-        transaction = slow.transaction()
-        await transaction.start()
+    async with connected(dsn) as slow, slow.transaction():
         await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9)
         second = await rows.event(connection)
-        later = asyncio.create_task(fan_out(session, owner))
-        await rows.until(
-            connection,
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
+        other = await rows.event(connection, environment=elsewhere)
+        done = await fan_out(session, owner)
+        assert (done.seen, done.picked, done.last_picked) == (1, 1, other)
+        sliced = await Inbox(session).fan_out_slice(
+            limit=9, shard=SHARD, daemon=owner, saturated=[]
         )
-        assert not later.done()
-        await transaction.commit()
-    await later
+        assert (sliced.seen, sliced.made) == (0, 0)
+    await fan_out(session, owner)
     made = await connection.fetch("SELECT event_id FROM dispatcher.deliveries ORDER BY id")
     assert [row["event_id"] for row in made] == [first, second]
+
+
+async def test_without_ordered_endpoints_nobody_takes_the_turn(
+    connection: Connection, session: Session, owner: int, dsn: str
+) -> None:
+    await rows.endpoint(connection, "*")
+    await rows.event(connection)
+    async with connected(dsn) as slow, slow.transaction():
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9)
+        event = await rows.event(connection)
+        done = await fan_out(session, owner)
+        assert (done.picked, done.last_picked) == (1, event)
 
 
 async def test_rows_above_the_watermark_are_taken_and_the_others_stay_for_the_sweep(

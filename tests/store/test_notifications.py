@@ -7,6 +7,7 @@ import pytest
 
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.session import Session
+from dispatcher.store.settings import Settings
 from tests.conftest import Connection, connected
 from tests.store import rows
 
@@ -158,3 +159,28 @@ async def test_producers_in_open_transactions_do_not_wait_for_one_another(
     async with connected(dsn) as second, asyncio.timeout(5), connection.transaction():
         await rows.event(connection)
         await rows.event(second)
+
+
+@pytest.mark.parametrize("value", ["off", "OFF", "false", "no", "0"])
+async def test_a_session_can_do_without_notifying(
+    connection: Connection, ear: Ear, inbox: Inbox, value: str
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL dispatcher.notify = '{value}'")
+        await rows.event(connection)
+    assert await ear.heard() == 0
+    await rows.event(connection)
+    assert await ear.heard() == 1
+
+
+async def test_where_the_settings_say_so_nobody_notifies(
+    connection: Connection, session: Session, ear: Ear, inbox: Inbox
+) -> None:
+    await inbox.announce_listening(LISTENING)
+    await Settings(session).write_limits(262_144, notify=False)
+    await rows.event(connection)
+    assert await ear.heard() == 0
+    await Settings(session).write_limits(262_144, notify=True)
+    await rows.event(connection)
+    assert await ear.heard() == 1

@@ -1,10 +1,15 @@
 """The role an application needs: it emits, and can do nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.resends import Resends
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
 from tests.conftest import Connection, connected
 from tests.store import rows
 
@@ -146,3 +151,43 @@ async def test_operators_of_its_own_do_not_get_a_reserved_type_past_the_check(
             await producer.execute(
                 "INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')", type_
             )
+
+
+async def test_locks_of_its_own_hold_up_neither_the_fan_out_nor_a_retry(
+    connection: Connection, producer: Connection, session: Session, owner: int
+) -> None:
+    ordered = await rows.endpoint(connection, "*", home=3)
+    delivery = await rows.delivery(connection, ordered)
+    event = await rows.event(connection)
+    # Advisory locks are anybody's. These are the ones that have had a meaning here.
+    await producer.execute(
+        "SELECT pg_advisory_lock(1684632432, n) FROM generate_series(0, 99) AS n"
+    )
+    await producer.execute("SELECT pg_advisory_lock($1::bigint)", delivery.id)
+    for table in ("fan_out_turn", "delivery_turns"):
+        for lock in (
+            f"LOCK TABLE dispatcher.{table}",
+            f"PERFORM 1 FROM dispatcher.{table} FOR SHARE",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await producer.execute(f"DO $$ BEGIN {lock}; END $$")
+    async with asyncio.timeout(10):
+        done = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+        assert done.last_picked == event
+        async with session.transaction() as opened:
+            await Resends(opened).lock(delivery.id)
+
+
+async def test_two_changes_of_one_delivery_happen_one_after_another(
+    connection: Connection, session: Session, dsn: str
+) -> None:
+    delivery = await rows.delivery(connection, await rows.endpoint(connection))
+    (pid,) = (await session.fetch("SELECT pg_backend_pid()"))[0]
+    async with connected(dsn) as first:
+        transaction = first.transaction()
+        await transaction.start()
+        await first.fetch(statement("resends/lock"), delivery.id)
+        waiting = asyncio.create_task(Resends(session).lock(delivery.id))
+        await rows.waits_for_lock(connection, pid)
+        await transaction.commit()
+    await waiting

@@ -113,6 +113,30 @@ async def test_what_failed_is_owed_again_under_its_name_with_its_count(
     )
 
 
+async def test_what_had_thirty_thousand_attempts_is_not_recovered(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await ended(session, connection, endpoint)
+    await connection.execute("UPDATE dispatcher.attempts SET attempt = 30000")
+    await start(session, endpoint)
+    made = await step(session)
+    assert made is not None
+    assert (made.state, made.made) == ("DONE", 0)
+
+
+async def test_what_is_in_quarantine_for_the_endpoint_is_not_missed(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    one = await rows.delivery(connection, endpoint)
+    await Deliveries(session).set_aside(one, "refused")
+    await start(session, endpoint)
+    made = await step(session)
+    assert made is not None
+    assert (made.state, made.made) == ("DONE", 0)
+
+
 async def test_oldest_first_whether_failed_or_missed(
     connection: Connection, session: Session
 ) -> None:

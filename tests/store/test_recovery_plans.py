@@ -4,14 +4,12 @@ Blocks are counted, for what a plan calls cheap depends on statistics, and these
 every table of this schema begins empty.
 """
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
+from tests.store.plans import MEASURED, NO_AUTOVACUUM, explain, undone
 
 ENDPOINT = "00000000-0000-4000-8000-000000000001"
 # Every tenth event was delivered to the endpoint, every hundredth failed; each to another one, too.
@@ -37,13 +35,6 @@ INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, ty
 INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
   SELECT s.low + 1000 * n, s.low + 1000 * n, 'env_default', 'rare.one' FROM span s, generate_series(900001, 1000000) AS n;
 """.replace("$endpoint", f"'{ENDPOINT}'")
-NO_AUTOVACUUM = """
-DO $$ DECLARE t regclass; BEGIN
-  FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace AND relkind = 'r' LOOP
-    EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
-  END LOOP;
-END $$
-"""
 LOOK = 2_000
 FEW = 4_000
 """Blocks: of 2,000 events, of lookups for those to be sent, of the catalogue. Events are 9,000, attempts 5,000."""
@@ -71,13 +62,10 @@ async def statistics(filled: Connection, request: pytest.FixtureRequest) -> Conn
 
 
 async def run(
-    connection: Connection, name: str, types: str, arguments: str, mode: str, *, begin: int
+    connection: Connection, name: str, arguments: str, mode: str, *, begin: int
 ) -> tuple[int, int]:
     """Rows made and blocks touched by a statement, for a recovery that got to event `begin`."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(f"SET LOCAL plan_cache_mode = force_{mode}_plan")
+    async with undone(connection):
         await connection.execute("SET LOCAL statement_timeout = '5s'")
         await connection.execute(
             """INSERT INTO dispatcher.recoveries (environment_id, endpoint_id, since, until, missed, position)
@@ -86,18 +74,11 @@ async def run(
             ENDPOINT,
             begin,
         )
-        await connection.execute(f"PREPARE it{types} AS {statement(name)}")
-        try:
-            text = await connection.fetchval(
-                f"EXPLAIN (FORMAT JSON, ANALYZE, BUFFERS, TIMING off) EXECUTE it({arguments})"
-            )
-        finally:
-            await connection.execute("DEALLOCATE it")
-        made = await connection.fetchval("SELECT made FROM dispatcher.recoveries")
-    finally:
-        await transaction.rollback()
-    plan: dict[str, Any] = json.loads(text)[0]["Plan"]
-    return made, plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        plan = await explain(connection, name, arguments, mode, MEASURED)
+    (made,) = {
+        node["Actual Rows"] for node in plan.nodes if node.get("Subplan Name") == "CTE made"
+    } or {0}
+    return made, plan.blocks
 
 
 @pytest.mark.parametrize("mode", ["generic", "custom"])
@@ -115,9 +96,7 @@ async def test_a_step_reads_what_it_looks_at(
     statistics: Connection, mode: str, begin: int, made: int
 ) -> None:
     arguments = f"{LOOK}, 1000, 1000, 5000"
-    done, blocks = await run(
-        statistics, "recoveries/step", "(int, int, int, int)", arguments, mode, begin=begin
-    )
+    done, blocks = await run(statistics, "recoveries/step", arguments, mode, begin=begin)
     assert done == made
     assert blocks < FEW
 
@@ -126,6 +105,5 @@ async def test_a_step_reads_what_it_looks_at(
 async def test_counting_reads_what_it_looks_at(statistics: Connection, mode: str) -> None:
     low = await statistics.fetchval("SELECT low FROM span")
     arguments = f"'env_default', '{ENDPOINT}', '2024-01-02', NULL, {low}, true, {LOOK}"
-    types = "(text, uuid, timestamptz, timestamptz, bigint, boolean, int)"
-    _, blocks = await run(statistics, "recoveries/count", types, arguments, mode, begin=0)
+    _, blocks = await run(statistics, "recoveries/count", arguments, mode, begin=0)
     assert blocks < FEW

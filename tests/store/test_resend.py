@@ -198,6 +198,27 @@ async def test_two_who_want_it_at_once_come_one_after_another(
     assert len(await rows.inbox(connection)) == 1
 
 
+async def test_nobody_else_can_hold_up_a_change(
+    connection: Connection, session: Session, resends: Resends
+) -> None:
+    """Any login of the database can take advisory locks."""
+    one = await ended(connection, session, await rows.endpoint(connection))
+    await connection.execute("SELECT pg_advisory_lock($1)", one.id)
+    await session.fetch("SET lock_timeout = '2s'")
+    async with session.transaction() as opened:
+        await Resends(opened).lock(one.id)
+        assert await owe(Resends(opened), one)
+
+
+async def test_changes_of_two_deliveries_with_neighbouring_ids_wait_for_nobody(
+    connection: Connection, session: Session, other: Session
+) -> None:
+    await other.fetch("SET lock_timeout = '2s'")
+    async with session.transaction() as opened, other.transaction() as beside:
+        await Resends(opened).lock(2**40)
+        await Resends(beside).lock(2**40 + 1)
+
+
 # ── cancelled ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from dispatcher.store.session import (
+    LockTableFullError,
     PermissionDeniedError,
     Session,
     StatementTimeout,
@@ -117,6 +118,15 @@ async def test_a_database_that_can_not_be_reached_is_unavailable_and_its_address
     with pytest.raises(StoreUnavailable) as away:
         await session.fetch("SELECT 1")
     assert "hunter2" not in f"{away.value} {session!r}"
+
+
+async def test_a_full_lock_table_is_named_and_no_fault_of_the_connection(session: Session) -> None:
+    backend = await pid(session)
+    with pytest.raises(LockTableFullError, match="set max_locks_per_transaction higher"):
+        await session.fetch(
+            "DO $$ BEGIN RAISE EXCEPTION 'out of shared memory' USING ERRCODE = '53200'; END $$"
+        )
+    assert await pid(session) == backend
 
 
 async def test_a_database_that_is_not_there_is_unavailable(dsn: str) -> None:
@@ -371,3 +381,15 @@ async def test_a_setting_is_changed_in_its_turn(
     assert (await shown)[0][0] == "5MB"
     assert await pid(session) == await pid(session) != backend
     assert lost == [1]
+
+
+async def test_a_prepared_statement_that_a_pooler_took_away_is_said_in_one_sentence(
+    session: Session,
+) -> None:
+    statement = "SELECT 1"
+    for _ in range(2):
+        await session.fetch(statement)
+    await session.fetch("DEALLOCATE ALL")
+    with pytest.raises(StoreUnavailable, match="a connection pooler in transaction mode"):
+        await session.fetch(statement)
+    assert await session.fetch(statement)

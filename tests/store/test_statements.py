@@ -23,6 +23,10 @@ SQL = re.compile(
 )
 MAY_KNOW = {"migrate.py", "postgres.py", "demo"}
 """Edges of the database, and the advice that people can INSERT themselves."""
+MAY_ADVISE = {"cli/database_checks.py", "cli/failures.py"}
+"""What they hold are words for an administrator, such as what to GRANT."""
+MAY_HOLD = {"session.py", "setup.py", "server.py"}
+"""Settings and the backend of a connection, asked before statements are read; and words."""
 
 
 def used() -> Iterator[tuple[str, str]]:
@@ -71,6 +75,7 @@ def test_no_other_module_holds_sql() -> None:
         f"{path.relative_to(PACKAGE)}:{text.lineno}"
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).parts[0] not in {*MAY_KNOW, "store"}
+        and path.relative_to(PACKAGE).as_posix() not in MAY_ADVISE
         for text in texts(path)
         if SQL.search(str(text.value))
     ]
@@ -84,7 +89,7 @@ def test_the_store_holds_no_sql_but_for_its_sessions() -> None:
         for text in texts(path)
         if SQL.search(str(text.value))
     }
-    assert found <= {"session.py"}
+    assert found <= MAY_HOLD
 
 
 @pytest.mark.parametrize("name", NAMES)

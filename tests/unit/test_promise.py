@@ -4,6 +4,7 @@ import pytest
 
 from dispatcher.promise import (
     BACKSTOP,
+    BACKSTOP_WITHOUT_NOTIFY,
     BUSY,
     GRACE,
     POLL,
@@ -26,6 +27,12 @@ def looks(*picked: tuple[float, int], backlog: bool = False) -> list[Plan]:
 
 def test_a_quiet_inbox_is_left_to_notifications() -> None:
     assert looks((0.0, 0), (1.0, 1), (2.0, 0)) == [Plan(False, BACKSTOP)] * 3
+
+
+def test_where_nobody_notifies_an_idle_inbox_is_looked_at_more_often() -> None:
+    promise = Promise(notified=False)
+    assert promise.plan(START, 0, backlog=False) == Plan(False, BACKSTOP_WITHOUT_NOTIFY)
+    assert promise.plan(START, BUSY, backlog=False) == Plan(True, POLL)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,25 @@ def test_a_flood_is_read_through_once_and_again_after_a_while() -> None:
     assert turns.next(START) == Turn(("a",), above=0)
     turns.took(Turn(("a",), above=0), last=500, more=False, crowding=[], now=START)
     turns.took(turns.next(START), last=20, more=True, crowding=["a"], now=START)
-    assert turns.next(START + 1) == Turn(("a",), above=500)
+    assert turns.next(START + 0.5) == Turn(("a",), above=500)
     assert turns.next(START + LOOK_AGAIN_EVERY) == Turn(("a",), above=0)
+
+
+def test_a_flood_is_read_on_from_where_a_statement_stopped() -> None:
+    turns = Turns()
+    turns.took(turns.next(START), last=10, more=True, crowding=["a"], now=START)
+    turns.took(turns.next(START), last=500, more=False, crowding=[], now=START)
+    assert turns.next(START + 0.5) == Turn((), above=10)
+    turns.took(Turn((), above=10), last=20, more=True, crowding=[], now=START)
+    assert turns.next(START + 0.5) == Turn((), above=20)
+    assert turns.next(START + LOOK_AGAIN_EVERY) == Turn((), above=0)
+
+
+def test_when_all_is_taken_the_inbox_is_read_from_its_beginning() -> None:
+    turns = Turns()
+    turns.took(turns.next(START), last=10, more=True, crowding=[], now=START)
+    turns.took(turns.next(START), last=15, more=False, crowding=[], now=START)
+    assert turns.next(START) == Turn((), above=0)
 
 
 def test_a_wide_event_is_wide_in_its_turn_only_and_until_it_is_done() -> None:

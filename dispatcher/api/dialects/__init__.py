@@ -1,6 +1,6 @@
 """The two representations of the same resources, and which one a request wants."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
@@ -19,6 +19,10 @@ class Dialect(Protocol):
 
     def pointer(self, place: tuple[str | int, ...]) -> str:
         """The JSON pointer to a field of a form, by its Python name."""
+        ...
+
+    def item(self, resource: object, shape: Shape, *, secrets: bool) -> Any:
+        """Return a resource as it stands in an answer; one that is JSON already stays so."""
         ...
 
     def write(self, answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes: ...

@@ -20,10 +20,16 @@ def pointer(place: tuple[str | int, ...]) -> str:
     return "".join(f"/{camel(part) if isinstance(part, str) else part}" for part in place)
 
 
+def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
+    if isinstance(resource, orjson.Fragment):
+        return resource
+    return document(resource, camel, secrets=secrets)
+
+
 def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     data: Any = None
     if isinstance(answer.body, tuple):
-        data = [document(each, camel, secrets=secrets) for each in answer.body]
+        data = [item(each, shape, secrets=secrets) for each in answer.body]
         if answer.paged:
             data = {"items": data, "nextCursor": answer.next}
     elif answer.body is not None:

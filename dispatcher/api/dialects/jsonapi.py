@@ -40,10 +40,16 @@ def pointer(place: tuple[str | int, ...]) -> str:
     return "/data/attributes" + "".join(f"/{part}" for part in place)
 
 
+def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
+    if isinstance(resource, orjson.Fragment):
+        return resource
+    return _resource(resource, shape, secrets=secrets)
+
+
 def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     whole: dict[str, Any] = {"data": None}
     if isinstance(answer.body, tuple):
-        whole["data"] = [_resource(each, shape, secrets=secrets) for each in answer.body]
+        whole["data"] = [item(each, shape, secrets=secrets) for each in answer.body]
         if answer.paged:
             whole["links"] = {"next": link}
             whole["meta"] = {"next_cursor": answer.next}

@@ -51,14 +51,10 @@
   };
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-copy], [data-theme-switch], [data-menu], [data-open], [data-close]");
+    const target = event.target.closest("[data-copy], [data-theme-switch], [data-open], [data-close]");
     if (!target) return;
     if (target.dataset.copy) copy(target);
     if ("themeSwitch" in target.dataset) switchTheme();
-    if ("menu" in target.dataset) {
-      const open = document.body.classList.toggle("menu-open");
-      target.setAttribute("aria-expanded", String(open));
-    }
     // Without this script, a link leads to its dialog by `:target`.
     if (target.tagName === "A") event.preventDefault();
     if (target.dataset.open) document.getElementById(target.dataset.open).showModal();
@@ -95,6 +91,17 @@
     here.searchParams.delete("said");
     history.replaceState(null, "", here);
   }
+
+  // A tab that is hidden asks for nothing; what it missed is asked for when it is shown again.
+  document.addEventListener("htmx:before:request", (event) => {
+    if (document.hidden && event.detail.ctx.sourceEvent?.type === "every") event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    for (const region of document.querySelectorAll("[hx-trigger^=every]")) {
+      region.dispatchEvent(new CustomEvent("every"));
+    }
+  });
 
   tell();
   setInterval(tell, 1000);

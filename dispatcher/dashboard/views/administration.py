@@ -7,11 +7,13 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import ValidationError
 
+from dispatcher.dashboard import addresses
 from dispatcher.dashboard.visit import Visit, mistakes, see_other
 from dispatcher.forms.tokens import EVERY, NewToken, Scope
 from dispatcher.refusals import Invalid, Unknown
 
 SHOWN = 50
+ENVIRONMENTS_SHOWN = 100
 LASTS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
 """Days that one can choose for a token to last."""
 
@@ -30,9 +32,10 @@ async def create_token(visit: Visit) -> web.Response:
             made = await visit.office.tokens(session, visit.actor).create(
                 form, environment_id=visit.principal.environment_id
             )
+            # Written before the commit: after it nothing may take the token away.
+            return visit.page("token.html", secret=True, token=made)
     except (ValidationError, Invalid) as error:
         return await _tokens(visit, typed, mistakes(error), status=422)
-    return visit.page("token.html", token=made)
 
 
 async def revoke_token(visit: Visit) -> web.Response:
@@ -44,7 +47,7 @@ async def revoke_token(visit: Visit) -> web.Response:
         await visit.office.tokens(session, visit.actor).revoke(
             token_id, environment_id=visit.principal.environment_id
         )
-    return see_other("/tokens", "revoked")
+    return see_other(visit.url("tokens"), "revoked")
 
 
 async def _tokens(
@@ -81,7 +84,7 @@ async def audit(visit: Visit) -> web.Response:
     """Of the environment that is looked at; of all with `all`, for those who may."""
     visit.demand("admin")
     asked = {n: visit.request.query.get(n, "").strip() for n in ("actor", "action", "subject")}
-    everywhere = visit.principal.environment_id is None and "all" in visit.request.query
+    everywhere = visit.sees_all and "all" in visit.request.query
     page = await visit.office.trail(visit.pool).list(
         None if everywhere else visit.environment_id,
         actor=asked["actor"] or None,
@@ -94,11 +97,31 @@ async def audit(visit: Visit) -> web.Response:
 
 
 async def environments(visit: Visit) -> web.Response:
-    """What the switch offers."""
-    if visit.principal.environment_id is not None:
+    """Where the switch leads: a page of its own, or the list in the menu that asks for it."""
+    _demand_all(visit)
+    before = visit.position()
+    page = await visit.office.environments(visit.pool, visit.actor).list(
+        before=before, limit=ENVIRONMENTS_SHOWN
+    )
+    name = addresses.counterpart(visit.request.query.get("page", "overview"))
+    links = [(each, addresses.address(each.id, name)) for each in page.items]
+    listed = "HX-Request" in visit.request.headers
+    template = "environment_links.html" if listed else "environments.html"
+    return visit.page(template, links=links, next=page.next)
+
+
+async def switch(visit: Visit) -> web.Response:
+    """The page of the same kind in another environment."""
+    _demand_all(visit)
+    wanted = visit.request.query.get("to", "").strip()
+    await visit.office.environments(visit.pool, visit.actor).get(wanted)
+    name = addresses.counterpart(visit.request.query.get("page", "overview"))
+    return see_other(addresses.address(wanted, name))
+
+
+def _demand_all(visit: Visit) -> None:
+    if not visit.sees_all:
         raise Unknown("There is nothing here.")
-    page = await visit.office.environments(visit.pool, visit.actor).list(limit=100)
-    return visit.page("environments.html", environments=page.items)
 
 
 async def quarantine(visit: Visit) -> web.Response:
@@ -112,23 +135,24 @@ async def release(visit: Visit) -> web.Response:
     name = visit.request.match_info["quarantine_id"]
     async with visit.changing() as session:
         await visit.office.quarantine(session, visit.actor).release(visit.environment_id, name)
-    return see_other("/quarantine", "released")
+    return see_other(visit.url("quarantine"), "released")
 
 
 async def discard(visit: Visit) -> web.Response:
     name = visit.request.match_info["quarantine_id"]
     async with visit.changing() as session:
         await visit.office.quarantine(session, visit.actor).discard(visit.environment_id, name)
-    return see_other("/quarantine", "discarded")
+    return see_other(visit.url("quarantine"), "discarded")
 
 
 PAGES = (
-    ("GET", "/tokens", tokens),
-    ("POST", "/tokens", create_token),
-    ("POST", "/tokens/{token_id}/revoke", revoke_token),
-    ("GET", "/audit", audit),
-    ("GET", "/environments", environments),
-    ("GET", "/quarantine", quarantine),
-    ("POST", "/quarantine/{quarantine_id}/release", release),
-    ("POST", "/quarantine/{quarantine_id}/discard", discard),
+    ("GET", "tokens", tokens),
+    ("POST", "tokens", create_token),
+    ("POST", "token_revoke", revoke_token),
+    ("GET", "audit", audit),
+    ("GET", "environments", environments),
+    ("GET", "switch", switch),
+    ("GET", "quarantine", quarantine),
+    ("POST", "quarantine_release", release),
+    ("POST", "quarantine_discard", discard),
 )

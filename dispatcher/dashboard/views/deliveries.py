@@ -7,10 +7,14 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.confirmed import heeded
+from dispatcher.dashboard import filters
+from dispatcher.dashboard.protection import HEADERS
+from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.views import webhook
-from dispatcher.dashboard.visit import HEADERS, Visit, mistakes, see_other
+from dispatcher.dashboard.visit import Visit, see_other
 from dispatcher.forms.history import DeliveryFilters
 from dispatcher.history_items import Delivery
+from dispatcher.pages import Page
 from dispatcher.refusals import Conflict, Unknown
 from dispatcher.webhooks import Webhook
 
@@ -22,15 +26,19 @@ async def list_(visit: Visit) -> web.Response:
     """Of one webhook: the tab that its page opens on."""
     looked = await webhook.look(visit)
     asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
+    opened = await filters.opened(visit, (asked["event"],))
+    if opened is not None:
+        return opened
     before = visit.position()
     wrong: Mapping[str, str] = {}
     try:
-        filters = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
+        wanted = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
+        found = await visit.office.history(visit.pool).deliveries(
+            visit.environment_id, looked.webhook.id, wanted, before=before, limit=SHOWN
+        )
     except ValidationError as error:
-        filters, wrong = DeliveryFilters(), mistakes(error)
-    found = await visit.office.history(visit.pool).deliveries(
-        visit.environment_id, looked.webhook.id, filters, before=before, limit=SHOWN
-    )
+        # No rows: the first one would be read as the answer.
+        found, wrong = Page((), None), filters.in_words(error)
     return webhook.page(
         visit,
         "webhook.html",
@@ -54,11 +62,9 @@ async def payload(visit: Visit) -> web.Response:
     if found.payload is None:
         raise Unknown("The event is no longer kept.")
     name = f'attachment; filename="{found.id}.json"'
-    return web.Response(
-        body=found.payload.encode(),
-        content_type="application/json",
-        headers={**HEADERS, "Content-Disposition": name},
-    )
+    headers = {**HEADERS, "Content-Disposition": name}
+    body = found.payload.encode()
+    return answer(visit.request, body, "application/json", headers=headers)
 
 
 async def retry(visit: Visit) -> web.Response:
@@ -70,7 +76,7 @@ async def retry(visit: Visit) -> web.Response:
     except Conflict as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
-    return see_other(f"/deliveries/{name}", "retried")
+    return see_other(visit.url("delivery", delivery_id=name), "retried")
 
 
 async def cancel(visit: Visit) -> web.Response:
@@ -82,7 +88,7 @@ async def cancel(visit: Visit) -> web.Response:
     except Conflict as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
-    return see_other(f"/deliveries/{name}", "cancelled")
+    return see_other(visit.url("delivery", delivery_id=name), "cancelled")
 
 
 async def _delivery(visit: Visit) -> Delivery:
@@ -99,7 +105,6 @@ async def _page(visit: Visit, *, refused: str | None = None, status: int = 200) 
         webhook=await _webhook(visit, found),
         now=datetime.now(UTC),
         refused=refused,
-        address=f"/deliveries/{found.id}",
     )
 
 
@@ -113,12 +118,10 @@ async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
         return None
 
 
-ONE = "/deliveries/{delivery_id}"
-
 PAGES = (
-    ("GET", webhook.ONE, list_),
-    ("GET", ONE, one),
-    ("GET", f"{ONE}/payload", payload),
-    ("POST", f"{ONE}/retry", retry),
-    ("POST", f"{ONE}/cancel", cancel),
+    ("GET", "webhook", list_),
+    ("GET", "delivery", one),
+    ("GET", "delivery_payload", payload),
+    ("POST", "delivery_retry", retry),
+    ("POST", "delivery_cancel", cancel),
 )

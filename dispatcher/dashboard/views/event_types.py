@@ -25,9 +25,10 @@ async def seed(visit: Visit) -> web.Response:
     if wanted not in catalogues.shipped():
         raise web.HTTPNotFound
     entries = catalogues.open_shipped(wanted)
-    async with visit.changing() as session:
-        await visit.office.catalogue(session, visit.actor).load(visit.environment_id, entries)
-    return see_other("/event-types", "changed")
+    visit.demand("write")
+    writer = visit.office.catalogue_writer(visit.pool, visit.actor)
+    await writer.load(visit.environment_id, entries)
+    return see_other(visit.url("event_types"), "changed")
 
 
 async def edit(visit: Visit) -> web.Response:
@@ -45,19 +46,19 @@ async def put(visit: Visit) -> web.Response:
     name = visit.request.match_info.get("name") or typed.get("name", "").strip()
     try:
         form = EventTypePut.model_validate(_given(typed))
-        async with visit.changing() as session:
-            catalogue = visit.office.catalogue(session, visit.actor)
-            _, made = await catalogue.put(visit.environment_id, name, form)
+        visit.demand("write")
+        writer = visit.office.catalogue_writer(visit.pool, visit.actor)
+        _, made = await writer.put(visit.environment_id, name, form)
     except (ValidationError, Invalid) as error:
         return _form(visit, None, {**typed, "name": name}, mistakes(error), status=422)
-    return see_other("/event-types", "created" if made else "changed")
+    return see_other(visit.url("event_types"), "created" if made else "changed")
 
 
 async def delete(visit: Visit) -> web.Response:
     name = visit.request.match_info["name"]
     async with visit.changing() as session:
         await visit.office.catalogue(session, visit.actor).delete(visit.environment_id, name)
-    return see_other("/event-types")
+    return see_other(visit.url("event_types"))
 
 
 def _form(
@@ -104,11 +105,11 @@ def _json(field: str, text: str) -> Any:
 
 
 PAGES = (
-    ("GET", "/event-types", list_),
-    ("POST", "/event-types", seed),
-    ("GET", "/event-types/new", edit),
-    ("POST", "/event-types/new", put),
-    ("GET", "/event-types/of/{name}", edit),
-    ("POST", "/event-types/of/{name}", put),
-    ("POST", "/event-types/of/{name}/delete", delete),
+    ("GET", "event_types", list_),
+    ("POST", "event_types", seed),
+    ("GET", "event_type_new", edit),
+    ("POST", "event_type_new", put),
+    ("GET", "event_type", edit),
+    ("POST", "event_type", put),
+    ("POST", "event_type_delete", delete),
 )

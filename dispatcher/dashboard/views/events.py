@@ -7,10 +7,12 @@ from pydantic import ValidationError
 
 from dispatcher.api import reading
 from dispatcher.api.answers import Failure
+from dispatcher.dashboard import filters
 from dispatcher.dashboard.visit import Visit, mistakes, see_other
 from dispatcher.forms.events import NewEvent
 from dispatcher.forms.history import EventFilters
 from dispatcher.model import RawJson
+from dispatcher.pages import Page
 from dispatcher.refusals import Invalid
 
 FILTERS = ("id", "type", "since", "until")
@@ -19,16 +21,25 @@ SHOWN = 50
 
 async def list_(visit: Visit) -> web.Response:
     asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
+    found = await filters.opened(visit, (asked["type"], *_elsewhere(asked["id"])))
+    if found is not None:
+        return found
     before = visit.position()
     wrong: Mapping[str, str] = {}
     try:
-        filters = EventFilters.model_validate_strings(visit.moments(asked), strict=False)
+        wanted = EventFilters.model_validate_strings(visit.moments(asked), strict=False)
+        page = await visit.office.history(visit.pool).events(
+            visit.environment_id, wanted, before=before, limit=SHOWN
+        )
     except ValidationError as error:
-        filters, wrong = EventFilters(), mistakes(error)
-    page = await visit.office.history(visit.pool).events(
-        visit.environment_id, filters, before=before, limit=SHOWN
-    )
+        # No rows: the first one would be read as the answer.
+        page, wrong = Page((), None), filters.in_words(error)
     return visit.page("events.html", events=page, asked=asked, mistakes=wrong, first=before is None)
+
+
+def _elsewhere(typed: str) -> tuple[str, ...]:
+    """What was typed for an event's id, if it is no such id: perhaps that of something else."""
+    return () if typed.startswith("evt_") else (typed,)
 
 
 async def one(visit: Visit) -> web.Response:
@@ -56,7 +67,7 @@ async def emit(visit: Visit) -> web.Response:
             name = await emission.emit(visit.environment_id, form, RawJson(text))
     except (ValidationError, Invalid) as error:
         return await _form(visit, typed, mistakes(error), status=422)
-    return see_other(f"/events/{name}", "emitted")
+    return see_other(visit.url("event", event_id=name), "emitted")
 
 
 async def _form(
@@ -66,21 +77,23 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
-    chosen = next((each for each in types if each.name == typed.get("type")), None)
+    catalogue = visit.office.catalogue(visit.pool, visit.actor)
+    types = await catalogue.list(visit.environment_id)
+    chosen = typed.get("type", "")
+    known = any(each.name == chosen for each in types)
     return visit.page(
         "event_new.html",
         status=status,
         typed=typed,
         types=types,
-        example=chosen.example if chosen else None,
+        example=await catalogue.sample(visit.environment_id, chosen) if known else None,
         mistakes=wrong or {},
     )
 
 
 PAGES = (
-    ("GET", "/events", list_),
-    ("GET", "/events/new", new),
-    ("POST", "/events/new", emit),
-    ("GET", "/events/{event_id}", one),
+    ("GET", "events", list_),
+    ("GET", "event_new", new),
+    ("POST", "event_new", emit),
+    ("GET", "event", one),
 )

@@ -29,7 +29,7 @@ RANGES: Final = (Range("hour", "Last hour", 60), Range("day", "Last 24 hours", 6
 
 
 async def overview(visit: Visit) -> web.Response:
-    everywhere = visit.principal.environment_id is None
+    everywhere = visit.sees_all
     of_all = everywhere and visit.request.query.get("of") == "all"
     shown = RANGES[visit.request.query.get("range") == "day"]
     service = visit.office.overview(visit.pool)
@@ -57,7 +57,7 @@ async def pause(visit: Visit) -> web.Response:
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)
         await pauses.pause(None if everything else visit.environment_id)
-    return see_other("/?of=all" if everything else "/", "paused")
+    return see_other(_back(visit, everything), "paused")
 
 
 async def resume(visit: Visit) -> web.Response:
@@ -65,7 +65,7 @@ async def resume(visit: Visit) -> web.Response:
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)
         await pauses.resume(None if everything else visit.environment_id)
-    return see_other("/?of=all" if everything else "/", "resumed")
+    return see_other(_back(visit, everything), "resumed")
 
 
 def chart(summary: Summary, points: Sequence[Point], width: int) -> str:
@@ -99,11 +99,15 @@ def stretches(numbers: Sequence[int]) -> str:
 async def _everything(visit: Visit) -> bool:
     """Whether all environments are meant, which only who may see all of them can say."""
     wanted = (await visit.fields()).get("of") == "all"
-    return wanted and visit.principal.environment_id is None
+    return wanted and visit.sees_all
+
+
+def _back(visit: Visit, everything: bool) -> str:
+    return visit.url("overview", {"of": "all"} if everything else None)
 
 
 PAGES = (
-    ("GET", "/", overview),
-    ("POST", "/pause", pause),
-    ("POST", "/resume", resume),
+    ("GET", "overview", overview),
+    ("POST", "pause", pause),
+    ("POST", "resume", resume),
 )

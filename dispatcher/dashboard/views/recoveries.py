@@ -77,7 +77,6 @@ async def _page(
         looked,
         status=status,
         tab="recoveries",
-        address=_address(visit),
         recoveries=found,
         first=before is None,
         typed=typed,
@@ -88,7 +87,7 @@ async def _page(
 
 
 def _address(visit: Visit) -> str:
-    return f"/webhooks/{webhook.named(visit)}/recoveries"
+    return visit.url("webhook_recoveries", webhook_id=webhook.named(visit))
 
 
 def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
@@ -104,10 +103,8 @@ def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
     return given
 
 
-ONE = f"{webhook.ONE}/recoveries/{{recovery_id}}"
-
 PAGES = (
-    ("GET", f"{webhook.ONE}/recoveries", list_),
-    ("POST", f"{webhook.ONE}/recoveries", recover),
-    ("POST", f"{ONE}/cancel", cancel),
+    ("GET", "webhook_recoveries", list_),
+    ("POST", "webhook_recoveries", recover),
+    ("POST", "webhook_recovery_cancel", cancel),
 )

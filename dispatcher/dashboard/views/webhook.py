@@ -66,19 +66,21 @@ async def test(visit: Visit) -> web.Response:
         name = await visit.office.webhooks(session, visit.actor).test(
             named(visit), visit.environment_id, sample=sample
         )
-    return see_other(f"/deliveries/{name}", "tested")
+    return see_other(visit.url("delivery", delivery_id=name), "tested")
 
 
 async def rotate(visit: Visit) -> web.Response:
     """The new secret is in the answer, this once, and only when every daemon signs with it."""
-    chosen = (await visit.fields()).get("overlap", "none")
+    chosen = (await visit.fields()).get("overlap", "day")
     form = Rotation(overlap_seconds=OVERLAPS.get(chosen, 0))
     async with visit.changing() as session:
         rotated, version = await visit.office.webhooks(session, visit.actor).rotate_secret(
             named(visit), visit.environment_id, overlap_seconds=form.overlap_seconds
         )
+        # Written before the commit: after it nothing may take the new secret away.
+        answer = webhooks.secret(visit, rotated, created=False)
     await confirmed(visit.pool, version)
-    return webhooks.secret(visit, rotated, created=False)
+    return answer
 
 
 async def enable(visit: Visit) -> web.Response:
@@ -92,7 +94,7 @@ async def disable(visit: Visit) -> web.Response:
 async def delete(visit: Visit) -> web.Response:
     async with visit.changing() as session:
         await visit.office.webhooks(session, visit.actor).delete(named(visit), visit.environment_id)
-    return see_other("/webhooks", "deleted")
+    return see_other(visit.url("webhooks"), "deleted")
 
 
 async def _switch(visit: Visit, *, active: bool) -> web.Response:
@@ -100,15 +102,14 @@ async def _switch(visit: Visit, *, active: bool) -> web.Response:
         changed = await visit.office.webhooks(session, visit.actor).update(
             named(visit), visit.environment_id, WebhookChanges(active=active)
         )
-    return see_other(f"/webhooks/{changed.id}", "enabled" if active else "disabled")
+    page = visit.url("webhook", webhook_id=changed.id)
+    return see_other(page, "enabled" if active else "disabled")
 
-
-ONE = "/webhooks/{webhook_id}"
 
 PAGES = (
-    ("POST", f"{ONE}/test", test),
-    ("POST", f"{ONE}/rotate", rotate),
-    ("POST", f"{ONE}/enable", enable),
-    ("POST", f"{ONE}/disable", disable),
-    ("POST", f"{ONE}/delete", delete),
+    ("POST", "webhook_test", test),
+    ("POST", "webhook_rotate", rotate),
+    ("POST", "webhook_enable", enable),
+    ("POST", "webhook_disable", disable),
+    ("POST", "webhook_delete", delete),
 )

@@ -49,9 +49,10 @@ async def change(visit: Visit) -> web.Response:
     except (ValidationError, Invalid) as error:
         return await _form(visit, looked, typed, events, _wrong(error), status=422)
     except Changed:
-        said = {"form": "Somebody else has changed it since you opened this page. Open it anew."}
+        said = {"form": "Somebody else has changed it since you opened this page. Reload the page."}
         return await _form(visit, looked, typed, events, said, status=409)
-    return see_other(f"/webhooks/{looked.webhook.id}/settings", "changed")
+    page = visit.url("webhook_settings", webhook_id=looked.webhook.id)
+    return see_other(page, "changed")
 
 
 async def times(visit: Visit) -> web.Response:
@@ -106,7 +107,6 @@ async def _form(
         looked,
         status=status,
         tab="settings",
-        address=f"/webhooks/{looked.webhook.id}/settings",
         typed=typed,
         events=events,
         types=types,
@@ -204,7 +204,7 @@ def _wrong(error: Invalid | ValidationError) -> dict[str, str]:
 
 
 PAGES = (
-    ("GET", f"{webhook.ONE}/settings", show),
-    ("POST", f"{webhook.ONE}/settings", change),
-    ("GET", f"{webhook.ONE}/tries", times),
+    ("GET", "webhook_settings", show),
+    ("POST", "webhook_settings", change),
+    ("GET", "webhook_tries", times),
 )

@@ -67,9 +67,9 @@ async def create(visit: Visit) -> web.Response:
             webhook = await visit.office.webhooks(session, visit.actor).create(
                 form, environment_id=visit.environment_id
             )
+            return secret(visit, webhook, created=True)
     except (ValidationError, Invalid) as error:
         return await _form(visit, typed, events, mistakes(error), status=422)
-    return secret(visit, webhook, created=True)
 
 
 async def matches(visit: Visit) -> web.Response:
@@ -87,6 +87,7 @@ def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
     schemes = webhook.signature_schemes or visit.office.schemes
     return visit.page(
         "webhook_secret.html",
+        secret=True,
         webhook=webhook,
         created=created,
         standard="standard" in schemes,
@@ -160,8 +161,8 @@ def _after(visit: Visit) -> UUID | None:
 
 
 PAGES = (
-    ("GET", "/webhooks", list_),
-    ("GET", "/webhooks/new", new),
-    ("POST", "/webhooks/new", create),
-    ("GET", "/webhooks/matches", matches),
+    ("GET", "webhooks", list_),
+    ("GET", "webhook_new", new),
+    ("POST", "webhook_new", create),
+    ("GET", "webhook_matches", matches),
 )

@@ -3,10 +3,8 @@
 -- Deliveries of deleted endpoints and those too old to keep: each ends with a row that says so. Their
 -- own age is asked, by the primary key: the event is as old, unless it waited long or was sent again.
 WITH doomed AS MATERIALIZED (
-  (SELECT d.id, 'the endpoint was deleted' AS error
-   FROM dispatcher.endpoints e
-   CROSS JOIN LATERAL (SELECT id FROM dispatcher.deliveries WHERE endpoint_id = e.id ORDER BY id LIMIT $1) d
-   WHERE e.deleted_at IS NOT NULL LIMIT $1)
+  (SELECT pending.id, 'the endpoint was deleted' AS error
+   FROM dispatcher.pending_ids(ARRAY(SELECT id FROM dispatcher.endpoints WHERE deleted_at IS NOT NULL), $1, $1) AS pending(id))
   UNION ALL
   (SELECT d.id, 'expired: the event is about to be dropped by retention'
    FROM dispatcher.deliveries d WHERE d.id < $2 ORDER BY d.id LIMIT $1)

@@ -7,20 +7,22 @@
 -- statement, so that no crash can separate them. The attempt number is the fence: a row that is not
 -- returned was superseded (or recorded before, when the answer to this statement was lost).
 WITH result AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
+  SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
                        $11::text::text[], $12::text::float8[])
     AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, state, delay)
 ), ended AS (
   DELETE FROM dispatcher.deliveries d USING result r
-  WHERE d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NOT NULL
+  WHERE d.id = ANY (ARRAY(SELECT id FROM result WHERE state IS NOT NULL))  -- an array: by the primary key
+    AND d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NOT NULL
   RETURNING d.id, d.event_id, d.endpoint_id, d.environment_id, d.type, d.shard, NULL::timestamptz AS next_at
 ), retried AS (
   UPDATE dispatcher.deliveries d
   SET attempt = r.attempt, next_at = clock_timestamp() + make_interval(secs => r.delay),
       parked = d.parked AND EXISTS (SELECT 1 FROM dispatcher.endpoints e WHERE e.id = d.endpoint_id AND e.ordered)
   FROM result r
-  WHERE d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NULL
+  WHERE d.id = ANY (ARRAY(SELECT id FROM result WHERE state IS NULL))
+    AND d.id = r.id AND d.attempt = r.attempt - 1 AND r.state IS NULL
   RETURNING d.id, d.event_id, d.endpoint_id, d.environment_id, d.type, d.shard, d.next_at
 ), applied AS (
   SELECT * FROM ended UNION ALL SELECT * FROM retried

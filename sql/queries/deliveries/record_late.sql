@@ -3,14 +3,14 @@
 --
 -- The attempt was made, so it is written, once. A 2xx ends the delivery whatever its number by now.
 WITH result AS MATERIALIZED (
-  SELECT * FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
+  SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
                        $11::bigint[], $12::uuid[])
     AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, event_id, endpoint_id)
 ), fresh AS MATERIALIZED (                   -- one written before ends nothing: the delivery may be a new one of its name
   SELECT r.*, e.environment_id, v.type
   FROM result r
-  JOIN dispatcher.endpoints e ON e.id = r.endpoint_id
+  CROSS JOIN LATERAL (SELECT environment_id FROM dispatcher.endpoints WHERE id = r.endpoint_id OFFSET 0) e
   CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id OFFSET 0) v
   CROSS JOIN LATERAL (                       -- both a lookup a row: never a hash of all history
     SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
@@ -19,7 +19,7 @@ WITH result AS MATERIALIZED (
                    OFFSET 0) AS known) already
   WHERE NOT already.known
 ), ended AS (
-  DELETE FROM dispatcher.deliveries d USING fresh r WHERE d.id = r.id AND r.outcome = 'ok' RETURNING d.id
+  DELETE FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM fresh WHERE outcome = 'ok')) RETURNING id
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  status, duration_ms, error, request_headers, response_headers, response_body, state)

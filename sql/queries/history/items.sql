@@ -1,4 +1,4 @@
--- $1 environment  $2 delivery ids  $3 the lowest of them
+-- $1 environment  $2 delivery ids  $3 attempts with ids above  $4 and to this one, or NULL
 --
 -- One row a delivery: pending if it is so anywhere, with its last attempt; else as it ended last.
 -- OFFSET 0 and the order asked for outside: each a lookup by index, never a walk in order of the ids.
@@ -11,7 +11,7 @@ FROM unnest($2::bigint[]) AS w(id)
 LEFT JOIN LATERAL (SELECT * FROM dispatcher.deliveries WHERE id = w.id OFFSET 0) p ON true
 LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox WHERE delivery_id = w.id LIMIT 1) i ON true
 LEFT JOIN LATERAL (
-  SELECT * FROM (SELECT * FROM dispatcher.attempts WHERE delivery_id = w.id AND id > w.id AND id > $3 OFFSET 0) AS tried
+  SELECT * FROM (SELECT * FROM dispatcher.attempts WHERE delivery_id = w.id AND id > w.id AND id > $3 AND ($4::bigint IS NULL OR id <= $4) OFFSET 0) AS tried
   WHERE state IS NOT NULL OR coalesce(p.id, i.delivery_id) IS NOT NULL
   ORDER BY id DESC LIMIT 1
 ) a ON true

@@ -1,5 +1,6 @@
 -- $1 endpoints  $2 delivery ids below  $3 and from  $4 rows to look at, of each endpoint and each kind
 -- $5 status, or NULL  $6 event type, or NULL  $7 what event types begin with, or NULL  $8 ids to return
+-- $9 attempts with ids to this one only, or NULL: see history.py
 --
 -- Newest first, an id once: pending before ended, the newest end before older ones. All ids down to the
 -- horizon were looked at; it is NULL when there are none below it. Rows are read in the order of an
@@ -10,7 +11,7 @@
 WITH pending AS MATERIALIZED (
   SELECT d.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
     SELECT endpoint_id, id, type FROM dispatcher.deliveries
-    WHERE (endpoint_id, id) < (e.id, $2) AND (endpoint_id, id) >= (e.id, $3) ORDER BY endpoint_id DESC, id DESC LIMIT $4
+    WHERE (endpoint_id, id + 0) < (e.id, $2) AND (endpoint_id, id + 0) >= (e.id, $3) ORDER BY endpoint_id DESC, id + 0 DESC LIMIT $4
   ) d
   WHERE $5::text IS NULL OR $5 = 'PENDING'
 ), waiting AS MATERIALIZED (                 -- to be sent again, or not fanned out yet
@@ -22,6 +23,7 @@ WITH pending AS MATERIALIZED (
     SELECT endpoint_id, delivery_id AS id, type, state, id AS attempt_id FROM dispatcher.attempts
     WHERE state IS NOT NULL AND (endpoint_id, delivery_id) < (e.id, $2) AND (endpoint_id, delivery_id) >= (e.id, $3)
       AND (id >= $3 OR $3 = 0)               -- no partition older than the deliveries
+      AND ($9::bigint IS NULL OR id <= $9)
     ORDER BY endpoint_id DESC, delivery_id DESC FETCH FIRST ($4) ROWS WITH TIES
   ) a
   WHERE $5::text IS NULL OR $5 <> 'PENDING'

@@ -10,7 +10,7 @@ WITH pending AS MATERIALIZED (
   ORDER BY delivery_id DESC LIMIT $4
 ), tried AS MATERIALIZED (
   SELECT environment_id, delivery_id AS id, type, state, id AS attempt_id FROM dispatcher.attempts
-  WHERE delivery_id < $2 AND (id >= $3 OR $3 = 0) AND ($5::text IS NULL OR $5 <> 'PENDING')
+  WHERE delivery_id < $2 AND (id >= $3 OR $3 = 0) AND ($9::bigint IS NULL OR id <= $9) AND ($5::text IS NULL OR $5 <> 'PENDING')
   ORDER BY delivery_id DESC FETCH FIRST ($4) ROWS WITH TIES
 ), horizon AS (
   SELECT nullif(greatest(max(low), $3), $3) AS id FROM (

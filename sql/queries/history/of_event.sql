@@ -1,4 +1,5 @@
--- $1 environment  $2 event  $3 delivery ids below  $4 ids to return
+-- $1 environment  $2 event  $3 delivery ids below  $4 ids to return  $5 attempts with ids above
+-- $6 and to this one, or NULL
 --
 -- Those of one event are read whole, and then sorted: the other way round would be a walk through all
 -- history. The inbox has no index on the event; few of its rows have a delivery's id.
@@ -11,5 +12,6 @@ WITH waiting AS MATERIALIZED (
   SELECT environment_id, delivery_id FROM waiting WHERE event_id = $2
   UNION ALL
   SELECT environment_id, delivery_id FROM dispatcher.attempts WHERE event_id = $2 AND state IS NOT NULL AND id > $2
+    AND id > $5 AND ($6::bigint IS NULL OR id <= $6)
 )
 SELECT DISTINCT id FROM every WHERE environment_id = $1 AND id < $3 ORDER BY id DESC LIMIT $4

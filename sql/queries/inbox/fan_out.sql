@@ -13,13 +13,20 @@ WITH waiting AS MATERIALIZED (
 ), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
-), single_file AS MATERIALIZED (             -- an ordered endpoint's order is that of the fan-out: one at a time
-  SELECT pg_advisory_xact_lock(1684632432, 1) FROM own
-  WHERE EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)
+), in_order AS MATERIALIZED (                -- an ordered endpoint's order is that of the fan-out: one daemon at a
+  SELECT ARRAY(                              -- time, while others pass over such environments and wait for nobody
+    SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
+  FROM own
+), turn AS MATERIALIZED (
+  SELECT 1 FROM dispatcher.fan_out_turn
+  WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END
-    AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0
+  WHERE id > $5 AND EXISTS (SELECT 1 FROM own)
+    AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
+             WHEN EXISTS (SELECT 1 FROM turn) THEN true
+             WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
+             ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
@@ -31,8 +38,8 @@ WITH waiting AS MATERIALIZED (
            array_agg(e.ordered OR e.id = ANY ($4::uuid[])) AS parked
     FROM dispatcher.endpoints e
     WHERE e.active AND e.deleted_at IS NULL AND e.id = ANY (ARRAY(
-      SELECT s.endpoint_id FROM dispatcher.subscriptions s
-      WHERE s.environment_id = t.environment_id AND s.pattern = ANY (t.patterns)))
+      SELECT s.endpoint_id FROM unnest(t.patterns) AS p(pattern) CROSS JOIN LATERAL (
+        SELECT endpoint_id FROM dispatcher.subscriptions WHERE environment_id = t.environment_id AND pattern = p.pattern OFFSET 0) s))
   ) e
 ), picked AS MATERIALIZED (
   DELETE FROM dispatcher.inbox
@@ -73,7 +80,7 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
-       NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+       NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing
 UNION ALL

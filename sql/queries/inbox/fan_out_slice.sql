@@ -5,26 +5,34 @@
 -- order; the inbox row remembers how far it got and goes when none is left.
 WITH own AS MATERIALIZED (
   SELECT 1 FROM dispatcher.shards WHERE shard = $2 AND owner = $3 FOR SHARE
-), single_file AS MATERIALIZED (             -- see fan_out.sql
-  SELECT pg_advisory_xact_lock(1684632432, 1) FROM own
-  WHERE EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL)
+), in_order AS MATERIALIZED (                -- see fan_out.sql
+  SELECT ARRAY(
+    SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
+  FROM own
+), turn AS MATERIALIZED (
+  SELECT 1 FROM dispatcher.fan_out_turn
+  WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
-  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END AND endpoint_id IS NULL
-    AND EXISTS (SELECT 1 FROM own) AND (SELECT count(*) FROM single_file) >= 0
+  WHERE id > $5 AND endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own)
+    AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
+             WHEN EXISTS (SELECT 1 FROM turn) THEN true
+             WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
+             ELSE true END
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), slice AS MATERIALIZED (
   SELECT DISTINCT s.endpoint_id
-  FROM picked p JOIN dispatcher.subscriptions s
-    ON s.environment_id = p.environment_id AND s.pattern = ANY (p.patterns)
+  FROM picked p CROSS JOIN LATERAL unnest(p.patterns) AS of_it(pattern) CROSS JOIN LATERAL (
+    SELECT endpoint_id FROM dispatcher.subscriptions
+    WHERE environment_id = p.environment_id AND pattern = of_it.pattern OFFSET 0) s
   WHERE p.after_endpoint IS NULL OR s.endpoint_id > p.after_endpoint
   ORDER BY s.endpoint_id LIMIT $1
 ), on_the_way AS (
-  UPDATE dispatcher.inbox i SET after_endpoint = (SELECT endpoint_id FROM slice ORDER BY endpoint_id DESC LIMIT 1)
-  FROM picked p WHERE i.id = p.id AND (SELECT count(*) FROM slice) = $1
+  UPDATE dispatcher.inbox SET after_endpoint = (SELECT endpoint_id FROM slice ORDER BY endpoint_id DESC LIMIT 1)
+  WHERE id = (SELECT id FROM picked) AND (SELECT count(*) FROM slice) = $1
 ), done AS (
-  DELETE FROM dispatcher.inbox i USING picked p WHERE i.id = p.id AND (SELECT count(*) FROM slice) < $1
-  RETURNING i.id
+  DELETE FROM dispatcher.inbox WHERE id = (SELECT id FROM picked) AND (SELECT count(*) FROM slice) < $1
+  RETURNING id
 ), owing AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
   SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
@@ -38,6 +46,6 @@ WITH own AS MATERIALIZED (
 SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked,
        (SELECT count(*) FROM picked) AS seen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
-       NULL::smallint AS attempt, NULL::smallint AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+       NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing

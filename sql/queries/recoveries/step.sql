@@ -11,7 +11,7 @@ WITH due AS MATERIALIZED (
 ), room AS MATERIALIZED (
   SELECT e.deleted_at IS NOT NULL AS deleted, e.active,
          (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox i WHERE i.endpoint_id = e.id LIMIT $3) AS few) < $3 AS inbox,
-         (SELECT count(*) FROM (SELECT 1 FROM dispatcher.deliveries d WHERE d.endpoint_id = e.id LIMIT $4) AS few) < $4 AS pending
+         dispatcher.pending_of(ARRAY[e.id], $4) < $4 AS pending
   FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due)
 ), found AS MATERIALIZED (
   SELECT f.* FROM due d, room o, LATERAL dispatcher.recoverable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
@@ -30,7 +30,7 @@ WITH due AS MATERIALIZED (
               ELSE (SELECT max(place) FROM found WHERE event_id IS NULL) END AS position
 ), moved AS (
   UPDATE dispatcher.recoveries r
-  SET position = greatest(r.position, c.position), made = r.made + c.made,
+  SET position = greatest(r.position, c.position), made = r.made + c.made, failures = 0, error = NULL,
       state = CASE WHEN o.deleted THEN 'CANCELLED' WHEN c.position >= dispatcher.id_floor(d.until) THEN 'DONE' ELSE 'RUNNING' END,
       finished_at = CASE WHEN o.deleted OR c.position >= dispatcher.id_floor(d.until) THEN clock_timestamp() END,
       next_at = CASE

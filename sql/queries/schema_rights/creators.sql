@@ -1,5 +1,6 @@
 -- Who may create objects in our schema, or in one that unqualified names of our role are looked up in:
--- PUBLIC, or else the roles that may emit. Those who may act as our role anyway are not listed. `remedy` is
+-- PUBLIC, or else the roles that may emit. Those who may act as our role, or as
+-- the schema's owner, anyway are not listed. `remedy` is
 -- the statement that takes the right away.
 WITH me AS (
   SELECT r.oid AS role, d.oid AS database FROM pg_roles r, pg_database d
@@ -11,7 +12,7 @@ WITH me AS (
   FROM me, pg_db_role_setting s, unnest(s.setconfig) AS line, string_to_table(substr(line, 13), ',') AS part
   WHERE line LIKE 'search\_path=%' AND s.setrole IN (0, me.role) AND s.setdatabase IN (0, me.database)
 ), schemas AS (
-  SELECT n.oid, n.nspname, EXISTS (
+  SELECT n.oid, n.nspname, n.nspowner, EXISTS (
     SELECT 1 FROM aclexplode(n.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE') AS open_to_all
   FROM pg_namespace n WHERE n.nspname IN (SELECT name FROM looked_into)
 )
@@ -22,6 +23,7 @@ UNION ALL
  FROM me, schemas s, pg_roles r, pg_roles producer
  WHERE NOT s.open_to_all AND producer.rolname = 'dispatcher_producer' AND NOT r.rolsuper
    AND pg_has_role(r.oid, producer.oid, 'MEMBER') AND NOT pg_has_role(r.oid, me.role, 'MEMBER')
+   AND NOT pg_has_role(r.oid, s.nspowner, 'MEMBER')
    AND has_schema_privilege(r.oid, s.oid, 'CREATE')
  LIMIT 20)
 ORDER BY 1, 2

@@ -3,19 +3,15 @@
 WITH endpoints AS MATERIALIZED (
   SELECT e.id, e.active FROM dispatcher.endpoints e WHERE e.environment_id = $1 AND e.deleted_at IS NULL LIMIT $2
 ), owed AS MATERIALIZED (                    -- a look into the index for each, however many are pending
-  SELECT e.id, first.id AS oldest
-  FROM endpoints e CROSS JOIN LATERAL (
-    SELECT d.id FROM dispatcher.deliveries d WHERE d.endpoint_id = e.id ORDER BY d.id LIMIT 1) AS first
+  SELECT first.id AS oldest FROM dispatcher.pending_ids(ARRAY(SELECT id FROM endpoints), 1, NULL) AS first(id)
 ), coming AS MATERIALIZED (
-  SELECT i.id, i.environment_id FROM (SELECT id, environment_id FROM dispatcher.inbox ORDER BY id LIMIT $2) AS i
-  UNION ALL
-  SELECT u.id, u.environment_id FROM (SELECT id, environment_id FROM dispatcher.unexamined ORDER BY id LIMIT $2) AS u
+  SELECT id, environment_id FROM dispatcher.coming($2::integer)
 )
 SELECT
   (SELECT count(*) FROM endpoints) AS webhooks,
   (SELECT count(*) FROM endpoints WHERE NOT active) AS disabled,
   least($2, (SELECT count(*) FROM coming WHERE environment_id = $1)) AS inbox,
-  dispatcher.pending_of(ARRAY(SELECT id FROM owed), $2::integer) AS pending,
+  dispatcher.pending_of(ARRAY(SELECT id FROM endpoints), $2::integer) AS pending,
   dispatcher.id_time(least((SELECT min(oldest) FROM owed), (SELECT min(id) FROM coming WHERE environment_id = $1))) AS oldest,
   dispatcher.quarantined_in($1, $2::integer) AS quarantined,
   (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,

@@ -1,11 +1,18 @@
--- $1 name  $2 environment, or NULL for every one  $3 scope  $4 SHA-256  $5 when it expires, or NULL.
--- Nothing is made unless the environment is known and the expiry is still to come.
+-- $1 name  $2 environment, or NULL for every one  $3 scope  $4 SHA-256  $5 when it expires, or NULL
+-- $6 how many good ones there may be. Nothing is made unless the environment is known, the expiry is
+-- still to come and there is room.
 WITH asked AS (
   SELECT $2::text IS NULL OR EXISTS (SELECT FROM dispatcher.environments WHERE id = $2) AS known,
-         coalesce($5::timestamptz > now(), true) AS lasting
+         coalesce($5::timestamptz > now(), true) AS lasting,
+         (SELECT count(*) < $6 FROM (
+            SELECT FROM dispatcher.tokens
+            WHERE (environment_id = $2 OR ($2::text IS NULL AND environment_id IS NULL))
+              AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
+            LIMIT $6
+          ) AS good) AS room
 ), made AS (
   INSERT INTO dispatcher.tokens (name, environment_id, scope, hash, expires_at)
-  SELECT $1, $2, $3, $4, $5 FROM asked WHERE known AND lasting
+  SELECT $1, $2, $3, $4, $5 FROM asked WHERE known AND lasting AND room
   RETURNING id, name, environment_id, scope, created_at, expires_at, last_used_at, revoked_at
 )
-SELECT asked.known, asked.lasting, made.* FROM asked LEFT JOIN made ON true
+SELECT asked.known, asked.lasting, asked.room, made.* FROM asked LEFT JOIN made ON true

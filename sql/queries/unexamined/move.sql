@@ -15,6 +15,7 @@ WITH gone AS (
   INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT g.id, g.id, g.environment_id, g.type, 0, r.reason, r.detail
   FROM gone g JOIN unnest($2::bigint[], $3::text[], $4::text[]) AS r(id, reason, detail) USING (id)
+  ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, quarantined_at = now()
   RETURNING event_id, reason
 ), woken AS MATERIALIZED (
   SELECT dispatcher.wake() FROM (SELECT 1 FROM passed LIMIT 1) AS any_passed

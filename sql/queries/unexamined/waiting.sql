@@ -7,5 +7,7 @@ FROM (
   SELECT id, environment_id, type FROM dispatcher.unexamined
   WHERE (id & 63)::smallint = ANY ($2::smallint[]) ORDER BY id LIMIT $1
 ) AS u
-LEFT JOIN dispatcher.event_types t ON t.environment_id = u.environment_id AND t.name = u.type AND t.enforce
+LEFT JOIN LATERAL (
+  SELECT schema FROM dispatcher.event_types WHERE environment_id = u.environment_id AND name = u.type AND enforce OFFSET 0
+) AS t ON true
 ORDER BY u.id

@@ -20,6 +20,8 @@ from tests.api.conftest import Api, Client
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE: ViewportSize = {"width": 1440, "height": 900}
+SITE = "dispatcher.test"
+"""A name that leads to this machine, as do all below it: neither local nor secure to a browser."""
 NARROW: ViewportSize = {"width": 390, "height": 844}
 VIOLATIONS = """
     addEventListener("securitypolicyviolation", (event) => console.error(

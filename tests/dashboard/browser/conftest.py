@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from dispatcher.crypto import Cipher
 from tests.api.conftest import Api, add_other_environment, receiver, served
 from tests.conftest import Connection, _database, connected, with_database
-from tests.dashboard.browser.browsing import Browsing, Place, found
+from tests.dashboard.browser.browsing import SITE, Browsing, Place, found
 from tests.flow.shell import KEY
 from tests.flow.stories import Daemons
 
@@ -54,7 +54,10 @@ async def chromium() -> AsyncIterator[Browser]:
     expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         # Root has no sandbox, and what is opened here is our own.
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        names = f"--host-resolver-rules=MAP {SITE} 127.0.0.1, MAP *.{SITE} 127.0.0.1"
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", names]
+        )
         yield browser
         await browser.close()
 

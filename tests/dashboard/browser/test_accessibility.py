@@ -74,6 +74,12 @@ async def test_axe_finds_nothing_where_one_does_not_get_by_a_link(
     page = await browsing.open(await standing.token())
     await page.goto("/")
     told["overview of all"] = await violations(page)
+    await page.locator("#environment summary").click()
+    await expect(page.locator("#environment li", has_text=set_place.environment_id)).to_be_visible()
+    told["environments to choose"] = await violations(page)
+    await page.get_by_role("link", name="Webhooks", exact=True).click()
+    await page.goto(f"{page.url.rpartition('/')[0]}/environments")
+    told["environments"] = await violations(page)
     page = await browsing.open(set_place.token)
     browsing.expected |= {404, 422}
     await page.goto("/deliveries/dlv_1_1_1")
@@ -90,4 +96,29 @@ async def test_axe_finds_nothing_where_one_does_not_get_by_a_link(
     await page.get_by_role("dialog").get_by_role("button", name="Rotate secret").click()
     await expect(page.locator("#secret")).to_be_visible()
     told["secret"] = await violations(page)
+    assert {name: violated for name, violated in told.items() if violated} == {}
+
+
+async def test_axe_finds_nothing_where_sending_or_ones_sign_in_has_stopped(
+    browsing: Browsing, set_place: Place
+) -> None:
+    told = {}
+    page = await browsing.open(set_place.token)
+    browsing.expected.add(401)
+    await page.goto("/events/new")
+    await page.context.clear_cookies()
+    await page.get_by_label("Type").fill("user.created")
+    await page.get_by_role("button", name="Emit event").click()
+    told["signed out"] = await violations(page)
+    await page.get_by_label("Token").fill(set_place.token)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This was not done")
+    told["send again"] = await violations(page)
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("user.created")
+    await set_place.ask("POST", "/api/pause")
+    await page.goto("/webhooks")
+    await expect(page.locator("#paused")).to_be_visible()
+    told["paused"] = await violations(page)
+    await set_place.ask("POST", "/api/resume")
     assert {name: violated for name, violated in told.items() if violated} == {}

@@ -1,11 +1,15 @@
 """In and out of the dashboard, its themes and environments."""
 
+import random
 import re
 
-from playwright.async_api import Page, expect
+import pytest
+from playwright.async_api import Browser, Page, expect
+from yarl import URL
 
 from tests.api.conftest import OTHER, Api
-from tests.dashboard.browser.browsing import NARROW, Browsing, Place
+from tests.conftest import Connection
+from tests.dashboard.browser.browsing import NARROW, SITE, Browsing, Place
 
 
 async def test_one_signs_in_with_a_token_and_out_again(browsing: Browsing, place: Place) -> None:
@@ -68,27 +72,106 @@ async def test_an_administrator_of_all_switches_between_environments(
     await place.webhook("http://127.0.0.1:8999/", name="Of the place")
     page = await browsing.open(await standing.token())
     await page.goto("/")
-    for environment, there in ((place.environment_id, True), (OTHER, False)):
-        switch = page.get_by_label("Environment", exact=True)
-        async with page.expect_response(re.compile("/environments")):
-            await switch.focus()
-        assert environment in await page.locator("datalist option").evaluate_all(
-            "options => options.map(option => option.value)"
-        )
-        await switch.fill(environment)
-        await page.get_by_role("button", name="Switch").click()
-        await page.goto("/webhooks")
-        await expect(page.get_by_label("Environment", exact=True)).to_have_value(environment)
+    await page.get_by_role("link", name="Webhooks", exact=True).click()
+    for environment, there, by_link in (
+        (place.environment_id, True, True),
+        (OTHER, False, False),
+        (place.environment_id, True, False),
+    ):
+        switch = page.locator("#environment")
+        await switch.locator("summary").click()
+        if by_link:
+            await switch.get_by_role("link").filter(has_text=environment).click()
+        else:
+            await switch.get_by_label("Go to").fill(environment)
+            await page.get_by_role("button", name="Switch").click()
+        await expect(page).to_have_url(re.compile(f"/e/{environment}/webhooks$"))
+        await expect(page.locator("#environment strong")).to_have_text(environment)
         await expect(page.get_by_text("Of the place")).to_have_count(1 if there else 0)
 
 
-async def test_the_menu_opens_on_a_narrow_screen(browsing: Browsing, place: Place) -> None:
-    page = await browsing.open(place.token, viewport=NARROW)
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_tab_acts_where_it_says_whatever_another_one_switches_to(
+    browsing: Browsing, standing: Api, place: Place, database: Connection, *, script: bool
+) -> None:
+    wanderer = await browsing.open(await standing.token(), java_script_enabled=script)
+    tabs = [await wanderer.context.new_page() for _ in range(2)]
+    draw, places = random.Random(8), (place.environment_id, OTHER)
+    expected = []
+    for number in range(6):
+        for index, tab in enumerate(tabs):
+            environment, name = draw.choice(places), f"tab{script:d}.n{number}_{index}"
+            await tab.goto(f"/e/{environment}/event-types/new")
+            await tab.get_by_label("Type").fill(name)
+            expected.append((name, environment))
+        for tab in draw.sample(tabs, 2):
+            await wanderer.goto(f"/e/{draw.choice(places)}/")
+            await tab.get_by_role("button", name="Save").click()
+            await expect(tab.get_by_role("status")).to_contain_text("Created.")
+    noted = await database.fetch(
+        "SELECT subject, environment_id FROM dispatcher.audit"
+        " WHERE action = 'event_type.create' AND subject LIKE $1",
+        f"tab{script:d}.%",
+    )
+    assert sorted(map(tuple, noted)) == sorted(expected)
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_the_menu_opens_on_a_narrow_screen(
+    browsing: Browsing, place: Place, *, script: bool
+) -> None:
+    page = await browsing.open(place.token, viewport=NARROW, java_script_enabled=script)
     await page.goto("/webhooks")
     events = page.get_by_role("link", name="Events", exact=True)
     await expect(events).to_be_hidden()
-    menu = page.get_by_role("button", name="Menu")
-    await menu.click()
-    await expect(menu).to_have_attribute("aria-expanded", "true")
+    await page.locator("summary", has_text="Menu").click()
     await events.click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Events")
+
+
+async def test_one_signs_in_by_plain_http_and_another_site_signs_nobody_in(
+    chromium: Browser, standing: Api, place: Place
+) -> None:
+    """Of such a host a browser tells no Sec-Fetch-Site, but Origin."""
+    port = URL(standing.address).port
+    context = await chromium.new_context()
+    page = await context.new_page()
+    form = f"http://{SITE}:{port}/sign-in"
+    await page.goto(f"http://evil.{SITE}:{port}/livez")
+    await page.set_content(
+        f"<form method=post action='{form}'><input name=token value='{place.token}'><button></form>"
+    )
+    async with page.expect_request(form) as sent:
+        await page.get_by_role("button").click()
+    headers = await (await sent.value).all_headers()
+    assert "sec-fetch-site" not in headers
+    await expect(page.get_by_text("Another site may not sign you in")).to_be_visible()
+    await page.goto(form)
+    await page.get_by_label("Token").fill(place.token)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    await context.close()
+
+
+async def test_a_hidden_tab_asks_for_nothing_and_catches_up_when_shown(
+    browsing: Browsing, page: Page, place: Place
+) -> None:
+    await page.goto(f"/e/{place.environment_id}/events")
+    await expect(page.get_by_role("heading", name="No events yet")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.evaluate(HIDE, arg=True)
+    ticks = "new Promise((done) => document.addEventListener('every', done, {capture: true, once: true}))"
+    for _ in range(2):  # the region is due, twice
+        await page.evaluate(f"() => {ticks}")
+    assert asked == []
+    await place.emit("user.created", {})
+    await page.evaluate(HIDE, arg=False)
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    assert asked != []
+
+
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""

@@ -1,0 +1,78 @@
+"""What `dispatcher check` asks about events: do they all arrive, and can all of them be read?
+
+Each function returns a warning with what to do, or None.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from dispatcher.config import Config
+    from dispatcher.store.session import Session
+
+DAY_SECONDS = 86_400
+DAYS_BESIDE = 9
+"""Partitions besides those of the days that are kept: a week ahead, today's, the default one."""
+RELATIONS_PER_DAY_OF_ATTEMPTS = 5
+"""A table and its four indexes."""
+RELATIONS_PER_DAY_OF_EVENTS = 2
+LOCKS_SHARE = 4
+"""A statement that reads all days should need no more than this part of the lock table."""
+
+Check: TypeAlias = Callable[["Config", "Session"], Awaitable[str | None]]
+
+
+async def warnings(config: "Config", session: "Session") -> Sequence[str]:
+    """Return all warnings about a database with our schema."""
+    found = [await check(config, session) for check in CHECKS]
+    return [warning for warning in found if warning is not None]
+
+
+async def two_phase_commit(config: "Config", session: "Session") -> str | None:
+    from dispatcher.store.settings import Settings
+
+    limits = await Settings(session).server_limits()
+    if not limits.prepared or not config.database.notify:
+        return None
+    return (
+        f"max_prepared_transactions is {limits.prepared}: while the daemon is idle, PREPARE"
+        " TRANSACTION fails in a transaction that has emitted an event. If applications prepare"
+        " transactions, set database.notify = false, or SET dispatcher.notify = off in theirs."
+    )
+
+
+async def triggers(config: "Config", session: "Session") -> str | None:
+    from dispatcher.store.triggers import Triggers
+
+    silent = await Triggers(session).silent()
+    if not silent:
+        return None
+    return (
+        f"triggers of dispatcher.events do not fire: {', '.join(silent)}. Events that are inserted"
+        " are not sent. Enable them again, as docs/emitting.md shows under Replication."
+    )
+
+
+async def lock_table(config: "Config", session: "Session") -> str | None:
+    from dispatcher.store.settings import Settings
+
+    limits = await Settings(session).server_limits()
+    needed = locks_needed(config.retention.events, config.retention.attempts)
+    if needed * LOCKS_SHARE <= limits.locks:
+        return None
+    factor = -(-needed * LOCKS_SHARE // limits.locks)
+    return (
+        f"[retention] keeps so many day partitions that a statement may lock {needed} relations, of"
+        f' {limits.locks} that all sessions together can lock. Some reads may fail with "out of'
+        f' shared memory": set max_locks_per_transaction {factor} times as high, or keep fewer days.'
+    )
+
+
+def locks_needed(keep_events: float, keep_attempts: float) -> int:
+    """Return how many relations a statement locks that reads all days; arguments are seconds."""
+    events = int(keep_events / DAY_SECONDS) + DAYS_BESIDE
+    attempts = int(keep_attempts / DAY_SECONDS) + DAYS_BESIDE
+    return events * RELATIONS_PER_DAY_OF_EVENTS + attempts * RELATIONS_PER_DAY_OF_ATTEMPTS
+
+
+CHECKS: tuple[Check, ...] = (triggers, lock_table)

@@ -1,0 +1,83 @@
+"""The address of every page and form: its path below the environment that it belongs to."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote, urlencode
+
+PATHS: Final[Mapping[str, str]] = {
+    "overview": "/",
+    "pause": "/pause",
+    "resume": "/resume",
+    "webhooks": "/webhooks",
+    "webhook_new": "/webhooks/new",
+    "webhook_matches": "/webhooks/matches",
+    "webhook": "/webhooks/{webhook_id}",
+    "webhook_test": "/webhooks/{webhook_id}/test",
+    "webhook_rotate": "/webhooks/{webhook_id}/rotate",
+    "webhook_enable": "/webhooks/{webhook_id}/enable",
+    "webhook_disable": "/webhooks/{webhook_id}/disable",
+    "webhook_delete": "/webhooks/{webhook_id}/delete",
+    "webhook_settings": "/webhooks/{webhook_id}/settings",
+    "webhook_tries": "/webhooks/{webhook_id}/tries",
+    "webhook_recoveries": "/webhooks/{webhook_id}/recoveries",
+    "webhook_recovery_cancel": "/webhooks/{webhook_id}/recoveries/{recovery_id}/cancel",
+    "delivery": "/deliveries/{delivery_id}",
+    "delivery_payload": "/deliveries/{delivery_id}/payload",
+    "delivery_retry": "/deliveries/{delivery_id}/retry",
+    "delivery_cancel": "/deliveries/{delivery_id}/cancel",
+    "events": "/events",
+    "event_new": "/events/new",
+    "event": "/events/{event_id}",
+    "event_types": "/event-types",
+    "event_type_new": "/event-types/new",
+    "event_type": "/event-types/of/{name}",
+    "event_type_delete": "/event-types/of/{name}/delete",
+    "quarantine": "/quarantine",
+    "quarantine_release": "/quarantine/{quarantine_id}/release",
+    "quarantine_discard": "/quarantine/{quarantine_id}/discard",
+    "tokens": "/tokens",
+    "token_revoke": "/tokens/{token_id}/revoke",
+    "audit": "/audit",
+    "environments": "/environments",
+    "switch": "/switch",
+}
+"""Paths by the name of the page. A fixed path comes before one that would match it as an id."""
+
+_ROOTS: Final = {
+    "webhooks": "webhooks",
+    "deliveries": "webhooks",
+    "events": "events",
+    "event-types": "event_types",
+    "quarantine": "quarantine",
+    "tokens": "tokens",
+    "audit": "audit",
+}
+_PAGES: Final = frozenset({*_ROOTS.values(), "overview", "webhook_new", "event_new"})
+
+
+def route(name: str) -> str:
+    """Return the page's route, with `{environment}` in it."""
+    return f"/e/{{environment}}{PATHS[name]}"
+
+
+def address(
+    environment_id: str, name: str, query: Mapping[str, str] | None = None, /, **ids: object
+) -> str:
+    """Return the address of a page of an environment. Raises KeyError for an unknown page or a
+    missing id."""
+    quoted = {key: quote(str(value), safe="") for key, value in ids.items()}
+    path = f"/e/{quote(environment_id, safe='')}{PATHS[name].format_map(quoted)}"
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def counterpart(name: str) -> str:
+    """Return the page of the same kind that every environment has: for one thing's page, the list
+    that such things are in."""
+    if name in _PAGES:
+        return name
+    return section(name) if name in PATHS else "overview"
+
+
+def section(name: str) -> str:
+    """Return the entry of the menu that a page stands under."""
+    return _ROOTS.get(PATHS[name].split("/")[1], "overview")

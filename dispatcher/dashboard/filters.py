@@ -1,0 +1,48 @@
+"""What is typed above a list: said in words where it cannot be used, opened where it is an id."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.dashboard import addresses
+from dispatcher.dashboard.visit import Visit, mistakes, see_other
+
+_WORDS: Final = {
+    "id": "The id of an event begins with evt_ and goes on with digits, as in evt_385139639918264327.",
+    "status": "Choose pending, delivered, failed or cancelled.",
+    "since": "Not a time. Write it as 2026-02-26T12:00, in UTC.",
+    "until": "Not a time. Write it as 2026-02-26T12:00, in UTC.",
+}
+_YEARS: Final = "between the years"
+_UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ID: Final = re.compile(rf"(?:(evt|dlv)_\d{{1,19}}|{_UUID})", re.ASCII)
+_PAGES: Final = {
+    "evt": ("event", "event_id"),
+    "dlv": ("delivery", "delivery_id"),
+    None: ("webhook", "webhook_id"),
+}
+
+
+def in_words(error: ValidationError) -> Mapping[str, str]:
+    """Return what is wrong with the filters, by field, in words for people."""
+    return {
+        field: reason if _YEARS in reason else _WORDS.get(field, reason)
+        for field, reason in mistakes(error).items()
+    }
+
+
+async def opened(visit: Visit, typed: Iterable[str]) -> web.Response | None:
+    """Return the way to the event, delivery or webhook whose id was typed into a filter that is
+    for something else; None if nothing typed is an id of something that the token may see."""
+    for text in typed:
+        found = _ID.fullmatch(text)
+        if found is None:
+            continue
+        environment_id = await visit.office.history(visit.pool).environment_of(text)
+        if environment_id == visit.environment_id or (environment_id and visit.sees_all):
+            name, part = _PAGES[found[1]]
+            return see_other(addresses.address(environment_id, name, None, **{part: text}))
+    return None

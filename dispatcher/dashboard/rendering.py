@@ -1,0 +1,119 @@
+"""Templates and static files, as answers: with the headers every page has, compressed if asked."""
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dispatcher.dashboard import wording
+from dispatcher.dashboard.protection import (
+    COMPRESSED_BYTES,
+    EXECUTOR_BYTES,
+    HEADERS,
+    takes_gzip,
+)
+
+FOR_EVER: Final = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept-Encoding",
+}
+TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A static file: its bytes, the same compressed, and its media type."""
+
+    data: bytes
+    zipped: bytes
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The static files, each under a name that changes with its content."""
+
+    content: dict[str, File]
+    names: dict[str, str]
+
+    @classmethod
+    def read(cls) -> "Files":
+        content, names = {}, {}
+        root = files("dispatcher.dashboard").joinpath("static")
+        for folder in (root, root.joinpath("vendor")):
+            for file in folder.iterdir():
+                suffix = file.name[file.name.rfind(".") :]
+                if file.is_file() and suffix in TYPES:
+                    data = file.read_bytes()
+                    named = f"{sha256(data).hexdigest()[:12]}-{file.name}"
+                    content[named] = File(data, gzip.compress(data, mtime=0), TYPES[suffix])
+                    names[file.name] = f"/static/{named}"
+        return cls(content, names)
+
+    async def serve(self, request: web.Request) -> web.Response:
+        found = self.content.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        zipped = takes_gzip(request)
+        headers = {**FOR_EVER, "Content-Encoding": "gzip"} if zipped else FOR_EVER
+        body = found.zipped if zipped else found.data
+        return web.Response(body=body, content_type=found.type, charset="utf-8", headers=headers)
+
+
+class Renderer:
+    """Makes answers of templates."""
+
+    def __init__(self, static: Mapping[str, str]) -> None:
+        """`static`: the addresses of static files by name."""
+        self._templates = Environment(
+            loader=PackageLoader("dispatcher.dashboard"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(wording.FILTERS)
+        self._templates.globals["static"] = static.__getitem__
+
+    def page(
+        self,
+        request: web.Request,
+        template: str,
+        *,
+        status: int = 200,
+        secret: bool = False,
+        **context: Any,
+    ) -> web.Response:
+        """Return a page. One that shows a `secret` is not compressed: its length would depend on
+        the secret and on what others put beside it."""
+        text = self._templates.get_template(template).render(**context)
+        return answer(request, text.encode(), "text/html", status=status, compressed=not secret)
+
+
+def answer(
+    request: web.Request,
+    body: bytes,
+    content_type: str,
+    *,
+    status: int = 200,
+    compressed: bool = True,
+    headers: Mapping[str, str] = HEADERS,
+) -> web.Response:
+    """Return an answer, compressed if it is worth it and the browser takes it."""
+    response = web.Response(
+        body=body,
+        status=status,
+        content_type=content_type,
+        charset="utf-8" if content_type == "text/html" else None,
+        headers=headers,
+        zlib_executor_size=EXECUTOR_BYTES,
+    )
+    if compressed and len(body) >= COMPRESSED_BYTES and takes_gzip(request):
+        response.enable_compression(web.ContentCoding.gzip)
+    return response

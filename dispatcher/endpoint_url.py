@@ -1,0 +1,130 @@
+"""The one strict parser of endpoint URLs: what they look like, not where they lead.
+
+A URL is kept and called as it was typed. What could be read in two ways is refused instead of
+being normalised: a receiver that signs or compares its own URL must find it unchanged.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import quote
+
+from yarl import URL
+
+URL_LIMIT_BYTES = 2048
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class UrlError(ValueError):
+    """Not a URL that can be delivered to. The text is a sentence for the person who typed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUrl:
+    """A URL that was understood.
+
+    `text` is what was typed; `host` is what is dialled (lower case, IDNA, an IPv6 address without
+    brackets) and `shown_host` the same for people; `target` goes into the request line.
+    """
+
+    text: str
+    scheme: str
+    host: str
+    port: int
+    target: str
+    shown_host: str
+
+    @property
+    def is_https(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Return the Host header: with the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def parse_url(text: str, *, https_only: bool = False) -> EndpointUrl:
+    """Return what a URL says. Raises UrlError."""
+    _check_text(text)
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in DEFAULT_PORTS:
+        raise UrlError("the URL must start with https:// or http://")
+    if https_only and scheme != "https":
+        raise UrlError("the URL must start with https://")
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    typed, port = _split(authority)
+    try:
+        host, shown = _host(typed)
+    except ValueError:
+        raise UrlError(
+            "the host must be a domain name, an IPv4 address of four decimal numbers, "
+            "or an IPv6 address in brackets"
+        ) from None
+    url = EndpointUrl(
+        text, scheme, host, port or DEFAULT_PORTS[scheme], _target(rest[len(authority) :]), shown
+    )
+    if len(url.authority) + len(url.target) > URL_LIMIT_BYTES:
+        raise UrlError(f"the URL must be at most {URL_LIMIT_BYTES} bytes long")
+    return url
+
+
+def ends_in_number(host: str) -> bool:
+    """Return True if some resolver would take this host for an IPv4 address (WHATWG URL)."""
+    return _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) is not None
+
+
+def _check_text(text: str) -> None:
+    if not text.isprintable() or " " in text:
+        raise UrlError("the URL must not contain spaces, control or invisible characters")
+    if len(text.encode()) > URL_LIMIT_BYTES:
+        raise UrlError(f"the URL must be at most {URL_LIMIT_BYTES} bytes long")
+    if "\\" in text:
+        raise UrlError("the URL must not contain a backslash")
+    if "#" in text:
+        raise UrlError("the URL must not contain a fragment (#)")
+
+
+def _split(authority: str) -> tuple[str, int | None]:
+    if "@" in authority:
+        raise UrlError("the URL must not contain a user name or password")
+    if "%" in authority:
+        raise UrlError("the host must not contain a percent sign")
+    shape = _AUTHORITY.fullmatch(authority)
+    if shape is None:
+        raise UrlError("the URL must have a host and at most one port after it")
+    if int(shape[2] or 0) > 65535:
+        raise UrlError("the port must be at most 65535")
+    return shape[1], int(shape[2]) if shape[2] else None
+
+
+def _host(typed: str) -> tuple[str, str]:
+    """Return the host to dial, and for people. ValueError unless it is written in one way."""
+    url = URL(f"http://{typed}/")
+    host, shown = url.raw_host or "", url.host or ""
+    if typed.startswith("["):
+        return str(IPv6Address(host)), shown
+    if ends_in_number(host):
+        IPv4Address(host)
+    elif len(host) > 253 or not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))):
+        raise ValueError("not a domain name")
+    # What IDNA would change beyond case is refused: full-width digits must not become 127.0.0.1.
+    if unicodedata.normalize("NFC", typed.lower()) not in (host, shown):
+        raise ValueError("not in normal form")
+    if URL.build(scheme="http", host=shown).raw_host != host:
+        raise ValueError("does not round-trip")
+    return host, shown
+
+
+def _target(rest: str) -> str:
+    """Return path and query octet for octet; what is not ASCII as the UTF-8 of it, in percent."""
+    target = rest if rest.startswith("/") else f"/{rest}"
+    return target if target.isascii() else quote(target, safe=_ASCII)

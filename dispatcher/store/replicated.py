@@ -1,0 +1,24 @@
+"""Events that came past the ordinary triggers."""
+
+from collections.abc import Sequence
+
+from dispatcher.store.session import Asked
+from dispatcher.store.statements import statement
+
+
+class Replicated:
+    def __init__(self, session: Asked) -> None:
+        self._session = session
+
+    async def adopt(
+        self, *, after_seconds: float, most: int, too_old_below: int
+    ) -> Sequence[tuple[int, str]]:
+        """Decide on up to `most` events that arrived in the replica role; return ids and fates.
+
+        A fate is `sent`, `to_check` (its type has an enforced schema), `quarantined`, `known` (what
+        became of it was replicated, too) or `too_old`: its id is below `too_old_below`.
+        """
+        rows = await self._session.fetch(
+            statement("replicated/adopt"), after_seconds, most, too_old_below
+        )
+        return [(row["event_id"], row["fate"]) for row in rows]

@@ -1,0 +1,83 @@
+"""What the server behind a connection allows: rights, room for connections, notifications."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dispatcher.store.session import Asked
+from dispatcher.store.sessions import Sessions
+from dispatcher.store.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says of itself and of the role. `schema_owner` is None without a schema."""
+
+    version: str
+    encoding: str
+    role: str
+    database: str
+    clock: datetime
+    may_create_schema: bool
+    may_create_role: bool
+    has_producer_role: bool
+    schema_owner: str | None
+    owns_schema: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A limit of connections and how many others have; `scope` is role, database or server."""
+
+    scope: str
+    name: str
+    allowed: int
+    used: int
+
+    def too_small(self, needed: int) -> str | None:
+        """Return what is wrong if `needed` connections can never be had; None if they can."""
+        if self.allowed >= needed:
+            return None
+        return (
+            f"the daemon needs {needed} connections, and {self._whose()} may have {self.allowed}:"
+            f" {self._remedy(needed)}"
+        )
+
+    def too_full(self, needed: int) -> str | None:
+        """Return what is wrong if `needed` connections cannot be had now; None if they can."""
+        if self.allowed - self.used >= needed:
+            return None
+        return (
+            f"the daemon needs {needed} connections, and of the {self.allowed} that {self._whose()}"
+            f" may have {self.used} are in use: end some of them, or {self._remedy(self.used + needed)}"
+        )
+
+    def _whose(self) -> str:
+        return "the server" if self.scope == "server" else f"the {self.scope} {self.name}"
+
+    def _remedy(self, least: int) -> str:
+        if self.scope == "server":
+            return "raise max_connections"
+        return f"ALTER {self.scope.upper()} {self.name} CONNECTION LIMIT {least} or more"
+
+
+class Server:
+    """Reads only, but for `notify`. Raises what the session raises."""
+
+    def __init__(self, session: Asked) -> None:
+        self._session = session
+
+    async def facts(self) -> Facts:
+        [row] = await self._session.fetch(statement("server/facts"))
+        return Facts(**row)
+
+    async def rooms(self) -> list[Room]:
+        """Return the limits that hold for us; the session itself is not among those used."""
+        return [Room(**row) for row in await self._session.fetch(statement("server/rooms"))]
+
+    async def notify(self, channel: str) -> None:
+        await self._session.fetch(statement("server/notify"), channel)
+
+
+def connections_needed() -> int:
+    """Return how many connections one daemon opens."""
+    return Sessions("", statement_timeout=1.0).count

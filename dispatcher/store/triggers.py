@@ -1,0 +1,15 @@
+"""Whether the triggers of the events table are in force."""
+
+from collections.abc import Sequence
+
+from dispatcher.store.session import Asked
+from dispatcher.store.statements import statement
+
+
+class Triggers:
+    def __init__(self, session: Asked) -> None:
+        self._session = session
+
+    async def silent(self) -> Sequence[str]:
+        """Return the triggers that do not fire for what applications insert; none if all is well."""
+        return [row["name"] for row in await self._session.fetch(statement("triggers/silent"))]

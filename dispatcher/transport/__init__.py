@@ -1,0 +1,1 @@
+"""One POST, safely: connections, one exchange, names, the egress guard and deadlines."""

@@ -1,0 +1,160 @@
+"""The head of an answer: its status, how its body ends, what is kept of its headers.
+
+Read here and not by llhttp, which refuses status lines and headers that curl takes for a 200.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+HEADERS_LIMIT_BYTES = 8 * 1024
+"""Of names and values kept of an answer's head."""
+
+LINES_LIMIT = 512
+"""Of a head that are looked at for the excerpt."""
+
+NOTABLE_LIMIT = 64
+"""Of the headers that say how a body ends: joining thousands would take time."""
+
+HEADS_CACHED = 512
+CACHED_HEAD_BYTES = 1024
+"""Under load a receiver's heads are the same, for a second at least: half a MiB of memory."""
+
+LENGTH_DIGITS = 19
+
+REQUEST_TIMEOUT = 408
+_NO_BODY = frozenset({101, 204, 304})
+
+_STATUS_LINE = re.compile(
+    rb"HTTP/(?:1\.[0-9]|[23](?:\.[0-9])?) [ \t]*((?!000)[0-9]{3})(?![0-9])", re.IGNORECASE
+)
+_CLEAN = re.compile(
+    rb"HTTP/1\.1 ((?!000)[0-9]{3})(?: [^\r\n\0]*)?\r\n"
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)*+\r\n"
+)
+_FIELD = re.compile(r"\n([^:\r\n]+):[ \t]*+([^\r\n]*[^\r\n \t])?")
+_NOTABLE = re.compile(
+    rb"\n(content-length|transfer-encoding|connection|keep-alive)[ \t]*:([^\r\n]*)"
+)
+_KEEP_ALIVE_TIMEOUT = re.compile(rb"timeout=\"?([0-9]{1,6})\b")
+
+Framing = Literal["none", "length", "chunked", "until-close", "unknown"]
+
+
+class NotHttpError(Exception):
+    """What came is no HTTP answer; the text says why, and may quote it."""
+
+
+class Head(NamedTuple):
+    """What a head says.
+
+    `length` is that of the body if `framing` is by length. `keeps_alive` is true when another
+    request may follow on the connection, and then `keep_alive_seconds` is how long the receiver
+    says that it keeps it (None: it does not say).
+    """
+
+    status: int
+    framing: Framing
+    length: int
+    keeps_alive: bool
+    keep_alive_seconds: int | None
+    headers: tuple[tuple[str, str], ...]
+
+
+def parse_head(head: bytes | bytearray) -> Head:
+    """Return what a head says, from its status line to its empty line. Raises NotHttpError."""
+    if len(head) <= CACHED_HEAD_BYTES:
+        return _cached_head(bytes(head))
+    return _parse(bytes(head))
+
+
+def parse_status(head: bytes | bytearray) -> int:
+    """Return the status of a head that begins with its status line. Raises NotHttpError."""
+    found = _STATUS_LINE.match(head)
+    if found is None:
+        line = bytes(head[:100]).split(b"\n", 1)[0].rstrip(b"\r")
+        raise NotHttpError(f"its status line is {line!r}")
+    return int(found[1])
+
+
+def is_interim(status: int) -> bool:
+    """Return True if another answer follows this one. `101 Switching Protocols` is the last."""
+    return 100 <= status <= 199 and status != 101
+
+
+def kept_headers(head: bytes | bytearray) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a head as far as they are kept, also of one that is cut or odd."""
+    room = HEADERS_LIMIT_BYTES
+    kept: list[tuple[str, str]] = []
+    for line in head.decode("latin-1").split("\n", LINES_LIMIT)[1:LINES_LIMIT]:
+        if line[:1] in (" ", "\t") and kept:
+            name, value = kept.pop()
+            room += len(name) + len(value)
+            value = f"{value} {line.strip()}"
+        else:
+            name, colon, value = line.partition(":")
+            if not colon:
+                continue
+            name, value = name.strip(), value.strip()
+        if len(name) + len(value) <= room:  # a shorter one behind it may matter: Retry-After
+            room -= len(name) + len(value)
+            kept.append((name, value))
+    return tuple(kept)
+
+
+def _parse(head: bytes) -> Head:
+    clean = _CLEAN.fullmatch(head)
+    status = int(clean[1]) if clean else parse_status(head)
+    framing: Framing = "until-close"
+    length = 0
+    keeps_alive = clean is not None
+    said: int | None = None
+    notable: dict[bytes, bytes] = {}
+    for name, value in _NOTABLE.findall(head.lower())[:NOTABLE_LIMIT]:
+        notable[name] = notable[name] + b"," + value if name in notable else value
+    if notable:
+        framing, length = _framing(notable)
+        keeps_alive = keeps_alive and not _is_last(notable)
+        said = _keep_alive_seconds(notable)
+    if status in _NO_BODY:
+        # A body announced where none belongs may come all the same.
+        framing = "none" if framing == "until-close" or not length else "unknown"
+        keeps_alive = keeps_alive and status != 101 and b"transfer-encoding" not in notable
+    keeps_alive = keeps_alive and framing in ("none", "length", "chunked")
+    if clean and len(head) <= HEADERS_LIMIT_BYTES:
+        headers = tuple(_FIELD.findall(head.decode("latin-1")))
+    else:
+        headers = kept_headers(head)
+    return Head(status, framing, length, keeps_alive, said, headers)
+
+
+_cached_head = lru_cache(maxsize=HEADS_CACHED)(_parse)
+
+
+def _framing(notable: dict[bytes, bytes]) -> tuple[Framing, int]:
+    """Return how the body ends, and for a length how many bytes are to come."""
+    codings = _values(notable, b"transfer-encoding")
+    if codings and codings != [b"identity"]:
+        return ("chunked", 0) if codings[-1] == b"chunked" else ("until-close", 0)
+    lengths = _values(notable, b"content-length")
+    if not lengths:
+        return "until-close", 0
+    if len(set(lengths)) == 1 and lengths[0].isdigit() and len(lengths[0]) <= LENGTH_DIGITS:
+        return "length", int(lengths[0])
+    return "unknown", 0
+
+
+def _is_last(notable: dict[bytes, bytes]) -> bool:
+    if b"transfer-encoding" in notable and b"content-length" in notable:
+        return True  # others may see another end of this body
+    return b"connection" in notable and b"close" in _values(notable, b"connection")
+
+
+def _keep_alive_seconds(notable: dict[bytes, bytes]) -> int | None:
+    found = _KEEP_ALIVE_TIMEOUT.search(notable.get(b"keep-alive", b""))
+    return int(found[1]) if found else None
+
+
+def _values(notable: dict[bytes, bytes], name: bytes) -> list[bytes]:
+    value = notable.get(name)
+    return [] if value is None else [part.strip() for part in value.split(b",")]

@@ -1,0 +1,263 @@
+"""Connections to receivers: dialled, kept for a moment, bounded a receiver and in all.
+
+Every candidate address is judged by the guard before one is dialled, and again when its socket is
+made. An idle connection ends before the receiver is likely to end it, so that a request seldom
+meets one that is just being closed.
+"""
+
+import asyncio
+from collections import deque
+from time import monotonic
+
+import aiohappyeyeballs
+
+from dispatcher.transport.deadlines import Deadlines
+from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
+from dispatcher.transport.exchange import READ_BYTES, Connection, Outbox
+from dispatcher.transport.failures import (
+    PostError,
+    no_address,
+    no_connection,
+    no_handshake,
+)
+from dispatcher.transport.progress import Progress
+from dispatcher.transport.resolver import Resolver, addr_info
+from dispatcher.transport.target import Origin, Target
+from dispatcher.transport.tls import ClientContext
+
+IDLE_SECONDS = 4.0
+"""Servers keep idle connections for 5 s and more; the few that keep them shorter mostly say so."""
+
+KEEP_ALIVE_MARGIN_SECONDS = 1.0
+"""How much earlier than the receiver says that it will."""
+
+SWEEP_SECONDS = 0.5
+NEXT_ADDRESS_SECONDS = 0.25
+"""Until the next address is tried beside one that does not answer (RFC 8305)."""
+
+SHUTDOWN_SECONDS = 1.0
+"""How long a receiver may take to end a TLS connection; it is not waited for."""
+
+
+class _Open:
+    """The connections to one origin: how many are open, those at rest, and who waits for one."""
+
+    __slots__ = ("count", "idle", "origin", "waiting")
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.count = 0
+        self.idle: dict[Connection, None] = {}
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def wake_one(self) -> None:
+        while self.waiting:
+            waiter = self.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+class Connections:
+    """Takes, dials and keeps connections.
+
+    `connect_timeout` is in seconds and spans lookup, connection and TLS. At most `idle_limit`
+    connections are kept at rest, at most `origin_limit` are open to one origin; who wants another
+    one waits, until its own deadline.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        resolver: Resolver,
+        deadlines: Deadlines,
+        context: ClientContext,
+        *,
+        connect_timeout: float,
+        idle_limit: int,
+        origin_limit: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._guard = guard
+        self._resolver = resolver
+        self._deadlines = deadlines
+        self._context = context
+        self._connect_timeout = connect_timeout
+        self._idle_limit = idle_limit
+        self._origin_limit = origin_limit
+        self._origins: dict[Origin, _Open] = {}
+        self._idle: dict[Connection, _Open] = {}
+        self._made: dict[Connection, _Open] = {}
+        self._outbox = Outbox(self._loop)
+        self._view = memoryview(bytearray(READ_BYTES))
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        """Return how many connections are open."""
+        return len(self._made)
+
+    def close(self) -> None:
+        """Close all at once; exchanges under way end with an error."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self._made):
+            connection.abort()
+
+    def take(self, origin: Origin) -> Connection | None:
+        """Return a connection at rest, the last one used, if there is one."""
+        opened = self._origins.get(origin)
+        while opened is not None and opened.idle:
+            connection, _ = opened.idle.popitem()
+            del self._idle[connection]
+            if not connection.is_closing and monotonic() < connection.idle_until:
+                return connection
+            connection.abort()
+        return None
+
+    def release(self, connection: Connection) -> None:
+        """Keep the connection for another exchange if it is fit for one, else close it."""
+        opened = self._made.get(connection)
+        if opened is None:
+            return
+        if opened.origin.is_https and not connection.served and not connection.is_closing:
+            self._remember_session(opened.origin, connection)
+        seconds = _idle_seconds(connection) if connection.is_reusable else 0.0
+        if seconds <= 0:
+            connection.abort()
+            return
+        connection.rest()
+        connection.idle_until = monotonic() + seconds
+        opened.idle[connection] = None
+        self._idle[connection] = opened
+        if len(self._idle) > self._idle_limit:
+            next(iter(self._idle)).abort()
+        if opened.waiting:
+            opened.wake_one()
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _remember_session(self, origin: Origin, connection: Connection) -> None:
+        tls = connection.transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._context.remember(origin.server_name, tls)
+
+    async def connect(self, target: Target, progress: Progress, share: str) -> Connection:
+        """Return a new connection, or one that came free while waiting. Raises PostError."""
+        if self._is_closed:
+            raise PostError("connect", "no connection: the dispatcher is stopping")
+        origin = target.origin
+        opened = self._origins.get(origin)
+        if opened is None:
+            opened = self._origins[origin] = _Open(origin)
+        while opened.count >= self._origin_limit:
+            await self._wait(opened)
+            if (connection := self.take(origin)) is not None:
+                return connection
+        opened.count += 1
+        connection = None
+        try:
+            connection = await self._connect_in_time(target, progress, share)
+            if not connection.is_lost:
+                self._made[connection] = opened
+        finally:
+            if connection is None or connection.is_lost:
+                self._uncount(opened)
+        return connection
+
+    async def _wait(self, opened: _Open) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        opened.waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                opened.wake_one()
+            raise
+
+    async def _connect_in_time(self, target: Target, progress: Progress, share: str) -> Connection:
+        try:
+            with self._deadlines.within(self._connect_timeout):
+                addresses = await self._addresses(target, share)
+                progress.looked_up_at = monotonic()
+                connection = await self._dial(target, addresses, progress)
+        except TimeoutError:
+            # With a connection made, it is the TLS handshake that stalled.
+            raise PostError(
+                "timeout" if progress.connected_at else "connect",
+                f"no connection within {self._connect_timeout:g} s (phase=connect)",
+            ) from None
+        progress.secured_at = monotonic() if target.origin.is_https else 0.0
+        return connection
+
+    async def _addresses(self, target: Target, share: str) -> list[AddrInfo]:
+        host, port = target.origin.host, target.origin.port
+        try:
+            if target.is_literal:
+                self._guard.check_address(host, port)
+                return [addr_info(host, port)]
+            found = await self._resolver.resolve(host, port, share)
+            for *_, address in found:
+                self._guard.check_address(address[0], address[1])
+        except BlockedError as error:
+            raise PostError("blocked", str(error)) from None
+        except OSError as error:
+            raise no_address(host, error) from None
+        return found
+
+    async def _dial(
+        self, target: Target, addresses: list[AddrInfo], progress: Progress
+    ) -> Connection:
+        try:
+            sock = await aiohappyeyeballs.start_connection(
+                addresses,
+                happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
+                socket_factory=self._guard.socket_factory,
+            )
+        except BlockedError as error:
+            raise PostError("blocked", str(error)) from None
+        except (OSError, RuntimeError) as error:
+            raise no_connection(error) from None
+        progress.connected_at = monotonic()
+        connection = Connection(self._loop, self._outbox, self._view, self._lost)
+        tls = target.origin.is_https
+        try:
+            await self._loop.create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=self._context if tls else None,
+                server_hostname=target.origin.server_name if tls else None,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
+            )
+        except (OSError, ValueError) as error:
+            raise (no_handshake if tls else no_connection)(error) from None
+        return connection
+
+    def _lost(self, connection: Connection) -> None:
+        self._idle.pop(connection, None)
+        opened = self._made.pop(connection, None)
+        if opened is not None:
+            opened.idle.pop(connection, None)
+            self._uncount(opened)
+
+    def _uncount(self, opened: _Open) -> None:
+        opened.count -= 1
+        opened.wake_one()
+        if not opened.count and not opened.waiting:
+            self._origins.pop(opened.origin, None)
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        for connection in list(self._idle):
+            if connection.idle_until <= now:
+                connection.abort()
+        self._sweeper = None
+        if self._idle:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _idle_seconds(connection: Connection) -> float:
+    answer = connection.answer
+    said = answer.head.keep_alive_seconds if answer is not None and answer.head else None
+    return IDLE_SECONDS if said is None else min(IDLE_SECONDS, said - KEEP_ALIVE_MARGIN_SECONDS)

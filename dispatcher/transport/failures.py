@@ -1,0 +1,55 @@
+"""Why a POST had no answer: a stable code, and a sentence that an endpoint's owner can act on."""
+
+import os
+import ssl
+
+from dispatcher.model import ErrorCode
+
+UNKNOWN = "; whether the receiver acted on the request is unknown"
+
+
+class PostError(Exception):
+    """There is no answer. The text is the sentence; it names no address and no header's value."""
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def no_address(host: str, error: OSError) -> PostError:
+    return PostError("dns", f"{host} cannot be resolved: {one_line(error.strerror or 'no answer')}")
+
+
+def no_connection(error: Exception) -> PostError:
+    # The text of the system's error names the address, which is not the endpoint owner's to know.
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if number else "none of its addresses answers"
+    return PostError("connect", f"no connection: {reason}")
+
+
+def no_handshake(error: Exception) -> PostError:
+    if isinstance(error, ssl.SSLError):
+        return PostError("tls", tls_reason(error))
+    return PostError("tls", "the receiver broke off the TLS handshake")
+
+
+def no_answer(cause: Exception | None) -> PostError:
+    if isinstance(cause, ssl.SSLError):
+        return PostError("tls", tls_reason(cause))
+    if cause is None:
+        return PostError("reset", f"the receiver closed the connection without an answer{UNKNOWN}")
+    return PostError("reset", f"the connection broke before an answer{UNKNOWN}")
+
+
+def tls_reason(error: ssl.SSLError) -> str:
+    # Only errors that OpenSSL itself reports have these attributes.
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {getattr(error, 'verify_message', 'no reason')}"
+    reason = getattr(error, "reason", None) or "no common protocol"
+    return f"the TLS handshake failed: {reason.lower().replace('_', ' ')}"
+
+
+def one_line(text: str) -> str:
+    line = " ".join(text.split())[:200]
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)

@@ -1,0 +1,44 @@
+"""Names in `/etc/hosts`, which `getaddrinfo` skips for a name that is written as absolute."""
+
+import os
+from ipaddress import ip_address
+
+FILE_LIMIT_BYTES = 1024 * 1024
+
+
+def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the addresses of each name, in lower case, in the order of the file."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        try:
+            ip_address(address)
+        except ValueError:
+            continue
+        for name in names:
+            addresses = found.setdefault(name.lower().removesuffix("."), [])
+            if address not in addresses:
+                addresses.append(address)
+    return {name: tuple(addresses) for name, addresses in found.items()}
+
+
+class HostsFile:
+    """The file at `path`, read again when it has changed. Its first MiB counts."""
+
+    def __init__(self, path: str = "/etc/hosts") -> None:
+        self._path = path
+        self._read_as: tuple[int, int, int] | None = None
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """Return what the file says of a host, nothing if it or the file is not there."""
+        try:
+            status = os.stat(self._path)
+            version = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if version != self._read_as:
+                with open(self._path, encoding="utf-8", errors="replace") as file:
+                    self._names = parse_hosts(file.read(FILE_LIMIT_BYTES))
+                self._read_as = version
+        except OSError:
+            return ()
+        return self._names.get(host.lower().removesuffix("."), ())

@@ -1,0 +1,67 @@
+"""Hosts whose names were looked up in time, shared out between those who asked for them.
+
+Being known is worth a lookup thread of its own class. So no environment may push out others' hosts by
+naming thousands of his own: when there are too many, the share that has most gives up its oldest,
+first those that were only looked up, then those that a delivery reached.
+"""
+
+from collections import OrderedDict
+
+HOSTS_LIMIT = 32_768
+"""About 10 MB."""
+
+
+class _Share:
+    def __init__(self) -> None:
+        self.looked_up: OrderedDict[str, None] = OrderedDict()
+        self.reached: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.looked_up) + len(self.reached)
+
+
+class KnownHosts:
+    """Pure bookkeeping. A share is named by whatever the caller shares by: an environment."""
+
+    def __init__(self, limit: int = HOSTS_LIMIT) -> None:
+        self._limit = limit
+        self._shares: dict[str, _Share] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def knows(self, host: str, share: str) -> bool:
+        """Return True if the host is known to this share."""
+        known = self._shares.get(share)
+        return known is not None and (host in known.looked_up or host in known.reached)
+
+    def add(self, host: str, share: str, *, is_reached: bool = False) -> None:
+        """Note that the host was looked up, or that a delivery has reached it."""
+        known = self._shares.setdefault(share, _Share())
+        self._count -= len(known)
+        if is_reached or host in known.reached:
+            known.looked_up.pop(host, None)
+            known.reached[host] = None
+            known.reached.move_to_end(host)
+        else:
+            known.looked_up[host] = None
+            known.looked_up.move_to_end(host)
+        self._count += len(known)
+        if self._count > self._limit:
+            self._drop_one()
+
+    def discard(self, host: str) -> None:
+        """Forget the host in all shares: it does not answer any more."""
+        for name, share in list(self._shares.items()):
+            if host in share.looked_up or host in share.reached:
+                share.looked_up.pop(host, None)
+                share.reached.pop(host, None)
+                self._count -= 1
+                if not len(share):
+                    del self._shares[name]
+
+    def _drop_one(self) -> None:
+        largest = max(self._shares.values(), key=len)
+        (largest.looked_up or largest.reached).popitem(last=False)
+        self._count -= 1

@@ -1,0 +1,244 @@
+"""Names to addresses that may all be dialled, without a silent name server holding up the rest.
+
+`getaddrinfo` can be neither cancelled nor bounded in time. So every lookup has a thread of its own
+and runs as long as it likes, one a host, while those who asked stop waiting when the budget is
+spent. Threads are few, of three classes that cannot take one another's, and no environment gets
+more than its part of a class:
+
+| class | hosts                                                                    |
+|-------|--------------------------------------------------------------------------|
+| known | that were looked up in time, or reached, and did not fall silent since   |
+| new   | all others                                                               |
+| slow  | whose last lookup timed out; after a pause that doubles with each timeout |
+"""
+
+import asyncio
+import socket
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from dispatcher.transport.egress import AddrInfo, Guard
+from dispatcher.transport.hosts_file import HostsFile
+from dispatcher.transport.known_hosts import KnownHosts
+
+BUDGET_SECONDS = 2.0
+"""Until those who asked stop waiting, first for a thread and then for the answer."""
+
+THREADS = {"known": 16, "new": 48, "slow": 8}
+THREADS_A_SHARE = {"known": 8, "new": 12, "slow": 2}
+
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""Before a host that timed out is asked for again."""
+
+SLOW_LIMIT = 4096
+CACHE_LIMIT = 4096
+CACHE_SECONDS = 10.0
+
+ADDRESSES_LIMIT = 4
+"""How many of an answer are tried, the families in turn."""
+
+
+class _Threads:
+    """How many lookups of one class run, and who waits for one to end."""
+
+    def __init__(self, limit: int, a_share: int) -> None:
+        self._limit = limit
+        self._a_share = a_share
+        self._running: Counter[str] = Counter()
+        self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
+
+    async def take(self, share: str) -> None:
+        """Return when a lookup may start, which `give_back` ends."""
+        if self._is_free(share):
+            self._running[share] += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((share, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(share)
+            raise
+
+    def give_back(self, share: str) -> None:
+        self._running[share] -= 1
+        if not self._running[share]:
+            del self._running[share]
+        passed_over: list[tuple[str, asyncio.Future[None]]] = []
+        while self._waiting and self._running.total() < self._limit:
+            name, turn = self._waiting.popleft()
+            if turn.done():
+                continue
+            if self._is_free(name):
+                self._running[name] += 1
+                turn.set_result(None)
+            else:
+                passed_over.append((name, turn))
+        self._waiting.extendleft(reversed(passed_over))
+
+    def _is_free(self, share: str) -> bool:
+        return self._running.total() < self._limit and self._running[share] < self._a_share
+
+
+class Resolver:
+    """Resolves names. An answer with one forbidden address is refused whole.
+
+    `getaddrinfo` is called in threads, as `socket.getaddrinfo` would be.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        budget: float = BUDGET_SECONDS,
+        getaddrinfo: Callable[..., list[Any]] = socket.getaddrinfo,
+        hosts: HostsFile | None = None,
+    ) -> None:
+        self._guard = guard
+        self._budget = budget
+        self._getaddrinfo = getaddrinfo
+        self._hosts = hosts or HostsFile()
+        self._threads = {
+            name: _Threads(limit, THREADS_A_SHARE[name]) for name, limit in THREADS.items()
+        }
+        self._known = KnownHosts()
+        self._slow: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
+        self._running: dict[str, asyncio.Future[list[str] | OSError]] = {}
+
+    async def resolve(self, host: str, port: int, share: str = "") -> list[AddrInfo]:
+        """Return at most `ADDRESSES_LIMIT` addresses of the host, asked for on account of a share.
+
+        Raises OSError if there is none, BlockedError if any of them may not be dialled.
+        """
+        answer = self._cached(host)
+        if answer is None:
+            answer = await self._ask(host, share)
+        for address in answer:
+            self._guard.check_address(address, port)
+        return [addr_info(address, port) for address in _in_turn(answer)[:ADDRESSES_LIMIT]]
+
+    def reached(self, host: str, share: str = "") -> None:
+        """Note that a delivery has reached this host: its name is worth a thread when needed."""
+        self._known.add(host, share, is_reached=True)
+
+    def _cached(self, host: str) -> list[str] | None:
+        until, answer = self._cache.get(host, (0.0, []))
+        return answer if asyncio.get_running_loop().time() < until else None
+
+    async def _ask(self, host: str, share: str) -> list[str]:
+        if host not in self._running:
+            await self._start_when_possible(host, share)
+        try:
+            async with asyncio.timeout(self._budget):
+                # Those who give up must not take the answer away from the others.
+                answer = await asyncio.shield(self._running[host])
+        except TimeoutError:
+            self._timed_out(host)
+            raise _again(f"the name servers did not answer within {self._budget:g} s") from None
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async def _start_when_possible(self, host: str, share: str) -> None:
+        threads = self._threads[self._class_of(host, share)]
+        try:
+            async with asyncio.timeout(self._budget):
+                await threads.take(share)
+        except TimeoutError:
+            raise _again("too many other names are being looked up") from None
+        if host in self._running:
+            threads.give_back(share)
+        else:
+            self._start(host, share, threads)
+
+    def _class_of(self, host: str, share: str) -> str:
+        if host in self._slow:
+            _, until = self._slow[host]
+            if asyncio.get_running_loop().time() < until:
+                raise _again("the name servers did not answer a moment ago")
+            return "slow"
+        return "known" if self._known.knows(host, share) else "new"
+
+    def _start(self, host: str, share: str, threads: _Threads) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+
+        def finish(answer: list[str] | OSError) -> None:
+            threads.give_back(share)
+            self._running.pop(host).set_result(answer)
+            if loop.time() - started < self._budget:
+                self._answered(host, share, answer)
+
+        def run() -> None:
+            answer = self._look_up(host)
+            with suppress(RuntimeError):  # the loop is closed: the answer is not needed
+                loop.call_soon_threadsafe(finish, answer)
+
+        self._running[host] = loop.create_future()
+        # A daemon thread: a lookup without an answer must not hold up the end of the process.
+        threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
+
+    def _look_up(self, host: str) -> list[str] | OSError:
+        name = host
+        if "." in host:
+            if listed := self._hosts.addresses(host):
+                return list(listed)
+            # The final dot keeps the search domains of this machine out of it.
+            name = f"{host.removesuffix('.')}."
+        try:
+            found = self._getaddrinfo(
+                name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+            )
+        except OSError as error:
+            return error
+        except ValueError:
+            return socket.gaierror(socket.EAI_NONAME, "not a name that can be looked up")
+        return list(dict.fromkeys(address[0] for *_, address in found))
+
+    def _answered(self, host: str, share: str, answer: list[str] | OSError) -> None:
+        self._slow.pop(host, None)
+        if isinstance(answer, OSError):
+            return
+        self._known.add(host, share)
+        self._cache[host] = (asyncio.get_running_loop().time() + CACHE_SECONDS, answer)
+        self._cache.move_to_end(host)
+        if len(self._cache) > CACHE_LIMIT:
+            self._cache.popitem(last=False)
+
+    def _timed_out(self, host: str) -> None:
+        """Let the host wait before it is asked for again, longer each time."""
+        now = asyncio.get_running_loop().time()
+        timeouts, until = self._slow.get(host, (0, 0.0))
+        if now < until:
+            return  # another one that waited for the same answer
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(timeouts, 10), LONGEST_PAUSE_SECONDS)
+        self._known.discard(host)
+        self._slow[host] = (timeouts + 1, now + pause)
+        self._slow.move_to_end(host)
+        if len(self._slow) > SLOW_LIMIT:
+            self._slow.popitem(last=False)
+
+
+def _again(reason: str) -> socket.gaierror:
+    return socket.gaierror(socket.EAI_AGAIN, reason)
+
+
+def _in_turn(addresses: list[str]) -> list[str]:
+    """Return the same addresses, IPv4 and IPv6 by turns, the family of the first one first."""
+    families: dict[bool, list[str]] = {}
+    for address in addresses:
+        families.setdefault(":" in address, []).append(address)
+    ranked = [pair for family in families.values() for pair in enumerate(family)]
+    return [address for _, address in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def addr_info(address: str, port: int) -> AddrInfo:
+    if ":" in address:
+        return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))

@@ -1,0 +1,4 @@
+-- An attempt of no delivery, to be rolled back: can any be written at all? Returns its id.
+INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome, duration_ms, request_headers)
+VALUES (0, 0, '00000000-0000-0000-0000-000000000000', '', '', 1, now(), 'ok', 0, '{}')
+RETURNING id

@@ -1,0 +1,22 @@
+-- $1 events with ids below are about to be dropped  $2 how many
+--
+-- An event in quarantine keeps the partition of its day, and all later ones, from being dropped. So it
+-- expires like a pending delivery, on record: in the audit, and as the last attempt of its delivery if it
+-- has one.
+WITH gone AS (
+  DELETE FROM dispatcher.quarantine
+  WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.quarantine WHERE event_id < $1 ORDER BY event_id LIMIT $2))
+  RETURNING *
+), noted AS (
+  INSERT INTO dispatcher.audit (environment_id, actor, action, subject, detail)
+  SELECT environment_id, 'dispatcher', 'quarantine.expire', 'q_' || id,
+         json_build_object('event_id', 'evt_' || event_id, 'type', type, 'reason', reason)
+  FROM gone
+), ended AS (
+  INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
+                                   duration_ms, error, request_headers, state)
+  SELECT delivery_id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0,
+         'expired: in quarantine until the event was about to be dropped by retention', '{}', 'CANCELLED'
+  FROM gone WHERE delivery_id IS NOT NULL
+)
+SELECT event_id, reason FROM gone

@@ -1,0 +1,68 @@
+"""What happens between the commit of a change and its answer cannot take the answer away."""
+
+import asyncio
+
+import pytest
+
+from dispatcher import confirmed as module
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.nudges import Nudges
+from dispatcher.store.pool import PoolBusyError
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from tests.api.conftest import Client
+from tests.conftest import Connection
+
+NEW = {"url": "https://example.com/", "events": ["*"]}
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("gone"), StatementTimeout("late"), PoolBusyError("busy")]
+)
+async def test_a_new_secret_is_answered_though_the_database_is_lost_after_the_commit(
+    admin: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def lost(*_: object) -> int:
+        raise error
+
+    made = (await admin("POST", "/api/webhooks", NEW)).data
+    monkeypatch.setattr(Daemons, "unconfirmed", lost)
+    answer = await admin("POST", f"/api/webhooks/{made['id']}/rotate_secret")
+    assert answer.status == 200
+    assert answer.data["secret"] not in ("", None, made["secret"])
+    assert answer.headers["X-Propagation"] == "pending"
+
+
+async def test_a_database_that_says_nothing_after_the_commit_is_not_waited_for(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    made = (await admin("POST", "/api/webhooks", NEW)).data
+    monkeypatch.setattr(module, "MARGIN_SECONDS", -0.9)
+    monkeypatch.setattr(Daemons, "unconfirmed", silent)
+    answer = await admin("POST", f"/api/webhooks/{made['id']}/rotate_secret")
+    assert answer.data["secret"]
+    assert answer.headers["X-Propagation"] == "pending"
+
+
+async def test_a_change_that_every_daemon_acts_on_says_nothing_of_it(admin: Client) -> None:
+    made = (await admin("POST", "/api/webhooks", NEW)).data
+    answer = await admin("POST", f"/api/webhooks/{made['id']}/rotate_secret")
+    assert "X-Propagation" not in answer.headers
+
+
+async def test_a_cancelled_delivery_is_answered_though_the_database_is_lost_after_it(
+    admin: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object) -> int:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(Nudges, "unheeded", lost)
+    await admin("POST", "/api/pause", {})
+    made = (await admin("POST", "/api/webhooks", NEW)).data
+    delivery = (await admin("POST", f"/api/webhooks/{made['id']}/test")).data["id"]
+    answer = await admin("POST", f"/api/deliveries/{delivery}/cancel")
+    assert (answer.status, answer.headers["X-Propagation"]) == (200, "pending")
+    assert answer.data["status"] == "CANCELLED"

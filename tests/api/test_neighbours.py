@@ -1,0 +1,67 @@
+"""What one environment does to the admin port, others do not notice."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from dispatcher import schema_checks
+from dispatcher.sandbox import Sandbox, SandboxUnavailable
+from dispatcher.schemas import Refusal
+from tests.api.conftest import OTHER, Api
+
+SCHEMA = {"schema": {"type": "object"}}
+
+
+async def test_checks_that_take_for_ever_hold_up_no_other_request(
+    api: Api, other_environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def judge(_: object, schema: str, data: str | None = None) -> Refusal | None:
+        await release.wait()
+        return None
+
+    release = asyncio.Event()
+    monkeypatch.setattr(Sandbox, "judge", judge)
+    one, other = await api.client("admin", "env_default"), await api.client("read", OTHER)
+    many = 4 + schema_checks.WAITING_OF_ONE
+    puts = [asyncio.create_task(one("PUT", f"/api/event-types/a.{n}", SCHEMA)) for n in range(many)]
+    async with asyncio.timeout(5):
+        while sum(put.done() for put in puts) < 3:
+            await asyncio.wait(puts, return_when=asyncio.FIRST_COMPLETED)
+    refused = [put.result() for put in puts if put.done()]
+    assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
+    assert (await other("GET", "/api/webhooks")).status == 200
+    assert (await one("POST", "/api/pause", {})).status == 200
+    release.set()
+    await asyncio.gather(*puts)
+    assert sum(put.result().status == 201 for put in puts) == many - len(refused)
+
+
+async def test_an_environment_whose_statements_hang_is_told_so_and_others_are_served(
+    api: Api, other_environment: str
+) -> None:
+    pool = api.daemon._engine.sessions.people
+    one, other = await api.client("read", "env_default"), await api.client("read", OTHER)
+    operator = await api.client()
+    async with AsyncExitStack() as held:
+        for _ in range(2):
+            await held.enter_async_context(pool.of("env_default").transaction())
+        busy = await one("GET", "/api/webhooks")
+        assert (busy.status, busy.headers["Retry-After"]) == (503, "1")
+        assert (await other("GET", "/api/webhooks")).status == 200
+        assert (await operator("POST", "/api/pause", {})).status == 200
+    assert (await one("GET", "/api/webhooks")).status == 200
+
+
+async def test_checks_that_cannot_be_made_are_unavailable(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def judge(*_: object) -> Refusal | None:
+        raise SandboxUnavailable("it does not start")
+
+    monkeypatch.setattr(Sandbox, "judge", judge)
+    client = await api.client()
+    answer = await client("PUT", "/api/event-types/a.b", SCHEMA)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert "Schema checks" in answer.json["error"]["message"]
+    assert (await client("PUT", "/api/event-types/a.b", {"description": "x"})).status == 201

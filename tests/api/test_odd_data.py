@@ -1,0 +1,39 @@
+"""Data that PostgreSQL takes and Python does not: everything around it is still answered."""
+
+import json
+
+import pytest
+
+from dispatcher.client import AsyncClient
+from dispatcher.forms.webhooks import WebhookChanges
+from tests.api.conftest import Api
+from tests.conftest import Connection
+
+ODD = [f'{{"n":{"9" * 4400}}}', "[" * 1200 + "]" * 1200, "1e999", r'"\ud800"', '"[[[[{{{{"']
+
+
+async def test_events_and_deliveries_are_read_beside_odd_ones(
+    api: Api, connection: Connection
+) -> None:
+    token = await api.token("write")
+    async with AsyncClient(api.address, token) as client:
+        webhook = await client.webhooks.create("https://example.com/", ["*"])
+        for text in (*ODD, '{"n":1}'):
+            await connection.execute("SELECT dispatcher.emit('t.e', $1::text::json)", text)
+        events = await client.events.list()
+        assert events[0]["data"] == {"n": 1}
+        for event, text in zip(events[1:], reversed(ODD), strict=True):
+            found = await client.events.get(event.id)
+            assert json.dumps(found)
+            if text.startswith("["):
+                assert found["data"] == text
+        found_in = [each async for each in client.webhooks.each_delivery(webhook.id)]
+        assert all(json.dumps(each) for each in found_in)
+
+
+def test_metadata_that_is_too_deep_says_so() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(990):
+        deep = {"a": deep}
+    with pytest.raises(ValueError, match="levels deep"):
+        WebhookChanges.model_validate({"metadata": deep})

@@ -1,0 +1,167 @@
+"""Every statement the engine runs by itself: in which session, with what, and what it may cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.store.engine_rows import DAEMON, ENDPOINTS, ORDERED, Queues, array, endpoint
+
+SHARDS = array(range(64))
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`rows` is the work: rows written, or asked for; `blocks` may be touched for each of them.
+
+    `indexes` are those that queues are read by: these, in every state, and no others.
+    """
+
+    session: str
+    arguments: str
+    rows: int
+    blocks: int
+    indexes: frozenset[str]
+
+
+def calls(queues: Queues) -> Mapping[str, Call]:
+    """By a statement's name; a word after a colon tells several calls of one apart."""
+    found = {}
+    for of_stage in (_recording, _loading, _fanning_out, _checking, _leasing, _keeping, _people):
+        for name, (session, arguments, rows, blocks, *indexes) in of_stage(queues).items():
+            found[name] = Call(session, arguments, rows, blocks, frozenset(indexes))
+    return found
+
+
+Row = (
+    tuple[str, str, int, int] | tuple[str, str, int, int, str] | tuple[str, str, int, int, str, str]
+)
+Rows = Mapping[str, Row]
+
+
+def _hundred() -> str:
+    return array(endpoint(n) for n in range(100, 200))
+
+
+def _times(value: str, number: int) -> str:
+    return f"array_fill({value}, ARRAY[{number}])"
+
+
+def _text(value: str) -> str:
+    """A column of a batch of results, as the driver is given most of them."""
+    return f"{_times(value, BATCH)}::text"
+
+
+def _results() -> list[str]:
+    """The columns of a batch of results after their ids."""
+    headers = "array_to_string(" + _times("'{}'::text", BATCH) + ", E'\\x1e')"
+    return [
+        *map(_text, ("1", "5", "'ok'::text", "200", "5")),
+        *("'{}'", headers, headers, _times("''::bytea", BATCH)),
+    ]
+
+
+def _recording(queues: Queues) -> Rows:
+    some, early = _some(queues), queues.ids(range(1, BATCH + 1))
+    delays = _text("5")
+    ended = ", ".join([some, *_results(), _text("'DELIVERED'::text"), delays])
+    retried = ", ".join([some, *_results(), _text("NULL::text"), delays])
+    late = ", ".join([early, *_results(), early, _times(f"'{endpoint(5)}'::uuid", BATCH)])
+    return {
+        "deliveries/record:ended": ("record", ended, BATCH, 8, "deliveries_pkey"),
+        "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
+        "deliveries/record_late": ("record", late, BATCH, 50, "deliveries_pkey"),
+    }
+
+
+def _some(queues: Queues) -> str:
+    return queues.ids(range(1, 200 * BATCH, 200))
+
+
+def _loading(queues: Queues) -> Rows:
+    busy = array([endpoint(1), *(endpoint(n) for n in range(100, 199))])
+    never = _times("'-infinity'::float8", 64)
+    return {
+        "deliveries/due": ("refill", f"{SHARDS}, {never}, {_times('300', 64)}, 2e9", 300 * 64, 2, "deliveries_timer"),
+        "deliveries/due:one": ("refill", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
+        "deliveries/park": ("refill", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
+        "deliveries/parked": ("refill", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 4, "deliveries_parked"),
+        "deliveries/parked:one": ("refill", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
+        "deliveries/parked_in_order": ("refill", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
+        "deliveries/parked_endpoints": ("refill", "", ENDPOINTS // 20, 5, "deliveries_parked"),
+    }  # fmt: skip
+
+
+def _fanning_out(queues: Queues) -> Rows:
+    return {
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}'", 200, 20, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/quarantine": ("fanout", "'reason', 'detail', 0, '{}', false", 1, 20, "inbox_pkey"),
+    }  # fmt: skip
+
+
+def _checking(queues: Queues) -> Rows:
+    ids = queues.ids(range(8_000_001, 8_000_001 + BATCH))
+    return {
+        "unexamined/waiting": ("examine", f"200, {SHARDS}", 200, 4, "unexamined_pkey"),
+        "unexamined/waiting:some": ("examine", "200, '{3,9}'", 200, 4, "unexamined_pkey"),
+        "unexamined/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unexamined_pkey"),
+    }  # fmt: skip
+
+
+def _leasing(queues: Queues) -> Rows:
+    return {
+        "nudges/waiting": ("lease", f"{SHARDS}, 0, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
+        "nudges/waiting:some": ("lease", f"'{{5,9}}', {queues.base}, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
+        "nudges/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "nudges_pkey"),
+        "daemons/renew": ("lease", f"{DAEMON}, 5", 1, 20, "nudges_shard"),
+        "daemons/join": ("lease", "9, 8", 64, 10),
+        "daemons/claim_shards": ("lease", "9, 64, '{8}', '{0}', '{true}'", 64, 10),
+        "deliveries/bring_forward": ("lease", f"{queues.base}, 5000, {SHARDS}, 3600, '{2**40}'", 5000, 8, "deliveries_pkey"),
+        "endpoints/bring_forward": ("lease", f"{SHARDS}, 3600, '{2**40}'", ENDPOINTS, 8),
+        "daemons/release_shards": ("lease", f"{DAEMON}, {SHARDS}", 64, 10),
+        "daemons/leave": ("lease", f"{DAEMON}", 64, 10),
+        "daemons/tell": ("statistics", f"{DAEMON}, '{{}}'", 1, 20),
+        "endpoints/with_ids": ("endpoints", _hundred(), 100, 10),
+        "endpoints/changed_since": ("endpoints", f"{ENDPOINTS - 10}", 10, 5),
+        "events/with_ids": ("bodies", queues.ids(range(1, BATCH + 1)), BATCH, 5),
+    }  # fmt: skip
+
+
+def _keeping(queues: Queues) -> Rows:
+    sums = ", ".join([*[_times("1", 100)] * 5, _times(f"{_times('1', 26)}::text", 100)])
+    return {
+        "deliveries/cancel": ("upkeep", f"2000, {queues.base}", 2000, 1, "deliveries_pkey"),
+        "deliveries/cancel:expired": ("upkeep", f"2000, {queues.id(50_000)}", 4000, 12, "deliveries_pkey"),
+        "daemons/forget_dead": ("upkeep", "", 1, 10),
+        "daemons/forget_told": ("upkeep", "", 1, 10),
+        "endpoints/note_failures": ("upkeep", f"{_hundred()}, {_times('1', 100)}, 5", 100, 15),
+        "endpoints/note_successes": ("upkeep", _hundred(), 100, 20),
+        "endpoints/disable": ("upkeep", f"'{endpoint(5)}', 'gone'", 1, 40, "subscriptions_pkey"),
+        "endpoints/pause": ("upkeep", f"'{endpoint(5)}', 5", 1, 40),
+        "statistics/add_of_endpoints": ("statistics", f"{_hundred()}, {sums}", 100, 15),
+        "statistics/add_of_environments": ("statistics", f"{array(range(100))}, {sums}", 200, 15),
+        "statistics/prune": ("upkeep", "1000", 1, 20),
+        "partitions/ensure": ("upkeep", "7", 1, 600),
+        "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
+        "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
+        "answered/prune": ("upkeep", "86400, 1000", 1, 10),
+    }  # fmt: skip
+
+
+def _people(queues: Queues) -> Rows:
+    """What the engine, or a person's change of a delivery, does by their sessions."""
+    again = (
+        f"{queues.id(8_000_000)}, {queues.id(7)}, '{endpoint(5)}', 'env_default', 'a', 1::smallint"
+    )
+    return {
+        "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
+        "statistics/backlog_of_all": ("people", "1001", 1001, 8),
+        "recoveries/step": ("people", "2000, 1000, 1000, 5000", 1, 20),
+        "recoveries/next": ("people", "", 1, 20),
+        "nudges/unheeded": ("people", f"{queues.id(7)}", 1, 20, "nudges_delivery"),
+        "resends/look": ("people", f"{queues.id(7)}, 'env_default'", 1, 80),
+        "resends/owe": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
+        "resends/expedite": ("people", f"{queues.id(7)}", 1, 30, "deliveries_pkey"),
+        "resends/cancel": ("people", f"{queues.id(7)}, 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
+    }  # fmt: skip

@@ -1,0 +1,162 @@
+"""Years of history: no statement that people ask locks the partitions of all of it.
+
+PostgreSQL's lock table has room for max_locks_per_transaction (64) times the connections. Half a
+year of partitions stands for all: a statement that locks them all locks far more than LOCKS_MOST.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from dispatcher.ids import LARGEST
+from dispatcher.store.history import History, Wanted
+from dispatcher.store.recoveries import Recoveries
+from tests.conftest import Connection, _database, connected, with_database
+from tests.store import rows
+
+DAYS = 170
+LOCKS_MOST = 650
+ENVIRONMENT = "env_default"
+MAKE = """
+SELECT dispatcher.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - n)
+FROM generate_series($1::int, $2::int) AS n, unnest('{events,attempts}'::text[]) AS parent
+"""
+
+
+class Counting:
+    """Asks statement by statement, as a pool does, and notes how many relations each locks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.locks = 0
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        async with self._connection.transaction():
+            found = await self._connection.fetch(query, *args)
+            locks = await self._connection.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
+            )
+        self.locks = max(self.locks, locks)
+        return found
+
+
+@pytest.fixture(scope="module")
+async def long_history(
+    server: str, maintenance: Connection, template: str
+) -> AsyncIterator[Connection]:
+    async with (
+        _database(maintenance, template) as name,
+        connected(with_database(server, name)) as connection,
+    ):
+        for first in range(1, DAYS, 40):  # so many a transaction: these lock them all
+            await connection.execute(MAKE.replace("$1", str(first)).replace("$2", str(first + 39)))
+        await connection.execute("SET plan_cache_mode = force_custom_plan")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+async def endpoint(long_history: Connection) -> UUID:
+    """One with an event every tenth day, delivered or, every other one, failed; all sent again now."""
+    endpoint_id = await rows.endpoint(long_history, "*")
+    await long_history.execute(
+        """INSERT INTO dispatcher.events (id, type, data)
+           SELECT dispatcher.id_floor(now() - make_interval(days => n)), 'a', '1' FROM generate_series(5, $1, 10) n""".replace(
+            "$1", str(DAYS)
+        )
+    )
+    await long_history.execute("DELETE FROM dispatcher.inbox")
+    await long_history.execute(
+        """INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at,
+                                            outcome, duration_ms, request_headers, state)
+           SELECT e.id + 2, e.id + 1, e.id, $1, 'env_default', 'a', 1, now(), 'http', 1, '{}',
+                  CASE WHEN row_number() OVER (ORDER BY e.id) % 2 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
+           FROM dispatcher.events e""",
+        endpoint_id,
+    )
+    return endpoint_id
+
+
+@pytest.fixture
+def asked(long_history: Connection) -> Counting:
+    return Counting(long_history)
+
+
+async def ids_of(connection: Connection) -> list[int]:
+    found = await connection.fetch("SELECT id + 1 AS id FROM dispatcher.events ORDER BY id DESC")
+    return [row["id"] for row in found]
+
+
+@pytest.mark.parametrize("of", ["endpoints", "environment"])
+async def test_a_listing_comes_to_all_deliveries_some_days_at_a_time(
+    long_history: Connection, asked: Counting, endpoint: UUID, of: str
+) -> None:
+    history = History(asked)
+    found: list[int] = []
+    horizon: int | None = LARGEST
+    while horizon is not None:
+        wanted = Wanted(high=horizon)
+        if of == "endpoints":
+            seen = await history.of_endpoints([endpoint], wanted, 100, 100)
+        else:
+            seen = await history.of_environment(ENVIRONMENT, wanted, 100, 100)
+        found += seen.ids
+        horizon = seen.horizon
+    assert found == await ids_of(long_history)
+    assert asked.locks <= LOCKS_MOST
+
+
+async def test_the_oldest_delivery_and_event_are_found(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    ids = await ids_of(long_history)
+    history = History(asked)
+    items = await history.items(ENVIRONMENT, ids)
+    assert [item["id"] for item in items] == ids
+    assert {item["status"] for item in items} == {"DELIVERED", "FAILED"}
+    assert [a["attempt"] for a in await history.attempts(ENVIRONMENT, ids[-1], 200)] == [1]
+    assert await history.of_event(ENVIRONMENT, ids[-1] - 1, ids[0], 10) == [ids[-1]]
+    assert asked.locks <= LOCKS_MOST
+
+
+async def test_events_are_listed_some_days_at_a_time(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    found: list[int] = []
+    horizon: int | None = LARGEST
+    while horizon is not None:
+        seen = await History(asked).events(ENVIRONMENT, Wanted(high=horizon), 100, 100)
+        found += seen.ids
+        horizon = seen.horizon
+    assert found == [i - 1 for i in await ids_of(long_history)]
+    assert asked.locks <= LOCKS_MOST
+
+
+async def test_a_recovery_comes_to_all_that_failed_some_days_at_a_time(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    recoveries = Recoveries(asked)
+    span: dict[str, Any] = {"since": datetime(1970, 1, 2, tzinfo=UTC), "missed": True}
+    position, failed = None, 0
+    for _ in range(DAYS):
+        counted = await recoveries.count(
+            ENVIRONMENT, endpoint, until=None, position=position, look=2_000, **span
+        )
+        assert counted is not None
+        position, failed = counted.position, failed + counted.failed
+        if counted.complete:
+            break
+    assert failed == len(await ids_of(long_history)) // 2
+    until = datetime.now(UTC) - timedelta(minutes=1)
+    assert await recoveries.start(ENVIRONMENT, endpoint, until=until, rate=None, total=None, **span)
+    made, state = 0, "RUNNING"
+    while state == "RUNNING":
+        step = await recoveries.step(look=2_000, make=100, waiting=10_000, pending=10_000)
+        assert step is not None
+        made, state = made + step.made, step.state
+    assert (state, made) == ("DONE", failed)
+    await long_history.execute("DELETE FROM dispatcher.inbox")
+    assert asked.locks <= LOCKS_MOST

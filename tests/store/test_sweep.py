@@ -1,0 +1,77 @@
+"""Rows that somebody else put behind a shard's watermark: found, however many, without waiting."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+from dispatcher.clock import Clock
+from dispatcher.lanes import Lanes
+from dispatcher.model import Delivery
+from dispatcher.pending import Pending
+from dispatcher.refill import HORIZON, Refill
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+SHARD = 3
+ROWS = 5_000
+FORGOTTEN = """
+INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
+SELECT dispatcher.next_id(), n, $1, 'env_default', 'a', now() - interval '1 hour' - n % $3 * interval '1 s', $2, 1
+FROM generate_series(1, $4::int) AS n
+"""
+
+
+class Endpoints:
+    """Every endpoint is known."""
+
+    async def know(self, ids: Iterable[UUID]) -> None:
+        pass
+
+
+async def swept(connection: Connection, session: Session, moments: int) -> list[int]:
+    """How many rows are neither in memory nor parked after each pass that was made at once."""
+    endpoint = await rows.endpoint(connection)
+    deliveries, clock = Deliveries(session), Clock()
+    pending = Pending(capacity=100, lanes=Lanes(50))
+    pending.own(frozenset([SHARD]))
+    pending.configure(endpoint, limit=9, holding=False, ordered=False, paused_until=0.0)
+
+    async def admit(
+        found: Sequence[Delivery], settled: Collection[int | UUID], are_parked: bool
+    ) -> None:
+        to_park = pending.admit(found, clock.now(), settled)
+        if not are_parked:
+            await deliveries.park([d.id for d in to_park], [SHARD])
+
+    endpoints = Endpoints()
+    refill = Refill(deliveries, pending, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
+    await refill.look()
+    await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
+    pending.raise_watermark(SHARD, clock.now() + HORIZON)
+    refill.sweep_now()
+    left = []
+    while True:
+        wait = await refill.look()
+        waiting = "SELECT count(*) FROM dispatcher.deliveries WHERE NOT parked"
+        left.append(await connection.fetchval(waiting) - len(pending))
+        if wait or len(left) > ROWS:
+            return left
+
+
+async def test_a_sweep_that_found_much_goes_on_at_once(
+    connection: Connection, session: Session
+) -> None:
+    left = await swept(connection, session, moments=600)
+    assert left[-1] == 0
+    assert 1 < len(left) <= 10
+    assert left == sorted(left, reverse=True)
+
+
+async def test_also_when_all_are_due_at_the_same_moment(
+    connection: Connection, session: Session
+) -> None:
+    left = await swept(connection, session, moments=1)
+    assert left[-1] == 0
+    assert 1 < len(left) <= 10

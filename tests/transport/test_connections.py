@@ -1,0 +1,315 @@
+"""Connections are kept for a moment, bounded, replaced when the receiver ended them, and timed."""
+
+# ruff: noqa: ASYNC110  sockets have no events of the loop
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import pytest
+
+from dispatcher.model import Response, SendError
+from dispatcher.transport import connections as module
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.sender import Sender
+from tests.certificates import Authority
+from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
+
+OK = b"HTTP/1.1 200 OK\r\n"
+EMPTY = OK + b"Content-Length: 0\r\n\r\n"
+
+
+@asynccontextmanager
+async def sending(*, concurrency: int = 32, origin_limit: int = 1000) -> AsyncIterator[Sender]:
+    async with Sender(
+        guard=Guard(parse_allow(["127.0.0.0/8"])),
+        connect_timeout=5,
+        body_limit=16384,
+        concurrency=concurrency,
+        user_agent="Test/1.0",
+        origin_limit=origin_limit,
+    ) as sender:
+        yield sender
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Sender]:
+    async with sending() as opened:
+        yield opened
+
+
+async def posted(sender: Sender, url: str) -> Response:
+    answer = await sender.post(url, {}, b"{}", timeout=10)
+    assert isinstance(answer, Response), answer
+    return answer
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def keeps(head: bytes = b"") -> Script:
+    """Answer one request after another on a connection, with these headers."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(OK + head + b"Content-Length: 0\r\n\r\n")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("head", "connections", "seconds"),
+    [
+        (b"", 1, module.IDLE_SECONDS),
+        (b"Keep-Alive: timeout=60\r\n", 1, module.IDLE_SECONDS),
+        (b"Keep-Alive: timeout=3\r\n", 1, 2.0),
+        (b"Keep-Alive: timeout=1\r\n", 3, None),
+        (b"Keep-Alive: timeout=0\r\n", 3, None),
+        (b"Connection: close\r\n", 3, None),
+    ],
+)
+async def test_a_connection_is_kept_for_as_long_as_the_receiver_surely_keeps_it(
+    sender: Sender, head: bytes, connections: int, seconds: float | None
+) -> None:
+    async with RawReceiver(keeps(head)) as receiver:
+        for _ in range(3):
+            await posted(sender, receiver.url)
+        assert receiver.connections == connections
+        kept = list(sender._connections._idle)
+        assert len(kept) == (0 if seconds is None else 1)
+        if seconds is not None:
+            left = kept[0].idle_until - monotonic()
+            assert seconds - 2 < left <= seconds
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
+    async with RawReceiver(keeps()) as receiver:
+        await posted(sender, receiver.url)
+        await until(lambda: len(sender._connections) == 0)
+        await posted(sender, receiver.url)
+        assert receiver.connections == 2
+        (connection,) = sender._connections._idle
+        connection.idle_until = 0.0  # over, and not yet swept
+        await posted(sender, receiver.url)
+        assert receiver.connections == 3
+
+
+@pytest.mark.parametrize("junk", [b"HTTP/1.1 408 Timeout\r\n\r\n", b"x", EMPTY * 1000])
+async def test_what_comes_on_an_idle_connection_closes_it_and_spends_no_attempt(
+    sender: Sender, junk: bytes
+) -> None:
+    speak = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(EMPTY)
+        await speak.wait()
+        writer.write(junk)
+        await reader.read()
+
+    async with RawReceiver(script) as receiver:
+        await posted(sender, receiver.url)
+        speak.set()
+        await until(lambda: len(sender._connections) == 0)
+        await posted(sender, receiver.url)
+        assert receiver.connections == 2
+
+
+async def test_of_too_many_idle_connections_the_longest_unused_is_closed() -> None:
+    async with (
+        sending(concurrency=2) as sender,
+        RawReceiver(keeps()) as a,
+        RawReceiver(keeps()) as b,
+        RawReceiver(keeps()) as c,
+    ):
+        for receiver in (a, b, a, c, a):
+            await posted(sender, receiver.url)
+        assert [r.connections for r in (a, b, c)] == [1, 1, 1]
+        await until(lambda: len(sender._connections) == 2)
+        await posted(sender, b.url)
+        assert b.connections == 2
+
+
+async def test_beyond_the_limit_of_an_origin_posts_wait_for_a_connection() -> None:
+    async with sending(origin_limit=2) as sender, Receiver(otherwise=HANG) as receiver:
+        receiver.answers = [Answer(delay=0.1), Answer(delay=0.1), 200, 200, 200]
+        answers = await asyncio.gather(*(posted(sender, receiver.url) for _ in range(5)))
+        assert [answer.status for answer in answers] == [200] * 5
+        assert len({request.peer for request in receiver.requests}) == 2
+
+
+async def test_who_waits_for_a_connection_has_a_deadline_and_leaves_his_turn_to_the_next() -> None:
+    async with sending(origin_limit=1) as sender, Receiver() as receiver, Receiver() as another:
+        receiver.answers = [HANG]
+        hanging = asyncio.create_task(sender.post(receiver.url, {}, b"{}", timeout=30))
+        await receiver.wait_for(1)
+        late = await sender.post(receiver.url, {}, b"{}", timeout=0.1)
+        assert isinstance(late, SendError)
+        assert (late.code, "(phase=connect)" in late.reason) == ("timeout", True)
+        await posted(sender, another.url)  # another origin does not wait
+        first, second = (asyncio.create_task(posted(sender, receiver.url)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        hanging.cancel()
+        assert (await second).status == 200
+        assert len(receiver.requests) == 2
+        await asyncio.gather(first, hanging, return_exceptions=True)
+
+
+async def test_an_early_answer_counts_and_the_rest_of_the_body_is_not_sent(sender: Sender) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await asyncio.Event().wait()
+
+    async with RawReceiver(script) as receiver:
+        answer = await sender.post(receiver.url, {}, b"x" * 64 * 1024 * 1024, timeout=10)
+        assert isinstance(answer, Response)
+        assert (answer.status, answer.body) == (413, b"no")
+        await until(lambda: len(sender._connections) == 0)
+
+
+@pytest.mark.parametrize("said", [b"", EMPTY])
+async def test_a_receiver_that_closes_only_its_side_is_done(sender: Sender, said: bytes) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(said)
+        writer.write_eof()
+        await reader.read()
+
+    async with RawReceiver(script) as receiver:
+        answer = await sender.post(receiver.url, {}, b"{}", timeout=10)
+    if said:
+        assert isinstance(answer, Response)
+    else:
+        assert isinstance(answer, SendError)
+        assert answer.code == "reset"
+
+
+async def test_a_reset_on_accept_is_never_tls_on_plain_http(sender: Sender) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with RawReceiver(script) as receiver:
+        for _ in range(50):
+            result = await sender.post(receiver.url, {}, b"{}", timeout=10)
+            assert isinstance(result, SendError)
+            assert result.code in ("connect", "reset")
+        result = await sender.post(receiver.url.replace("http:", "https:"), {}, b"{}", timeout=10)
+        assert isinstance(result, SendError)
+        assert (result.code, result.reason) == ("tls", "the receiver broke off the TLS handshake")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/h?sp=%2Ftriggers%2Fmanual%2Frun&sig=ab%2Bc%2Fd%3D", "/h?to=%40me%3A1%2C2", "/h/%27x", "/h?",
+     "/a/../b/./c", "/%7e~%zz", "/", '/"<>^`{|}'],
+)  # fmt: skip
+async def test_the_request_target_is_what_was_typed(sender: Sender, target: str) -> None:
+    heads: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        heads.append(head)
+        writer.write(EMPTY)
+
+    async with RawReceiver(script) as receiver:
+        await posted(sender, receiver.url.removesuffix("/") + target)
+    assert heads[0].split(b"\r\n")[0] == f"POST {target} HTTP/1.1".encode()
+
+
+async def test_phases_are_timed(sender: Sender) -> None:
+    async with Receiver(otherwise=Answer(delay=0.05)) as receiver:
+        first = (await posted(sender, receiver.url)).timings
+        second = (await posted(sender, receiver.url)).timings
+        refused = await sender.post("http://127.0.0.1:1025/", {}, b"{}", timeout=5)
+    assert first.lookup is not None
+    assert first.connect is not None
+    assert first.tls is None
+    assert first.first_byte is not None
+    assert first.first_byte >= 0.045
+    assert second == (None, None, None, second.first_byte)
+    assert isinstance(refused, SendError)
+    assert refused.timings.connect is None
+
+
+async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    context = authority.server()
+    seen: list[ssl.SSLObject] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("ssl_object"))
+        while True:
+            await read_request(reader)
+            writer.write(EMPTY)
+
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with sending() as sender, RawReceiver(script, ssl_context=context) as receiver:
+        answer = await posted(sender, receiver.url)
+        await posted(sender, receiver.url)
+        assert answer.timings.tls is not None
+        assert receiver.connections == 1
+        assert seen[0].selected_alpn_protocol() == "http/1.1"
+        plain = await sender.post(receiver.url.replace("https", "http"), {}, b"{}", timeout=5)
+        assert isinstance(plain, SendError)
+        assert plain.code in ("protocol", "reset")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_new_connection_takes_up_the_tls_session_of_the_last_one(
+    version: ssl.TLSVersion,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    context = authority.server()
+    context.minimum_version = context.maximum_version = version
+    taken_up: list[bool] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        taken_up.append(writer.get_extra_info("ssl_object").session_reused)
+        writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+        await reader.read()
+
+    async with sending() as sender, RawReceiver(script, ssl_context=context) as receiver:
+        for _ in range(3):
+            await posted(sender, receiver.url)
+            sender._connections.take(next(iter(sender._connections._origins))).abort()  # type: ignore[union-attr]
+            await until(lambda: len(sender._connections) == 0)
+        context_of_ours = sender._connections._context
+        ((host, (session, _)),) = context_of_ours._sessions.items()
+        context_of_ours._sessions[host] = (session, 0.0)  # too old
+        await posted(sender, receiver.url)
+    assert taken_up == [False, True, True, False]
+
+
+async def test_a_closed_sender_dials_no_more() -> None:
+    async with sending() as sender, Receiver() as receiver:
+        await posted(sender, receiver.url)
+        await sender.close()
+        result = await sender.post(receiver.url, {}, b"{}", timeout=5)
+        assert isinstance(result, SendError)
+        assert (result.code, result.reason) == (
+            "connect", "no connection: the dispatcher is stopping",
+        )  # fmt: skip

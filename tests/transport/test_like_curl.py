@@ -1,0 +1,125 @@
+"""Where curl takes an answer for a 2xx, so do we: the same generated answers to both."""
+
+import asyncio
+import itertools
+import random
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dispatcher.model import Response, SendError
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.sender import Sender
+from tests.receivers import read_request
+
+CURL = shutil.which("curl")
+pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed")
+
+AT_A_TIME = 8
+
+STATUS_LINES = [
+    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200\r\n", b"HTTP/1.1 200 \r\n", b"HTTP/1.1 200 OK\n",
+    b"HTTP/1.1  200 OK\r\n", b"HTTP/1.1 200OK\r\n", b"HTTP/1.1 200\tOK\r\n", b"HTTP/1.1 \t200 OK\r\n",
+    b"HTTP/1.1\t200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.2 200 OK\r\n", b"HTTP/2 200\r\n",
+    b"HTTP/2.0 200 OK\r\n", b"HTTP/3 200\r\n", b"http/1.1 200 OK\r\n", b"HTTP/1.1 0200 OK\r\n",
+    b"HTTP/1.1 2000 OK\r\n", b"HTTP/1.1 2001 OK\r\n", b"HTTP/1.1 +20 OK\r\n", b"HTTP/1.1 20 OK\r\n",
+    b"HTTP 200 OK\r\n", b"ICY 200 OK\r\n", b"\r\nHTTP/1.1 200 OK\r\n", b" HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 201 Created\r\n", b"HTTP/1.1 202 \xff\xfe\r\n", b"HTTP/1.1 204 No Content\r\n",
+    b"HTTP/1.1 205 Reset\r\n", b"HTTP/1.1 206 Part\r\n", b"HTTP/1.1 226 IM\r\n", b"HTTP/1.1 299 X\r\n",
+    b"HTTP/1.1 200 a\x00b\r\n", b"HTTP/1.1 200 OK\r\r\n", b"HTTP/1.1 304 Not\r\n", b"HTTP/1.1 410 Gone\r\n",
+    b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n", b"HTTP/1.1 100 Continue\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 H\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 16 + b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 40 + b"HTTP/1.1 200 OK\r\n",
+]  # fmt: skip
+HEADERS = [
+    b"", b"Content-Type: text/plain\r\n", b"X Note: a\r\n", b"X-Note : a\r\n", b": a\r\n", b"nonsense\r\n",
+    b"X: a\r\n b\r\n", b"X: caf\xe9\r\n", b"X: a\x00b\r\n", b"Connection: close\r\n", b"Keep-Alive: timeout=1\r\n",
+    b"X: " + b"a" * 9000 + b"\r\n", b"X: y\r\n" * 300, b"Content-Encoding: gzip\r\n", b"Set-Cookie: a=b\r\n",
+    b"X: a\rb\r\n", b"X: a\n",
+]  # fmt: skip
+FRAMINGS = [
+    b"Content-Length: 2\r\n\r\nok", b"Content-Length: 2\r\n\r\nokay", b"Content-Length: 0\r\n\r\n",
+    b"\r\nok", b"\r\n", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\njunk",
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n",
+    b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk",
+    b"Content-Length: -1\r\n\r\n", b"Content-Length: 99999999999999999999\r\n\r\n", b"Content-Length: x\r\n\r\nok",
+    b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok", b"\n", b"\nok", b"Content-Length: 2\r\n\nok",
+]  # fmt: skip
+
+STRICTER = {
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 40 + b"HTTP/1.1 200 OK\r\n": "16 interim answers are enough",
+}
+"""Status lines that curl takes for a 2xx and we do not, and why."""
+
+
+def answers() -> list[bytes]:
+    """Every status line with every framing, and every header with some of both."""
+    made = [a + b for a, b in itertools.product(STATUS_LINES, FRAMINGS)]
+    some = random.Random(1).sample(list(itertools.product(STATUS_LINES, HEADERS, FRAMINGS)), 200)
+    return made + [b"".join(parts) for parts in some]
+
+
+@pytest.fixture(scope="module")
+async def receiver() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Answers `POST /N` with the Nth of the answers, then closes."""
+    table = answers()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head, _ = await read_request(reader)
+            writer.write(table[int(head.split()[1][1:])])
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], table
+    server.close()
+
+
+async def curled(port: int, number: int) -> int:
+    """The status curl ends with, 0 if it does not take the answer."""
+    process = await asyncio.create_subprocess_exec(
+        CURL or "", "-q", "-s", "-S", "-o", "/dev/null", "-m", "5", "--http1.1", "-w", "%{http_code}",
+        "--noproxy", "*", "-H", "Expect:", "-d", "{}", f"http://127.0.0.1:{port}/{number}",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    return int(printed or 0) if process.returncode == 0 else 0
+
+
+async def test_where_curl_takes_a_2xx_so_do_we(receiver: tuple[int, list[bytes]]) -> None:
+    port, table = receiver
+    slots = asyncio.Semaphore(AT_A_TIME)
+    sender = Sender(
+        guard=Guard(parse_allow(["127.0.0.0/8"])),
+        connect_timeout=5,
+        body_limit=16384,
+        concurrency=AT_A_TIME,
+        user_agent="Test/1.0",
+    )
+
+    async def compare(number: int) -> tuple[bytes, int, Response | SendError] | None:
+        async with slots:
+            url = f"http://127.0.0.1:{port}/{number}"
+            theirs = await curled(port, number)
+            ours = await sender.post(url, {}, b"{}", timeout=5)
+        if not 200 <= theirs <= 299 or (isinstance(ours, Response) and ours.status == theirs):
+            return None
+        return table[number], theirs, ours
+
+    async with sender:
+        compared = await asyncio.gather(*map(compare, range(len(table))))
+    differences = [found for found in compared if found is not None]
+    unexplained = [
+        found for found in differences if not any(found[0].startswith(line) for line in STRICTER)
+    ]
+    assert unexplained == []
+    for line in STRICTER:
+        assert any(found[0].startswith(line) for found in differences), line[:40]
