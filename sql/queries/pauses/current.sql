@@ -1,5 +1,5 @@
 -- $1 how many environments are named at most. `environment_id` NULL: all of them. `actor`: who paused it, if the
--- audit says so: the entry was written in the transaction that did it, a moment later. A token is
+-- audit says so: the entry was written in the transaction that did it, a moment later; ids are rounded. A token is
 -- named by its name.
 SELECT p.environment_id, p.paused_at, a.actor
 FROM (
@@ -9,7 +9,7 @@ FROM (
 ) AS p
 LEFT JOIN LATERAL (
   SELECT coalesce(t.name, d.actor) AS actor FROM dispatcher.audit d LEFT JOIN dispatcher.tokens t ON d.actor = 'token:' || t.id
-  WHERE d.id >= dispatcher.id_floor(p.paused_at) AND d.id < dispatcher.id_floor(p.paused_at + interval '10 seconds')
+  WHERE d.id >= dispatcher.id_floor(p.paused_at - interval '1 second') AND d.id < dispatcher.id_floor(p.paused_at + interval '10 seconds')
     AND d.action = 'sending.pause' AND d.subject = coalesce(p.environment_id, '*')
   ORDER BY d.id LIMIT 1
 ) AS a ON true
