@@ -131,7 +131,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "gsslib": _only(("gssapi",), "must be gssapi"),
         "gssdelegation": _only(("0",), _NO_SUPPORT),
         "gssencmode": _only(
-            ("disable", "prefer"), "=require is not supported: use TLS, sslmode=verify-full"
+            ("disable", "prefer"), "is not supported: use TLS, sslmode=verify-full"
         ),
         "scram_client_key": _only((), f"{_NO_SUPPORT} and give the password"),
         "scram_server_key": _only((), f"{_NO_SUPPORT} and give the password"),
@@ -149,7 +149,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "sslrootcert": _anything,
         "sslcrl": _anything,
         "sslcrldir": _anything,
-        "sslsni": _only(("1",), "=0 is not supported: remove it"),
+        "sslsni": _only(("1",), _NO_SUPPORT),
         "sslcompression": _one_of("0", "1"),
         "ssl_min_protocol_version": _one_of(*TLS_VERSIONS),
         "ssl_max_protocol_version": _one_of(*TLS_VERSIONS),
@@ -176,7 +176,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 def _unknown(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][\w.]{0,40}", name, re.ASCII):
         return "a parameter has a name that PostgreSQL does not know: remove it"
-    near = difflib.get_close_matches(name, RULES, n=1)
+    # Its closest name is another one, and ssl=true alone is taken, as other drivers write it.
+    near = ["sslmode"] if name == "ssl" else difflib.get_close_matches(name, RULES, n=1)
     hint = f"did you mean {near[0]}?" if near else "remove it"
     return (
         f"the parameter {name} is not one that PostgreSQL's programs know: {hint}"

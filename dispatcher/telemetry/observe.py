@@ -110,8 +110,8 @@ def stage_failed(stage: str, error: Exception, retry_in: float) -> None:
 
 
 def stage_failing(stage: str, seconds: float) -> None:
-    """It has got nowhere for so long that the daemon is not ready."""
-    _log.error("stage gets nowhere, not ready", stage=stage, seconds=round(seconds, 1))
+    """Log that a stage has got nowhere for that many seconds; /readyz names it in `failing`."""
+    _log.error("stage gets nowhere", stage=stage, seconds=round(seconds, 1))
 
 
 def stage_recovered(stage: str) -> None:

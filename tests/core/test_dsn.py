@@ -104,7 +104,7 @@ def test_parameters_that_are_honoured_or_ask_for_nothing_are_taken(
     [
         ({"channel_binding": "require"}, "channel_binding=require is supported only with"),
         ({"require_auth": "scram-sha-256"}, "the parameter require_auth is not supported"),
-        ({"gssencmode": "require"}, "the parameter gssencmode =require is not supported"),
+        ({"gssencmode": "require"}, "the parameter gssencmode is not supported"),
         ({"replication": "database"}, "the parameter replication is not supported"),
         ({"target_session_attrs": "standby"}, "must be read-write or primary"),
         ({"sslmode": "verify"}, "the parameter sslmode must be one of disable"),
@@ -118,6 +118,7 @@ def test_parameters_that_are_honoured_or_ask_for_nothing_are_taken(
         ({"host": ",".join("abcdefghijklmnopq")}, "at most 16 hosts"),
         ({"host": "p@ss"}, "is no name of a host"),
         ({"sslmod": "require"}, "did you mean sslmode?"),
+        ({"ssl": "false"}, "did you mean sslmode?"),
         ({"pgbouncer": "true"}, "the parameter pgbouncer is not one"),
         ({"search_path": "x"}, "options=-c%20search_path="),
     ],
