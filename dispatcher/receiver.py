@@ -150,9 +150,10 @@ def verify(
 
 
 def _secrets(secret: str | Sequence[str]) -> list[str]:
-    secrets = [secret] if isinstance(secret, str) else list(secret)
-    if not all(isinstance(text, str) for text in secrets):
-        raise TypeError("a secret must be text")
+    given: object = secret  # None where an environment variable is not set
+    secrets = [secret] if isinstance(secret, str) else [] if given is None else list(secret)
+    if given is None or not all(isinstance(text, str) for text in secrets):
+        raise TypeError("a secret must be text, or a list of texts")
     secrets = [text.strip() for text in secrets]
     if not secrets or not all(text.removeprefix("whsec_").strip() for text in secrets):
         raise ValueError("a secret cannot be empty")
@@ -182,6 +183,9 @@ def _fields(headers: Headers, *named: str | None) -> dict[str, str]:
     """The headers that matter, by lower-case name."""
     relevant = {"webhook-id", *(name.lower() for name in named if name)}
     fields: dict[str, str] = {}
+    given: object = headers  # whatever a caller without a type checker passes
+    if given is None or isinstance(given, str | bytes):
+        raise TypeError(f"headers must be a mapping or pairs, not {type(given).__name__}")
     for name, value in headers.items() if hasattr(headers, "items") else headers:
         name = _text(name).strip().lower()
         if name not in relevant and not name.endswith(("-signature", "-timestamp")):

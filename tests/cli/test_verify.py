@@ -196,6 +196,7 @@ def test_headers_may_be_json_or_have_the_requests_own_line(verify: Verify) -> No
     for text in (
         json.dumps(headers),
         json.dumps(list(headers.items())),
+        json.dumps({name: [value] for name, value in headers.items()}),
         f"POST /in HTTP/1.1\r\n{lines}\r\n",
     ):
         assert verify(headers=text).exit_code == 0

@@ -168,6 +168,18 @@ def test_a_signature_header_that_is_no_text_is_a_type_error(value: Any) -> None:
         verify(BODY, headers, SECRET, now=NOW)
 
 
+@pytest.mark.parametrize("headers", [None, "webhook-id: evt_1", b"webhook-id: evt_1"])
+def test_headers_that_are_no_mapping_are_a_type_error_with_a_sentence(headers: Any) -> None:
+    with pytest.raises(TypeError, match="headers must be a mapping or pairs, not"):
+        verify(BODY, headers, SECRET, now=NOW)
+
+
+@pytest.mark.parametrize("secret", [None, [None], b"secret"])
+def test_a_secret_that_is_no_text_is_a_type_error_with_a_sentence(secret: Any) -> None:
+    with pytest.raises(TypeError, match="a secret must be text"):
+        verify(BODY, signed("standard"), secret, now=NOW)
+
+
 def test_headers_that_are_none_of_ours_may_be_anything() -> None:
     headers: Any = {**signed("standard"), "content-length": 7, "x-odd": None}
     assert verify(BODY, headers, SECRET, now=NOW) == "standard"

@@ -150,7 +150,11 @@ def _from_json(text: str) -> list[tuple[str, str]]:
     try:
         value = json.loads(text)
         pairs = value.items() if isinstance(value, dict) else value
-        return [(str(name), str(content)) for name, content in pairs]
+        return [
+            (str(name), str(text))
+            for name, content in pairs
+            for text in (content if isinstance(content, list) else [content])
+        ]
     except (ValueError, TypeError, RecursionError):
         raise click.UsageError("the headers are no JSON object, and no list of pairs") from None
 
