@@ -146,6 +146,11 @@ def _no_answer(parts: SplitResult, error: Exception, *, sent: bool) -> Connectio
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
+    if isinstance(error, ssl.SSLError):  # its errno is a number of OpenSSL's, not the system's
+        certificate = getattr(error, "verify_message", "")
+        if certificate:
+            return f"its certificate is not accepted: {certificate}"
+        return f"TLS failed ({error.reason or error}); is the address http:// instead?"
     number = getattr(error, "errno", None) or 0
     if number > 0:
         return os.strerror(number)

@@ -365,6 +365,14 @@ async def test_nobody_there_is_a_failed_connection(kind: str) -> None:
     assert e.value.sent is False
 
 
+async def test_https_where_plain_http_is_spoken_is_called_a_failure_of_tls(kind: str) -> None:
+    with answering(None) as server:
+        url = server.url.replace("http://", "https://")
+        with pytest.raises(clients.ConnectionFailed, match="TLS failed") as e:
+            await asking(kind, url, "webhooks.rotate_secret", "1")
+    assert e.value.sent is False
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
