@@ -38,6 +38,9 @@ from dispatcher.transport.own_ports import admin_port
 DRAIN_MARGIN = 5.0
 """Seconds beyond the longest request that a drain may take, to write its last results."""
 
+OPEN_AGAIN_SECONDS = 2.0
+"""Between two tries to open all connections: each may wait for a while itself."""
+
 PAUSE_AGAIN = 0.5
 """Seconds between two tries to write down that sending is paused."""
 
@@ -243,9 +246,21 @@ class Daemon:
         """Tell the world once we own shards and hear notifications, however long that takes."""
         while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
+        await self._open_all()
         observe.started(__version__, self._front.port.address, "connected")
         systemd.ready(f"sending; admin on {self._front.port.address}")
         self.ready.set()
+
+    async def _open_all(self) -> None:
+        """Open every connection before the daemon calls itself started."""
+        while not self._stopping.is_set():
+            try:
+                await self._engine.sessions.open_all()
+            except StoreUnavailable as error:
+                observe.connection_warning(str(error))
+                await either(self._stopping, OPEN_AGAIN_SECONDS)
+            else:
+                return
 
     async def _drain(
         self, feeding: list[asyncio.Task[None]], sending: list[asyncio.Task[None]]

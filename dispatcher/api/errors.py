@@ -19,7 +19,12 @@ from dispatcher.schema_validation.checks import SchemaChecksBusyError
 from dispatcher.schema_validation.worker import SandboxUnavailable
 from dispatcher.services.inputs.base import problems
 from dispatcher.store.pool import PoolBusyError
-from dispatcher.store.session import LockTableFullError, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import (
+    LockTableFullError,
+    StatementTimeout,
+    StoreUnavailable,
+    TransactionConflictError,
+)
 from dispatcher.telemetry import observe
 
 REFUSALS: dict[type[Refused], tuple[int, str]] = {
@@ -33,6 +38,8 @@ REFUSALS: dict[type[Refused], tuple[int, str]] = {
 UNAVAILABLE: dict[type[Exception], str] = {
     PoolBusyError: "Too many requests wait for the database. Try again in a moment.",
     LockTableFullError: "PostgreSQL's lock table is full: raise max_locks_per_transaction",
+    TransactionConflictError: "Another transaction holds what this request needs, such as the same"
+    " Idempotency-Key. Try again when it has ended.",
     StoreUnavailable: "The database is not available",
     StatementTimeout: "The database took too long",
     SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",

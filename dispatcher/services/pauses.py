@@ -103,10 +103,15 @@ class Pauses:
             _stop(row["all_paused_at"], row["all_paused_by"]),
         )
 
-    async def pause(self, environment_id: str | None) -> Pause:
-        """Nothing happens if it is paused. Raises Unknown."""
+    async def pause(self, environment_id: str | None) -> tuple[Pause, int]:
+        """Pause, and return the pause and the version of endpoints that daemons must have acted on
+        before nothing more is sent (see `propagation.confirmed`).
+
+        Nothing happens if it is paused. Raises Unknown.
+        """
         # The version first: endpoints that are made at the same time then get it as well.
-        return await self._pause(environment_id, await self._endpoints.bump())
+        version = await self._endpoints.bump()
+        return await self._pause(environment_id, version), version
 
     async def resume(self, environment_id: str | None) -> Pause:
         """Nothing happens if it is not paused. Raises Unknown, and Conflict if the environment is

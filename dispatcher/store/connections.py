@@ -4,10 +4,13 @@ import asyncio
 
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import Session
+from dispatcher.store.session import Session, StoreUnavailable
 
 PEOPLE = 4
 """Connections for what people ask for: more of them would only share the same server."""
+PEOPLE_LOCK_MS = "1000"
+"""Shorter than the wait for a connection: requests that wait for a lock, such as one that an
+application's open transaction holds on an idempotency key, must not keep all connections from others."""
 PEOPLE_TIMEOUT_SECONDS = 5.0
 """Longest statement of theirs, unless database.statement_timeout is shorter: others wait for it."""
 
@@ -68,7 +71,10 @@ class Sessions:
         self.upkeep = session("upkeep")
         self.statistics = session("statistics", synchronous_commit="off")
         people_timeout = min(statement_timeout, PEOPLE_TIMEOUT_SECONDS)
-        people = [session(f"people-{n}", timeout=people_timeout) for n in range(PEOPLE)]
+        people = [
+            session(f"people-{n}", timeout=people_timeout, lock_timeout=PEOPLE_LOCK_MS)
+            for n in range(PEOPLE)
+        ]
         self.people = Pool(people)
         # Who may ask at all is found out apart: what people ask for cannot hold it up.
         authenticating = session("authentication", timeout=people_timeout)
@@ -84,6 +90,25 @@ class Sessions:
         """Return how many connections are busy with a statement, and how many are idle."""
         busy = sum(session.is_open and session.is_busy for session in self._all)
         return busy, sum(session.is_open for session in self._all) - busy
+
+    async def open_all(self) -> None:
+        """Open every connection that is not open yet.
+
+        Raises StoreUnavailable, which says how many could be opened: a limit that only shows when
+        it is reached, such as a pooler's, would otherwise be noticed by the stage that comes last.
+        """
+        closed = [session for session in self._all if not session.is_open]
+        found = await asyncio.gather(*(s.open() for s in closed), return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException) and not isinstance(error, StoreUnavailable):
+                raise error
+        failures = [error for error in found if isinstance(error, StoreUnavailable)]
+        if failures:
+            had = self.count - len(failures)
+            raise StoreUnavailable(
+                f"{had} of {self.count} connections could be opened ({failures[0]}): let the role,"
+                " the database, the server and a pooler before it (pool_size) allow all of them"
+            )
 
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._all))

@@ -215,6 +215,11 @@ class Session:
                 raise
             raise translated from error
 
+    async def open(self) -> None:
+        """Open the connection if there is none. Raises StoreUnavailable."""
+        async with self._turn:
+            await self._opened()
+
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
         """Listen on this connection; return False if it did so already.
 

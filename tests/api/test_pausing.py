@@ -3,7 +3,8 @@
 import pytest
 
 from tests.api.conftest import JSONAPI, OTHER, Api, Client
-from tests.end_to_end.stories import Story, until
+from tests.conftest import Connection
+from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Receiver
 
 
@@ -132,3 +133,15 @@ async def test_a_token_of_one_environment_reads_no_figures_of_the_others(
     answer = await bound("GET", "/metrics")
     assert answer.status == 403
     assert b"env_default" not in answer.body
+
+
+@pytest.mark.parametrize("form", [{}, {"all": True}])
+async def test_a_pause_is_answered_when_every_daemon_acts_on_it(
+    daemons: Daemons, connection: Connection, admin: Client, form: dict[str, bool]
+) -> None:
+    await daemons.start()
+    answered = await admin("POST", "/api/pause", form)
+    assert (answered.status, "X-Propagation" in answered.headers) == (200, False)
+    behind = """SELECT count(*) FROM dispatcher.daemons
+                WHERE confirmed_version < (SELECT version FROM dispatcher.endpoint_version)"""
+    assert await connection.fetchval(behind) == 0

@@ -198,6 +198,7 @@ def test_headers_may_be_json_or_have_the_requests_own_line(verify: Verify) -> No
         json.dumps(list(headers.items())),
         json.dumps({name: [value] for name, value in headers.items()}),
         f"POST /in HTTP/1.1\r\n{lines}\r\n",
+        "".join(f"> {line}\n" for line in ("POST /in HTTP/1.1", *lines.splitlines(), "")),
     ):
         assert verify(headers=text).exit_code == 0
     arguments = [part for n, v in headers.items() for part in ("-H", f"{n}: {v}")]

@@ -235,14 +235,24 @@ async def test_nothing_to_send_again_is_no_failure(either: Shell) -> None:
 
 
 async def test_a_recovery_under_way_is_cancelled(
-    dispatcher: Shell, over_the_api: Shell, failed: dict[str, Any]
+    dispatcher: Shell,
+    over_the_api: Shell,
+    failed: dict[str, Any],
+    receiver: Receiver,
+    story: Story,
 ) -> None:
     id_ = failed["id"]
+    receiver.otherwise = 500  # one a second: it must not have ended before it is cancelled
+    await story.connection.execute(
+        "INSERT INTO dispatcher.events (type, data) SELECT 'a.b', '{}' FROM generate_series(1, 100)"
+    )
+    await story.ended(FAILED=103)
+    receiver.otherwise = 200
     started = await over_the_api(
         "webhook", "recover", id_, "--since", "1h", "--rate", "1", "--json"
     )
     recovery = json.loads(started.out)["id"]
-    again = await over_the_api.process("replay", id_, "--since", "1h", "--yes")
+    again = await over_the_api("replay", id_, "--since", "1h", "--yes")
     assert (again.code, "is running" in again.err) == (1, True)
     cancelled = await over_the_api("webhook", "cancel-recovery", id_, recovery)
     assert cancelled.out == f"{recovery} is CANCELLED\n"

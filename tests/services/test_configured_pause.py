@@ -65,7 +65,7 @@ async def test_it_pauses_again_once_a_daemon_ran_without_it(pool: Pool) -> None:
 
 async def test_what_was_paused_by_a_person_stays_as_it_is(pool: Pool) -> None:
     async with pool.transaction() as session:
-        paused = await Pauses(session, Actor("cli:root")).pause(None)
+        paused, _ = await Pauses(session, Actor("cli:root")).pause(None)
     found = await applied(pool)
     assert (found.applied, found.paused_at) == (True, paused.paused_at)
 

@@ -21,7 +21,8 @@ Change = Callable[[str | None], Awaitable[Pause]]
 def pause(pool: Pool, actor: Actor) -> Change:
     async def change(environment_id: str | None) -> Pause:
         async with pool.transaction() as session:
-            return await Pauses(session, actor).pause(environment_id)
+            paused, _ = await Pauses(session, actor).pause(environment_id)
+            return paused
 
     return change
 

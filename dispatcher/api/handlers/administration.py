@@ -13,6 +13,7 @@ from dispatcher.services.inputs.environments import EnvironmentQuery, NewEnviron
 from dispatcher.services.inputs.pauses import PauseForm
 from dispatcher.services.inputs.tokens import NewToken, TokenQuery
 from dispatcher.services.pauses import Pause
+from dispatcher.services.propagation import confirmed
 from dispatcher.services.tokens import Token
 
 ENVIRONMENT = Shape("environment")
@@ -79,7 +80,9 @@ async def paused(call: Call) -> Answer:
 
 
 async def pause(call: Call) -> Answer:
-    return Answer(await call.office.pauses(call.session, call.actor).pause(_whom(call)))
+    pauses = call.office.pauses(call.session, call.actor)
+    paused, version = await pauses.pause(_whom(call))
+    return Answer(paused, awaits=lambda pool: confirmed(pool, version))
 
 
 async def resume(call: Call) -> Answer:
@@ -91,7 +94,7 @@ def _whom(call: Call) -> str | None:
     if not call.form.all:
         return call.environment_id
     if call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment can not pause or resume the others")
+        raise Forbidden("a token of one environment cannot pause or resume the others")
     return None
 
 

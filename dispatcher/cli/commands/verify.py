@@ -140,7 +140,8 @@ def _headers(content: bytes) -> list[tuple[str, str]]:
     text = _text(content, "the headers' file")
     if text.lstrip().startswith(("{", "[")):
         return _from_json(text)
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Tools that show a request put a mark before each line: curl and httpie "> ".
+    lines = [line.removeprefix("> ") for line in text.splitlines() if line.strip(" >")]
     if lines and ":" not in lines[0]:  # the request's own line, as tools save it
         del lines[0]
     return [_header(line) for line in lines]

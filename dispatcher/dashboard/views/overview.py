@@ -9,6 +9,7 @@ from aiohttp import web
 
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.services.overview import Point, Summary
+from dispatcher.services.propagation import confirmed
 
 SHORTEST: Final = 10.0
 """Seconds: what has just begun is not taken for a speed."""
@@ -56,7 +57,8 @@ async def pause(visit: Visit) -> web.Response:
     everything = await _everything(visit)
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)
-        await pauses.pause(None if everything else visit.environment_id)
+        _, version = await pauses.pause(None if everything else visit.environment_id)
+    await confirmed(visit.pool, version)
     return see_other(_back(visit, everything), "paused")
 
 

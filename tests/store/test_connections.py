@@ -1,0 +1,37 @@
+"""All connections of a daemon together."""
+
+import secrets
+
+import pytest
+
+from dispatcher.store.connections import Sessions
+from dispatcher.store.session import StoreUnavailable
+from tests.conftest import Connection
+
+
+async def test_all_are_opened_and_counted(dsn: str) -> None:
+    sessions = Sessions(dsn, statement_timeout=5.0)
+    try:
+        await sessions.open_all()
+        assert sum(sessions.counted()) == sessions.count
+        await sessions.open_all()
+        assert sum(sessions.counted()) == sessions.count
+    finally:
+        await sessions.close()
+
+
+async def test_a_limit_that_shows_only_when_it_is_reached_is_named(
+    maintenance: Connection, dsn: str
+) -> None:
+    role = f"dispatcher_test_{secrets.token_hex(6)}"
+    await maintenance.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 6")
+    sessions = Sessions(dsn.replace("postgres@", f"{role}@", 1), statement_timeout=5.0)
+    try:
+        with pytest.raises(
+            StoreUnavailable, match=r"^6 of \d+ connections could be opened"
+        ) as said:
+            await sessions.open_all()
+        assert "pool_size" in str(said.value)
+    finally:
+        await sessions.close()
+        await maintenance.execute(f"DROP ROLE {role}")
