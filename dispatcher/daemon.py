@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from dispatcher import __version__, observe, sdnotify
 from dispatcher.audit import Actor
@@ -14,7 +15,7 @@ from dispatcher.config import Config
 from dispatcher.crypto import Cipher
 from dispatcher.engine import Engine
 from dispatcher.front import Front
-from dispatcher.loop import either, repeat
+from dispatcher.loop import either, note_lag, repeat
 from dispatcher.pauses import Pauses
 from dispatcher.stage_health import StageHealth
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
@@ -29,10 +30,15 @@ PAUSE_AGAIN = 0.5
 WATCH_SECONDS = 1.0
 """Between two looks at how the stages are doing."""
 
+LAG_SECONDS = 0.25
+"""Between two measurements of how late the event loop is: each costs some microseconds."""
+
 VITAL_STAGES = ("lease", "fanout", "record")
 """While one of these gets nowhere, nothing is sent for long: the daemon is not ready."""
 
 TRANSIENT = (StoreUnavailable, StatementTimeout)
+
+T = TypeVar("T")
 
 
 class Daemon:
@@ -54,6 +60,7 @@ class Daemon:
             cipher,
             self._checks,
             self._failing_since,
+            self._paused,
             authentication=sessions.authentication,
         )
         self.dashboard = self._front.dashboard
@@ -99,23 +106,32 @@ class Daemon:
     async def _send(self) -> None:
         async with asyncio.TaskGroup() as group:
             if self._config.delivery.paused:
-                await self._pause()
+                await self._apply_pause()
             feeding, sending = self._start(group)
             await self._announce()
             await self._stopping.wait()
             await self._drain(feeding, sending)
 
-    async def _pause(self) -> None:
-        """Nothing is sent, by any daemon, until somebody says so: on record before we begin."""
+    async def _apply_pause(self) -> None:
+        """`delivery.paused`: before anything is sent, by any daemon, all is paused; but only once."""
+        applied = await self._on_record("pause", Pauses.apply_configured)
+        if applied is None:
+            return
+        if applied.applied:
+            observe.pause_applied()
+        else:
+            observe.pause_applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
+
+    async def _on_record(self, what: str, change: Callable[[Pauses], Awaitable[T]]) -> T | None:
+        """Return what the change came to, however long it takes; None if the daemon is to stop."""
         while not self._stopping.is_set():
             try:
-                async with self._engine.sessions.people.transaction() as opened:
-                    await Pauses(opened, Actor("dispatcher")).pause(None)
+                async with self._engine.sessions.upkeep.transaction() as opened:
+                    return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
-                observe.store_unavailable("pause", error, PAUSE_AGAIN)
+                observe.store_unavailable(what, error, PAUSE_AGAIN)
                 await either(self._stopping, PAUSE_AGAIN)
-            else:
-                return
+        return None
 
     def _start(
         self, group: asyncio.TaskGroup
@@ -129,6 +145,7 @@ class Daemon:
             loop("record", self._engine.recorder.flush),
             beside("health", self._engine.health.flush, self._engine.health.wake),
             beside("statistics", self._engine.statist.flush),
+            group.create_task(note_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
@@ -139,8 +156,12 @@ class Daemon:
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
             beside("maintenance", self._engine.maintenance.look),
             beside("replay", self._engine.replay.look),
+            beside("measure", self._engine.measure.look),
             group.create_task(self._engine.deliver.run(), name="deliver"),
         ]
+        if not self._config.delivery.paused:
+            forget = self._on_record("pause", Pauses.forget_configured)
+            feeding.append(group.create_task(forget, name="pause"))
         return feeding, sending
 
     def _loop(
@@ -245,6 +266,7 @@ class Daemon:
         for stage in sorted(self._failing - failing.keys()):
             observe.stage_recovered(stage)
         self._failing = frozenset(failing)
+        observe.vitals(self._engine.vitals(stages_failing=len(failing)))
 
     def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
@@ -261,6 +283,14 @@ class Daemon:
             "running": not self._stopping.is_set(),
             **{stage: stage not in failing for stage in VITAL_STAGES},
         }
+
+    def _paused(self) -> Mapping[str, object] | None:
+        """Return what is paused, for readiness: without names, anybody may read it."""
+        found = self._engine.measure.paused
+        if found is None:
+            return None
+        since = found.all_since and found.all_since.isoformat(timespec="seconds")
+        return {"all": since, "environments": found.environments}
 
     def _failing_since(self) -> Mapping[str, str]:
         """Return since when each stage has got nowhere, by the database's clock."""

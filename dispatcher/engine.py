@@ -18,10 +18,12 @@ from dispatcher.deliver import Deliver
 from dispatcher.endpoints import KnownEndpoints
 from dispatcher.examine import Examine
 from dispatcher.fanout import Fanout
+from dispatcher.figures import Vitals
 from dispatcher.health import Health
 from dispatcher.lanes import Lanes
 from dispatcher.listen import Listener
 from dispatcher.maintenance import Maintenance, Upkeep
+from dispatcher.measure import Measure
 from dispatcher.model import Result
 from dispatcher.nudges import Nudged
 from dispatcher.office import guard_of, header_names
@@ -188,6 +190,7 @@ class Engine:
         )
         self.maintenance = Maintenance(upkeep.steps())
         self.replay = Replay(Recoveries(self.sessions.upkeep))
+        self.measure = Measure(self.sessions.statistics)
 
     async def fan_out(self) -> float:
         """Whatever tells of new events, or stands in for being told, tells of those to examine."""
@@ -228,6 +231,20 @@ class Engine:
             "in_heap": later,
             "unrecorded": unrecorded,
         }
+
+    def vitals(self, *, stages_failing: int) -> Vitals:
+        """Return how this daemon is at the moment."""
+        busy, idle = self.sessions.counted()
+        return Vitals(
+            in_flight=self.deliver.in_flight,
+            unrecorded=len(self.recorder),
+            shards=len(self.lease.owned),
+            lease_valid=self.lease.valid,
+            listening=self.listener.listening,
+            stages_failing=stages_failing,
+            connections_busy=busy,
+            connections_idle=idle,
+        )
 
     def _wake_deliver(self) -> None:
         self.deliver.wake()

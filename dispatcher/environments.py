@@ -18,11 +18,12 @@ RANDOM_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`paused_at`: since when nothing is sent for it."""
+    """`paused_at`: since when nothing is sent for it; `all_paused_at`: for all environments."""
 
     id: str
     name: str
     paused_at: datetime | None
+    all_paused_at: datetime | None
     created_at: datetime
 
 
@@ -64,4 +65,6 @@ class Environments:
 
 
 def _environment(row: dict[str, Any]) -> Environment:
-    return Environment(row["id"], row["name"], row["paused_at"], row["created_at"])
+    return Environment(
+        row["id"], row["name"], row["paused_at"], row["all_paused_at"], row["created_at"]
+    )

@@ -1,6 +1,6 @@
 """What people and programs reach: the API and the dashboard, on the admin port."""
 
-from dispatcher.api.app import AdminPort, Checks, Failing, build
+from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
 from dispatcher.api.auth import Auth
 from dispatcher.api.connections import ConnectionLimits
 from dispatcher.api.cursors import Cursors
@@ -19,7 +19,7 @@ from dispatcher.tokens import Gate, bootstrap
 
 class Front:
     """`checks`: what readiness depends on; `failing`: the stages that get nowhere;
-    `authentication`: connections for that alone."""
+    `paused`: what is paused; `authentication`: connections for that alone."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Front:
         cipher: Cipher,
         checks: Checks,
         failing: Failing,
+        paused: Paused,
         *,
         authentication: Pool,
     ) -> None:
@@ -41,7 +42,7 @@ class Front:
             cursors=Cursors(cipher.cursor_key()),
             work=Work(body_most),
         )
-        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing)
+        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing, paused=paused)
         if config.admin.hosts:
             app.middlewares.append(only_for(config.admin.hosts))
         self.dashboard = Dashboard(people, office, auth, first, authentication=authentication)

@@ -6,6 +6,7 @@ database can not be asked the loop tries again, later and later, up to once in t
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 BACKOFF_FIRST = 0.05
 BACKOFF_MOST = 2.0
@@ -55,3 +56,14 @@ async def either(event: asyncio.Event, seconds: float | None) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+async def note_lag(noted: Callable[[float], None], every: float) -> None:
+    """Call `noted`, until cancelled, with the seconds by which a timer of `every` seconds was late.
+
+    While the loop is busy with something else no timer comes: neither do answers and heartbeats.
+    """
+    while True:
+        due = monotonic() + every
+        await asyncio.sleep(every)
+        noted(max(0.0, monotonic() - due))

@@ -1,13 +1,15 @@
 """One function a fact: its log line and its metric. The stages know neither."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
 import structlog
 
 from dispatcher import ids, metrics
+from dispatcher.figures import Backlog, Vitals
 from dispatcher.model import Delivery, Result
 
 _log = structlog.get_logger("dispatcher")
@@ -31,6 +33,47 @@ def drain_cut_short(in_flight: int, unrecorded: int) -> None:
 
 def listening() -> None:
     _log.info("listening")
+
+
+def paused(environment_id: str | None, since: datetime, by: str | None) -> None:
+    """None: all environments are paused."""
+    _log.warning(
+        "sending is paused",
+        environment=environment_id or "all environments",
+        since=since.isoformat(timespec="seconds"),
+        by=by or "unknown",
+        remedy="resume in the dashboard, by POST /api/resume, or by: dispatcher resume "
+        + (f"--environment {environment_id}" if environment_id else "--all"),
+    )
+
+
+def resumed(environment_id: str | None) -> None:
+    _log.info("sending is resumed", environment=environment_id or "all environments")
+
+
+def pause_applied() -> None:
+    _log.warning(
+        "delivery.paused is set: sending is paused for all environments, by every daemon",
+        remedy="resume by: dispatcher resume --all; and remove delivery.paused",
+    )
+
+
+def pause_applied_before(
+    paused_at: datetime | None, resumed_at: datetime | None, by: str | None
+) -> None:
+    """It is in the configuration still."""
+    if paused_at is not None:
+        _log.warning(
+            "delivery.paused is set, and sending is paused since it was applied",
+            since=paused_at.isoformat(timespec="seconds"),
+        )
+        return
+    _log.warning(
+        "delivery.paused is set; sending was resumed, not pausing again",
+        resumed_at=resumed_at and resumed_at.isoformat(timespec="seconds"),
+        by=by or "unknown",
+        remedy="remove delivery.paused from the configuration",
+    )
 
 
 def shards_changed(daemon: int | None, owned: int) -> None:
@@ -72,6 +115,49 @@ def stage_failing(stage: str, seconds: float) -> None:
 
 def stage_recovered(stage: str) -> None:
     _log.info("stage recovered", stage=stage)
+
+
+def backlog(
+    measured: Backlog,
+    environments: Mapping[str, Mapping[str, int]],
+    paused_since: datetime | None,
+) -> None:
+    """What waits in the database. `environments` are those with figures of their own."""
+    metrics.PENDING.labels("due").set(measured.pending.due)
+    metrics.PENDING.labels("scheduled").set(measured.pending.scheduled)
+    metrics.PENDING.labels("held").set(measured.pending.held)
+    metrics.OLDEST_DUE.set(measured.pending.oldest_due_seconds)
+    metrics.PENDING_OF_ENVIRONMENT.clear()
+    for environment, states in environments.items():
+        for state, deliveries in states.items():
+            metrics.PENDING_OF_ENVIRONMENT.labels(environment, state).set(deliveries)
+    metrics.INBOX.set(measured.inbox.events)
+    metrics.INBOX_OLDEST.set(measured.inbox.oldest_seconds)
+    metrics.QUARANTINE.set(measured.quarantined)
+    metrics.ENDPOINTS.labels("active").set(measured.endpoints.active)
+    metrics.ENDPOINTS.labels("disabled").set(measured.endpoints.disabled)
+    metrics.ENDPOINTS.labels("failing").set(measured.endpoints.failing)
+    metrics.PAUSED_ENVIRONMENTS.set(measured.paused_environments)
+    metrics.PAUSED_ALL.set(measured.all_paused_at is not None)
+    since = measured.at if paused_since is None else paused_since
+    metrics.PAUSED_SECONDS.set(max(0.0, (measured.at - since).total_seconds()))
+    metrics.MEASURED.set(measured.at.timestamp())
+
+
+def vitals(found: Vitals) -> None:
+    """How this daemon is at the moment."""
+    metrics.IN_FLIGHT.set(found.in_flight)
+    metrics.UNRECORDED.set(found.unrecorded)
+    metrics.SHARDS_OWNED.set(found.shards)
+    metrics.LEASE_VALID.set(found.lease_valid)
+    metrics.LISTENER_CONNECTED.set(found.listening)
+    metrics.STAGE_FAILING.set(found.stages_failing)
+    metrics.SESSIONS.labels("busy").set(found.connections_busy)
+    metrics.SESSIONS.labels("idle").set(found.connections_idle)
+
+
+def loop_lag(seconds: float) -> None:
+    metrics.LOOP_LAG.observe(seconds)
 
 
 def drain_step_failed(error: BaseException) -> None:

@@ -5,6 +5,7 @@ API, dashboard and command line all come here.
 
 from dispatcher import signing
 from dispatcher.audit import Actor, Trail
+from dispatcher.backlog import Backlogs
 from dispatcher.catalogue import Catalogue, CatalogueWriter
 from dispatcher.config import Config
 from dispatcher.crypto import Cipher
@@ -17,6 +18,7 @@ from dispatcher.quarantine import Quarantine
 from dispatcher.recoveries import Recoveries
 from dispatcher.resend import Resend
 from dispatcher.schema_checks import SchemaChecks
+from dispatcher.store.address import AddressError, read
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 from dispatcher.tokens import Tokens
@@ -67,6 +69,9 @@ class Office:
     def overview(self, session: Asked) -> Overview:
         return Overview(session)
 
+    def backlogs(self, session: Asked) -> Backlogs:
+        return Backlogs(session)
+
     def pauses(self, session: Asked, actor: Actor) -> Pauses:
         return Pauses(session, actor)
 
@@ -93,8 +98,19 @@ def guard_of(config: Config, dsn: str | None = None) -> Guard:
     return Guard(
         parse_allow(config.egress.allow),
         https_only=config.egress.https_only,
-        own_ports=own_ports(config.admin.port, dsn),
+        own_ports=own_ports(config.admin.port, database_hosts(dsn) if dsn else ()),
     )
+
+
+def database_hosts(dsn: str) -> list[tuple[str, int]]:
+    """Return the servers of an address, as PG… variables and service files complete it.
+
+    An address that cannot be read has none: connecting says what is wrong with it.
+    """
+    try:
+        return [(host.address, host.port) for host in read(dsn).hosts]
+    except AddressError:
+        return []
 
 
 def header_names(config: Config) -> signing.HeaderNames:

@@ -26,6 +26,9 @@ Checks = Callable[[], Mapping[str, bool]]
 Failing = Callable[[], Mapping[str, str]]
 """Stages of the daemon that get nowhere, and since when."""
 
+Paused = Callable[[], Mapping[str, object] | None]
+"""What is paused: `all`, since when, and how many `environments`. None: not known yet."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
@@ -39,6 +42,7 @@ def build(
     *,
     body_most: int = BODY_MOST,
     failing: Failing = dict,
+    paused: Paused = lambda: None,
 ) -> web.Application:
     """`body_most` is how many bytes a request's body may have."""
 
@@ -46,9 +50,8 @@ def build(
         found = checks()
         ready = all(found.values())
         status = "ready" if ready else "not ready"
-        return _json(
-            200 if ready else 503, {"status": status, "checks": found, "failing": failing()}
-        )
+        said = {"status": status, "checks": found, "failing": failing(), "paused": paused()}
+        return _json(200 if ready else 503, said)
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
     # HEAD works wherever GET does: aiohttp leaves the body out.

@@ -39,6 +39,7 @@ TAGS = {
     "quarantine": "Events that could not be fanned out.",
     "event-types": "The catalogue: what types mean and look like.",
     "pause": "Sending, stopped and started.",
+    "stats": "How much waits to be sent, and how sending goes.",
     "environments": "Tenants: none sees anything of another.",
     "tokens": "Who may ask for what.",
     "audit": "Who changed what.",
@@ -284,7 +285,7 @@ def _watched() -> Iterator[tuple[str, Schema]]:
     moment: Schema = {"type": "string", "format": "date-time"}
     failing: Schema = {"type": "object", "additionalProperties": moment}
     status: Schema = {"enum": ["ready", "not ready"]}
-    ready = closed({"status": status, "checks": checks, "failing": failing})
+    ready = closed({"status": status, "checks": checks, "failing": failing, "paused": _paused()})
     yield "/livez", _probe("is_alive", "Whether the process turns", {"200": alive})
     for path, name in (("/readyz", "is_ready"), ("/healthz", "is_healthy")):
         told = "Whether it has what it needs, by name"
@@ -292,6 +293,13 @@ def _watched() -> Iterator[tuple[str, Schema]]:
     told = "Figures for Prometheus"
     yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}}, 403)
     yield "/openapi.json", _document()
+
+
+def _paused() -> Schema:
+    """Since when all environments are paused, and how many are by themselves; null before a look."""
+    since: Schema = {"type": ["string", "null"], "format": "date-time"}
+    found = closed({"all": since, "environments": {"type": "integer"}})
+    return {"oneOf": [found, {"type": "null"}]}
 
 
 def _document() -> Schema:

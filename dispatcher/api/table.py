@@ -1,6 +1,14 @@
 """All routes."""
 
-from dispatcher.api import administration, deliveries, event_types, events, recoveries, webhooks
+from dispatcher.api import (
+    administration,
+    deliveries,
+    event_types,
+    events,
+    recoveries,
+    stats,
+    webhooks,
+)
 
 ROUTES = (
     *webhooks.ROUTES,
@@ -9,4 +17,5 @@ ROUTES = (
     *events.ROUTES,
     *event_types.ROUTES,
     *administration.ROUTES,
+    *stats.ROUTES,
 )

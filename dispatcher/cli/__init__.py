@@ -16,6 +16,7 @@ from dispatcher.cli.emit import emit
 from dispatcher.cli.failures import explain
 from dispatcher.cli.listen import listen
 from dispatcher.cli.migrate import migrate
+from dispatcher.cli.pausing import pause, resume
 from dispatcher.cli.replay import replay
 from dispatcher.cli.run import run
 from dispatcher.cli.seed import seed
@@ -76,5 +77,6 @@ for each in (
     *(run, demo, migrate, check),
     *(emit, seed, webhook, token),
     *(tail, replay, listen, verify),
+    *(pause, resume),
 ):
     _add(main, each)

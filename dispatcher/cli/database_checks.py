@@ -117,6 +117,14 @@ async def _events(asked: Inspection) -> None:
         raise Doubt(*found)
 
 
+async def _pauses(asked: Inspection) -> None:
+    """Ask whether anything is paused, and what `delivery.paused` will do."""
+    from dispatcher.cli import pausing
+
+    if found := await pausing.warnings(asked.config, asked.session):
+        raise Doubt(*found)
+
+
 async def _two_phase_commit(asked: Inspection) -> str | None:
     from dispatcher.cli import event_checks
 
@@ -209,5 +217,5 @@ CHECKS: tuple[Check, ...] = (
     _clock,
     _connections,
 )
-CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (_other_roles, _events, _two_phase_commit)
+CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (_other_roles, _events, _pauses, _two_phase_commit)
 """Asked only where all is well so far: a schema of another version cannot answer."""

@@ -277,6 +277,25 @@ class Environments(Group[C]):
     each = followed(list)
 
 
+class Pauses(Group[C]):
+    """Whether anything is sent: for the environment, or with `all` for all of them."""
+
+    @asked
+    def get(self) -> Call[Resource]:
+        """Of the environment: `paused`, `paused_at` and `all_paused_at`."""
+        return Call("GET", "/api/pause", resource)
+
+    @asked
+    def pause(self, *, all: bool = False) -> Call[Resource]:
+        """Send nothing more; what is emitted is delivered afterwards. The token needs the scope admin."""
+        return Call("POST", "/api/pause", resource, body={"all": all}, key=_key())
+
+    @asked
+    def resume(self, *, all: bool = False) -> Call[Resource]:
+        """Send again. Conflict: the environment is not paused itself, but all are."""
+        return Call("POST", "/api/resume", resource, body={"all": all}, key=_key())
+
+
 class BlockingGroups(Blocking):
     """Everything that can be asked; the methods return the answer."""
 
@@ -286,6 +305,7 @@ class BlockingGroups(Blocking):
     event_types = part(EventTypes[Blocking])
     environments = part(Environments[Blocking])
     tokens = part(Tokens[Blocking])
+    pauses = part(Pauses[Blocking])
 
 
 class AwaitingGroups(Awaiting):
@@ -297,6 +317,7 @@ class AwaitingGroups(Awaiting):
     event_types = part(EventTypes[Awaiting])
     environments = part(Environments[Awaiting])
     tokens = part(Tokens[Awaiting])
+    pauses = part(Pauses[Awaiting])
 
 
 def _webhook(webhook_id: Id) -> str:

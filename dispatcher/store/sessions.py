@@ -80,6 +80,11 @@ class Sessions:
         """How many connections these are, once all are open. The README states it."""
         return len(self._all)
 
+    def counted(self) -> tuple[int, int]:
+        """Return how many connections are busy with a statement, and how many are idle."""
+        busy = sum(session.is_open and session.is_busy for session in self._all)
+        return busy, sum(session.is_open for session in self._all) - busy
+
     async def close(self) -> None:
         await asyncio.gather(*(session.close() for session in self._all))
 

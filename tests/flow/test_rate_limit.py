@@ -4,7 +4,7 @@ from tests.flow.stories import Daemons, Story, until
 from tests.receivers import Receiver, Request
 
 EVENTS = 30
-EARLY = 0.05
+EARLY = 0.15
 """Seconds that a timer may be made up for, or a request be on its way for less than another."""
 
 

@@ -103,7 +103,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def until(happened: Callable[[], object], seconds: float = 5) -> float:
+def until(happened: Callable[[], object], seconds: float = 30) -> float:
     """How long it took; for what other processes do, which nothing here can await."""
     began = time.monotonic()
     while not happened():
