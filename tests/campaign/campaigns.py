@@ -11,7 +11,7 @@ from itertools import cycle, pairwise
 from math import inf
 from statistics import median
 
-from dispatcher.record import MOST_WAITING
+from dispatcher.engine.recorder import MOST_WAITING
 from tests.campaign.oracle import Findings
 from tests.campaign.producer import INSERT
 from tests.campaign.stage import CONCURRENCY, TIMEOUT, DaemonProcess, Stage

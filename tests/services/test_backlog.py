@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dispatcher.audit import Actor
-from dispatcher.backlog import Backlogs, largest
-from dispatcher.figures import Waiting
-from dispatcher.pauses import Pauses
+from dispatcher.core.figures import Waiting
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.backlog import Backlogs, largest
+from dispatcher.services.pauses import Pauses
 from dispatcher.store.pool import Pool
 from dispatcher.store.statistics import ALL, Statistics, Sums
 from tests.conftest import Connection
@@ -98,7 +98,7 @@ async def test_what_is_paused_is_held(
 async def test_counting_ends_and_says_so(
     backlogs: Backlogs, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.backlog.COUNTED_MOST", 4)
+    monkeypatch.setattr("dispatcher.services.backlog.COUNTED_MOST", 4)
     webhook = await rows.endpoint(connection)
     for number in range(5):
         await rows.delivery(connection, webhook, due_in=-10 - number, shard=number)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.audit import Actor
-from dispatcher.pauses import Configured, Pauses
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.pauses import Configured, Pauses
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection, _database, connected, with_database

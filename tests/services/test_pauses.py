@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.audit import Actor
-from dispatcher.confirmed import confirmed
-from dispatcher.pauses import Pause, Pauses
-from dispatcher.refusals import Conflict, Unknown
+from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.pauses import Pause, Pauses
+from dispatcher.services.propagation import confirmed
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dispatcher.endpoint_url import EndpointUrl, UrlError, parse_url
-from dispatcher.office import database_hosts
+from dispatcher.core.endpoint_url import EndpointUrl, UrlError, parse_url
 from dispatcher.transport import egress
 from dispatcher.transport.egress import Allowed, BlockedError, Guard, is_own_address, parse_allow
+from dispatcher.transport.guard import database_hosts
 from dispatcher.transport.own_ports import OwnPort, own_ports
 
 
