@@ -14,6 +14,7 @@ from math import inf
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
+from dispatcher.engine.places import Places
 
 SHORT = 32
 """Deliveries a lane may hold while memory is full: so that those of others still find a place."""
@@ -72,18 +73,20 @@ class Lane:
 
 class Lanes:
     """All lanes of a daemon. `depth` bounds the deliveries waiting in one lane, SHORT does while
-    `crowded`; `slow` those under way to slow endpoints."""
+    `crowded`; `places` all that are under way, `slow` those to slow endpoints."""
 
-    def __init__(self, depth: int, *, slow: int = 128) -> None:
+    def __init__(self, depth: int, *, places: int = 256, slow: int = 128) -> None:
         self._depth = depth
+        self._places = Places(places)
         self._slow_places = max(1, slow)
         self.crowded = False
         # Mutable state: every lane is in its environment's ring when it may have something to
         # start, in the alarm heap when it must wait for a time, stands by when it must wait for a
-        # place of the slow ones, and in none when an event will bring it back.
+        # place of the slow ones, and in none when an event will bring it back. `_full`: see Places.
         self._lanes: dict[UUID, Lane] = {}
         self._rings: dict[str, deque[Lane]] = {}
         self._turns: deque[deque[Lane]] = deque()
+        self._full: list[deque[Lane]] = []
         self._standing_by: dict[UUID, Lane] = {}
         self._slow: set[int] = set()
         self._alarms: list[tuple[float, int, Lane]] = []
@@ -120,7 +123,10 @@ class Lanes:
         `paused_until` is what the table says. As long as that stays the same, so does the pause.
         `interval`: seconds between two starts, 0 for no limit.
         """
-        lane = self._lanes.setdefault(endpoint_id, Lane(endpoint_id, environment_id, limit))
+        lane = self._lanes.get(endpoint_id)
+        if lane is None:
+            lane = self._lanes[endpoint_id] = Lane(endpoint_id, environment_id, limit)
+            self._places.open_lane(environment_id)
         lane.interval = interval
         lane.limit, lane.holding, lane.ordered = limit, holding, ordered
         if holding or paused_until < lane.told:
@@ -164,6 +170,7 @@ class Lanes:
         if lane.queue or lane.unsettled:
             return False
         del self._lanes[endpoint_id]
+        self._places.close_lane(lane.environment_id)
         self._standing_by.pop(endpoint_id, None)
         return True
 
@@ -188,13 +195,15 @@ class Lanes:
     def take(self, now: float) -> Delivery | None:
         """The next delivery to start, counted as in flight from here on."""
         while self._alarms and self._alarms[0][0] <= now:
-            at, _, lane = heappop(self._alarms)
-            if at == lane.alarm:
-                lane.alarm = inf
-            self._ring_up(lane)
+            at, _, alarmed = heappop(self._alarms)
+            if at == alarmed.alarm:
+                alarmed.alarm = inf
+            self._ring_up(alarmed)
+        self._turns.extend(self._full)
+        self._full.clear()
         while self._turns or self._call_next():
             lane = self._next_in_turn()
-            if lane.holding or not lane.queue or len(lane.flying) >= lane.limit:
+            if lane is None or lane.holding or not lane.queue or len(lane.flying) >= lane.limit:
                 continue
             if now - lane.waits_since >= SLOW:
                 self._find_slow(lane)
@@ -267,8 +276,11 @@ class Lanes:
             lane.queue = deque(replace(d, next_at=d.next_at - seconds) for d in lane.queue)
         self._alarms = [(at - seconds, order, lane) for at, order, lane in self._alarms]
 
-    def _next_in_turn(self) -> Lane:
+    def _next_in_turn(self) -> Lane | None:
         ring = self._turns.popleft()
+        if self._places.has_share(ring[0].environment_id):
+            self._full.append(ring)
+            return None
         lane = ring.popleft()
         lane.ringed = False
         if ring:
@@ -280,6 +292,7 @@ class Lanes:
     def _start(self, lane: Lane, now: float) -> Delivery:
         delivery = lane.queue.popleft()
         lane.flying.add(delivery.id)
+        self._places.take(lane.environment_id)
         lane.unsettled.add(delivery.id)
         lane.waits_since = min(lane.waits_since, now)
         if lane.interval:
@@ -292,6 +305,7 @@ class Lanes:
     def _free(self, lane: Lane, delivery: Delivery) -> None:
         if delivery.id in lane.flying:
             lane.flying.remove(delivery.id)
+            self._places.give_back(lane.environment_id)
             lane.waits_since = inf
             if delivery.id in self._slow:
                 self._slow.remove(delivery.id)

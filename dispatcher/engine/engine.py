@@ -75,7 +75,8 @@ class Engine:
 
     def _own(self, cipher: Cipher) -> None:
         """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
-        lanes = Lanes(LANE_DEPTH, slow=self._config.delivery.concurrency // 2)
+        concurrency = self._config.delivery.concurrency
+        lanes = Lanes(LANE_DEPTH, places=concurrency, slow=concurrency // 2)
         self.pending = Pending(capacity=IN_MEMORY, lanes=lanes)
         self.endpoints = KnownEndpoints(
             Endpoints(self.sessions.endpoints),

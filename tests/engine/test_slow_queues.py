@@ -13,12 +13,18 @@ NOW = 1000.0
 QUICK = SLOW / 10
 
 
-def opened(*endpoint_ids: UUID, slow: int = 6, environments: str = "xxx") -> Lanes:
-    lanes = Lanes(100, slow=slow)
+def opened(
+    *endpoint_ids: UUID,
+    slow: int = 6,
+    environments: str = "xxx",
+    places: int = 256,
+    limit: int = 10,
+) -> Lanes:
+    lanes = Lanes(100, places=places, slow=slow)
     for endpoint_id, environment in zip(endpoint_ids, environments, strict=False):
         lanes.configure(
             endpoint_id,
-            limit=10,
+            limit=limit,
             holding=False,
             ordered=False,
             paused_until=0.0,
@@ -185,3 +191,57 @@ def test_whatever_happens_everything_is_started_in_the_end(
             break
         land(lanes, under_way.pop(0), took=SLOW)
     assert started == offered
+
+
+# ── the last places ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_quick_endpoints_that_fall_silent_leave_places_to_other_environments() -> None:
+    lanes = opened(A, B, C, environments="xxy", places=16, limit=100)
+    proven(lanes, A, B, C)
+    offer(lanes, A)
+    offer(lanes, B)
+    silent = taken(lanes)
+    assert len(silent) == 14
+    offer(lanes, C, 1)
+    (healthy,) = taken(lanes)
+    assert healthy.endpoint_id == C
+    land(lanes, healthy, took=QUICK)
+    offer(lanes, C, 1)
+    assert [one.endpoint_id for one in taken(lanes)] == [C]
+
+
+def test_an_environment_that_holds_its_share_goes_on_when_a_place_is_free_again() -> None:
+    lanes = opened(A, C, environments="xy", places=8, limit=100)
+    proven(lanes, A, C)
+    offer(lanes, A)
+    held = taken(lanes)
+    assert len(held) == 7
+    land(lanes, held[0], took=QUICK)
+    assert len(taken(lanes)) == 1
+
+
+def test_several_environments_together_leave_a_place_to_another_one() -> None:
+    lanes = opened(A, B, C, environments="xyz", places=64, limit=100)
+    proven(lanes, A, B, C)
+    offer(lanes, A, 64)
+    offer(lanes, B, 64)
+    assert len(taken(lanes)) < 64
+    offer(lanes, C, 1)
+    assert [one.endpoint_id for one in taken(lanes)] == [C]
+
+
+def test_an_environment_alone_takes_every_place() -> None:
+    lanes = opened(A, B, environments="xx", places=16, limit=100)
+    proven(lanes, A, B)
+    offer(lanes, A)
+    assert len(taken(lanes)) == 20
+
+
+def test_an_environment_whose_lanes_are_closed_counts_no_more() -> None:
+    lanes = opened(A, C, environments="xy", places=8, limit=100)
+    proven(lanes, A, C)
+    offer(lanes, A)
+    assert len(taken(lanes)) == 7
+    assert lanes.close(C)
+    assert len(taken(lanes)) == 13
