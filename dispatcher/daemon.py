@@ -171,8 +171,9 @@ class Daemon:
             await self._drain(feeding, sending)
 
     async def _apply_pause(self) -> None:
-        """Pause all environments if `delivery.paused` is set, before any daemon sends, but only
-        once.
+        """Pause all environments if `delivery.paused` is set, before anything is sent.
+
+        This happens only once for a setting, not at every start.
         """
         applied = await self._on_record("pause", Pauses.apply_configured)
         if applied is None:
