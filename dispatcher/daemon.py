@@ -51,6 +51,7 @@ VITAL_STAGES = ("lease", "fanout", "record")
 """While one of these stages has no success, sending stops soon: the daemon is not ready."""
 
 TRANSIENT = (StoreUnavailable, StatementTimeout)
+"""Errors after which a statement is tried again."""
 
 T = TypeVar("T")
 
@@ -125,6 +126,7 @@ class Daemon:
 
     @property
     def admin_address(self) -> str:
+        """Return the URL of the admin port."""
         return self._front.port.address
 
     def stop(self) -> None:

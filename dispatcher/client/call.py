@@ -47,6 +47,7 @@ class Call(Generic[T]):
 
     @property
     def target(self) -> str:
+        """Return the path with the query."""
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
     def pause(self, repeated: int, failure: ConnectionFailed | Unavailable) -> float | None:

@@ -1,4 +1,4 @@
-"""Read the JSON of a response, whatever data its events have.
+"""Read the JSON of a response, also with extreme data in its events.
 
 A producer in SQL may emit a number of thousands of digits, or a thousand nested arrays. Python
 cannot read such a value, so it becomes a string of its JSON text. Otherwise one such event makes a

@@ -126,10 +126,11 @@ class Webhooks(Group[C]):
         rate: int | None = None,
         dry_run: bool = False,
     ) -> Call[Resource]:
-        """Replay what failed, or was `missed`, in that time, at most `rate` deliveries a second.
+        """Replay what failed between `since` and `until`, at most `rate` deliveries a second.
 
-        The replay runs in the daemon: `recovery` returns its progress. With `dry_run` nothing is
-        sent, and only `failed` and `missed` are counted.
+        With `missed`, also send the events that the webhook missed. The replay runs in the daemon:
+        `recovery` returns its progress. With `dry_run` nothing is sent, and only `failed` and
+        `missed` are counted.
         """
         asked_for = {"since": since, "until": until, "missed": missed, "rate": rate}
         body = _body({**asked_for, "dry_run": dry_run})

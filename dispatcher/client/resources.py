@@ -209,6 +209,7 @@ class JsonText(str):
 
 
 def resource(data: Any) -> Resource:
+    """Return the resource in the data."""
     return Resource(data)
 
 

@@ -45,9 +45,11 @@ class Address:
 
     @property
     def parts(self) -> SplitResult:
+        """Return the parts of the URL, without a slash at the end."""
         return urlsplit(self.url.rstrip("/"))
 
     def headers(self, call: Call[Any], environment: str | None) -> dict[str, str]:
+        """Return the headers of a call's request."""
         named = {
             "Accept": "application/json",
             "Authorization": f"Bearer {self.token}",
@@ -104,6 +106,7 @@ class Client(BlockingGroups):
         return f"Client({self._address.url!r})"
 
     def ask(self, call: Call[T]) -> T:
+        """Return the result of a call, after at most two repetitions."""
         repeated = 0
         while True:
             try:
@@ -188,10 +191,12 @@ class AsyncClient(AwaitingGroups):
         await self.close()
 
     async def close(self) -> None:
+        """Close all connections."""
         if self._opened is not None:
             await self._opened.close()
 
     async def ask(self, call: Call[T]) -> T:
+        """Return the result of a call, after at most two repetitions."""
         repeated = 0
         while True:
             try:

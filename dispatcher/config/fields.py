@@ -84,6 +84,7 @@ def header_name(text: str) -> str:
 
 
 def is_reserved_header(name: str) -> bool:
+    """Return True if the header cannot be configured."""
     return name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-")
 
 

@@ -99,6 +99,7 @@ class Retry(_Section):
     cap: Annotated[float, between("1ms", "30d")] = seconds("3d")
 
     def policy(self) -> RetryPolicy:
+        """Return the section as a retry policy."""
         return RetryPolicy(self.retries, self.base, self.factor, self.jitter, self.cap)
 
     def longest_span(self) -> float:

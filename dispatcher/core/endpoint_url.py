@@ -13,6 +13,7 @@ from urllib.parse import quote
 from yarl import URL
 
 URL_LIMIT_BYTES = 2048
+"""Most bytes of a URL: many servers and proxies reject longer ones."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")

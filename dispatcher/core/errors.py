@@ -29,6 +29,7 @@ class Invalid(Refused):
 
     @classmethod
     def field(cls, name: str, reason: str) -> "Invalid":
+        """Return the error for one field of the request."""
         return cls(Problem((name,), reason))
 
 

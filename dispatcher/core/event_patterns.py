@@ -12,8 +12,10 @@ TYPE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*\Z")
 """The form of a whole type. It ends with `\\Z`, because `$` would accept a trailing newline."""
 
 LONGEST = 128
+"""Most characters of a type or pattern."""
 
 _RESERVED = ("endpoint.", "delivery.")
+"""Prefixes of the types that only the daemon emits."""
 
 
 def parse_type(text: str) -> str:

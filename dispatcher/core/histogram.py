@@ -28,10 +28,12 @@ def bin_of(milliseconds: int) -> int:
 
 
 def both(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Return the sum of two histograms."""
     return list(map(add, one, other))
 
 
 def added(histograms: Iterable[Sequence[int]]) -> list[int]:
+    """Return the sum of the histograms, EMPTY if there are none."""
     total = list(EMPTY)
     for histogram in histograms:
         total = both(total, histogram)

@@ -5,15 +5,20 @@ An id is 41 bits of milliseconds since 2024-01-01 UTC and 22 bits of sequence. T
 """
 
 EPOCH_MS = 1_704_067_200_000
+"""2024-01-01 00:00 UTC in Unix milliseconds."""
 TIME_SHIFT = 22
+"""Bits of sequence below the time."""
 LARGEST = 2**63 - 1
+"""The largest id: PostgreSQL's bigint is signed."""
 
 
 def event_name(event_id: int) -> str:
+    """Return the public name of an event's id."""
     return f"evt_{event_id}"
 
 
 def delivery_name(delivery_id: int) -> str:
+    """Return the public name of a delivery's id."""
     return f"dlv_{delivery_id}"
 
 

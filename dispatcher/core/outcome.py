@@ -57,6 +57,7 @@ def decide(
 
 
 def is_success(status: int) -> bool:
+    """Return True for a status of 2xx."""
     return 200 <= status <= 299
 
 

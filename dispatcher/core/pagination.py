@@ -9,6 +9,7 @@ K = TypeVar("K")
 Row = Mapping[str, Any]
 
 DEFAULT_LIMIT = 20
+"""Items on a page if the request sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Application:
         return count
 
     async def emit(self, sample: Sample) -> None:
+        """Emit one sample."""
         await self._session.fetch(_EMIT, sample.type, sample.data, self.environment)
 
     async def emit_many(self, samples: Sequence[Sample]) -> None:

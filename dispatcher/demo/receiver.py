@@ -41,13 +41,16 @@ class Emitted:
     _started: dict[str, tuple[Sample, float]] = field(default_factory=dict)
 
     def add(self, *samples: Sample) -> None:
+        """Note samples that are emitted now."""
         now = perf_counter()
         self._started.update((sample.data, (sample, now)) for sample in samples)
 
     def forget(self, sample: Sample) -> None:
+        """Remove a sample that has arrived."""
         self._started.pop(sample.data, None)
 
     def find(self, data: str) -> tuple[Sample, float] | None:
+        """Return the sample with this data and the time of its INSERT, None if there is none."""
         return self._started.get(data)
 
 
@@ -69,6 +72,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
+        """Return the URL for the webhook."""
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}/"
 

@@ -52,6 +52,7 @@ class Tally:
         return self.last + QUIET_LIMIT - monotonic()
 
     def note(self, arrival: Arrival) -> None:
+        """Count an arrival, and set `complete` when the last sample is there."""
         self.last = monotonic()
         if arrival.fault:
             self.faults[arrival.fault] += 1

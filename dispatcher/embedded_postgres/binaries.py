@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST_MAJOR = 14
+"""The oldest major version of PostgreSQL that Dispatcher supports."""
 
 
 class PostgresUnavailable(Exception):
@@ -31,6 +32,7 @@ class Binaries:
 
     @property
     def major(self) -> int:
+        """Return the major version."""
         return int("".join(re.findall(r"^\d+", self.version)))
 
 

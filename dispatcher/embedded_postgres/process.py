@@ -13,6 +13,7 @@ from typing import Any
 from dispatcher.embedded_postgres.binaries import Account
 
 PR_SET_PDEATHSIG = 1
+"""The option of prctl(2) that asks for a signal when the parent ends."""
 
 KEPT_ENVIRONMENT = (
     "PATH",

@@ -73,6 +73,7 @@ class Cipher:
         return self._cursors
 
     def matches(self, check_value: bytes) -> bool:
+        """Return True if the check value is this key's; the comparison takes constant time."""
         return hmac.compare_digest(self._check, check_value)
 
     def _prefix(self) -> bytes:

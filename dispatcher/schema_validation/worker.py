@@ -81,6 +81,7 @@ class Sandbox:
         return Refusal("too_costly", "comparing it with the schema takes too much time or memory")
 
     async def close(self) -> None:
+        """End the process. The next check starts another."""
         await self._end()
 
     async def _ask(self, schema: bytes, data: bytes | None) -> Refusal | None:
@@ -184,6 +185,7 @@ def _confine() -> str | None:
 
 
 def main() -> None:
+    """Limit this process, report that it is ready, and check until the input ends."""
     os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     refused = _confine()
     line = _READY if refused is None else _UNBOUNDED + f"{refused}\n".encode()

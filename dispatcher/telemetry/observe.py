@@ -103,6 +103,10 @@ def rescheduled(seconds: float, deliveries: int) -> None:
 
 
 def store_unavailable(stage: str, error: Exception, retry_in: float) -> None:
+    """Count a failure of the database in a stage, and log it at most once a second.
+
+    `retry_in` is in seconds.
+    """
     metrics.STORE_FAILURES.labels(stage).inc()
     if _outage.worth_a_line(monotonic()):
         _log.warning(
@@ -203,6 +207,7 @@ def fanned_out(events: int, deliveries: int) -> None:
 
 
 def fan_out_too_large(events: int) -> None:
+    """Log that a fan-out took too long; the next one takes fewer events."""
     _log.warning("fan-out timed out, trying less", events=events)
 
 
@@ -245,11 +250,13 @@ def _attempt_failed(result: Result) -> None:
 
 
 def superseded(new: int, late: int) -> None:
+    """Log `late` results whose deliveries had moved on; `new` were not recorded before."""
     metrics.SUPERSEDED.inc(new)
     _log.warning("results came late", superseded=new, repeated=late - new)
 
 
 def unrecordable(delivery: Delivery, error: Exception) -> None:
+    """Log that the database refused a response; the attempt is recorded without it."""
     _log.error(
         "response could not be stored, recording without it",
         delivery_id=ids.delivery_name(delivery.id),
@@ -285,6 +292,7 @@ def attempt_broke(delivery: Delivery, error: Exception) -> None:
 
 
 def event_unreadable(delivery: Delivery, error: Exception) -> None:
+    """Log that an event cannot be decoded or built; its delivery fails."""
     _log.error(
         "event cannot be read, its delivery failed",
         delivery_id=ids.delivery_name(delivery.id),
@@ -302,6 +310,7 @@ def endpoint_malformed(endpoint_id: UUID, error: Exception) -> None:
 
 
 def endpoint_missing(endpoint_id: UUID) -> None:
+    """Log that the row of an endpoint is missing; its deliveries are held."""
     _log.error("endpoint is gone, its deliveries are held", endpoint_id=str(endpoint_id))
 
 
@@ -362,6 +371,7 @@ def quarantine_expired(event_id: int, reason: str) -> None:
 
 
 def recovery_passed_over(recovery: int) -> None:
+    """Log that a replay skipped events, because their partition is about to be dropped."""
     _log.warning("recovery passed over events that are about to be dropped", recovery=recovery)
 
 

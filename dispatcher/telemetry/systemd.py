@@ -14,10 +14,12 @@ def ready(status: str) -> None:
 
 
 def stopping() -> None:
+    """Report that the daemon has begun to drain."""
     _notify("STOPPING=1")
 
 
 def status(text: str) -> None:
+    """Report the sentence for `systemctl status`."""
     _notify(f"STATUS={_line(text)}")
 
 
