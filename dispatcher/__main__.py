@@ -1,4 +1,4 @@
-"""`python -m dispatcher`: the same as the command `dispatcher`."""
+"""Run `python -m dispatcher`, which is the same as the command `dispatcher`."""
 
 from dispatcher.cli import main
 

@@ -1,4 +1,4 @@
-"""The daemon: engine and front, run in one task group, drained in reverse."""
+"""The daemon: the engine and the admin port in one task group, drained in reverse order."""
 
 import asyncio
 import signal
@@ -36,31 +36,35 @@ from dispatcher.telemetry import observe, systemd
 from dispatcher.transport.own_ports import admin_port
 
 DRAIN_MARGIN = 5.0
-"""Seconds beyond the longest request that a drain may take, to write its last results."""
+"""Seconds beyond the longest request that a drain may take, to record its last results."""
 
 OPEN_AGAIN_SECONDS = 2.0
 """Between two tries to open all connections: each may wait for a while itself."""
 
 PAUSE_AGAIN = 0.5
-"""Seconds between two tries to write down that sending is paused."""
+"""Seconds between two tries to record that sending is paused."""
 
 WATCH_SECONDS = 1.0
-"""Between two looks at how the stages are doing."""
+"""Seconds between two checks of the stages."""
 
 LAG_SECONDS = 0.25
-"""Between two measurements of how late the event loop is: each costs some microseconds."""
+"""Seconds between two measurements of the event loop's lag: each costs some microseconds."""
 
 VITAL_STAGES = ("lease", "fanout", "record")
-"""While one of these gets nowhere, nothing is sent for long: the daemon is not ready."""
+"""While one of these stages has no success, sending stops soon: the daemon is not ready."""
 
 TRANSIENT = (StoreUnavailable, StatementTimeout)
+"""Errors after which a statement is tried again."""
 
 T = TypeVar("T")
 
 
 class Front:
-    """`checks`: what readiness depends on; `failing`: the stages that get nowhere;
-    `paused`: what is paused; `authentication`: connections for that alone."""
+    """The admin port: the API and the dashboard.
+
+    `checks` are the conditions of readiness, `failing` returns the stages without success, `paused`
+    returns what is paused. `authentication` is a pool for authentication alone.
+    """
 
     def __init__(
         self,
@@ -96,7 +100,7 @@ class Front:
 
 
 class Daemon:
-    """One sending process. `run` returns after `stop` was called, or raises what broke it."""
+    """One sending process. `run` returns after `stop`, or raises the error that ended it."""
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
@@ -125,19 +129,23 @@ class Daemon:
 
     @property
     def admin_address(self) -> str:
+        """Return the URL of the admin port."""
         return self._front.port.address
 
     def stop(self) -> None:
-        """Drain and return. Calling it again changes nothing."""
+        """Drain and return from `run`. A second call does nothing."""
         self._stopping.set()
 
     def force(self) -> None:
-        """Return without waiting for what is under way."""
+        """Return from `run` without waiting for requests that are under way."""
         self._stopping.set()
         self._forced.set()
 
     def handle_signals(self) -> None:
-        """SIGTERM drains, a second one is harmless; SIGINT drains, a second one forces."""
+        """Drain on SIGTERM and SIGINT.
+
+        A second SIGINT returns without waiting. A second SIGTERM changes nothing.
+        """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(
@@ -145,7 +153,7 @@ class Daemon:
         )
 
     async def run(self) -> None:
-        """Send until `stop` is called, then drain. Whatever fails, all that was opened is closed."""
+        """Send until `stop` is called, then drain. Close everything opened, also after an error."""
         engine, port = self._engine, self._front.port
         async with AsyncExitStack() as opened:
             opened.push_async_callback(engine.sessions.close)
@@ -168,7 +176,10 @@ class Daemon:
             await self._drain(feeding, sending)
 
     async def _apply_pause(self) -> None:
-        """`delivery.paused`: before anything is sent, by any daemon, all is paused; but only once."""
+        """Pause all environments if `delivery.paused` is set, before anything is sent.
+
+        This happens only once for a setting, not at every start.
+        """
         applied = await self._on_record("pause", Pauses.apply_configured)
         if applied is None:
             return
@@ -178,7 +189,10 @@ class Daemon:
             observe.pause_applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
 
     async def _on_record(self, what: str, change: Callable[[Pauses], Awaitable[T]]) -> T | None:
-        """Return what the change came to, however long it takes; None if the daemon is to stop."""
+        """Return the result of the change, however long it takes.
+
+        Return None if the daemon is stopping.
+        """
         while not self._stopping.is_set():
             try:
                 async with self._engine.sessions.upkeep.transaction() as opened:
@@ -191,9 +205,12 @@ class Daemon:
     def _start(
         self, group: asyncio.TaskGroup
     ) -> tuple[list[asyncio.Task[None]], list[asyncio.Task[None]]]:
-        """The loops that bring work in, and those that are needed until the last result is written."""
+        """Start the stages; return those that bring work in and those that a drain still needs.
+
+        The second group runs until the last result is recorded.
+        """
         loop = partial(self._loop, group)
-        # What holds no delivery goes on whatever one pass met: it must not end those that send.
+        # A stage that holds no delivery continues after any error. Otherwise it would end sending.
         beside = partial(self._loop, group, transient=Exception)
         sending = [
             loop("lease", self._engine.lease.beat, most=0.5),
@@ -243,7 +260,7 @@ class Daemon:
         )
 
     async def _announce(self) -> None:
-        """Tell the world once we own shards and hear notifications, however long that takes."""
+        """Report readiness once this daemon owns shards and listens, however long that takes."""
         while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
         await self._open_all()
@@ -265,7 +282,7 @@ class Daemon:
     async def _drain(
         self, feeding: list[asyncio.Task[None]], sending: list[asyncio.Task[None]]
     ) -> None:
-        """Start nothing more, finish what is under way, write it, hand over the shards."""
+        """Start nothing more, finish what is under way, record it, and release the shards."""
         systemd.stopping()
         observe.draining(self._engine.deliver.in_flight, len(self._engine.recorder))
         for task in feeding:
@@ -284,10 +301,10 @@ class Daemon:
                 left.cancel()
             await asyncio.gather(*ends, *sending, return_exceptions=True)
         if not finishing.cancelled():
-            finishing.result()  # raises what went wrong: it must not look like an orderly end
+            finishing.result()  # raises its error. Otherwise the end would look orderly.
 
     async def _finish(self) -> None:
-        """Take each step whatever became of those before it. Raises what was not foreseen."""
+        """Do every step, also after one that failed. Raises the unexpected errors as a group."""
         errors: list[Exception] = []
         for step in (
             self._engine.deliver.drained,
@@ -311,12 +328,12 @@ class Daemon:
         await self._engine.recorder.drained()
 
     async def _leave(self) -> None:
-        # A commit that is waited for makes all before it durable, also those of other sessions.
+        # A synchronous commit makes all earlier commits durable, also those of other sessions.
         await self._engine.sessions.lease.set("synchronous_commit", "on")
         await self._engine.lease.leave()
 
     async def _watch(self) -> None:
-        """Tell systemd that the loop turns, and see which stages get nowhere."""
+        """Tell systemd that the event loop runs, and find the stages that have no success."""
         interval = systemd.watchdog_interval()
         while True:
             if interval is not None:
@@ -352,7 +369,7 @@ class Daemon:
         }
 
     def _paused(self) -> Mapping[str, object] | None:
-        """Return what is paused, for readiness: without names, anybody may read it."""
+        """Return what is paused, for readiness; without names, because it needs no token."""
         found = self._measure.paused
         if found is None:
             return None
@@ -360,7 +377,7 @@ class Daemon:
         return {"all": since, "environments": found.environments}
 
     def _failing_since(self) -> Mapping[str, str]:
-        """Return since when each stage has got nowhere, by the database's clock."""
+        """Return since when each stage has had no success, on the database's clock."""
         now = self._engine.clock.now()
         return {
             stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")

@@ -1,12 +1,12 @@
-"""For programs that receive webhooks: is this request really ours, and what does it say?
+"""Verify webhooks in programs that receive them, and read their events.
 
     event = construct_event(await request.read(), request.headers, secret)
 
-The standard library is all it needs: copy this one file (Python 3.11 or newer) into any service.
-Give it the body as it arrived: parsing and dumping it first changes the bytes that were signed.
+It needs only the standard library: copy this one file (Python 3.11 or newer) into any service. Pass
+the body as it arrived: parsing and dumping it first changes the bytes that were signed.
 
-Deliveries come at least once, so keep the `event_id`s you have dealt with and answer 2xx to a
-repetition too.
+Deliveries arrive at least once, so keep the `event_id`s that you have processed, and answer 2xx to
+a repetition too.
 """
 
 import hmac
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 TIMESTAMPED = ("standard", "timestamped-hex", "stripe")
-"""The schemes that sign a time, so that a captured request can not be played again for ever."""
+"""The schemes that sign a time, so that a captured request cannot be replayed later."""
 
 SCHEMES = (*TIMESTAMPED, "body-hex")
+"""All schemes. `body-hex` signs only the body."""
 
 Headers = (
     Mapping[str, str]
@@ -29,31 +30,35 @@ Headers = (
     | Iterable[tuple[str, str]]
     | Iterable[tuple[bytes, bytes]]
 )
-"""A mapping or pairs; the value of a name may be a list of texts, as some gateways hand it over."""
+"""A mapping or pairs. A value may be a list of texts, as some gateways pass it."""
 
 _MOST_SIGNATURE_HEADERS = 8
+"""Most signature headers in one request: each costs a pass over the body."""
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class SignatureVerificationError(Exception):
-    """The request is not to be believed; the text says why, and holds no secret."""
+    """The request is not authentic. The text says why and holds no secret."""
 
 
 class MissingSignature(SignatureVerificationError):
-    """No signature of a scheme that was asked for, or not all of its headers."""
+    """The request has no signature of an accepted scheme, or not all of its headers."""
 
 
 class MalformedSignature(SignatureVerificationError):
-    """Headers that no sender of ours writes."""
+    """The signature headers have a form that Dispatcher does not write."""
 
 
 class NoMatchingSignature(SignatureVerificationError):
-    """Another secret, or the body is not the one that was signed."""
+    """The secret is another one, or the body is not the one that was signed."""
 
 
 class StaleTimestamp(SignatureVerificationError):
-    """Rightly signed, but too long ago or too far ahead: a replay, or a clock that is wrong."""
+    """The signature is valid, but its time is too old or too far ahead.
+
+    The request is a replay, or a clock is wrong.
+    """
 
 
 _LEAST_TELLING_FIRST = (
@@ -75,10 +80,10 @@ def construct_event(
     signature_header: str | None = None,
     timestamp_header: str | None = None,
 ) -> dict[str, Any]:
-    """The event in `payload`, once `verify` has accepted it; the arguments are `verify`'s.
+    """Verify the request and return the event in `payload`; the arguments are those of `verify`.
 
-    SignatureVerificationError when it is not to be believed. ValueError when the body is rightly
-    signed and yet not a JSON object, or nested too deeply for Python to read.
+    Raises SignatureVerificationError if the request is not authentic. Raises ValueError if the
+    signature is valid, but the body is not a JSON object, or is nested too deeply for Python.
     """
     verify(
         payload,
@@ -110,23 +115,25 @@ def verify(
     signature_header: str | None = None,
     timestamp_header: str | None = None,
 ) -> str:
-    """The scheme by which the request proved to be signed with `secret`.
+    """Return the scheme by which the request is signed with `secret`.
 
-    `payload` is the body as it arrived, `headers` a mapping or pairs in any case, `secret` the text
-    shown when the webhook was made, or several while one is being rotated. White space around a
-    secret is left out, since files and shells add line ends. `tolerance` is how many seconds the
-    signed time may be off `now` (Unix seconds, the present by default), either way.
+    `payload` is the body as it arrived. `headers` is a mapping or pairs, with names in any case.
+    `secret` is the text that was shown for the webhook, or several texts during a rotation. White
+    space around a secret is removed, because files and shells add line ends. `tolerance` is how
+    many seconds the signed time may differ from `now` (Unix seconds, default: the current time), in
+    both directions.
 
-    Any one of `schemes` is enough. By default these are the schemes that sign a time: with
-    `body-hex` among them, whoever captured a request can repeat it for ever.
+    A signature of any one of `schemes` is enough. The default is the schemes that sign a time. With
+    `body-hex` among them, a captured request can be replayed at any later time.
 
-    Signatures are found, whatever the brand, in the headers that end in `-signature`, and the time
-    of a `timestamped-hex` one in the header that ends in `-timestamp`; a header named by argument
-    is looked at instead of these.
+    Signatures are read from all headers that end in `-signature`, with any brand, and the time of a
+    `timestamped-hex` one from the header that ends in `-timestamp`. `signature_header` and
+    `timestamp_header` name other headers to read instead.
 
-    SignatureVerificationError, of the subclass that tells most, when no signature holds. TypeError
-    for a body or secret that is no bytes or text, or a header that is neither text nor a list of
-    texts; ValueError for an empty secret, which anybody could sign with, or an unknown scheme.
+    Raises SignatureVerificationError, as the most specific subclass, if no signature is valid.
+    Raises TypeError if the body is not bytes, a secret is not text, or a header is neither text nor
+    a list of texts. Raises ValueError for an unknown scheme, and for an empty secret, with which
+    anyone could sign.
     """
     if not isinstance(payload, bytes | bytearray | memoryview):
         raise TypeError("payload must be the body's bytes as they arrived, before any parsing")
@@ -180,7 +187,7 @@ def _unwanted(scheme: str) -> str:
 
 
 def _fields(headers: Headers, *named: str | None) -> dict[str, str]:
-    """The headers that matter, by lower-case name."""
+    """Return the relevant headers, with names in lower case."""
     relevant = {"webhook-id", *(name.lower() for name in named if name)}
     fields: dict[str, str] = {}
     given: object = headers  # whatever a caller without a type checker passes
@@ -192,7 +199,7 @@ def _fields(headers: Headers, *named: str | None) -> dict[str, str]:
             continue
         for each in value if isinstance(value, list | tuple) else (value,):
             text = _text(each).strip()
-            # Of two that differ, something in front may have judged the other one.
+            # If two differ, a proxy in front may have checked the other one.
             if fields.setdefault(name, text) != text:
                 raise MalformedSignature(f"two different headers named {name}")
     return fields
@@ -207,7 +214,10 @@ def _text(part: object) -> str:
 
 
 def _found(fields: dict[str, str], signature_header: str | None) -> list[tuple[str, str]]:
-    """The scheme and the name of every signature header, told apart by the value's form."""
+    """Return the scheme and the name of every signature header.
+
+    The form of the value shows the scheme.
+    """
     if signature_header is None:
         names = [name for name in fields if name.endswith("-signature")]
     else:
@@ -230,7 +240,7 @@ def _scheme(name: str, value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What a header claims, not yet believed: a signature covers `prefix` and then the body."""
+    """The content of a signature header, not verified: a signature covers `prefix` and the body."""
 
     signatures: list[str]
     prefix: str
@@ -245,7 +255,7 @@ def _standard(fields: dict[str, str], name: str, _: str | None) -> _Claim:
     id_, timestamp = fields.get("webhook-id"), fields.get("webhook-timestamp")
     if id_ is None or timestamp is None:
         raise MissingSignature("webhook-signature came without webhook-id or webhook-timestamp")
-    # A dot in the id would let what was signed be cut elsewhere.
+    # With a dot in the id, the signed text could be split at another place.
     if not _ID.fullmatch(id_):
         raise MalformedSignature("webhook-id is not an id")
     tokens = (token.partition(",") for token in fields[name].split())
@@ -321,4 +331,4 @@ def _decoded(secret: str) -> bytes:
     try:
         return b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError:
-        return b""  # such a secret never signed by this scheme
+        return b""  # no signature of this scheme uses such a secret

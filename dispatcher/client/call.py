@@ -1,5 +1,7 @@
-"""One call of the API: what to send, how to read the answer, when to ask again. It sends nothing
-itself; and what turns a method that describes a call into one that is answered.
+"""One call of the API: what to send, how to read the response, when to repeat the request.
+
+This module sends nothing. Its descriptors turn a method that describes a call into a method that
+makes the call.
 """
 
 from abc import ABC, abstractmethod
@@ -22,14 +24,18 @@ T = TypeVar("T")
 C = TypeVar("C", "Blocking", "Awaiting")
 
 LONGEST_PAGE = "100"
+"""The `limit` of a page if the caller has set none: few large pages instead of many small ones."""
 PAUSES = (0.2, 1.0)
-"""Seconds before a request is repeated; there are no more repetitions than these."""
+"""Seconds before each repetition of a request; there are no further repetitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """`path` is from the address of the API on. `key` is an Idempotency-Key; `repeatable`: asked
-    twice, it is done once."""
+    """The description of one request.
+
+    `path` is relative to the address of the API. `key` is an Idempotency-Key. `repeatable` is True
+    if the API does a repeated request only once.
+    """
 
     method: str
     path: str
@@ -41,10 +47,14 @@ class Call(Generic[T]):
 
     @property
     def target(self) -> str:
+        """Return the path with the query."""
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
     def pause(self, repeated: int, failure: ConnectionFailed | Unavailable) -> float | None:
-        """Seconds until it may be asked again, after so many repetitions; None: give up."""
+        """Return the seconds until the next repetition, after `repeated` repetitions.
+
+        Return None if the request must not be repeated again.
+        """
         undone = isinstance(failure, ConnectionFailed) and not failure.sent
         if repeated >= len(PAUSES) or not (self.repeatable or undone):
             return None
@@ -52,51 +62,54 @@ class Call(Generic[T]):
 
 
 def following(call: Call[Page], page: Page) -> Call[Page] | None:
-    """The page after this one."""
+    """Return the call for the page after this one, None if this is the last page."""
     if page.next_cursor is None:
         return None
-    longest = {"limit": LONGEST_PAGE}  # unless it was asked for shorter ones
+    longest = {"limit": LONGEST_PAGE}  # unless the caller has set a limit
     return replace(call, query={**longest, **call.query, "cursor": page.next_cursor})
 
 
 class Asking(ABC):
-    """Asks in one environment; None: the token's own, or env_default."""
+    """A caller of the API in one environment.
+
+    None means the token's own environment, or env_default.
+    """
 
     environment: str | None
 
     def within(self, environment: str | None) -> Self:
-        """The same in another environment."""
+        """Return the same caller for another environment."""
         other = copy(self)
         other.environment = environment
         return other
 
 
 class Blocking(Asking):
-    """Asks, and returns when the answer is there."""
+    """A caller whose methods return when the response is there."""
 
     @abstractmethod
     def ask(self, call: Call[T]) -> T: ...
 
     def follow(self, call: Call[Page] | None) -> Iterator[Resource]:
-        """Every item, page after page, as they are wanted."""
+        """Yield every item of a listing; the next page is requested when it is needed."""
         while call is not None:
             page = self.ask(call)
             yield from page
             call = following(call, page)
 
     def collect(self, call: Call[Page]) -> list[Resource]:
-        """Every item of a listing."""
+        """Return every item of a listing."""
         return list(self.follow(call))
 
 
 class Awaiting(Asking):
-    """Asks, and can be awaited."""
+    """A caller whose methods are coroutines."""
 
     @abstractmethod
     async def ask(self, call: Call[T]) -> T: ...
 
     async def follow(self, call: Call[Page] | None) -> AsyncIterator[Resource]:
-        """Every item, page after page, as they are wanted."""
+        """Yield every item of a listing; the next page is requested when it is needed."""
         while call is not None:
             page = await self.ask(call)
             for item in page:
@@ -104,19 +117,19 @@ class Awaiting(Asking):
             call = following(call, page)
 
     async def collect(self, call: Call[Page]) -> list[Resource]:
-        """Every item of a listing."""
+        """Return every item of a listing."""
         return [item async for item in self.follow(call)]
 
 
 class Group(Generic[C]):
-    """The calls about one noun."""
+    """The methods for one kind of resource."""
 
     def __init__(self, asking: C) -> None:
         self.asking: C = asking
 
 
 class asked(Generic[P, T]):
-    """The method describes a call; whoever calls it gets the answer, or awaits it."""
+    """A descriptor for a method that describes a call; the caller gets or awaits its result."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Call[T]]) -> None:
         self.describe = describe
@@ -135,7 +148,7 @@ class asked(Generic[P, T]):
 
 
 class followed(Generic[P]):
-    """Every item of a listing that is described."""
+    """A descriptor for an iterator over every item of a listing that another method describes."""
 
     def __init__(self, listing: asked[P, Page]) -> None:
         self.describe = listing.describe
@@ -154,7 +167,7 @@ class followed(Generic[P]):
 
 
 class collected(Generic[P]):
-    """The method describes a listing; whoever calls it gets all items, however many pages they are."""
+    """A descriptor for a method that describes a listing; the caller gets every item of it."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Call[Page]]) -> None:
         self.describe = describe
@@ -176,7 +189,7 @@ G = TypeVar("G")
 
 
 class part(Generic[G]):
-    """A group of a client; of the class of clients, the group's class."""
+    """A descriptor for a group of a client; on the class of the client, it is the group's class."""
 
     def __init__(self, kind: type[G]) -> None:
         self._kind: Any = kind

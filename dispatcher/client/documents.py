@@ -1,7 +1,8 @@
-"""Reading an answer's JSON, whatever data people emitted: what Python cannot hold is given as its text.
+"""Read the JSON of a response, also with extreme data in its events.
 
-A producer in SQL may emit a number of thousands of digits, or a thousand arrays inside one another.
-One such event must not make the whole page unreadable on which it stands.
+A producer in SQL may emit a number of thousands of digits, or a thousand nested arrays. Python
+cannot read such a value, so it becomes a string of its JSON text. Otherwise one such event makes a
+whole page unreadable.
 """
 
 import json
@@ -10,11 +11,12 @@ import re
 from typing import Any
 
 DEEPEST = 100
-"""Levels of a field with data of people's own; a deeper one is given as its JSON text."""
+"""Nesting levels of a field with the user's own data; a deeper one becomes its JSON text."""
 LONGEST_NUMBER = 4_000
-"""Digits of a number; Python converts no longer ones from text (it would take too long)."""
+"""Digits of a number. Python does not convert longer ones from text, because that takes too long.
+"""
 OWN_DATA = ("payload", "data", "metadata", "example", "schema", "detail")
-"""Fields of a resource that hold people's own JSON."""
+"""Fields of a resource that hold the user's own JSON."""
 
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
@@ -22,7 +24,10 @@ _NO_BRACKET = re.compile(r"[^][{}]+")
 
 
 def read(body: bytes) -> Any:
-    """Return the document. Raises ValueError, RecursionError and UnicodeDecodeError."""
+    """Return the document in the body.
+
+    Raises ValueError, RecursionError and UnicodeDecodeError if it is not readable JSON.
+    """
     text = body.decode()
     if _depth(text) > DEEPEST:
         text = _flattened(text)
@@ -39,7 +44,7 @@ def _number(text: str) -> float | str:
 
 
 def _depth(text: str) -> int:
-    """Return how many arrays and objects there are inside one another."""
+    """Return how deeply arrays and objects are nested."""
     depth = deepest = 0
     for bracket in _NO_BRACKET.sub("", _STRINGS.sub("", text)):
         depth += 1 if bracket in "{[" else -1
@@ -48,7 +53,7 @@ def _depth(text: str) -> int:
 
 
 def _flattened(text: str) -> str:
-    """Return the JSON with every field of people's own that is too deep as a string of its text."""
+    """Return the JSON with each field of own data that is too deep replaced by its text."""
     pieces, at = [], 0
     for start, end in _too_deep(text):
         pieces += [text[at:start], json.dumps(text[start:end])]
@@ -57,7 +62,7 @@ def _flattened(text: str) -> str:
 
 
 def _too_deep(text: str) -> list[tuple[int, int]]:
-    """Return from where to where those fields stand, the outermost ones, in order."""
+    """Return the start and end of each such field, only the outermost ones, in order."""
     found: list[tuple[int, int]] = []
     opened: list[tuple[int, bool]] = []
     heights = [0]
@@ -67,10 +72,10 @@ def _too_deep(text: str) -> list[tuple[int, int]]:
             is_own = name[1] in OWN_DATA and text[name[0] : token.start()].strip() == ":"
             opened.append(
                 (token.start(), is_own and len(opened) > 1)
-            )  # the first is the envelope's
+            )  # the first level is the envelope
             heights.append(0)
         elif token[0] in "}]":
-            if not opened:  # it is no JSON, as its reader will say
+            if not opened:  # the text is not JSON; `json.loads` reports it
                 break
             start, is_own = opened.pop()
             height = heights.pop() + 1

@@ -1,4 +1,4 @@
-"""The calls about each noun."""
+"""The methods of the API for each kind of resource."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,59 +29,66 @@ from dispatcher.receiver import construct_event
 
 Id = str | UUID
 Moment = str | datetime
-"""A time; as text RFC 3339 with an offset, as in `2026-02-26T12:00:00Z`."""
+"""A time. As text it is RFC 3339 with an offset, such as `2026-02-26T12:00:00Z`."""
 
 
 class Webhooks(Group[C]):
-    """The methods that the API calls webhooks."""
+    """The methods for webhooks."""
 
     construct_event = staticmethod(construct_event)
     """See dispatcher.receiver."""
 
     @asked
     def create(self, /, url: str, events: Sequence[str], **more: Any) -> Call[Resource]:
-        """A new webhook, with its `secret`: it is shown this once. `more`: `name`, `description`,
-        `active`, `headers`, `rate_limit`, `timeout` and so on, see /openapi.json.
+        """Create a webhook and return it with its `secret`, which is shown only this once.
 
-        There is no `secret` if the first answer was lost and the request repeated: rotate it then.
+        `more` is `name`, `description`, `active`, `headers`, `rate_limit`, `timeout` and so on: see
+        /openapi.json. There is no `secret` if the first response was lost and the request was
+        repeated: in that case rotate the secret.
         """
         body = _body({"url": url, "events": list(events), **more})
         return Call("POST", "/api/webhooks", resource, body=body, key=_key())
 
     @collected
     def list(self) -> Call[Page]:
-        """All of them, oldest first."""
+        """Return all webhooks, oldest first."""
         return Call("GET", "/api/webhooks", page)
 
     @asked
     def get(self, webhook_id: Id) -> Call[Resource]:
+        """Return one webhook."""
         return Call("GET", _webhook(webhook_id), resource)
 
     @asked
     def update(self, /, webhook_id: Id, **changes: Any) -> Call[Resource]:
-        """What is not given stays as it is; None is the default again."""
+        """Change the given fields of a webhook. None resets a field to its default."""
         return Call("PATCH", _webhook(webhook_id), resource, body=_body(changes))
 
     @asked
     def delete(self, webhook_id: Id) -> Call[None]:
-        """Nothing more is sent to it; what is pending for it is cancelled."""
+        """Delete a webhook.
+
+        Nothing more is sent to it, and its pending deliveries are cancelled.
+        """
         return Call("DELETE", _webhook(webhook_id), nothing)
 
     @asked
     def rotate_secret(self, webhook_id: Id, *, overlap_seconds: int = 0) -> Call[Resource]:
-        """The webhook, with its new `secret`: it is shown this once. The old one signs beside it
-        for `overlap_seconds`."""
+        """Replace the secret and return the webhook with its new `secret`, shown only this once.
+
+        The old secret also signs for `overlap_seconds`.
+        """
         return Call(
             "POST",
             f"{_webhook(webhook_id)}/rotate_secret",
             resource,
             body=_body({"overlap_seconds": overlap_seconds}),
-            repeatable=False,  # the secret would be lost
+            repeatable=False,  # otherwise the secret of the first response is lost
         )
 
     @asked
     def test_ping(self, webhook_id: Id) -> Call[Resource]:
-        """The delivery of a `webhook.test` event, on its way."""
+        """Send a `webhook.test` event to the webhook and return its delivery."""
         return Call("POST", f"{_webhook(webhook_id)}/test", resource, body={}, key=_key())
 
     @asked
@@ -96,8 +103,11 @@ class Webhooks(Group[C]):
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page]:
-        """Newest first. `status`: PENDING, DELIVERED, FAILED or CANCELLED; `event`: a type, or
-        `user.*` for all below."""
+        """Return a page of the webhook's deliveries, newest first.
+
+        `status` is PENDING, DELIVERED, FAILED or CANCELLED. `event` is a type, or `user.*` for all
+        types below `user`.
+        """
         query = _query(
             status=status, event=event, since=since, until=until, cursor=cursor, limit=limit
         )
@@ -116,26 +126,30 @@ class Webhooks(Group[C]):
         rate: int | None = None,
         dry_run: bool = False,
     ) -> Call[Resource]:
-        """Send again what failed, or was `missed`, in that time, at most `rate` a second. It goes on
-        by itself: see `recovery`. With `dry_run` only `failed` and `missed` are counted."""
+        """Replay what failed between `since` and `until`, at most `rate` deliveries a second.
+
+        With `missed`, also send the events that the webhook missed. The replay runs in the daemon:
+        `recovery` returns its progress. With `dry_run` nothing is sent, and only `failed` and
+        `missed` are counted.
+        """
         asked_for = {"since": since, "until": until, "missed": missed, "rate": rate}
         body = _body({**asked_for, "dry_run": dry_run})
         return Call("POST", f"{_webhook(webhook_id)}/recover", resource, body=body, key=_key())
 
     @asked
     def recovery(self, webhook_id: Id, recovery_id: str) -> Call[Resource]:
-        """How far it is."""
+        """Return a replay with its progress."""
         return Call("GET", _recovery(webhook_id, recovery_id), resource)
 
     @asked
     def cancel_recovery(self, webhook_id: Id, recovery_id: str) -> Call[Resource]:
-        """What it has made is sent, and no more is made."""
+        """Cancel a replay. It creates no more deliveries; those that exist are sent."""
         path = f"{_recovery(webhook_id, recovery_id)}/cancel"
         return Call("POST", path, resource, body={}, key=_key())
 
 
 class Deliveries(Group[C]):
-    """One event owed to one webhook."""
+    """The methods for deliveries: each is one event for one webhook."""
 
     @asked
     def list(
@@ -148,7 +162,7 @@ class Deliveries(Group[C]):
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page]:
-        """Those of all webhooks, newest first."""
+        """Return a page of the deliveries of all webhooks, newest first."""
         query = _query(
             status=status, event=event, since=since, until=until, cursor=cursor, limit=limit
         )
@@ -158,30 +172,30 @@ class Deliveries(Group[C]):
 
     @asked
     def get(self, delivery_id: str) -> Call[Resource]:
-        """With every attempt, in `attempt_list`."""
+        """Return one delivery, with every attempt in `attempt_list`."""
         return Call("GET", _delivery(delivery_id), resource)
 
     @asked
     def retry(self, delivery_id: str) -> Call[Resource]:
-        """Send it again, also if it ended; now, if it is pending."""
+        """Send a delivery again, even if it ended. If it is pending, send it now."""
         return Call("POST", f"{_delivery(delivery_id)}/retry", resource, body={}, key=_key())
 
     @asked
     def cancel(self, delivery_id: str) -> Call[Resource]:
-        """Send it no more."""
+        """Cancel a delivery. No further attempt starts."""
         return Call("POST", f"{_delivery(delivery_id)}/cancel", resource, body={}, key=_key())
 
 
 class Events(Group[C]):
-    """Facts, told once."""
+    """The methods for events."""
 
     @asked
     def emit(
         self, type: str, data: Any = None, *, idempotency_key: str | None = None
     ) -> Call[Resource]:
-        """The event; with a key that was used before, the first one's.
+        """Emit an event and return it. For a key that was used before, return the first event.
 
-        `data` that is a JsonText is sent as it is written, to the last byte.
+        `data` that is a JsonText is sent as it is, byte for byte.
         """
         body = {"type": type, "data": data}
         return Call("POST", "/api/events", resource, body=body, key=idempotency_key or _key())
@@ -197,7 +211,7 @@ class Events(Group[C]):
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page]:
-        """Newest first."""
+        """Return a page of events, newest first."""
         query = _query(id=id, type=type, since=since, until=until, cursor=cursor, limit=limit)
         return Call("GET", "/api/events", page, query)
 
@@ -205,36 +219,40 @@ class Events(Group[C]):
 
     @asked
     def get(self, event_id: str) -> Call[Resource]:
-        """With its deliveries."""
+        """Return one event, with its deliveries."""
         return Call("GET", f"/api/events/{_quoted(event_id)}", resource)
 
 
 class EventTypes(Group[C]):
-    """The catalogue."""
+    """The methods for the catalogue of event types."""
 
     @collected
     def list(self) -> Call[Page]:
-        """All of them, by name."""
+        """Return all event types, by name."""
         return Call("GET", "/api/event-types", page)
 
     @asked
     def get(self, name: str) -> Call[Resource]:
+        """Return one event type."""
         return Call("GET", f"/api/event-types/{_quoted(name)}", resource)
 
     @asked
     def put(self, /, name: str, **described: Any) -> Call[Resource]:
-        """`description`, `example`, `schema`, `enforce`; what is not given stays as it is."""
+        """Create or change an event type: `description`, `example`, `schema`, `enforce`.
+
+        Fields that are not given do not change.
+        """
         path = f"/api/event-types/{_quoted(name)}"
         return Call("PUT", path, resource, body=_body(described))
 
     @asked
     def delete(self, name: str) -> Call[None]:
-        """Events of the type are delivered all the same."""
+        """Remove an event type from the catalogue. Its events are still delivered."""
         return Call("DELETE", f"/api/event-types/{_quoted(name)}", nothing)
 
 
 class Tokens(Group[C]):
-    """Tokens of the API; the caller's own needs the scope admin."""
+    """The methods for API tokens; the caller's token needs the scope `admin`."""
 
     @asked
     def create(
@@ -245,9 +263,9 @@ class Tokens(Group[C]):
         scope: str = "read",
         expires_at: Moment | None = None,
     ) -> Call[Resource]:
-        """A new token, with its text in `token`: it is shown this once.
+        """Create a token and return it with its text in `token`, which is shown only this once.
 
-        `environment_id` is the environment it is bound to, or `*` for every one.
+        `environment_id` is the environment that the token is bound to, or `*` for all.
         """
         body = {"name": name, "environment_id": environment_id, "scope": scope}
         body = _body({**body, "expires_at": expires_at})
@@ -255,49 +273,52 @@ class Tokens(Group[C]):
 
     @asked
     def list(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Page]:
-        """Newest first, with those that are revoked or expired."""
+        """Return a page of tokens, newest first, including those that are revoked or expired."""
         return Call("GET", "/api/tokens", page, _query(cursor=cursor, limit=limit))
 
     each = followed(list)
 
     @asked
     def revoke(self, token_id: Id) -> Call[None]:
-        """Refuse a token from now on."""
+        """Revoke a token: requests with it are rejected from now on."""
         return Call("DELETE", f"/api/tokens/{_quoted(token_id)}", nothing)
 
 
 class Environments(Group[C]):
-    """The tenants; the token needs the scope admin."""
+    """The methods for environments (tenants); the token needs the scope `admin`."""
 
     @asked
     def list(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Page]:
-        """Newest first."""
+        """Return a page of environments, newest first."""
         return Call("GET", "/api/environments", page, _query(cursor=cursor, limit=limit))
 
     each = followed(list)
 
 
 class Pauses(Group[C]):
-    """Whether anything is sent: for the environment, or with `all` for all of them."""
+    """The methods for pausing the environment, or with `all` all environments."""
 
     @asked
     def get(self) -> Call[Resource]:
-        """Of the environment: `paused`, `paused_at` and `all_paused_at`."""
+        """Return `paused`, `paused_at` and `all_paused_at` of the environment."""
         return Call("GET", "/api/pause", resource)
 
     @asked
     def pause(self, *, all: bool = False) -> Call[Resource]:
-        """Send nothing more; what is emitted is delivered afterwards. The token needs the scope admin."""
+        """Pause sending. Events are accepted and delivered later.
+
+        The token needs the scope `admin`.
+        """
         return Call("POST", "/api/pause", resource, body={"all": all}, key=_key())
 
     @asked
     def resume(self, *, all: bool = False) -> Call[Resource]:
-        """Send again. Conflict: the environment is not paused itself, but all are."""
+        """Resume sending. Raises Conflict if all environments are paused and not this one alone."""
         return Call("POST", "/api/resume", resource, body={"all": all}, key=_key())
 
 
 class BlockingGroups(Blocking):
-    """Everything that can be asked; the methods return the answer."""
+    """All groups of methods; the methods return the result."""
 
     webhooks = part(Webhooks[Blocking])
     deliveries = part(Deliveries[Blocking])
@@ -309,7 +330,7 @@ class BlockingGroups(Blocking):
 
 
 class AwaitingGroups(Awaiting):
-    """Everything that can be asked; the methods are coroutines."""
+    """All groups of methods; the methods are coroutines."""
 
     webhooks = part(Webhooks[Awaiting])
     deliveries = part(Deliveries[Awaiting])
@@ -333,7 +354,10 @@ def _delivery(delivery_id: str) -> str:
 
 
 def _quoted(part_of_path: Id) -> str:
-    """One segment of a path. An id such as `..` would ask for something else."""
+    """Return one segment of a path. An id such as `..` would lead to another path.
+
+    Raises ValueError for an id of dots only.
+    """
     text = str(part_of_path)
     if text.strip(".") == "":
         raise ValueError(f"{text!r} is not an id")
@@ -353,5 +377,5 @@ def _text(value: Any) -> Any:
 
 
 def _key() -> str:
-    """A request that is repeated is known again by it."""
+    """Return a new key, by which the API recognises a repeated request."""
     return str(uuid4())

@@ -1,4 +1,4 @@
-"""What a client gets: resources, pages of them, and errors that say what was refused and why."""
+"""The results of a client: resources, pages of them, and errors."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,22 +9,23 @@ from typing import Any, SupportsIndex, overload
 from dispatcher.client import documents
 
 NESTED = ("attemptList", "deliveries")
-"""Fields that hold resources; what else is nested is JSON of your own, and stays as it is."""
+"""Fields that hold resources. Other nested values are the user's own JSON and stay as they are."""
 
 _SNAKE = re.compile(r"_([a-z0-9])")
 _IN_CAMEL = {"signing_secret": "secret"}
 
 
 def camel(name: str) -> str:
-    """`created_at` → `createdAt`, as it is on the wire."""
+    """Return the name of a field in the API: `createdAt` for `created_at`."""
     return _IN_CAMEL.get(name) or _SNAKE.sub(lambda found: found[1].upper(), name)
 
 
 class Resource(dict[str, Any]):
-    """A resource as it came: `webhook["createdAt"]`, or `webhook.created_at` for short.
+    """A resource as the API returned it: `webhook["createdAt"]` or `webhook.created_at`.
 
-    Times are text, RFC 3339 in UTC; `datetime.fromisoformat` reads them. In data of your own, a number
-    too large for Python is its text; data of over 100 levels is, as a whole, its JSON text.
+    Times are text, RFC 3339 in UTC; `datetime.fromisoformat` parses them. In the user's own data, a
+    number too large for Python is a string of its digits, and data of more than 100 levels is a
+    string of its JSON text.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -46,9 +47,9 @@ class Resource(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Page(Sequence[Resource]):
-    """A page of a listing: a sequence of its items. `next_cursor` None: that was the last one.
+    """A page of a listing: a sequence of its items. `next_cursor` is None on the last page.
 
-    A page can be short, or empty, and still have a next one.
+    A page can be short or empty and still have a next one.
     """
 
     items: tuple[Resource, ...]
@@ -67,7 +68,7 @@ class Page(Sequence[Resource]):
     @overload
     def __getitem__(self, at: str) -> Any: ...
     def __getitem__(self, at: SupportsIndex | slice | str) -> Any:
-        """By position; `page["items"]` and `page["nextCursor"]` as they are on the wire."""
+        """Return an item by its position; `page["items"]` and `page["nextCursor"]` work too."""
         if isinstance(at, str):
             return {"items": self.items, "nextCursor": self.next_cursor}[at]
         return self.items[at]
@@ -77,11 +78,11 @@ class Page(Sequence[Resource]):
 
 
 class ClientError(Exception):
-    """What was asked for was not done, or nobody knows. Holds no token."""
+    """The request failed, or its result is unknown. The text holds no token."""
 
 
 class ConnectionFailed(ClientError):
-    """There was no answer. `sent` False: the request did not get out, so nothing was done."""
+    """There was no response. If `sent` is False, the request was not sent, so nothing was done."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
@@ -89,8 +90,12 @@ class ConnectionFailed(ClientError):
 
 
 class ApiError(ClientError):
-    """The API said no. `code` is a stable word; `details` say what of the request is meant, each
-    with a `message` and a `pointer`, `parameter` or `header`. `retry_after`: seconds, if told."""
+    """The API rejected the request.
+
+    `code` is a stable word for programs. `details` name the invalid parts of the request, each with
+    a `message` and a `pointer`, `parameter` or `header`. `retry_after` is in seconds, None if the
+    API gave no time.
+    """
 
     def __init__(
         self,
@@ -111,31 +116,31 @@ class ApiError(ClientError):
 
 
 class Invalid(ApiError):
-    """400, 422 and their like: the request can not be, whoever asks."""
+    """The request is invalid (400, 422 and similar)."""
 
 
 class Unauthorized(ApiError):
-    """401: no token, a wrong one, or one that is no longer valid."""
+    """The token is missing, wrong, expired or revoked (401)."""
 
 
 class Forbidden(ApiError):
-    """403: the token does not allow it."""
+    """The token does not allow the request (403)."""
 
 
 class NotFound(ApiError):
-    """404: there is no such thing, or not in this environment."""
+    """The object does not exist, or not in this environment (404)."""
 
 
 class Conflict(ApiError):
-    """409 and 412: it does not go with how things are."""
+    """The request conflicts with the current state (409, 412)."""
 
 
 class RateLimited(ApiError):
-    """429: too many wrong tokens from here."""
+    """This address has sent too many wrong tokens (429)."""
 
 
 class Unavailable(ApiError):
-    """502, 503, 504: not at this moment."""
+    """The API is unavailable at present (502, 503, 504)."""
 
 
 _ERRORS: dict[int, type[ApiError]] = {
@@ -151,14 +156,14 @@ _ERRORS: dict[int, type[ApiError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of the API, not yet read. The headers' names are in lower case."""
+    """A response of the API, not parsed yet. The names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def data(self) -> Any:
-        """What stands in the envelope. Raises ApiError."""
+        """Return the data in the envelope. Raises ApiError."""
         document = self._document()
         if self.status == HTTPStatus.NO_CONTENT:
             return None
@@ -176,7 +181,11 @@ class Answer:
         return document if isinstance(document, dict) else {}
 
     def _refusal(self, error: Any) -> ApiError:
-        """Something in between, such as a proxy, answers in its own words, or redirects."""
+        """Return the error for a response that is no success.
+
+        The response may come from a proxy in between, and then has no error of the API, or is a
+        redirect.
+        """
         kind = _ERRORS.get(self.status, ApiError)
         after = self.headers.get("retry-after", "")
         wait = float(after) if after.isascii() and after.isdigit() else None
@@ -194,17 +203,18 @@ class Answer:
 
 
 class JsonText(str):
-    """JSON that is written already, to be sent byte for byte."""
+    """JSON text that is sent byte for byte."""
 
     __slots__ = ()
 
 
 def resource(data: Any) -> Resource:
+    """Return the resource in the data."""
     return Resource(data)
 
 
 def page(data: Any) -> Page:
-    """Read a page, or a listing that came whole."""
+    """Return the page in the data, which may also be a listing without pages."""
     if isinstance(data, list):
         return Page(tuple(map(Resource, data)), None)
     return Page(tuple(map(Resource, data["items"])), data["nextCursor"])

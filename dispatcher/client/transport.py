@@ -1,4 +1,4 @@
-"""The clients: how a request gets there, and its answer back."""
+"""The clients: they send a call's request and read its response."""
 
 import asyncio
 import http.client
@@ -28,7 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the API is, and who asks there. ValueError for what can be neither, without the token."""
+    """The address of the API, and the token.
+
+    Raises ValueError, without the token, if one of them is invalid.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -42,9 +45,11 @@ class Address:
 
     @property
     def parts(self) -> SplitResult:
+        """Return the parts of the URL, without a slash at the end."""
         return urlsplit(self.url.rstrip("/"))
 
     def headers(self, call: Call[Any], environment: str | None) -> dict[str, str]:
+        """Return the headers of a call's request."""
         named = {
             "Accept": "application/json",
             "Authorization": f"Bearer {self.token}",
@@ -56,9 +61,9 @@ class Address:
 
 
 def written(body: Mapping[str, Any] | None) -> bytes | None:
-    """Return the body as JSON; a JsonText in it stays as it is written.
+    """Return the body as JSON, None if there is none; a JsonText in it stays as it is.
 
-    Raises ValueError and TypeError for what is no JSON.
+    Raises ValueError and TypeError for values that are not JSON.
     """
     if body is None:
         return None
@@ -69,7 +74,7 @@ def written(body: Mapping[str, Any] | None) -> bytes | None:
 def _value(value: Any) -> str:
     if not isinstance(value, JsonText):
         return json.dumps(value, allow_nan=False)
-    try:  # else what follows in the text could be read as other fields of the body
+    try:  # otherwise text behind the value could become other fields of the body
         json.loads(value, parse_int=str, parse_float=str)
     except RecursionError:
         raise ValueError("the data is nested too deeply") from None
@@ -77,16 +82,17 @@ def _value(value: Any) -> str:
 
 
 class Client(BlockingGroups):
-    """Asks the API at `base_url`; may be used from several threads, each request on a connection of
-    its own.
+    """A client of the API at `base_url`, which several threads may share.
 
         client = Client("https://dispatcher.example.com", token)
         webhook = client.webhooks.create("https://example.com/in", ["user.*"])
 
-    `environment` is needed only with a token for all of them (env_default otherwise). `timeout` is
-    in seconds, for each wait for the other side. A method raises an ApiError for what the API
-    refuses, ConnectionFailed when there is no answer, ValueError for what can not be asked. What may
-    be asked twice is repeated twice at the most when there is no answer, or a 503.
+    Each request has its own connection. `environment` is needed only with a token for all
+    environments (default: env_default). `timeout` is in seconds, for each wait for the server.
+
+    A method raises ApiError if the API rejects the request, ConnectionFailed if there is no
+    response, and ValueError for an invalid argument. A request that may be repeated is repeated at
+    most twice, if there is no response or a 502, 503 or 504.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Client(BlockingGroups):
         return f"Client({self._address.url!r})"
 
     def ask(self, call: Call[T]) -> T:
+        """Return the result of a call, after at most two repetitions."""
         repeated = 0
         while True:
             try:
@@ -158,10 +165,12 @@ def _reason(error: Exception) -> str:
 
 
 class AsyncClient(AwaitingGroups):
-    """As `Client`, but its methods are coroutines, on connections that are kept (aiohttp's).
+    """A client like `Client`, but its methods are coroutines. It keeps connections (aiohttp).
 
-    async with AsyncClient("https://dispatcher.example.com", token) as client:
-        webhook = await client.webhooks.create("https://example.com/in", ["user.*"])
+        async with AsyncClient("https://dispatcher.example.com", token) as client:
+            webhook = await client.webhooks.create("https://example.com/in", ["user.*"])
+
+    `timeout` is in seconds, for a whole request.
     """
 
     def __init__(
@@ -187,10 +196,12 @@ class AsyncClient(AwaitingGroups):
         await self.close()
 
     async def close(self) -> None:
+        """Close all connections."""
         if self._opened is not None:
             await self._opened.close()
 
     async def ask(self, call: Call[T]) -> T:
+        """Return the result of a call, after at most two repetitions."""
         repeated = 0
         while True:
             try:

@@ -1,6 +1,6 @@
-"""The kinds of value a setting can be: text in, checked value out, ValueError with a plain reason.
+"""The types of values in the configuration: each parses text, or raises ValueError with a reason.
 
-No reason repeats the text, except where it can not be a secret.
+A reason repeats the text only where the text cannot be a secret.
 """
 
 import ipaddress
@@ -31,7 +31,9 @@ RESERVED_HEADERS = frozenset(
         *("webhook-id", "webhook-timestamp", "webhook-signature"),
     }
 )
-"""Headers nobody may configure, in lower case: HTTP's own, the body's, and the standard scheme's."""
+"""Headers that cannot be configured, in lower case: HTTP's own, the body's, and the `standard`
+scheme's.
+"""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -40,7 +42,10 @@ _BRACKETED = re.compile(r"\[([^]]+)\]:(\d+)", re.ASCII)
 
 
 def seconds(text: str) -> float:
-    """The seconds in a duration such as `250ms`, `1.5h` or `3d`."""
+    """Return the seconds in a duration such as `250ms`, `1.5h` or `3d`.
+
+    Raises ValueError for any other text.
+    """
     found = _DURATION.fullmatch(text)
     if not found:
         raise ValueError("must be a duration such as 250ms, 10s, 5m, 12h or 30d")
@@ -48,7 +53,10 @@ def seconds(text: str) -> float:
 
 
 def network(text: str) -> tuple[Network, int | None]:
-    """The addresses and the port (None: any) of `10.1.0.0/16`, `10.1.2.3:80` or `[fd00::/8]:80`."""
+    """Return the addresses and the port of `10.1.0.0/16`, `10.1.2.3:80` or `[fd00::/8]:80`.
+
+    The port is None if the text has none. Raises ValueError for any other text.
+    """
     address, port = text, ""
     if bracketed := _BRACKETED.fullmatch(text):
         address, port = bracketed[1], bracketed[2]
@@ -66,21 +74,25 @@ def network(text: str) -> tuple[Network, int | None]:
 
 
 def header_name(text: str) -> str:
-    """The name itself, if HTTP allows it (an RFC 9110 token)."""
+    """Return the name if it is a valid HTTP header name (an RFC 9110 token).
+
+    Raises ValueError otherwise.
+    """
     if not _HEADER_NAME.fullmatch(text):
         raise ValueError("must be the name of an HTTP header")
     return text
 
 
 def is_reserved_header(name: str) -> bool:
+    """Return True if the header cannot be configured."""
     return name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-")
 
 
-# ── what the sections of the configuration annotate their keys with ──────────────────────────────
+# ── the types with which the sections annotate their keys ────────────────────────────────────────
 
 
 def between(shortest: str, longest: str) -> BeforeValidator:
-    """A duration no shorter and no longer than these two, in seconds."""
+    """Return a validator for a duration between these two; its result is in seconds."""
     low, high = seconds(shortest), seconds(longest)
 
     def within(value: object) -> float:
@@ -93,7 +105,7 @@ def between(shortest: str, longest: str) -> BeforeValidator:
 
 
 def _listed(value: object) -> tuple[object, ...]:
-    """A list as it is; text from the environment or a credential as JSON."""
+    """Return a list as a tuple; parse text from the environment or a credential as JSON."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -116,7 +128,10 @@ def _network_text(text: str) -> str:
 
 
 def _dsn(value: SecretStr) -> SecretStr:
-    """Every problem of the address in one message, and nothing of the address."""
+    """Return the address if it is valid.
+
+    Raises ValueError with every problem in one message, which contains nothing of the address.
+    """
     given = dsn.read(value.get_secret_value())
     variables = dsn.from_environment(os.environ)
     merged = {**variables, **given}

@@ -1,13 +1,12 @@
-"""The configuration: one frozen object, checked as a whole before anything starts.
+"""Load the configuration: one frozen object, checked as a whole before anything starts.
 
-Every section below is a table of `config.example.toml`, every attribute a key of it. A value
-comes from the first of: an override by the caller (a command-line option), the environment
+Every section is a table of `config.example.toml`, every attribute a key of it. A value comes from
+the first of: an override by the caller (a command-line option), the environment
 (`DISPATCHER_SECTION__KEY`), a credential file (`$CREDENTIALS_DIRECTORY/section.key`), the TOML
-file, the default. Durations are seconds once loaded.
+file, the default. Durations are seconds after loading.
 
-Layers of settings are merged here and not by a settings library, because those ignore a
-misspelt section in the environment and stop at the first malformed list: all problems are
-reported at once.
+This module merges the layers itself. A settings library ignores a misspelt section in the
+environment and stops at the first malformed list; this module reports all problems at once.
 """
 
 import difflib
@@ -40,10 +39,11 @@ def load(
     environ: Mapping[str, str] = os.environ,
     overrides: Layer | None = None,
 ) -> Config:
-    """The configuration from all its places; ConfigError naming everything wrong with it.
+    """Return the configuration, merged from all its places.
 
-    Without a `path` the file is `$DISPATCHER_CONFIG`, else `config.toml` in the working directory,
-    else `/etc/dispatcher/config.toml`, else none. `overrides` has the form of the file.
+    Without `path`, the file is `$DISPATCHER_CONFIG`, else `config.toml` in the working directory,
+    else `/etc/dispatcher/config.toml`, else none. `overrides` has the form of the file. Raises
+    ConfigError with every problem.
     """
     file = path or _default_file(environ)
     layers = [
@@ -80,7 +80,10 @@ def _file_layer(path: Path) -> Layer:
 
 
 def _credential_layer(directory: str | None) -> Layer:
-    """Files named `section.key`, `section_key` or `section__key`; others are not ours to read."""
+    """Return the settings in files named `section.key`, `section_key` or `section__key`.
+
+    Other files are ignored: they belong to other programs.
+    """
     layer: dict[str, dict[str, str]] = {}
     try:
         for path in Path(directory).iterdir() if directory else ():
@@ -103,7 +106,10 @@ def _environment_layer(environ: Mapping[str, str]) -> Layer:
 
 
 def _misnamed(environ: Mapping[str, str]) -> list[str]:
-    """Variables with one underscore where two belong, which would silently do nothing."""
+    """Return a problem for each variable with one underscore instead of two.
+
+    Otherwise such a variable would have no effect, and no message would say so.
+    """
     return [
         f"{section}.{key}: is set by {PREFIX}{section.upper()}__{key.upper()}, not {name}"
         for section in Config.model_fields
@@ -113,7 +119,10 @@ def _misnamed(environ: Mapping[str, str]) -> list[str]:
 
 
 def _merged(layers: Iterable[Layer]) -> dict[str, Any]:
-    """Later layers win, key by key; what is not a table replaces what was there."""
+    """Merge the layers key by key; later layers win.
+
+    A section that is not a table replaces the section of the layers before it.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
         for section, keys in layer.items():
@@ -124,13 +133,13 @@ def _merged(layers: Iterable[Layer]) -> dict[str, Any]:
 
 
 def _keys(section: str) -> Iterable[str]:
-    """The keys of a section; none of one that does not exist."""
+    """Return the keys of a section; none if the section does not exist."""
     field = Config.model_fields.get(section)
     return field.annotation.model_fields if field else ()  # type: ignore[union-attr] # every section is a model
 
 
 def _problem(error: ErrorDetails) -> str:
-    """One line about one bad value, without the value (it may be a secret)."""
+    """Return one line about one bad value, without the value, which may be a secret."""
     context: dict[str, Any] = error.get("ctx", {})
     place = [str(part) for part in (*error["loc"], *filter(None, [context.get("at")]))]
     if error["type"] == "extra_forbidden":

@@ -1,6 +1,6 @@
-"""The sections of the configuration, each a table of `config.example.toml`, each attribute a key of it.
+"""The sections of the configuration: each is a table of `config.example.toml`.
 
-Durations are seconds once loaded.
+Each attribute is a key of its table. Durations are seconds after loading.
 """
 
 import os
@@ -41,9 +41,9 @@ _TOKEN = re.compile(r"[!-~]{32,}")
 
 
 class ConfigError(Exception):
-    """The configuration can not be used; the text is every problem, `section.key: message` a line.
+    """The configuration cannot be used. The text has one line a problem, `section.key: message`.
 
-    The value of a secret never appears in it.
+    It never contains the value of a secret.
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
@@ -55,7 +55,7 @@ OptionalPath = Annotated[Path | None, BLANK_IS_NONE]
 HostName = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])$")
 ]
-"""As it stands in a Host header, without a port."""
+"""A host name as in a Host header, without a port."""
 Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
@@ -64,7 +64,10 @@ class _Section(BaseModel):
 
 
 class Database(_Section):
-    """Where PostgreSQL is. Without a `dsn` an embedded server keeps its data in the state dir."""
+    """Where PostgreSQL is.
+
+    Without `dsn`, an embedded server keeps its data in the state directory.
+    """
 
     dsn: Annotated[Dsn | None, BLANK_IS_NONE] = None
     state_directory: OptionalPath = None
@@ -74,7 +77,7 @@ class Database(_Section):
 
 
 class Delivery(_Section):
-    """How requests are made, and when an endpoint is given up."""
+    """How requests are sent, and when an endpoint that only fails is disabled."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 32
@@ -87,7 +90,7 @@ class Delivery(_Section):
 
 
 class Retry(_Section):
-    """When a failed delivery is tried again, unless its endpoint has a schedule of its own."""
+    """When to retry a failed delivery, unless its endpoint has its own schedule."""
 
     retries: Annotated[int, Field(ge=0, le=50)] = 5
     base: Annotated[float, between("1ms", "1d")] = seconds("10s")
@@ -96,10 +99,11 @@ class Retry(_Section):
     cap: Annotated[float, between("1ms", "30d")] = seconds("3d")
 
     def policy(self) -> RetryPolicy:
+        """Return the section as a retry policy."""
         return RetryPolicy(self.retries, self.base, self.factor, self.jitter, self.cap)
 
     def longest_span(self) -> float:
-        """Seconds from the first attempt to the last when every delay is as long as it can be."""
+        """Return the seconds from the first attempt to the last if every delay is the longest."""
         delays = (min(self.cap, self.base * self.factor**n) for n in range(self.retries))
         return sum(delays) * (1 + self.jitter)
 
@@ -133,7 +137,10 @@ class Signing(_Section):
     )
     @classmethod
     def _writable(cls, template: str, info: ValidationInfo) -> str:
-        """The header's name with the brand in it, once no other header is in its way."""
+        """Return the header's name with the brand in it.
+
+        Raises ValueError if the name is invalid, or if another header of the request has it.
+        """
         earlier = info.data
         brand, schemes = earlier.get("brand"), earlier.get("schemes", ())
         name = header_name(template.replace("{brand}", brand or "Brand"))
@@ -149,13 +156,13 @@ class Signing(_Section):
 
 
 def _scheme_of(key: str | None) -> str:
-    """`timestamped_hex_timestamp_header` → `timestamped-hex`."""
+    """Return the scheme of a key: `timestamped-hex` for `timestamped_hex_timestamp_header`."""
     name = (key or "").removesuffix("_header").removesuffix("_timestamp")
     return name.replace("_", "-")
 
 
 class Egress(_Section):
-    """Which addresses may be dialled."""
+    """Which addresses the daemon may connect to."""
 
     allow: Annotated[tuple[NetworkText, ...], LIST] = ()
     https_only: bool = False
@@ -164,7 +171,7 @@ class Egress(_Section):
 class Secrets(_Section):
     """The key that encrypts signing secrets in the database; `key` wins over `key_file`.
 
-    `admin_token` is good for everything in every environment, and is in no table.
+    `admin_token` allows everything in every environment; it is in no table of the database.
     """
 
     key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
@@ -174,15 +181,18 @@ class Secrets(_Section):
     @field_validator("admin_token")
     @classmethod
     def _can_be_shown(cls, token: SecretStr | None) -> SecretStr | None:
-        """It travels in a header, and must not be guessed."""
+        """Return the token if it fits into a header and is too long to guess."""
         if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
             raise ValueError("must be 32 or more printable ASCII characters without spaces")
         return token
 
 
 class Admin(_Section):
-    """Where the admin port listens; port 0 is any free one. `hosts`: the names it answers to, all
-    if there are none."""
+    """Where the admin port listens.
+
+    Port 0 means any free port. `hosts` are the host names that it answers to; without them it
+    answers to all.
+    """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
@@ -190,7 +200,7 @@ class Admin(_Section):
 
 
 class Limits(_Section):
-    """How much there may be, and how much one request may ask for."""
+    """Limits of how many objects may exist, and of how much one request may ask for."""
 
     environments: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     webhooks: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
@@ -207,7 +217,7 @@ class Limits(_Section):
 
 
 class Retention(_Section):
-    """How long history is kept, in whole days of the database's partitions."""
+    """How long history is kept, in whole days, because the database's partitions are days."""
 
     events: Annotated[float, between("1d", "3650d")] = seconds("30d")
     attempts: Annotated[float, between("1d", "3650d")] = seconds("14d")
@@ -215,14 +225,14 @@ class Retention(_Section):
 
 
 class Log(_Section):
-    """What is written to standard output; `auto` is JSON unless that is a terminal."""
+    """What is written to standard output; `auto` is console on a terminal, else JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
 class Config(_Section):
-    """Everything that can be set. Build one with `load`."""
+    """The whole configuration. Use `load` to build one."""
 
     database: Database = Database()
     delivery: Delivery = Delivery()
@@ -238,7 +248,10 @@ class Config(_Section):
     @field_validator("retention")
     @classmethod
     def _outlives_retries(cls, retention: Retention, info: ValidationInfo) -> Retention:
-        """An event may only go when neither a retry nor a recorded attempt still needs it."""
+        """Return the retention if no event is dropped while a retry or an attempt still needs it.
+
+        Raises an error at `retention.events` otherwise.
+        """
         if retry := info.data.get("retry"):
             needed = (retention.attempts + retry.longest_span()) / UNITS["d"]
             if retention.events / UNITS["d"] < needed:
@@ -250,7 +263,10 @@ class Config(_Section):
         return retention
 
     def state_directory(self, environ: Mapping[str, str] = os.environ) -> Path:
-        """Where the embedded server and the key file live; ConfigError if there is no home."""
+        """Return the directory of the embedded server and the key file.
+
+        Raises ConfigError if it is not configured and there is no home directory.
+        """
         if self.database.state_directory:
             return self.database.state_directory
         if given := environ.get("STATE_DIRECTORY"):

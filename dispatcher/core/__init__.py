@@ -1,1 +1,1 @@
-"""What the rest is made of: values and decisions, without input or output, clock or chance."""
+"""The values and decisions of the system, without I/O, clock or random numbers."""

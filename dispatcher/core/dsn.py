@@ -1,7 +1,7 @@
-"""The address of the database as libpq reads it: a URI or `key=value` words, into parameters.
+"""Parse the address of the database as libpq does: a URI or `key=value` words.
 
-Decisions only: nothing is looked up or opened here. No message repeats a value of the address,
-which may hold a password that was not quoted.
+This module only decides: it looks up and opens nothing. No message repeats a value of the address,
+because an unquoted password may be part of it.
 """
 
 import re
@@ -45,8 +45,9 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "PGLOADBALANCEHOSTS": "load_balance_hosts",
     }
 )
-"""The variables of libpq and their parameters. PGAPPNAME and PGCLIENTENCODING change nothing here:
-the daemon names its sessions itself, and always speaks UTF-8."""
+"""The environment variables of libpq and their parameters. PGAPPNAME and PGCLIENTENCODING have no
+effect: the daemon names its sessions itself, and always uses UTF-8.
+"""
 
 STRAY_AT = (
     "an @ stands after the host: in a user or password write %40 for @, %2F for /, %3A for :,"
@@ -69,7 +70,7 @@ _WORD = re.compile(
 
 
 class DsnError(ValueError):
-    """The address cannot be used. `problems` has a sentence for everything wrong with it."""
+    """The address cannot be used. `problems` has one sentence for each problem."""
 
     def __init__(self, *problems: str) -> None:
         self.problems = problems
@@ -77,9 +78,9 @@ class DsnError(ValueError):
 
 
 def read(text: str) -> dict[str, str]:
-    """Return the parameters of an address by their libpq names, without those left empty.
+    """Return the parameters of an address by their libpq names, without empty ones.
 
-    Hosts and ports are lists with commas, as in libpq. Raises DsnError.
+    Several hosts or ports are one text with commas, as in libpq. Raises DsnError.
     """
     for scheme in SCHEMES:
         if text.startswith(scheme):
@@ -95,7 +96,7 @@ def read(text: str) -> dict[str, str]:
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters that libpq's variables give, without those left empty."""
+    """Return the parameters that libpq's environment variables set, without empty ones."""
     return {
         parameter: environ[variable]
         for variable, parameter in ENVIRONMENT.items()
@@ -104,7 +105,10 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def sources(variables: Mapping[str, str], *stronger: Mapping[str, str]) -> dict[str, str]:
-    """Return where each parameter comes from that only a variable gives, to name it in messages."""
+    """Return, for each parameter that only a variable sets, a text that names the variable.
+
+    Messages use it to say where a wrong value comes from.
+    """
     return {
         parameter: f"the environment variable {variable}"
         for variable, parameter in ENVIRONMENT.items()
@@ -134,16 +138,16 @@ def _read_uri(rest: str) -> dict[str, str]:
 
 
 def _split_query(rest: str) -> tuple[str, str, str]:
-    """Split at the ? that begins the query: the first one behind the user and the password."""
+    """Split at the ? that begins the query: the first one after the user and the password."""
     credentials, at, behind = rest.partition("@")
-    if "/" in credentials:  # libpq looks for an @ only before the first /
+    if "/" in credentials:  # libpq searches for an @ only before the first /
         return rest.partition("?")
     target, mark, query = behind.partition("?")
     return f"{credentials}{at}{target}", mark, query
 
 
 def _read_hosts(text: str) -> tuple[str, str]:
-    """Return the hosts and the ports of `a:1,[::1]:2`; ports are empty if none is written."""
+    """Return the hosts and the ports of `a:1,[::1]:2`; the ports are empty if there are none."""
     hosts, ports = [], []
     for part in text.split(","):
         match = re.fullmatch(r"(?:\[([^\]]+)\]|([^\[\]:]*))(?::(\d*))?", part)
@@ -170,7 +174,7 @@ def _read_query(query: str) -> dict[str, str]:
 
 
 def _translated(found: dict[str, str]) -> dict[str, str]:
-    """Return the parameters by libpq's names, for those that other drivers have taught people."""
+    """Return the parameters with other drivers' names for them replaced by libpq's names."""
     if found.get("ssl") == "true":
         del found["ssl"]
         found.setdefault("sslmode", "require")
@@ -189,7 +193,7 @@ def _decoded(text: str) -> str:
 
 
 def _read_words(text: str) -> dict[str, str]:
-    """Return the parameters of `host=a password='it''s'`, with \\ before a quote or a backslash."""
+    """Return the parameters of `host=a password='it''s'`; \\ escapes a quote or a backslash."""
     found: dict[str, str] = {}
     position = len(text) - len(text.lstrip())
     while position < len(text):

@@ -1,7 +1,7 @@
-"""What each of libpq's connection parameters means here: honoured, ignored, or refused in words.
+"""The rules for libpq's connection parameters: supported, ignored, or rejected with a message.
 
-The driver knows only some of them, and takes every other one for a setting of the server. So
-each is looked at here before the driver is asked.
+The driver knows only some of them and takes all others for server settings. So this module checks
+each one before the driver sees it.
 """
 
 import difflib
@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 Rule = Callable[[str], str | None]
-"""Takes the value of a parameter; returns what is wrong with it, None if nothing is."""
+"""A function from a parameter's value to the problem with it, or None if there is none."""
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 LONGEST_LIST = 16
-"""Hosts of one address; each costs seconds when it is silent."""
+"""Most hosts in one address: each silent one costs seconds of waiting."""
 LARGEST_NUMBER = 2**31 - 1
 
 
@@ -25,10 +25,10 @@ def problems(
     *,
     complete: bool = True,
 ) -> list[str]:
-    """Return a sentence for everything wrong with the parameters, also with two together.
+    """Return one sentence for each problem of the parameters, alone and in combination.
 
-    `sources` names where a parameter comes from, if not from the address itself. More may be to
-    come unless they are `complete`: then only each alone is judged.
+    `sources` names where a parameter comes from, if not from the address itself. If `complete` is
+    False, more parameters may follow, and only each one alone is checked.
     """
     found = []
     for name, value in parameters.items():
@@ -62,7 +62,7 @@ def _number(least: int, most: int = LARGEST_NUMBER) -> Rule:
 
 
 def _only(values: tuple[str, ...], message: str) -> Rule:
-    """Return a rule for what cannot be done here, but for the `values` that ask for nothing."""
+    """Return a rule for an unsupported parameter; `values` are those that request nothing."""
 
     def rule(value: str) -> str | None:
         return None if value.strip().lower() in values else message
@@ -93,7 +93,7 @@ def _hosts(value: str) -> str | None:
 
 
 def _is_address(part: str) -> bool:
-    """Return True for the directory of a socket and for an IPv6 address."""
+    """Return True if the part is a socket directory or an IPv6 address."""
     return part.startswith("/") or re.fullmatch(r"[0-9A-Fa-f:.]+(%\w+)?", part) is not None
 
 
@@ -101,7 +101,7 @@ _NO_SUPPORT = "is not supported: remove it"
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        # where
+        # Where the server is.
         "host": _hosts,
         "hostaddr": _hosts,
         "port": _ports,
@@ -116,7 +116,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             ("false", "off", "no", "0"),
             "is not supported: Dispatcher opens ordinary sessions; remove it",
         ),
-        # who
+        # Who connects.
         "user": _anything,
         "password": _anything,
         "passfile": _anything,
@@ -139,7 +139,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "oauth_client_id": _only((), _NO_SUPPORT),
         "oauth_client_secret": _only((), _NO_SUPPORT),
         "oauth_scope": _only((), _NO_SUPPORT),
-        # TLS
+        # How TLS is used.
         "sslmode": _one_of(*SSL_MODES),
         "sslnegotiation": _one_of("postgres", "direct"),
         "sslcert": _anything,
@@ -155,7 +155,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "ssl_max_protocol_version": _one_of(*TLS_VERSIONS),
         "requiressl": _only(("0",), "is obsolete: write sslmode=require"),
         "sslkeylogfile": _only((), _NO_SUPPORT),
-        # how
+        # How the connection is kept.
         "connect_timeout": _number(-1, 600),
         "keepalives": _one_of("0", "1"),
         "keepalives_idle": _number(0, 32_767),
@@ -165,7 +165,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "options": _anything,
         "min_protocol_version": _one_of("3.0", "latest"),
         "max_protocol_version": _one_of("3.0", "3.2", "latest"),
-        # without effect: the daemon names its sessions itself, and always speaks UTF-8
+        # No effect: the daemon names its sessions itself, and always uses UTF-8.
         "application_name": _anything,
         "fallback_application_name": _anything,
         "client_encoding": _anything,
@@ -212,7 +212,7 @@ def ssl_mode(parameters: Mapping[str, str]) -> str:
 
 
 def _lists(parameters: Mapping[str, str]) -> list[str]:
-    """Compare the lengths of the lists of hosts, addresses and ports."""
+    """Return the problems with the lengths of the lists of hosts, addresses and ports."""
     lengths = {
         name: parameters[name].count(",") + 1
         for name in ("host", "hostaddr", "port")

@@ -1,7 +1,7 @@
-"""The one strict parser of endpoint URLs: what they look like, not where they lead.
+"""The one strict parser of endpoint URLs: it checks their form, not where they lead.
 
-A URL is kept and called as it was typed. What could be read in two ways is refused instead of
-being normalised: a receiver that signs or compares its own URL must find it unchanged.
+A URL is stored and called exactly as the user typed it. An ambiguous URL is rejected, not
+normalised: a receiver that signs or compares its own URL must see it unchanged.
 """
 
 import re
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from yarl import URL
 
 URL_LIMIT_BYTES = 2048
+"""Most bytes of a URL: many servers and proxies reject longer ones."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
@@ -22,15 +23,16 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class UrlError(ValueError):
-    """Not a URL that can be delivered to. The text is a sentence for the person who typed it."""
+    """The text is not a URL to deliver to. The message is a sentence for the user who typed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointUrl:
-    """A URL that was understood.
+    """A parsed URL.
 
-    `text` is what was typed; `host` is what is dialled (lower case, IDNA, an IPv6 address without
-    brackets) and `shown_host` the same for people; `target` goes into the request line.
+    `text` is what the user typed. `host` is the host to connect to (lower case, IDNA, an IPv6
+    address without brackets), and `shown_host` is the form to display. `target` goes into the
+    request line.
     """
 
     text: str
@@ -46,13 +48,13 @@ class EndpointUrl:
 
     @property
     def authority(self) -> str:
-        """Return the Host header: with the port only where it is not the scheme's own."""
+        """Return the Host header: the host, and the port unless it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse_url(text: str, *, https_only: bool = False) -> EndpointUrl:
-    """Return what a URL says. Raises UrlError."""
+    """Return the parsed URL. Raises UrlError if it cannot be delivered to."""
     _check_text(text)
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
@@ -107,7 +109,10 @@ def _split(authority: str) -> tuple[str, int | None]:
 
 
 def _host(typed: str) -> tuple[str, str]:
-    """Return the host to dial, and for people. ValueError unless it is written in one way."""
+    """Return the host to connect to and the host to display.
+
+    Raises ValueError unless the host is in its only normal form.
+    """
     url = URL(f"http://{typed}/")
     host, shown = url.raw_host or "", url.host or ""
     if typed.startswith("["):
@@ -116,7 +121,7 @@ def _host(typed: str) -> tuple[str, str]:
         IPv4Address(host)
     elif len(host) > 253 or not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))):
         raise ValueError("not a domain name")
-    # What IDNA would change beyond case is refused: full-width digits must not become 127.0.0.1.
+    # Reject what IDNA would change beyond case. Otherwise full-width digits become 127.0.0.1.
     if unicodedata.normalize("NFC", typed.lower()) not in (host, shown):
         raise ValueError("not in normal form")
     if URL.build(scheme="http", host=shown).raw_host != host:
@@ -125,6 +130,6 @@ def _host(typed: str) -> tuple[str, str]:
 
 
 def _target(rest: str) -> str:
-    """Return path and query octet for octet; what is not ASCII as the UTF-8 of it, in percent."""
+    """Return the path and query byte for byte; other than ASCII becomes percent-encoded UTF-8."""
     target = rest if rest.startswith("/") else f"/{rest}"
     return target if target.isascii() else quote(target, safe=_ASCII)

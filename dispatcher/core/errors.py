@@ -1,4 +1,4 @@
-"""How the service layer says no. Each text is meant for whoever asked, and holds no secret."""
+"""The errors of the service layer. Each text is for the caller and holds no secret."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,20 +6,20 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one value: where in the request (`("events", 0)`), and why."""
+    """One invalid value: where it is in the request (`("events", 0)`), and why it is invalid."""
 
     place: tuple[str | int, ...]
     reason: str
 
 
 class Refused(Exception):
-    """Nothing was changed. `code` is a stable word for programs."""
+    """The request was rejected and nothing was changed. `code` is a stable word for programs."""
 
     code: ClassVar[str] = "refused"
 
 
 class Invalid(Refused):
-    """What was asked for can not be, whoever asks."""
+    """The request is invalid, independent of the caller and of the current state."""
 
     code = "invalid"
 
@@ -29,29 +29,30 @@ class Invalid(Refused):
 
     @classmethod
     def field(cls, name: str, reason: str) -> "Invalid":
+        """Return the error for one field of the request."""
         return cls(Problem((name,), reason))
 
 
 class Unknown(Refused):
-    """There is no such thing, or not for who asks: both look the same."""
+    """The object does not exist, or the caller may not see it: both look the same."""
 
     code = "not_found"
 
 
 class Conflict(Refused):
-    """What is asked for does not go with how things are."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
 
 class Changed(Refused):
-    """Somebody else has changed it since it was read."""
+    """The object was changed by another request since the caller read it."""
 
     code = "changed_meanwhile"
 
 
 class Forbidden(Refused):
-    """Who asks may not do that."""
+    """The caller is not allowed to do this."""
 
     code = "forbidden"
 

@@ -1,23 +1,25 @@
-"""Event types, and the patterns by which a subscription chooses among them.
+"""Event types, and the patterns by which a subscription selects them.
 
 A pattern is one exact type, `*` for all, or a prefix and `.*` for one or more further segments:
-`a.*` matches `a.b` and `a.b.c`, not `a`. Reserved types match only the subscriptions that name
-them exactly. `dispatcher.patterns_of` in the database holds the same rule for the fan-out.
+`a.*` matches `a.b` and `a.b.c`, not `a`. Reserved types match only subscriptions that name them
+exactly. `dispatcher.patterns_of` in the database holds the same rule for the fan-out.
 """
 
 import re
 from collections.abc import Iterable
 
 TYPE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*\Z")
-"""What a whole type looks like: `$` would let a trailing newline pass."""
+"""The form of a whole type. It ends with `\\Z`, because `$` would accept a trailing newline."""
 
 LONGEST = 128
+"""Most characters of a type or pattern."""
 
 _RESERVED = ("endpoint.", "delivery.")
+"""Prefixes of the types that only the daemon emits."""
 
 
 def parse_type(text: str) -> str:
-    """`text` if it is an event type, else ValueError with what is wrong with it."""
+    """Return `text` if it is an event type. Raises ValueError with the problem otherwise."""
     _check_length("an event type", text)
     if not TYPE.match(text):
         raise ValueError(
@@ -27,7 +29,7 @@ def parse_type(text: str) -> str:
 
 
 def parse_pattern(text: str) -> str:
-    """`text` if it is a pattern, else ValueError with what is wrong with it."""
+    """Return `text` if it is a pattern. Raises ValueError with the problem otherwise."""
     _check_length("a pattern", text)
     if text != "*" and not TYPE.match(text.removesuffix(".*")):
         raise ValueError(f"{text!r} is not a pattern: an event type, a prefix as in user.*, or *")
@@ -35,7 +37,7 @@ def parse_pattern(text: str) -> str:
 
 
 def matches(pattern: str, type: str) -> bool:
-    """Whether a subscription to `pattern` wants events of `type`; both already parsed."""
+    """Return True if a subscription to `pattern` matches events of `type`, both already parsed."""
     if pattern == type:
         return True
     if is_reserved(type):
@@ -44,12 +46,12 @@ def matches(pattern: str, type: str) -> bool:
 
 
 def is_reserved(type: str) -> bool:
-    """Whether only the daemon emits this type, and no wildcard matches it."""
+    """Return True if only the daemon emits this type; no wildcard matches it."""
     return type == "webhook.test" or type.startswith(_RESERVED)
 
 
 def candidates(type: str) -> tuple[str, ...]:
-    """Every pattern that matches `type`, the narrowest first."""
+    """Return every pattern that matches `type`, the narrowest first."""
     if is_reserved(type):
         return (type,)
     segments = type.split(".")
@@ -58,7 +60,10 @@ def candidates(type: str) -> tuple[str, ...]:
 
 
 def simplify(patterns: Iterable[str]) -> tuple[str, ...]:
-    """The patterns without repetitions, in order. One inside a wider one stays: people list it."""
+    """Return the patterns without duplicates, in order.
+
+    A pattern inside a wider one stays, so that the list reads as its owner wrote it.
+    """
     return tuple(dict.fromkeys(patterns))
 
 

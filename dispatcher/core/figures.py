@@ -1,4 +1,4 @@
-"""The figures that say how things are, as values: of the whole database, and of one daemon."""
+"""The figures of the whole database and of one daemon, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Final
 
 STATES: Final = ("due", "scheduled", "held")
-"""Of pending deliveries, see Waiting."""
+"""The states of pending deliveries, see Waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Pending deliveries. `due`: to be sent now, those under way included; `scheduled`: for later;
-    `held`: the webhook is disabled or rests, or sending is paused. `more`: the states of which there
-    are more than was counted. `oldest_due_seconds`: for how long the oldest has been due."""
+    """Pending deliveries, by state.
+
+    `due`: to be sent now, including those under way; `scheduled`: to be sent later; `held`: the
+    webhook is disabled or paused, or sending is paused. `more` lists the states with more
+    deliveries than were counted. `oldest_due_seconds` is for how long the oldest has been due.
+    """
 
     due: int
     scheduled: int
@@ -24,8 +27,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Events that were not fanned out yet, and the age of the oldest. `more`: of those that wait
-    longest so many were counted, and there are more."""
+    """Events that are not fanned out yet, and the age of the oldest in seconds.
+
+    `more` is true if only the oldest ones were counted, and there are more.
+    """
 
     events: int
     more: bool
@@ -34,7 +39,10 @@ class Inbox:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """`failing` are active, and have only failed for a while."""
+    """Webhooks by state.
+
+    `failing` ones are active, but their attempts have only failed for a while.
+    """
 
     active: int
     disabled: int
@@ -43,7 +51,11 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class LastHour:
-    """Of the last 60 minutes: deliveries that arrived, and that ended without, and attempts."""
+    """Counts of the last 60 minutes.
+
+    `delivered` and `exhausted` are deliveries that succeeded and that failed for good; `attempts`
+    and `failed_attempts` are attempts.
+    """
 
     delivered: int
     exhausted: int
@@ -53,7 +65,10 @@ class LastHour:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """As of `at`. `environments`: how many deliveries wait, by environment and state."""
+    """What waits in the database at the time `at`.
+
+    `environments` is the number of pending deliveries by environment and state.
+    """
 
     at: datetime
     pending: Waiting
@@ -68,7 +83,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """Of one daemon, at one moment."""
+    """The current state of one daemon."""
 
     in_flight: int
     unrecorded: int

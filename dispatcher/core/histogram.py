@@ -1,4 +1,4 @@
-"""How long attempts took, as counts between fixed bounds, and what can be said from that."""
+"""Durations of attempts as counts between fixed bounds, and estimates from them."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -9,9 +9,10 @@ BOUNDS = (
     *(1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700),
     *(1_000, 1_500, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 30_000),
 )
-"""Milliseconds: a bin holds what took no longer than its bound and longer than the one before; what
-took longer than the last is counted with it. What is stored depends on them: other bounds are another
-column in the database."""
+"""Milliseconds: a bin holds the durations up to its bound and above the bound before. Longer
+durations than the last bound are counted in the last bin. The stored histograms depend on these
+bounds: other bounds need another column in the database.
+"""
 
 BINS = len(BOUNDS)
 EMPTY = (0,) * BINS
@@ -22,15 +23,17 @@ _LOOKUP = bytes(bisect_left(BOUNDS, milliseconds) for milliseconds in range(_LON
 
 
 def bin_of(milliseconds: int) -> int:
-    """The bin's number, of what is not below 0."""
+    """Return the number of the bin for a duration of 0 or more milliseconds."""
     return _LOOKUP[milliseconds] if milliseconds < _LONG else BINS - 1
 
 
 def both(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Return the sum of two histograms."""
     return list(map(add, one, other))
 
 
 def added(histograms: Iterable[Sequence[int]]) -> list[int]:
+    """Return the sum of the histograms, EMPTY if there are none."""
     total = list(EMPTY)
     for histogram in histograms:
         total = both(total, histogram)
@@ -38,8 +41,10 @@ def added(histograms: Iterable[Sequence[int]]) -> list[int]:
 
 
 def percentile(counts: Sequence[int], share: float) -> float | None:
-    """Milliseconds within which this share of the attempts was over, as if those of a bin had taken
-    evenly spread times; None of no attempts."""
+    """Estimate the `share` quantile in milliseconds; return None if there are no attempts.
+
+    The estimate is a linear interpolation within the bin.
+    """
     total = sum(counts)
     if not total:
         return None

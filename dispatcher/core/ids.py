@@ -1,24 +1,32 @@
-"""Public names of the 63-bit ids: a prefix and the decimal number, and the time inside it.
+"""Public names of the 63-bit ids: a prefix and the decimal number, and the time in the id.
 
-An id is 41 bits of milliseconds since 2024-01-01 UTC and 22 bits of sequence; the database makes
-them (`dispatcher.next_id`), so their time is the database's.
+An id is 41 bits of milliseconds since 2024-01-01 UTC and 22 bits of sequence. The database makes it
+(`dispatcher.next_id`), so its time is the database's.
 """
 
 EPOCH_MS = 1_704_067_200_000
+"""2024-01-01 00:00 UTC in Unix milliseconds."""
 TIME_SHIFT = 22
+"""Bits of sequence below the time."""
 LARGEST = 2**63 - 1
+"""The largest id: PostgreSQL's bigint is signed."""
 
 
 def event_name(event_id: int) -> str:
+    """Return the public name of an event's id."""
     return f"evt_{event_id}"
 
 
 def delivery_name(delivery_id: int) -> str:
+    """Return the public name of a delivery's id."""
     return f"dlv_{delivery_id}"
 
 
 def parse(prefix: str, name: str) -> int:
-    """The number in `evt_…` or `dlv_…`; ValueError for anything that is not exactly such a name."""
+    """Return the number in a name such as `evt_1` or `dlv_1`.
+
+    Raises ValueError if `name` is not exactly the prefix, `_` and a 63-bit number.
+    """
     head, _, digits = name.partition("_")
     if head != prefix or not digits.isascii() or not digits.isdigit() or len(digits) > 19:
         raise ValueError(f"expected {prefix}_ and digits, not {name!r}")
@@ -29,5 +37,5 @@ def parse(prefix: str, name: str) -> int:
 
 
 def created_ms(id_: int) -> int:
-    """When the id was drawn, in milliseconds since the Unix epoch."""
+    """Return when the id was created, in milliseconds since the Unix epoch."""
     return (id_ >> TIME_SHIFT) + EPOCH_MS

@@ -1,9 +1,9 @@
-"""The nouns of the system as frozen values: what the stages hand to one another.
+"""The nouns of the system, as values that the stages pass to one another.
 
 Ids of events, deliveries and attempts are 63-bit integers that carry their creation time
-(`ids.py`); endpoint ids are UUIDs. Times are seconds since the Unix epoch on the database's
-clock unless a name says otherwise; durations are seconds. Those made for every attempt are
-values as well, though not frozen: freezing would cost several microseconds an attempt.
+(`ids.py`); ids of endpoints are UUIDs. Times are seconds since the Unix epoch on the database's
+clock unless a name says otherwise; durations are seconds. Most values are frozen. Those created for
+every attempt are not: freezing would cost several microseconds an attempt.
 """
 
 from dataclasses import dataclass, field
@@ -11,21 +11,24 @@ from typing import Literal, NamedTuple, NewType
 from uuid import UUID
 
 RawJson = NewType("RawJson", str)
-"""JSON text that is handed on as it is: what a producer wrote is never parsed and written anew."""
+"""JSON text that is passed on as it is. It is never parsed and written again, because that could
+change the bytes that the producer wrote.
+"""
 
 State = Literal["DELIVERED", "FAILED", "CANCELLED"]
 """How a delivery ended. A delivery that has not ended is PENDING, and has no state yet."""
 
 ErrorCode = Literal["timeout", "dns", "connect", "tls", "reset", "protocol", "blocked"]
-"""Why there was no answer. An answer that is not 2xx has the code `http`, a 2xx `ok`; `cancelled`
-marks the last row of a delivery that ended without an attempt."""
+"""Why an attempt got no response. A response that is not 2xx has the code `http`, a 2xx has `ok`.
+`cancelled` marks the last row of a delivery that ended without an attempt.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to try again: `retries` further attempts, `base * factor**n` seconds apart.
+    """When to retry: up to `retries` times, `base * factor**n` seconds apart.
 
-    `jitter` is a fraction (0.2 = ±20 %); `cap` bounds one delay, before jitter.
+    `jitter` is a fraction (0.2 = ±20 %). `cap` limits one delay in seconds, before jitter.
     """
 
     retries: int
@@ -37,7 +40,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A fact emitted once, with the exact bytes every attempt to deliver it sends."""
+    """A fact that was emitted once, with the exact bytes that every attempt sends."""
 
     id: int
     type: str
@@ -48,8 +51,8 @@ class Event:
 class Endpoint:
     """A URL with its secrets and limits, as the sending side needs it.
 
-    `secret` is the text shown to the user once; `previous_secret` still signs beside it until
-    `previous_until`. `None` for a limit, the schemes or the policy means the configured default.
+    `secret` is the text that the user sees once. `previous_secret` signs beside it until
+    `previous_until`. None for a limit, the schemes or the policy means the configured default.
     """
 
     id: UUID
@@ -69,10 +72,10 @@ class Endpoint:
     paused_until: float | None
     failing: bool
     rate_limit: int | None = None
-    """Requests a second; None: as fast as it goes."""
+    """Requests a second; None means no limit."""
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
-        """The secrets that sign at `now`, the current one first."""
+        """Return the secrets that sign at `now` (Unix seconds), the current one first."""
         if self.previous_secret and self.previous_until and now < self.previous_until:
             return (self.secret, self.previous_secret)
         return (self.secret,)
@@ -80,10 +83,10 @@ class Endpoint:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Delivery:
-    """One event owed to one endpoint, pending, held in memory by the daemon that owns its shard.
+    """One pending event for one endpoint, in the memory of the daemon that owns its shard.
 
-    `attempt` counts the attempts recorded so far; `base` is that count when the present retry
-    schedule began (not 0 after somebody asked for a finished delivery to be sent again).
+    `attempt` counts the attempts recorded so far. `base` is that count when the current retry
+    schedule began: it is not 0 after a finished delivery was sent again by hand.
     """
 
     id: int
@@ -97,9 +100,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """Word that the row of a delivery was changed by somebody else than the owner of its shard.
+    """A change notice: a process other than the owner of the shard changed a delivery's row.
 
-    `delivery` is the row as it is now, None when it is gone.
+    `delivery` is the row as it is now, None if it was deleted.
     """
 
     id: int
@@ -110,8 +113,11 @@ class Nudge:
 
 
 class Heartbeat(NamedTuple):
-    """Another daemon's row: how often it renewed its lease, and how many seconds ago the last time
-    was by the database's clock (negative if that was set back)."""
+    """The row of another daemon: how often it has renewed its lease, and when it last did.
+
+    `age` is the seconds since the last renewal on the database's clock. It is negative if that
+    clock was set back.
+    """
 
     daemon: int
     renewals: int
@@ -119,8 +125,11 @@ class Heartbeat(NamedTuple):
 
 
 class Silent(NamedTuple):
-    """Another daemon that has not renewed its lease since that count, long enough to have stopped
-    sending; `whole_lease`: for the whole length of a lease."""
+    """Another daemon that has not renewed its lease since the count `renewals`.
+
+    It has been silent long enough to have stopped sending. `whole_lease` is True if it has been
+    silent for the whole length of a lease.
+    """
 
     daemon: int
     renewals: int
@@ -128,8 +137,11 @@ class Silent(NamedTuple):
 
 
 class SetBack(NamedTuple):
-    """The database's clock was set back by so many seconds. Rows of these shards written by a
-    transaction older than `horizon` hold times that are too late by as much."""
+    """The database's clock was set back by `seconds`.
+
+    In rows of these shards that a transaction older than `horizon` wrote, times are too late by as
+    much.
+    """
 
     seconds: float
     shards: frozenset[int]
@@ -137,10 +149,11 @@ class SetBack(NamedTuple):
 
 
 class Timings(NamedTuple):
-    """Seconds that each phase of a POST took; None for one that there was not.
+    """Seconds that each phase of a POST took; None for a phase that did not happen.
 
-    A kept connection needs no lookup, no connection and no TLS. `first_byte` is counted from the
-    moment the request was written. What is left of the duration is the rest of the answer.
+    A connection that is used again needs no lookup, no connect and no TLS handshake. `first_byte`
+    counts from the end of writing the request. The rest of the duration is the rest of the
+    response.
     """
 
     lookup: float | None = None
@@ -154,7 +167,10 @@ NO_TIMINGS = Timings()
 
 @dataclass(slots=True, unsafe_hash=True)
 class Response:
-    """An answer whose status line arrived in time. `body` is an excerpt, never decoded or decompressed."""
+    """A response whose status line arrived in time.
+
+    `body` is an excerpt in bytes, never decoded or decompressed. `duration` is in seconds.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -166,7 +182,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class SendError:
-    """No usable answer: a stable code, and a sentence that an endpoint's owner can act on."""
+    """An attempt without a usable response: a stable code, and a reason for the endpoint's owner.
+
+    `duration` is in seconds.
+    """
 
     code: ErrorCode
     reason: str
@@ -176,10 +195,10 @@ class SendError:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt means for its delivery and its endpoint: decided, not yet recorded.
+    """The decision about one attempt, for its delivery and its endpoint, not recorded yet.
 
-    `state` None: try again `delay` seconds from now. `pause`: start nothing for this endpoint
-    for so long. `disable`: the reason to stop sending to the endpoint altogether.
+    If `state` is None, retry in `delay` seconds. `pause` is the seconds during which no attempt to
+    this endpoint starts. `disable` is the reason to stop sending to the endpoint altogether.
     """
 
     code: Literal["ok", "http", "cancelled"] | ErrorCode
@@ -192,10 +211,10 @@ class Outcome:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Result:
-    """An attempt that was made and decided, on its way into the database.
+    """An attempt with its decision, to be written to the database.
 
-    `request_headers` and `response_headers` are JSON texts; the first holds what varies from
-    attempt to attempt, never a signature.
+    `request_headers` and `response_headers` are JSON texts. `request_headers` holds what varies
+    from attempt to attempt, never a signature.
     """
 
     delivery: Delivery

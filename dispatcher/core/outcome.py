@@ -1,14 +1,15 @@
-"""What one attempt means for its delivery and its endpoint.
+"""Decide what one attempt means for its delivery and its endpoint.
 
-| answer                       | the delivery               | the endpoint                      |
+| response                     | the delivery               | the endpoint                      |
 |------------------------------|----------------------------|-----------------------------------|
 | 2xx                          | delivered                  |                                   |
-| 410                          | retried, at last failed    | disabled: its owner wants no more |
+| 410                          | retried, at last failed    | disabled: its owner removed it    |
 | 429 or 503 and `Retry-After` | retried, not before that   | paused until then                 |
 | any other, redirects too     | retried, at last failed    |                                   |
 | none                         | retried, at last failed    |                                   |
 
-Everything but a 2xx is retried: receivers misdeploy, and a 404 at noon is a 200 at one o'clock.
+Everything but a 2xx is retried: receivers have bad deployments, and a 404 at 12:00 may be a 200 at
+13:00.
 """
 
 from http import HTTPStatus
@@ -38,11 +39,11 @@ def decide(
     now: float,
     chance: float,
 ) -> Outcome:
-    """The outcome of attempt number `attempt` of the present schedule, counted from 1.
+    """Return the outcome of attempt number `attempt` of the current schedule, counted from 1.
 
-    `now` (Unix seconds) is what dates in `Retry-After` are held against, `chance` in [0, 1) chooses
-    within the jitter. The next attempt is due at the later of the schedule's and the receiver's
-    wish. Disabling an endpoint does not end its deliveries: they wait for it to be enabled again.
+    `now` is Unix seconds, to compare dates in `Retry-After` with. `chance` in [0, 1) selects within
+    the jitter. The next attempt is due at the later of the schedule's time and the receiver's.
+    Disabling an endpoint does not end its deliveries: they wait until it is enabled again.
     """
     if isinstance(result, SendError):
         state, delay = _again_or_failed(attempt, policy, chance, at_least=0.0)
@@ -56,6 +57,7 @@ def decide(
 
 
 def is_success(status: int) -> bool:
+    """Return True for a status of 2xx."""
     return 200 <= status <= 299
 
 
@@ -83,7 +85,7 @@ def _refusal(response: Response) -> str:
 
 
 def _presentable(text: str) -> str:
-    """`text` as it can go into a log line and a database column, cut to a length."""
+    """Return `text` for a log line and a database column: printable, and cut to a length."""
     shown = "".join(c if c.isprintable() else "?" for c in text[:LONGEST_LOCATION])
     return shown if len(text) <= LONGEST_LOCATION else f"{shown}…"
 

@@ -9,13 +9,16 @@ K = TypeVar("K")
 Row = Mapping[str, Any]
 
 DEFAULT_LIMIT = 20
+"""Items on a page if the request sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """`next` is the position to go on from, for the listing that made it; None: that was all.
+    """A page of a listing.
 
-    A page may be short, or empty, and still have a next: a filter was followed for long enough.
+    `next` is the position to continue from, for the listing that made the page. None means that
+    this is the last page. A page may be short or empty and still have a `next`: a filtered listing
+    stops after it has read enough rows.
     """
 
     items: tuple[T, ...]
@@ -24,7 +27,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a page may be: at most `items`, of about `size_bytes`, read `step` at a time."""
+    """The limits of a page: at most `items`, of about `size_bytes`, read `step` at a time."""
 
     items: int
     size_bytes: int
@@ -40,12 +43,12 @@ async def filled(
     size: Callable[[Row], int],
     make: Callable[[Row], T],
 ) -> tuple[list[T], bool]:
-    """Return what is made of the rows of a page, and whether there are more behind them.
+    """Return the items of a page, and whether there are more behind them.
 
-    `read` returns so many rows after a position, `key` the position of a row, `size` its bytes,
-    `make` what is wanted of it: done step by step, so that the event loop is not held up.
-    A page has one row at least, however large, and never more than one step beyond its bytes was
-    in memory.
+    `read` returns at most a number of rows after a position, `key` the position of a row, `size`
+    its bytes, and `make` the item for a row. Items are made step by step, so that the event loop is
+    not blocked. A page has at least one row, however large. At most one step of rows beyond the
+    limit of bytes is in memory.
     """
     found: list[T] = []
     size_bytes = 0

@@ -1,7 +1,8 @@
 """The body of a delivery: an envelope around the producer's text.
 
-Built once an event and then sent byte for byte on every attempt: the signature is over bytes, and
-reading the text back would change it (`1.10` to `1.1`, `1e400` to an invalid `Infinity`).
+It is built once an event and sent byte for byte on every attempt. The signature is over bytes, and
+parsing and writing the text again would change it (`1.10` to `1.1`, `1e400` to an invalid
+`Infinity`).
 """
 
 from datetime import UTC, datetime
@@ -12,9 +13,9 @@ from dispatcher.core import ids
 
 
 def build(event_id: int, type: str, environment_id: str, data: str) -> bytes:
-    """The UTF-8 body: fixed key order, no added whitespace, `data` spliced in unread.
+    """Return the UTF-8 body: fixed key order, no added whitespace, `data` inserted as it is.
 
-    `data` is JSON text that Postgres accepted as `json`; the timestamp is the one inside the id.
+    `data` is JSON text that PostgreSQL accepted as `json`. The timestamp is the one in the id.
     """
     seconds, milliseconds = divmod(ids.created_ms(event_id), 1000)
     return (
@@ -24,7 +25,8 @@ def build(event_id: int, type: str, environment_id: str, data: str) -> bytes:
     ).encode()
 
 
-# Events come in time order, so a second is formatted once: a third of the cost of `build` otherwise.
+# Events come in time order, so each second is formatted once. Otherwise formatting is a third of the
+# cost of `build`.
 @lru_cache(maxsize=1024)
 def _to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

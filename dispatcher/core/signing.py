@@ -7,11 +7,11 @@
 | `timestamped-hex` | `<hex>` and a header with the timestamp          | `timestamp.body`    | text    |
 | `stripe`          | `t=<timestamp>,v1=<hex>`                         | `timestamp.body`    | text    |
 
-All are HMAC-SHA256. The key is the secret's whole text in UTF-8, a `whsec_` in front included,
-because that is the string people paste into their verifiers; `standard` alone drops the prefix and
-decodes the rest as base64, as every Standard Webhooks library does. One secret serves all schemes.
+All are HMAC-SHA256. The key is the secret's whole text in UTF-8, with the prefix `whsec_`, because
+people paste that text into their verifiers. Only `standard` removes the prefix and decodes the
+rest as base64, as every Standard Webhooks library does. One secret serves all schemes.
 
-To add a scheme: write its function, give it a row in `SCHEMES`, and a vector in the test.
+To add a scheme: write its function, give it a row in `SCHEMES`, and add a vector to the test.
 """
 
 import hashlib
@@ -24,16 +24,18 @@ from typing import NamedTuple
 
 PREFIX = "whsec_"
 SHORTEST_KEY, LONGEST_KEY = 24, 64
-"""Bytes of key, as the Standard Webhooks specification asks."""
+"""Bytes of a key, as the Standard Webhooks specification requires."""
 BLOCK = 64
-"""Bytes of a block of SHA-256."""
+"""Bytes of a SHA-256 block."""
 KEYS_KEPT = 4096
-"""How many keys are kept ready; they are as secret as the secrets, which are in memory too."""
+"""How many prepared keys the caches hold. They are as secret as the secrets, which are in memory
+too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderNames:
-    """The headers that carry a brand; those of `standard` are fixed by its specification."""
+    """The headers with the brand in their names; the specification fixes those of `standard`."""
 
     body_hex: str
     timestamped_hex: str
@@ -42,7 +44,7 @@ class HeaderNames:
 
 
 class Signable(NamedTuple):
-    """What a scheme may sign. `timestamp` is in Unix seconds, of this attempt, not of the event."""
+    """The input of a scheme. `timestamp` is the time of this attempt in Unix seconds."""
 
     event_id: str
     timestamp: int
@@ -58,11 +60,13 @@ def sign(
     timestamp: int,
     body: bytes,
 ) -> dict[str, str]:
-    """The headers of all `schemes`, with the current secret first in `secrets`.
+    """Return the headers of all `schemes`; `secrets` has the current secret first.
 
     A previous secret in its overlap comes second: headers that hold a list carry both signatures,
-    the others the current one only. ValueError, never an unsigned request, when there is no scheme,
-    no secret, an unknown scheme or a secret that can not sign; it names no secret.
+    the others only the current one.
+
+    Raises ValueError if there is no scheme, no secret, an unknown scheme or a secret that cannot
+    sign. So no request goes out unsigned. The message contains no secret.
     """
     if not schemes or not secrets or not all(secrets):
         raise ValueError("a request needs a scheme and a secret to be signed")
@@ -77,11 +81,12 @@ def sign(
 
 
 def validate_secret(text: str) -> str:
-    """`text` if it can sign under every scheme, else ValueError, which does not repeat it.
+    """Return `text` if it can sign under every scheme.
 
-    That is: padded base64 of 24 to 64 bytes in its one canonical spelling, `whsec_` in front or
-    not. Verifiers differ on anything laxer: some drop the characters of the URL-safe alphabet and
-    sign with what is left. 64 hexadecimal characters are such base64, of 48 bytes.
+    Raises ValueError, without the text, if it is not padded base64 of 24 to 64 bytes in its one
+    canonical form, with or without the prefix `whsec_`. Verifiers differ on anything laxer: some
+    ignore the characters of the URL-safe alphabet and sign with the rest. 64 hexadecimal characters
+    are valid: they are base64 of 48 bytes.
     """
     key = key_for_standard(text)
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
@@ -93,7 +98,10 @@ def validate_secret(text: str) -> str:
 
 @lru_cache(maxsize=KEYS_KEPT)
 def key_for_standard(secret: str) -> bytes:
-    """The key of the `standard` scheme; ValueError, not repeating it, if it is not strict base64."""
+    """Return the key of the `standard` scheme in bytes.
+
+    Raises ValueError, without the secret, if it is not strict base64.
+    """
     encoded = secret.removeprefix(PREFIX)
     try:
         key = b64decode(encoded, validate=True)
@@ -105,7 +113,8 @@ def key_for_standard(secret: str) -> bytes:
 
 
 def _body_hex(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
-    # Verifiers strip "sha256=" and compare lengths: a second signature would make them fail.
+    # Sign with the current secret only: verifiers strip "sha256=" and compare lengths, so a second
+    # signature would make them fail.
     return {names.body_hex: f"sha256={_hex(secrets[0], it.body)}"}
 
 
@@ -137,10 +146,10 @@ def _hex(secret: str, message: bytes) -> str:
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
-    """HMAC (RFC 2104), with what depends on the key alone computed once a key.
+    """Return the HMAC-SHA256 (RFC 2104), with the work for the key done once a key.
 
-    `hmac.digest` prepares the key, and looks the algorithm up, anew for every message, which takes
-    longer than to hash a webhook's body.
+    `hmac.digest` prepares the key and looks up the algorithm for every message. That takes longer
+    than hashing the body of a webhook.
     """
     keyed_inner, keyed_outer = _keyed(key)
     inner, outer = keyed_inner.copy(), keyed_outer.copy()

@@ -1,4 +1,4 @@
-"""The whole thing at work on one machine: database, daemon, and a receiver that verifies."""
+"""The demo: database, daemon and a receiver that verifies, on one machine."""
 
 import asyncio
 import signal
@@ -24,7 +24,9 @@ from dispatcher.services.webhooks import Webhook
 from dispatcher.store.session import Session
 
 NAME = "Dispatcher demo"
+"""The name of the demo's webhook and token."""
 READY_WITHIN = 30.0
+"""Seconds for the daemon to get ready."""
 OTHER_DAEMON = (
     "Another daemon works on this database and will send some of the demo's events:"
     " those do not arrive unless its egress.allow has 127.0.0.1/32."
@@ -40,10 +42,10 @@ async def give(
     events: int | None,
     once: bool,
 ) -> bool:
-    """Run the demo to its end, or until it is interrupted; whether it showed what it was to.
+    """Run the demo until it ends or is interrupted; return True if it succeeded.
 
-    `events` is how many samples to emit, None for no end; `once` stops when they have arrived.
-    Raises StoreUnavailable, and whatever breaks the daemon.
+    `events` is how many samples to emit, None for no limit. `once` ends the demo when they have
+    arrived. Raises StoreUnavailable, and any error that ends the daemon.
     """
     session = Session(dsn, "demo", statement_timeout=60.0)
     application = Application(session, "env_default" if own_database else ENVIRONMENT)
@@ -89,7 +91,10 @@ async def _ready(daemon: Daemon) -> bool:
 async def _registered(
     config: Config, session: Session, cipher: Cipher, application: Application, receiver: Receiver
 ) -> AsyncIterator[Webhook]:
-    """A webhook for the receiver, gone at the end, as are those of demos that were killed."""
+    """Create a webhook for the receiver, and delete it at the end.
+
+    Webhooks of demos that were killed are deleted first.
+    """
     office, actor = Office(config, cipher), Actor("demo")
     async with session.transaction() as opened:
         webhooks = office.webhooks(opened, actor)
@@ -108,7 +113,7 @@ async def _registered(
 
 @asynccontextmanager
 async def _token(session: Session, environment_id: str) -> AsyncIterator[str]:
-    """To look at the dashboard with, for as long as the demo lasts, and a day at the most."""
+    """Create a token for the dashboard and revoke it at the end; it expires after one day."""
     form = NewToken(
         name=NAME,
         environment_id=environment_id,
@@ -126,7 +131,10 @@ async def _token(session: Session, environment_id: str) -> AsyncIterator[str]:
 
 
 async def _play(daemon: Daemon, performance: Coroutine[Any, Any, bool], otherwise: bool) -> bool:
-    """The daemon and the performance side by side; `otherwise` is the answer when interrupted."""
+    """Run the daemon and the performance together.
+
+    Return the performance's result, or `otherwise` if it was interrupted.
+    """
     async with asyncio.TaskGroup() as group:
         group.create_task(daemon.run(), name="daemon")
         performing = group.create_task(performance, name="performance")
@@ -137,7 +145,7 @@ async def _play(daemon: Daemon, performance: Coroutine[Any, Any, bool], otherwis
 
 
 def _handle_signals(daemon: Daemon, performing: "asyncio.Task[bool]") -> None:
-    """A first signal ends the performance and drains the daemon; a second does not wait for it."""
+    """End the performance and drain the daemon on the first signal; do not wait on the second."""
 
     def stop() -> None:
         if performing.done():

@@ -1,4 +1,4 @@
-"""The application of the demo: it knows the events table and the views, as any other would."""
+"""The demo's application: it uses only the events table and the views, like any application."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,10 +7,10 @@ from dispatcher.demo.samples import Sample
 from dispatcher.store.session import Session
 
 LOCK = int.from_bytes(b"demo")
-"""An advisory lock: one demo at a time in a database."""
+"""The key of an advisory lock: only one demo at a time runs in a database."""
 
 ENVIRONMENT = "env_demo"
-"""Where the demo emits in a database that is not its own, so that nobody else is sent samples."""
+"""The demo's environment in a shared database. Otherwise other receivers would get its samples."""
 
 _ENTER = "SELECT pg_try_advisory_lock($1)"
 _MAKE_ENVIRONMENT = """
@@ -41,14 +41,14 @@ _YOURSELF_ELSEWHERE = (
 
 
 class Application:
-    """Emits for one environment. Raises what `Session.fetch` does."""
+    """The producer of one environment. Its methods raise the errors of `Session.fetch`."""
 
     def __init__(self, session: Session, environment: str) -> None:
         self.environment = environment
         self._session = session
 
     async def enter(self) -> bool:
-        """Whether this is the only demo in the database; if so its environment is there now."""
+        """Return True if no other demo runs in the database, after creating the environment."""
         if not (await self._session.fetch(_ENTER, LOCK))[0][0]:
             return False
         if self.environment == ENVIRONMENT:
@@ -56,26 +56,27 @@ class Application:
         return True
 
     async def daemons(self) -> int:
-        """How many work on this database."""
+        """Return how many daemons work on this database."""
         count: int = (await self._session.fetch(_DAEMONS))[0][0]
         return count
 
     async def emit(self, sample: Sample) -> None:
+        """Emit one sample."""
         await self._session.fetch(_EMIT, sample.type, sample.data, self.environment)
 
     async def emit_many(self, samples: Sequence[Sample]) -> None:
-        """All of them in one statement."""
+        """Emit all samples in one statement."""
         await self._session.fetch(
             _EMIT_MANY, [s.type for s in samples], [s.data for s in samples], self.environment
         )
 
     async def recorded(self, webhook_id: UUID, events: Sequence[str]) -> int:
-        """How many of the events are on record as delivered to the webhook."""
+        """Return how many of the events are recorded as delivered to the webhook."""
         count: int = (await self._session.fetch(_RECORDED, webhook_id, events))[0][0]
         return count
 
     async def unfinished(self, webhook_id: UUID, most: int) -> list[str]:
-        """A line for each delivery that has not succeeded, at most so many."""
+        """Return one line for each delivery that has not succeeded, at most `most` lines."""
         rows = await self._session.fetch(_UNFINISHED, webhook_id, most)
         return [
             f"{row['event']} {row['state']} after {row['attempts']} attempts: {row['error']}"
@@ -84,5 +85,5 @@ class Application:
 
 
 def insert_yourself(environment: str) -> str:
-    """The SQL for whoever wants to try."""
+    """Return the SQL with which the user can emit an event."""
     return _YOURSELF_ELSEWHERE if environment == ENVIRONMENT else _YOURSELF

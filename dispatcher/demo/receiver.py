@@ -1,4 +1,4 @@
-"""The receiver of the demo: it believes nothing that is not signed, and no byte that was changed."""
+"""The demo's receiver: it checks every signature and every byte of the body."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,14 @@ from dispatcher.demo.samples import Sample
 from dispatcher.receiver import SignatureVerificationError, construct_event, verify
 
 LARGEST_BODY = 9 * 2**20
+"""Bytes of a request's body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request. `latency` is in seconds, from the INSERT; `fault` is what was wrong with it.
+    """One request. `latency` is the seconds since the INSERT; `fault` is the problem, if any.
 
-    `sample` is the event the demo emitted, None for one of somebody else's.
+    `sample` is the event that the demo emitted, None for an event from elsewhere.
     """
 
     type: str
@@ -30,30 +31,34 @@ class Arrival:
 
 
 class Unfaithful(ValueError):
-    """Rightly signed, and yet not what was emitted."""
+    """The signature is valid, but the event is not the one that was emitted."""
 
 
 @dataclass(slots=True)
 class Emitted:
-    """What the demo emitted, by its data, with the moment its INSERT was called."""
+    """The events that the demo emitted, by their data, with the time of their INSERT."""
 
     _started: dict[str, tuple[Sample, float]] = field(default_factory=dict)
 
     def add(self, *samples: Sample) -> None:
+        """Note samples that are emitted now."""
         now = perf_counter()
         self._started.update((sample.data, (sample, now)) for sample in samples)
 
     def forget(self, sample: Sample) -> None:
+        """Remove a sample that has arrived."""
         self._started.pop(sample.data, None)
 
     def find(self, data: str) -> tuple[Sample, float] | None:
+        """Return the sample with this data and the time of its INSERT, None if there is none."""
         return self._started.get(data)
 
 
 class Receiver:
-    """Answers 200 to what is signed with `secret` and unchanged, else 400; tells `arrived`.
+    """A server that answers 200 to a valid, unchanged event, else 400, and calls `arrived`.
 
-    `body_hex_header` is where the signature of the scheme without a time is.
+    `secret` verifies the signatures. `body_hex_header` is the header of the scheme `body-hex`,
+    which signs no time.
     """
 
     def __init__(self, *, body_hex_header: str) -> None:
@@ -67,6 +72,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
+        """Return the URL for the webhook."""
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}/"
 
@@ -85,7 +91,7 @@ class Receiver:
         return web.Response(status=400 if arrival.fault else 200, text=arrival.fault)
 
     def judge(self, body: bytes, headers: Mapping[str, str], at: float) -> Arrival:
-        """What to think of a request that came `at` a moment of `perf_counter`."""
+        """Return the result for a request that arrived at the time `at` of `perf_counter`."""
         attempt = _branded(headers, "attempt")
         try:
             event = self._believed(body, headers)
@@ -96,7 +102,10 @@ class Receiver:
         return Arrival(event["event"], event["event_id"], attempt, latency, None, sample)
 
     def _believed(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-        """The event, if both signatures hold: the one of the body, and the one with a time."""
+        """Return the event if both signatures are valid: `body-hex` and one with a timestamp.
+
+        Raises SignatureVerificationError otherwise.
+        """
         named = self._body_hex_header
         verify(body, headers, self.secret, schemes=("body-hex",), signature_header=named)
         return construct_event(body, headers, self.secret)
@@ -111,7 +120,10 @@ class Receiver:
 
 
 def _data(body: bytes, event: Mapping[str, object], headers: Mapping[str, str]) -> str:
-    """The producer's text, once everything around it is in its place."""
+    """Return the producer's text.
+
+    Raises Unfaithful if the headers or the rest of the body are not as expected.
+    """
     if event.get("event_id") != headers.get("webhook-id") or event.get("event") != _branded(
         headers, "event"
     ):
@@ -127,7 +139,7 @@ def _data(body: bytes, event: Mapping[str, object], headers: Mapping[str, str]) 
 
 
 def _branded(headers: Mapping[str, str], word: str) -> str:
-    """The value of `X-…-Attempt` or its like, whatever the brand."""
+    """Return the value of `X-…-Attempt` or a similar header, with any brand."""
     return next((v for k, v in headers.items() if k.lower().endswith(f"-{word}")), "?")
 
 

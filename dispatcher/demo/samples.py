@@ -1,4 +1,4 @@
-"""Sample events: the types of an identity service, each with data of its own."""
+"""Sample events: the types of an identity service, each with its own data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ _TEMPLATES = {
     "custom_domain.created": '{"id":"dom_%s","domain":"login.example.com"}',
     "custom_domain.deleted": '{"id":"dom_%s"}',
 }
-"""Some in spellings that a program which parses and dumps JSON would not keep."""
+"""Some are written in a way that a program which parses and dumps JSON would change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An event to emit. No other sample has the same `data`, so it can be known again by it."""
+    """An event to emit. Each sample has different `data`, which identifies it on arrival."""
 
     type: str
     data: str
 
 
 def samples() -> Iterator[Sample]:
-    """One of each type in turn, without end."""
+    """Yield samples without end, one of each type in turn."""
     run = token_hex(4)
     for number, (type_, template) in zip(count(1), cycle(_TEMPLATES.items()), strict=False):
         yield Sample(type_, template % f"{run}{number:06}")

@@ -1,4 +1,4 @@
-"""What the demo shows: samples without end, or so many of them and then a result."""
+"""The performances of the demo: samples without end, or a number of them and a result."""
 
 import asyncio
 import shlex
@@ -25,13 +25,15 @@ from dispatcher.engine.loop import either
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 PERIOD = 1.0
+"""Seconds between two samples."""
 MOST_SINGLES = 500
-"""Of the events of one go so many are INSERTs of their own, the rest are one statement."""
+"""Most events with their own INSERT in one run; the rest are one statement."""
 QUIET_LIMIT = 20.0
-"""Seconds without an arrival after which no more is waited for."""
+"""Seconds without an arrival after which the demo stops waiting."""
 RECORD_LIMIT = 10.0
-"""Seconds from the last arrival until it must be on record."""
+"""Seconds from the last arrival until it must be recorded."""
 SHOWN = 5
+"""Most lines about problems."""
 
 
 @dataclass(slots=True)
@@ -46,10 +48,11 @@ class Tally:
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
     def patience(self) -> float:
-        """Seconds for which it is still worth waiting."""
+        """Return for how many more seconds to wait."""
         return self.last + QUIET_LIMIT - monotonic()
 
     def note(self, arrival: Arrival) -> None:
+        """Count an arrival, and set `complete` when the last sample is there."""
         self.last = monotonic()
         if arrival.fault:
             self.faults[arrival.fault] += 1
@@ -61,7 +64,7 @@ class Tally:
 
 
 class Performance:
-    """Both ways answer whether all went well."""
+    """The two performances: `go_on` and `once`. Both return True if everything went well."""
 
     def __init__(self, application: Application, receiver: Receiver, webhook_id: UUID) -> None:
         self._application = application
@@ -69,7 +72,7 @@ class Performance:
         self._webhook_id = webhook_id
 
     def introduce(self, dsn: str, admin: str, link: str) -> None:
-        """Say where everything is, and how to emit an event by hand. `link` signs in once."""
+        """Print all addresses, and how to emit an event by hand. `link` signs in once."""
         sql = insert_yourself(self._application.environment).replace('"', '\\"')
         click.echo(f"dashboard   {link} (this link signs in once, within ten minutes)")
         click.echo(f"API         {admin}/api ({admin}/openapi.json describes it)")
@@ -77,7 +80,7 @@ class Performance:
         click.echo(f'\nEmit an event yourself:\n\n  {_psql(dsn)} \\\n    -c "{sql}"\n')
 
     async def go_on(self, events: int | None) -> bool:
-        """Emit a sample every second, at most so many, and show what arrives, until cancelled."""
+        """Emit a sample every second, at most `events`, and show arrivals until cancelled."""
         self._receiver.arrived = self._show
         for sample in islice(samples(), events):
             try:
@@ -89,7 +92,7 @@ class Performance:
         return True
 
     async def once(self, events: int) -> bool:
-        """Emit so many, wait until all are delivered and verified, and print the result."""
+        """Emit `events` samples, wait until all are delivered and verified, and print a result."""
         with _progress(events) as bar:
             tally = Tally(events, bar)
             self._receiver.arrived = tally.note
@@ -119,7 +122,7 @@ class Performance:
         await self._application.emit(sample)
 
     async def _recorded(self, events: Sequence[str]) -> int:
-        """How many are on record as delivered, a moment after the last has arrived."""
+        """Return how many are recorded as delivered; wait for the last ones for some seconds."""
         deadline = monotonic() + RECORD_LIMIT
         while True:
             recorded = await self._application.recorded(self._webhook_id, events)
@@ -147,7 +150,7 @@ class Performance:
 
 
 def _psql(dsn: str) -> str:
-    """The command for this database, without the password, which psql asks for."""
+    """Return the psql command for this database, without the password: psql asks for it."""
     url = urlsplit(dsn)
     query = parse_qs(url.query)
     hosts, _, port = url.netloc.rpartition("@")[2].partition(":")

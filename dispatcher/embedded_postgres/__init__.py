@@ -1,1 +1,1 @@
-"""A PostgreSQL of one's own, started when no database is configured."""
+"""An embedded PostgreSQL server, for use when no database is configured."""

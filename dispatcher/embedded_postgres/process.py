@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, and locks that end with those who hold them."""
+"""Child processes that end with their parent, and file locks that end with their holders."""
 
 import ctypes
 import fcntl
@@ -13,6 +13,7 @@ from typing import Any
 from dispatcher.embedded_postgres.binaries import Account
 
 PR_SET_PDEATHSIG = 1
+"""The option of prctl(2) that asks for a signal when the parent ends."""
 
 KEPT_ENVIRONMENT = (
     "PATH",
@@ -21,14 +22,16 @@ KEPT_ENVIRONMENT = (
     "NSS_WRAPPER_PASSWD",
     "NSS_WRAPPER_GROUP",
 )
-"""The rest stays behind: PG* would redirect the programs, DISPATCHER_* may hold secrets."""
+"""Variables that a child inherits. Others are removed: PG* would redirect the programs, and
+DISPATCHER_* may hold secrets.
+"""
 
 
 def options(who: Account, directory: Path, inherited: list[int]) -> dict[str, Any]:
-    """What `subprocess` needs to start a child in `directory` as `who`, to end with this thread.
+    """Return the arguments for `subprocess` to start a child in `directory` as user `who`.
 
-    In a session of its own, since Ctrl-C is for the parent to answer; with a small environment,
-    and `inherited`, descriptors, open.
+    The child ends with this thread. It has its own session, because only the parent handles Ctrl-C,
+    and a small environment. The descriptors in `inherited` stay open in it.
     """
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     found: dict[str, Any] = {
@@ -36,7 +39,7 @@ def options(who: Account, directory: Path, inherited: list[int]) -> dict[str, An
         "env": {**kept, "LC_ALL": "C", "TZ": "UTC"},
         "start_new_session": True,
         "pass_fds": inherited,
-        # Runs after the change of user, which would cancel what it asks for.
+        # This runs after the change of user, which would reset the signal that it asks for.
         "preexec_fn": _end_with(os.getpid()),
     }
     if os.geteuid() == 0:
@@ -45,23 +48,28 @@ def options(who: Account, directory: Path, inherited: list[int]) -> dict[str, An
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:
-    """What a child does to get SIGINT, PostgreSQL's fast shutdown, when its parent ends."""
+    """Return a function for a child to call, so that it gets SIGINT when its parent ends.
+
+    SIGINT is PostgreSQL's fast shutdown. Return None on other systems than Linux.
+    """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:  # it ended before the kernel was asked
+        if os.getppid() != parent:  # the parent ended before prctl took effect
             os._exit(1)
 
     return ask
 
 
 def lock(path: Path, patience: float = 0) -> int | None:
-    """A descriptor of the locked file, or None if it stays another's for `patience` seconds.
+    """Lock a file and return its descriptor.
 
-    Closing it unlocks, unless a child inherited it: then the end of the last such child does.
+    Return None if another process still holds the lock after `patience` seconds. Closing the
+    descriptor unlocks the file, unless a child inherited it: then the end of the last such child
+    does.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience

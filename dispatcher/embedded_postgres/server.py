@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL server: its data made, started, and stopped with its parent.
+"""The embedded PostgreSQL server: create its data, start it, and stop it with its parent.
 
-For trying things out, for development and for tests; production wants a server of its own.
-It listens on a Unix socket in a private directory and nowhere else. It stops when the process
-that started it ends, however that ends. Its directory holds:
+It is for a first try, development and tests; in production use a separate server. It listens only
+on a Unix socket in a private directory. It stops when the process that started it ends, also after
+a crash. Its directory holds:
 
     pg18/           the data, one directory a major version
-    postgres.log    what the server said
+    postgres.log    the server's log
     socket/         the socket, unless the path is too long for one
     lock            locked by the process that started the server
     server.lock     locked by the server's own processes, as long as one of them lives
@@ -41,13 +41,17 @@ INITIALISE = (
     *("--no-locale", "--no-sync", "--no-instructions"),
 )
 INITIALISE_LIMIT = 120.0
+"""Seconds until one step of creating the data must be done."""
 START_LIMIT = 120.0
-"""Seconds until the server must be ready; recovery after a crash is what takes long."""
+"""Seconds until the server must be ready; recovery after a crash takes longest."""
 PREDECESSOR_LIMIT = 30.0
-"""Seconds given to the server of a killed process to finish stopping."""
+"""Seconds for the server of a killed process to finish its shutdown."""
 STOP_LIMITS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-"""Fast shutdown, then none at all: recovery at the next start, no data lost either way."""
+"""Seconds to wait after each signal: fast shutdown first. The others lose no data either, but the
+next start has to recover.
+"""
 LARGEST_LOG = 8 * 1024 * 1024
+"""Bytes: a larger log file is renamed at the next start."""
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -55,7 +59,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "shared_buffers": "32MB",
         "jit": "off",
         "cluster_name": DATABASE,
-        # A producer's data may stand in statements and rows, and does not belong into a log.
+        # Statements and rows may contain a producer's data, which must not get into a log.
         "log_error_verbosity": "terse",
         "log_min_error_statement": "panic",
     }
@@ -63,7 +67,11 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 
 
 def running(directory: Path) -> str | None:
-    """The DSN of the server that another process runs in `directory`; waits while it starts."""
+    """Return the DSN of the server that another process runs in `directory`.
+
+    Wait while that server starts. Return None if there is none, or if it does not get ready in
+    time.
+    """
     directory = directory.resolve()
     deadline = time.monotonic() + START_LIMIT
     while _in_use(directory / "server.lock") and time.monotonic() < deadline:
@@ -76,11 +84,11 @@ def running(directory: Path) -> str | None:
 
 
 class EmbeddedPostgres:
-    """A server whose data lives in `directory`, and that lives as long as this process.
+    """A server with its data in `directory`, which runs as long as this process.
 
-    `binaries` is a directory with `initdb` and `postgres`; without it they are looked for.
-    `settings` are PostgreSQL's, beside and above SETTINGS. Start it in the main thread, since
-    the kernel takes the end of the thread that started a child for the end of its parent.
+    `binaries` is a directory with `initdb` and `postgres`; without it they are searched for.
+    `settings` are PostgreSQL settings, which override SETTINGS. Start the server in the main
+    thread: for the kernel, the end of the thread that started a child is the end of its parent.
     """
 
     def __init__(
@@ -103,7 +111,7 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, None while it does not run."""
+        """Return the server's process id, None if it does not run."""
         return self._server.pid if self._server and self._server.poll() is None else None
 
     def __enter__(self) -> Self:
@@ -114,9 +122,10 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> str:
-        """Blocks until the server answers; its DSN, with the user `postgres` who may do anything.
+        """Start the server, block until it answers, and return its DSN.
 
-        A cold start takes half a second, a warm one some hundredths. Raises PostgresUnavailable.
+        The DSN's user is `postgres`, a superuser. The first start takes half a second, later ones
+        some hundredths of a second. Raises PostgresUnavailable.
         """
         if self.pid is not None:
             return self.dsn
@@ -135,13 +144,19 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """How asyncpg, psql and all of libpq's drivers connect; the port lest PGPORT decide."""
+        """Return the DSN for asyncpg, psql and all drivers that use libpq.
+
+        It contains the port. Otherwise PGPORT would decide.
+        """
         if self._socket is None:
             raise RuntimeError("the embedded PostgreSQL is not running")
         return _address(self._socket)
 
     def stop(self) -> None:
-        """Blocks until the server has ended, usually some hundredths of a second; harmless twice."""
+        """Stop the server and block until it has ended, usually some hundredths of a second.
+
+        A second call does nothing.
+        """
         server, self._server = self._server, None
         if server is not None:
             _end(server)
@@ -172,7 +187,7 @@ class EmbeddedPostgres:
         self._await_ready(data)
 
     def _open_directory(self) -> None:
-        # Root's server is another user's process, so the way to its data must be open to it.
+        # Root's server runs as another user, which must be able to enter the directories.
         mode = 0o711 if os.geteuid() == 0 else 0o700
         for step in (*reversed(self._directory.parents), self._directory):
             if not step.exists():
@@ -192,7 +207,7 @@ class EmbeddedPostgres:
                 " stop it, or give this one a state directory or a database.dsn of its own"
             )
         self._locks.append(lock)
-        # Started by a process that was killed, a server may still be writing its last checkpoint.
+        # If its parent was killed, the previous server may still be writing its last checkpoint.
         lock = process.lock(self._directory / "server.lock", PREDECESSOR_LIMIT)
         if lock is None:
             raise PostgresUnavailable(
@@ -202,7 +217,10 @@ class EmbeddedPostgres:
         self._locks.append(lock)
 
     def _refuse_other_majors(self, binaries: Binaries) -> None:
-        """Beginning with an empty database beside an older one would look like losing its data."""
+        """Raise PostgresUnavailable if there is data of another major version.
+
+        Otherwise the server would start with an empty database, and the data would look lost.
+        """
         for data in self._directory.glob("pg[0-9]*"):
             if data.name[2:].isdigit():
                 _check_major(data, binaries)
@@ -220,7 +238,7 @@ class EmbeddedPostgres:
         return " / ".join([line.strip() for line in lines if line.strip()][-4:])[-800:]
 
     def _initialise(self, binaries: Binaries, data: Path) -> None:
-        # A process killed half-way leaves a directory of another name, never half a database.
+        # Create the data under another name. Otherwise a killed process leaves half a database.
         fresh = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=self._directory))
         os.chown(fresh, self._account.uid, self._account.gid)
         initdb = binaries.directory / "initdb"
@@ -257,7 +275,7 @@ class EmbeddedPostgres:
             shutil.rmtree(socket, ignore_errors=True)
             socket.mkdir(0o700)
         else:
-            # The kernel takes 107 bytes for a socket's whole path, PostgreSQL splits at commas.
+            # A socket's path has at most 107 bytes, and PostgreSQL splits the path at commas.
             socket = Path(tempfile.mkdtemp(prefix="dispatcher-", dir="/tmp"))
         os.chown(socket, self._account.uid, self._account.gid)
         return socket
@@ -273,7 +291,7 @@ class EmbeddedPostgres:
                 stderr=subprocess.STDOUT,
                 **process.options(self._account, self._directory, self._locks[1:]),
             )
-        os.close(self._locks.pop())  # from here on it is the server's alone
+        os.close(self._locks.pop())  # now only the server holds this lock
         return server
 
     def _await_ready(self, data: Path) -> None:
@@ -330,11 +348,11 @@ def _check_major(data: Path, binaries: Binaries) -> None:
 
 
 def _forget_predecessor(data: Path) -> None:
-    """Remove the pid file of a server that is gone.
+    """Remove the pid file of a server that has ended.
 
-    PostgreSQL itself believes it if any process of the same user has that id by now, as after
-    a reboot. That no server of ours lives is known from the lock, so what is left to ask is
-    whether somebody started one by hand.
+    PostgreSQL trusts that file if any process of the same user has its process id, for example
+    after a reboot. The lock shows that no server of ours runs. So only a server that was started by
+    hand is left to check for. Raises PostgresUnavailable if there is one.
     """
     pid = _pid_file(data)[0]
     if not pid.isdigit() or sys.platform != "linux":
@@ -349,7 +367,7 @@ def _forget_predecessor(data: Path) -> None:
 
 
 def _pid_file(data: Path) -> list[str]:
-    """The lines of postmaster.pid: the first is the process id, the eighth its status."""
+    """Return the lines of postmaster.pid: the first is the process id, the eighth its status."""
     try:
         return (data / "postmaster.pid").read_text().split("\n")
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""The key, and what is sealed with it."""
+"""The encryption key, and the values encrypted with it."""

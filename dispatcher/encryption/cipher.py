@@ -1,9 +1,9 @@
-"""Signing secrets and custom header values at rest: sealed with a key that is not in the database.
+"""Encrypt signing secrets and custom header values at rest; the key is not in the database.
 
-A sealed value is `version (1 byte) | key id (4) | nonce (12) | ciphertext and tag`, AES-256-GCM.
-Its context (an endpoint's id, say) is authenticated with it, so that a value can not be moved to
-another row. What the key is used for is derived from it, so that its check value, which the
-database stores, tells nothing about what it encrypts with.
+An encrypted value is `version (1 byte) | key id (4) | nonce (12) | ciphertext and tag`,
+AES-256-GCM. Its context (an endpoint's id, for example) is authenticated with it, so that a value
+cannot be moved to another row. Each use of the key has its own derived key. So the check value in
+the database reveals nothing about the key that encrypts.
 """
 
 import base64
@@ -30,11 +30,11 @@ _HEAD_BYTES = len(_VERSION) + _ID_BYTES + _NONCE_BYTES
 
 
 class WrongKey(Exception):
-    """A value was sealed with another key, for another context, or has been altered."""
+    """A value was encrypted with another key or for another context, or it was changed."""
 
 
 class Cipher:
-    """Seals and opens values with one key of 32 bytes. Nothing of the key shows in its `repr`."""
+    """A cipher with one key of 32 bytes. Its `repr` shows nothing of the key."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
@@ -47,29 +47,33 @@ class Cipher:
         return "Cipher()"
 
     def encrypt(self, plain: bytes, *, context: bytes) -> bytes:
-        """The sealed value; another one each time, also for the same input."""
+        """Return the encrypted value; it differs each time, also for the same input."""
         nonce = os.urandom(_NONCE_BYTES)
         return self._prefix() + nonce + self._aead.encrypt(nonce, plain, context)
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
-        """What was sealed; WrongKey if it was not sealed so, with this key and context."""
+        """Return the decrypted value.
+
+        Raises WrongKey if it was not encrypted with this key and context.
+        """
         if not blob.startswith(self._prefix()):
             raise WrongKey("it was encrypted with another key")
         nonce, sealed = blob[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES], blob[_HEAD_BYTES:]
         try:
             return self._aead.decrypt(nonce, sealed, context)
-        except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
+        except (InvalidTag, ValueError):  # ValueError: the nonce is not complete
             raise WrongKey("it was altered, or belongs to something else") from None
 
     def check_value(self) -> bytes:
-        """32 bytes by which the key can be known again, and nothing else."""
+        """Return 32 bytes that identify the key and reveal nothing else."""
         return self._check
 
     def cursor_key(self) -> bytes:
-        """What cursors of listings are sealed with, the same in every daemon of a database."""
+        """Return the key for the cursors of listings, the same in every daemon of a database."""
         return self._cursors
 
     def matches(self, check_value: bytes) -> bool:
+        """Return True if the check value is this key's; the comparison takes constant time."""
         return hmac.compare_digest(self._check, check_value)
 
     def _prefix(self) -> bytes:
@@ -81,12 +85,15 @@ def _derived(key: bytes, purpose: bytes) -> bytes:
 
 
 def new_key() -> str:
-    """A fresh key as text: 64 hexadecimal characters."""
+    """Return a new key as text: 64 hexadecimal characters."""
     return secrets.token_hex(KEY_BYTES)
 
 
 def parse_key(text: str) -> bytes:
-    """The 32 bytes of a key given in hexadecimal or base64; ValueError, without the text."""
+    """Return the 32 bytes of a key given in hexadecimal or base64.
+
+    Raises ValueError, without the text, for anything else.
+    """
     try:
         if len(text) == 2 * KEY_BYTES:
             return binascii.unhexlify(text)
@@ -99,14 +106,15 @@ def parse_key(text: str) -> bytes:
 
 
 def key_path(config: Config) -> Path:
-    """The key file: `secrets.key_file`, else `secrets.key` in the state directory."""
+    """Return the key file: `secrets.key_file`, else `secrets.key` in the state directory."""
     return config.secrets.key_file or config.state_directory() / KEY_FILE
 
 
 def read_key(config: Config) -> bytes | None:
-    """The configured key; None if there is none yet. ConfigError if it can not be used.
+    """Return the configured key, None if there is none yet.
 
-    A `secrets.key_file` that was named must exist; the one in the state directory need not.
+    A configured `secrets.key_file` must exist; the one in the state directory need not. Raises
+    ConfigError if a key file cannot be used, and ValueError if `secrets.key` cannot be used.
     """
     if config.secrets.key:
         return parse_key(config.secrets.key.get_secret_value())
@@ -133,14 +141,16 @@ def _read_key_file(path: Path) -> bytes:
 
 
 def write_new_key(path: Path) -> bytes:
-    """Make a key and keep it in a new file of mode 0600; FileExistsError if there is one.
+    """Write a new key to a new file of mode 0600, and return it.
 
-    The file appears whole and on disk, or not at all: half a key would be a lost one.
+    The file appears complete and synced to disk, or not at all: half a key would be a lost key.
+    Raises FileExistsError if the file exists.
     """
     text = new_key()
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # An embedded server may come to live beside it, and as root's, another user's, must pass.
+        # An embedded server may keep its data beside it. Root's server runs as another user, and
+        # otherwise it cannot enter the directory.
         path.parent.chmod(0o711)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

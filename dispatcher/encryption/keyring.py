@@ -1,4 +1,4 @@
-"""Which key encrypts this database's secrets: never another, and never a new one beside it."""
+"""Choose the key for this database's secrets: never another one, never a second new one."""
 
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.encryption import cipher as cipher_module
@@ -7,17 +7,19 @@ from dispatcher.store.settings import Settings
 
 
 class KeyRefused(Exception):
-    """The database's secrets belong to another key, or to one we do not have."""
+    """The database's secrets are encrypted with another key, or with one that is not configured."""
 
 
 async def unlock(config: Config, settings: Settings) -> Cipher:
-    """The cipher for this database, whose key is made now if neither has one.
+    """Return the cipher for this database; create the key if neither side has one.
 
-    Raises KeyRefused, and ConfigError for a key or key file that can not be used; nothing was
-    written then.
+    Raises KeyRefused, and ConfigError for a key or key file that cannot be used. Nothing is written
+    then.
     """
     stored = (await settings.read()).key_check
-    key = _read(config)  # second: whoever makes the first keeps it before the database knows it
+    # Read the key after the database's check value: a new key is in its file before the database
+    # knows it. Otherwise another process's new key could look missing.
+    key = _read(config)
     if key is None:
         return await _first(config, settings, stored)
     cipher = Cipher(key)
@@ -31,16 +33,19 @@ async def unlock(config: Config, settings: Settings) -> Cipher:
 
 
 async def _first(config: Config, settings: Settings, stored: bytes | None) -> Cipher:
-    """A new key, unless the database has one. Others may be starting for the first time as well."""
+    """Return the cipher of a new key, unless the database has a key already.
+
+    Other processes may start for the first time at the same time.
+    """
     path = cipher_module.key_path(config)
     if stored is None:
         try:
             cipher = Cipher(cipher_module.write_new_key(path))
-        except FileExistsError:  # by another process on this machine, just now
+        except FileExistsError:  # another process on this machine has just created it
             return await unlock(config, settings)
         if cipher.matches(await settings.claim_key(cipher.check_value())):
             return cipher
-        path.unlink()  # a machine with a state directory of its own was quicker
+        path.unlink()  # another machine, with its own state directory, was quicker
     raise KeyRefused(
         "the database's secrets are encrypted with a key this configuration does not have: "
         "set secrets.key or secrets.key_file to it"

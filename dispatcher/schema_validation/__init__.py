@@ -1,1 +1,1 @@
-"""JSON schemas, checked in a confined process."""
+"""JSON schema checks in a confined process."""

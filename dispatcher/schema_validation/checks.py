@@ -1,6 +1,7 @@
-"""The schema checks that people ask for: one worker process for all environments, and its queue.
+"""The schema checks that API requests ask for: one worker process and its queue.
 
-The engine's own checks of events have another process, so that uploads cannot hold up sending.
+All environments share them. The engine checks events in another process, so that uploads of schemas
+cannot hold up sending.
 """
 
 from dispatcher.schema_validation.validate import Refusal
@@ -8,20 +9,23 @@ from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.fair_slots import BusyError, FairSlots
 
 WAITING = 32
+"""Most checks in the queue of the worker: of all environments together."""
 WAITING_OF_ONE = 8
-"""Checks that may wait for the worker: all together, and those of one environment."""
+"""Most checks of one environment in that queue."""
 WAIT_SECONDS = 10.0
-"""A check may take a second of processor time and a new process: a few of them fit into this."""
+"""Longest wait in the queue. A check may take one second of processor time and a new process, so
+this is enough for a few checks.
+"""
 NICENESS = 10
-"""The worker gives way to the daemon where they share a processor."""
+"""The worker yields to the daemon if both need the same processor."""
 
 
 class SchemaChecksBusyError(Exception):
-    """Too many schemas wait to be checked. Nothing was changed; the same request may be repeated."""
+    """Too many schema checks are waiting. Nothing was changed; the same request may be repeated."""
 
 
 class SchemaChecks:
-    """Close it at the end. The first check starts the process."""
+    """The queue and the worker process. The first check starts the process; `close` ends it."""
 
     def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._sandbox = Sandbox(niceness=NICENESS)
@@ -32,9 +36,9 @@ class SchemaChecks:
     async def judge(
         self, environment_id: str, schema: str, data: str | None = None
     ) -> Refusal | None:
-        """Check as `schemas.judge` does, once it is the environment's turn.
+        """Check as `validate.judge` does, when it is the environment's turn.
 
-        Raises SchemaChecksBusyError, and SandboxUnavailable when the process cannot be started.
+        Raises SchemaChecksBusyError, and SandboxUnavailable if the process cannot be started.
         """
         try:
             async with self._slots.held(environment_id):
@@ -43,5 +47,5 @@ class SchemaChecks:
             raise SchemaChecksBusyError("too many schemas wait to be checked") from None
 
     async def close(self) -> None:
-        """End the process."""
+        """End the worker process."""
         await self._sandbox.close()

@@ -1,8 +1,9 @@
-"""JSON schemas: whether one can be used, and why data does not satisfy it, in words without the data.
+"""Check whether a JSON schema is valid and whether data satisfies it.
 
-Draft 2020-12, or the one that `$schema` names. References lead nowhere outside the schema, and the
-patterns are of the linear kind, without lookaround. Even so a schema of 2 KiB can ask for 2^100
-steps, in code that nothing can interrupt: outside of tests these functions run in a `Sandbox`.
+The reasons never contain the data. A schema is draft 2020-12, or the draft that `$schema` names.
+References lead nowhere outside the schema, and patterns are matched in linear time, without
+lookaround. Even so, a schema of 2 KiB can need 2^100 steps, in code that nothing can interrupt:
+outside of tests these functions run in a `Sandbox`.
 """
 
 from collections.abc import Iterable
@@ -16,27 +17,32 @@ import orjson
 LARGEST = 65_536
 """Bytes of a schema, and of an example."""
 DEEPEST = 64
-"""Levels of a schema, and of an example."""
+"""Nesting levels of a schema, and of an example."""
 LONGEST_DETAIL = 500
+"""Characters of the detail of a Refusal."""
 KEPT = 64
-"""Schemas kept ready for use."""
+"""Compiled schemas in the cache."""
 
 Reason = Literal["schema", "unreadable", "schema_unusable", "too_costly", "check_failed"]
-"""Data does not satisfy the schema · it can not be read as JSON of sound text and finite numbers ·
-the schema itself is no good · comparing the two takes too much time or memory."""
+"""Why data was rejected: it does not satisfy the schema · it is not JSON of valid text and finite
+numbers · the schema itself is invalid · the check takes too much time or memory · the check
+failed with an error of its own.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why data was not accepted: a word for programs, and where and why for people."""
+    """Why data was rejected: `reason` is a word for programs, `detail` a text for people."""
 
     reason: Reason
     detail: str
 
 
 def judge(schema: str, data: str | None) -> Refusal | None:
-    """None when data satisfies the schema; without data, when the schema can be used. Both are
-    JSON texts."""
+    """Return None if the data satisfies the schema; without data, if the schema is valid.
+
+    Otherwise return the Refusal. Both arguments are JSON texts.
+    """
     try:
         validator = _ready(schema)
     except ValueError as error:
@@ -55,7 +61,7 @@ def judge(schema: str, data: str | None) -> Refusal | None:
 
 
 def depth(value: object) -> int:
-    """How many arrays and objects there are inside one another."""
+    """Return how deeply arrays and objects are nested; 0 for a plain value."""
     levels, layer = 0, [value]
     while layer := [each for each in layer if isinstance(each, dict | list)]:
         levels += 1
@@ -69,10 +75,10 @@ def _inside(outer: Any) -> Iterable[object]:
 
 @lru_cache(maxsize=KEPT)
 def _ready(schema: str) -> jsonschema_rs.Validator:
-    """Ready for use; a ValueError says why it can not be."""
+    """Return the compiled schema. Raises ValueError with the reason if it is invalid."""
     return jsonschema_rs.validator_for(
         orjson.loads(schema),
-        mask="the value",  # what is said of data must not repeat it
+        mask="the value",  # an error message must not contain the data
         retriever=_elsewhere,
         pattern_options=jsonschema_rs.RegexOptions(),
     )
@@ -90,6 +96,6 @@ def _reason(error: ValueError, root: str) -> str:
 
 
 def _told(text: str) -> str:
-    """On one line, and fit for the database, whatever keys the data has."""
+    """Return the text on one line and valid for the database, whatever keys the data has."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return shown if len(shown) <= LONGEST_DETAIL else f"{shown[: LONGEST_DETAIL - 1]}…"

@@ -1,7 +1,8 @@
-"""A process of its own that compares data with schemas: whatever they do to it, only it suffers.
+"""A separate process for schema checks, so that an expensive check harms only this process.
 
-It bounds itself: processor time for each question, memory for all, no file and no connection. It
-dies of what is too much, and the next question starts another. It ends with whoever started it.
+The process limits itself: processor time for each check, memory for all, no file and no connection.
+A check that exceeds a limit ends the process, and the next check starts another. The process ends
+with the process that started it.
 """
 
 import asyncio
@@ -21,33 +22,36 @@ from dispatcher.schema_validation import validate
 from dispatcher.schema_validation.validate import Refusal
 
 PROCESSOR_SECONDS = 1.0
-"""For one question."""
+"""Processor time of one check."""
 MEMORY = 768 * 2**20
+"""Bytes of address space of the process."""
 START_LIMIT = 20.0
+"""Seconds until the process must be ready."""
 ANSWER_LIMIT = 20.0
-"""Seconds until an answer, however little of the processor it gets: it may be frozen."""
+"""Seconds until a result, even on a busy processor. Otherwise a frozen process blocks all checks.
+"""
 END_LIMIT = 1.0
-"""Seconds from the end of its answers to its own."""
+"""Seconds from the end of its output to the end of the process."""
 
 _HEAD = struct.Struct(
     "!iI"
-)  # bytes of data (-1: none) and of the schema, which follow in this order
+)  # sizes in bytes of the data (-1: none) and of the schema, which follow in this order
 _READY = b"ready\n"
 _UNBOUNDED = b"unbounded "
 _ARGUMENTS = ("-P", "-m", "dispatcher.schema_validation.worker")
 
 
 class SandboxUnavailable(Exception):
-    """The process cannot be started. It says nothing about schema or data."""
+    """The worker process cannot be started. This says nothing about the schema or the data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"schema checks are unavailable: {reason}")
 
 
 class Sandbox:
-    """Started by the first question; one question at a time.
+    """The worker process. The first check starts it; it does one check at a time.
 
-    `niceness` is by how much the process gives way to others (0 to 19).
+    `niceness` (0 to 19) is by how much the process yields to others.
     """
 
     def __init__(self, *, niceness: int = 0) -> None:
@@ -61,19 +65,23 @@ class Sandbox:
         await self.close()
 
     async def judge(self, schema: str, data: str | None = None) -> Refusal | None:
-        """As `schemas.judge`; also refuses what takes too much. Raises SandboxUnavailable."""
-        for _ in range(2):  # the first may have died of something else
+        """Check as `validate.judge` does; also reject a check that takes too much time or memory.
+
+        Raises SandboxUnavailable if the process cannot be started.
+        """
+        for _ in range(2):  # the first process may have ended for another reason
             try:
                 return await self._ask(schema.encode(), None if data is None else data.encode())
             except (EOFError, OSError, TimeoutError):
                 if await self._ended() == -signal.SIGPROF:
                     break
             except BaseException:
-                await self._end()  # what is half read can not be read on
+                await self._end()  # otherwise the next check reads the rest of this result
                 raise
         return Refusal("too_costly", "comparing it with the schema takes too much time or memory")
 
     async def close(self) -> None:
+        """End the process. The next check starts another."""
         await self._end()
 
     async def _ask(self, schema: bytes, data: bytes | None) -> Refusal | None:
@@ -92,12 +100,12 @@ class Sandbox:
         try:
             process = self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, *_ARGUMENTS, str(self._niceness)),
-                # Nothing of ours: the environment may hold secrets.
+                # Pass none of our environment: it may hold secrets.
                 env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
-                start_new_session=True,  # what is typed at a terminal is not for it
+                start_new_session=True,  # otherwise Ctrl-C at the terminal ends it
             )
             async with asyncio.timeout(START_LIMIT):
                 ready = await _pipes(process)[1].readline()
@@ -116,7 +124,10 @@ class Sandbox:
         return process
 
     async def _ended(self) -> int | None:
-        """How it ended by itself, if it did: negative for a signal."""
+        """Return how the process ended by itself: its exit code, negative for a signal.
+
+        Return None if there is no process. A process that still runs is killed.
+        """
         if self._process is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(END_LIMIT):
@@ -140,12 +151,13 @@ def _pipes(process: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader
 
 
 def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Until nobody asks any more."""
+    """Check what comes in until the input ends."""
     while head := questions.read(_HEAD.size):
         data_size, schema_size = _HEAD.unpack(head)
         data = None if data_size < 0 else questions.read(data_size).decode()
         schema = questions.read(schema_size).decode()
-        signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)  # the signal ends the process
+        # The signal ends the process if the check takes longer.
+        signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
         refusal = validate.judge(schema, data)
         signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(orjson.dumps(refusal and (refusal.reason, refusal.detail)) + b"\n")
@@ -153,9 +165,13 @@ def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _confine() -> str | None:
-    """Set the limits of this process. Return which one could not be set, and why; None if all are."""
-    gc.disable()  # of millions of small values there is nothing to collect before the answer
-    validate.judge('{"type":"number"}', "1.5")  # loads whatever is loaded late
+    """Set the limits of this process.
+
+    Return None if all are set; otherwise which one could not be set, and why.
+    """
+    gc.disable()  # collection costs time and frees nothing among a check's millions of values
+    # Load what Python imports late: afterwards no file can be opened.
+    validate.judge('{"type":"number"}', "1.5")
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for name, amount in (("RLIMIT_AS", MEMORY), ("RLIMIT_NOFILE", 0), ("RLIMIT_CORE", 0)):
         limit = getattr(resource, name)
@@ -169,6 +185,7 @@ def _confine() -> str | None:
 
 
 def main() -> None:
+    """Limit this process, report that it is ready, and check until the input ends."""
     os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     refused = _confine()
     line = _READY if refused is None else _UNBOUNDED + f"{refused}\n".encode()

@@ -1,1 +1,1 @@
-"""What is said of the daemon: log lines, metrics, and the service manager."""
+"""What the daemon reports about itself: log lines, metrics, and messages to systemd."""

@@ -1,7 +1,7 @@
-"""How log lines are written: one JSON object a line on standard output, or colours on a terminal.
+"""The form of log lines: one JSON object a line on standard output, or colours on a terminal.
 
-`observe.py` decides what is said. Whatever the standard library and aiohttp say through `logging`
-comes out in the same form.
+`observe.py` decides what to log. Records of the standard library and aiohttp, which use `logging`,
+get the same form.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _REDACTED = "[redacted]"
 
 
 def configure(level: str, format: str, stream: TextIO | None = None) -> None:
-    """Send all logging to `stream` (standard output) from `level` on.
+    """Send all log lines of at least `level` to `stream` (default: standard output).
 
-    `level` is debug, info, warning or error; `format` json, console, or auto, which is console
-    when the stream is a terminal. May be called again.
+    `level` is debug, info, warning or error. `format` is json, console or auto, which is console if
+    the stream is a terminal. It may be called again.
     """
     out = stream or sys.stdout
     console = format == "console" or (format == "auto" and out.isatty())
@@ -41,7 +41,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor: what stands under a key that names a secret is not written."""
+    """Replace values whose key names a secret, as a structlog processor."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 
@@ -63,12 +63,12 @@ def _names_secret(key: str) -> bool:
 def _json(event: EventDict, **_: Any) -> bytes:
     try:
         return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # a lone surrogate, or an integer beyond 64 bits: still worth a line
+    except TypeError:  # A lone surrogate or an integer beyond 64 bits. Otherwise the line is lost.
         return json.dumps(event, default=repr, skipkeys=True).encode()
 
 
 def _console(out: TextIO) -> list[Processor]:
-    # The pretty formatter of tracebacks shows local variables, and so secrets.
+    # The default formatter of tracebacks shows local variables, which may hold secrets.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
 
@@ -86,18 +86,18 @@ _JSON: list[Processor] = [
 
 
 class _Output:
-    """Writes finished lines. A failure stays here: a full disk must not stop deliveries."""
+    """A writer of finished lines that ignores errors: a full disk must not stop deliveries."""
 
     def __init__(self, stream: TextIO | BinaryIO) -> None:
         self._stream: IO[Any] = stream
         self._end: str | bytes = "\n" if isinstance(stream, io.TextIOBase) else b"\n"
 
     def __call__(self, *_names: str) -> Self:
-        """The factory of loggers and the only logger in one."""
+        """Return the only logger: this object is the logger factory too."""
         return self
 
     def msg(self, line: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has been closed
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
             self._stream.write(line + self._end)
             self._stream.flush()
 
@@ -105,7 +105,7 @@ class _Output:
 
 
 class _Forward(logging.Handler):
-    """Hands the records of `logging` to structlog."""
+    """A handler that passes the records of `logging` to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         structlog.get_logger().log(

@@ -1,6 +1,6 @@
-"""The metrics, in a registry of our own. No label names an endpoint: there may be thousands.
+"""The metrics, in our own registry. No label names an endpoint: there may be thousands.
 
-docs/operating.md says what each is good for.
+docs/operating.md explains the use of each metric.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from dispatcher import __version__
 
 REGISTRY = CollectorRegistry()
-"""Read with a token that is bound to no environment."""
+"""All metrics. Reading them needs a token that is not bound to one environment."""
 
 ProcessCollector(registry=REGISTRY)
 BUILD = Info("dispatcher_build", "The release that runs", registry=REGISTRY)

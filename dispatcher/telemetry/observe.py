@@ -1,4 +1,7 @@
-"""One function a fact: its log line and its metric. The stages know neither."""
+"""One function for each fact: it writes the log line and updates the metric.
+
+So the stages know neither the names of log events nor the metrics.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,7 +40,7 @@ def listening() -> None:
 
 
 def paused(environment_id: str | None, since: datetime, by: str | None) -> None:
-    """None: all environments are paused."""
+    """Log that sending is paused for an environment; for all if `environment_id` is None."""
     _log.warning(
         "sending is paused",
         environment=environment_id or "all environments",
@@ -62,7 +65,10 @@ def pause_applied() -> None:
 def pause_applied_before(
     paused_at: datetime | None, resumed_at: datetime | None, by: str | None
 ) -> None:
-    """It is in the configuration still."""
+    """Log that the configuration still asks for a pause that was applied once already.
+
+    `paused_at` is None if sending was resumed since then.
+    """
     if paused_at is not None:
         _log.warning(
             "delivery.paused is set, and sending is paused since it was applied",
@@ -97,6 +103,10 @@ def rescheduled(seconds: float, deliveries: int) -> None:
 
 
 def store_unavailable(stage: str, error: Exception, retry_in: float) -> None:
+    """Count a failure of the database in a stage, and log it at most once a second.
+
+    `retry_in` is in seconds.
+    """
     metrics.STORE_FAILURES.labels(stage).inc()
     if _outage.worth_a_line(monotonic()):
         _log.warning(
@@ -123,7 +133,11 @@ def backlog(
     environments: Mapping[str, Mapping[str, int]],
     paused_since: datetime | None,
 ) -> None:
-    """What waits in the database. `environments` are those with figures of their own."""
+    """Set the metrics of the backlog in the database.
+
+    `environments` are the environments with their own figures. `paused_since` is the start of the
+    oldest pause, None if there is none.
+    """
     metrics.PENDING.labels("due").set(measured.pending.due)
     metrics.PENDING.labels("scheduled").set(measured.pending.scheduled)
     metrics.PENDING.labels("held").set(measured.pending.held)
@@ -146,7 +160,7 @@ def backlog(
 
 
 def vitals(found: Vitals) -> None:
-    """How this daemon is at the moment."""
+    """Set the metrics of this daemon's current state."""
     metrics.IN_FLIGHT.set(found.in_flight)
     metrics.UNRECORDED.set(found.unrecorded)
     metrics.SHARDS_OWNED.set(found.shards)
@@ -166,12 +180,12 @@ def drain_step_failed(error: BaseException) -> None:
 
 
 def connection_warning(message: str) -> None:
-    """Write down what connecting to the database left aside, or was short of."""
+    """Log what connecting to the database ignored, or was short of."""
     _log.warning("database connection", problem=message)
 
 
 class _Outage:
-    """Every stage meets the same outage, and tries again and again: one line a second is enough."""
+    """A limit of one log line a second for an outage, which every stage meets again and again."""
 
     def __init__(self) -> None:
         self._told_at = float("-inf")
@@ -193,6 +207,7 @@ def fanned_out(events: int, deliveries: int) -> None:
 
 
 def fan_out_too_large(events: int) -> None:
+    """Log that a fan-out took too long; the next one takes fewer events."""
     _log.warning("fan-out timed out, trying less", events=events)
 
 
@@ -202,7 +217,7 @@ def quarantined(event_id: int, reason: str) -> None:
 
 
 def schema_check_broke(event_id: int, error: Exception) -> None:
-    """The check of one event failed in a way of its own; the event goes to quarantine."""
+    """Log that the check of one event failed with its own error; the event goes to quarantine."""
     _log.error("schema_check_broke", event_id=ids.event_name(event_id), error=type(error).__name__)
 
 
@@ -235,11 +250,13 @@ def _attempt_failed(result: Result) -> None:
 
 
 def superseded(new: int, late: int) -> None:
+    """Log `late` results whose deliveries had moved on; `new` were not recorded before."""
     metrics.SUPERSEDED.inc(new)
     _log.warning("results came late", superseded=new, repeated=late - new)
 
 
 def unrecordable(delivery: Delivery, error: Exception) -> None:
+    """Log that the database refused a response; the attempt is recorded without it."""
     _log.error(
         "response could not be stored, recording without it",
         delivery_id=ids.delivery_name(delivery.id),
@@ -248,7 +265,10 @@ def unrecordable(delivery: Delivery, error: Exception) -> None:
 
 
 def result_discarded(delivery: Delivery, error: Exception, *, moved: bool) -> None:
-    """A result was refused for its data. `moved`: its delivery is in quarantine now."""
+    """Log that the database refused the data of a result.
+
+    `moved` is True if its delivery is in quarantine now.
+    """
     metrics.RESULTS_DISCARDED.inc()
     if moved:
         metrics.QUARANTINED.inc()
@@ -272,6 +292,7 @@ def attempt_broke(delivery: Delivery, error: Exception) -> None:
 
 
 def event_unreadable(delivery: Delivery, error: Exception) -> None:
+    """Log that an event cannot be decoded or built; its delivery fails."""
     _log.error(
         "event cannot be read, its delivery failed",
         delivery_id=ids.delivery_name(delivery.id),
@@ -289,16 +310,17 @@ def endpoint_malformed(endpoint_id: UUID, error: Exception) -> None:
 
 
 def endpoint_missing(endpoint_id: UUID) -> None:
+    """Log that the row of an endpoint is missing; its deliveries are held."""
     _log.error("endpoint is gone, its deliveries are held", endpoint_id=str(endpoint_id))
 
 
 def note_discarded(endpoint_id: UUID, error: Exception) -> None:
-    """What was learned about an endpoint by sending is refused by the database."""
+    """Log that the database refused the new state of an endpoint that sending found."""
     _log.error("endpoint_note_discarded", endpoint_id=str(endpoint_id), error=type(error).__name__)
 
 
 def operational_event_discarded(event: tuple[str, str, str], error: Exception) -> None:
-    """`event` is its environment, type and data."""
+    """Log that the database refused an operational event: its environment, type and data."""
     _log.error(
         "operational_event_discarded",
         environment_id=event[0],
@@ -308,18 +330,21 @@ def operational_event_discarded(event: tuple[str, str, str], error: Exception) -
 
 
 def statistics_discarded(key: object, error: Exception) -> None:
-    """The sums of one endpoint or environment are refused by the database."""
+    """Log that the database refused the sums of one endpoint or environment."""
     _log.error("statistics_discarded", of=str(key), error=type(error).__name__)
 
 
 def recovery_failed(recovery: int, state: str, error: Exception) -> None:
-    """A step of a recovery failed; `state` is FAILED when it is not tried again."""
+    """Log that a step of a replay failed; `state` is FAILED if it is not tried again."""
     metrics.RECOVERY_FAILURES.inc()
     _log.error("recovery_step_failed", recovery=recovery, state=state, error=type(error).__name__)
 
 
 def stage_broke(stage: str, error: Exception, retry_in: float) -> None:
-    """A pass of a stage failed, and not for want of the database: it is tried again."""
+    """Log that a run of a stage failed, not because of the database; it is tried again.
+
+    `retry_in` is in seconds.
+    """
     metrics.STAGE_FAILURES.labels(stage).inc()
     _log.error(
         "stage_failed",
@@ -340,17 +365,18 @@ def cancelled(deliveries: int) -> None:
 
 
 def quarantine_expired(event_id: int, reason: str) -> None:
-    """An event that nobody released in time."""
+    """Log that retention removed an event from quarantine before it was released."""
     metrics.QUARANTINE_EXPIRED.inc()
     _log.warning("quarantined event expired", event_id=ids.event_name(event_id), reason=reason)
 
 
 def recovery_passed_over(recovery: int) -> None:
+    """Log that a replay skipped events, because their partition is about to be dropped."""
     _log.warning("recovery passed over events that are about to be dropped", recovery=recovery)
 
 
 def events_replicated(fates: Sequence[tuple[int, str]]) -> None:
-    """Events that arrived in the replica role, each with what was decided."""
+    """Log events that arrived in the replica role, each with the decision about it."""
     counts = Counter(fate for _, fate in fates)
     for fate, count in counts.items():
         metrics.REPLICATED.labels(fate).inc(count)
@@ -359,7 +385,7 @@ def events_replicated(fates: Sequence[tuple[int, str]]) -> None:
 
 
 def triggers_silent(names: Sequence[str]) -> None:
-    """`names` of triggers that do not fire: events are inserted and never sent."""
+    """Log the triggers that are disabled. While one is, events are inserted and never sent."""
     metrics.TRIGGERS_SILENT.set(len(names))
     if names:
         _log.error("triggers_disabled", triggers=list(names))
@@ -384,7 +410,7 @@ def partition_dropped(name: str) -> None:
 
 
 def answered(method: str, route: str, status: int, seconds: float) -> None:
-    """A request to the admin port; `route` is the pattern that its path matched."""
+    """Count a request to the admin port; `route` is the pattern that its path matched."""
     metrics.REQUESTS.labels(method, route, str(status)).inc()
     metrics.REQUEST_DURATION.observe(seconds)
 

@@ -1,6 +1,6 @@
-"""What systemd is told about the daemon (sd_notify(3)); nothing when it is not the one asking.
+"""Messages from the daemon to systemd (sd_notify(3)); nothing happens without systemd.
 
-No call raises or waits: a notice that can not be delivered is dropped.
+No call raises or blocks: a message that cannot be delivered is dropped.
 """
 
 import contextlib
@@ -9,25 +9,30 @@ import socket
 
 
 def ready(status: str) -> None:
-    """Start-up is complete; `status` is the sentence `systemctl status` shows."""
+    """Report that start-up is complete; `status` is the sentence in `systemctl status`."""
     _notify(f"READY=1\nSTATUS={_line(status)}")
 
 
 def stopping() -> None:
+    """Report that the daemon has begun to drain."""
     _notify("STOPPING=1")
 
 
 def status(text: str) -> None:
+    """Report the sentence for `systemctl status`."""
     _notify(f"STATUS={_line(text)}")
 
 
 def watchdog() -> None:
-    """The event loop still turns. Due every `watchdog_interval()` seconds."""
+    """Report that the event loop still runs. Call it every `watchdog_interval()` seconds."""
     _notify("WATCHDOG=1")
 
 
 def watchdog_interval() -> float | None:
-    """Seconds between two calls of `watchdog`, half of what systemd allows; None if not asked."""
+    """Return the seconds between two calls of `watchdog`: half of what systemd allows.
+
+    Return None if systemd does not expect them.
+    """
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     for_pid = os.environ.get("WATCHDOG_PID", "") or str(os.getpid())
     if not microseconds.isdecimal() or for_pid != str(os.getpid()):
@@ -36,7 +41,7 @@ def watchdog_interval() -> float | None:
 
 
 def _line(text: str) -> str:
-    """One assignment a line is the protocol; a line break in a text would forge another."""
+    """Return the text on one line: a line break in it would forge another assignment."""
     return " ".join(text.split())
 
 

@@ -151,7 +151,7 @@ def test_an_empty_text_means_not_set(tmp_path: Path) -> None:
     assert from_toml(tmp_path, file, {"DISPATCHER_DATABASE__DSN": ""}).database.dsn is None
 
 
-# ── what is wrong with it ────────────────────────────────────────────────────────────────────────
+# ── problems ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

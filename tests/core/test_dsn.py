@@ -1,4 +1,4 @@
-"""The address of the database: its forms, its parameters, and what is said of wrong ones."""
+"""The address of the database: its forms, its parameters, and the messages about wrong ones."""
 
 import pytest
 

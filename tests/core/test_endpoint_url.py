@@ -1,4 +1,4 @@
-"""What a URL says, and that it is called octet for octet as it was typed."""
+"""The parsed parts of a URL, and that requests use it byte for byte as it was typed."""
 
 import string
 

@@ -74,10 +74,10 @@ MATCHES = [
     ("a.b.*", "a.b.c", True),
     ("a.b.*", "a.b.c.d", True),
     ("a.b.*", "a.c.b", False),
-    # A dot is a dot and an underscore an underscore, whatever regular expressions and LIKE say.
+    # A dot and an underscore are literal here, unlike in regular expressions and LIKE.
     ("a_b.*", "axb.c", False),
     ("a.b", "axb", False),
-    # Reserved types match what names them exactly.
+    # Reserved types match only patterns that name them exactly.
     ("webhook.test", "webhook.test", True),
     ("webhook.*", "webhook.test", False),
     ("*", "webhook.test", False),
@@ -88,7 +88,7 @@ MATCHES = [
     ("delivery.*", "delivery.exhausted", False),
     ("delivery.batch.*", "delivery.batch.failed", False),
     ("*", "delivery.batch.failed", False),
-    # ... and their neighbours are like any other.
+    # Types with similar names are ordinary types.
     ("webhook.*", "webhook.tested", True),
     ("*", "webhook.test.more", True),
     ("*", "endpoint", True),

@@ -43,7 +43,7 @@ def test_of_nothing_there_is_no_percentile() -> None:
         ([10] * 99 + [30_000], 0.5, 7 + 3 * 50 / 99),
         ([10] * 99 + [30_000], 0.99, 10.0),
         ([10] * 99 + [30_000], 1.0, 30_000.0),
-        ([60_000], 1.0, 30_000.0),  # what is longer than the last bound is not told apart
+        ([60_000], 1.0, 30_000.0),  # all durations above the last bound count as that bound
         ([1, 500], 0.5, 1.0),
         ([1, 500], 0.0, 0.0),
     ],

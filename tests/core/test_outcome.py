@@ -119,9 +119,9 @@ def test_without_retries_the_first_failure_is_the_last() -> None:
         ("RETRY-AFTER", "120.5", 121, 121),
         ("Retry-After", "Thu, 26 Feb 2026 12:05:00 GMT", 300, 300),
         ("Retry-After", "1e7", 86400, 86400),
-        # Sooner than the schedule: the schedule stands, the pause is what was asked.
+        # Sooner than the schedule: the delay is the schedule's, the pause is the receiver's.
         ("Retry-After", "3", 3, 10),
-        # Nonsense asks for nothing.
+        # An invalid value has no effect.
         ("Retry-After", "-5", None, 10),
         ("Retry-After", "abc", None, 10),
         ("Retry-After", "0", None, 10),

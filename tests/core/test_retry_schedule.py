@@ -26,7 +26,7 @@ NOW = 1772107200.25
         (0, 0.25, 9),
         (0, 0.75, 11),
         (4, 0.0, 165_888),
-        # The cap bounds the delay before jitter.
+        # The cap limits the delay before jitter.
         (5, 0.5, 604_800),
         (5, 0.0, 483_840),
         (5, 0.75, 665_280),
@@ -52,7 +52,7 @@ def test_the_default_schedule_multiplies_by_twelve(
         ({"cap": 0.0}, 3, 0.5, 0),
         ({"cap": 60.0}, 0, 0.5, 10),
         ({"cap": 60.0}, 1, 0.5, 60),
-        # More jitter than delay can not ask for the past.
+        # A jitter larger than the delay cannot give a time in the past.
         ({"jitter": 1.5}, 0, 0.0, 0),
     ],
 )
@@ -122,13 +122,13 @@ def test_no_schedule_outlasts_the_longest_span(retries: int, chance: float) -> N
         (["1e7"], DAY),
         (["1E7"], DAY),
         (["31622400"], DAY),
-        # A Unix time of the next year.
+        # A Unix time within the next year.
         (["1772107230"], 30),
         (["1772107230.5"], 31),
         (["1772107201"], 1),
         (["1772200000"], DAY),
         (["1803729600"], DAY),
-        # Dates, in the three formats of HTTP and with zones as mail writes them.
+        # Dates, in the three formats of HTTP, and with zones in the form of mail.
         (["Thu, 26 Feb 2026 12:02:00 GMT"], 119.75),
         (["Thursday, 26-Feb-26 12:02:00 GMT"], 119.75),
         (["Thu Feb 26 12:02:00 2026"], 119.75),
@@ -138,7 +138,7 @@ def test_no_schedule_outlasts_the_longest_span(retries: int, chance: float) -> N
         (["Fri, 27 Feb 2026 12:00:00 GMT"], DAY - 0.25),
         (["Sat, 28 Feb 2026 12:00:00 GMT"], DAY),
         (["Fri, 26 Feb 2027 12:00:00 GMT"], DAY),
-        # Said twice, the same.
+        # Two headers with the same time.
         (["120", "120"], 120),
         (["120", "120.0"], 120),
     ],
@@ -175,7 +175,7 @@ def test_a_receiver_may_ask_for_a_pause(values: Sequence[str], seconds: float) -
         ["PT2M"],
         ["\x00"],
         ["\udcff"],
-        # No delay, and no time of the next year either.
+        # Neither a delay nor a time within the next year.
         ["31622401"],
         ["1e9"],
         ["1000000000"],
@@ -186,7 +186,7 @@ def test_a_receiver_may_ask_for_a_pause(values: Sequence[str], seconds: float) -
         ["99999999999999999999"],
         ["1e999"],
         ["9" * 5000],
-        # Dates that are past, now, impossible or absurd.
+        # Dates that are past, now, impossible or too far in the future.
         ["Fri, 31 Dec 9999 23:59:59 GMT"],
         ["Thu, 26 Feb 2026 12:00:00 GMT"],
         ["Thu, 26 Feb 2026 11:59:59 GMT"],
@@ -197,7 +197,7 @@ def test_a_receiver_may_ask_for_a_pause(values: Sequence[str], seconds: float) -
         ["Thu, 26 Feb 2026 25:00:00 GMT"],
         ["Thu, 26 Feb 2026 12:02:00 +" + "9" * 300],
         ["Thu, 26 Feb " + "9" * 5000 + " 12:02:00 GMT"],
-        # Two headers that do not say the same.
+        # Two headers with different times.
         ["120", "60"],
         ["120", "abc"],
         ["120", "Thu, 26 Feb 2026 12:02:00 GMT"],

@@ -73,7 +73,7 @@ def sign(
 
 
 def verify_webhook(raw_body: bytes, signature_header: str, secret: str) -> bool:
-    """The function that receivers of `body-hex` are told to write, kept as it is told."""
+    """Verify a signature with the exact code that receivers of `body-hex` are given."""
     expected = hmac.new(secret.encode(), raw_body, hashlib.sha256).hexdigest()
     received = signature_header.replace("sha256=", "")
     return hmac.compare_digest(expected, received)
@@ -248,4 +248,4 @@ def test_the_hmac_is_the_standard_library_s(key: bytes, message: bytes) -> None:
     expected = hmac.digest(key, message, "sha256")
 
     assert signing.hmac_sha256(key, message) == expected
-    assert signing.hmac_sha256(key, message) == expected  # and so with the key kept ready
+    assert signing.hmac_sha256(key, message) == expected  # again, with the prepared key
