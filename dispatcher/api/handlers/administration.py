@@ -1,4 +1,4 @@
-"""`/api/environments`, `/api/tokens`, `/api/audit`, `/api/pause`: for those with the scope admin."""
+"""Handlers of `/api/environments`, `/api/tokens`, `/api/audit` and `/api/pause`."""
 
 from uuid import UUID
 
@@ -87,7 +87,10 @@ async def resume(call: Call) -> Answer:
 
 
 def _whom(call: Call) -> str | None:
-    """The environment; None for all of them."""
+    """Return the environment to pause or resume, None for all of them.
+
+    Raise Forbidden if the body asks for all and the token belongs to one environment.
+    """
     if not call.form.all:
         return call.environment_id
     if call.principal.environment_id is not None:

@@ -1,4 +1,4 @@
-"""`/api/deliveries`, and those of one webhook."""
+"""Handlers of `/api/deliveries` and of the deliveries of one webhook."""
 
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
@@ -57,7 +57,7 @@ async def cancel(call: Call) -> Answer:
 
 
 async def _changed(call: Call, delivery_id: int) -> Answer:
-    """As it is now, once the daemon that holds it has heard."""
+    """Return the delivery as it is now, once the daemon that holds it has applied the change."""
     name = ids.delivery_name(delivery_id)
     delivery = await call.office.history(call.session).delivery(call.environment_id, name)
     return Answer(delivery, awaits=lambda pool: heeded(pool, delivery_id))

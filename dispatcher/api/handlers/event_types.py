@@ -1,4 +1,4 @@
-"""`/api/event-types`"""
+"""Handlers of `/api/event-types`."""
 
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape

@@ -1,4 +1,4 @@
-"""`/api/events`, and those in quarantine."""
+"""Handlers of `/api/events` and of the quarantine."""
 
 from dispatcher.api.pipeline import page_limit
 from dispatcher.api.routes import Route

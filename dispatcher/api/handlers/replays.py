@@ -1,4 +1,4 @@
-"""`/api/webhooks/{id}/recover`"""
+"""Handlers of `/api/webhooks/{id}/recover` and of the recoveries it starts."""
 
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route

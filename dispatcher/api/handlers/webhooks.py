@@ -1,4 +1,4 @@
-"""`/api/webhooks`"""
+"""Handlers of `/api/webhooks`."""
 
 from uuid import UUID
 
