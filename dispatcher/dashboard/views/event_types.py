@@ -1,4 +1,4 @@
-"""The catalogue of event types."""
+"""The pages for the catalog of event types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ async def list_(visit: Visit) -> web.Response:
 
 
 async def seed(visit: Visit) -> web.Response:
-    """Take in a catalogue that comes with the program."""
+    """Add the event types of a catalog that is shipped with Dispatcher."""
     wanted = (await visit.fields()).get("catalogue", "")
     if wanted not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
@@ -32,7 +32,7 @@ async def seed(visit: Visit) -> web.Response:
 
 
 async def edit(visit: Visit) -> web.Response:
-    """One that is there, or a new one."""
+    """Show the form for an event type: the existing one that the path names, or a new one."""
     name = visit.request.match_info.get("name")
     if name is None:
         visit.demand("write")
@@ -86,7 +86,10 @@ def _typed(found: EventType) -> dict[str, str]:
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """As a form has it: JSON texts parsed, a tick as a truth. Raises Invalid."""
+    """Return the fields as the input model expects them, with JSON parsed.
+
+    Raise Invalid if a field is not JSON.
+    """
     return {
         "description": typed.get("description", "").strip(),
         "example": _json("example", typed.get("example", "")),

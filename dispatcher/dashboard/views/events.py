@@ -1,4 +1,4 @@
-"""Events: found, looked at, emitted."""
+"""The pages for events: the list, one event, and the form to emit one."""
 
 from collections.abc import Mapping
 
@@ -32,13 +32,16 @@ async def list_(visit: Visit) -> web.Response:
             visit.environment_id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
-        # No rows: the first one would be read as the answer.
+        # Show no rows. Otherwise people would take unfiltered rows for the result.
         page, wrong = Page((), None), filters.in_words(error)
     return visit.page("events.html", events=page, asked=asked, mistakes=wrong, first=before is None)
 
 
 def _elsewhere(typed: str) -> tuple[str, ...]:
-    """What was typed for an event's id, if it is no such id: perhaps that of something else."""
+    """Return the text in the id filter, unless it is an event id.
+
+    It may be the id of another item.
+    """
     return () if typed.startswith("evt_") else (typed,)
 
 
