@@ -90,8 +90,7 @@ class Dashboard:
             try:
                 form_body.refuse_nul(request.query)
                 return await handler(request)
-            # noqa: BLE001 - otherwise the API's middleware answers in JSON
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - else the API's middleware answers in JSON
                 return self._broken(request, error)
 
         return answer

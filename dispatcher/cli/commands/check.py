@@ -1,4 +1,4 @@
-"""`dispatcher check`: would `dispatcher run` start here? Starts and changes nothing."""
+"""`dispatcher check`: find out whether `dispatcher run` would start, and change nothing."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ PATIENCE = 2.0
 
 @dataclass(slots=True)
 class Findings:
-    """What the checks found: a line each."""
+    """The results of the checks: notes and warnings, a line each, and problems."""
 
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -26,7 +26,10 @@ class Findings:
 
     @contextmanager
     def noting(self) -> Iterator[Callable[[str | None], None]]:
-        """Take the note of one check, or what it raises. Raises what no command explains."""
+        """Record the result of one check: the note it passes on, or the exception it raises.
+
+        Raise exceptions that no command explains, because they are programming errors.
+        """
         from dispatcher.cli.database_checks import Doubt
 
         try:
@@ -64,7 +67,7 @@ class Findings:
 def check(context: click.Context, as_json: bool) -> None:
     """Check configuration, database and port without starting or changing anything.
 
-    Exits with 2 for a configuration that cannot be used, with 1 for anything else.
+    Exit with 2 if the configuration is not usable, and with 1 for any other problem.
     """
     from dispatcher.config.loading import load
 
