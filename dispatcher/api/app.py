@@ -36,7 +36,9 @@ Return None while the daemon does not know it yet."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
+"""Bytes of a request body. Larger ones get a 413."""
 HEADER_MOST = 16 * 1024
+"""Bytes of one line of the request head. Without a limit, it could fill the memory."""
 
 
 def build(
@@ -80,7 +82,7 @@ def build(
 
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Handle a request: add the common headers, and turn an exception into an error response.
+    """Handle a request: add the common headers, and convert an exception to an error response.
 
     The error is written in the dialect that the request asks for. Every response carries the
     request's id in `X-Request-Id`.
@@ -132,6 +134,7 @@ class _Unreadable(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return False for a record of a request that could not be parsed."""
         error = record.exc_info[1] if record.exc_info else None
         return not isinstance(error, HttpProcessingError)
 
@@ -159,6 +162,7 @@ class AdminPort:
 
     @property
     def address(self) -> str:
+        """Return the URL of the port. Raise RuntimeError if it is not open."""
         if self._listening is None:
             raise RuntimeError("the admin port is not open")
         host, port = self._listening.sockets[0].getsockname()[:2]
@@ -172,6 +176,7 @@ class AdminPort:
         self._watching = asyncio.create_task(self._connections.watch(), name="connections")
 
     async def close(self) -> None:
+        """Stop listening, and close all connections."""
         if self._listening is not None:
             self._listening.close()
         if self._watching is not None:

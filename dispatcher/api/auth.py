@@ -23,6 +23,7 @@ LATE_MOST = 64
 trying. At most LATE_MOST requests wait at a time, because each holds a connection open; the others
 get it at once."""
 ADDRESSES = 10_000
+"""How many addresses are remembered, so that many addresses cannot fill the memory."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dispatcher"'}
 
 

@@ -86,14 +86,17 @@ class Connection(web.RequestHandler):
 
     @property
     def is_idle(self) -> bool:
+        """Return True if no request is being handled."""
         return self._request is None
 
     @property
     def waits_for_body(self) -> bool:
+        """Return True if the body of the current request has not arrived completely."""
         return self._request is not None and not self._request.content.is_eof()
 
     @property
     def since(self) -> float:
+        """Return when the connection was opened or last answered, in event loop time."""
         return self._since
 
     def is_overdue(self, now: float, limits: ConnectionLimits) -> bool:
@@ -141,6 +144,7 @@ class Connections:
             self._drop_one(of_it, connection)
 
     def discard(self, connection: Connection) -> None:
+        """Forget a connection, if it is known."""
         if connection in self._open:
             self._open.remove(connection)
             self._of_address[connection.address] -= 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dispatcher.api.types import Detail, Failure
 
 TAG_BYTES = 16
+"""Bytes of the signature in a cursor: half of a SHA-256, which keeps cursors short."""
 
 
 class Cursors:
@@ -22,6 +23,7 @@ class Cursors:
         self._key = key
 
     def seal(self, position: str, listing: str) -> str:
+        """Return the cursor for a position in a listing."""
         sealed = self._tag(position, listing) + position.encode()
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 

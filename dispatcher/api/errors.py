@@ -80,6 +80,7 @@ def malformed(error: ValidationError) -> Failure:
 
 
 def unreadable_query(error: ValidationError) -> Failure:
+    """Return the failure for invalid query parameters, with the name of each."""
     details = [
         Detail(problem.reason, parameter=str(problem.place[0]) if problem.place else None)
         for problem in problems(error).problems

@@ -12,7 +12,9 @@ from aiohttp import web
 from dispatcher.api.types import Failure
 
 SECONDS = 10.0
+"""Seconds for the whole body to arrive. A slower one gets a 408, because it holds memory."""
 DEEPEST = 64
+"""Levels of nesting. The parser recurses and would fail on much deeper JSON."""
 
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 """Match brackets, and whole strings, so that brackets inside strings are not counted."""
@@ -20,6 +22,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+"""A decoder that does not convert numbers, because a long one takes quadratic time."""
 
 
 async def body(request: web.Request) -> bytes:

@@ -303,6 +303,7 @@ def request_id(request: web.Request) -> str:
 
 
 def page_limit(query: Any) -> int:
+    """Return the requested number of items on a page, or the default."""
     return query.limit or DEFAULT_LIMIT
 
 

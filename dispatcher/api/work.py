@@ -16,6 +16,7 @@ BODIES_BYTES = 64 * 2**20
 SHARES = 4
 """One environment may use one of this many equal shares of BODIES_BYTES."""
 THREADS = 2
+"""Threads for large bodies. They compete for the interpreter lock, so more would not help."""
 LISTINGS = 4
 """Long lists that are built at a time, by all environments together."""
 WAITING = 32
@@ -79,4 +80,5 @@ class Work:
 
 
 def busy(title: str) -> Failure:
+    """Return the failure for a limit that is reached."""
     return Failure(503, "unavailable", title, headers={"Retry-After": "1"})

@@ -37,6 +37,7 @@ class Database:
 
 
 def embedded_directory(config: "Config") -> Path:
+    """Return the data directory of the embedded server."""
     return config.state_directory() / "postgres"
 
 
@@ -132,6 +133,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
 
 
 async def write_limits(database: Database, config: "Config") -> None:
+    """Write the configured limits into the database, where its functions read them."""
     from dispatcher.store.settings import Settings
 
     async with session(database, config) as opened:
@@ -194,6 +196,7 @@ async def demand_connections(database: Database, config: "Config") -> None:
 
 
 async def wait(seconds: float) -> None:
+    """Sleep. Tests replace this function, so that they need not wait."""
     import asyncio
 
     await asyncio.sleep(seconds)
@@ -201,6 +204,7 @@ async def wait(seconds: float) -> None:
 
 @asynccontextmanager
 async def session(database: Database, config: "Config") -> AsyncIterator["Session"]:
+    """Open a session of a command, and close it at the end."""
     from dispatcher.store.session import Session
 
     opened = Session(database.dsn, "command", statement_timeout=config.database.statement_timeout)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Session
 
 LISTEN_SECONDS = 3.0
+"""Seconds to wait for a notification, which usually arrives within milliseconds."""
 LARGEST_SKEW_SECONDS = 2.0
+"""Seconds of difference between the clocks. More may make receivers refuse signatures."""
 
 
 class Doubt(Exception):

@@ -15,6 +15,7 @@ OVERLAP = timedelta(seconds=5)
 GRACE = timedelta(seconds=1)
 """An attempt takes some time after it is due."""
 PENDING_MOST = 20_000
+"""How many pending deliveries are watched at a time, so that they cannot fill the memory."""
 
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 

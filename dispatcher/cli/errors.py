@@ -19,6 +19,7 @@ class Failure(click.ClickException):
     exit_code: ClassVar[int] = 1
 
     def show(self, file: IO[Any] | None = None) -> None:
+        """Print only the message, without the prefix that click adds."""
         click.echo(self.message, file=file, err=file is None)
 
 

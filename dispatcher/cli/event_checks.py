@@ -16,6 +16,7 @@ DAYS_BESIDE = 9
 RELATIONS_PER_DAY_OF_ATTEMPTS = 5
 """The table and its four indexes."""
 RELATIONS_PER_DAY_OF_EVENTS = 2
+"""The table and its one index."""
 LOCKS_SHARE = 4
 """A statement that reads all days should need at most this fraction (1/4) of the lock table."""
 
@@ -29,6 +30,7 @@ async def warnings(config: "Config", session: "Session") -> Sequence[str]:
 
 
 async def two_phase_commit(config: "Config", session: "Session") -> str | None:
+    """Return a warning if prepared transactions are enabled and conflict with notifications."""
     from dispatcher.store.settings import Settings
 
     limits = await Settings(session).server_limits()
@@ -42,6 +44,7 @@ async def two_phase_commit(config: "Config", session: "Session") -> str | None:
 
 
 async def triggers(config: "Config", session: "Session") -> str | None:
+    """Return a warning if triggers of the events table are disabled."""
     from dispatcher.store.triggers import Triggers
 
     silent = await Triggers(session).silent()
@@ -54,6 +57,7 @@ async def triggers(config: "Config", session: "Session") -> str | None:
 
 
 async def lock_table(config: "Config", session: "Session") -> str | None:
+    """Return a warning if the retained days may exceed PostgreSQL's lock table."""
     from dispatcher.store.settings import Settings
 
     limits = await Settings(session).server_limits()

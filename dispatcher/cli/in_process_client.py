@@ -37,6 +37,7 @@ SEALING = ("create_webhook", "rotate_webhook_secret")
 async def opened(
     config: Config, visited: Database, environment: str | None
 ) -> AsyncIterator["Direct"]:
+    """Open a client on the database. Raise MigrationError unless its schema fits."""
     await database.look(visited)
     async with database.session(visited, config) as session:
         yield Direct(config, visited, Pool([session]).of(""), environment)
@@ -58,6 +59,7 @@ class Direct(AwaitingGroups):
         self._pool = pool
 
     async def ask(self, call: Call[T]) -> T:
+        """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
         except (Refused, ValidationError, types.Failure) as error:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 LONGEST = timedelta(days=36_500)
+"""A longer duration is refused, because adding it to a time could overflow."""
 
 
 class Duration(click.ParamType[timedelta]):

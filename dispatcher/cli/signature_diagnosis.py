@@ -59,6 +59,10 @@ class Signed:
     secrets: tuple[str, ...]
 
     def failure(self, scheme: str, tolerance: float, now: float) -> Exception | None:
+        """Return the error of verifying the request by one scheme, None if it is valid.
+
+        `tolerance` and `now` are in seconds.
+        """
         try:
             verify(
                 self.body,

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 TOKEN = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of the variable
 LONGEST_TOKEN = 4096
+"""Bytes that are read of a token file, so that a wrong path cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)

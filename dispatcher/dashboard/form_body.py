@@ -12,7 +12,7 @@ from dispatcher.api import json_body
 
 TYPE: Final = "application/x-www-form-urlencoded"
 FIELDS_MOST: Final = 10_000
-"""A form has one field for each ticked event type, so a large catalog needs many fields."""
+"""A form has one field for each ticked event type, so a large catalogue needs many fields."""
 
 Fields = MultiDictProxy[str]
 

@@ -47,6 +47,7 @@ class Files:
 
     @classmethod
     def read(cls) -> "Files":
+        """Read and compress the files in the package."""
         content, names = {}, {}
         root = files("dispatcher.dashboard").joinpath("static")
         for folder in (root, root.joinpath("vendor")):
@@ -60,6 +61,7 @@ class Files:
         return cls(content, names)
 
     async def serve(self, request: web.Request) -> web.Response:
+        """Return a static file. Raise HTTPNotFound if there is none of this name."""
         found = self.content.get(request.match_info["name"])
         if found is None:
             raise web.HTTPNotFound

@@ -67,6 +67,7 @@ class Visit:
 
     @property
     def principal(self) -> Principal:
+        """Return the principal of the session's token."""
         return self.signed_in.principal
 
     @property
@@ -80,6 +81,7 @@ class Visit:
 
     @property
     def actor(self) -> Actor:
+        """Return the actor for the audit log."""
         name = f"token:{self.principal.token_id}"
         return Actor(name, request_id(self.request), self.request.remote)
 
@@ -98,6 +100,7 @@ class Visit:
         return addresses.address(self.environment_id, name, query, **ids)
 
     def may(self, scope: Scope) -> bool:
+        """Return True if the token has the scope."""
         return self.principal.may(scope)
 
     def demand(self, scope: Scope) -> None:

@@ -49,6 +49,7 @@ class KeptForm:
     fields: Fields
 
     def written(self) -> str:
+        """Return the form as a text, for a hidden field of the sign-in form."""
         return json.dumps({"action": self.action, "fields": self.fields})
 
     @classmethod
@@ -90,6 +91,7 @@ class SigningIn:
         await self._sign_ins.look_at(request.cookies[_cookie_name(request)], environment_id)
 
     async def form(self, request: web.Request) -> web.Response:
+        """Show the sign-in form."""
         return self._form(request, then=request.query.get("next", "/"))
 
     async def sign_in(self, request: web.Request) -> web.Response:
@@ -102,6 +104,7 @@ class SigningIn:
         return await self._answered(request, token, then, kept)
 
     async def follow(self, request: web.Request) -> web.Response:
+        """Sign in by a one-time login link, or show the form if the link is no longer valid."""
         token = self._invitations.take(request.match_info["code"])
         if token is None:
             said = "The link was used before, or is too old. Sign in with a token."
@@ -109,6 +112,7 @@ class SigningIn:
         return await self._answered(request, token, "/", None)
 
     async def sign_out(self, request: web.Request) -> web.Response:
+        """End the session, and delete its cookie."""
         await self._sign_ins.close(request.cookies[_cookie_name(request)])
         response = see_other("/sign-in")
         response.del_cookie(_cookie_name(request), path="/", secure=is_secure(request))

@@ -119,6 +119,7 @@ def time(value: datetime | None, absent: str = NOTHING) -> Markup:
 
 
 def ago(value: datetime, now: datetime) -> str:
+    """Return a time relative to `now`, as in `5 min ago` or `in 5 min`."""
     seconds = (now - value).total_seconds()
     size, unit = _largest(abs(seconds))
     if size == 0:
@@ -127,6 +128,7 @@ def ago(value: datetime, now: datetime) -> str:
 
 
 def duration(milliseconds: float | None) -> str:
+    """Return a duration in ms, or in seconds from one second on."""
     if milliseconds is None:
         return NOTHING
     if milliseconds < 1000:
@@ -143,6 +145,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: int | None) -> str:
+    """Return a size in bytes, or in KiB from 1024 bytes on."""
     if count is None:
         return NOTHING
     return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB"

@@ -150,6 +150,7 @@ def failures(tongues: Sequence[Tongue]) -> Schema:
 
 
 def headers(*names: str) -> Schema:
+    """Return references to header components, by name."""
     return {name: ref("headers", name) for name in names}
 
 
@@ -214,4 +215,5 @@ def closed(properties: Schema, *, required: list[str] | None = None) -> Schema:
 
 
 def ref(kind: str, name: str) -> Schema:
+    """Return a reference to a component of this kind."""
     return {"$ref": f"#/components/{kind}/{name}"}

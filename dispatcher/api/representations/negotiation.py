@@ -33,7 +33,7 @@ def of_body(content_type: str | None) -> Dialect | None:
 def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
     """Return the dialect of a response. Raise a Failure (406) if Accept allows neither.
 
-    A media type that Accept names wins over a wildcard, whatever their quality values are.
+    A media type that Accept names wins over a wildcard, even with a lower quality value.
     """
     ranges = [_parsed(each) for each in _RANGES.findall(accept or "") if each.strip()]
     if not ranges:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dispatcher.config.sections import Config
 
 PATIENCE = 2.0
+"""Seconds to wait for an answer from the process that holds the admin port."""
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Findings:
             self.problems.append(failure)
 
     def show(self) -> None:
+        """Print the results, with warnings and problems on standard error."""
         for note in self.notes:
             click.echo(note)
         for warning in self.warnings:
@@ -51,6 +53,7 @@ class Findings:
             problem.show()
 
     def as_json(self) -> str:
+        """Return the results as a JSON document."""
         return json.dumps(
             {
                 "ok": not self.problems,

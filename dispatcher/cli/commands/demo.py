@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dispatcher.config.sections import Config
 
 LOOPBACK = "127.0.0.1/32"
+"""The network of the demo's receiver, which the default egress policy blocks."""
 
 
 @click.command()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dispatcher.client.methods import AwaitingGroups
 
 LARGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a request body. Larger ones get a 413."""
 FORWARDING = 14.0
 """Seconds that the target of --forward may take. It is less than the dispatcher's own timeout, so
 that the dispatcher gets the 502 that says why."""

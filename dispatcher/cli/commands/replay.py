@@ -38,14 +38,17 @@ class Replay:
 
     @property
     def total(self) -> int:
+        """Return the number of deliveries in the preview."""
         return int(self.preview.failed + self.preview.missed)
 
     @property
     def made(self) -> int:
+        """Return the number of deliveries that the recovery has created so far."""
         return int(self.recovery.made) if self.recovery else 0
 
     @property
     def is_running(self) -> bool:
+        """Return True if the recovery has started and not ended."""
         return self.recovery is not None and self.recovery.state == "RUNNING"
 
     def client(self, client: "AwaitingGroups") -> "AwaitingGroups":
@@ -53,11 +56,13 @@ class Replay:
         return client.within(self.webhook.environment_id)
 
     async def look(self, client: "AwaitingGroups") -> None:
+        """Update the progress of the recovery, if it has started."""
         if self.recovery is not None:
             webhooks = self.client(client).webhooks
             self.recovery = await webhooks.recovery(self.webhook.id, self.recovery.id)
 
     def document(self) -> dict[str, Any]:
+        """Return the replay as a JSON object."""
         return {
             "webhookId": self.webhook.id,
             "url": self.webhook.url,

@@ -1,4 +1,4 @@
-"""`dispatcher seed`: add or update a whole catalog of event types."""
+"""`dispatcher seed`: add or update a whole catalogue of event types."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @placed
 def seed(place: Place, source: str, as_json: bool) -> None:
-    """Add or update event types from a shipped catalog, such as paylent, or from a file.
+    """Add or update event types from a shipped catalogue, such as paylent, or from a file.
 
     The file is TOML or JSON. Other event types of the environment stay, and running it again
     changes nothing. On a database, either all types are written or none. Over the API, they are

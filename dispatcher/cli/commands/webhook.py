@@ -264,6 +264,7 @@ def cancel_recovery(place: Place, webhook_id: UUID, recovery_id: str, as_json: b
 
 
 def counted(preview: "Resource") -> str:
+    """Return the counts of a preview, for people."""
     more = "at least " if preview.more else ""
     return f"{more}{preview.failed} failed and {preview.missed} missed"
 

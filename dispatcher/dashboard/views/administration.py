@@ -19,6 +19,7 @@ LASTS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
 
 
 async def tokens(visit: Visit) -> web.Response:
+    """Show the tokens, and the form to create one."""
     visit.demand("admin")
     return await _tokens(visit, {})
 
@@ -39,6 +40,7 @@ async def create_token(visit: Visit) -> web.Response:
 
 
 async def revoke_token(visit: Visit) -> web.Response:
+    """Revoke a token."""
     try:
         token_id = UUID(visit.request.match_info["token_id"])
     except ValueError:
@@ -125,6 +127,7 @@ def _demand_all(visit: Visit) -> None:
 
 
 async def quarantine(visit: Visit) -> web.Response:
+    """Show the events in quarantine."""
     page = await visit.office.quarantine(visit.pool, visit.actor).list(
         visit.environment_id, before=visit.position(), limit=SHOWN
     )
@@ -132,6 +135,7 @@ async def quarantine(visit: Visit) -> web.Response:
 
 
 async def release(visit: Visit) -> web.Response:
+    """Release an event from quarantine."""
     name = visit.request.match_info["quarantine_id"]
     async with visit.changing() as session:
         await visit.office.quarantine(session, visit.actor).release(visit.environment_id, name)
@@ -139,6 +143,7 @@ async def release(visit: Visit) -> web.Response:
 
 
 async def discard(visit: Visit) -> web.Response:
+    """Discard an event in quarantine."""
     name = visit.request.match_info["quarantine_id"]
     async with visit.changing() as session:
         await visit.office.quarantine(session, visit.actor).discard(visit.environment_id, name)

@@ -53,6 +53,7 @@ async def list_(visit: Visit) -> web.Response:
 
 
 async def one(visit: Visit) -> web.Response:
+    """Show a delivery with its attempts."""
     return await _page(visit)
 
 
@@ -71,6 +72,7 @@ async def payload(visit: Visit) -> web.Response:
 
 
 async def retry(visit: Visit) -> web.Response:
+    """Retry a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = visit.request.match_info["delivery_id"]
     try:
         async with visit.changing() as session:
@@ -83,6 +85,7 @@ async def retry(visit: Visit) -> web.Response:
 
 
 async def cancel(visit: Visit) -> web.Response:
+    """Cancel a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = visit.request.match_info["delivery_id"]
     try:
         async with visit.changing() as session:

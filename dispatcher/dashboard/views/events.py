@@ -20,6 +20,7 @@ SHOWN = 50
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show a page of events that match the filters."""
     asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
     found = await filters.opened(visit, (asked["type"], *_elsewhere(asked["id"])))
     if found is not None:
@@ -46,17 +47,20 @@ def _elsewhere(typed: str) -> tuple[str, ...]:
 
 
 async def one(visit: Visit) -> web.Response:
+    """Show an event."""
     name = visit.request.match_info["event_id"]
     event = await visit.office.history(visit.pool).event(visit.environment_id, name)
     return visit.page("event.html", event=event)
 
 
 async def new(visit: Visit) -> web.Response:
+    """Show the form to emit an event."""
     visit.demand("write")
     return await _form(visit, {"type": visit.request.query.get("type", "")})
 
 
 async def emit(visit: Visit) -> web.Response:
+    """Emit an event, and redirect to its page."""
     typed = await visit.fields()
     text = typed.get("data", "").strip()
     try:

@@ -30,6 +30,7 @@ RANGES: Final = (Range("hour", "Last hour", 60), Range("day", "Last 24 hours", 6
 
 
 async def overview(visit: Visit) -> web.Response:
+    """Show the overview of one environment, or of all if the token may see them."""
     everywhere = visit.sees_all
     of_all = everywhere and visit.request.query.get("of") == "all"
     shown = RANGES[visit.request.query.get("range") == "day"]
@@ -54,6 +55,7 @@ async def overview(visit: Visit) -> web.Response:
 
 
 async def pause(visit: Visit) -> web.Response:
+    """Pause sending for this environment, or for all of them."""
     everything = await _everything(visit)
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)
@@ -62,6 +64,7 @@ async def pause(visit: Visit) -> web.Response:
 
 
 async def resume(visit: Visit) -> web.Response:
+    """Resume sending for this environment, or for all of them."""
     everything = await _everything(visit)
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)

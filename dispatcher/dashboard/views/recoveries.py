@@ -22,6 +22,7 @@ PRESETS = {
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show the recoveries of a webhook, and the form to start one."""
     return await _page(visit, {"preset": "hour", "missed": "on"})
 
 
@@ -50,6 +51,7 @@ async def recover(visit: Visit) -> web.Response:
 
 
 async def cancel(visit: Visit) -> web.Response:
+    """Cancel a recovery."""
     name = visit.request.match_info["recovery_id"]
     try:
         async with visit.changing() as session:
@@ -96,7 +98,7 @@ def _address(visit: Visit) -> str:
 def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the input model expects them.
 
-    The first step turns a preset into times. The second step sends those times.
+    The first step converts a preset to times. The second step sends those times.
     """
     times = {name: typed.get(name, "").strip() for name in ("since", "until")}
     span = PRESETS.get(typed.get("preset", ""))

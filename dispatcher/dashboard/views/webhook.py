@@ -48,6 +48,7 @@ async def look(visit: Visit) -> Looked:
 def page(
     visit: Visit, template: str, looked: Looked, *, status: int = 200, **context: Any
 ) -> web.Response:
+    """Return a page of a webhook, with the head that all its tabs have."""
     return visit.page(
         template,
         status=status,
@@ -87,14 +88,17 @@ async def rotate(visit: Visit) -> web.Response:
 
 
 async def enable(visit: Visit) -> web.Response:
+    """Enable the webhook."""
     return await _switch(visit, active=True)
 
 
 async def disable(visit: Visit) -> web.Response:
+    """Disable the webhook."""
     return await _switch(visit, active=False)
 
 
 async def delete(visit: Visit) -> web.Response:
+    """Delete the webhook."""
     async with visit.changing() as session:
         await visit.office.webhooks(session, visit.actor).delete(named(visit), visit.environment_id)
     return see_other(visit.url("webhooks"), "deleted")

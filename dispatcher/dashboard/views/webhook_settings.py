@@ -37,11 +37,13 @@ class Try:
 
 
 async def show(visit: Visit) -> web.Response:
+    """Show the settings of a webhook."""
     looked = await webhook.look(visit)
     return await _form(visit, looked, _typed(looked.webhook), looked.webhook.events)
 
 
 async def change(visit: Visit) -> web.Response:
+    """Change the settings of a webhook, unless they have changed since the page was loaded."""
     looked = await webhook.look(visit)
     typed = await visit.fields()
     events = await chosen_events(visit)

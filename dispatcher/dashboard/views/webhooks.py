@@ -22,11 +22,11 @@ NAMED = 40
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The types of the catalog that the patterns match.
+    """The types of the catalogue that the patterns match.
 
     - `wrong` are the messages for invalid patterns.
     - `chosen` are the first matching types, `more` is the number of others, and `known` the size of
-      the catalog.
+      the catalogue.
     - `reserved` are the daemon's own types among the patterns. No general wildcard matches them.
     """
 
@@ -36,10 +36,11 @@ class Matches:
     known: int
     reserved: tuple[str, ...]
     others: bool
-    """True if types that are not in the catalog may match as well."""
+    """True if types that are not in the catalogue may match as well."""
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show a page of webhooks with their health."""
     after = _after(visit)
     webhooks = visit.office.webhooks(visit.pool, visit.actor)
     found = await webhooks.list(visit.environment_id, after=after, limit=SHOWN + 1)
@@ -58,6 +59,7 @@ async def list_(visit: Visit) -> web.Response:
 
 
 async def new(visit: Visit) -> web.Response:
+    """Show the form to create a webhook."""
     visit.demand("write")
     return await _form(visit, {})
 
@@ -101,7 +103,7 @@ def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
 
 
 def matching(events: Iterable[str], types: Sequence[str]) -> Matches:
-    """Return the types that the patterns `events` match. `types` are those of the catalog."""
+    """Return the types that the patterns `events` match. `types` are those of the catalogue."""
     wrong, good = [], []
     for event in dict.fromkeys(events):
         try:
