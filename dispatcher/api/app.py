@@ -112,6 +112,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _refusal(request: web.Request, error: Exception) -> web.Response:
+    """Return the error response, in the envelope if the request allows no dialect."""
     try:
         dialect = negotiated(request)
     except Failure as refused:
@@ -186,6 +187,7 @@ class AdminPort:
         await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection. Raise RuntimeError if the port is not open."""
         server = self._runner.server
         if server is None:
             raise RuntimeError("the admin port is not open")
@@ -234,6 +236,7 @@ class _Description:
 async def _openapi(
     serving: Serving, description: _Description, request: web.Request
 ) -> web.Response:
+    """Return the OpenAPI document. Raise a Failure (400) if there is no such dialect."""
     await serving.auth.principal(request)
     try:
         described = await description.read(request.query.get("dialect"))

@@ -124,6 +124,7 @@ class Auth:
         return self._gate.is_well_formed(token) and self._throttle.may_look_up(address, monotonic())
 
     async def _too_many(self, wait_seconds: float) -> Failure:
+        """Return the failure (429) for a throttled address, after a delay of LATE_SECONDS."""
         if self._late < LATE_MOST:
             self._late += 1
             try:

@@ -145,6 +145,7 @@ async def _schema(asked: Inspection) -> str:
 
 
 async def _key(asked: Inspection) -> str:
+    """Check that the configured key is the one that encrypts the database's secrets."""
     from dispatcher.encryption.cipher import Cipher, read_key
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.store.settings import Settings
@@ -163,6 +164,7 @@ async def _key(asked: Inspection) -> str:
 
 
 async def _notifications(asked: Inspection) -> str:
+    """Check that a notification arrives, which poolers in transaction mode do not pass on."""
     from dispatcher.store.server import Server
 
     channel = f"dispatcher_check_{secrets.token_hex(8)}"

@@ -54,6 +54,7 @@ def _explain_all(group: BaseExceptionGroup) -> Failure | None:
 
 
 def _explain_one(error: BaseException) -> Failure | None:
+    """Return the failure for an expected error, None for any other."""
     from dispatcher.core.errors import Invalid, Refused
     from dispatcher.embedded_postgres.server import PostgresUnavailable
     from dispatcher.encryption.keyring import KeyRefused

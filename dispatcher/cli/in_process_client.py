@@ -68,6 +68,7 @@ class Direct(AwaitingGroups):
         return call.read(answer.data())
 
     async def _answer(self, wish: Call[Any]) -> Answer:
+        """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _found(wish)
         office = Office(self._config, await self._cipher(route, wish.body or {}))
         call = _call(office, self._pool, route, path, wish)
@@ -141,6 +142,7 @@ def _call(
 
 
 def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
+    """Return the route of a call and its path parameters. Raise NotFound if there is none."""
     asked = wish.path.split("/")
     for route in ROUTES:
         for method, path in route.paths():

@@ -116,6 +116,7 @@ _NO_TIME = (
 
 
 def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[str]:
+    """Yield hints about a request that no scheme accepts."""
     kinds = {type(failure) for failure in failures.values() if failure is not None}
     if failures.get("body-hex", kinds) is None:
         yield f"the signature of body-hex holds; to accept that one say --scheme body-hex. {_NO_TIME}"
@@ -204,6 +205,7 @@ def _without_mark(body: bytes) -> Iterator[bytes]:
 
 
 def _written_anew(body: bytes) -> Iterator[bytes]:
+    """Yield the body as JSON libraries would write it after parsing."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -96,6 +96,7 @@ def ask(place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]") -> T:
 async def _over_the_api(
     place: Place, url: str, wish: "Callable[[AwaitingGroups], Awaitable[T]]"
 ) -> T:
+    """Run `wish` with a client of the API. Raise Misuse if the URL or the token is unusable."""
     from dispatcher.client import AsyncClient
 
     token = _token(place.token_file)
@@ -108,6 +109,10 @@ async def _over_the_api(
 
 
 def _token(file: Path | None) -> str:
+    """Return the token from the file, else from the environment.
+
+    Raise Misuse if there is none, or if other users may read the file.
+    """
     import os
 
     if file is None:

@@ -115,6 +115,10 @@ class Dashboard:
     async def _visited(
         self, request: web.Request, signed_in: SignIn, *, name: str, view: View
     ) -> web.StreamResponse:
+        """Check the CSRF token of a form, and call the view.
+
+        If the item belongs to another environment, return the response of `_elsewhere`.
+        """
         environment_id = request.match_info["environment"]
         if not only_reads(request):
             refused = await self._refused(request, signed_in, environment_id)
@@ -228,6 +232,7 @@ class Dashboard:
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
     def _broken(self, request: web.Request, error: Exception) -> web.Response:
+        """Return the error page for an exception. Log an unexpected one."""
         match error:
             case Refused():
                 return self._problem(request, REFUSALS[type(error)][0], str(error))

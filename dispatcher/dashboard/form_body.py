@@ -48,6 +48,7 @@ def refuse_nul(given: Mapping[str, str]) -> None:
 
 
 def _parsed(request: web.Request, body: bytes) -> Fields:
+    """Return the fields in a body. Raise HTTPBadRequest if it is not a form in UTF-8."""
     if request.content_type != TYPE or (request.charset or "utf-8").lower() != "utf-8":
         raise web.HTTPBadRequest
     try:

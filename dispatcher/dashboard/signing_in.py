@@ -169,6 +169,10 @@ class SigningIn:
     async def _signed_in(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
     ) -> web.Response:
+        """Check the token, open a session and set its cookie.
+
+        Return a redirect, or the kept form. Raise a Failure if the token is refused.
+        """
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
         if kept is None:

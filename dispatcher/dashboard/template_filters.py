@@ -89,6 +89,7 @@ def pretty(text: str) -> str:
 
 
 def _set_out(pieces: Sequence[str]) -> list[str]:
+    """Return the tokens of a JSON text with line breaks and indentation between them."""
     written: list[str] = []
     depth = 0
     for index, piece in enumerate(pieces):

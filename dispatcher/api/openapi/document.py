@@ -136,6 +136,7 @@ def _operation(
     routes: Sequence[Route],
     tongues: Sequence[Tongue],
 ) -> Schema:
+    """Return the operation of a route at one method and path. Add its resources to `schemas`."""
     responses = _responses(route, path, schemas, tongues)
     links = linked(route, path, routes, operation_id)
     for made in {"201", "202"}.intersection(responses if links else ()):
@@ -260,6 +261,7 @@ def _ends(route: Route, path: str) -> Iterator[int]:
 
 
 def _success(route: Route, schemas: Schema, tongues: Sequence[Tongue]) -> Schema:
+    """Return the successful response of a route, with its headers."""
     names = ["X-Request-Id"]
     if route.changes:
         names.append("X-Propagation")

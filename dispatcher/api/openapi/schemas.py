@@ -66,6 +66,7 @@ def answered(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
 
 
 def _jsonapi_answer(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
+    """Return the schema of a route's response in JSON:API."""
     if route.answers is None:
         return closed({"data": {"type": "null"}})
     resource = _jsonapi_resource(route.answers, route.shape, tongue, schemas)
@@ -99,6 +100,7 @@ def _resource(kind: type, tongue: Tongue, schemas: Schema) -> Schema:
 
 
 def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -> Schema:
+    """Return the schema of a dataclass. Secrets are optional, because most responses omit them."""
     hints = get_type_hints(kind)
     names = [f.name for f in fields(kind) if f.name != without]
     described = closed({tongue.named(n): _value(hints[n], tongue, schemas) for n in names})

@@ -52,6 +52,7 @@ def moment(value: datetime) -> str:
 
 
 def _value(value: Any, named: Callable[[str], str], *, secrets: bool) -> Any:
+    """Return the JSON value of a field."""
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, UUID):

@@ -88,6 +88,7 @@ def check(context: click.Context, as_json: bool) -> None:
 
 
 def _database(config: "Config", findings: Findings) -> None:
+    """Check the configured database, or the embedded one if it runs."""
     import asyncio
 
     from dispatcher.cli.database import embedded_directory
@@ -109,6 +110,7 @@ def _database(config: "Config", findings: Findings) -> None:
 
 
 async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
+    """Run the checks of a database, and those of its schema if the others found no problem."""
     from dispatcher.cli import database_checks
     from dispatcher.cli.database import Database, session
 
@@ -137,6 +139,7 @@ def _port(config: "Config") -> str:
 
 
 def _is_ours(host: str, port: int) -> bool:
+    """Return True if a daemon answers on the admin port."""
     from http.client import HTTPConnection, HTTPException
 
     connection = HTTPConnection(host, port, timeout=PATIENCE)

@@ -72,6 +72,7 @@ def _staged(
 
 
 async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
+    """Run the demo. Return True if it showed what it was meant to show."""
     from dispatcher.cli import database
     from dispatcher.cli.errors import Failure
     from dispatcher.demo import give

@@ -82,6 +82,7 @@ def listen(
 async def _listen(
     client: "AwaitingGroups", receiver: "Receiver", types: list[str], port: int, url: str | None
 ) -> None:
+    """Register the receiver as a webhook, and delete the webhook after the first signal."""
     from dispatcher.cli.signals import heard
 
     with heard() as enough:
@@ -97,6 +98,7 @@ async def _listen(
 
 
 async def _remove(client: "AwaitingGroups", webhook_id: str) -> None:
+    """Delete the webhook. If that fails, print the command to delete it by hand."""
     from dispatcher.client import NotFound
 
     try:

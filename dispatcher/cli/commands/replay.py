@@ -133,6 +133,7 @@ def _say(replays: list[Replay], as_json: bool) -> None:
 async def _counted(
     client: "AwaitingGroups", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
 ) -> list[Replay]:
+    """Return a replay with its preview for each webhook; without ids, for all active ones."""
     if webhook_ids:
         found = [await client.webhooks.get(id_) for id_ in webhook_ids]
     else:
@@ -170,6 +171,7 @@ async def _send(
 
 
 async def _followed(client: "AwaitingGroups", replays: list[Replay]) -> None:
+    """Show the progress on a terminal until all recoveries end."""
     import asyncio
 
     running = replays

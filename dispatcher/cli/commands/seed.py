@@ -52,6 +52,7 @@ def seed(place: Place, source: str, as_json: bool) -> None:
 
 
 def _entries(source: str) -> Sequence["EventTypeEntry"]:
+    """Return the event types of a shipped catalogue or of a file. Raise Misuse for neither."""
     from dispatcher.cli.errors import Misuse
     from dispatcher.services import shipped_catalogs
 
@@ -67,6 +68,7 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
 async def _put(
     client: "AwaitingGroups", entries: Sequence["EventTypeEntry"]
 ) -> Mapping[str, "Change"]:
+    """Write the event types over the API. Return the change to each."""
     from dispatcher.client import NotFound
 
     changes: dict[str, Change] = {}
@@ -92,6 +94,7 @@ def _fields(entry: "EventTypeEntry") -> dict[str, Any]:
 async def _load(
     visited: "Database", config: "Config", environment: str, entries: Sequence["EventTypeEntry"]
 ) -> Mapping[str, "Change"]:
+    """Write the event types into the database, all or none. Return the change to each."""
     from dispatcher.cli import database
     from dispatcher.services.services import Office
 

@@ -62,6 +62,7 @@ def tail(
 async def _tail(
     client: "AwaitingGroups", webhook_id: UUID | None, tell: "Callable[[Resource], bool]"
 ) -> None:
+    """Poll until the first signal, or until `tell` returns True."""
     import asyncio
 
     from dispatcher.cli.signals import heard

@@ -86,6 +86,7 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
 
 
 async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
+    """Write the changes, unless there are none. Raise Changed if the revision is outdated."""
     visit.demand("write")
     if not form.given():
         return
