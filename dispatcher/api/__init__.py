@@ -1,1 +1,1 @@
-"""The admin port: an aiohttp application on the service layer."""
+"""The admin port: an aiohttp application that calls the service layer."""

@@ -1,4 +1,4 @@
-"""All routes."""
+"""All routes of the admin API."""
 
 from dispatcher.api.handlers import (
     administration,

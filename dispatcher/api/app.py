@@ -1,4 +1,4 @@
-"""The admin application and its port."""
+"""The admin application and the port that serves it."""
 
 import asyncio
 import logging
@@ -23,18 +23,22 @@ from dispatcher.api.types import Detail, Failure
 from dispatcher.telemetry import metrics, observe
 
 Checks = Callable[[], Mapping[str, bool]]
-"""What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
+"""Return every readiness check by name, with True if it passes. The names and values are public:
+`/readyz` needs no token."""
 
 Failing = Callable[[], Mapping[str, str]]
-"""Stages of the daemon that get nowhere, and since when."""
+"""Return the stages of the daemon that keep failing, each with the time since which it fails."""
 
 Paused = Callable[[], Mapping[str, object] | None]
-"""What is paused: `all`, since when, and how many `environments`. None: not known yet."""
+"""Return what is paused: `all` (since when, or None) and the number of paused `environments`.
+Return None while the daemon does not know it yet."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY_MOST = 2**20
+"""Bytes of a request body. Larger ones get a 413."""
 HEADER_MOST = 16 * 1024
+"""Bytes of one line of the request head. Without a limit, it could fill the memory."""
 
 
 def build(
@@ -46,7 +50,11 @@ def build(
     failing: Failing = dict,
     paused: Paused = lambda: None,
 ) -> web.Application:
-    """`body_most` is how many bytes a request's body may have."""
+    """Return the admin application with the health checks, the metrics and all `routes`.
+
+    `body_most` limits a request body, in bytes. `checks`, `failing` and `paused` supply what
+    `/readyz` reports.
+    """
 
     async def readyz(_: web.Request) -> web.Response:
         found = checks()
@@ -56,7 +64,7 @@ def build(
         return _json(200 if ready else 503, said)
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
-    # HEAD works wherever GET does: aiohttp leaves the body out.
+    # HEAD works wherever GET works: aiohttp leaves out the body.
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/healthz", readyz)
@@ -74,14 +82,18 @@ def build(
 
 @web.middleware
 async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every answer has the request's id; an error is said in the dialect that was asked for."""
+    """Handle a request: add the common headers, and convert an exception to an error response.
+
+    The error is written in the dialect that the request asks for. Every response carries the
+    request's id in `X-Request-Id`.
+    """
     began = monotonic()
     connection = request.protocol if isinstance(request.protocol, Connection) else None
     if connection is not None:
         connection.began(request)
     try:
         response = await handler(request)
-    except Exception as error:  # noqa: BLE001 - there is nobody above who could answer
+    except Exception as error:  # noqa: BLE001 - no caller above could answer the request
         response = _refusal(request, error)
     finally:
         if connection is not None:
@@ -100,6 +112,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _refusal(request: web.Request, error: Exception) -> web.Response:
+    """Return the error response, in the envelope if the request allows no dialect."""
     try:
         dialect = negotiated(request)
     except Failure as refused:
@@ -116,9 +129,13 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
 
 
 class _Unreadable(logging.Filter):
-    """Drops what aiohttp tells of requests it could not parse: it quotes them, tokens and all."""
+    """A log filter that drops aiohttp's records of requests it could not parse.
+
+    Otherwise the log would quote those requests, with the tokens in them.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Return False for a record of a request that could not be parsed."""
         error = record.exc_info[1] if record.exc_info else None
         return not isinstance(error, HttpProcessingError)
 
@@ -131,7 +148,7 @@ def _protocol_log() -> logging.Logger:
 
 
 class AdminPort:
-    """The application, served. `address` is known once it is open."""
+    """The listening socket of the admin application. `address` is available once it is open."""
 
     def __init__(
         self, app: web.Application, host: str, port: int, limits: ConnectionLimits | None = None
@@ -146,19 +163,21 @@ class AdminPort:
 
     @property
     def address(self) -> str:
+        """Return the URL of the port. Raise RuntimeError if it is not open."""
         if self._listening is None:
             raise RuntimeError("the admin port is not open")
         host, port = self._listening.sockets[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def open(self) -> None:
-        """OSError: the port can not be had."""
+        """Start listening. Raise OSError if the port cannot be bound."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(self._connection, self._host, self._port)
         self._watching = asyncio.create_task(self._connections.watch(), name="connections")
 
     async def close(self) -> None:
+        """Stop listening, and close all connections."""
         if self._listening is not None:
             self._listening.close()
         if self._watching is not None:
@@ -168,6 +187,7 @@ class AdminPort:
         await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection. Raise RuntimeError if the port is not open."""
         server = self._runner.server
         if server is None:
             raise RuntimeError("the admin port is not open")
@@ -185,14 +205,14 @@ class AdminPort:
 
 
 async def _livez(_: web.Request) -> web.Response:
-    """The event loop turns: there is nothing else to be alive."""
+    """Return 200: a response shows that the event loop runs, which is all that liveness means."""
     return _json(200, {"status": "alive"})
 
 
 class _Description:
-    """The OpenAPI documents, each made when it is first asked for, beside the event loop.
+    """The OpenAPI documents, each built in a thread when it is first requested.
 
-    One takes a third of a second, which a daemon that restarts has not: its deliveries wait.
+    Building one takes about 0.3 seconds. At startup it would delay the first deliveries by that.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -200,7 +220,10 @@ class _Description:
         self._made: dict[str | None, asyncio.Future[bytes]] = {}
 
     async def read(self, dialect: str | None) -> bytes:
-        """Return the document for one dialect; None: for all. KeyError for an unknown one."""
+        """Return the document for one dialect, or for all if `dialect` is None.
+
+        Raise KeyError if there is no such dialect.
+        """
         tongues = TONGUES if dialect is None else BY_NAME[dialect]
         if dialect not in self._made:
             self._made[dialect] = asyncio.ensure_future(asyncio.to_thread(self._make, tongues))
@@ -213,6 +236,7 @@ class _Description:
 async def _openapi(
     serving: Serving, description: _Description, request: web.Request
 ) -> web.Response:
+    """Return the OpenAPI document. Raise a Failure (400) if there is no such dialect."""
     await serving.auth.principal(request)
     try:
         described = await description.read(request.query.get("dialect"))
@@ -227,7 +251,7 @@ async def _openapi(
 
 async def _metrics(serving: Serving, request: web.Request) -> web.StreamResponse:
     principal = await serving.auth.principal(request)
-    if principal.environment_id is not None:  # the figures are those of all environments together
+    if principal.environment_id is not None:  # the metrics sum up all environments
         raise Failure(403, "forbidden", "That needs a token for all environments")
     return await make_aiohttp_handler(metrics.REGISTRY)(request)
 

@@ -1,4 +1,4 @@
-"""Who asks, for which environment; and how often one may be wrong."""
+"""Authentication by bearer token, and throttling of addresses that send wrong tokens."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -11,28 +11,34 @@ from dispatcher.services.tokens import Gate, Principal
 
 WRONG_MOST = 10
 WRONG_WITHIN = 60.0
-"""So many wrong tokens from one address in so many seconds, and it has to wait."""
+"""An address that sends this many wrong tokens within this many seconds is throttled."""
 LOOKUPS_A_SECOND = 10
-"""Unknown tokens that are looked up for an address that has to wait: its owner may be behind the
-same proxy as those who guess. Only tokens made here, which nobody guesses, and not those that
-people make up for secrets.admin_token."""
+"""How many unknown tokens a second are still looked up for a throttled address. Otherwise one
+client that guesses would lock out the others behind the same proxy. This covers only tokens in the
+format that Dispatcher generates, which cannot be guessed, and not a secrets.admin_token that a
+person has chosen."""
 LATE_SECONDS = 1.0
 LATE_MOST = 64
-"""An address that has to wait is told so late, which slows down programs that do not stop. Only for
-so many requests at one time: each is a connection."""
+"""A throttled address gets its 429 after this many seconds, which slows down programs that keep
+trying. At most LATE_MOST requests wait at a time, because each holds a connection open; the others
+get it at once."""
 ADDRESSES = 10_000
+"""How many addresses are remembered, so that many addresses cannot fill the memory."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dispatcher"'}
 
 
 class Throttle:
-    """Wrong tokens lately, by address. Only as many addresses are remembered as fit."""
+    """The times of recent wrong tokens, by address. It remembers at most ADDRESSES addresses."""
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
         self._looked_up: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait(self, address: str, now: float) -> float:
-        """Seconds until this address may try again; 0 if it may now."""
+        """Return the seconds until this address may try again, 0 if it may try now.
+
+        `now` is a monotonic time in seconds, here and in the other methods.
+        """
         times = self._wrong.get(address)
         while times and times[0] <= now - WRONG_WITHIN:
             times.popleft()
@@ -41,11 +47,14 @@ class Throttle:
         return times[0] + WRONG_WITHIN - now
 
     def note(self, address: str, now: float) -> None:
-        """Count a wrong token."""
+        """Count a wrong token from this address."""
         _times(self._wrong, address, WRONG_MOST).append(now)
 
     def may_look_up(self, address: str, now: float) -> bool:
-        """Whether one more unknown token of an address that has to wait is looked up; counts it."""
+        """Return True, and count it, if a throttled address may have one more token looked up.
+
+        Return False if it has used up its LOOKUPS_A_SECOND.
+        """
         times = _times(self._looked_up, address, LOOKUPS_A_SECOND)
         if len(times) == LOOKUPS_A_SECOND and times[0] > now - 1:
             return False
@@ -54,7 +63,10 @@ class Throttle:
 
 
 def _times(known: OrderedDict[str, deque[float]], address: str, most: int) -> deque[float]:
-    """Return the last times of an address, which becomes the newest one remembered."""
+    """Return the recorded times of an address, and mark it as the most recently used.
+
+    Forget the least recently used addresses beyond ADDRESSES.
+    """
     times = known.setdefault(address, deque(maxlen=most))
     known.move_to_end(address)
     while len(known) > ADDRESSES:
@@ -63,7 +75,7 @@ def _times(known: OrderedDict[str, deque[float]], address: str, most: int) -> de
 
 
 class Auth:
-    """Knows a request's principal by its bearer token."""
+    """The authentication of requests by their bearer token."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -71,7 +83,10 @@ class Auth:
         self._late = 0
 
     async def principal(self, request: web.Request) -> Principal:
-        """401 without a good token, 429 after too many wrong ones."""
+        """Return the principal of a request.
+
+        Raise a Failure: 401 without a valid token, 429 if the address has sent too many wrong ones.
+        """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Failure(
@@ -80,10 +95,11 @@ class Auth:
         return await self.known(token.strip(), request.remote or "")
 
     async def known(self, token: str, address: str) -> Principal:
-        """Whose token it is; where it was shown decides how often one may be wrong.
+        """Return the principal of a token. `address` is the peer to throttle after wrong tokens.
 
-        A token that was good before is let in all the same: others behind the same proxy cannot
-        shut its owner out.
+        A token that was valid before is accepted even from a throttled address. Otherwise others
+        behind the same proxy could lock its owner out. Raise a Failure (401, 429) as in
+        `principal`.
         """
         wait = self._throttle.wait(address, monotonic())
         if wait > 0 and not self._may_try(token, address):
@@ -102,12 +118,13 @@ class Auth:
         )
 
     def _may_try(self, token: str, address: str) -> bool:
-        """Whether a token is compared although its address has to wait."""
+        """Return True if a token is checked although its address is throttled."""
         if self._gate.remembers(token):
             return True
         return self._gate.is_well_formed(token) and self._throttle.may_look_up(address, monotonic())
 
     async def _too_many(self, wait_seconds: float) -> Failure:
+        """Return the failure (429) for a throttled address, after a delay of LATE_SECONDS."""
         if self._late < LATE_MOST:
             self._late += 1
             try:

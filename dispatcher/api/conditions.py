@@ -1,4 +1,4 @@
-"""The headers by which a request is done once, or only if nothing has changed."""
+"""The headers Idempotency-Key and If-Match, which make a request conditional."""
 
 import re
 
@@ -11,7 +11,10 @@ _ETAG = re.compile(r'"(\d{1,18})"')
 
 
 def idempotency_key(request: web.Request) -> str | None:
-    """Return the Idempotency-Key. Raises a Failure (400) for one that cannot be used."""
+    """Return the Idempotency-Key, None if there is none.
+
+    Raise a Failure (400) if it is not 1 to 255 visible ASCII characters.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         detail = Detail("must be 1 to 255 visible ASCII characters", header="Idempotency-Key")
@@ -20,7 +23,10 @@ def idempotency_key(request: web.Request) -> str | None:
 
 
 def revision(request: web.Request) -> int | None:
-    """Return the revision that If-Match names; None for any. Raises a Failure (412) for none of ours."""
+    """Return the revision in If-Match. Return None if it is absent or `*`.
+
+    Raise a Failure (412) if it is not an ETag that this API issues.
+    """
     tag = request.headers.get("If-Match")
     if tag is None or tag.strip() == "*":
         return None

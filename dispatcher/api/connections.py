@@ -1,7 +1,7 @@
-"""Connections to the admin port: how long one may be silent, and which one goes when there are too many.
+"""Limits on connections to the admin port: how many there are, and how long they may be silent.
 
-Nobody needs a token to connect. So silent connections must neither keep others out nor the health
-checks, by which an orchestrator decides whether to restart the daemon.
+Connecting needs no token. Without limits, silent connections would keep out other clients and the
+health checks, and an orchestrator would then restart the daemon.
 """
 
 import asyncio
@@ -16,17 +16,21 @@ from aiohttp import web
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Server": "dispatcher",  # and not which versions of what
+    "Server": "dispatcher",  # without versions, which would help an attacker
     "X-Content-Type-Options": "nosniff",
 }
-"""On every answer that does not have its own."""
+"""Headers of every response that does not set its own value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`most` connections at one time, `of_one_address` from one address other than loopback, where
-    proxies are. A connection ends whose first request does not come within `head_seconds`, which
-    says nothing for `silent_seconds`, or does not take an answer for `write_seconds`."""
+    """The limits on connections to the admin port.
+
+    `most` is the number of connections at a time, and `of_one_address` the number from one address.
+    The latter does not apply to loopback, where reverse proxies run. A connection is closed if its
+    first request takes more than `head_seconds`, if it is silent for `silent_seconds`, or if it
+    does not read a response within `write_seconds`.
+    """
 
     most: int = 512
     of_one_address: int = 64
@@ -36,7 +40,7 @@ class ConnectionLimits:
 
 
 class Connection(web.RequestHandler):
-    """One connection, as aiohttp serves it, with an eye on what it is doing."""
+    """A connection served by aiohttp that also tracks whether it is idle and since when."""
 
     def __init__(self, connections: "Connections", server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
@@ -63,18 +67,18 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def handle_error(self, *args: Any, **kwargs: Any) -> web.StreamResponse:
-        """Answer what could not even be parsed, with the headers that all answers have."""
+        """Answer a request that could not be parsed, with the headers of every response."""
         response = super().handle_error(*args, **kwargs)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
     def began(self, request: web.BaseRequest) -> None:
-        """Note that a request is under way."""
+        """Note that a request is being handled."""
         self._request = request
 
     def ended(self) -> None:
-        """Note that its answer is being sent, or was."""
+        """Note that the request was handled and its response is being sent, or was sent."""
         self._request = None
         self._heard_at = None
         self._since = asyncio.get_running_loop().time()
@@ -82,18 +86,24 @@ class Connection(web.RequestHandler):
 
     @property
     def is_idle(self) -> bool:
+        """Return True if no request is being handled."""
         return self._request is None
 
     @property
     def waits_for_body(self) -> bool:
+        """Return True if the body of the current request has not arrived completely."""
         return self._request is not None and not self._request.content.is_eof()
 
     @property
     def since(self) -> float:
+        """Return when the connection was opened or last answered, in event loop time."""
         return self._since
 
     def is_overdue(self, now: float, limits: ConnectionLimits) -> bool:
-        """Whether it has been without a request under way for too long."""
+        """Return True if the connection has handled no request for longer than `limits` allow.
+
+        `now` is the event loop's time in seconds.
+        """
         if self._request is not None:
             return False
         transport = self.transport
@@ -105,7 +115,7 @@ class Connection(web.RequestHandler):
         return late or now - self._since > limits.silent_seconds
 
     def drop(self) -> None:
-        """End it at once."""
+        """Close the connection at once."""
         self._connections.discard(self)
         transport = self.transport
         if transport is not None:
@@ -113,7 +123,7 @@ class Connection(web.RequestHandler):
 
 
 class Connections:
-    """All connections that are open."""
+    """All open connections."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
@@ -124,7 +134,7 @@ class Connections:
         return len(self._open)
 
     def add(self, connection: Connection) -> None:
-        """Admit it. If there are too many, the one that is missed least goes instead."""
+        """Add a connection. If there are too many, drop the least useful one."""
         self._open.add(connection)
         self._of_address[connection.address] += 1
         if len(self._open) > self._limits.most:
@@ -134,6 +144,7 @@ class Connections:
             self._drop_one(of_it, connection)
 
     def discard(self, connection: Connection) -> None:
+        """Forget a connection, if it is known."""
         if connection in self._open:
             self._open.remove(connection)
             self._of_address[connection.address] -= 1
@@ -141,7 +152,7 @@ class Connections:
                 del self._of_address[connection.address]
 
     async def watch(self) -> None:
-        """End those that are silent for too long, until cancelled."""
+        """Drop connections that are silent for too long, until cancelled."""
         limits = self._limits
         loop = asyncio.get_running_loop()
         while True:
@@ -153,10 +164,10 @@ class Connections:
         return self._of_address[address] > self._limits.of_one_address and not _is_local(address)
 
     def _drop_one(self, among: set[Connection], newcomer: Connection) -> None:
-        """Drop the oldest that does nothing, else the oldest whose body is awaited, else the newcomer.
+        """Drop the oldest idle connection; without one, the oldest that waits for a body.
 
-        Of those that do nothing, one of the address that has the most, and one that never sent a
-        request before one that may send its next.
+        If there is neither, drop the newcomer. Among idle ones, start with the address that has the
+        most connections, and there with a connection that never sent a request.
         """
         others = [each for each in among if each is not newcomer]
         idle = [each for each in others if each.is_idle]

@@ -1,4 +1,4 @@
-"""Cursors: a position in a listing, sealed so that nobody can make one up or carry it elsewhere."""
+"""Cursors: signed positions in a listing, so that a client cannot forge or transfer them."""
 
 import base64
 import binascii
@@ -9,20 +9,29 @@ from collections.abc import Mapping
 from dispatcher.api.types import Detail, Failure
 
 TAG_BYTES = 16
+"""Bytes of the signature in a cursor: half of a SHA-256, which keeps cursors short."""
 
 
 class Cursors:
-    """`key` is the same in all daemons of a database, so that each can go on from another's page."""
+    """The signing of cursors.
+
+    `key` must be the same in all daemons of a database, so that each accepts the cursors of the
+    others.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def seal(self, position: str, listing: str) -> str:
+        """Return the cursor for a position in a listing."""
         sealed = self._tag(position, listing) + position.encode()
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, cursor: str, listing: str) -> str:
-        """The position; a 400 for what is no cursor of this listing."""
+        """Return the position in a cursor.
+
+        Raise a Failure (400) if the cursor does not belong to this listing.
+        """
         try:
             padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
             sealed = base64.b64decode(padded, altchars=b"-_", validate=True)
@@ -39,7 +48,10 @@ class Cursors:
 
 
 def listing(path: str, environment_id: str, filters: Mapping[str, object]) -> str:
-    """What a cursor belongs to: another path, environment or filter is another listing."""
+    """Return the identity of a listing, to which its cursors are bound.
+
+    Another path, environment or filter makes another listing.
+    """
     chosen = "&".join(f"{name}={filters[name]}" for name in sorted(filters))
     return f"{environment_id} {path}?{chosen}"
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a request, as the failure it is answered with."""
+"""The mapping from exceptions to the error responses of the API."""
 
 from http import HTTPStatus
 
@@ -45,11 +45,15 @@ UNAVAILABLE: dict[type[Exception], str] = {
     SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
     SandboxUnavailable: "Schema checks are unavailable. The daemon's log says why.",
 }
-"""The first that fits is said, with status 503."""
+"""The title of the 503 response, by exception. The first matching class applies."""
 
 
 def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
-    """The failure to answer with. What nobody expected is logged, and told as little of as can be."""
+    """Return the failure with which to answer `error`.
+
+    Log an unexpected exception. Its response carries only the request's id, because the text of the
+    exception may contain secrets.
+    """
     match error:
         case Failure():
             return error
@@ -71,7 +75,7 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
 
 
 def malformed(error: ValidationError) -> Failure:
-    """What is wrong with a body, with pointers into it."""
+    """Return the failure for an invalid body, with a JSON pointer to each problem."""
     if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
         title = "The body holds what no text can: half of a surrogate pair, or too long a number"
         return Failure(400, "bad_json", title)
@@ -83,6 +87,7 @@ def malformed(error: ValidationError) -> Failure:
 
 
 def unreadable_query(error: ValidationError) -> Failure:
+    """Return the failure for invalid query parameters, with the name of each."""
     details = [
         Detail(problem.reason, parameter=str(problem.place[0]) if problem.place else None)
         for problem in problems(error).problems
@@ -95,12 +100,12 @@ def _escaped(part: str | int) -> str:
 
 
 def unavailable(error: Exception) -> str | None:
-    """Return the sentence for an error that the same request may not meet again; None for others."""
+    """Return the title of a 503 if `error` is transient, so that a retry may succeed, else None."""
     return next((title for kind, title in UNAVAILABLE.items() if isinstance(error, kind)), None)
 
 
 def _http(error: web.HTTPException) -> Failure:
-    """aiohttp's own: no such path, or not with this method."""
+    """Return the failure for aiohttp's own errors, such as an unknown path or method."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     status = HTTPStatus(error.status)
     return Failure(error.status, status.name.lower(), status.phrase, headers=headers)

@@ -1,4 +1,4 @@
-"""Which names the admin port answers to."""
+"""The host names under which the admin port may be reached."""
 
 import re
 from collections.abc import Awaitable, Callable, Collection
@@ -11,7 +11,7 @@ from aiohttp.typedefs import Middleware
 from dispatcher.api.types import Failure
 
 HEALTH: Final = frozenset({"/livez", "/readyz", "/healthz"})
-"""Asked by whatever watches the process, by address."""
+"""Paths that any host name may use: probes call them by IP address."""
 
 _PORT: Final = re.compile(r":\d*$")
 
@@ -19,10 +19,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def only_for(hosts: Collection[str]) -> Middleware:
-    """Return a middleware that answers 421 to requests for any other host, ports aside.
+    """Return a middleware that answers 421 unless the Host header, without its port, is in `hosts`.
 
-    Otherwise a page of a stranger whose name leads to our address would be of the same origin as
-    what we answer.
+    Otherwise DNS rebinding would work: a foreign page could point its own name at this address, and
+    its scripts could read the responses as same-origin.
     """
     names = {host.lower() for host in hosts}
 

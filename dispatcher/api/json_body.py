@@ -1,4 +1,4 @@
-"""A request's body: bounded in size, time, depth, and never two things at once."""
+"""Reading of JSON bodies, with limits on size, time and depth, and without ambiguity."""
 
 import asyncio
 import json
@@ -12,18 +12,25 @@ from aiohttp import web
 from dispatcher.api.types import Failure
 
 SECONDS = 10.0
+"""Seconds for the whole body to arrive. A slower one gets a 408, because it holds memory."""
 DEEPEST = 64
+"""Levels of nesting. The parser recurses and would fail on much deeper JSON."""
 
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
-"""Strings, so that what is in them is passed over, and brackets."""
+"""Match brackets, and whole strings, so that brackets inside strings are not counted."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+"""A decoder that does not convert numbers, because a long one takes quadratic time."""
 
 
 async def body(request: web.Request) -> bytes:
-    """All of it; 415 for one that is compressed, 413 for one too large, 408 for one too slow."""
+    """Return the whole body of a request.
+
+    Raise a Failure: 415 if it is compressed, 413 if it is too large, 408 if it takes more than
+    SECONDS.
+    """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity" and request.can_read_body:
         raise Failure(415, "unsupported_encoding", "A request's body is not to be compressed")
@@ -42,7 +49,10 @@ async def body(request: web.Request) -> bytes:
 
 
 def check(text: bytes) -> None:
-    """Raise a 400 unless it is JSON in UTF-8 that every reader would understand alike."""
+    """Raise a Failure (400) unless `text` is JSON in UTF-8 that all parsers read in the same way.
+
+    Duplicate keys, NaN and deep nesting are refused.
+    """
     try:
         decoded = text.decode()
     except UnicodeDecodeError:
@@ -58,8 +68,10 @@ def check(text: bytes) -> None:
 
 
 def raw(text: str, path: Sequence[str]) -> tuple[int, int] | None:
-    """From where to where the value stands that `path` leads to, in JSON that was checked; None if
-    it leads nowhere."""
+    """Return the start and end offset of the value at `path`, None if there is none.
+
+    `text` must have passed `check`.
+    """
     start = _SPACE.match(text).end()  # type: ignore[union-attr] # it always matches
     for name in path:
         found = dict(_members(text, start)).get(name)
@@ -70,20 +82,23 @@ def raw(text: str, path: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _members(text: str, start: int) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The values of the object at `start`, by name."""
+    """Yield the name and the offsets of each value of the object that starts at `start`."""
     if text[start] != "{":
         return
     at = _SPACE.match(text, start + 1).end()  # type: ignore[union-attr] # it always matches
     while text[at] != "}":
         name, at = _DECODER.raw_decode(text, at)
-        begin = _COLON.match(text, at).end()  # type: ignore[union-attr] # what was checked has one
+        begin = _COLON.match(text, at).end()  # type: ignore[union-attr] # checked JSON has one here
         _, end = _DECODER.raw_decode(text, begin)
         yield name, (begin, end)
         at = _COMMA.match(text, end).end()  # type: ignore[union-attr] # it always matches
 
 
 def _is_too_deep(text: str) -> bool:
-    """By its brackets outside of strings. Asked before it is parsed, for parsing recurses."""
+    """Return True if brackets outside strings nest deeper than DEEPEST.
+
+    This runs before the parser, which recurses and would fail on deep nesting.
+    """
     depth = 0
     for found in _TOKENS.finditer(text):
         bracket = found[0]
@@ -97,7 +112,10 @@ def _is_too_deep(text: str) -> bool:
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Readers differ on which of two equal keys they take."""
+    """Return the pairs as a dict. Raise ValueError for a duplicate key.
+
+    Parsers differ in which of two values they take.
+    """
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -111,7 +129,10 @@ def _no_number(text: str) -> float:
 
 
 def _integer(text: str) -> float:
-    """Nobody wants the value here, and a long one takes its time."""
+    """Return the number, or infinity instead of a long one.
+
+    The caller drops the value, and converting a long one takes quadratic time.
+    """
     return int(text) if len(text) < 20 else math.inf
 
 

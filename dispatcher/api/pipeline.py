@@ -1,4 +1,4 @@
-"""One request from its arrival to its answer: who asks, what for, in which words; then the handler."""
+"""The way of a request to its response: authenticate, parse, call the handler, write."""
 
 import asyncio
 import hashlib
@@ -43,9 +43,11 @@ from dispatcher.store.session import Asked
 
 DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
-"""Bytes of body from which on it is looked at in a thread: the loop has heartbeats to send."""
+"""From this many bytes on, a body is parsed in a thread. Otherwise it would block the event loop,
+which must send heartbeats."""
 AT_ONCE = 10
-"""Resources written before others have their turn. A thread would compete for the interpreter's lock."""
+"""How many resources are written before other tasks may run. A thread would not help: it would
+compete for the interpreter lock."""
 
 _ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -55,7 +57,7 @@ _PAGE = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Turns routes into aiohttp's handlers."""
+    """The handler of every route, for aiohttp."""
 
     pool: Pool
     office: Office
@@ -64,7 +66,7 @@ class Serving:
     work: Work
 
     async def answer(self, request: web.Request, route: Route) -> web.Response:
-        """Raises what `failures.explain` explains."""
+        """Return the response to a request. Raise exceptions that `errors.explain` maps."""
         with ExitStack() as held:
             asked = await self._understood(request, route, held)
             if not route.many or route.paged:
@@ -85,7 +87,7 @@ class Serving:
                 kept = self._written(asked, answer, secrets_=False)
                 answered = Answered(session)
                 await answered.keep(call.environment_id, asked.once[0], response.status, kept)
-        # After the commit nothing may fail: the answer may hold the only copy of a new secret.
+        # Nothing may fail after the commit: the response may hold the only copy of a new secret.
         if answer.awaits is not None and not await answer.awaits(asked.call.pool):
             response.headers["X-Propagation"] = "pending"
         return response
@@ -93,8 +95,10 @@ class Serving:
     async def _understood(
         self, request: web.Request, route: Route, held: ExitStack
     ) -> "Understood":
-        """Who asks for what, before the database is asked for more than the token. What the request
-        uses is `held` until it is answered."""
+        """Authenticate and parse a request, before it uses a database session.
+
+        `held` keeps the memory for the body until the response is written.
+        """
         dialect = negotiated(request)
         principal = await self.auth.principal(request)
         if not principal.may(route.scope):
@@ -129,14 +133,21 @@ class Serving:
         return Understood(request, route, dialect, call, once, share)
 
     async def _exists(self, call: Call, route: Route) -> None:
-        """A bound token's environment does; the default one cannot go."""
+        """Raise Unknown if the environment does not exist.
+
+        That of a bound token exists, and the default one cannot be deleted, so neither is looked
+        up.
+        """
         known = (call.principal.environment_id, DEFAULT_ENVIRONMENT)
         if not route.everywhere and call.environment_id not in known:
             await self.office.environments(call.session, call.actor).get(call.environment_id)
 
     async def _replayed(self, asked: "Understood", call: Call) -> web.Response | None:
-        """As often as it is asked with the same key, it is done once; the answer comes again, without
-        its secrets."""
+        """Return the stored response if this Idempotency-Key was used before, without its secrets.
+
+        Return None if the key is new, or if the request has none. Raise a Failure (409) if another
+        request used the key, or if no response is stored.
+        """
         if asked.once is None:
             return None
         key, fingerprint = asked.once
@@ -180,7 +191,7 @@ class Serving:
     def _query(
         self, request: web.Request, route: Route, environment_id: str
     ) -> tuple[Form | None, str | None]:
-        """The parameters, and where the page begins that they ask for."""
+        """Return the query parameters, and the position where the page begins."""
         given: dict[str, str] = {}
         for name, value in request.query.items():
             plain = _PAGE.get(name, name)
@@ -225,7 +236,11 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A request, understood. `once`: the Idempotency-Key, and a fingerprint of what goes with it. `share`: see share_of."""
+    """A request, parsed.
+
+    `once` is its Idempotency-Key and its fingerprint, None if it has no key. For `share`, see
+    `share_of`.
+    """
 
     request: web.Request
     route: Route
@@ -241,7 +256,7 @@ _HEADERS = {
 
 
 async def _items(asked: "Understood", answer: Answer) -> tuple[orjson.Fragment, ...]:
-    """Return the resources of a list, each written, a few at a time."""
+    """Return the resources of a list as JSON, and let other tasks run after every few."""
     shape = answer.shape or asked.route.shape
     written: list[orjson.Fragment] = []
     for number, each in enumerate(answer.body):
@@ -262,23 +277,23 @@ async def _session(call: Call, route: Route) -> AsyncIterator[Asked]:
 
 
 def share_of(principal: Principal, environment_id: str) -> str:
-    """Return by what connections are shared out.
+    """Return the key by which connections are shared out.
 
-    Operators, whose tokens are for all environments, do not compete with the tokens of the
-    environment that they look after: they must be able to pause one that asks too much.
+    Operators have tokens for all environments and get a share of their own. Otherwise a busy
+    environment could keep them from pausing it.
     """
     return environment_id if principal.environment_id is not None else f"{ALL}/{environment_id}"
 
 
 def negotiated(request: web.Request) -> Dialect:
-    """The dialect of the answer, also of one that is an error."""
+    """Return the dialect of the response, which also holds for errors."""
     body = negotiation.of_body(request.headers.get("Content-Type"))
     accept = ", ".join(request.headers.getall("Accept", []))
     return negotiation.of_answer(accept, body)
 
 
 def request_id(request: web.Request) -> str:
-    """The caller's own, if it can be one; the same for all of a request."""
+    """Return the id of a request: the caller's X-Request-Id if it is valid, else a new one."""
     known = request.get(_ID)
     if known is None:
         given = request.headers.get("X-Request-Id", "")
@@ -288,11 +303,12 @@ def request_id(request: web.Request) -> str:
 
 
 def page_limit(query: Any) -> int:
+    """Return the requested number of items on a page, or the default."""
     return query.limit or DEFAULT_LIMIT
 
 
 def uuid(text: str) -> UUID:
-    """An id in its one spelling; Unknown for all else."""
+    """Return an id in its canonical spelling. Raise Unknown for any other text."""
     try:
         found = UUID(text)
     except ValueError:
@@ -303,7 +319,10 @@ def uuid(text: str) -> UUID:
 
 
 def _environment(request: web.Request, principal: Principal) -> str:
-    """Whose things are meant. One that the token is not for looks like one that does not exist."""
+    """Return the environment that a request is about.
+
+    Raise Unknown for one that the token may not use, as if it did not exist.
+    """
     named = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if named is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
@@ -313,7 +332,7 @@ def _environment(request: web.Request, principal: Principal) -> str:
 
 
 def _expected(request: web.Request) -> int:
-    """Return how many bytes the body may have, before it has come."""
+    """Return the largest possible size of the body in bytes, before it arrives."""
     if not request.can_read_body:
         return 0
     most = request.client_max_size
@@ -321,7 +340,7 @@ def _expected(request: web.Request) -> int:
 
 
 def _unread(request: web.Request, route: Route, body: bytes) -> tuple[bytes, RawJson | None]:
-    """The body without the field that is handed on as it is, and that field's text."""
+    """Return the body with null for the route's `raw` field, and the JSON text of that field."""
     if route.raw is None or not body:
         return body, None
     dialect = _body_dialect(request) or negotiation.envelope
@@ -335,7 +354,7 @@ def _unread(request: web.Request, route: Route, body: bytes) -> tuple[bytes, Raw
 
 
 def _read(dialect: Dialect, route: Route, body: bytes, id_: str | None) -> Form:
-    form: type[Form] = route.form  # type: ignore[assignment] # asked by who calls
+    form: type[Form] = route.form  # type: ignore[assignment] # the caller has checked it
     try:
         return dialect.read(form, route.shape, body, id_)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a route is. The application and the OpenAPI document are both made from such."""
+"""The route, from which both the application and the OpenAPI document are built."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,13 +12,19 @@ Handle = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`answers` is the resource in the answer, None for none (204); `many` a list of them, `paged`
-    always a page. `otherwise` is another answer it may give: its status, resource and shape.
+    """One operation of the API.
 
-    `changes` runs the handler in a transaction, unless it opens its own (`own_transaction`), which
-    it does where something slower than a statement belongs to the change. `everywhere`: it is not about one environment.
-    `also` are other paths for the same. `raw` names the field of the form whose text is handed on
-    unread; `keyed`: the handler sees to the Idempotency-Key.
+    - `answers` is the resource in the response, None if there is none (204).
+    - `many` means that the response is a list, `paged` that the list is always a page.
+    - `otherwise` is an alternative response: its status, resource and shape.
+    - `changes` runs the handler in a transaction.
+    - `own_transaction` leaves the transaction to the handler, so that it can do something slow
+      outside of it.
+    - `everywhere` means that the operation is not about one environment.
+    - `also` lists alias paths.
+    - `versioned` means that If-Match applies.
+    - `raw` names the field of the form whose JSON text is passed on unchanged.
+    - `keyed` means that the handler deals with the Idempotency-Key.
     """
 
     method: str
@@ -46,11 +52,11 @@ class Route:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether the handler runs in a transaction that others open and commit."""
+        """Return True if the pipeline opens and commits a transaction around the handler."""
         return self.changes and not self.own_transaction
 
     def paths(self) -> list[tuple[str, str]]:
-        """Every method and path that means it; those under /apps name the environment."""
+        """Return every method and path of the route. Paths under /apps name the environment."""
         own = [self.path, *self.also]
         if not self.everywhere:
             own += [path.replace("/api/", "/apps/{app_id}/", 1) for path in own]

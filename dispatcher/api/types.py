@@ -1,4 +1,4 @@
-"""What a handler is asked and what it answers, whatever the dialect."""
+"""The request and the response of a handler, independent of the dialect."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ALL = "*"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What kind of resource is dealt with: its JSON:API type, and which field is its id."""
+    """The kind of a resource: its JSON:API type, and the name of the field that is its id."""
 
     type: str
     id: str = "id"
@@ -26,11 +26,12 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, understood and allowed.
+    """A request that is parsed and authorized.
 
-    `session` is a transaction where the route changes something. `position` is where the page that
-    was asked for begins, `revision` what If-Match named, `raw` the text of the field that the route
-    wants unread.
+    - `session` is a transaction if the route changes something.
+    - `position` is where the requested page begins.
+    - `revision` is the one in If-Match.
+    - `raw` is the JSON text of the route's `raw` field.
     """
 
     office: Office
@@ -49,12 +50,12 @@ class Call:
 
     @property
     def is_paged(self) -> bool:
-        """Whether a page was asked for, where a listing also answers all at once."""
+        """Return True if the client asks for a page, for listings that also answer without one."""
         return self.position is not None or self.query.limit is not None
 
     @property
     def limit(self) -> int:
-        """How many items the answer may have: what was asked for, a page, or the limit for all."""
+        """Return the limit on items: the requested one, else that of a page or of a whole list."""
         if self.query.limit is not None:
             asked: int = self.query.limit
             return asked
@@ -62,17 +63,20 @@ class Call:
 
     @property
     def before(self) -> int | None:
-        """The position, for listings whose positions are numbers."""
+        """Return the position as a number, for listings whose positions are numbers."""
         return None if self.position is None else int(self.position)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is a resource, several, or nothing. `next` is where the next page begins.
+    """The result of a handler.
 
-    `paged` says that a list is a page of one. `shape` is what it is, if not what the route says.
-    `awaits` is to be done after the commit, before the answer is given, and takes a second or two
-    at most; it says whether every daemon acts on the change. It raises nothing: the change is done.
+    - `body` is a resource, a tuple of them, or None.
+    - `paged` means that the tuple is a page; `next` is where the next page begins.
+    - `shape` replaces the route's shape.
+    - `awaits` runs after the commit and before the response is sent. It takes a second or two at
+      most and returns True if every daemon has applied the change. It must not raise, because the
+      change is already committed.
     """
 
     body: Any = None
@@ -86,13 +90,13 @@ class Answer:
 
     @classmethod
     def of(cls, page: Page[Any]) -> "Answer":
-        """A page whose positions are numbers."""
+        """Return the response for a page whose positions are numbers."""
         return cls(page.items, paged=True, next=None if page.next is None else str(page.next))
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One thing that is wrong, and where: a JSON pointer, a query parameter or a header."""
+    """One problem and its place: a JSON pointer, a query parameter or a header."""
 
     text: str
     pointer: str | None = None
@@ -101,7 +105,10 @@ class Detail:
 
 
 class Failure(Exception):
-    """An answer that is an error. `code` is a stable word, `title` is the same for all of a code."""
+    """An error response.
+
+    `code` is a stable word for programs. All errors with one code have the same `title`.
+    """
 
     def __init__(
         self,

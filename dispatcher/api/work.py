@@ -1,4 +1,4 @@
-"""What requests may use of memory and threads, shared out between environments."""
+"""Limits on the memory and threads that requests use, shared out between environments."""
 
 import asyncio
 from collections import Counter
@@ -12,19 +12,20 @@ from dispatcher.store.fair_slots import BusyError, FairSlots
 T = TypeVar("T")
 
 BODIES_BYTES = 64 * 2**20
-"""Bytes of bodies that are in memory at one time, unless four of the largest are more."""
+"""Bytes of request bodies in memory at a time, or SHARES times the largest body if that is more."""
 SHARES = 4
-"""An environment has one of so many shares of that."""
+"""One environment may use one of this many equal shares of BODIES_BYTES."""
 THREADS = 2
+"""Threads for large bodies. They compete for the interpreter lock, so more would not help."""
 LISTINGS = 4
-"""Long lists that are made at one time."""
+"""Long lists that are built at a time, by all environments together."""
 WAITING = 32
 WAITING_OF_ONE = 8
-"""Large bodies and answers that may wait for a thread: all together, and those of one environment."""
+"""How many large bodies or lists may wait for a slot: of all environments, and of one."""
 
 
 class Work:
-    """`largest` is how many bytes one body may have."""
+    """The limits in use. `largest` is the maximum size of one body in bytes."""
 
     def __init__(self, largest: int) -> None:
         self._share_bytes = max(BODIES_BYTES // SHARES, largest)
@@ -39,8 +40,11 @@ class Work:
 
     @asynccontextmanager
     async def listing(self, key: str) -> AsyncIterator[None]:
-        """Make a list that may be long: one at a time of an environment, for all take turns on one
-        event loop. Raises a Failure (503) when too many wait."""
+        """Hold the slot for building a long list; one environment has only one.
+
+        Otherwise one environment could take the whole time of the event loop. Raise a Failure (503)
+        if too many wait.
+        """
         async with AsyncExitStack() as held:
             try:
                 await held.enter_async_context(self._listings.held(key))
@@ -50,7 +54,7 @@ class Work:
 
     @contextmanager
     def body(self, key: str, size: int) -> Iterator[None]:
-        """Hold room for a body of `size` bytes. Raises a Failure (503) if there is none."""
+        """Hold memory for a body of `size` bytes. Raise a Failure (503) if there is none left."""
         if size > self._free_bytes or self._held_bytes[key] + size > self._share_bytes:
             raise busy("Too many large requests at one time. Try again in a moment.")
         self._free_bytes -= size
@@ -64,7 +68,10 @@ class Work:
                 del self._held_bytes[key]
 
     async def in_thread(self, key: str, do: Callable[[], T]) -> T:
-        """Do what would keep the event loop, and its heartbeats, waiting. Raises a Failure (503)."""
+        """Run `do` in a thread, so that it does not block the event loop and its heartbeats.
+
+        Return its result. Raise a Failure (503) if too many wait for a thread.
+        """
         try:
             async with self._threads.held(key):
                 return await asyncio.to_thread(do)
@@ -73,4 +80,5 @@ class Work:
 
 
 def busy(title: str) -> Failure:
+    """Return the failure for a limit that is reached."""
     return Failure(503, "unavailable", title, headers={"Retry-After": "1"})

@@ -1,7 +1,7 @@
-"""The command line: one file a group of verbs.
+"""The command line: one module a group of commands.
 
-What is heavy is imported inside the commands, so that `dispatcher --help` answers at once. Exit
-codes: 0 done, 1 failed, 2 wrong usage or configuration.
+Commands import heavy modules only when they run, so that `dispatcher --help` answers at once. The
+exit code is 0 for success, 1 for failure, and 2 for wrong usage or configuration.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Verbs(click.Group):
-    """Says what can be expected to go wrong in sentences, without a traceback."""
+    """A group of commands that reports expected errors as sentences, without a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -54,12 +54,12 @@ class Verbs(click.Group):
 @click.version_option(__version__, prog_name="dispatcher", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
-    """Webhooks from a row in Postgres: signed, retried, every attempt on record."""
+    """Send webhooks from rows in PostgreSQL: signed, retried, every attempt recorded."""
     context.obj = config
 
 
 def _configured(context: click.Context, _: click.Parameter, config: Path | None) -> None:
-    """`--config` after the verb means the same as before it."""
+    """Store `--config` given after the command, which means the same as before it."""
     if config is not None:
         context.obj = config
 

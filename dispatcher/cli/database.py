@@ -1,4 +1,4 @@
-"""Which database a command works on: the configured one, or the embedded one."""
+"""The database of a command: the configured one, or an embedded one."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -17,27 +17,33 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Session
 
 TURN_LIMIT = 60.0
-"""Seconds to wait for another process that starts the same server."""
+"""Seconds to wait while another process starts the same embedded server."""
 ROOM_TRIES = 4
 ROOM_POLL_SECONDS = 3.0
-"""A predecessor's connections may take some seconds to end."""
+"""Seconds between two tries. The connections of a daemon that has just stopped may take a few
+seconds to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An address; `ours`: of an embedded server that this process started and may migrate."""
+    """A connection address.
+
+    `ours` is True for an embedded server that this process has started. Only such a database is
+    migrated without being asked to.
+    """
 
     dsn: str = field(repr=False)
     ours: bool
 
 
 def embedded_directory(config: "Config") -> Path:
+    """Return the data directory of the embedded server."""
     return config.state_directory() / "postgres"
 
 
 @contextmanager
 def serving(config: "Config", directory: Path | None = None) -> Iterator[Database]:
-    """For as long as a daemon runs: the configured database, or an embedded one of its own."""
+    """Yield the database of a daemon: the configured one, or an embedded one started for it."""
     if config.database.dsn:
         yield Database(config.database.dsn.get_secret_value(), ours=False)
         return
@@ -55,11 +61,11 @@ def serving(config: "Config", directory: Path | None = None) -> Iterator[Databas
 
 
 def find(config: "Config") -> tuple[Database, "Config"]:
-    """Return the database a command works on, and the configuration that goes with it.
+    """Return the database that a command works on, and the configuration that goes with it.
 
-    That is the configured one, else the embedded one of a running daemon, else that of a running
-    demo, whose key lies beside its data. Raises Failure when there is none: a command never starts
-    a server, since what it wrote there would never be sent.
+    It is the configured one, else the embedded one of a running daemon, else that of a running
+    demo, whose key lies beside its data. Raise Failure if there is none. A command never starts a
+    server, because no daemon would send what it wrote there.
     """
     from dispatcher.cli.errors import Failure
     from dispatcher.embedded_postgres.server import running
@@ -83,7 +89,7 @@ def find(config: "Config") -> tuple[Database, "Config"]:
 
 
 def of_the_demo(config: "Config") -> "Config":
-    """Return the configuration with the state directory, and so the data and the key, of a demo."""
+    """Return the configuration with the demo's state directory, and so with its data and key."""
     from dispatcher.config.sections import Secrets
 
     directory = config.state_directory() / "demo"
@@ -93,7 +99,7 @@ def of_the_demo(config: "Config") -> "Config":
 
 @contextmanager
 def _turn(directory: Path) -> Iterator[None]:
-    """Hold the lock under which the server of this directory is started."""
+    """Hold the lock that a process needs to start the server of this directory."""
     from dispatcher.embedded_postgres.process import lock
 
     held = lock(directory / "turn", TURN_LIMIT) if os.path.exists(directory) else None
@@ -111,8 +117,10 @@ def _server(config: "Config", directory: Path) -> "EmbeddedPostgres":
 
 
 async def prepare(database: Database, config: "Config", *, migrate: bool = False) -> None:
-    """For a daemon: the schema of this program, made so if it is ours or that was asked for, and
-    the configured limits in it. Raises a MigrationError, and StoreUnavailable.
+    """Prepare the database for a daemon: check its schema, and write the configured limits.
+
+    Migrate it first if `migrate`, or if this process has started its server. Raise MigrationError
+    or StoreUnavailable.
     """
     from dispatcher.store import migrate as migrations
 
@@ -125,6 +133,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
 
 
 async def write_limits(database: Database, config: "Config") -> None:
+    """Write the configured limits into the database, where its functions read them."""
     from dispatcher.store.settings import Settings
 
     async with session(database, config) as opened:
@@ -132,7 +141,7 @@ async def write_limits(database: Database, config: "Config") -> None:
 
 
 async def look(database: Database) -> None:
-    """Raise a MigrationError unless the schema is this program's; change nothing."""
+    """Raise MigrationError unless the schema is the one of this version. Change nothing."""
     from dispatcher.store import migrate as migrations
 
     async with migrations.connected(database.dsn) as connection:
@@ -140,7 +149,10 @@ async def look(database: Database) -> None:
 
 
 async def unlocked(database: Database, config: "Config") -> "Cipher":
-    """Raises KeyRefused, and ConfigError for a key that can not be used."""
+    """Return the cipher for the database's secrets.
+
+    Raise KeyRefused if the key is wrong or missing, and ConfigError if it is malformed.
+    """
     from dispatcher.encryption.keyring import unlock
     from dispatcher.store.settings import Settings
 
@@ -149,7 +161,7 @@ async def unlocked(database: Database, config: "Config") -> "Cipher":
 
 
 def warn_of_address(database: Database) -> None:
-    """Write into the log what is left aside of the address. Raises AddressError."""
+    """Log the parts of the address that are ignored. Raise AddressError if it is invalid."""
     from dispatcher.store import address
     from dispatcher.telemetry import observe
 
@@ -158,10 +170,10 @@ def warn_of_address(database: Database) -> None:
 
 
 async def demand_connections(database: Database, config: "Config") -> None:
-    """Wait a while until there is room for all connections of a daemon, and say so in the log.
+    """Wait until the server has room for all connections of a daemon, and log why.
 
-    Raises Failure for a limit that is too low, and when room was not made in time: a daemon that
-    lacks a few would look alive and send nothing.
+    Raise Failure if a limit is too low, or if there is no room after ROOM_TRIES. A daemon that
+    lacks a few connections would look healthy and send nothing.
     """
     from dispatcher.cli.errors import Failure
     from dispatcher.store.server import Server, connections_needed
@@ -184,6 +196,7 @@ async def demand_connections(database: Database, config: "Config") -> None:
 
 
 async def wait(seconds: float) -> None:
+    """Sleep. Tests replace this function, so that they need not wait."""
     import asyncio
 
     await asyncio.sleep(seconds)
@@ -191,6 +204,7 @@ async def wait(seconds: float) -> None:
 
 @asynccontextmanager
 async def session(database: Database, config: "Config") -> AsyncIterator["Session"]:
+    """Open a session of a command, and close it at the end."""
     from dispatcher.store.session import Session
 
     opened = Session(database.dsn, "command", statement_timeout=config.database.statement_timeout)
@@ -201,7 +215,10 @@ async def session(database: Database, config: "Config") -> AsyncIterator["Sessio
 
 
 def actor() -> "Actor":
-    """Whom the audit names: the operating system's user, whatever the environment says."""
+    """Return the actor for the audit log: the user of the operating system.
+
+    Environment variables such as USER do not count, because anybody can set them.
+    """
     import pwd
 
     from dispatcher.services.audit_log import Actor
@@ -209,5 +226,5 @@ def actor() -> "Actor":
     uid = os.getuid()
     try:
         return Actor(f"cli:{pwd.getpwuid(uid).pw_name}")
-    except KeyError:  # as in a container: a user without a name
+    except KeyError:  # in a container, a user often has no name
         return Actor(f"cli:{uid}")

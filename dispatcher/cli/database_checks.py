@@ -1,8 +1,9 @@
-"""What `dispatcher check` asks of the database: one function a question, listed in CHECKS.
+"""The checks of `dispatcher check` on the database: one function each, listed in CHECKS.
 
-Each returns a line for a good answer, or None if it is not worth one, and raises a Failure for a bad
-answer or a Doubt for one that only may be bad. The first, connecting, is `store.connect`'s: it finds wrong addresses, TLS,
-poolers in transaction mode, standbys, old servers and settings that do not hold.
+Each returns a line to print, or None if there is nothing to say. It raises Failure for a problem,
+and Doubt for a possible one. Connecting is the first check, in `store.connect`: it finds wrong
+addresses, TLS problems, poolers in transaction mode, standbys, old servers and settings that do not
+persist.
 """
 
 import asyncio
@@ -20,16 +21,18 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Session
 
 LISTEN_SECONDS = 3.0
+"""Seconds to wait for a notification, which usually arrives within milliseconds."""
 LARGEST_SKEW_SECONDS = 2.0
+"""Seconds of difference between the clocks. More may make receivers refuse signatures."""
 
 
 class Doubt(Exception):
-    """Something that may keep the daemon from working; each argument says what to do about one."""
+    """A possible problem. Each argument describes one and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What each check may look at."""
+    """The input of every check."""
 
     config: "Config"
     dsn: str
@@ -43,12 +46,12 @@ Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 
 async def ask(config: "Config", dsn: str, session: "Session") -> Inspection:
-    """Connect and ask the server for its facts. Raises AddressError and StoreUnavailable."""
+    """Connect and read the facts of the server. Raise AddressError or StoreUnavailable."""
     from dispatcher.store import address
     from dispatcher.store.server import Server
 
     address.read(dsn)
-    await session.fetch("SELECT 1")  # so that the time it takes to connect is not in the clocks
+    await session.fetch("SELECT 1")  # connect first: otherwise that time would count as clock skew
     asked_at = datetime.now(UTC)
     facts = await Server(session).facts()
     return Inspection(config, dsn, session, facts, asked_at, datetime.now(UTC))
@@ -79,7 +82,7 @@ async def _encoding(asked: Inspection) -> str:
 
 
 async def _rights(asked: Inspection) -> str:
-    """Before the first migration what it needs, afterwards that we are who made the schema."""
+    """Check the rights to migrate, or after the first migration the ownership of the schema."""
     facts = asked.facts
     if facts.schema_owner is None:
         if not facts.may_create_schema:
@@ -110,7 +113,7 @@ async def _other_roles(asked: Inspection) -> None:
 
 
 async def _events(asked: Inspection) -> None:
-    """Ask whether all events arrive, and all can be read."""
+    """Check whether all events are sent and can all be read."""
     from dispatcher.cli import event_checks
 
     if found := await event_checks.warnings(asked.config, asked.session):
@@ -118,7 +121,7 @@ async def _events(asked: Inspection) -> None:
 
 
 async def _pauses(asked: Inspection) -> None:
-    """Ask whether anything is paused, and what `delivery.paused` will do."""
+    """Check whether sending is paused, and what `delivery.paused` will do."""
     from dispatcher.cli.commands import pausing
 
     if found := await pausing.warnings(asked.config, asked.session):
@@ -142,6 +145,7 @@ async def _schema(asked: Inspection) -> str:
 
 
 async def _key(asked: Inspection) -> str:
+    """Check that the configured key is the one that encrypts the database's secrets."""
     from dispatcher.encryption.cipher import Cipher, read_key
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.store.settings import Settings
@@ -160,6 +164,7 @@ async def _key(asked: Inspection) -> str:
 
 
 async def _notifications(asked: Inspection) -> str:
+    """Check that a notification arrives, which poolers in transaction mode do not pass on."""
     from dispatcher.store.server import Server
 
     channel = f"dispatcher_check_{secrets.token_hex(8)}"
@@ -189,7 +194,10 @@ async def _clock(asked: Inspection) -> str:
 
 
 def clock_skew(theirs: datetime, before: datetime, after: datetime) -> float:
-    """Return the seconds that their clock is ahead of ours, 0 if it was read between two of ours."""
+    """Return how many seconds the database's clock is ahead, 0 if it lies within the request.
+
+    `theirs` was read between `before` and `after`, which are times of this machine.
+    """
     if theirs > after:
         return (theirs - after).total_seconds()
     return min(0.0, (theirs - before).total_seconds())
@@ -218,4 +226,4 @@ CHECKS: tuple[Check, ...] = (
     _connections,
 )
 CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (_other_roles, _events, _pauses, _two_phase_commit)
-"""Asked only where all is well so far: a schema of another version cannot answer."""
+"""These run only if no other check has failed, because they need the schema of this version."""

@@ -1,4 +1,7 @@
-"""Which deliveries have ended since one last looked: pure, for `dispatcher tail`."""
+"""The deliveries that have ended since the last look, for `dispatcher tail`.
+
+This module does no I/O.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,18 +11,22 @@ from heapq import heappop, heappush
 from dispatcher.client import Resource
 
 OVERLAP = timedelta(seconds=5)
-"""Deliveries made at one time become visible one after the other, but no further apart than this."""
+"""Deliveries created at the same time become visible one after another, at most this far apart."""
 GRACE = timedelta(seconds=1)
-"""An attempt that is due takes a while."""
+"""An attempt takes some time after it is due."""
 PENDING_MOST = 20_000
+"""How many pending deliveries are watched at a time, so that they cannot fill the memory."""
 
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Watch:
-    """`since` is from when on to list deliveries, by the times that they were made. Those that are
-    pending have an alarm each, for when they may have ended."""
+    """The deliveries that were seen.
+
+    `since` is the creation time from which to list deliveries. Each pending delivery has a time at
+    which to look at it again.
+    """
 
     since: datetime = _BEGINNING
     _told: dict[str, datetime] = field(default_factory=dict)
@@ -27,7 +34,7 @@ class Watch:
     _alarms: list[tuple[datetime, str]] = field(default_factory=list)
 
     def see(self, items: Iterable[Resource], now: datetime) -> list[Resource]:
-        """Those among them that have ended and were not told yet, by the time of their end."""
+        """Return the ended deliveries among `items` that were not returned before, by end time."""
         ended = []
         for item in items:
             if item.status == "PENDING":
@@ -39,13 +46,16 @@ class Watch:
         return sorted(ended, key=lambda item: str(item.ended_at))
 
     def listed(self, items: Iterable[Resource]) -> None:
-        """These are all there were since `since`: what is much older need not be listed again."""
+        """Note that `items` are all deliveries since `since`, and move `since` forward."""
         newest = max((_time(item.created_at) for item in items), default=_BEGINNING)
         self.since = max(self.since, newest - OVERLAP)
         self._told = {id_: at for id_, at in self._told.items() if at >= self.since}
 
     def due(self, now: datetime) -> list[str]:
-        """Pending ones that are to be looked at one by one, for they are no longer listed."""
+        """Return the ids of pending deliveries that may have ended.
+
+        The caller looks them up one by one, because no listing contains them.
+        """
         ids = []
         while self._alarms and self._alarms[0][0] <= now:
             at, id_ = heappop(self._alarms)

@@ -1,4 +1,4 @@
-"""What can be expected to go wrong, in sentences for whoever typed the command."""
+"""Expected errors, as sentences for people who use the command line."""
 
 import re
 from collections.abc import Mapping
@@ -10,26 +10,27 @@ if TYPE_CHECKING:
     from dispatcher.client import ClientError
 
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
-"""No such schema, table, function, column: not migrated, or not far enough."""
+"""SQLSTATE of a missing schema, table, function or column: the database lacks migrations."""
 
 
 class Failure(click.ClickException):
-    """Ends the command with its sentences on standard error, and nothing else."""
+    """An error that ends the command and prints only its message, on standard error."""
 
     exit_code: ClassVar[int] = 1
 
     def show(self, file: IO[Any] | None = None) -> None:
+        """Print only the message, without the prefix that click adds."""
         click.echo(self.message, file=file, err=file is None)
 
 
 class Misuse(Failure):
-    """Wrong usage or configuration: the same again can not go well."""
+    """Wrong usage or configuration: running the same command again cannot help."""
 
     exit_code: ClassVar[int] = 2
 
 
 def explain(error: BaseException) -> Failure | None:
-    """What to say; None for what nobody expected, which deserves its traceback."""
+    """Return the failure to report, None for an unexpected error, which keeps its traceback."""
     from dispatcher.client import ClientError
     from dispatcher.config.sections import ConfigError
 
@@ -53,6 +54,7 @@ def _explain_all(group: BaseExceptionGroup) -> Failure | None:
 
 
 def _explain_one(error: BaseException) -> Failure | None:
+    """Return the failure for an expected error, None for any other."""
     from dispatcher.core.errors import Invalid, Refused
     from dispatcher.embedded_postgres.server import PostgresUnavailable
     from dispatcher.encryption.keyring import KeyRefused
@@ -94,7 +96,7 @@ def _explain_one(error: BaseException) -> Failure | None:
 
 
 def _of_the_api(error: "ClientError") -> Failure:
-    """A line for each thing that is wrong, and where."""
+    """Return the failure for an error of the API, with a line for each problem and its place."""
     from dispatcher.client import ApiError, Invalid, Unauthorized
 
     if not isinstance(error, ApiError):
@@ -112,18 +114,18 @@ def _detail(detail: Mapping[str, str]) -> str:
 
 
 def _refusal(error: Any) -> str:
-    """What PostgreSQL refused and why, from the driver's error."""
+    """Return what PostgreSQL refused and why, from the driver's error."""
     message, constraint, detail, hint = (
         getattr(error, name, None) for name in ("message", "constraint_name", "detail", "hint")
     )
-    if message is None:  # the driver's own error
+    if message is None:  # the driver raised it before sending anything
         unsent = error.sqlstate == "22000"
         return (
             "a value can not be sent to the database: is it UTF-8 text?" if unsent else str(error)
         )
     if error.sqlstate in _NO_SCHEMA:
         return "the database lacks what this version needs: run dispatcher migrate"
-    # Constraints are named by sentences, so that every producer reads one.
+    # The names of constraints are sentences, so that every application sees one.
     if constraint and " " in constraint:
         return str(constraint)
     if error.sqlstate == "42501":
@@ -134,7 +136,7 @@ def _refusal(error: Any) -> str:
 
 
 def _right(message: str) -> str:
-    """Return what would give the right that PostgreSQL says is missing, for those we know."""
+    """Return how to grant the missing right that PostgreSQL reports, "" if it is not known."""
     if database := re.fullmatch(r"permission denied for database (.+)", message):
         return (
             f": dispatcher migrate makes a schema, so let the owner of the database run it, or GRANT"

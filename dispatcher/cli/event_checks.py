@@ -1,6 +1,6 @@
-"""What `dispatcher check` asks about events: do they all arrive, and can all of them be read?
+"""The checks of `dispatcher check` on events: whether all are sent and can all be read.
 
-Each function returns a warning with what to do, or None.
+Each function returns a warning that says what to do, or None.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,23 +12,25 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400
 DAYS_BESIDE = 9
-"""Partitions besides those of the days that are kept: a week ahead, today's, the default one."""
+"""Partitions besides those of the retained days: a week ahead, today's, and the default one."""
 RELATIONS_PER_DAY_OF_ATTEMPTS = 5
-"""A table and its four indexes."""
+"""The table and its four indexes."""
 RELATIONS_PER_DAY_OF_EVENTS = 2
+"""The table and its one index."""
 LOCKS_SHARE = 4
-"""A statement that reads all days should need no more than this part of the lock table."""
+"""A statement that reads all days should need at most this fraction (1/4) of the lock table."""
 
 Check: TypeAlias = Callable[["Config", "Session"], Awaitable[str | None]]
 
 
 async def warnings(config: "Config", session: "Session") -> Sequence[str]:
-    """Return all warnings about a database with our schema."""
+    """Return all warnings about a database that has the schema."""
     found = [await check(config, session) for check in CHECKS]
     return [warning for warning in found if warning is not None]
 
 
 async def two_phase_commit(config: "Config", session: "Session") -> str | None:
+    """Return a warning if prepared transactions are enabled and conflict with notifications."""
     from dispatcher.store.settings import Settings
 
     limits = await Settings(session).server_limits()
@@ -42,6 +44,7 @@ async def two_phase_commit(config: "Config", session: "Session") -> str | None:
 
 
 async def triggers(config: "Config", session: "Session") -> str | None:
+    """Return a warning if triggers of the events table are disabled."""
     from dispatcher.store.triggers import Triggers
 
     silent = await Triggers(session).silent()
@@ -54,6 +57,7 @@ async def triggers(config: "Config", session: "Session") -> str | None:
 
 
 async def lock_table(config: "Config", session: "Session") -> str | None:
+    """Return a warning if the retained days may exceed PostgreSQL's lock table."""
     from dispatcher.store.settings import Settings
 
     limits = await Settings(session).server_limits()
@@ -69,7 +73,10 @@ async def lock_table(config: "Config", session: "Session") -> str | None:
 
 
 def locks_needed(keep_events: float, keep_attempts: float) -> int:
-    """Return how many relations a statement locks that reads all days; arguments are seconds."""
+    """Return how many relations a statement locks that reads all days.
+
+    The arguments are the retention periods in seconds.
+    """
     events = int(keep_events / DAY_SECONDS) + DAYS_BESIDE
     attempts = int(keep_attempts / DAY_SECONDS) + DAYS_BESIDE
     return events * RELATIONS_PER_DAY_OF_EVENTS + attempts * RELATIONS_PER_DAY_OF_ATTEMPTS

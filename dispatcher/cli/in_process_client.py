@@ -1,4 +1,4 @@
-"""Asks the routes of the API themselves, on the database: no daemon, no port and no token between."""
+"""A client that calls the API's handlers in this process, without a daemon, port or token."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -37,16 +37,17 @@ SEALING = ("create_webhook", "rotate_webhook_secret")
 async def opened(
     config: Config, visited: Database, environment: str | None
 ) -> AsyncIterator["Direct"]:
+    """Open a client on the database. Raise MigrationError unless its schema fits."""
     await database.look(visited)
     async with database.session(visited, config) as session:
         yield Direct(config, visited, Pool([session]).of(""), environment)
 
 
 class Direct(AwaitingGroups):
-    """For whoever has the database's password: bound to no environment, allowed everything.
+    """The client for people with access to the database. It may do everything.
 
-    Without an environment, a webhook's own is meant. Raises ApiError as the API would, and what the
-    database raises.
+    Without an environment, it uses that of the webhook that a call names. It raises ApiError as the
+    API would, and errors of the database.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Direct(AwaitingGroups):
         self._pool = pool
 
     async def ask(self, call: Call[T]) -> T:
+        """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
         except (Refused, ValidationError, types.Failure) as error:
@@ -66,6 +68,7 @@ class Direct(AwaitingGroups):
         return call.read(answer.data())
 
     async def _answer(self, wish: Call[Any]) -> Answer:
+        """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _found(wish)
         office = Office(self._config, await self._cipher(route, wish.body or {}))
         call = _call(office, self._pool, route, path, wish)
@@ -87,8 +90,11 @@ class Direct(AwaitingGroups):
         return Answer(answer.status, {}, written)
 
     async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
-        """What seals secrets needs the database's key, and makes the first; who only looks sees
-        with it which headers are sent."""
+        """Return the cipher for a call, None if no key is configured for a call that needs none.
+
+        Encrypting a secret needs the database's key, and creates it the first time. Other calls use
+        the key, if there is one, to show which headers are sent.
+        """
         if route.name in SEALING or "headers" in body:
             return await database.unlocked(self._database, self._config)
         try:
@@ -112,7 +118,10 @@ class Direct(AwaitingGroups):
 def _call(
     office: Office, pool: PoolShare, route: Route, path: Mapping[str, str], wish: Call[Any]
 ) -> types.Call:
-    """As `api/serving.py` makes it of a request. A cursor is a position here, as it is."""
+    """Return the call as `api/pipeline.py` builds it from a request.
+
+    A cursor is the plain position here, because no client can forge it.
+    """
     body = orjson.dumps(wish.body or {})
     actor = database.actor()
     return types.Call(
@@ -133,6 +142,7 @@ def _call(
 
 
 def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
+    """Return the route of a call and its path parameters. Raise NotFound if there is none."""
     asked = wish.path.split("/")
     for route in ROUTES:
         for method, path in route.paths():

@@ -1,4 +1,4 @@
-"""Kinds of argument: text in, value out, usage errors in plain words."""
+"""Types of arguments: they convert text and report errors in plain words."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 LONGEST = timedelta(days=36_500)
+"""A longer duration is refused, because adding it to a time could overflow."""
 
 
 class Duration(click.ParamType[timedelta]):
-    """`250ms`, `12h`, `30d`; converted to a timedelta of more than nothing."""
+    """A duration such as `250ms`, `12h` or `30d`, greater than zero."""
 
     name = "duration"
 
@@ -24,7 +25,7 @@ class Duration(click.ParamType[timedelta]):
 
 
 class Moment(click.ParamType[datetime]):
-    """`2026-02-26T12:00:00Z`, or `2h` for so long ago."""
+    """A time such as `2026-02-26T12:00:00Z`, or `2h` for two hours ago."""
 
     name = "time"
 
@@ -37,7 +38,7 @@ class Moment(click.ParamType[datetime]):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            moment = datetime.min  # noqa: DTZ901 - as one without an offset
+            moment = datetime.min  # noqa: DTZ901 - it counts as a time without an offset
         if moment.tzinfo is None:
             self.fail("must be like 2026-02-26T12:00:00Z, or 2h for two hours ago", param, ctx)
         return moment
@@ -54,9 +55,10 @@ def _duration(text: str) -> timedelta | None:
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What could move the cursor, colour, or turn around what is written after it; lines too."""
+"""Characters that move the cursor, start an escape sequence, or reverse the text after them. Line
+ends are among them."""
 
 
 def shown(text: str) -> str:
-    """For a terminal: strangers wrote it."""
+    """Return text that others wrote, safe for a terminal: control characters appear as codes."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

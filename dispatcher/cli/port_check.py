@@ -1,4 +1,4 @@
-"""Can we listen there?"""
+"""A check whether the admin port is free."""
 
 import socket
 
@@ -6,7 +6,7 @@ from dispatcher.cli.errors import Failure
 
 
 def demand(host: str, port: int) -> None:
-    """Raises Failure for an admin port that can not be had, before anything is started for it."""
+    """Raise Failure if the admin port cannot be bound, before anything else is started."""
     try:
         reason = refusal(host, port)
     except OSError as error:
@@ -18,7 +18,10 @@ def demand(host: str, port: int) -> None:
 
 
 def refusal(host: str, port: int) -> str | None:
-    """Why the port can not be had at this moment, None if it can. OSError for an unknown host."""
+    """Return why the port cannot be bound now, None if it can.
+
+    Raise OSError if the host is unknown.
+    """
     family, type_, proto, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

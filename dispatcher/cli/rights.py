@@ -1,4 +1,4 @@
-"""What `dispatcher check` says of other roles' rights in the database."""
+"""The warnings of `dispatcher check` about the rights of other roles in the database."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 async def warnings(asked: "Asked") -> list[str]:
-    """Return a sentence for each right that could be used against people who look into our schema."""
+    """Return a warning for each right that a role could use against users of the schema."""
     from dispatcher.store.schema_rights import SchemaRights
 
     rights = SchemaRights(asked)

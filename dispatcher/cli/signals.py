@@ -1,4 +1,4 @@
-"""Until somebody says that it is enough: Ctrl-C, SIGTERM, a terminal that was closed."""
+"""Waiting for a signal to stop: Ctrl-C, SIGTERM, or a closed terminal."""
 
 import asyncio
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def heard() -> Iterator[asyncio.Event]:
-    """Set by the first signal; the second one is as if nobody listened."""
+    """Yield an event that the first signal sets. A second signal has its default effect."""
     loop = asyncio.get_running_loop()
     enough = asyncio.Event()
 

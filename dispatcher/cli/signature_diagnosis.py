@@ -1,4 +1,4 @@
-"""Why a signature does not hold: what typically goes wrong, tried one after the other. Pure."""
+"""The diagnosis of an invalid signature: it tries typical mistakes. This module does no I/O."""
 
 import json
 import re
@@ -18,10 +18,10 @@ from dispatcher.receiver import (
 )
 
 Fields = Sequence[tuple[str, str]]
-"""Headers as they came."""
+"""The headers as they arrived."""
 
 LARGEST = 1024 * 1024
-"""Bytes of body up to which other ways of writing it are tried."""
+"""Bytes. Variants of a larger body are not tried, because that would take too long."""
 
 _ORDER = ("event", "event_id", "timestamp", "environment_id", "data")
 _WRITTEN = re.compile(rb'\{"event":"[^"]*","event_id":"[^"]*","timestamp":"')
@@ -29,7 +29,7 @@ _WRITTEN = re.compile(rb'\{"event":"[^"]*","event_id":"[^"]*","timestamp":"')
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether the request is rightly signed by this scheme; if not, the kind of error and why."""
+    """The result for one scheme: None if the signature is valid, else the kind of error and why."""
 
     scheme: str
     error: str | None
@@ -38,11 +38,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a receiver makes of a request.
+    """The result for a request.
 
-    `scheme` is the one by which it is accepted, or None. `checks` are those of the schemes that the
-    headers have, or of all if they have none. `hints` say what to look at, the likeliest first;
-    there may be some although all is well.
+    `scheme` is the one by which a receiver accepts it, or None. `checks` has an entry for each
+    scheme whose headers are present, or for all if there are none. `hints` say what to look at, the
+    likeliest first. A valid request may have hints as well.
     """
 
     scheme: str | None
@@ -52,13 +52,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A request that claims to be signed, and what is known of how: see receiver.verify."""
+    """A signed request and the possible secrets: the arguments of `receiver.verify`."""
 
     body: bytes
     headers: Fields
     secrets: tuple[str, ...]
 
     def failure(self, scheme: str, tolerance: float, now: float) -> Exception | None:
+        """Return the error of verifying the request by one scheme, None if it is valid.
+
+        `tolerance` and `now` are in seconds.
+        """
         try:
             verify(
                 self.body,
@@ -74,10 +78,10 @@ class Signed:
 
 
 def judge(request: Signed, *, scheme: str | None = None, tolerance: float, now: float) -> Verdict:
-    """Return what `construct_event` makes of a request, and why.
+    """Return whether `construct_event` accepts a request, and why or why not.
 
-    As there, a scheme that signs no time is accepted only if it is the `scheme` asked for.
-    `tolerance` is in seconds, `now` Unix seconds.
+    As there, a scheme that signs no time is accepted only if `scheme` names it. `tolerance` is in
+    seconds, and `now` is a Unix time in seconds.
     """
     tried = SCHEMES if scheme is None else (scheme,)
     failures = {each: request.failure(each, tolerance, now) for each in tried}
@@ -112,6 +116,7 @@ _NO_TIME = (
 
 
 def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[str]:
+    """Yield hints about a request that no scheme accepts."""
     kinds = {type(failure) for failure in failures.values() if failure is not None}
     if failures.get("body-hex", kinds) is None:
         yield f"the signature of body-hex holds; to accept that one say --scheme body-hex. {_NO_TIME}"
@@ -130,7 +135,7 @@ def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[s
 
 
 def _mismatch(request: Signed, schemes: Sequence[str]) -> Iterator[str]:
-    """Why no signature of these schemes matches."""
+    """Yield the likely reasons why no signature of these schemes matches."""
     other = list(_of_another(request))
     yield from other
     mistakes = next(_tried(request, schemes), None)
@@ -149,7 +154,7 @@ def _mismatch(request: Signed, schemes: Sequence[str]) -> Iterator[str]:
 
 
 def _of_another(request: Signed) -> Iterator[str]:
-    """Headers and body that were not sent together."""
+    """Yield a hint if the headers and the body do not belong together."""
     try:
         event = json.loads(request.body)
     except (ValueError, RecursionError):
@@ -162,7 +167,7 @@ def _of_another(request: Signed) -> Iterator[str]:
 
 
 def _tried(request: Signed, schemes: Sequence[str]) -> Iterator[list[str]]:
-    """The mistakes with which a signature matches, the fewest first."""
+    """Yield the mistakes that explain the signature, the fewest first."""
     bodies, secrets = list(_bodies(request.body)), list(_secrets(request.secrets))
     pairs = sorted(product(bodies, secrets), key=lambda pair: sum(bool(said) for said, _ in pair))
     for (about_body, body), (about_secret, secret) in pairs:
@@ -172,7 +177,7 @@ def _tried(request: Signed, schemes: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """What may have been signed instead of this, and how it came to be another."""
+    """Yield each body that may have been signed instead, with the mistake that changed it."""
     yield "", body
     for said, change in _BODIES:
         for changed in change(body) if len(body) <= LARGEST else ():
@@ -200,6 +205,7 @@ def _without_mark(body: bytes) -> Iterator[bytes]:
 
 
 def _written_anew(body: bytes) -> Iterator[bytes]:
+    """Yield the body as JSON libraries would write it after parsing."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -210,7 +216,7 @@ def _written_anew(body: bytes) -> Iterator[bytes]:
     for each, separators, ascii_ in product(values, ((",", ":"), (", ", ": ")), (False, True)):
         try:
             text = json.dumps(each, separators=separators, ensure_ascii=ascii_)
-        except RecursionError:  # nested too deeply to be written
+        except RecursionError:  # it is nested too deeply
             return
         yield text.encode(errors="replace")
 

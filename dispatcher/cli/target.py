@@ -1,4 +1,4 @@
-"""Where a command's wishes go: to the API if its address is given, else to the database itself."""
+"""The target of a command: the API if its address is given, else the database."""
 
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TOKEN = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of it
+TOKEN = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of the variable
 LONGEST_TOKEN = 4096
+"""Bytes that are read of a token file, so that a wrong path cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`url` None: the database that the configuration names. `environment` None: none was named."""
+    """The target that the options name.
+
+    `url` is None for the configured database. `environment` is None if the options name none.
+    """
 
     config_file: Path | None
     url: str | None
@@ -32,7 +36,7 @@ class Place:
 
 
 def placed(command: Callable[Concatenate[Place, P], None]) -> Callable[..., None]:
-    """Gives a command the options that say where, and what they say as its first argument."""
+    """Add the options for the target to a command. Pass the target as its first argument."""
 
     def with_place(
         config_file: Path | None,
@@ -71,7 +75,7 @@ _OPTIONS = (
 
 
 def ask(place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]") -> T:
-    """Return what the wish comes to, over the API or on the database."""
+    """Run `wish` with a client of the API or of the database. Return its result."""
     import asyncio
 
     if place.url is not None:
@@ -92,6 +96,7 @@ def ask(place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]") -> T:
 async def _over_the_api(
     place: Place, url: str, wish: "Callable[[AwaitingGroups], Awaitable[T]]"
 ) -> T:
+    """Run `wish` with a client of the API. Raise Misuse if the URL or the token is unusable."""
     from dispatcher.client import AsyncClient
 
     token = _token(place.token_file)
@@ -104,6 +109,10 @@ async def _over_the_api(
 
 
 def _token(file: Path | None) -> str:
+    """Return the token from the file, else from the environment.
+
+    Raise Misuse if there is none, or if other users may read the file.
+    """
     import os
 
     if file is None:
@@ -118,7 +127,7 @@ def _token(file: Path | None) -> str:
 
 
 async def everywhere(client: "AwaitingGroups") -> "AsyncIterator[AwaitingGroups]":
-    """In the environment that was named; if none was, in each that may be seen."""
+    """Yield a client for the named environment, or one for each visible environment."""
     from dispatcher.client import Forbidden
 
     if client.environment is not None:
@@ -126,7 +135,7 @@ async def everywhere(client: "AwaitingGroups") -> "AsyncIterator[AwaitingGroups]
         return
     try:
         ids = [each.id async for each in client.environments.each(limit=100)]
-    except Forbidden:  # to see which there are takes more than to see what is in one's own
+    except Forbidden:  # the token may not list environments: use its own
         yield client
         return
     for id_ in reversed(ids):

@@ -1,1 +1,1 @@
-"""The dashboard: pages rendered here, for people with a browser."""
+"""The dashboard: HTML pages, rendered on the server, for people with a browser."""

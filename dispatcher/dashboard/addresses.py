@@ -41,7 +41,7 @@ PATHS: Final[Mapping[str, str]] = {
     "environments": "/environments",
     "switch": "/switch",
 }
-"""Paths by the name of the page. A fixed path comes before one that would match it as an id."""
+"""Paths by page name. A fixed path stands before a pattern that would take it for an id."""
 
 _ROOTS: Final = {
     "webhooks": "webhooks",
@@ -56,28 +56,34 @@ _PAGES: Final = frozenset({*_ROOTS.values(), "overview", "webhook_new", "event_n
 
 
 def route(name: str) -> str:
-    """Return the page's route, with `{environment}` in it."""
+    """Return the route of a page, with `{environment}` in it."""
     return f"/e/{{environment}}{PATHS[name]}"
 
 
 def address(
     environment_id: str, name: str, query: Mapping[str, str] | None = None, /, **ids: object
 ) -> str:
-    """Return the address of a page of an environment. Raises KeyError for an unknown page or a
-    missing id."""
+    """Return the address of a page of an environment.
+
+    `query` becomes the query string, and `ids` fill the pattern. Raise KeyError if the page is
+    unknown or an id is missing.
+    """
     quoted = {key: quote(str(value), safe="") for key, value in ids.items()}
     path = f"/e/{quote(environment_id, safe='')}{PATHS[name].format_map(quoted)}"
     return f"{path}?{urlencode(query)}" if query else path
 
 
 def counterpart(name: str) -> str:
-    """Return the page of the same kind that every environment has: for one thing's page, the list
-    that such things are in."""
+    """Return the page to show after a switch to another environment.
+
+    It is the same page if every environment has it. For the page of one item, which only one
+    environment has, it is the list of such items.
+    """
     if name in _PAGES:
         return name
     return section(name) if name in PATHS else "overview"
 
 
 def section(name: str) -> str:
-    """Return the entry of the menu that a page stands under."""
+    """Return the menu entry that a page belongs to."""
     return _ROOTS.get(PATHS[name].split("/")[1], "overview")

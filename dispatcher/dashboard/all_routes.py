@@ -1,4 +1,4 @@
-"""All pages."""
+"""All pages of the dashboard."""
 
 from dispatcher.dashboard.views import (
     administration,
@@ -23,4 +23,5 @@ PAGES = (
     *webhook_settings.PAGES,
     *recoveries.PAGES,
 )
-"""What each page shows and does, a module a noun. `/webhooks/new` comes before any webhook's name."""
+"""The pages of every module in `views`. `/webhooks/new` stands before `/webhooks/{webhook_id}`,
+otherwise `new` would be taken for an id."""

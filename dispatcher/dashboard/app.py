@@ -1,4 +1,4 @@
-"""The dashboard's pages and files, added to the admin application."""
+"""The dashboard: it adds its pages and static files to the admin application."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,18 +25,18 @@ from dispatcher.telemetry import observe
 
 View = Callable[[Visit], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
-"""Method, name in `addresses.PATHS`, and what answers."""
+"""A page: its method, its name in `addresses.PATHS`, and its view."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Inner = Callable[[web.Request, SignIn], Awaitable[web.StreamResponse]]
 
 IDS: Final = ("delivery_id", "event_id", "webhook_id")
-"""Parts of a path that name a thing of one environment, wherever it is asked for."""
+"""The path parameters that identify an item, and so the one environment that it belongs to."""
 
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Dashboard:
-    """`add` puts it into an application; `invite` makes a link that signs in once."""
+    """The dashboard. `add` adds it to an application; `invite` makes a one-time login link."""
 
     def __init__(
         self,
@@ -55,14 +55,18 @@ class Dashboard:
         self.invite = self._signing_in.invite
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
-        """Add all routes: this is the one place that puts a page below its environment."""
+        """Add all routes to an application.
+
+        Only this method places a page below its environment.
+        """
         router, signing_in = app.router, self._signing_in
         router.add_get("/static/{name}", self._files.serve)
         router.add_get("/sign-in", self._guarded(signing_in.form))
         router.add_post("/sign-in", self._guarded(signing_in.sign_in))
         follow = self._guarded(signing_in.follow)
         router.add_get("/sign-in/{code}", follow, allow_head=False)
-        # What looks at links before people follow them must not use up the invitation.
+        # Link previews send HEAD before a person opens the link. They must not use up the one-time
+        # link.
         router.add_head("/sign-in/{code}", self._guarded(signing_in.form))
         router.add_post("/sign-out", self._inside(self._sign_out))
         router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
@@ -77,26 +81,30 @@ class Dashboard:
                     router.add_route(each, addresses.PATHS[name], old)
 
     def _guarded(self, handler: Handler) -> Handler:
-        """Every error becomes a page: above this, it would be answered as the API does."""
+        """Return a handler that shows every error as a page.
+
+        Otherwise the API's middleware would answer it in JSON.
+        """
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
                 form_body.refuse_nul(request.query)
                 return await handler(request)
-            except Exception as error:  # noqa: BLE001 - otherwise it is answered as the API does, in JSON
+            except Exception as error:  # noqa: BLE001 - else the API's middleware answers in JSON
                 return self._broken(request, error)
 
         return answer
 
     def _inside(self, handler: Inner) -> Handler:
-        """For who is signed in; the others are sent to the sign-in and back."""
+        """Return a handler for signed-in users that sends everybody else to the sign-in page."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             signed_in = await self._signing_in.known(request)
             if signed_in is not None:
                 return await handler(request, signed_in)
             if "HX-Request" in request.headers:
-                # A part of a page asks: the whole page is to be loaded again, and finds the way.
+                # A live region asks. The browser must reload the whole page to reach the sign-in
+                # page.
                 return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
             return await self._signing_in.too_late(request)
 
@@ -107,6 +115,10 @@ class Dashboard:
     async def _visited(
         self, request: web.Request, signed_in: SignIn, *, name: str, view: View
     ) -> web.StreamResponse:
+        """Check the CSRF token of a form, and call the view.
+
+        If the item belongs to another environment, return the response of `_elsewhere`.
+        """
         environment_id = request.match_info["environment"]
         if not only_reads(request):
             refused = await self._refused(request, signed_in, environment_id)
@@ -126,7 +138,11 @@ class Dashboard:
     async def _refused(
         self, request: web.Request, signed_in: SignIn, environment_id: str
     ) -> web.StreamResponse | None:
-        """A form acts only with the token of this sign-in, and where the page said that it would."""
+        """Return an error page if a form must not be processed, None if it may be.
+
+        A form needs the CSRF token of this session, and must name the environment in its address.
+        Otherwise a page left open in another tab could change the wrong environment.
+        """
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), signed_in.csrf):
             again = await self._signing_in.stale(request, signed_in.csrf)
@@ -142,7 +158,10 @@ class Dashboard:
         return self._problem(request, 409, text)
 
     async def _visit(self, request: web.Request, signed_in: SignIn, name: str) -> Visit:
-        """Raises Unknown for an environment that does not exist, or not for this token."""
+        """Return the request with its session and environment.
+
+        Raise Unknown if the environment does not exist or the token may not use it.
+        """
         wanted = request.match_info["environment"]
         bound = signed_in.principal.environment_id
         if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
@@ -156,8 +175,11 @@ class Dashboard:
             await self._signing_in.remember(request, looked_at)
 
     async def _elsewhere(self, visit: Visit) -> web.StreamResponse | None:
-        """What to answer where the thing that is asked for is of another environment, which the
-        token is good for; None otherwise."""
+        """Return a response for an item of another environment that the token may use.
+
+        A page redirects there. A form changes nothing and shows a link. Return None if there is no
+        such environment.
+        """
         request = visit.request
         other = await self._environment_of(request) if visit.sees_all else None
         if other is None or other == visit.environment_id:
@@ -170,7 +192,7 @@ class Dashboard:
         return self._problem(request, 409, text, link=link, label=f"Look at it in {other}")
 
     async def _environment_of(self, request: web.Request) -> str | None:
-        """The environment of what the path names."""
+        """Return the environment of the item that the path names, None if it names none."""
         named = [request.match_info[part] for part in IDS if part in request.match_info]
         if not named:
             return None
@@ -185,7 +207,10 @@ class Dashboard:
     async def _moved(
         self, request: web.Request, signed_in: SignIn, *, name: str
     ) -> web.StreamResponse:
-        """Links from before pages named their environment lead on; forms from then do nothing."""
+        """Redirect an address without an environment, as older versions used them.
+
+        A form sent to such an address changes nothing, because it does not name its environment.
+        """
         if not only_reads(request):
             text = "The page is from before an update, and does not say which environment it belongs to. Nothing was done. Open it again."
             return self._problem(request, 409, text)
@@ -207,6 +232,7 @@ class Dashboard:
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
     def _broken(self, request: web.Request, error: Exception) -> web.Response:
+        """Return the error page for an exception. Log an unexpected one."""
         match error:
             case Refused():
                 return self._problem(request, REFUSALS[type(error)][0], str(error))
@@ -228,7 +254,7 @@ class Dashboard:
         link: str = "/",
         label: str = "Back to the overview",
     ) -> web.Response:
-        """Errors are pages as well."""
+        """Return an error as a page."""
         return self._renderer.page(
             request,
             "problem.html",
@@ -241,7 +267,7 @@ class Dashboard:
 
 
 def _usual(signed_in: SignIn) -> str:
-    """The environment to begin with: the token's own, or the one looked at last."""
+    """Return the environment to start with: the token's own, else the one shown last."""
     return signed_in.principal.environment_id or signed_in.environment_id
 
 
@@ -250,6 +276,6 @@ def _ids(request: web.Request) -> dict[str, str]:
 
 
 def _shown(name: str) -> str:
-    """The page to look at a thing on, for the name of a form about it."""
+    """Return the page that shows an item, given the name of one of its pages or forms."""
     section = addresses.PATHS[name].split("/")[1]
     return {"webhooks": "webhook", "deliveries": "delivery", "events": "event"}[section]

@@ -1,4 +1,4 @@
-"""What is typed above a list: said in words where it cannot be used, opened where it is an id."""
+"""The filters above a list: messages for invalid ones, and a shortcut for ids of other items."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -35,8 +35,11 @@ def in_words(error: ValidationError) -> Mapping[str, str]:
 
 
 async def opened(visit: Visit, typed: Iterable[str]) -> web.Response | None:
-    """Return the way to the event, delivery or webhook whose id was typed into a filter that is
-    for something else; None if nothing typed is an id of something that the token may see."""
+    """Return a redirect to the item whose id somebody typed into a filter for something else.
+
+    The item is an event, a delivery or a webhook. Return None if no text is the id of an item that
+    the token may see.
+    """
     for text in typed:
         found = _ID.fullmatch(text)
         if found is None:

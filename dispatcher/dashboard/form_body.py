@@ -1,4 +1,4 @@
-"""The fields of a form that was sent, bounded in size, number and time."""
+"""The fields of a submitted form, with limits on size, number and time."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from dispatcher.api import json_body
 
 TYPE: Final = "application/x-www-form-urlencoded"
 FIELDS_MOST: Final = 10_000
-"""A catalogue's types are each a field when all of them are ticked."""
+"""A form has one field for each ticked event type, so a large catalogue needs many fields."""
 
 Fields = MultiDictProxy[str]
 
@@ -20,11 +20,11 @@ _FIELDS: Final = web.RequestKey("form_fields", MultiDictProxy)
 
 
 async def fields(request: web.Request) -> Fields:
-    """Return the fields of the form, the same for all of a request.
+    """Return the fields of the form. Further calls for the same request return the same fields.
 
-    Only the one encoding that our own forms have is read: a parser of multipart bodies would be
-    given whatever strangers send. Raises HTTPBadRequest for a body that is no such form,
-    HTTPRequestTimeout for one that is too slow, HTTPRequestEntityTooLarge for one too long.
+    Only the encoding that the dashboard's own forms use is accepted. Otherwise a multipart parser
+    would read bodies from strangers. Raise HTTPBadRequest if the body is not such a form,
+    HTTPRequestTimeout if it is too slow, and HTTPRequestEntityTooLarge if it is too long.
     """
     known: Fields | None = request.get(_FIELDS)
     if known is not None:
@@ -42,12 +42,13 @@ async def fields(request: web.Request) -> Fields:
 
 
 def refuse_nul(given: Mapping[str, str]) -> None:
-    """Raise HTTPBadRequest if a value has a NUL: people type none, and the database takes none."""
+    """Raise HTTPBadRequest if a value contains a NUL character, which PostgreSQL cannot store."""
     if any("\0" in value for value in given.values()):
         raise web.HTTPBadRequest
 
 
 def _parsed(request: web.Request, body: bytes) -> Fields:
+    """Return the fields in a body. Raise HTTPBadRequest if it is not a form in UTF-8."""
     if request.content_type != TYPE or (request.charset or "utf-8").lower() != "utf-8":
         raise web.HTTPBadRequest
     try:

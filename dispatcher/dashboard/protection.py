@@ -1,4 +1,4 @@
-"""What keeps other sites out of pages and forms: headers, origins, masked tokens, compression."""
+"""The defenses against other sites: headers, origin checks, masked tokens, compression rules."""
 
 from hmac import compare_digest
 from secrets import token_bytes
@@ -12,7 +12,7 @@ HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'",
-    # Not no-referrer: browsers would then send `Origin: null` with our own forms.
+    # With no-referrer, browsers would send `Origin: null` with the dashboard's own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -21,23 +21,24 @@ HEADERS: Final = {
     "Vary": "Accept-Encoding",
 }
 COMPRESSED_BYTES: Final = 1024
-"""Shorter texts are sent as they are: the head of the answer is as long."""
+"""Shorter responses are sent uncompressed: their headers are about as long as the text."""
 EXECUTOR_BYTES: Final = 128 * 1024
-"""Longer texts are compressed in a thread: the event loop has heartbeats to send."""
+"""Longer responses are compressed in a thread. Otherwise they would block the event loop, which
+must send heartbeats."""
 
 _OWN_SITES: Final = ("same-origin", "none")
 
 
 def only_reads(request: web.Request) -> bool:
-    """Return True if the request asks for a page; all others are forms, and need their token."""
+    """Return True if the request only reads. Any other request is a form and needs a CSRF token."""
     return request.method in ("GET", "HEAD")
 
 
 def is_of_other_site(request: web.Request) -> bool:
-    """Return True if a browser says that another site sent this.
+    """Return True if the browser reports that another site sent the request.
 
-    `Sec-Fetch-Site` says it where browsers send it; they leave it out on plain HTTP, and always
-    send `Origin` with a form. Programs send neither.
+    Browsers report it in `Sec-Fetch-Site`. They omit that header on plain HTTP, but always send
+    `Origin` with a form. Other programs send neither.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -47,7 +48,7 @@ def is_of_other_site(request: web.Request) -> bool:
 
 
 def is_surely_ours(request: web.Request) -> bool:
-    """Return True if a browser says that a page of this site sent this."""
+    """Return True if the browser reports that a page of this site sent the request."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
@@ -55,7 +56,11 @@ def is_surely_ours(request: web.Request) -> bool:
 
 
 def _is_ours(request: web.Request, origin: str) -> bool:
-    """A proxy may change Host and then tells the first one; no other site can set either."""
+    """Return True if an origin names this host.
+
+    X-Forwarded-Host counts as well, because a proxy may replace Host. A page of another site can
+    set neither of them.
+    """
     hosts = [request.headers.get("Host", "")]
     hosts += [h.strip() for h in request.headers.get("X-Forwarded-Host", "").split(",")]
     try:
@@ -66,15 +71,17 @@ def _is_ours(request: web.Request, origin: str) -> bool:
 
 
 def masked(token: str) -> str:
-    """Return a hexadecimal token as one that differs each time: pages are compressed, and a text
-    that is the same in all of them could be guessed by their lengths."""
+    """Return a hexadecimal token in a form that differs each time.
+
+    Pages are compressed. A constant secret in them could be guessed from their lengths.
+    """
     secret = bytes.fromhex(token)
     pad = token_bytes(len(secret))
     return (pad + _xor(pad, secret)).hex()
 
 
 def is_masked(sent: str, token: str) -> bool:
-    """Return True if `sent` is the token as `masked` made it."""
+    """Return True if `sent` is `token` in a form that `masked` made."""
     secret = bytes.fromhex(token)
     try:
         both = bytes.fromhex(sent)
@@ -90,7 +97,7 @@ def _xor(left: bytes, right: bytes) -> bytes:
 
 
 def takes_gzip(request: web.Request) -> bool:
-    """Return True if the browser takes an answer that is compressed with gzip."""
+    """Return True if the browser accepts a response that is compressed with gzip."""
     for part in request.headers.get("Accept-Encoding", "").lower().split(","):
         coding, _, weight = part.partition(";")
         if coding.strip() == "gzip":
@@ -99,11 +106,16 @@ def takes_gzip(request: web.Request) -> bool:
 
 
 def is_secure(request: web.Request) -> bool:
-    """Return True if the browser speaks TLS, to us or to a proxy that says so: a browser that lies
-    about it only keeps its own cookie off plain connections."""
+    """Return True if the browser uses TLS, to this port or to a proxy that reports it.
+
+    A client that reports it falsely harms only itself: its cookie is not sent over plain HTTP.
+    """
     return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
 def is_within(path: str) -> bool:
-    """Return True if a path stays on this site: browsers drop tabs and line ends, and read \\ as /."""
+    """Return True if a path stays on this site.
+
+    A browser drops tabs and line ends in an address, and reads \\ as /.
+    """
     return path.startswith("/") and path.isprintable() and path[1:2] not in ("/", "\\")

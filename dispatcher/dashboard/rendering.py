@@ -1,4 +1,4 @@
-"""Templates and static files, as answers: with the headers every page has, compressed if asked."""
+"""Responses from templates and static files, with the common headers and compression."""
 
 import gzip
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A static file: its bytes, the same compressed, and its media type."""
+    """A static file: its bytes, its compressed bytes, and its media type."""
 
     data: bytes
     zipped: bytes
@@ -37,13 +37,17 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The static files, each under a name that changes with its content."""
+    """The static files.
+
+    A name contains a hash of the content, so browsers may cache the file without limit.
+    """
 
     content: dict[str, File]
     names: dict[str, str]
 
     @classmethod
     def read(cls) -> "Files":
+        """Read and compress the files in the package."""
         content, names = {}, {}
         root = files("dispatcher.dashboard").joinpath("static")
         for folder in (root, root.joinpath("vendor")):
@@ -57,6 +61,7 @@ class Files:
         return cls(content, names)
 
     async def serve(self, request: web.Request) -> web.Response:
+        """Return a static file. Raise HTTPNotFound if there is none of this name."""
         found = self.content.get(request.match_info["name"])
         if found is None:
             raise web.HTTPNotFound
@@ -67,10 +72,10 @@ class Files:
 
 
 class Renderer:
-    """Makes answers of templates."""
+    """The rendering of templates as responses."""
 
     def __init__(self, static: Mapping[str, str]) -> None:
-        """`static`: the addresses of static files by name."""
+        """Create the renderer. `static` holds the addresses of static files by name."""
         self._templates = Environment(
             loader=PackageLoader("dispatcher.dashboard"),
             autoescape=True,
@@ -90,8 +95,11 @@ class Renderer:
         secret: bool = False,
         **context: Any,
     ) -> web.Response:
-        """Return a page. One that shows a `secret` is not compressed: its length would depend on
-        the secret and on what others put beside it."""
+        """Return a page.
+
+        A page with a `secret` is not compressed. Otherwise its length would depend on the secret
+        and on text that an attacker may have put beside it.
+        """
         text = self._templates.get_template(template).render(**context)
         return answer(request, text.encode(), "text/html", status=status, compressed=not secret)
 
@@ -105,7 +113,7 @@ def answer(
     compressed: bool = True,
     headers: Mapping[str, str] = HEADERS,
 ) -> web.Response:
-    """Return an answer, compressed if it is worth it and the browser takes it."""
+    """Return a response, compressed if it is long enough and the browser accepts gzip."""
     response = web.Response(
         body=body,
         status=status,

@@ -1,4 +1,4 @@
-"""One visit to a page: who looks at what, and how a page is given."""
+"""One request for a page: its session, its environment, and the rendering of its response."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -42,7 +42,8 @@ SAID = {
     "paused": "Sending is paused.",
     "resumed": "Sending goes on.",
 }
-"""What a page may say of what was just done: an address names it, and can say nothing else."""
+"""Messages about the last change. An address contains only the key of one, so a link cannot make a
+page show any other text."""
 
 
 _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
@@ -50,8 +51,11 @@ _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """`name` is the page's in `addresses.PATHS`. `environment` is the one its address names: the
-    only one that the page shows and its forms change, whatever another tab looks at."""
+    """A request for a page by a signed-in user.
+
+    `name` is the page's name in `addresses.PATHS`. `environment` is the one in the address. The
+    page shows and changes only that one, even if another tab shows another.
+    """
 
     request: web.Request
     name: str
@@ -63,6 +67,7 @@ class Visit:
 
     @property
     def principal(self) -> Principal:
+        """Return the principal of the session's token."""
         return self.signed_in.principal
 
     @property
@@ -71,22 +76,23 @@ class Visit:
 
     @property
     def sees_all(self) -> bool:
-        """Return True if the token is good for every environment."""
+        """Return True if the token is valid for every environment."""
         return self.principal.environment_id is None
 
     @property
     def actor(self) -> Actor:
+        """Return the actor for the audit log."""
         name = f"token:{self.principal.token_id}"
         return Actor(name, request_id(self.request), self.request.remote)
 
     @property
     def csrf(self) -> str:
-        """Return the token of a form, another text each time."""
+        """Return the CSRF token for a form, masked in a different way each time."""
         return masked(self.signed_in.csrf)
 
     @property
     def section(self) -> str:
-        """Return the entry of the menu that the page stands under."""
+        """Return the menu entry that the page belongs to."""
         return addresses.section(self.name)
 
     def url(self, name: str, query: Mapping[str, str] | None = None, /, **ids: object) -> str:
@@ -94,37 +100,44 @@ class Visit:
         return addresses.address(self.environment_id, name, query, **ids)
 
     def may(self, scope: Scope) -> bool:
+        """Return True if the token has the scope."""
         return self.principal.may(scope)
 
     def demand(self, scope: Scope) -> None:
-        """Raises Forbidden."""
+        """Raise Forbidden if the token lacks the scope."""
         if not self.principal.may(scope):
             raise Forbidden(f"That needs a token with the scope {scope}.")
 
     @asynccontextmanager
     async def changing(self, scope: Scope = "write") -> AsyncIterator[Asked]:
-        """A transaction, for those who may."""
+        """Open a transaction for a change. Raise Forbidden if the token lacks the scope."""
         self.demand(scope)
         async with self.pool.transaction() as session:
             yield session
 
     async def fields(self) -> Mapping[str, str]:
-        """What was typed into a form; of fields that came more than once, the last."""
+        """Return the fields of the form, with the last value of each."""
         return dict((await form_body.fields(self.request)).items())
 
     async def several(self, name: str) -> list[str]:
-        """All values of a field."""
+        """Return all values of a field of the form."""
         return list((await form_body.fields(self.request)).getall(name, []))
 
     def position(self) -> int | None:
-        """Where the page of a listing begins; what is no number is the beginning."""
+        """Return the position where the page of a listing begins, None for the first page.
+
+        A value that is not a valid position counts as the first page.
+        """
         text = self.request.query.get("before", "")
         found = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
         return found if found is not None and found <= LARGEST else None
 
     @staticmethod
     def moments(asked: Mapping[str, str]) -> dict[str, str]:
-        """Filters that were filled in; a browser's times are without a zone, and meant as UTC."""
+        """Return the filters that are filled in.
+
+        Times from a browser have no zone and are read as UTC.
+        """
         filled = {name: text for name, text in asked.items() if text}
         for name in {"since", "until"} & filled.keys():
             if bare := _NO_ZONE.fullmatch(filled[name]):
@@ -134,8 +147,10 @@ class Visit:
     def page(
         self, template: str, *, status: int = 200, secret: bool = False, **context: Any
     ) -> web.Response:
-        """Return a whole page, or the part of it that a live region asked for (`part`). `secret`:
-        it shows a secret."""
+        """Return a whole page, or the `part` of it that a live region asks for.
+
+        A page that shows a `secret` is not compressed.
+        """
         return self.renderer.page(
             self.request,
             template,
@@ -151,12 +166,12 @@ class Visit:
 
 
 def see_other(path: str, said: str | None = None) -> web.Response:
-    """After a change: the page to look at, and what it is to say."""
+    """Return a redirect after a change. `said` is the key of the message to show there."""
     location = f"{path}{'&' if '?' in path else '?'}said={said}" if said else path
     return web.Response(status=303, headers={**HEADERS, "Location": location})
 
 
 def mistakes(error: Invalid | ValidationError) -> dict[str, str]:
-    """What is wrong, by field, for the form to show where it was typed."""
+    """Return the problems by field, so that the form can show each beside its field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     return {str(p.place[0]) if p.place else "form": p.reason for p in reversed(invalid.problems)}

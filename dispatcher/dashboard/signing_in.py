@@ -1,4 +1,4 @@
-"""Signing in and out: the form, links that sign in once, the cookie, and forms that came too late."""
+"""Sign-in and sign-out: the form, one-time login links, the cookie, and forms sent after expiry."""
 
 import json
 from dataclasses import dataclass
@@ -31,10 +31,11 @@ from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
-"""Browsers take this name only over TLS and from this very host: neighbours cannot plant it."""
+"""Browsers accept a cookie with this prefix only over TLS and from this exact host. Otherwise a
+site on a sibling host name could set it."""
 DEFAULT_ENVIRONMENT: Final = "env_default"
 KEPT_BYTES: Final = 256 * 1024
-"""A longer form is not kept over a sign-in: it travels to the browser and back twice."""
+"""A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 
 Fields = list[tuple[str, str]]
@@ -42,17 +43,18 @@ Fields = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class KeptForm:
-    """A form that was sent when the browser was signed out: where to, and what was in it."""
+    """A form that was submitted without a valid session: its address and its fields."""
 
     action: str
     fields: Fields
 
     def written(self) -> str:
+        """Return the form as a text, for a hidden field of the sign-in form."""
         return json.dumps({"action": self.action, "fields": self.fields})
 
     @classmethod
     def read(cls, text: str) -> "KeptForm | None":
-        """Return the form that `written` made a text of; None for any other text."""
+        """Return the form in a text that `written` made, None for any other text."""
         try:
             told = json.loads(text)
             action, fields = told["action"], [(str(n), str(v)) for n, v in told["fields"]]
@@ -64,7 +66,7 @@ class KeptForm:
 
 
 class SigningIn:
-    """The pages before one is signed in; `invite` makes a link that signs in once."""
+    """The pages for users who are not signed in. `invite` makes a one-time login link."""
 
     def __init__(self, renderer: Renderer, auth: Auth, sign_ins: SignIns) -> None:
         self._renderer = renderer
@@ -73,23 +75,27 @@ class SigningIn:
         self._invitations = Invitations()
 
     def invite(self, token: str) -> str:
-        """Return the path of a link that signs in with the token, once, within ten minutes."""
+        """Return the path of a link that signs in with the token once, within ten minutes."""
         return f"/sign-in/{self._invitations.make(token)}"
 
     async def known(self, request: web.Request) -> SignIn | None:
-        """Return who is signed in; None if the cookie is missing, unknown or too old."""
+        """Return the session of a request.
+
+        Return None if the cookie is absent, unknown or expired.
+        """
         cookie = request.cookies.get(_cookie_name(request))
         return await self._sign_ins.known(cookie, request.remote or "") if cookie else None
 
     async def remember(self, request: web.Request, environment_id: str) -> None:
-        """Note the environment that `/` leads to next time. Nothing else depends on it."""
+        """Store the environment that `/` opens next time. Nothing else depends on it."""
         await self._sign_ins.look_at(request.cookies[_cookie_name(request)], environment_id)
 
     async def form(self, request: web.Request) -> web.Response:
+        """Show the sign-in form."""
         return self._form(request, then=request.query.get("next", "/"))
 
     async def sign_in(self, request: web.Request) -> web.Response:
-        """Raises HTTPException for a body that is no form, and for another site's."""
+        """Process the sign-in form. Raise HTTPException if it is malformed or from another site."""
         if is_of_other_site(request):
             raise web.HTTPForbidden(reason="Another site may not sign you in.")
         posted = await form_body.fields(request)
@@ -98,6 +104,7 @@ class SigningIn:
         return await self._answered(request, token, then, kept)
 
     async def follow(self, request: web.Request) -> web.Response:
+        """Sign in by a one-time login link, or show the form if the link is no longer valid."""
         token = self._invitations.take(request.match_info["code"])
         if token is None:
             said = "The link was used before, or is too old. Sign in with a token."
@@ -105,14 +112,17 @@ class SigningIn:
         return await self._answered(request, token, "/", None)
 
     async def sign_out(self, request: web.Request) -> web.Response:
+        """End the session, and delete its cookie."""
         await self._sign_ins.close(request.cookies[_cookie_name(request)])
         response = see_other("/sign-in")
         response.del_cookie(_cookie_name(request), path="/", secure=is_secure(request))
         return response
 
     async def too_late(self, request: web.Request) -> web.Response:
-        """Return the way to the sign-in for who has no session any more. A form of ours that was
-        sent is kept, to be shown and sent again afterwards."""
+        """Return the sign-in page, or a redirect to it, for a browser without a valid session.
+
+        A form that one of our pages sent is kept, and shown again after the sign-in.
+        """
         if only_reads(request):
             path = request.rel_url.raw_path_qs[:500]
             return see_other(f"/sign-in?next={quote(path)}")
@@ -123,15 +133,20 @@ class SigningIn:
         return self._form(request, mistake=said, status=401, kept=kept)
 
     async def stale(self, request: web.Request, csrf_token: str) -> web.Response | None:
-        """Return a page that offers a form of ours again which an earlier sign-in was shown; None
-        if it may not be ours."""
+        """Return a page that offers to resend a form which an earlier session had shown.
+
+        Return None if the form may come from another site.
+        """
         kept = await self._kept(request)
         if kept is None:
             return None
         return self._again(request, kept, csrf_token, status=403)
 
     async def _kept(self, request: web.Request) -> KeptForm | None:
-        """Only of a page of ours: another site could otherwise have people send what it wrote."""
+        """Return the submitted form if a page of this site sent it and it is not too long.
+
+        Otherwise another site could make a user submit a form that it wrote.
+        """
         if not is_surely_ours(request):
             return None
         fields = [(n, v) for n, v in (await form_body.fields(request)).items() if n != "csrf"]
@@ -142,7 +157,7 @@ class SigningIn:
     async def _answered(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
     ) -> web.Response:
-        """What can go wrong is said on the form, for the token to be typed again."""
+        """Sign in, or return the form with the reason why that failed."""
         try:
             return await self._signed_in(request, token, then, kept)
         except Failure as failure:
@@ -154,6 +169,10 @@ class SigningIn:
     async def _signed_in(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
     ) -> web.Response:
+        """Check the token, open a session and set its cookie.
+
+        Return a redirect, or the kept form. Raise a Failure if the token is refused.
+        """
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
         if kept is None:

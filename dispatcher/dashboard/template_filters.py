@@ -1,4 +1,4 @@
-"""How things are said on pages: the filters of the templates."""
+"""The filters of the templates: how values appear on pages."""
 
 import json
 import re
@@ -27,18 +27,20 @@ _INVISIBLE = {
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 
 NOTHING = "\N{EN DASH}"
-"""Where there is no value."""
+"""The text for a missing value."""
 
 
 def visible(text: str) -> str:
-    """Control characters, and those that would turn or hide text, as their codes."""
+    """Return the text with control characters as codes, and those that reverse or hide text."""
     return text.translate(_CONTROLS).translate(_INVISIBLE)
 
 
 class ForeignHost(NamedTuple):
-    """A host whose name is written with letters beyond ASCII: as people read it, and as it is asked
-    for. `mixed`: one of its labels mixes alphabets, which is how one name is made to look like
-    another."""
+    """A host whose name has letters beyond ASCII.
+
+    `name` is what people read, and `punycode` is what DNS is asked for. `mixed` is True if one
+    label mixes alphabets, which is a common way to imitate another name.
+    """
 
     name: str
     punycode: str
@@ -46,7 +48,7 @@ class ForeignHost(NamedTuple):
 
 
 def foreign_host(url: str) -> ForeignHost | None:
-    """Return the host of a URL if its name has letters beyond ASCII; None for all others."""
+    """Return the host of a URL if its name has letters beyond ASCII, else None."""
     try:
         host = urlsplit(url).hostname or ""
         punycode = host if host.isascii() else host.encode("idna").decode()
@@ -59,13 +61,15 @@ def foreign_host(url: str) -> ForeignHost | None:
 
 
 def _label(text: str) -> str:
-    """A label of a host's name as people read it."""
+    """Return a label of a host name as people read it."""
     return text[4:].encode().decode("punycode") if text.startswith("xn--") else text
 
 
 def _alphabets(label: str) -> set[str]:
-    """The alphabets of a label's letters, by the first word of their names in Unicode. Japanese and
-    Korean are written with several at a time: those count as one."""
+    """Return the alphabets of a label's letters, by the first word of their Unicode names.
+
+    Japanese and Korean mix several alphabets, so these count as one.
+    """
     letters = (
         unicodedata.name(letter, "UNKNOWN").split()[0] for letter in label if letter.isalpha()
     )
@@ -73,8 +77,10 @@ def _alphabets(label: str) -> set[str]:
 
 
 def pretty(text: str) -> str:
-    """JSON set out in lines, its numbers and strings letter for letter as they came; anything else
-    as it is."""
+    """Return JSON with line breaks and indentation. Return other text as it is.
+
+    Numbers and strings keep their exact spelling. Invisible characters appear as codes.
+    """
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -83,6 +89,7 @@ def pretty(text: str) -> str:
 
 
 def _set_out(pieces: Sequence[str]) -> list[str]:
+    """Return the tokens of a JSON text with line breaks and indentation between them."""
     written: list[str] = []
     depth = 0
     for index, piece in enumerate(pieces):
@@ -100,7 +107,10 @@ def _set_out(pieces: Sequence[str]) -> list[str]:
 
 
 def time(value: datetime | None, absent: str = NOTHING) -> Markup:
-    """A time that the page keeps telling relative to now; the exact one on hover."""
+    """Return a time relative to now, as HTML.
+
+    The page keeps it up to date. Hovering shows the exact time.
+    """
     if value is None:
         return Markup("{}").format(absent)
     exact = moment(value)
@@ -110,6 +120,7 @@ def time(value: datetime | None, absent: str = NOTHING) -> Markup:
 
 
 def ago(value: datetime, now: datetime) -> str:
+    """Return a time relative to `now`, as in `5 min ago` or `in 5 min`."""
     seconds = (now - value).total_seconds()
     size, unit = _largest(abs(seconds))
     if size == 0:
@@ -118,6 +129,7 @@ def ago(value: datetime, now: datetime) -> str:
 
 
 def duration(milliseconds: float | None) -> str:
+    """Return a duration in ms, or in seconds from one second on."""
     if milliseconds is None:
         return NOTHING
     if milliseconds < 1000:
@@ -126,7 +138,7 @@ def duration(milliseconds: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time with two figures or so: `10 s`, `4.8 h`."""
+    """Return a duration with about two significant digits, as in `10 s` or `4.8 h`."""
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:
             return f"{round(seconds / length, 1):g} {unit}"
@@ -134,18 +146,19 @@ def span(seconds: float) -> str:
 
 
 def size(count: int | None) -> str:
+    """Return a size in bytes, or in KiB from 1024 bytes on."""
     if count is None:
         return NOTHING
     return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB"
 
 
 def sql(text: str) -> str:
-    """Return the text as a literal of SQL."""
+    """Return the text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def percent(part: float | None) -> str:
-    """Never rounded up to all: one failure in a million is a failure."""
+    """Return a share as a percentage. Never round up to 100 %, which would hide a rare failure."""
     if part is None:
         return NOTHING
     if part >= 1:

@@ -1,1 +1,1 @@
-"""The handlers of the admin API, one file a noun."""
+"""The handlers of the admin API, one module a noun."""

@@ -1,4 +1,4 @@
-"""`/api/environments`, `/api/tokens`, `/api/audit`, `/api/pause`: for those with the scope admin."""
+"""Handlers of `/api/environments`, `/api/tokens`, `/api/audit` and `/api/pause`."""
 
 from uuid import UUID
 
@@ -23,6 +23,7 @@ PAUSE = Shape("pause", id="environment_id")
 
 
 async def list_environments(call: Call) -> Answer:
+    """Return a page of environments. A token of one environment sees only its own."""
     environments = call.office.environments(call.session, call.actor)
     if call.principal.environment_id is not None:
         return Answer((await environments.get(call.principal.environment_id),), paged=True)
@@ -31,6 +32,7 @@ async def list_environments(call: Call) -> Answer:
 
 
 async def create_environment(call: Call) -> Answer:
+    """Create an environment. Raise Forbidden for a token of one environment."""
     if call.principal.environment_id is not None:
         raise Forbidden("a token of one environment can not make others")
     made = await call.office.environments(call.session, call.actor).create(call.form)
@@ -38,6 +40,7 @@ async def create_environment(call: Call) -> Answer:
 
 
 async def list_tokens(call: Call) -> Answer:
+    """Return the tokens of the environment, or of all for a token of all environments."""
     after = None if call.position is None else UUID(call.position)
     found = await call.office.tokens(call.session, call.actor).list(
         call.principal.environment_id, after=after, limit=call.limit + 1
@@ -48,18 +51,21 @@ async def list_tokens(call: Call) -> Answer:
 
 
 async def create_token(call: Call) -> Answer:
+    """Create a token. The response is the only one that contains its text."""
     tokens = call.office.tokens(call.session, call.actor)
     made = await tokens.create(call.form, environment_id=call.principal.environment_id)
     return Answer(made, 201)
 
 
 async def revoke_token(call: Call) -> Answer:
+    """Revoke a token."""
     tokens = call.office.tokens(call.session, call.actor)
     await tokens.revoke(uuid(call.path["token_id"]), environment_id=call.principal.environment_id)
     return Answer(status=204)
 
 
 async def audit(call: Call) -> Answer:
+    """Return a page of the audit log, restricted to the token's environment."""
     query: AuditQuery = call.query
     bound = call.principal.environment_id
     if bound is not None and query.environment_id not in (None, bound):
@@ -76,21 +82,27 @@ async def audit(call: Call) -> Answer:
 
 
 async def paused(call: Call) -> Answer:
+    """Return whether the environment, or all environments, are paused."""
     return Answer(await call.office.pauses(call.session, call.actor).get(call.environment_id))
 
 
 async def pause(call: Call) -> Answer:
+    """Pause sending for the environment, or for all of them."""
     pauses = call.office.pauses(call.session, call.actor)
     paused, version = await pauses.pause(_whom(call))
     return Answer(paused, awaits=lambda pool: confirmed(pool, version))
 
 
 async def resume(call: Call) -> Answer:
+    """Resume sending for the environment, or for all of them."""
     return Answer(await call.office.pauses(call.session, call.actor).resume(_whom(call)))
 
 
 def _whom(call: Call) -> str | None:
-    """The environment; None for all of them."""
+    """Return the environment to pause or resume, None for all of them.
+
+    Raise Forbidden if the body asks for all and the token belongs to one environment.
+    """
     if not call.form.all:
         return call.environment_id
     if call.principal.environment_id is not None:

@@ -1,4 +1,4 @@
-"""`/api/deliveries`, and those of one webhook."""
+"""Handlers of `/api/deliveries` and of the deliveries of one webhook."""
 
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
@@ -13,6 +13,7 @@ SHAPE = Shape("delivery")
 
 
 async def of_webhook(call: Call) -> Answer:
+    """Return a page of the deliveries of a webhook."""
     webhook_id = uuid(call.path["webhook_id"])
     return Answer.of(
         await call.office.history(call.session).deliveries(
@@ -26,6 +27,7 @@ async def of_webhook(call: Call) -> Answer:
 
 
 async def of_all(call: Call) -> Answer:
+    """Return a page of the deliveries of the environment."""
     return Answer.of(
         await call.office.history(call.session).deliveries(
             call.environment_id,
@@ -37,27 +39,34 @@ async def of_all(call: Call) -> Answer:
 
 
 async def get(call: Call) -> Answer:
+    """Return a delivery."""
     name = call.path["delivery_id"]
     return Answer(await call.office.history(call.session).delivery(call.environment_id, name))
 
 
 async def attempts(call: Call) -> Answer:
+    """Return the attempts of a delivery."""
     name = call.path["delivery_id"]
     return Answer(await call.office.history(call.session).attempts(call.environment_id, name))
 
 
 async def retry(call: Call) -> Answer:
+    """Retry a delivery now."""
     resend = call.office.resend(call.session, call.actor)
     return await _changed(call, await resend.retry(call.environment_id, call.path["delivery_id"]))
 
 
 async def cancel(call: Call) -> Answer:
+    """Cancel a pending delivery."""
     resend = call.office.resend(call.session, call.actor)
     return await _changed(call, await resend.cancel(call.environment_id, call.path["delivery_id"]))
 
 
 async def _changed(call: Call, delivery_id: int) -> Answer:
-    """As it is now, once the daemon that holds it has heard."""
+    """Return the changed delivery.
+
+    The response waits briefly for the daemon that holds the delivery to apply the change.
+    """
     name = ids.delivery_name(delivery_id)
     delivery = await call.office.history(call.session).delivery(call.environment_id, name)
     return Answer(delivery, awaits=lambda pool: heeded(pool, delivery_id))

@@ -1,4 +1,4 @@
-"""`/api/event-types`"""
+"""Handlers of `/api/event-types`."""
 
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
@@ -13,6 +13,7 @@ def _catalogue(call: Call) -> Catalogue:
 
 
 async def list_(call: Call) -> Answer:
+    """Return the event types in order of their names, limited in number and bytes."""
     found, more = await _catalogue(call).page(
         call.environment_id,
         after=call.position or "",
@@ -23,16 +24,19 @@ async def list_(call: Call) -> Answer:
 
 
 async def get(call: Call) -> Answer:
+    """Return an event type."""
     return Answer(await _catalogue(call).get(call.environment_id, call.path["name"]))
 
 
 async def put(call: Call) -> Answer:
+    """Create or replace an event type. Answer 201 if it is new, else 200."""
     writer = call.office.catalogue_writer(call.pool, call.actor)
     type_, made = await writer.put(call.environment_id, call.path["name"], call.form)
     return Answer(type_, 201 if made else 200)
 
 
 async def delete(call: Call) -> Answer:
+    """Delete an event type."""
     await _catalogue(call).delete(call.environment_id, call.path["name"])
     return Answer(status=204)
 

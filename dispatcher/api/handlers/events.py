@@ -1,4 +1,4 @@
-"""`/api/events`, and those in quarantine."""
+"""Handlers of `/api/events` and of the quarantine."""
 
 from dispatcher.api.pipeline import page_limit
 from dispatcher.api.routes import Route
@@ -16,6 +16,7 @@ QUARANTINED = Shape("quarantined_event")
 
 
 async def emit(call: Call) -> Answer:
+    """Emit an event with its data byte for byte. Return the event."""
     name = await call.office.emission(call.session, call.actor).emit(
         call.environment_id, call.form, call.raw or RawJson("null"), key=call.idempotency_key
     )
@@ -24,6 +25,7 @@ async def emit(call: Call) -> Answer:
 
 
 async def list_(call: Call) -> Answer:
+    """Return a page of events."""
     query: EventQuery = call.query
     filters = EventFilters(id=query.id, type=query.type, since=query.since, until=query.until)
     page = await call.office.history(call.session).events(
@@ -33,6 +35,7 @@ async def list_(call: Call) -> Answer:
 
 
 async def get(call: Call) -> Answer:
+    """Return an event."""
     name = call.path["event_id"]
     return Answer(await call.office.history(call.session).event(call.environment_id, name))
 
@@ -42,6 +45,7 @@ def _quarantine(call: Call) -> Quarantine:
 
 
 async def list_quarantined(call: Call) -> Answer:
+    """Return a page of the events in quarantine."""
     page = await _quarantine(call).list(
         call.environment_id, before=call.before, limit=page_limit(call.query)
     )
@@ -49,15 +53,18 @@ async def list_quarantined(call: Call) -> Answer:
 
 
 async def get_quarantined(call: Call) -> Answer:
+    """Return an event in quarantine."""
     return Answer(await _quarantine(call).get(call.environment_id, call.path["quarantine_id"]))
 
 
 async def release(call: Call) -> Answer:
+    """Release an event from quarantine, so that it is fanned out."""
     await _quarantine(call).release(call.environment_id, call.path["quarantine_id"])
     return Answer(status=204)
 
 
 async def discard(call: Call) -> Answer:
+    """Discard an event in quarantine, so that it is never fanned out."""
     await _quarantine(call).discard(call.environment_id, call.path["quarantine_id"])
     return Answer(status=204)
 

@@ -1,4 +1,4 @@
-"""`/api/webhooks/{id}/recover`"""
+"""Handlers of `/api/webhooks/{id}/recover` and of the recoveries it starts."""
 
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
@@ -16,6 +16,7 @@ def _recoveries(call: Call) -> Recoveries:
 
 
 async def start(call: Call) -> Answer:
+    """Start a recovery, or with `dry_run` only count what it would send."""
     webhook_id = uuid(call.path["webhook_id"])
     if call.form.dry_run:
         counted = await _recoveries(call).preview(call.environment_id, webhook_id, call.form)
@@ -25,6 +26,7 @@ async def start(call: Call) -> Answer:
 
 
 async def list_(call: Call) -> Answer:
+    """Return a page of the recoveries of a webhook."""
     webhook_id = uuid(call.path["webhook_id"])
     await call.office.webhooks(call.session, call.actor).get(webhook_id, call.environment_id)
     page = await _recoveries(call).list(
@@ -37,6 +39,7 @@ async def list_(call: Call) -> Answer:
 
 
 async def get(call: Call) -> Answer:
+    """Return a recovery."""
     webhook_id = uuid(call.path["webhook_id"])
     return Answer(
         await _recoveries(call).get(call.environment_id, webhook_id, call.path["recovery_id"])
@@ -44,6 +47,7 @@ async def get(call: Call) -> Answer:
 
 
 async def cancel(call: Call) -> Answer:
+    """Cancel a recovery. Deliveries that it has created are still sent."""
     webhook_id = uuid(call.path["webhook_id"])
     return Answer(
         await _recoveries(call).cancel(call.environment_id, webhook_id, call.path["recovery_id"])

@@ -1,4 +1,4 @@
-"""`/api/stats`: how much waits, and how sending goes."""
+"""Handler of `/api/stats`: the backlog, and the results of recent attempts."""
 
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
@@ -10,7 +10,10 @@ STATS = Shape("stats", id="environment_id")
 
 
 async def stats(call: Call) -> Answer:
-    """Return the figures of the environment; with `all`, of every environment together."""
+    """Return the figures of one environment, or of all environments together with `all`.
+
+    Raise Forbidden if `all` is asked for with a token of one environment.
+    """
     query: StatsQuery = call.query
     if query.all and call.principal.environment_id is not None:
         raise Forbidden("a token of one environment cannot read the figures of the others")

@@ -1,4 +1,4 @@
-"""`/api/webhooks`"""
+"""Handlers of `/api/webhooks`."""
 
 from uuid import UUID
 
@@ -28,22 +28,26 @@ def _id(call: Call) -> UUID:
 
 
 async def create(call: Call) -> Answer:
+    """Create a webhook. The response contains its secret."""
     made = await _webhooks(call).create(call.form, environment_id=call.environment_id)
     return Answer(made, 201, revision=made.revision, location=f"/api/webhooks/{made.id}")
 
 
 async def list_(call: Call) -> Answer:
+    """Return the webhooks, oldest first: a page of them, or all if they are few."""
     after = None if call.position is None else UUID(call.position)
     found, more = await _webhooks(call).page(call.environment_id, after=after, limit=call.limit)
     return Answer(found, paged=call.is_paged, next=None if more is None else str(more))
 
 
 async def get(call: Call) -> Answer:
+    """Return a webhook."""
     found = await _webhooks(call).get(_id(call), call.environment_id)
     return Answer(found, revision=found.revision)
 
 
 async def update(call: Call) -> Answer:
+    """Change a webhook, with If-Match only if its revision is still the same."""
     changed = await _webhooks(call).update(
         _id(call), call.environment_id, call.form, revision=call.revision
     )
@@ -51,11 +55,16 @@ async def update(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
+    """Delete a webhook, with If-Match only if its revision is still the same."""
     await _webhooks(call).delete(_id(call), call.environment_id, revision=call.revision)
     return Answer(status=204)
 
 
 async def rotate_secret(call: Call) -> Answer:
+    """Replace the secret of a webhook, and wait briefly for every daemon to sign with it.
+
+    The response contains the new secret.
+    """
     rotated, version = await _webhooks(call).rotate_secret(
         _id(call), call.environment_id, overlap_seconds=call.form.overlap_seconds
     )
@@ -67,6 +76,7 @@ async def rotate_secret(call: Call) -> Answer:
 
 
 async def test(call: Call) -> Answer:
+    """Send a test event to a webhook. Return its delivery."""
     catalogue = call.office.catalogue(call.session, call.actor)
     sample = await catalogue.sample(call.environment_id, TEST_TYPE)
     name = await _webhooks(call).test(_id(call), call.environment_id, sample=sample)

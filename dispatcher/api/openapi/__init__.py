@@ -1,1 +1,1 @@
-"""The OpenAPI document, made of the same routes and models that serve."""
+"""The OpenAPI document, generated from the routes and models that serve requests."""

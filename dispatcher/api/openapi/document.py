@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the same routes and models that serve and validate."""
+"""The OpenAPI 3.1 document, generated from the routes and models that serve requests."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ from dispatcher.core.event_patterns import LONGEST
 from dispatcher.services.inputs.base import Form
 
 ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
-"""What any route may end with."""
+"""The error statuses that any route may return."""
 
 TAGS = {
     "webhooks": "Where events are sent, and which of them.",
@@ -76,17 +76,17 @@ PATH: dict[str, tuple[str, Schema]] = {
 
 
 class _Untitled(GenerateJsonSchema):
-    """Give fields no titles: their names are enough."""
+    """A schema generator that gives fields no titles, because their names are enough."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def describe(routes: Sequence[Route], tongues: Sequence[Tongue] = TONGUES) -> Schema:
-    """Return the document, for all representations or only for those of `tongues`.
+    """Return the document, for all representations or only for those in `tongues`.
 
-    Generators of clients make a union of what has several representations, which no caller can
-    read without asking which one came: for them there is a document a representation.
+    From several representations, client generators make a union type, which forces callers to test
+    which one they got. A document with one representation avoids that.
     """
     schemas: Schema = {name: s for t in tongues for name, s in error_schemas(t)}
     described: dict[str, Schema] = dict(_watched())
@@ -120,7 +120,7 @@ def describe(routes: Sequence[Route], tongues: Sequence[Tongue] = TONGUES) -> Sc
 
 
 def operation_id(route: Route, method: str, path: str) -> str:
-    """The route's name, and what sets this way to it apart from the first."""
+    """Return a unique operation id: the route's name, with a suffix for each alias of it."""
     _, _, rest = path.removeprefix("/apps/").partition("/")
     alias = any(each.endswith(f"/{rest}") for each in route.also)
     under = "in_app" if path.startswith("/apps/") else ""
@@ -136,6 +136,7 @@ def _operation(
     routes: Sequence[Route],
     tongues: Sequence[Tongue],
 ) -> Schema:
+    """Return the operation of a route at one method and path. Add its resources to `schemas`."""
     responses = _responses(route, path, schemas, tongues)
     links = linked(route, path, routes, operation_id)
     for made in {"201", "202"}.intersection(responses if links else ()):
@@ -204,7 +205,10 @@ def _text(field: FieldInfo, name: str) -> str:
 
 
 def _without_null(schema: Schema, definitions: Schema) -> Schema:
-    """Nothing in a query is null. What is referred to is small, and written out."""
+    """Return a parameter's schema without null, and with small references written inline.
+
+    A query parameter cannot be null.
+    """
     if "anyOf" in schema:
         (some,) = [each for each in schema["anyOf"] if each.get("type") != "null"]
         rest = {n: v for n, v in schema.items() if n not in ("anyOf", "default")}
@@ -223,7 +227,7 @@ def _body(route: Route, form: type[Form], tongue: Tongue, schemas: Schema) -> Sc
     schema = model.model_json_schema(
         ref_template=f"#/components/schemas/{tongue.prefix}{{model}}", schema_generator=_Untitled
     )
-    # Generators name their classes by the titles, which must therefore be unique.
+    # Client generators name classes by these titles, so they must be unique.
     for name, described in schema.pop("$defs", {}).items():
         schemas[tongue.prefix + name] = {**described, "title": tongue.prefix + name}
     schemas[tongue.prefix + model.__name__] = {**schema, "title": tongue.prefix + model.__name__}
@@ -242,7 +246,7 @@ def _responses(route: Route, path: str, schemas: Schema, tongues: Sequence[Tongu
 
 
 def _ends(route: Route, path: str) -> Iterator[int]:
-    """The statuses of what may go wrong."""
+    """Yield the error statuses that a route may return."""
     yield from ALWAYS
     if route.scope != "read":
         yield 403
@@ -257,6 +261,7 @@ def _ends(route: Route, path: str) -> Iterator[int]:
 
 
 def _success(route: Route, schemas: Schema, tongues: Sequence[Tongue]) -> Schema:
+    """Return the successful response of a route, with its headers."""
     names = ["X-Request-Id"]
     if route.changes:
         names.append("X-Propagation")
@@ -279,7 +284,7 @@ def _success(route: Route, schemas: Schema, tongues: Sequence[Tongue]) -> Schema
 
 
 def _watched() -> Iterator[tuple[str, Schema]]:
-    """What is there beside the resources: three that anybody may ask, and two for a token."""
+    """Yield the paths outside the API: three without a token, and two that need one."""
     checks: Schema = {"type": "object", "additionalProperties": {"type": "boolean"}}
     alive = closed({"status": {"const": "alive"}})
     moment: Schema = {"type": "string", "format": "date-time"}
@@ -296,7 +301,7 @@ def _watched() -> Iterator[tuple[str, Schema]]:
 
 
 def _paused() -> Schema:
-    """Since when all environments are paused, and how many are by themselves; null before a look."""
+    """Return the schema of `paused` in `/readyz`; it is null until the daemon has looked."""
     since: Schema = {"type": ["string", "null"], "format": "date-time"}
     found = closed({"all": since, "environments": {"type": "integer"}})
     return {"oneOf": [found, {"type": "null"}]}

@@ -1,4 +1,4 @@
-"""From what was made to what can be done with it: the links of the OpenAPI document."""
+"""The links of the OpenAPI document: from a resource in a response to the operations on it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ SUPPLIES = {
     "token": "token_id",
     "environment": "app_id",
 }
-"""The path parameter that is the id of a resource of this type."""
+"""The path parameter that holds the id, by type of resource."""
 
 ID = "$response.body#/data/id"
-"""Where the id stands in both dialects; a catalogued type has it in its `name` there in one."""
+"""The place of the id in both dialects. Only an event type in the envelope has it in `name`."""
 
 PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -26,7 +26,11 @@ PARAMETER = re.compile(r"\{(\w+)\}")
 def linked(
     made: Route, path: str, routes: Sequence[Route], named: Callable[[Route, str, str], str]
 ) -> dict[str, Any]:
-    """Links from what `made` answers with at `path`, by the id of the operation they lead to."""
+    """Return the links from the response of `made` at `path`, by operation id.
+
+    `named` returns the operation id of a route, method and path. Return no links if the response is
+    a list or has no body.
+    """
     supplied = SUPPLIES.get(made.shape.type)
     if supplied is None or made.many or made.answers is None:
         return {}
@@ -46,8 +50,10 @@ def linked(
 
 
 def _path(route: Route, supplied: str, *, within: bool) -> str | None:
-    """Where a route is to be found from here; None for nowhere. A new environment is for making
-    things in."""
+    """Return the path of `route` to which a link may lead, None if there is none.
+
+    A new environment links only to the routes that create something in it.
+    """
     under = next((path for _, path in route.paths() if path.startswith("/apps/")), None)
     if supplied == "app_id":
         return under if route.method == "POST" and route.path.count("/") == len("//") else None

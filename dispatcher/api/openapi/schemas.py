@@ -1,4 +1,4 @@
-"""JSON schemas of what is answered, made of the dataclasses that are."""
+"""The JSON schemas of responses, generated from the dataclasses that are serialized."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tongue:
-    """A dialect, as the document names its schemas."""
+    """A dialect, with the prefix and the spelling of names that the document uses for it."""
 
     dialect: Dialect
     prefix: str
@@ -29,7 +29,7 @@ class Tongue:
 TONGUES = (Tongue(envelope, "", camel), Tongue(jsonapi, "JsonApi", snake))
 
 BY_NAME = {"envelope": TONGUES[:1], "jsonapi": TONGUES[1:]}
-"""What `?dialect=` may name."""
+"""The values that `?dialect=` may have."""
 
 FAILURES = {
     400: "The body, a header or a query parameter can not be read",
@@ -46,13 +46,13 @@ FAILURES = {
     429: "Too many wrong tokens came from this address",
     503: "The database is not available, or took too long",
 }
-"""What a request may end with, by status."""
+"""The description of every error response, by status."""
 
 _HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def answered(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
-    """What a route answers with; the resources in it become `schemas`."""
+    """Return the schema of a route's response. Add the resources in it to `schemas`."""
     if tongue.dialect is jsonapi:
         return _jsonapi_answer(route, tongue, schemas)
     data: Schema = {"type": "null"}
@@ -66,6 +66,7 @@ def answered(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
 
 
 def _jsonapi_answer(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
+    """Return the schema of a route's response in JSON:API."""
     if route.answers is None:
         return closed({"data": {"type": "null"}})
     resource = _jsonapi_resource(route.answers, route.shape, tongue, schemas)
@@ -93,12 +94,13 @@ def _jsonapi_resource(kind: type, shape: Shape, tongue: Tongue, schemas: Schema)
 def _resource(kind: type, tongue: Tongue, schemas: Schema) -> Schema:
     name = f"{tongue.prefix}{kind.__name__}"
     if name not in schemas:
-        schemas[name] = {}  # it may hold itself
+        schemas[name] = {}  # a resource may contain itself: otherwise this would not end
         schemas[name] = _fields(kind, tongue, schemas)
     return ref("schemas", name)
 
 
 def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -> Schema:
+    """Return the schema of a dataclass. Secrets are optional, because most responses omit them."""
     hints = get_type_hints(kind)
     names = [f.name for f in fields(kind) if f.name != without]
     described = closed({tongue.named(n): _value(hints[n], tongue, schemas) for n in names})
@@ -114,7 +116,7 @@ def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -
 
 
 def _value(hint: Any, tongue: Tongue, schemas: Schema) -> Schema:
-    """The schema of what is written for a field of this type."""
+    """Return the schema of the JSON value that is written for a field of this type."""
     if hint is RawJson or RawJson in get_args(hint):
         return {}
     if get_origin(hint) in (UnionType, Union):
@@ -130,12 +132,12 @@ def _value(hint: Any, tongue: Tongue, schemas: Schema) -> Schema:
 
 
 def failure(status: int) -> str:
-    """The name of the response component for a failure."""
+    """Return the name of the response component for an error status."""
     return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
 
 
 def failures(tongues: Sequence[Tongue]) -> Schema:
-    """Return the response components for failures, by name."""
+    """Return the response components for all error statuses, by name."""
     return {
         failure(status): {
             "description": text,
@@ -150,11 +152,12 @@ def failures(tongues: Sequence[Tongue]) -> Schema:
 
 
 def headers(*names: str) -> Schema:
+    """Return references to header components, by name."""
     return {name: ref("headers", name) for name in names}
 
 
 def header_components() -> Schema:
-    """Every header that answers have, by name."""
+    """Return the components for all response headers, by name."""
     told: Mapping[str, tuple[str, bool]] = {
         "X-Request-Id": ("What this request is called in the log and the audit", True),
         "ETag": ("The revision, for If-Match; not of an answer that is repeated", False),
@@ -171,7 +174,7 @@ def header_components() -> Schema:
 
 
 def error_schemas(tongue: Tongue) -> Iterator[tuple[str, Schema]]:
-    """Yield the schema of an error in this representation, with its name."""
+    """Yield the name and the schema of an error in this representation."""
     text: Schema = {"type": "string"}
     places = {"pointer": text, "parameter": text, "header": text}
     detail = closed({"message": text, **places}, required=["message"])
@@ -201,7 +204,10 @@ def error_schemas(tongue: Tongue) -> Iterator[tuple[str, Schema]]:
 
 
 def closed(properties: Schema, *, required: list[str] | None = None) -> Schema:
-    """An object with these properties, all of them unless said otherwise, and no others."""
+    """Return the schema of an object with these properties and no others.
+
+    All of them are required, unless `required` lists some.
+    """
     return {
         "type": "object",
         "properties": properties,
@@ -211,4 +217,5 @@ def closed(properties: Schema, *, required: list[str] | None = None) -> Schema:
 
 
 def ref(kind: str, name: str) -> Schema:
+    """Return a reference to a component of this kind."""
     return {"$ref": f"#/components/{kind}/{name}"}

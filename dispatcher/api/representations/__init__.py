@@ -1,4 +1,4 @@
-"""The two representations of the same resources, and which one a request wants."""
+"""The two representations of a resource, and the choice between them."""
 
 from typing import Any, Protocol
 
@@ -9,26 +9,30 @@ from dispatcher.services.inputs.base import Form
 
 
 class Dialect(Protocol):
-    """How requests are read and answers written."""
+    """The reading of requests and the writing of responses in one representation."""
 
     media_type: str
 
     def read(self, form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
-        """Raises pydantic's ValidationError, with places as they are in the body."""
+        """Return the form in a body. Raise ValidationError with locations as in the body."""
         ...
 
     def pointer(self, place: tuple[str | int, ...]) -> str:
-        """The JSON pointer to a field of a form, by its Python name."""
+        """Return the JSON pointer to a field of a form, which is given by its Python names."""
         ...
 
     def item(self, resource: object, shape: Shape, *, secrets: bool) -> Any:
-        """Return a resource as it stands in an answer; one that is JSON already stays so."""
+        """Return a resource as it stands in a response. A JSON fragment is returned as it is."""
         ...
 
-    def write(self, answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes: ...
+    def write(self, answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+        """Return the body of a response. `link` is the path of the next page, or None."""
+        ...
 
-    def refuse(self, failure: Failure, request_id: str) -> bytes: ...
+    def refuse(self, failure: Failure, request_id: str) -> bytes:
+        """Return the body of an error response."""
+        ...
 
     def model(self, form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
-        """The whole body as one model, for the description."""
+        """Return a model of the whole body, for the OpenAPI document."""
         ...

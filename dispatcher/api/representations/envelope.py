@@ -1,4 +1,4 @@
-"""`{"success": true, "data": …}`, camelCase."""
+"""The envelope: `{"success": true, "data": …}` with names in camelCase."""
 
 from typing import Any
 

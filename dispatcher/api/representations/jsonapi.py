@@ -1,4 +1,4 @@
-"""JSON:API documents, snake_case."""
+"""JSON:API documents, with names in snake_case."""
 
 from copy import copy
 from functools import cache
@@ -26,7 +26,11 @@ class _Part(BaseModel):
 
 
 def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
-    """An empty body is an empty form, where one will do."""
+    """Return the form in a body. Read an empty body as an empty form if all fields are optional.
+
+    Raise a Failure (409) if the id in the document is not `id_`, and ValidationError if the body is
+    not valid.
+    """
     if not body and _lax(form):
         return _in_snake(form).model_validate({})
     whole = model(form, shape, has_id=id_ is not None)
@@ -81,7 +85,7 @@ def refuse(failure: Failure, request_id: str) -> bytes:
 
 @cache
 def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
-    """`{"data": {"type": …, "id": …, "attributes": form}}`"""
+    """Return a model of `{"data": {"type": …, "id": …, "attributes": form}}`."""
     attributes = _in_snake(form)
     fields: dict[str, Any] = {
         "type": (Literal[shape.type], ...),
@@ -90,7 +94,7 @@ def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
     if has_id:
         fields["id"] = (str | None, None)
     noun, name = to_pascal(shape.type), form.__name__
-    name = name if noun in name else f"{noun}{name}"  # a form can be of several nouns
+    name = name if noun in name else f"{noun}{name}"  # several nouns may use one form
     resource = create_model(f"{name}Resource", __base__=_Part, **fields)
     return create_model(f"{name}Document", __base__=_Part, data=(resource, ...))
 
@@ -101,7 +105,7 @@ def _lax(form: type[Form]) -> bool:
 
 @cache
 def _in_snake(form: type[Form]) -> type[Form]:
-    """The form as it is written here: under the names of its fields."""
+    """Return the form with its field names as aliases, in snake_case."""
     fields: dict[str, Any] = {}
     for name, field in form.model_fields.items():
         named = copy(field)

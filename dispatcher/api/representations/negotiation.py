@@ -1,4 +1,4 @@
-"""Which dialect an answer is in: what Accept names, else that of the body, else the envelope."""
+"""The choice of a dialect: by Accept, else by Content-Type, else the envelope."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 def of_body(content_type: str | None) -> Dialect | None:
-    """The dialect of a request's body; None where the header is absent or names neither.
+    """Return the dialect of a request body. Return None if the header is absent or names neither.
 
-    JSON:API allows its media type no parameters but `ext`, of which we have none, and `profile`,
-    which is to be ignored where it is not known.
+    JSON:API allows only the parameters `ext`, which is not supported here, and `profile`, which a
+    server ignores if it does not know it.
     """
     if content_type is None:
         return None
@@ -31,9 +31,9 @@ def of_body(content_type: str | None) -> Dialect | None:
 
 
 def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
-    """Raises a 406 when nothing that is accepted can be given.
+    """Return the dialect of a response. Raise a Failure (406) if Accept allows neither.
 
-    A type that is named is preferred to what a wildcard would allow, whatever their qualities.
+    A media type that Accept names wins over a wildcard, even with a lower quality value.
     """
     ranges = [_parsed(each) for each in _RANGES.findall(accept or "") if each.strip()]
     if not ranges:
@@ -59,14 +59,14 @@ def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
-    """A media type in lower case, and its parameters."""
+    """Return a media type in lower case, and its parameters."""
     essence, *parameters = [part.strip() for part in _PARTS.findall(text)] or [""]
     pairs = (parameter.partition("=") for parameter in parameters if parameter)
     return essence.lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
 
 
 def _quality(text: str) -> float:
-    """What is no quality wants nothing."""
+    """Return a quality value, 0.0 if it is malformed."""
     return float(text) if _QUALITY.fullmatch(text) else 0.0
 
 

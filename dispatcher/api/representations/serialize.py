@@ -1,4 +1,4 @@
-"""Resources as JSON values: the one place that knows how a field of a dataclass is written."""
+"""Resources as JSON values: the only place that decides how a field is written."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from dispatcher.core.model import RawJson
 
 SECRET_FIELDS = frozenset({"signing_secret", "token"})
-"""Shown once, by the call that made them; left out wherever they are not known."""
+"""Only the call that creates a secret shows it. Other responses leave these fields out."""
 
 _IN_CAMEL = {"signing_secret": "secret"}
 
@@ -28,7 +28,10 @@ def snake(name: str) -> str:
 
 
 def document(resource: Any, named: Callable[[str], str], *, secrets: bool) -> dict[str, Any]:
-    """The fields of a dataclass, `named` for the dialect; JSON text in it is spliced as it is."""
+    """Return the fields of a dataclass by the names that `named` gives them in the dialect.
+
+    Leave out secrets unless `secrets`. Insert fields that are JSON text as they are.
+    """
     raw = _raw_fields(resource.__class__)
     written = {}
     for each in fields(resource):
@@ -43,16 +46,17 @@ def document(resource: Any, named: Callable[[str], str], *, secrets: bool) -> di
 
 
 def moment(value: datetime) -> str:
-    """`2026-02-26T12:00:00.000Z`"""
+    """Return a time in UTC with milliseconds, as in `2026-02-26T12:00:00.000Z`."""
     text = value.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
 def _value(value: Any, named: Callable[[str], str], *, secrets: bool) -> Any:
+    """Return the JSON value of a field."""
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, UUID):
-        return str(value)  # the driver's own kind is not orjson's
+        return str(value)  # orjson does not accept the UUID subclass of asyncpg
     if isinstance(value, tuple | list):
         return [_value(each, named, secrets=secrets) for each in value]
     if isinstance(value, Mapping):

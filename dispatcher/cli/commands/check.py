@@ -1,4 +1,4 @@
-"""`dispatcher check`: would `dispatcher run` start here? Starts and changes nothing."""
+"""`dispatcher check`: find out whether `dispatcher run` would start, and change nothing."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from dispatcher.config.sections import Config
 
 PATIENCE = 2.0
+"""Seconds to wait for an answer from the process that holds the admin port."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What the checks found: a line each."""
+    """The results of the checks: notes and warnings, a line each, and problems."""
 
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -26,7 +27,10 @@ class Findings:
 
     @contextmanager
     def noting(self) -> Iterator[Callable[[str | None], None]]:
-        """Take the note of one check, or what it raises. Raises what no command explains."""
+        """Record the result of one check: the note it passes on, or the exception it raises.
+
+        Raise exceptions that no command explains, because they are programming errors.
+        """
         from dispatcher.cli.database_checks import Doubt
 
         try:
@@ -40,6 +44,7 @@ class Findings:
             self.problems.append(failure)
 
     def show(self) -> None:
+        """Print the results, with warnings and problems on standard error."""
         for note in self.notes:
             click.echo(note)
         for warning in self.warnings:
@@ -48,6 +53,7 @@ class Findings:
             problem.show()
 
     def as_json(self) -> str:
+        """Return the results as a JSON document."""
         return json.dumps(
             {
                 "ok": not self.problems,
@@ -64,7 +70,7 @@ class Findings:
 def check(context: click.Context, as_json: bool) -> None:
     """Check configuration, database and port without starting or changing anything.
 
-    Exits with 2 for a configuration that cannot be used, with 1 for anything else.
+    Exit with 2 if the configuration is not usable, and with 1 for any other problem.
     """
     from dispatcher.config.loading import load
 
@@ -82,6 +88,7 @@ def check(context: click.Context, as_json: bool) -> None:
 
 
 def _database(config: "Config", findings: Findings) -> None:
+    """Check the configured database, or the embedded one if it runs."""
     import asyncio
 
     from dispatcher.cli.database import embedded_directory
@@ -103,6 +110,7 @@ def _database(config: "Config", findings: Findings) -> None:
 
 
 async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
+    """Run the checks of a database, and those of its schema if the others found no problem."""
     from dispatcher.cli import database_checks
     from dispatcher.cli.database import Database, session
 
@@ -131,6 +139,7 @@ def _port(config: "Config") -> str:
 
 
 def _is_ours(host: str, port: int) -> bool:
+    """Return True if a daemon answers on the admin port."""
     from http.client import HTTPConnection, HTTPException
 
     connection = HTTPConnection(host, port, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""`dispatcher demo`: everything at once on this machine, to look at."""
+"""`dispatcher demo`: a database, the daemon and a receiver on this machine, to try it out."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dispatcher.config.sections import Config
 
 LOOPBACK = "127.0.0.1/32"
+"""The network of the demo's receiver, which the default egress policy blocks."""
 
 
 @click.command()
@@ -21,8 +22,8 @@ LOOPBACK = "127.0.0.1/32"
 def demo(context: click.Context, events: int | None, once: bool, port: int | None) -> None:
     """Start a database, the daemon and a receiver that verifies every delivery.
 
-    Emits a sample event every second and shows each delivery as it arrives, until Ctrl-C. Needs no
-    configuration; with a database.dsn it uses that database, in the environment env_demo.
+    Emit a sample event every second and show each delivery as it arrives, until Ctrl-C. It needs no
+    configuration. If database.dsn is set, it uses that database, in the environment env_demo.
     """
     import asyncio
 
@@ -47,9 +48,10 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
 def _staged(
     config_file: Path | None, configured: "Config", directory: Path, port: int | None
 ) -> "Config":
-    """The configuration with what the demo needs: the loopback, both signatures, a free port.
+    """Return the configuration with the demo's own settings.
 
-    An embedded database has a key of its own beside it, so that it can be thrown away.
+    It allows loopback, signs with two schemes and uses a free port. For an embedded database it
+    also has its own state directory, with a key beside the data, so that people can delete both.
     """
     from dispatcher.cli import port_check
     from dispatcher.config.loading import load
@@ -70,6 +72,7 @@ def _staged(
 
 
 async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
+    """Run the demo. Return True if it showed what it was meant to show."""
     from dispatcher.cli import database
     from dispatcher.cli.errors import Failure
     from dispatcher.demo import give

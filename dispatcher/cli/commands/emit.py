@@ -1,4 +1,4 @@
-"""`dispatcher emit`: one event, as an application would emit it."""
+"""`dispatcher emit`: emit one event, as an application would."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Data(click.ParamType[str]):
-    """A text, or the file or standard input it is in: kept as it is, to the last byte."""
+    """A text, or the content of a file or of standard input, with every byte unchanged."""
 
     name = "JSON|@FILE|-"
 
@@ -32,7 +32,7 @@ class Data(click.ParamType[str]):
             return sys.stdin.buffer.read()
         if value.startswith("@"):
             return Path(value[1:]).read_bytes()
-        return value.encode(errors="surrogateescape")  # as the argument came from the system
+        return value.encode(errors="surrogateescape")  # restore the bytes of the argument
 
 
 @click.command()
@@ -44,7 +44,7 @@ class Data(click.ParamType[str]):
 def emit(place: Place, type_: str, data: str, idempotency_key: str | None, as_json: bool) -> None:
     """Emit an event of TYPE, such as user.created, and print its id.
 
-    The data is sent byte for byte. On a database it needs only the role dispatcher_producer.
+    The data is sent byte for byte. On a database, the role dispatcher_producer is enough.
     """
     import asyncio
 

@@ -1,4 +1,4 @@
-"""`dispatcher listen`: a receiver on this machine, for as long as somebody looks at it."""
+"""`dispatcher listen`: a temporary receiver on this machine."""
 
 import json
 import secrets
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from dispatcher.client.methods import AwaitingGroups
 
 LARGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a request body. Larger ones get a 413."""
 FORWARDING = 14.0
-"""Seconds for whom a delivery is forwarded to: a little less than the dispatcher waits for us."""
+"""Seconds that the target of --forward may take. It is less than the dispatcher's own timeout, so
+that the dispatcher gets the 502 that says why."""
 OF_A_CONNECTION = frozenset(
     {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"}
 )
-"""Headers that are not handed on."""
+"""Headers that belong to one connection and are not forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A delivery as it came; `fault` says why it is not to be believed."""
+    """A delivery that arrived. `fault` is the reason why its signature is invalid, or None."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -36,7 +38,10 @@ class Arrival:
     fault: str | None
 
     def field(self, word: str) -> str:
-        """The value of `X-…-Event` or its like, whatever the brand."""
+        """Return the value of a header such as `X-…-Event`, with any prefix.
+
+        Return `?` if it is absent.
+        """
         found = (v for k, v in self.headers.items() if k.lower().endswith(f"-{word}"))
         return next(found, "?")
 
@@ -61,10 +66,10 @@ class Arrival:
 def listen(
     place: Place, events: str, forward: str | None, port: int, url: str | None, as_json: bool
 ) -> None:
-    """Show what a webhook would get, signatures verified, until Ctrl-C.
+    """Show what a webhook would receive, with signatures verified, until Ctrl-C.
 
-    Registers a receiver on this machine as a webhook, and deletes it again at the end. For one on
-    127.0.0.1 the daemon's egress.allow must have 127.0.0.1/32.
+    Register a receiver on this machine as a webhook, and delete the webhook at the end. To reach a
+    receiver on 127.0.0.1, the daemon needs 127.0.0.1/32 in egress.allow.
     """
     types = [text.strip() for text in events.split(",")]
 
@@ -77,6 +82,7 @@ def listen(
 async def _listen(
     client: "AwaitingGroups", receiver: "Receiver", types: list[str], port: int, url: str | None
 ) -> None:
+    """Register the receiver as a webhook, and delete the webhook after the first signal."""
     from dispatcher.cli.signals import heard
 
     with heard() as enough:
@@ -92,11 +98,12 @@ async def _listen(
 
 
 async def _remove(client: "AwaitingGroups", webhook_id: str) -> None:
+    """Delete the webhook. If that fails, print the command to delete it by hand."""
     from dispatcher.client import NotFound
 
     try:
         await client.webhooks.delete(webhook_id)
-    except NotFound:  # somebody was quicker
+    except NotFound:  # another client has deleted it
         return
     except BaseException:
         click.echo(f"delete it by hand: dispatcher webhook delete {webhook_id}", err=True)
@@ -105,7 +112,10 @@ async def _remove(client: "AwaitingGroups", webhook_id: str) -> None:
 
 
 class Receiver:
-    """Answers 200 to what is rightly signed, else 400; or as the URL that it forwards to answers."""
+    """A receiver that answers 200 to a valid signature, else 400.
+
+    With a URL to forward to, it answers to a valid delivery as that URL does.
+    """
 
     def __init__(self, forward: str | None, as_json: bool) -> None:
         self.secret = secrets.token_hex(32)
@@ -115,7 +125,7 @@ class Receiver:
 
     @asynccontextmanager
     async def at(self, port: int) -> AsyncIterator[str]:
-        """Its URL, for as long as it is open. Raises OSError for a port that can not be had."""
+        """Serve on a port of 127.0.0.1 and yield the URL. Raise OSError if the port is taken."""
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
         app = web.Application(client_max_size=LARGEST_BODY)
@@ -154,7 +164,7 @@ class Receiver:
 async def _forwarded(
     session: "ClientSession", url: str, arrival: Arrival
 ) -> tuple[int, str | None]:
-    """The status to answer with, and what went wrong."""
+    """Forward a delivery. Return the status to answer with, and a message if it failed."""
     from aiohttp import ClientError
 
     headers = {k: v for k, v in arrival.headers.items() if k.lower() not in OF_A_CONNECTION}

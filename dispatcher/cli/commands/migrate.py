@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 @click.pass_obj
 def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
-    """Apply the migrations that the database lacks, and write the configured limits into it.
+    """Apply missing migrations, and write the configured limits into the database.
 
-    Needs a role that may create a schema, and the role dispatcher_producer unless that is there.
+    The role needs the right to create a schema, and the right to create roles unless the role
+    dispatcher_producer exists.
     """
     import asyncio
 

@@ -1,4 +1,4 @@
-"""`dispatcher pause` and `dispatcher resume`; and what `check` says of pauses."""
+"""`dispatcher pause` and `dispatcher resume`, and the warnings of `check` about pauses."""
 
 import json
 from typing import TYPE_CHECKING
@@ -21,9 +21,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.
 @_as_json
 @placed
 def pause(place: Place, of_all: bool, as_json: bool) -> None:
-    """Send nothing more, for one environment or for all of them, until it is resumed.
+    """Stop sending, for one environment or for all of them, until it is resumed.
 
-    What is emitted while sending is paused is delivered afterwards.
+    Events emitted while sending is paused are delivered afterwards.
     """
     _check(place, of_all)
     _say(ask(place, lambda client: client.pauses.pause(all=of_all)), as_json)
@@ -34,7 +34,7 @@ def pause(place: Place, of_all: bool, as_json: bool) -> None:
 @_as_json
 @placed
 def resume(place: Place, of_all: bool, as_json: bool) -> None:
-    """Send again, for one environment or for all of them."""
+    """Resume sending, for one environment or for all of them."""
     _check(place, of_all)
     _say(ask(place, lambda client: client.pauses.resume(all=of_all)), as_json)
 
@@ -61,7 +61,7 @@ def _say(found: "Resource", as_json: bool) -> None:
 
 
 async def warnings(config: "Config", session: "Session") -> list[str]:
-    """Return a sentence for each pause in force, and for what `delivery.paused` will do."""
+    """Return a sentence for each active pause, and one for the effect of `delivery.paused`."""
     from dispatcher.cli.database import actor
     from dispatcher.services.pauses import Pauses
 

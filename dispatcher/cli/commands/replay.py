@@ -1,4 +1,4 @@
-"""`dispatcher replay`: send again what failed or was missed in a time that is over."""
+"""`dispatcher replay`: send again what failed or was missed in a past time span."""
 
 import json
 import sys
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from dispatcher.client.methods import AwaitingGroups
 
 EVERY = 0.3
-"""Seconds from one look at how far it is to the next."""
+"""Seconds between two requests for the progress."""
 
 
 @dataclass(slots=True)
 class Replay:
-    """Of one webhook: what was counted, and once it is under way, how far it is."""
+    """The replay to one webhook: the preview, and the recovery once it has started."""
 
     webhook: "Resource"
     preview: "Resource"
@@ -38,26 +38,31 @@ class Replay:
 
     @property
     def total(self) -> int:
+        """Return the number of deliveries in the preview."""
         return int(self.preview.failed + self.preview.missed)
 
     @property
     def made(self) -> int:
+        """Return the number of deliveries that the recovery has created so far."""
         return int(self.recovery.made) if self.recovery else 0
 
     @property
     def is_running(self) -> bool:
+        """Return True if the recovery has started and not ended."""
         return self.recovery is not None and self.recovery.state == "RUNNING"
 
     def client(self, client: "AwaitingGroups") -> "AwaitingGroups":
-        """In the webhook's environment."""
+        """Return the client, bound to the webhook's environment."""
         return client.within(self.webhook.environment_id)
 
     async def look(self, client: "AwaitingGroups") -> None:
+        """Update the progress of the recovery, if it has started."""
         if self.recovery is not None:
             webhooks = self.client(client).webhooks
             self.recovery = await webhooks.recovery(self.webhook.id, self.recovery.id)
 
     def document(self) -> dict[str, Any]:
+        """Return the replay as a JSON object."""
         return {
             "webhookId": self.webhook.id,
             "url": self.webhook.url,
@@ -87,11 +92,13 @@ def replay(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Send to webhooks what failed or was missed in a time: TIME is like 2026-02-26T12:00:00Z, or 2h
-    for two hours ago.
+    """Send failed and missed deliveries of a time span again.
 
-    To all that are active if no ID is given. Says how much it is, asks, and shows how far it is. It
-    goes on by itself when this command is stopped: `dispatcher webhook cancel-recovery` ends it.
+    TIME is a time such as 2026-02-26T12:00:00Z, or 2h for two hours ago.
+
+    Without an ID, send to all active webhooks. Print the number of deliveries, ask, and show the
+    progress. A replay continues if this command is stopped: end it with `dispatcher webhook
+    cancel-recovery`.
     """
     span = {"since": since, "until": until, "missed": not failed_only}
 
@@ -107,7 +114,7 @@ def replay(
 
 
 def _say(replays: list[Replay], as_json: bool) -> None:
-    """What became of it. Raises Failure if one did not begin."""
+    """Print the result of every replay. Raise Failure if one was refused or failed."""
     if as_json:
         click.echo(json.dumps([each.document() for each in replays]))
     for each in replays:
@@ -126,6 +133,7 @@ def _say(replays: list[Replay], as_json: bool) -> None:
 async def _counted(
     client: "AwaitingGroups", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
 ) -> list[Replay]:
+    """Return a replay with its preview for each webhook; without ids, for all active ones."""
     if webhook_ids:
         found = [await client.webhooks.get(id_) for id_ in webhook_ids]
     else:
@@ -148,7 +156,7 @@ def _tell(replays: list[Replay]) -> None:
 async def _send(
     client: "AwaitingGroups", replays: list[Replay], span: dict[str, Any], rate: int | None
 ) -> None:
-    """All at once, each up to where it was counted. Returns when nothing more is to be made."""
+    """Start all replays, each up to the time of its preview, and wait until they end."""
     from dispatcher.client import Conflict
 
     for each in replays:
@@ -163,6 +171,7 @@ async def _send(
 
 
 async def _followed(client: "AwaitingGroups", replays: list[Replay]) -> None:
+    """Show the progress on a terminal until all recoveries end."""
     import asyncio
 
     running = replays

@@ -1,4 +1,4 @@
-"""`dispatcher run`: the daemon, until it is told to stop."""
+"""`dispatcher run`: run the daemon until a signal stops it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +24,9 @@ LoopName = Literal["asyncio", "uvloop"]
 )
 @click.pass_obj
 def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
-    """Send what is emitted, until SIGTERM or Ctrl-C.
+    """Send emitted events, until SIGTERM or Ctrl-C.
 
-    A first signal finishes what is under way; a second Ctrl-C does not wait for it.
+    The first signal lets running attempts finish. A second Ctrl-C stops at once.
     """
     import asyncio
 
@@ -43,7 +43,11 @@ def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
 
 
 def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
-    """Makes the named event loop; for None uvloop's where there is one."""
+    """Return the factory of the named event loop.
+
+    Without a name, return that of uvloop if it is installed. Raise UsageError if uvloop is named
+    and not installed.
+    """
     import asyncio
 
     try:
@@ -56,6 +60,7 @@ def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
 
 
 async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
+    """Prepare the database and the process, then run the daemon."""
     from dispatcher.cli import database
     from dispatcher.daemon import Daemon
     from dispatcher.store import statements
@@ -72,19 +77,24 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
 
 
 def _raise_the_limit_of_files() -> None:
-    """As many connections as the system allows this process: the usual limit is that of programs
-    which still use select()."""
+    """Raise the limit on open files to the highest that the system allows.
+
+    The usual limit suits programs that use select(). It would allow too few connections.
+    """
     import resource
     from contextlib import suppress
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # not where that is filtered: there the unit has set it
+    with suppress(OSError, ValueError):  # a sandbox may forbid it: the unit sets the limit there
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _spare_the_collector() -> None:
-    """What is loaded by now stays, so the cycle collector need not look at it again and again, and
-    attempts make few cycles. Left alone it takes a fifth of the time of a busy daemon."""
+    """Exclude the objects that exist now from garbage collection, and collect less often.
+
+    They live as long as the process, and attempts create few reference cycles. With the default
+    settings the collector takes a fifth of the time of a busy daemon.
+    """
     import gc
 
     gc.collect()

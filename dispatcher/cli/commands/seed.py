@@ -1,4 +1,4 @@
-"""`dispatcher seed`: a whole catalogue of event types put into the database itself."""
+"""`dispatcher seed`: add or update a whole catalogue of event types."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @placed
 def seed(place: Place, source: str, as_json: bool) -> None:
-    """Describe event types: those of a catalogue that comes with the program, such as paylent, or
-    of a TOML or JSON file.
+    """Add or update event types from a shipped catalogue, such as paylent, or from a file.
 
-    What the environment's catalogue has besides stays, and doing it again changes nothing. On a
-    database it is all of them or none; over the API each is put by itself, in order.
+    The file is TOML or JSON. Other event types of the environment stay, and running it again
+    changes nothing. On a database, either all types are written or none. Over the API, they are
+    written one by one, in order.
     """
     import asyncio
 
@@ -52,6 +52,7 @@ def seed(place: Place, source: str, as_json: bool) -> None:
 
 
 def _entries(source: str) -> Sequence["EventTypeEntry"]:
+    """Return the event types of a shipped catalogue or of a file. Raise Misuse for neither."""
     from dispatcher.cli.errors import Misuse
     from dispatcher.services import shipped_catalogs
 
@@ -67,6 +68,7 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
 async def _put(
     client: "AwaitingGroups", entries: Sequence["EventTypeEntry"]
 ) -> Mapping[str, "Change"]:
+    """Write the event types over the API. Return the change to each."""
     from dispatcher.client import NotFound
 
     changes: dict[str, Change] = {}
@@ -85,13 +87,14 @@ async def _put(
 
 
 def _fields(entry: "EventTypeEntry") -> dict[str, Any]:
-    """Return what the file says of a type, as the API names it."""
+    """Return the fields that the file sets for a type, by their API names."""
     return entry.model_dump(by_alias=True, exclude_unset=True, exclude={"name"})
 
 
 async def _load(
     visited: "Database", config: "Config", environment: str, entries: Sequence["EventTypeEntry"]
 ) -> Mapping[str, "Change"]:
+    """Write the event types into the database, all or none. Return the change to each."""
     from dispatcher.cli import database
     from dispatcher.services.services import Office
 
@@ -106,6 +109,6 @@ async def _load(
 
 
 def _sorted(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:
-    """Which types were added, which changed, which not."""
+    """Return the names of the types by kind: added, changed or unchanged."""
     kinds: tuple[Change, ...] = ("added", "changed", "unchanged")
     return {kind: [name for name, change in changes.items() if change == kind] for kind in kinds}

@@ -1,4 +1,4 @@
-"""`dispatcher tail`: deliveries as they end."""
+"""`dispatcher tail`: print deliveries as they end."""
 
 import json
 from datetime import UTC, datetime
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from dispatcher.client.methods import AwaitingGroups
 
 EVERY = 0.5
-"""Seconds from one look to the next."""
+"""Seconds between two polls."""
 PENDING_FIRST = 1000
-"""So many of those that were pending already are watched."""
+"""How many of the deliveries that are already pending at the start are watched."""
 
 
 @click.command()
@@ -41,15 +41,15 @@ def tail(
 ) -> None:
     """Print each delivery as it ends, until Ctrl-C.
 
-    Of every environment if none is named. One that had ended before and is sent again by hand is
-    not seen.
+    Without --environment, watch every environment. A delivery that had ended before and is retried
+    by hand is not shown.
     """
     from dispatcher.cli.commands.webhook import delivery_line
 
     left = count
 
     def tell(delivery: "Resource") -> bool:
-        """Whether that was the last one."""
+        """Print a delivery if it is wanted. Return True if it was the last of --count."""
         nonlocal left
         if status in (None, delivery.status):
             click.echo(json.dumps(delivery) if as_json else delivery_line(delivery))
@@ -62,6 +62,7 @@ def tail(
 async def _tail(
     client: "AwaitingGroups", webhook_id: UUID | None, tell: "Callable[[Resource], bool]"
 ) -> None:
+    """Poll until the first signal, or until `tell` returns True."""
     import asyncio
 
     from dispatcher.cli.signals import heard
@@ -83,7 +84,7 @@ async def _tail(
 
 
 class View:
-    """Of one environment, or of one webhook."""
+    """The deliveries of one environment or of one webhook, polled."""
 
     def __init__(self, client: "AwaitingGroups", webhook_id: UUID | None) -> None:
         from dispatcher.cli.delivery_watch import Watch
@@ -94,7 +95,7 @@ class View:
         self._answers = True
 
     async def begin(self) -> None:
-        """What has ended by now is not told any more."""
+        """Start watching. Deliveries that have ended by now are not printed."""
         newest = [each async for each in _first(self._each(limit=1), 1)]
         self._watch.listed(newest)
         await self.ended()
@@ -102,7 +103,10 @@ class View:
         self._watch.see([each async for each in _first(pending, PENDING_FIRST)], datetime.now(UTC))
 
     async def ended_if_any(self) -> "list[Resource]":
-        """As `ended`; none while nobody answers, for a daemon may be on its way back."""
+        """Return as `ended` does. Return nothing while the API or the database does not answer.
+
+        The daemon may be restarting, so the command keeps polling.
+        """
         from dispatcher.client import ConnectionFailed, Unavailable
         from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
@@ -117,7 +121,7 @@ class View:
         return ended
 
     async def ended(self) -> "list[Resource]":
-        """Since the last look."""
+        """Return the deliveries that have ended since the last call."""
         from dispatcher.client import NotFound
 
         items = [each async for each in self._each(since=self._watch.since, limit=100)]
@@ -127,7 +131,7 @@ class View:
         for id_ in self._watch.due(now):
             try:
                 ended += self._watch.see([await self._client.deliveries.get(id_)], now)
-            except NotFound:  # too old by now
+            except NotFound:  # its retention has passed
                 continue
         return ended
 

@@ -1,4 +1,4 @@
-"""`dispatcher token`: who may use the API, over the API or on the database itself."""
+"""`dispatcher token`: manage API tokens, over the API or in the database."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke tokens of the API."""
+    """Create, list and revoke API tokens."""
 
 
 @token.command()
@@ -45,9 +45,9 @@ def token() -> None:
 @_as_json
 @placed
 def create(place: Place, scope: str, name: str, expires: timedelta | None, as_json: bool) -> None:
-    """Make a token and print it alone, this once: only its hash is kept.
+    """Create a token and print it once: only its hash is stored.
 
-    It is bound to --environment (env_default unless named); '*' is every one.
+    The token is valid in --environment, which is env_default unless given, or in all with '*'.
     """
     until = None if expires is None else datetime.now(UTC) + expires
     environment = place.environment or "env_default"
@@ -70,7 +70,7 @@ def create(place: Place, scope: str, name: str, expires: timedelta | None, as_js
 @_as_json
 @placed
 def list_(place: Place, as_json: bool) -> None:
-    """List the tokens, newest first, with those that are revoked or expired."""
+    """List the tokens, newest first, including revoked and expired ones."""
 
     async def wish(client: "AwaitingGroups") -> list["Resource"]:
         every = [each async for each in client.within(None).tokens.each()]
@@ -91,7 +91,7 @@ def list_(place: Place, as_json: bool) -> None:
 @_as_json
 @placed
 def revoke(place: Place, token_id: UUID, as_json: bool) -> None:
-    """Refuse a token from now on, everywhere."""
+    """Revoke a token: every daemon refuses it from now on."""
     ask(place, lambda client: client.within(None).tokens.revoke(token_id))
     answer = json.dumps({"id": str(token_id), "revoked": True})
     click.echo(answer if as_json else f"revoked {token_id}")

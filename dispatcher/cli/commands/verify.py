@@ -1,4 +1,4 @@
-"""`dispatcher verify`: why a signature holds, or why it does not."""
+"""`dispatcher verify`: explain why a signature is valid or invalid."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from dispatcher.cli.params import Duration, Moment, shown
 if TYPE_CHECKING:
     from dispatcher.cli.signature_diagnosis import Verdict
 
-SECRET = "DISPATCHER_WEBHOOK_SECRET"  # noqa: S105 - the name of it
+SECRET = "DISPATCHER_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
 SCHEMES = ("standard", "timestamped-hex", "stripe", "body-hex")
 STDIN = Path("-")
 
@@ -70,9 +70,9 @@ def verify(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Say whether receivers accept the signature of a request, and if not, why.
+    """Check whether receivers accept the signature of a request, and if not, explain why.
 
-    Exits with 1 if they refuse it. Nothing is sent, and no database or API is asked.
+    Exit with 1 if they refuse it. This command uses no network, API or database.
     """
     from dispatcher.cli.signature_diagnosis import Signed, judge
 
@@ -123,9 +123,9 @@ def _tell(verdict: "Verdict") -> None:
 
 
 def _secrets(file: Path | None, body: Path) -> tuple[str, ...]:
-    """Return them from a file, the environment or the terminal.
+    """Return the secrets from a file, the environment or the terminal.
 
-    Never from an argument: other users of the machine can read those.
+    They are never an argument, because other users of the machine can read those.
     """
     text = os.environ.get(SECRET, "") if file is None else _text(_read(file), "the secret")
     if not text and file is None and body != STDIN and sys.stdin.isatty():

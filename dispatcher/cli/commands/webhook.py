@@ -1,4 +1,4 @@
-"""`dispatcher webhook`: endpoints, over the API or on the database itself."""
+"""`dispatcher webhook`: manage webhooks, over the API or in the database."""
 
 import json
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ _more = click.option(
 
 @click.group()
 def webhook() -> None:
-    """Make webhooks, look after them, and send again what they missed."""
+    """Create and manage webhooks, and send again what they missed."""
 
 
 @webhook.command()
@@ -49,7 +49,7 @@ def webhook() -> None:
 def create(
     place: Place, url: str, events: str, name: str | None, more: str | None, as_json: bool
 ) -> None:
-    """Send what is emitted from now on to URL. Prints the signing secret, this once."""
+    """Create a webhook that sends new events to URL. Print the signing secret, this once."""
     fields = _fields(more, events=events, name=name)
     made = ask(place, lambda client: client.webhooks.create(url, **fields))
     _say(made, as_json)
@@ -59,7 +59,7 @@ def create(
 @_as_json
 @placed
 def list_(place: Place, as_json: bool) -> None:
-    """The webhooks, oldest first; of every environment if none is named."""
+    """List the webhooks, oldest first; those of every environment without --environment."""
 
     async def found(client: "AwaitingGroups") -> list["Resource"]:
         return [each async for one in everywhere(client) for each in await one.webhooks.list()]
@@ -79,7 +79,7 @@ def list_(place: Place, as_json: bool) -> None:
 @_as_json
 @placed
 def get(place: Place, webhook_id: UUID, as_json: bool) -> None:
-    """One webhook."""
+    """Show one webhook."""
     _say(ask(place, lambda client: client.webhooks.get(webhook_id)), as_json)
 
 
@@ -100,7 +100,7 @@ def update(
     more: str | None,
     as_json: bool,
 ) -> None:
-    """Change a webhook; what is not given stays as it is."""
+    """Change a webhook. Settings that are not given stay as they are."""
     fields = _fields(more, url=url, events=events, name=name)
     if not fields:
         raise click.UsageError("say what is to be changed, for instance by --events")
@@ -112,7 +112,7 @@ def update(
 @_as_json
 @placed
 def delete(place: Place, webhook_id: UUID, as_json: bool) -> None:
-    """Send nothing more to a webhook; what is pending for it is cancelled."""
+    """Delete a webhook and cancel its pending deliveries."""
     ask(place, lambda client: client.webhooks.delete(webhook_id))
     deleted = json.dumps({"id": str(webhook_id), "deleted": True})
     click.echo(deleted if as_json else f"deleted {webhook_id}")
@@ -123,7 +123,7 @@ def delete(place: Place, webhook_id: UUID, as_json: bool) -> None:
 @_as_json
 @placed
 def enable(place: Place, webhook_id: UUID, as_json: bool) -> None:
-    """Send again to a webhook that was disabled, first of all what it has pending."""
+    """Enable a disabled webhook, and send its pending deliveries first."""
     _say(ask(place, lambda client: client.webhooks.update(webhook_id, active=True)), as_json)
 
 
@@ -132,7 +132,7 @@ def enable(place: Place, webhook_id: UUID, as_json: bool) -> None:
 @_as_json
 @placed
 def disable(place: Place, webhook_id: UUID, as_json: bool) -> None:
-    """Send nothing to a webhook until it is enabled; what is pending for it waits."""
+    """Disable a webhook. Its pending deliveries wait until it is enabled."""
     _say(ask(place, lambda client: client.webhooks.update(webhook_id, active=False)), as_json)
 
 
@@ -147,7 +147,7 @@ def disable(place: Place, webhook_id: UUID, as_json: bool) -> None:
 @_as_json
 @placed
 def rotate(place: Place, webhook_id: UUID, overlap: timedelta | None, as_json: bool) -> None:
-    """Give a webhook a new signing secret. Prints it, this once."""
+    """Replace the signing secret of a webhook. Print the new one, this once."""
     seconds = round(overlap.total_seconds()) if overlap else 0
     _say(
         ask(
@@ -193,7 +193,7 @@ def deliveries(
     limit: int,
     as_json: bool,
 ) -> None:
-    """The deliveries of a webhook, newest first."""
+    """List the deliveries of a webhook, newest first."""
 
     async def found(client: "AwaitingGroups") -> list["Resource"]:
         items: list[Resource] = []
@@ -234,9 +234,9 @@ def recover(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Send again what failed or was missed in a time, without asking and without waiting for it.
+    """Start to send failed and missed deliveries of a time span again, without waiting.
 
-    `dispatcher replay` asks, waits, and shows how far it is.
+    `dispatcher replay` asks before it starts, waits, and shows the progress.
     """
     started = ask(
         place,
@@ -258,18 +258,19 @@ def recover(
 @_as_json
 @placed
 def cancel_recovery(place: Place, webhook_id: UUID, recovery_id: str, as_json: bool) -> None:
-    """Make no more of a recovery; what it has made is sent."""
+    """Stop a recovery. Deliveries that it has already created are still sent."""
     ended = ask(place, lambda client: client.webhooks.cancel_recovery(webhook_id, recovery_id))
     click.echo(json.dumps(ended) if as_json else f"{ended.id} is {ended.state}")
 
 
 def counted(preview: "Resource") -> str:
+    """Return the counts of a preview, for people."""
     more = "at least " if preview.more else ""
     return f"{more}{preview.failed} failed and {preview.missed} missed"
 
 
 def delivery_line(delivery: "Resource") -> str:
-    """One line about a delivery, for people."""
+    """Return one line about a delivery, for people."""
     answer = delivery.response_status or delivery.error or ""
     return shown(
         f"{delivery.ended_at or delivery.created_at}  {delivery.status:<9}  {delivery.id}"
@@ -278,7 +279,7 @@ def delivery_line(delivery: "Resource") -> str:
 
 
 def _fields(more: str | None, *, events: str | None, **fields: str | None) -> dict[str, Any]:
-    """What was given, by the options and by `more`."""
+    """Return the given fields: those of the options, which win, and those of `more`."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if events is not None:
         given["events"] = [text.strip() for text in events.split(",")]

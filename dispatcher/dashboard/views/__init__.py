@@ -1,1 +1,1 @@
-"""What each page shows and does, a module a noun."""
+"""The views: what each page shows and does, one module a noun."""

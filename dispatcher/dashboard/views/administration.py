@@ -1,4 +1,4 @@
-"""Tokens, the audit, the names of environments: for administrators. And quarantine."""
+"""The pages for tokens, the audit log, environments and the quarantine."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,16 +15,17 @@ from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
 SHOWN = 50
 ENVIRONMENTS_SHOWN = 100
 LASTS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
-"""Days that one can choose for a token to last."""
+"""The lifetimes in days that the form offers for a token."""
 
 
 async def tokens(visit: Visit) -> web.Response:
+    """Show the tokens, and the form to create one."""
     visit.demand("admin")
     return await _tokens(visit, {})
 
 
 async def create_token(visit: Visit) -> web.Response:
-    """The token is in the answer, and nowhere else."""
+    """Create a token. The response is the only page that ever shows it."""
     typed = await visit.fields()
     try:
         form = NewToken.model_validate(_new_token(visit, typed))
@@ -32,13 +33,14 @@ async def create_token(visit: Visit) -> web.Response:
             made = await visit.office.tokens(session, visit.actor).create(
                 form, environment_id=visit.principal.environment_id
             )
-            # Written before the commit: after it nothing may take the token away.
+            # Render before the commit. Otherwise an error after it would lose the token.
             return visit.page("token.html", secret=True, token=made)
     except (ValidationError, Invalid) as error:
         return await _tokens(visit, typed, mistakes(error), status=422)
 
 
 async def revoke_token(visit: Visit) -> web.Response:
+    """Revoke a token."""
     try:
         token_id = UUID(visit.request.match_info["token_id"])
     except ValueError:
@@ -81,7 +83,7 @@ def _new_token(visit: Visit, typed: Mapping[str, str]) -> dict[str, object]:
 
 
 async def audit(visit: Visit) -> web.Response:
-    """Of the environment that is looked at; of all with `all`, for those who may."""
+    """Show the audit log of this environment, or of all with `all` if the token may see them."""
     visit.demand("admin")
     asked = {n: visit.request.query.get(n, "").strip() for n in ("actor", "action", "subject")}
     everywhere = visit.sees_all and "all" in visit.request.query
@@ -97,7 +99,7 @@ async def audit(visit: Visit) -> web.Response:
 
 
 async def environments(visit: Visit) -> web.Response:
-    """Where the switch leads: a page of its own, or the list in the menu that asks for it."""
+    """Show the environments to switch to: as a page, or as the list for the menu."""
     _demand_all(visit)
     before = visit.position()
     page = await visit.office.environments(visit.pool, visit.actor).list(
@@ -111,7 +113,7 @@ async def environments(visit: Visit) -> web.Response:
 
 
 async def switch(visit: Visit) -> web.Response:
-    """The page of the same kind in another environment."""
+    """Redirect to the same kind of page in another environment."""
     _demand_all(visit)
     wanted = visit.request.query.get("to", "").strip()
     await visit.office.environments(visit.pool, visit.actor).get(wanted)
@@ -125,6 +127,7 @@ def _demand_all(visit: Visit) -> None:
 
 
 async def quarantine(visit: Visit) -> web.Response:
+    """Show the events in quarantine."""
     page = await visit.office.quarantine(visit.pool, visit.actor).list(
         visit.environment_id, before=visit.position(), limit=SHOWN
     )
@@ -132,6 +135,7 @@ async def quarantine(visit: Visit) -> web.Response:
 
 
 async def release(visit: Visit) -> web.Response:
+    """Release an event from quarantine."""
     name = visit.request.match_info["quarantine_id"]
     async with visit.changing() as session:
         await visit.office.quarantine(session, visit.actor).release(visit.environment_id, name)
@@ -139,6 +143,7 @@ async def release(visit: Visit) -> web.Response:
 
 
 async def discard(visit: Visit) -> web.Response:
+    """Discard an event in quarantine."""
     name = visit.request.match_info["quarantine_id"]
     async with visit.changing() as session:
         await visit.office.quarantine(session, visit.actor).discard(visit.environment_id, name)

@@ -1,4 +1,4 @@
-"""Deliveries: those of a webhook, and each with its attempts."""
+"""The pages for the deliveries of a webhook, and for one delivery with its attempts."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ SHOWN = 50
 
 
 async def list_(visit: Visit) -> web.Response:
-    """Of one webhook: the tab that its page opens on."""
+    """Show the deliveries of a webhook, which is the first tab of its page."""
     looked = await webhook.look(visit)
     asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
     opened = await filters.opened(visit, (asked["event"],))
@@ -37,7 +37,7 @@ async def list_(visit: Visit) -> web.Response:
             visit.environment_id, looked.webhook.id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
-        # No rows: the first one would be read as the answer.
+        # Show no rows. Otherwise people would take unfiltered rows for the result.
         found, wrong = Page((), None), filters.in_words(error)
     return webhook.page(
         visit,
@@ -53,11 +53,15 @@ async def list_(visit: Visit) -> web.Response:
 
 
 async def one(visit: Visit) -> web.Response:
+    """Show a delivery with its attempts."""
     return await _page(visit)
 
 
 async def payload(visit: Visit) -> web.Response:
-    """The body to the byte, to try a receiver with; as a file, for it is others' text."""
+    """Return the exact bytes of the payload, to test a receiver with.
+
+    It is a download, because a browser must not render text that others wrote.
+    """
     found = await _delivery(visit)
     if found.payload is None:
         raise Unknown("The event is no longer kept.")
@@ -68,6 +72,7 @@ async def payload(visit: Visit) -> web.Response:
 
 
 async def retry(visit: Visit) -> web.Response:
+    """Retry a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = visit.request.match_info["delivery_id"]
     try:
         async with visit.changing() as session:
@@ -80,6 +85,7 @@ async def retry(visit: Visit) -> web.Response:
 
 
 async def cancel(visit: Visit) -> web.Response:
+    """Cancel a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = visit.request.match_info["delivery_id"]
     try:
         async with visit.changing() as session:
@@ -109,7 +115,7 @@ async def _page(visit: Visit, *, refused: str | None = None, status: int = 200) 
 
 
 async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
-    """None: it was deleted. Its deliveries stay."""
+    """Return the webhook of a delivery, None if it was deleted, which keeps its deliveries."""
     try:
         return await visit.office.webhooks(visit.pool, visit.actor).get(
             found.webhook_id, visit.environment_id

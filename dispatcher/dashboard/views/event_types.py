@@ -1,4 +1,4 @@
-"""The catalogue of event types."""
+"""The pages for the catalogue of event types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,13 @@ from dispatcher.services.inputs.event_types import EventTypePut
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show the catalogue, and the shipped catalogues to add."""
     types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
     return visit.page("event_types.html", types=types, shipped=shipped_catalogs.shipped())
 
 
 async def seed(visit: Visit) -> web.Response:
-    """Take in a catalogue that comes with the program."""
+    """Add the event types of a catalogue that is shipped with Dispatcher."""
     wanted = (await visit.fields()).get("catalogue", "")
     if wanted not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
@@ -32,7 +33,7 @@ async def seed(visit: Visit) -> web.Response:
 
 
 async def edit(visit: Visit) -> web.Response:
-    """One that is there, or a new one."""
+    """Show the form for an event type: the existing one that the path names, or a new one."""
     name = visit.request.match_info.get("name")
     if name is None:
         visit.demand("write")
@@ -42,6 +43,7 @@ async def edit(visit: Visit) -> web.Response:
 
 
 async def put(visit: Visit) -> web.Response:
+    """Create or replace an event type."""
     typed = await visit.fields()
     name = visit.request.match_info.get("name") or typed.get("name", "").strip()
     try:
@@ -55,6 +57,7 @@ async def put(visit: Visit) -> web.Response:
 
 
 async def delete(visit: Visit) -> web.Response:
+    """Delete an event type."""
     name = visit.request.match_info["name"]
     async with visit.changing() as session:
         await visit.office.catalogue(session, visit.actor).delete(visit.environment_id, name)
@@ -86,7 +89,10 @@ def _typed(found: EventType) -> dict[str, str]:
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """As a form has it: JSON texts parsed, a tick as a truth. Raises Invalid."""
+    """Return the fields as the input model expects them, with JSON parsed.
+
+    Raise Invalid if a field is not JSON.
+    """
     return {
         "description": typed.get("description", "").strip(),
         "example": _json("example", typed.get("example", "")),

@@ -1,4 +1,4 @@
-"""Events: found, looked at, emitted."""
+"""The pages for events: the list, one event, and the form to emit one."""
 
 from collections.abc import Mapping
 
@@ -20,6 +20,7 @@ SHOWN = 50
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show a page of events that match the filters."""
     asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
     found = await filters.opened(visit, (asked["type"], *_elsewhere(asked["id"])))
     if found is not None:
@@ -32,28 +33,34 @@ async def list_(visit: Visit) -> web.Response:
             visit.environment_id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
-        # No rows: the first one would be read as the answer.
+        # Show no rows. Otherwise people would take unfiltered rows for the result.
         page, wrong = Page((), None), filters.in_words(error)
     return visit.page("events.html", events=page, asked=asked, mistakes=wrong, first=before is None)
 
 
 def _elsewhere(typed: str) -> tuple[str, ...]:
-    """What was typed for an event's id, if it is no such id: perhaps that of something else."""
+    """Return the text in the id filter, unless it is an event id.
+
+    It may be the id of another item.
+    """
     return () if typed.startswith("evt_") else (typed,)
 
 
 async def one(visit: Visit) -> web.Response:
+    """Show an event."""
     name = visit.request.match_info["event_id"]
     event = await visit.office.history(visit.pool).event(visit.environment_id, name)
     return visit.page("event.html", event=event)
 
 
 async def new(visit: Visit) -> web.Response:
+    """Show the form to emit an event."""
     visit.demand("write")
     return await _form(visit, {"type": visit.request.query.get("type", "")})
 
 
 async def emit(visit: Visit) -> web.Response:
+    """Emit an event, and redirect to its page."""
     typed = await visit.fields()
     text = typed.get("data", "").strip()
     try:

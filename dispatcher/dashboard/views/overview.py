@@ -1,4 +1,4 @@
-"""The overview: how sending goes, what waits, and who sends."""
+"""The overview: results of sending, the backlog, and the daemons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from dispatcher.services.overview import Point, Summary
 from dispatcher.services.propagation import confirmed
 
 SHORTEST: Final = 10.0
-"""Seconds: what has just begun is not taken for a speed."""
+"""Seconds. A rate over a shorter time would be misleading, so a point that has just begun counts as
+this long."""
 SILENT: Final = 1.2
-"""Seconds without a heartbeat after which others may take over."""
+"""Seconds without a heartbeat after which other daemons may take over the shards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What the charts show: points so many seconds wide."""
+    """A time range of the charts, and the width of one point in seconds."""
 
     name: str
     title: str
@@ -30,6 +31,7 @@ RANGES: Final = (Range("hour", "Last hour", 60), Range("day", "Last 24 hours", 6
 
 
 async def overview(visit: Visit) -> web.Response:
+    """Show the overview of one environment, or of all if the token may see them."""
     everywhere = visit.sees_all
     of_all = everywhere and visit.request.query.get("of") == "all"
     shown = RANGES[visit.request.query.get("range") == "day"]
@@ -54,6 +56,7 @@ async def overview(visit: Visit) -> web.Response:
 
 
 async def pause(visit: Visit) -> web.Response:
+    """Pause sending for this environment, or for all of them."""
     everything = await _everything(visit)
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)
@@ -63,6 +66,7 @@ async def pause(visit: Visit) -> web.Response:
 
 
 async def resume(visit: Visit) -> web.Response:
+    """Resume sending for this environment, or for all of them."""
     everything = await _everything(visit)
     async with visit.changing("admin") as session:
         pauses = visit.office.pauses(session, visit.actor)
@@ -71,7 +75,11 @@ async def resume(visit: Visit) -> web.Response:
 
 
 def chart(summary: Summary, points: Sequence[Point], width: int) -> str:
-    """JSON for the charts: times, what was delivered and what failed a second, milliseconds."""
+    """Return JSON for the charts, with one column each.
+
+    The columns are times in Unix seconds, deliveries and failures per second, and the 95th
+    percentile of durations in milliseconds.
+    """
     seconds = [
         min(float(width), max(SHORTEST, (summary.at - point.at).total_seconds()))
         for point in points
@@ -88,7 +96,7 @@ def chart(summary: Summary, points: Sequence[Point], width: int) -> str:
 
 
 def stretches(numbers: Sequence[int]) -> str:
-    """`0-7, 12`, from numbers in order."""
+    """Return sorted numbers as ranges, as in `0-7, 12`."""
     found: list[list[int]] = []
     for number in numbers:
         if found and number == found[-1][-1] + 1:
@@ -99,7 +107,7 @@ def stretches(numbers: Sequence[int]) -> str:
 
 
 async def _everything(visit: Visit) -> bool:
-    """Whether all environments are meant, which only who may see all of them can say."""
+    """Return True if the form asks for all environments and the token may see them."""
     wanted = (await visit.fields()).get("of") == "all"
     return wanted and visit.sees_all
 

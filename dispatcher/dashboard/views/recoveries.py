@@ -1,4 +1,4 @@
-"""Recovering: what a webhook failed to get, or missed, is counted first and then sent again."""
+"""The recoveries of a webhook: count failed and missed deliveries, then send them again."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,11 +22,15 @@ PRESETS = {
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show the recoveries of a webhook, and the form to start one."""
     return await _page(visit, {"preset": "hour", "missed": "on"})
 
 
 async def recover(visit: Visit) -> web.Response:
-    """In two steps: what was asked for is counted, and the answer's form starts just that."""
+    """Show how many deliveries a recovery would send, or start it in the second step.
+
+    The form of the second step starts exactly what was counted.
+    """
     visit.demand("write")
     typed = await visit.fields()
     try:
@@ -47,6 +51,7 @@ async def recover(visit: Visit) -> web.Response:
 
 
 async def cancel(visit: Visit) -> web.Response:
+    """Cancel a recovery."""
     name = visit.request.match_info["recovery_id"]
     try:
         async with visit.changing() as session:
@@ -91,7 +96,10 @@ def _address(visit: Visit) -> str:
 
 
 def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
-    """The second step sends the times that the first one made of a preset."""
+    """Return the fields as the input model expects them.
+
+    The first step converts a preset to times. The second step sends those times.
+    """
     times = {name: typed.get(name, "").strip() for name in ("since", "until")}
     span = PRESETS.get(typed.get("preset", ""))
     if span is not None:

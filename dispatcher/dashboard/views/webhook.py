@@ -1,4 +1,4 @@
-"""One webhook: what stands above all its tabs, and what can be done with it as a whole."""
+"""One webhook: the head of all its tabs, and the actions on the whole webhook."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,19 +16,19 @@ from dispatcher.services.propagation import confirmed
 from dispatcher.services.webhooks import TEST_TYPE, Webhook
 
 OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
-"""Seconds that one can choose for the old secret to sign beside the new one."""
+"""The choices, in seconds, of how long the old secret still signs beside the new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A webhook as its pages show it. `health` is None in the moment after it was made."""
+    """A webhook with its health, which is None until the first figures after its creation."""
 
     webhook: Webhook
     health: WebhookHealth | None
 
 
 def named(visit: Visit) -> UUID:
-    """The webhook of the address. Raises Unknown."""
+    """Return the webhook id in the address. Raise Unknown if it is not an id."""
     try:
         return UUID(visit.request.match_info["webhook_id"])
     except ValueError:
@@ -36,7 +36,7 @@ def named(visit: Visit) -> UUID:
 
 
 async def look(visit: Visit) -> Looked:
-    """Raises Unknown."""
+    """Return the webhook in the address with its health. Raise Unknown if there is none."""
     webhook_id = named(visit)
     webhook = await visit.office.webhooks(visit.pool, visit.actor).get(
         webhook_id, visit.environment_id
@@ -48,6 +48,7 @@ async def look(visit: Visit) -> Looked:
 def page(
     visit: Visit, template: str, looked: Looked, *, status: int = 200, **context: Any
 ) -> web.Response:
+    """Return a page of a webhook, with the head that all its tabs have."""
     return visit.page(
         template,
         status=status,
@@ -59,7 +60,7 @@ def page(
 
 
 async def test(visit: Visit) -> web.Response:
-    """Its delivery's page is where one watches it arrive."""
+    """Send a test event, and redirect to its delivery, whose page shows the attempts."""
     async with visit.changing() as session:
         catalogue = visit.office.catalogue(session, visit.actor)
         sample = await catalogue.sample(visit.environment_id, TEST_TYPE)
@@ -70,28 +71,34 @@ async def test(visit: Visit) -> web.Response:
 
 
 async def rotate(visit: Visit) -> web.Response:
-    """The new secret is in the answer, this once, and only when every daemon signs with it."""
+    """Replace the secret. The response is the only page that ever shows the new one.
+
+    It is sent once every daemon signs with the new secret, or when waiting for that times out.
+    """
     chosen = (await visit.fields()).get("overlap", "day")
     form = Rotation(overlap_seconds=OVERLAPS.get(chosen, 0))
     async with visit.changing() as session:
         rotated, version = await visit.office.webhooks(session, visit.actor).rotate_secret(
             named(visit), visit.environment_id, overlap_seconds=form.overlap_seconds
         )
-        # Written before the commit: after it nothing may take the new secret away.
+        # Render before the commit. Otherwise an error after it would lose the new secret.
         answer = webhooks.secret(visit, rotated, created=False)
     await confirmed(visit.pool, version)
     return answer
 
 
 async def enable(visit: Visit) -> web.Response:
+    """Enable the webhook."""
     return await _switch(visit, active=True)
 
 
 async def disable(visit: Visit) -> web.Response:
+    """Disable the webhook."""
     return await _switch(visit, active=False)
 
 
 async def delete(visit: Visit) -> web.Response:
+    """Delete the webhook."""
     async with visit.changing() as session:
         await visit.office.webhooks(session, visit.actor).delete(named(visit), visit.environment_id)
     return see_other(visit.url("webhooks"), "deleted")

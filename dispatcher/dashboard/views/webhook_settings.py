@@ -1,4 +1,4 @@
-"""A webhook's settings: shown, changed, and what its retry schedule would mean."""
+"""The settings of a webhook, and a preview of its retry schedule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,12 +21,15 @@ from dispatcher.services.webhooks import Webhook
 RETRY = ("retries", "base", "factor", "jitter", "cap")
 LIMITS = ("rate_limit", "max_in_flight", "timeout")
 BLANK_HEADERS = 2
-"""Rows of the form in which a header can be added."""
+"""Empty rows in the form, in which to add headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt of a schedule: seconds after the one before, and after the first."""
+    """One attempt of a retry schedule.
+
+    `delay` is in seconds after the attempt before it, and `after` in seconds after the first.
+    """
 
     number: int
     delay: float
@@ -34,11 +37,13 @@ class Try:
 
 
 async def show(visit: Visit) -> web.Response:
+    """Show the settings of a webhook."""
     looked = await webhook.look(visit)
     return await _form(visit, looked, _typed(looked.webhook), looked.webhook.events)
 
 
 async def change(visit: Visit) -> web.Response:
+    """Change the settings of a webhook, unless they have changed since the page was loaded."""
     looked = await webhook.look(visit)
     typed = await visit.fields()
     events = await chosen_events(visit)
@@ -56,7 +61,7 @@ async def change(visit: Visit) -> web.Response:
 
 
 async def times(visit: Visit) -> web.Response:
-    """What a schedule would mean, while it is typed."""
+    """Show the attempts of a retry schedule while its fields are edited."""
     typed = {name: visit.request.query.get(f"retry_{name}", "") for name in RETRY}
     try:
         form = Schedule.model_validate({n: _number(text) for n, text in typed.items()})
@@ -66,7 +71,10 @@ async def times(visit: Visit) -> web.Response:
 
 
 def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
-    """Every attempt of the schedule, by its bare delays. What is not given is as configured."""
+    """Return every attempt of a schedule, without jitter.
+
+    Fields that `form` does not set have the configured values.
+    """
     given = {name: value for name, value in form.given().items() if value is not None}
     policy = replace(configured, **given)
     made, after = [Try(1, 0.0, 0.0)], 0.0
@@ -78,6 +86,7 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
 
 
 async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
+    """Write the changes, unless there are none. Raise Changed if the revision is outdated."""
     visit.demand("write")
     if not form.given():
         return
@@ -122,7 +131,7 @@ async def _form(
 
 
 def _typed(of: Webhook) -> dict[str, str]:
-    """The settings as the fields of the form hold them; empty is as configured."""
+    """Return the settings as the fields of the form. An empty field means the configured value."""
     retry = orjson.loads(of.retry or "{}")
     return {
         "name": of.name,
@@ -140,7 +149,10 @@ def _plain(value: float | None) -> str:
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """As the form of the service layer has it. Raises Invalid."""
+    """Return the fields as the input model expects them.
+
+    Raise Invalid if `metadata` is not JSON.
+    """
     retry = {name: _number(typed.get(f"retry_{name}", "")) for name in RETRY}
     said = {name: value for name, value in retry.items() if value is not None}
     return {
@@ -152,7 +164,10 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _lists(visit: Visit) -> dict[str, Any]:
-    """What comes in several fields: headers, of which values are only ever written, and schemes."""
+    """Return the headers and signature schemes, which come in repeated fields.
+
+    The form never shows header values. A header that is kept with an empty value is unchanged.
+    """
     names, values = await visit.several("header_name"), await visit.several("header_value")
     kept = await visit.several("header_kept")
     headers: dict[str, str | None] = dict.fromkeys(await visit.several("header_gone"))
@@ -163,7 +178,7 @@ async def _lists(visit: Visit) -> dict[str, Any]:
 
 
 def _different(of: Webhook, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what is to change: the audit tells of nothing else."""
+    """Return only the fields that differ. Otherwise the audit log would list unchanged ones."""
     now = {
         **{name: getattr(of, name) for name in ("name", "url", "description", *LIMITS)},
         "events": list(of.events),
@@ -176,7 +191,10 @@ def _different(of: Webhook, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(text: str) -> int | float | str | None:
-    """None for an empty field; what is no number stays text, for the form to say so."""
+    """Return a number, None if the field is empty.
+
+    Return other text as it is, so that the input model reports it.
+    """
     text = text.strip()
     for kind in (int, float):
         try:
@@ -194,7 +212,7 @@ def _metadata(text: str) -> Any:
 
 
 def _wrong(error: Invalid | ValidationError) -> dict[str, str]:
-    """By field of this form: those of the schedule are fields of their own."""
+    """Return the problems by field of this form, where each value of `retry` has its own field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     told: dict[str, str] = {}
     for problem in invalid.problems:

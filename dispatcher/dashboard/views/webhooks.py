@@ -1,4 +1,4 @@
-"""The list of webhooks, and making one."""
+"""The list of webhooks, and the form to create one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,18 @@ from dispatcher.services.webhooks import Webhook
 
 SHOWN = 50
 NAMED = 40
-"""Types that are named as matching; the others are counted."""
+"""How many matching types are listed by name. The page only counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What of the catalogue the patterns choose. `reserved`: of the daemon's own types, those that
-    no wildcard matches and nobody named."""
+    """The types of the catalogue that the patterns match.
+
+    - `wrong` are the messages for invalid patterns.
+    - `chosen` are the first matching types, `more` is the number of others, and `known` the size of
+      the catalogue.
+    - `reserved` are the daemon's own types among the patterns. No general wildcard matches them.
+    """
 
     wrong: tuple[str, ...]
     chosen: tuple[str, ...]
@@ -31,10 +36,11 @@ class Matches:
     known: int
     reserved: tuple[str, ...]
     others: bool
-    """Types that nobody has described may match as well."""
+    """True if types that are not in the catalogue may match as well."""
 
 
 async def list_(visit: Visit) -> web.Response:
+    """Show a page of webhooks with their health."""
     after = _after(visit)
     webhooks = visit.office.webhooks(visit.pool, visit.actor)
     found = await webhooks.list(visit.environment_id, after=after, limit=SHOWN + 1)
@@ -53,12 +59,13 @@ async def list_(visit: Visit) -> web.Response:
 
 
 async def new(visit: Visit) -> web.Response:
+    """Show the form to create a webhook."""
     visit.demand("write")
     return await _form(visit, {})
 
 
 async def create(visit: Visit) -> web.Response:
-    """The page with the secret is the answer itself: it is nowhere else, and shown this once."""
+    """Create a webhook. The response is the only page that ever shows its secret."""
     typed = await visit.fields()
     events = await chosen_events(visit)
     try:
@@ -73,7 +80,7 @@ async def create(visit: Visit) -> web.Response:
 
 
 async def matches(visit: Visit) -> web.Response:
-    """What a choice of events would match, while it is made."""
+    """Show the types that the chosen events match, while the form is edited."""
     query = visit.request.query
     events = [*query.getall("events", []), *split(query.get("patterns", ""))]
     types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
@@ -83,7 +90,7 @@ async def matches(visit: Visit) -> web.Response:
 
 
 def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
-    """The secret, this once, and what to do with it."""
+    """Return the page that shows the secret once, and how to use it."""
     schemes = webhook.signature_schemes or visit.office.schemes
     return visit.page(
         "webhook_secret.html",
@@ -96,7 +103,7 @@ def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
 
 
 def matching(events: Iterable[str], types: Sequence[str]) -> Matches:
-    """`types` are those of the catalogue."""
+    """Return the types that the patterns `events` match. `types` are those of the catalogue."""
     wrong, good = [], []
     for event in dict.fromkeys(events):
         try:
@@ -115,12 +122,12 @@ def matching(events: Iterable[str], types: Sequence[str]) -> Matches:
 
 
 def split(typed: str) -> list[str]:
-    """Patterns as people write them one after another."""
+    """Return the patterns in a text, separated by commas or spaces."""
     return typed.replace(",", " ").split()
 
 
 async def chosen_events(visit: Visit) -> list[str]:
-    """Those that were ticked, and those that were typed."""
+    """Return the patterns of the form: the ticked ones, then the typed ones."""
     typed = split((await visit.fields()).get("patterns", ""))
     return list(dict.fromkeys([*await visit.several("events"), *typed]))
 
@@ -146,7 +153,7 @@ async def _form(
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """Fields that were filled in; an empty one was not."""
+    """Return the text fields that are filled in. `url` is always present."""
     texts = {
         n: typed[n].strip() for n in ("url", "name", "description") if typed.get(n, "").strip()
     }
