@@ -1,4 +1,7 @@
-"""Word of deliveries that were changed by somebody else than the daemon that holds them."""
+"""Read and remove change notices.
+
+A change notice tells a daemon that another process changed a delivery which it holds in memory.
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,7 +17,7 @@ class Nudges:
         self._session = session
 
     async def waiting(self, shards: Collection[int], above: int, most: int) -> list[Nudge]:
-        """The first nudges of these shards with ids above `above`, oldest first."""
+        """Return the first change notices of these shards with ids above `above`, oldest first."""
         rows = await self._session.fetch(
             statement("change_notices/waiting"), list(shards), above, most
         )
@@ -24,7 +27,7 @@ class Nudges:
         await self._session.fetch(statement("change_notices/remove"), list(ids))
 
     async def unheeded(self, delivery_id: int) -> int:
-        """How many of this delivery some daemon has yet to act on."""
+        """Return how many change notices of this delivery a daemon has not applied yet."""
         rows = await self._session.fetch(statement("change_notices/unheeded"), delivery_id)
         count: int = rows[0]["unheeded"]
         return count

@@ -1,4 +1,4 @@
-"""Whether the triggers of the events table are in force."""
+"""Check that the triggers of the events table are enabled."""
 
 from collections.abc import Sequence
 
@@ -11,5 +11,5 @@ class Triggers:
         self._session = session
 
     async def silent(self) -> Sequence[str]:
-        """Return the triggers that do not fire for what applications insert; none if all is well."""
+        """Return the triggers that do not fire for inserts of applications; normally none."""
         return [row["name"] for row in await self._session.fetch(statement("triggers/silent"))]
