@@ -1,6 +1,6 @@
-"""Where people's wishes are dealt with: every part of the service layer, on a session of one's own.
+"""Build every service for one session.
 
-API, dashboard and command line all come here.
+The API, the dashboard and the command line all use them.
 """
 
 from dispatcher.config.sections import Config
@@ -25,10 +25,10 @@ from dispatcher.transport.guard import guard_of
 
 
 class Office:
-    """`cipher` None: secrets can be neither made nor read.
+    """The services. `cipher` is None if secrets can be neither created nor read.
 
-    `schemes`, `retry` and `delivery` are what is configured for webhooks that have no wishes.
-    Close `checks` at the end.
+    `schemes`, `retry` and `delivery` are the configured defaults of webhooks. Close `checks` at the
+    end.
     """
 
     def __init__(self, config: Config, cipher: Cipher | None) -> None:
