@@ -38,7 +38,7 @@ SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works.
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook. Only the call that made a secret sets `signing_secret`. `timeout` is in seconds."""
+    """A webhook. Only a call that makes a secret sets `signing_secret`. `timeout` is in seconds."""
 
     id: UUID
     environment_id: str
@@ -166,7 +166,7 @@ class Webhooks:
         *,
         revision: int | None = None,
     ) -> Webhook:
-        """Change a webhook. Raise Changed if `revision` is given and is no longer the current one."""
+        """Change a webhook. Raise Changed if `revision` is given and no longer current."""
         given = form.given()
         self._check(given)
         bumped = await self._endpoints.bump()
@@ -217,7 +217,7 @@ class Webhooks:
     async def test(
         self, webhook_id: UUID, environment_id: str | None, *, sample: RawJson | None = None
     ) -> str:
-        """Emit a test event for it and return the delivery's id. Raise Conflict if it is disabled."""
+        """Emit a test event for it. Return the delivery's id. Raise Conflict if disabled."""
         row = await self._row(webhook_id, environment_id)
         if not row["active"]:
             raise Conflict("the webhook is disabled: a test would wait until it is enabled")
