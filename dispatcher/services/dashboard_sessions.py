@@ -93,9 +93,11 @@ class SignIns:
         return row
 
     async def look_at(self, cookie: str, environment_id: str) -> None:
+        """Record the environment that the session shows now."""
         await self._stored.look_at(_sha256(cookie), environment_id)
 
     async def close(self, cookie: str) -> None:
+        """End the session of a cookie."""
         await self._stored.delete(_sha256(cookie))
 
 
@@ -114,11 +116,13 @@ class Invitations:
         return code
 
     def take(self, code: str) -> str | None:
+        """Return the token of a code, once. Return None if the code is unknown or expired."""
         token, until = self._open.pop(code, (None, 0.0))
         return token if monotonic() < until else None
 
 
 def csrf(cookie: str) -> str:
+    """Return the CSRF token of a cookie. It is the same for every form of the session."""
     return hmac.new(cookie.encode(), b"dispatcher/csrf", hashlib.sha256).hexdigest()
 
 

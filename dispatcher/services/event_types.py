@@ -41,6 +41,8 @@ Change = Literal["added", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class EventType:
+    """An event type of a catalogue. `example` and `schema` are JSON."""
+
     name: str
     description: str
     example: RawJson | None
@@ -88,6 +90,7 @@ class Catalogue:
         return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
+        """Return one type. Raise Unknown if there is none."""
         row = (
             await self._stored.get(environment_id, name)
             if event_patterns.TYPE.match(name)
@@ -124,6 +127,7 @@ class _Change:
 
     @property
     def is_one(self) -> bool:
+        """Return True if the type is new or changed."""
         return self.before != self.after
 
 

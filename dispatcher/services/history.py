@@ -88,6 +88,7 @@ class History:
         return Page(tuple(i for i in items if filters.status in (None, i.status)), next=found.next)
 
     async def delivery(self, environment_id: str, id_: str) -> Delivery:
+        """Return one delivery with its attempts. Raise Unknown if there is none."""
         number = _number("dlv", id_)
         items = await self._items(environment_id, [number], ids.LARGEST)
         if not items:
@@ -111,6 +112,7 @@ class History:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[EventItem]:
+        """Return a page of events that match the filters, newest first."""
         wanted = _wanted(filters.since, filters.until, filters.type, before)
         if filters.id is not None:
             wanted = _only(wanted, _number_or_none("evt", filters.id))
@@ -120,6 +122,7 @@ class History:
         return Page(tuple(event_item(row) for row in rows), next=found.next)
 
     async def event(self, environment_id: str, id_: str) -> Event:
+        """Return one event with its newest deliveries. Raise Unknown if there is none."""
         number = _number("evt", id_)
         rows = await self._stored.event_items(environment_id, [number], ids.LARGEST)
         if not rows:

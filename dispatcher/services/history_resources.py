@@ -114,6 +114,7 @@ class Event(EventItem):
 def delivery_item(
     row: Mapping[str, Any], data: tuple[int, str | None] | None, most: int
 ) -> DeliveryItem:
+    """Return a delivery of a list. Leave out a payload of more than `most` bytes."""
     text, size = _payload(row, data)
     ended_at = None if row["status"] == "PENDING" else row["recorded_at"]
     return DeliveryItem(
@@ -156,6 +157,7 @@ def _payload(
 
 
 def attempt(row: Mapping[str, Any]) -> Attempt:
+    """Return an attempt from its row."""
     answered = orjson.loads(row["response_headers"] or "[]")
     headers = tuple((name, value) for name, value in answered)
     return Attempt(
@@ -204,6 +206,7 @@ def _readable(body: bytes | None) -> str | None:
 
 
 def event_item(row: Mapping[str, Any]) -> EventItem:
+    """Return an event of a list from its row."""
     return EventItem(
         id=ids.event_name(row["id"]),
         environment_id=row["environment_id"],
@@ -221,10 +224,12 @@ def _time_of(id_: int) -> datetime:
 
 
 def delivery(item: DeliveryItem, attempts: Sequence[Mapping[str, Any]]) -> Delivery:
+    """Return a delivery with its attempts."""
     return Delivery(**_values(item), attempt_list=tuple(attempt(row) for row in attempts))
 
 
 def event(item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem]) -> Event:
+    """Return an event with its deliveries."""
     return Event(
         **_values(item),
         waiting=waiting,

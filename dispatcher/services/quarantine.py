@@ -57,6 +57,7 @@ class Quarantine:
         )
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
+        """Return one entry. Raise Unknown if there is none."""
         return _quarantined(_known(id_, await self._stored.get(environment_id, _number(id_))))
 
     async def release(self, environment_id: str, id_: str) -> None:

@@ -122,6 +122,7 @@ class Webhooks:
     async def get(
         self, webhook_id: UUID, environment_id: str | None, *, secret: str | None = None
     ) -> Webhook:
+        """Return one webhook. Raise Unknown if there is none."""
         return self._webhook(await self._row(webhook_id, environment_id), secret)
 
     async def list(

@@ -43,6 +43,7 @@ class Host:
 
     @property
     def is_socket(self) -> bool:
+        """Return True if the address is the directory of a Unix socket."""
         return self.address.startswith("/")
 
     def __str__(self) -> str:

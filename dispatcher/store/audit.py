@@ -7,6 +7,8 @@ from dispatcher.store.statements import statement
 
 
 class Audit:
+    """The audit log."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

@@ -13,6 +13,8 @@ from dispatcher.store.statements import statement
 
 
 class Nudges:
+    """The table of change notices."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
@@ -24,6 +26,7 @@ class Nudges:
         return [_nudge(row) for row in rows]
 
     async def remove(self, ids: Collection[int]) -> None:
+        """Delete change notices that the daemon has applied."""
         await self._session.fetch(statement("change_notices/remove"), list(ids))
 
     async def unheeded(self, delivery_id: int) -> int:

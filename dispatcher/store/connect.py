@@ -66,10 +66,12 @@ class _Route:
         return sorted(places, key=lambda place: (place != self._good, place in self._failed))
 
     def succeeded(self, place: _Place) -> None:
+        """Record that a place answered."""
         self._good = place
         self._failed -= {place, place.host}
 
     def failed(self, what: Host | _Place) -> None:
+        """Record that a host or a place did not answer."""
         if len(self._failed) < MOST_PLACES:
             self._failed.add(what)
         if self._good and what in (self._good, self._good.host):

@@ -100,6 +100,7 @@ class Sessions:
         return busy, sum(session.is_open for session in self._all) - busy
 
     async def close(self) -> None:
+        """Close every connection."""
         await asyncio.gather(*(session.close() for session in self._all))
 
     def _silent(self) -> None:

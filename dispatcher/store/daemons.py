@@ -38,6 +38,8 @@ class Claimed(NamedTuple):
 
 
 class Daemons:
+    """The daemons and the owners of shards."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
@@ -92,12 +94,15 @@ class Daemons:
         return tuple(Claimed(row["shard"], row["age"]) for row in rows)
 
     async def release_shards(self, daemon: int, shards: Collection[int]) -> None:
+        """Give up shards that the daemon owns."""
         await self._session.fetch(statement("daemons/release_shards"), daemon, [*shards])
 
     async def leave(self, daemon: int) -> None:
+        """Remove the daemon. Its shards become free."""
         await self._session.fetch(statement("daemons/leave"), daemon)
 
     async def forget_dead(self) -> None:
+        """Remove daemons that own no shard and sent no heartbeat for an hour."""
         await self._session.fetch(statement("daemons/forget_dead"))
 
     async def tell(self, daemon: int, facts: str) -> None:
@@ -105,6 +110,7 @@ class Daemons:
         await self._session.fetch(statement("daemons/tell"), daemon, facts)
 
     async def forget_told(self) -> None:
+        """Remove the published status of daemons that no longer exist."""
         await self._session.fetch(statement("daemons/forget_told"))
 
     async def list(self) -> Sequence[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ class SignIns:
     async def create(
         self, id_: bytes, token_hash: bytes, environment_id: str, seconds: float
     ) -> None:
+        """Create a session that lasts `seconds`."""
         await self._session.fetch(
             statement("dashboard_sessions/create"), id_, token_hash, environment_id, seconds
         )
@@ -30,9 +31,11 @@ class SignIns:
         return dict(rows[0]) if rows else None
 
     async def look_at(self, id_: bytes, environment_id: str) -> None:
+        """Store the environment that the session shows now."""
         await self._session.fetch(statement("dashboard_sessions/look_at"), id_, environment_id)
 
     async def delete(self, id_: bytes) -> None:
+        """Delete a session."""
         await self._session.fetch(statement("dashboard_sessions/delete"), id_)
 
     async def prune(self, most: int) -> int:

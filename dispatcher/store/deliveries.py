@@ -31,6 +31,8 @@ class _UndoError(Exception):
 
 
 class Deliveries:
+    """The pending deliveries and their attempts."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
@@ -104,6 +106,7 @@ class Deliveries:
             await self._session.fetch(statement("deliveries/park"), some, list(shards))
 
     async def parked_endpoints(self) -> list[UUID]:
+        """Return the endpoints that have parked deliveries."""
         rows = await self._session.fetch(statement("deliveries/parked_endpoints"))
         return [row["endpoint_id"] for row in rows]
 
@@ -154,6 +157,7 @@ class Deliveries:
 
 
 def delivery(row: Any) -> Delivery:
+    """Return a delivery from its row."""
     return Delivery(
         row["id"],
         row["event_id"],

@@ -16,6 +16,8 @@ SETTINGS = (
 
 
 class Endpoints:
+    """The endpoints."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
@@ -80,6 +82,7 @@ class Endpoints:
     async def rotate(
         self, endpoint_id: UUID, version: int, secret: bytes, overlap_seconds: float
     ) -> None:
+        """Replace the secret. The old one signs too for `overlap_seconds`."""
         await self._session.fetch(
             statement("endpoints/rotate"), endpoint_id, version, secret, overlap_seconds
         )
@@ -97,6 +100,7 @@ class Endpoints:
         return [dict(row) for row in rows]
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:
+        """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""
         await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)
 
     async def disable(self, endpoint_id: UUID, reason: str) -> Mapping[str, Any] | None:
@@ -117,6 +121,7 @@ class Endpoints:
         )
 
     async def pause(self, endpoint_id: UUID, seconds: float) -> None:
+        """Pause an endpoint for `seconds` from now, unless it is paused for longer."""
         await self._session.fetch(statement("endpoints/pause"), endpoint_id, seconds)
 
     async def note_failures(self, counts: Mapping[UUID, int], disable_after: float) -> set[UUID]:
@@ -127,4 +132,5 @@ class Endpoints:
         return {row["endpoint_id"] for row in rows if row["hopeless"]}
 
     async def note_successes(self, ids: Collection[UUID]) -> None:
+        """Clear the failures of endpoints that were failing."""
         await self._session.fetch(statement("endpoints/note_successes"), list(ids))

@@ -28,6 +28,7 @@ class Environments:
         return count
 
     async def get(self, id: str) -> dict[str, Any] | None:
+        """Return an environment, or None if there is none."""
         rows = await self._session.fetch(statement("environments/get"), id)
         return dict(rows[0]) if rows else None
 

@@ -42,6 +42,7 @@ class EventTypes:
         return {row["name"]: dict(row) for row in rows}
 
     async def get(self, environment_id: str, name: str) -> Mapping[str, Any] | None:
+        """Return one type, or None if there is none."""
         rows = await self._session.fetch(statement("event_types/get"), environment_id, name)
         return dict(rows[0]) if rows else None
 
@@ -53,6 +54,7 @@ class EventTypes:
         return bool(await self._session.fetch(statement("event_types/lock"), environment_id))
 
     async def count(self, environment_id: str) -> int:
+        """Return how many types an environment has."""
         rows = await self._session.fetch(statement("event_types/count"), environment_id)
         count: int = rows[0]["count"]
         return count

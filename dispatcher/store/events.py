@@ -15,6 +15,8 @@ class EventRefused(ValueError):
 
 
 class Events:
+    """The events."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

@@ -46,6 +46,8 @@ class Seen:
 
 
 class History:
+    """Reads of the history. Each returns at most the rows that its caller asks for."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

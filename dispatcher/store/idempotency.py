@@ -24,6 +24,8 @@ class Answer:
 
 
 class Answered:
+    """The stored responses, by environment and key."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

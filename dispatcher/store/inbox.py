@@ -31,6 +31,8 @@ class FannedOut:
 
 
 class Inbox:
+    """The inbox."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
@@ -94,9 +96,11 @@ class Inbox:
         return [dict(row) for row in rows]
 
     async def promise_polling(self, milliseconds: int) -> None:
+        """Announce a polling window: for this time producers need not notify."""
         await self._session.fetch(statement("inbox/promise_polling"), milliseconds)
 
     async def announce_listening(self, milliseconds: int) -> None:
+        """Announce that a daemon listens for notifications for this time."""
         await self._session.fetch(statement("inbox/announce_listening"), milliseconds)
 
 

@@ -59,10 +59,12 @@ class Migration:
 
     @property
     def file(self) -> str:
+        """Return the name of the file."""
         return f"{self.number:04}_{self.name}.sql"
 
     @property
     def transactional(self) -> bool:
+        """Return True if the file runs in one transaction."""
         return not self.sql.startswith(NO_TRANSACTION)
 
 

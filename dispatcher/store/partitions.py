@@ -7,6 +7,8 @@ from dispatcher.store.statements import statement
 
 
 class Partitions:
+    """The day partitions."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 

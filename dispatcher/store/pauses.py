@@ -9,6 +9,8 @@ from dispatcher.store.statements import statement
 
 
 class Pauses:
+    """The pauses of sending."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

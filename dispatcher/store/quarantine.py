@@ -8,6 +8,8 @@ from dispatcher.store.statements import statement
 
 
 class Quarantine:
+    """The quarantined events."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
@@ -19,6 +21,7 @@ class Quarantine:
         return [dict(row) for row in rows]
 
     async def get(self, environment_id: str, id_: int) -> Mapping[str, Any] | None:
+        """Return one entry, or None if there is none."""
         return await self._one(statement("quarantine/get"), environment_id, id_)
 
     async def release(self, environment_id: str, id_: int) -> Mapping[str, Any] | None:

@@ -99,6 +99,7 @@ class Recoveries:
     async def list(
         self, environment_id: str, endpoint_id: UUID, *, before: int | None, limit: int
     ) -> list[dict[str, Any]]:
+        """Return at most `limit` replays with ids below `before`, newest first."""
         rows = await self._session.fetch(
             statement("replays/list"), environment_id, endpoint_id, before, limit
         )
@@ -107,6 +108,7 @@ class Recoveries:
     async def get(
         self, environment_id: str, endpoint_id: UUID, recovery_id: int
     ) -> dict[str, Any] | None:
+        """Return one replay, or None if there is none."""
         rows = await self._session.fetch(
             statement("replays/get"), environment_id, endpoint_id, recovery_id
         )

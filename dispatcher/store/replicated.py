@@ -7,6 +7,8 @@ from dispatcher.store.statements import statement
 
 
 class Replicated:
+    """The events that arrived in the replica role."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

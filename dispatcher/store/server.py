@@ -67,6 +67,7 @@ class Server:
         self._session = session
 
     async def facts(self) -> Facts:
+        """Return facts about the server and our role."""
         [row] = await self._session.fetch(statement("server/facts"))
         return Facts(**row)
 
@@ -75,6 +76,7 @@ class Server:
         return [Room(**row) for row in await self._session.fetch(statement("server/rooms"))]
 
     async def notify(self, channel: str) -> None:
+        """Send a notification on a channel."""
         await self._session.fetch(statement("server/notify"), channel)
 
 

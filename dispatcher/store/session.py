@@ -16,10 +16,7 @@ from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
 from dispatcher.store.connection_settings import SettingRefusedError, connection_settings, finish
 
 CLIENT_GRACE = 5.0
-"""Seconds that the client waits beyond the server's statement_timeout.
-
-After that it takes the server for dead.
-"""
+"""Seconds that the client waits beyond statement_timeout before it takes the server for dead."""
 
 _LOST = (
     OSError,  # refused, reset, unreachable; a TimeoutError is an OSError too
@@ -131,8 +128,7 @@ class Session:
         self._connect_timeout = connect_timeout or statement_timeout
         self._settings = {
             "statement_timeout": str(int(statement_timeout * 1000)),
-            # Shorter than the statement's limit, so that waiting for a lock raises an error of its
-            # own.
+            # Shorter, so that waiting for a lock raises an error of its own.
             "lock_timeout": str(int(statement_timeout * 500)),
             **(settings or {}),
         }

@@ -8,6 +8,8 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class StoredSettings:
+    """The stored settings: the most bytes of an event's data, and the check value of the key."""
+
     max_data: int
     key_check: bytes | None
 
@@ -21,10 +23,13 @@ class ServerLimits:
 
 
 class Settings:
+    """The row of settings."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def read(self) -> StoredSettings:
+        """Return the stored settings."""
         row = (await self._session.fetch(statement("settings/read")))[0]
         return StoredSettings(row["max_data"], row["key_check"])
 
@@ -33,6 +38,7 @@ class Settings:
         await self._session.fetch(statement("settings/write_limits"), max_data, notify)
 
     async def server_limits(self) -> ServerLimits:
+        """Return the server's limits of locks and prepared transactions."""
         row = (await self._session.fetch(statement("settings/server_limits")))[0]
         return ServerLimits(row["locks"], row["prepared"])
 

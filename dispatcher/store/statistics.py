@@ -23,6 +23,8 @@ class Sums(NamedTuple):
 
 
 class Statistics:
+    """The statistics and the counts of what waits."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

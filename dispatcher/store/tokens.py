@@ -10,6 +10,8 @@ from dispatcher.store.statements import statement
 
 
 class Tokens:
+    """The tokens."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

@@ -7,6 +7,8 @@ from dispatcher.store.statements import statement
 
 
 class Triggers:
+    """The triggers of the events table."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

@@ -21,6 +21,8 @@ class Waiting:
 
 
 class Unexamined:
+    """The events that wait for the schema check."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 

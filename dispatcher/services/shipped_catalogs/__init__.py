@@ -21,6 +21,7 @@ def shipped() -> Sequence[str]:
 
 
 def open_shipped(name: str) -> Sequence[EventTypeEntry]:
+    """Return the types of a shipped catalogue."""
     return parsed(files(__name__).joinpath(f"{name}.toml").read_bytes(), toml=True)
 
 
