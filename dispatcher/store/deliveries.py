@@ -27,7 +27,7 @@ class Range:
 
 
 class _UndoError(Exception):
-    """Rolls a transaction back."""
+    """An exception that only makes a transaction roll back."""
 
 
 class Deliveries:
@@ -98,7 +98,7 @@ class Deliveries:
     async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
         """Park these deliveries, PARK_AT_ONCE in one statement.
 
-        Otherwise a full memory would become one statement of a second.
+        Otherwise parking everything in memory would be one statement of a second.
         """
         waiting = list(ids)
         for begin in range(0, len(waiting), PARK_AT_ONCE):
