@@ -1,4 +1,4 @@
-"""Who changed what: written by the service layer in the transaction of each change, and read."""
+"""Write an audit entry within the transaction of each change, and read the audit log."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +12,15 @@ from dispatcher.store.audit import Audit
 from dispatcher.store.session import Asked
 
 LOOK = 10_000
-"""Entries looked at for one page, when a filter leaves out most."""
+"""Most entries that are read for one page. A filter may leave out most of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: `token:<id>`, `cli:<user>` or `dispatcher`; and which request, from where."""
+    """The client of a request: `token:<id>`, `cli:<user>` or `dispatcher`.
+
+    `request_id` and `address` name the request and the client's address.
+    """
 
     name: str
     request_id: str | None = None
@@ -25,7 +28,7 @@ class Actor:
 
 
 class Journal:
-    """What one actor does in one transaction."""
+    """The audit entries of one actor in one transaction."""
 
     def __init__(self, session: Asked, actor: Actor) -> None:
         self._audit = Audit(session)
@@ -34,7 +37,11 @@ class Journal:
     async def note(
         self, action: str, subject: str, environment_id: str | None, **detail: object
     ) -> None:
-        """`action` is `<noun>.<verb>`, `subject` the id; `detail` is what changed, never a secret."""
+        """Write one audit entry.
+
+        `action` is `<noun>.<verb>` and `subject` is the id of the changed object. `detail` is what
+        changed. It must never hold a secret.
+        """
         await self._audit.write(
             environment_id=environment_id,
             actor=self._actor.name,
@@ -48,7 +55,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change. `environment_id` None: it concerns all of them."""
+    """One change. `environment_id` is None if the change concerns all environments."""
 
     id: str
     at: datetime
@@ -62,7 +69,7 @@ class AuditEntry:
 
 
 class Trail:
-    """What was noted, for those who ask later."""
+    """The stored audit log, for reading."""
 
     def __init__(self, session: Asked) -> None:
         self._audit = Audit(session)
@@ -77,7 +84,10 @@ class Trail:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[AuditEntry]:
-        """Newest first: of one environment, or all there is for None. The filters are exact."""
+        """Return entries of one environment, or of all for None, newest first.
+
+        The filters match exactly.
+        """
         rows, looked = await self._audit.list(
             environment_id,
             actor=actor,

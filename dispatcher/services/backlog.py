@@ -1,7 +1,7 @@
-"""How much waits to be sent, in which state and for how long: what metrics and `/api/stats` say.
+"""Count how much waits to be sent, in which state and for how long.
 
-Counting is bounded: with a million pending deliveries it reads some twenty thousand rows of the indexes,
-and says that there are more.
+Metrics and `/api/stats` show these numbers. Counting is bounded. With a million pending deliveries
+it reads about twenty thousand rows of the indexes, and reports that there are more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,17 +24,23 @@ from dispatcher.store.session import Asked
 from dispatcher.store.statistics import ALL, Statistics
 
 COUNTED_MOST: Final = 5_000
-"""Rows of one kind that are counted; of endpoints, ten times as many."""
+"""Most rows of one kind that are counted. Endpoints are counted ten times as far."""
 SAID_SECONDS: Final = 10.0
-"""A daemon says every two seconds how it is: what is so old is of one that is gone."""
+"""Age at which a daemon's status no longer counts.
+
+A daemon publishes its status every two seconds, so an older one belongs to a stopped daemon.
+"""
 OTHER: Final = "other"
-"""Stands for all environments that have no line of their own."""
+"""Stands for all environments without a line of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What `/api/stats` answers. `in_flight` and `unrecorded` are those of all daemons: None where
-    one environment is asked for, since a daemon counts them for all together."""
+    """The answer of `/api/stats`.
+
+    `in_flight` and `unrecorded` count all daemons together. They are None if one environment is
+    requested, because a daemon counts them only for all environments.
+    """
 
     environment_id: str
     at: datetime
@@ -50,19 +56,22 @@ class Stats:
 
 
 class Backlogs:
-    """Reads only. Raises StoreUnavailable and StatementTimeout."""
+    """Reads of the backlog. The methods raise StoreUnavailable and StatementTimeout."""
 
     def __init__(self, session: Asked) -> None:
         self._statistics = Statistics(session)
         self._daemons = Daemons(session)
 
     async def read_in_time(self, seconds: float) -> Backlog:
-        """Return what waits of all. Ask within a transaction; StatementTimeout if it takes longer."""
+        """Return the backlog of all environments within `seconds`.
+
+        Call this within a transaction. Raise StatementTimeout if it takes longer.
+        """
         await self._statistics.bound(int(seconds * 1000))
         return await self.read(None)
 
     async def read(self, environment_id: str | None) -> Backlog:
-        """Return what waits, of one environment or, for None, of all."""
+        """Return the backlog of one environment, or of all for None."""
         rows = (
             await self._statistics.pending_by_state(COUNTED_MOST)
             if environment_id is None
@@ -72,7 +81,7 @@ class Backlogs:
         return _backlog(rows, figures)
 
     async def stats(self, environment_id: str | None) -> Stats:
-        """Return all figures of one environment or, for None, of all."""
+        """Return all figures of one environment, or of all for None."""
         backlog = await self.read(environment_id)
         of = ALL if environment_id is None else environment_id
         minutes = await self._statistics.series(of, 10, 60, 60)
@@ -99,9 +108,10 @@ class Backlogs:
 def largest(
     environments: Mapping[str, Mapping[str, int]], most: int
 ) -> Mapping[str, Mapping[str, int]]:
-    """Return the `most` environments for which most deliveries wait; the others together as OTHER.
+    """Return the `most` environments with most waiting deliveries, and the others summed as OTHER.
 
-    An environment of that name is one of the others: there would be two.
+    An environment that is itself named OTHER is counted with the others. Otherwise the name would
+    come twice.
     """
     named = [name for name in environments if name != OTHER]
     named.sort(key=lambda name: (-sum(environments[name].values()), name))
@@ -140,13 +150,13 @@ def _waiting(rows: Sequence[Mapping[str, Any]], now: datetime) -> Waiting:
 
 
 def _age(now: datetime, times: Iterable[datetime | None]) -> float:
-    """Return the seconds since the earliest of the times; 0 without any."""
+    """Return the seconds since the earliest of the times, or 0 without any."""
     since = min((each for each in times if each is not None), default=now)
     return max(0.0, (now - since).total_seconds())
 
 
 def _said(daemons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return what the daemons that live have said of themselves."""
+    """Return the published status of each running daemon."""
     return [
         orjson.loads(row["facts"])
         for row in daemons

@@ -1,7 +1,7 @@
-"""Signing in to the dashboard with a token, which decides what one sees and may do there.
+"""Open dashboard sessions with a token, which decides what the session may see and do.
 
-The browser holds a cookie of its own, never the token. When the token is revoked or expires, so
-does all that was signed in with it.
+The browser holds a cookie, never the token. When the token is revoked or expires, all sessions that
+were opened with it end.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from dispatcher.store import dashboard_sessions as stored
 from dispatcher.store.pool import Pool
 
 LASTS = 12 * 3600.0
-"""Seconds after which one has to sign in again."""
+"""Seconds that a session lasts. After that one must sign in again."""
 COOKIE_BYTES = 32
 SIGNED_IN = "signed in"
-"""As those share connections whose cookie was good before."""
+"""Key of the pool share for requests whose cookie was valid before."""
 REMEMBERED = 10_000
 INVITATION_LASTS = 600.0
 INVITATIONS = 100
@@ -31,8 +31,11 @@ INVITATIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """`csrf` is what forms carry, so that no other site can send one in the browser's name.
-    `environment_id` was looked at last: it decides where `/` leads, and nothing else."""
+    """An open dashboard session.
+
+    Forms carry `csrf`, so that no other site can send one in the browser's name. `environment_id`
+    is the environment that was shown last. It decides only where `/` leads.
+    """
 
     principal: Principal
     environment_id: str
@@ -41,7 +44,10 @@ class SignIn:
 
 
 class SignIns:
-    """Raises StoreUnavailable and StatementTimeout. `bootstrap`: see tokens.bootstrap."""
+    """The dashboard sessions. The methods raise StoreUnavailable and StatementTimeout.
+
+    `bootstrap` is the result of tokens.bootstrap.
+    """
 
     def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
         self._pool = pool
@@ -50,15 +56,19 @@ class SignIns:
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
-        """For whoever showed the token, which is good: the cookie."""
+        """Open a session with a valid token. Return the cookie."""
         cookie = token_urlsafe(COOKIE_BYTES)
         environment_id = principal.environment_id or environment_id
         await self._stored.create(_sha256(cookie), _sha256(token), environment_id, LASTS)
         return cookie
 
     async def known(self, cookie: str, address: str = "") -> SignIn | None:
-        """Return None for what is no cookie of ours, has expired, or whose token is not good any
-        more. `address` is where it was shown: those who show unknown ones take turns by it."""
+        """Return the session of a cookie, or None if the cookie is unknown or expired.
+
+        Return None also if the session's token is no longer valid. `address` is the client's
+        address. Clients with unknown cookies share connections by it, so that one of them cannot
+        hold up the others.
+        """
         row = await self._row(cookie, address) if cookie.isascii() else None
         if row is None:
             return None
@@ -83,20 +93,22 @@ class SignIns:
         return row
 
     async def look_at(self, cookie: str, environment_id: str) -> None:
+        """Record the environment that the session shows now."""
         await self._stored.look_at(_sha256(cookie), environment_id)
 
     async def close(self, cookie: str) -> None:
+        """End the session of a cookie."""
         await self._stored.delete(_sha256(cookie))
 
 
 class Invitations:
-    """Links that sign in once, for tokens of this process: what a demo prints."""
+    """One-time login links for tokens of this process, such as those that a demo prints."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def make(self, token: str) -> str:
-        """A code that stands for the token, once, within ten minutes."""
+        """Return a code that stands for the token once, within ten minutes."""
         code = token_urlsafe(24)
         self._open[code] = (token, monotonic() + INVITATION_LASTS)
         while len(self._open) > INVITATIONS:
@@ -104,11 +116,13 @@ class Invitations:
         return code
 
     def take(self, code: str) -> str | None:
+        """Return the token of a code, once. Return None if the code is unknown or expired."""
         token, until = self._open.pop(code, (None, 0.0))
         return token if monotonic() < until else None
 
 
 def csrf(cookie: str) -> str:
+    """Return the CSRF token of a cookie. It is the same for every form of the session."""
     return hmac.new(cookie.encode(), b"dispatcher/csrf", hashlib.sha256).hexdigest()
 
 

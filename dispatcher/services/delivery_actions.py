@@ -1,4 +1,4 @@
-"""One delivery is sent again, or not at all: as a person wishes."""
+"""Retry or cancel one delivery at the request of a person."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,20 +11,29 @@ from dispatcher.store.session import Asked
 
 BY_HAND = "cancelled by hand"
 ATTEMPTS_MOST = 30_000
-"""Attempts after which a delivery is not retried by hand: a script that retries a failing one every
-second would else go on for ever. `recoverable()` in the database has the same number."""
+"""Most attempts of a delivery that a person may retry.
+
+Otherwise a script could retry a failing delivery every second without end. `recoverable()` in the
+database has the same number.
+"""
 
 
 class Resend:
-    """Ask within a transaction. After it, see `confirmed.heeded`."""
+    """Changes to one delivery. Call these methods within a transaction.
+
+    After the commit, wait with `propagation.heeded`.
+    """
 
     def __init__(self, session: Asked, actor: Actor) -> None:
         self._resends = Resends(session)
         self._journal = Journal(session, actor)
 
     async def retry(self, environment_id: str, delivery_name: str) -> int:
-        """Send a pending one now, and one that ended again: under its name, its attempts counted on
-        from the last, on a fresh schedule. Returns its id. Raises Unknown and Conflict."""
+        """Send a pending delivery now, or send an ended one again. Return its id.
+
+        An ended delivery keeps its name and goes on counting its attempts, on a new schedule. Raise
+        Unknown or Conflict.
+        """
         delivery_id, found = await self._look(environment_id, delivery_name)
         if reason := _no_retry(found):
             raise Conflict(reason)
@@ -45,8 +54,10 @@ class Resend:
         return delivery_id
 
     async def cancel(self, environment_id: str, delivery_name: str) -> int:
-        """End a pending one; an attempt that is under way is finished. Returns its id. Raises Unknown
-        and Conflict."""
+        """End a pending delivery. Return its id.
+
+        An attempt in progress is finished. Raise Unknown or Conflict.
+        """
         delivery_id, found = await self._look(environment_id, delivery_name)
         if found["state"] == "ENDED":
             raise Conflict("the delivery has ended")
@@ -68,7 +79,7 @@ class Resend:
 
 
 def _no_retry(found: Mapping[str, Any]) -> str | None:
-    """Why a delivery can not be sent again; None if it can."""
+    """Return why a delivery cannot be sent again, or None if it can."""
     if found["deleted"]:
         return "the webhook was deleted"
     if not found["active"]:
@@ -80,6 +91,7 @@ def _no_retry(found: Mapping[str, Any]) -> str | None:
             f"the delivery has had {found['attempt']} attempts, and {ATTEMPTS_MOST} are the most: "
             "emit the event again instead"
         )
-    if found["state"] == "ENDED" and found["unheeded"]:  # else two could make one attempt
+    # otherwise two attempts could run at the same time
+    if found["state"] == "ENDED" and found["unheeded"]:
         return "an attempt at the delivery may be under way: try again when it is over"
     return None

@@ -1,4 +1,4 @@
-"""Environments: the tenants, each with webhooks and events of its own."""
+"""Create and list environments: the tenants, each with its own webhooks and events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,11 @@ RANDOM_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`paused_at`: since when nothing is sent for it; `all_paused_at`: for all environments."""
+    """A tenant with its own webhooks and events.
+
+    `paused_at` is since when nothing is sent for this environment, `all_paused_at` since when
+    nothing is sent for any environment.
+    """
 
     id: str
     name: str
@@ -28,7 +32,7 @@ class Environment:
 
 
 class Environments:
-    """Raises StoreUnavailable and StatementTimeout besides what is said."""
+    """The environments. The methods also raise StoreUnavailable and StatementTimeout."""
 
     def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().environments) -> None:
         self._stored = stored.Environments(session)
@@ -36,8 +40,11 @@ class Environments:
         self._most = most
 
     async def create(self, form: NewEnvironment) -> Environment:
-        """In a transaction of the caller's. Raises Conflict when the id is taken, and when there are
-        too many (about: those made at the same moment are not counted)."""
+        """Create an environment. Call this in a transaction.
+
+        Raise Conflict if the id is taken or if there are too many environments. The limit is
+        approximate: environments that are created at the same time are not counted.
+        """
         if await self._stored.count(self._most) >= self._most:
             raise Conflict(f"there are {self._most} environments, the most (limits.environments)")
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
@@ -48,7 +55,7 @@ class Environments:
         return _environment(row)
 
     async def get(self, environment_id: str) -> Environment:
-        """Raises Unknown."""
+        """Return one environment. Raise Unknown if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
             raise Unknown(f"there is no environment {environment_id}")
@@ -57,7 +64,7 @@ class Environments:
     async def list(
         self, *, before: int | None = None, limit: int = DEFAULT_LIMIT
     ) -> Page[Environment]:
-        """Newest first."""
+        """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
         shown = rows[:limit]
         more = len(rows) > limit

@@ -1,6 +1,7 @@
-"""The catalogue: what an environment's event types mean, look like, and must look like.
+"""Keep the catalogue of an environment: its event types with description, example and schema.
 
-A type need not be in it to be emitted. One whose schema is enforced is examined before it is sent.
+A type that is not in the catalogue may be emitted as well. If a type's schema is enforced, its
+events pass the schema check before they are sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,19 +28,21 @@ from dispatcher.store.pool import Opening
 from dispatcher.store.session import Asked
 
 OUTLINED: Final = 1000
-"""Types that a page of the dashboard shows."""
+"""Types on one page of the dashboard."""
 AT_ONCE: Final = 20
-"""Types read in one step: each may have texts of 128 KiB."""
+"""Types that are read in one step. Each may have texts of 128 KiB."""
 ROW_BYTES: Final = 200
-"""About what the names of fields, times and the like take."""
+"""Approximate bytes that field names, times and the like take in a response."""
 TRIES: Final = 4
-"""How often a change starts again because others changed the same types while it was checked."""
+"""How often a change is retried if others changed the same types during its check."""
 
 Change = Literal["added", "changed", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class EventType:
+    """An event type of a catalogue. `example` and `schema` are JSON."""
+
     name: str
     description: str
     example: RawJson | None
@@ -50,9 +53,10 @@ class EventType:
 
 
 class Catalogue:
-    """Raises Unknown for what is not in this environment; StoreUnavailable and StatementTimeout.
+    """The catalogue of event types.
 
-    `delete` runs in a transaction of the caller's.
+    The methods raise Unknown for a type that is not in the environment, StoreUnavailable and
+    StatementTimeout. Call `delete` in a transaction.
     """
 
     def __init__(self, session: Asked, actor: Actor) -> None:
@@ -60,16 +64,20 @@ class Catalogue:
         self._journal = Journal(session, actor)
 
     async def list(self, environment_id: str) -> tuple[EventType, ...]:
-        """Return at most `OUTLINED` types by name, for a page that shows no texts: without examples,
-        and with `true` for a schema if there is one."""
+        """Return at most `OUTLINED` types by name, for a page without examples and schemas.
+
+        `schema` is `true` if the type has one.
+        """
         rows = await self._stored.outline(environment_id, OUTLINED)
         return tuple(_event_type(row) for row in rows)
 
     async def page(
         self, environment_id: str, *, after: str = "", limit: int, most_bytes: int
     ) -> tuple[tuple[EventType, ...], str | None]:
-        """Return types whose names come after `after`, by name, and where the next page begins:
-        None if these were all. At most `limit`, and not many more than `most_bytes` of their texts.
+        """Return types whose names come after `after`, by name, and where the next page begins.
+
+        The second value is None if there are no more types. A page has at most `limit` types, and
+        not much more than `most_bytes` bytes of their texts.
         """
         types, more = await filled(
             partial(self._stored.list, environment_id),
@@ -82,6 +90,7 @@ class Catalogue:
         return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
+        """Return one type. Raise Unknown if there is none."""
         row = (
             await self._stored.get(environment_id, name)
             if event_patterns.TYPE.match(name)
@@ -92,12 +101,15 @@ class Catalogue:
         return _event_type(row)
 
     async def sample(self, environment_id: str, type: str) -> RawJson | None:
-        """The example of a type, if the catalogue has one."""
+        """Return the example of a type, or None if the catalogue has none."""
         row = await self._stored.get(environment_id, type)
         return None if row is None else row["example"]
 
     async def delete(self, environment_id: str, name: str) -> None:
-        """Its events are sent as before, and not examined any more."""
+        """Delete a type. Its events are sent as before, without a schema check.
+
+        Raise Unknown if there is no such type.
+        """
         if not (
             event_patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)
         ):
@@ -107,7 +119,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A type as it was read, and as it is to be. `before` None: it was not there."""
+    """A type as it was read, and as it is to be written. `before` is None for a new type."""
 
     name: str
     before: Mapping[str, Any] | None
@@ -115,19 +127,20 @@ class _Change:
 
     @property
     def is_one(self) -> bool:
+        """Return True if the type is new or changed."""
         return self.before != self.after
 
 
 class CatalogueWriter:
-    """Puts types into a catalogue, in transactions of its own.
+    """A writer of catalogues. It opens its own transactions.
 
-    A schema is checked before the transaction begins, because a check may take seconds and a
-    transaction holds a connection and locks. The transaction then makes sure that the type still
-    is as it was read. `most` is how many types an environment may have.
+    It checks a schema before the transaction, because a check may take seconds, and a transaction
+    holds a connection and locks. The transaction then verifies that the type has not changed since
+    it was read. `most` is how many types an environment may have.
 
-    Raises Invalid, Unknown for an environment, Conflict where the catalogue is full or others keep
-    changing the same type, SchemaChecksBusyError and SandboxUnavailable, StoreUnavailable and
-    StatementTimeout.
+    The methods raise Invalid; Unknown for an environment; Conflict if the catalogue is full or
+    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailable;
+    StoreUnavailable and StatementTimeout.
     """
 
     def __init__(
@@ -141,7 +154,10 @@ class CatalogueWriter:
     async def put(
         self, environment_id: str, name: str, form: EventTypePut
     ) -> tuple[EventType, bool]:
-        """Return the type as it is now, and whether it is new. What the form does not mention stays."""
+        """Create or change a type. Return it, and True if it is new.
+
+        Fields that the form does not mention stay as they are.
+        """
         _check_name(name)
         made, changes = await self._write(environment_id, {name: form}, lambda error, _: error)
         return made[name], changes[name] == "added"
@@ -149,9 +165,9 @@ class CatalogueWriter:
     async def load(
         self, environment_id: str, entries: Sequence[EventTypeEntry]
     ) -> Mapping[str, Change]:
-        """Put all of them or none. Return what happened to each, by name.
+        """Write all of the entries or none. Return what happened to each, by name.
 
-        Problems are placed in the whole: `("event_types", 3, "schema")`.
+        Problems have their place in the whole list: `("event_types", 3, "schema")`.
         """
         forms: dict[str, EventTypePut] = {}
         for number, entry in enumerate(entries):
@@ -173,7 +189,7 @@ class CatalogueWriter:
         forms: Mapping[str, EventTypePut],
         placed: Callable[[Invalid, str], Invalid],
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
-        """Put all `forms`, by name. `placed` says where in the request a problem is."""
+        """Write all `forms`, by name. `placed` adds to a problem where in the request it is."""
         for _ in range(TRIES):
             rows = await EventTypes(self._pool).named(environment_id, list(forms))
             wanted = [_change(name, rows.get(name), form) for name, form in forms.items()]
@@ -190,7 +206,7 @@ class CatalogueWriter:
     async def _is_still(
         self, session: Asked, environment_id: str, wanted: Sequence[_Change]
     ) -> bool:
-        """Lock the catalogue, and see whether the types are as they were read."""
+        """Lock the catalogue. Return True if the types are still as they were read."""
         stored = EventTypes(session)
         if not await stored.lock(environment_id):
             raise Unknown(f"there is no environment {environment_id!r}")
@@ -258,7 +274,7 @@ NEW: Final[Mapping[str, Any]] = {
 
 
 def _columns_of(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what people change of a type; None if there is none."""
+    """Return the editable columns of a type, or None if there is none."""
     return None if row is None else {key: row[key] for key in NEW}
 
 
@@ -289,7 +305,7 @@ def _merged(before: Mapping[str, Any], form: EventTypePut) -> dict[str, Any]:
 
 
 def _size(row: Mapping[str, Any]) -> int:
-    """Return about how many bytes a type takes in an answer."""
+    """Return approximately how many bytes a type takes in a response."""
     texts = (row["name"], row["description"], row["example"], row["schema"])
     return sum(len(each or "") for each in texts) + ROW_BYTES
 

@@ -1,4 +1,4 @@
-"""Emitting for producers without SQL."""
+"""Emit events for producers without SQL."""
 
 from dispatcher.core import ids
 from dispatcher.core.errors import Conflict, Invalid
@@ -10,7 +10,7 @@ from dispatcher.store.session import Asked
 
 
 class Emission:
-    """Ask within a transaction."""
+    """Emitting of events. Call the methods within a transaction."""
 
     def __init__(self, session: Asked, actor: Actor) -> None:
         self._events = Events(session)
@@ -19,8 +19,12 @@ class Emission:
     async def emit(
         self, environment_id: str, form: NewEvent, data: RawJson, *, key: str | None = None
     ) -> str:
-        """The event's name: `data` is its text, for the form's is parsed. The same `key` again is the
-        same event, and Conflict if it says something else. Raises Invalid."""
+        """Emit an event and return its id.
+
+        `data` is the exact JSON text of the event's data, because the form's is already parsed. The
+        same `key` again returns the same event. Raise Conflict if the key was used with other
+        content, and Invalid if the database refuses the event.
+        """
         try:
             name = await self._events.emit(
                 form.type, data, environment_id=environment_id, idempotency_key=key

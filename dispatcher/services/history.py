@@ -1,7 +1,7 @@
-"""What became of events: deliveries pending and ended, their attempts, and the events themselves.
+"""Read deliveries, pending and ended, their attempts, and events.
 
-Deliveries end while a listing of them is read. An id is the only place a delivery has in it, so
-page follows page by id, whatever has become of the deliveries meanwhile.
+Deliveries end while a client pages through them. So pages continue by id: a delivery's id does not
+change with its state.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -32,19 +32,18 @@ from dispatcher.store.history import Seen, Wanted
 from dispatcher.store.session import Asked
 
 LISTED: Final = 16 * 1024
-"""Bytes of a payload, or of an event's data, that a listing still shows."""
+"""Most bytes of a payload, or of an event's data, that a list includes."""
 LOOKED_AT: Final = 4000
-"""Rows that are looked at for one page, about: where few match, it stays short."""
+"""Approximate number of rows that are read for one page. If few match, the page stays short."""
 LOOKED_INTO: Final = 50
-"""Endpoints of an environment whose histories are merged; with more, it is all deliveries that are
-looked through."""
+"""Most endpoints whose histories are merged. With more, all deliveries are read through."""
 ATTEMPTS_SHOWN: Final = 200
-"""Attempts of one delivery that are shown: people may retry one without end."""
+"""Most attempts of one delivery that are returned. People may retry one without end."""
 DELIVERIES_SHOWN: Final = 100
-"""Deliveries that are shown with an event."""
+"""Deliveries that are returned with an event."""
 
 Look = Callable[[Wanted, int, int], Awaitable[Seen]]
-"""So many rows are looked at for so many ids."""
+"""A function that reads a history: filter, rows to read, ids to return."""
 
 ANY_DELIVERY: Final = DeliveryFilters()
 ANY_EVENT: Final = EventFilters()
@@ -53,7 +52,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History:
-    """Reads only. Raises Unknown, and StoreUnavailable and StatementTimeout besides."""
+    """Reads of the history. The methods raise Unknown, StoreUnavailable and StatementTimeout."""
 
     def __init__(self, session: Asked) -> None:
         self._stored = stored.History(session)
@@ -67,7 +66,10 @@ class History:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[DeliveryItem]:
-        """Of one webhook, also a deleted one, or of the whole environment."""
+        """Return deliveries of one webhook, also a deleted one, or of the whole environment.
+
+        Raise Unknown if there is no such webhook.
+        """
         endpoints = await self._stored.endpoints(environment_id, webhook_id, LOOKED_INTO + 1)
         if webhook_id is not None and not endpoints:
             raise Unknown(f"there is no webhook {webhook_id}")
@@ -81,10 +83,12 @@ class History:
             sizes = (limit + 1, LOOKED_AT)
         found = await _followed(look, wanted, sizes, limit)
         items = await self._items(environment_id, found.items, LISTED)
-        # One that has ended, or is sent again, since its id was found is not what was asked for.
+        # Leave out deliveries that have changed since their ids were read. They do not match the
+        # filter any more.
         return Page(tuple(i for i in items if filters.status in (None, i.status)), next=found.next)
 
     async def delivery(self, environment_id: str, id_: str) -> Delivery:
+        """Return one delivery with its attempts. Raise Unknown if there is none."""
         number = _number("dlv", id_)
         items = await self._items(environment_id, [number], ids.LARGEST)
         if not items:
@@ -93,7 +97,7 @@ class History:
         return delivery(items[0], attempts)
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
-        """Every attempt of a delivery, oldest first; of very many, the newest."""
+        """Return the attempts of a delivery, oldest first. Of very many, return the newest."""
         number = _number("dlv", id_)
         rows = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
         if not rows and not await self._stored.items(environment_id, [number]):
@@ -108,6 +112,7 @@ class History:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[EventItem]:
+        """Return a page of events that match the filters, newest first."""
         wanted = _wanted(filters.since, filters.until, filters.type, before)
         if filters.id is not None:
             wanted = _only(wanted, _number_or_none("evt", filters.id))
@@ -117,6 +122,7 @@ class History:
         return Page(tuple(event_item(row) for row in rows), next=found.next)
 
     async def event(self, environment_id: str, id_: str) -> Event:
+        """Return one event with its newest deliveries. Raise Unknown if there is none."""
         number = _number("evt", id_)
         rows = await self._stored.event_items(environment_id, [number], ids.LARGEST)
         if not rows:
@@ -133,13 +139,18 @@ class History:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[DeliveryItem]:
-        """To all webhooks, newest first; none for an event that is not known."""
+        """Return an event's deliveries to all webhooks, newest first.
+
+        Return none if the event is unknown.
+        """
         below = ids.LARGEST if before is None else before
         return await self._made_of(environment_id, _number("evt", id_), below, limit)
 
     async def environment_of(self, id_: str) -> str | None:
-        """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID);
-        None if there is no such thing, or it is no longer kept."""
+        """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID).
+
+        Return None if the object does not exist or is no longer kept.
+        """
         if (event_id := _number_or_none("evt", id_)) is not None:
             return await self._stored.environment_of_event(event_id)
         if (delivery_id := _number_or_none("dlv", id_)) is not None:
@@ -171,7 +182,7 @@ class History:
 
 
 async def _followed(look: Look, wanted: Wanted, sizes: Sequence[int], limit: int) -> Page[int]:
-    """A page of ids: with a short look, and if that is not enough with a long one."""
+    """Return a page of ids. Read few rows first, and many rows only if that was not enough."""
     found: list[int] = []
     for rows in sizes:
         seen = await look(wanted, rows, limit + 1 - len(found))
@@ -187,7 +198,10 @@ async def _followed(look: Look, wanted: Wanted, sizes: Sequence[int], limit: int
 def _wanted(
     since: datetime | None, until: datetime | None, pattern: str | None, before: int | None
 ) -> Wanted:
-    """A pattern is taken at its word here: `endpoint.*` and `*` find reserved types as well."""
+    """Return the filter for the store.
+
+    A pattern is taken literally here: `endpoint.*` and `*` match reserved types too.
+    """
     ends = [ids.LARGEST] if until is None else [ids.LARGEST, _id_at(until)]
     return Wanted(
         low=0 if since is None else _id_at(since),
@@ -204,7 +218,7 @@ def _only(wanted: Wanted, id_: int | None) -> Wanted:
 
 
 def _id_at(moment: datetime) -> int:
-    """The smallest id not older: ids know milliseconds."""
+    """Return the smallest id that is not older than `moment`. Ids have millisecond precision."""
     milliseconds = -((_EPOCH - moment) // timedelta(milliseconds=1))
     return min(max(0, (milliseconds - ids.EPOCH_MS) << ids.TIME_SHIFT), ids.LARGEST)
 

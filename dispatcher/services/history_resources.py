@@ -1,4 +1,4 @@
-"""Deliveries, attempts and events as people read them, and how they are made of rows. Pure."""
+"""Build deliveries, attempts and events, as people read them, from rows. Do no I/O."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from dispatcher.core.pagination import Page
 from dispatcher.services.inputs.history import Status
 
 Place = Literal["inbox", "unexamined", "quarantine"]
-"""Where an event is before its deliveries are made."""
+"""The place where an event waits before its deliveries are made."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DELIVERY_HEADER: Final = re.compile(r"X-(.+)-Delivery")
@@ -23,12 +23,12 @@ _DELIVERY_HEADER: Final = re.compile(r"X-(.+)-Delivery")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryItem:
-    """One event owed to one webhook.
+    """One event on its way to one webhook.
 
-    `payload` is the exact body; None in a listing if it is large, and when retention has dropped
-    the event (then there is no `payload_size` either). From `response_status` to `error` it is the
-    last attempt's. `next_retry_at` is of pending ones only; not set while one waits to be fanned
-    out. `ended_at` is also that of failed and cancelled ones.
+    `payload` is the exact body. It is None in a list if it is large, and everywhere if retention
+    has dropped the event; then `payload_size` is None too. The fields from `response_status` to
+    `error` are those of the last attempt. `next_retry_at` is set only for pending deliveries that
+    are fanned out. `ended_at` is set for delivered, failed and cancelled ones.
     """
 
     id: str
@@ -53,11 +53,11 @@ class DeliveryItem:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request, or (`outcome` is `cancelled`) the end without one: that repeats a number.
+    """One request, or the end of a delivery without a request (`outcome` is `cancelled`).
 
-    `request_headers` are without signatures, and without the webhook's own headers. Of the answer's
-    body no more than an excerpt is kept; `response_truncated` is None where nobody can tell.
-    `next_at` is when the next attempt was due.
+    An end without a request repeats the number of the last attempt. `request_headers` leave out
+    signatures and the webhook's own headers. `response_body` is an excerpt. `response_truncated` is
+    None if that is unknown. `next_at` is when the next attempt was due.
     """
 
     number: int
@@ -75,15 +75,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery(DeliveryItem):
-    """With every attempt, oldest first."""
+    """One event on its way to one webhook, with every attempt, oldest first."""
 
     attempt_list: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EventItem:
-    """`data` is the producer's text, None in a listing if it is large. `source`: `producer`; or
-    `dispatcher` for its own, and `directed` for those to one webhook."""
+    """One event of an environment.
+
+    `data` is the producer's text. It is None in a list if it is large. `source` is `producer`,
+    `dispatcher` for dispatcher's own events, or `directed` for events to one webhook alone.
+    """
 
     id: str
     environment_id: str
@@ -97,8 +100,11 @@ class EventItem:
 
 @dataclass(frozen=True, slots=True)
 class Event(EventItem):
-    """`waiting`: where it still is before its deliveries are made. Of those, the newest are here;
-    `deliveries_next` None: all."""
+    """One event with its newest deliveries.
+
+    `waiting` is where the event is if its deliveries are not made yet. `deliveries_next` is None if
+    all deliveries are included.
+    """
 
     waiting: Place | None
     deliveries: tuple[DeliveryItem, ...]
@@ -108,6 +114,7 @@ class Event(EventItem):
 def delivery_item(
     row: Mapping[str, Any], data: tuple[int, str | None] | None, most: int
 ) -> DeliveryItem:
+    """Return a delivery of a list. Leave out a payload of more than `most` bytes."""
     text, size = _payload(row, data)
     ended_at = None if row["status"] == "PENDING" else row["recorded_at"]
     return DeliveryItem(
@@ -135,7 +142,11 @@ def delivery_item(
 def _payload(
     row: Mapping[str, Any], data: tuple[int, str | None] | None
 ) -> tuple[RawJson | None, int | None]:
-    """The body and its bytes; no body where there is no text of the data."""
+    """Return the body and its size in bytes.
+
+    Both are None if retention has dropped the event. Only the body is None if its text is not
+    available.
+    """
     if data is None:
         return None, None
     size, text = data
@@ -146,6 +157,7 @@ def _payload(
 
 
 def attempt(row: Mapping[str, Any]) -> Attempt:
+    """Return an attempt from its row."""
     answered = orjson.loads(row["response_headers"] or "[]")
     headers = tuple((name, value) for name, value in answered)
     return Attempt(
@@ -164,7 +176,7 @@ def attempt(row: Mapping[str, Any]) -> Attempt:
 
 
 def _sent(type_: str, varied: dict[str, str]) -> dict[str, str]:
-    """What went out, under the brand of that time. Nothing is kept of a request never made."""
+    """Return the request headers with the brand of that time, or none if no request was made."""
     brand = next((found[1] for name in varied if (found := _DELIVERY_HEADER.fullmatch(name))), None)
     if brand is None:
         return {}
@@ -177,7 +189,10 @@ def _sent(type_: str, varied: dict[str, str]) -> dict[str, str]:
 
 
 def _is_truncated(headers: Sequence[tuple[str, str]], body: bytes | None) -> bool | None:
-    """By the length that was announced, which is that of the bytes as received."""
+    """Return True if the response is longer than the excerpt, by its Content-Length.
+
+    Return None if the length is unknown. It counts the bytes as received.
+    """
     lengths = {value for name, value in headers if name.lower() == "content-length"}
     length = lengths.pop() if len(lengths) == 1 else ""
     if body is None or not (length.isascii() and length.isdigit() and len(length) < 19):
@@ -186,11 +201,12 @@ def _is_truncated(headers: Sequence[tuple[str, str]], body: bytes | None) -> boo
 
 
 def _readable(body: bytes | None) -> str | None:
-    """As text that everything can hold: databases and terminals have no place for a NUL."""
+    """Return the body as text without NUL. Databases and terminals cannot hold a NUL."""
     return None if body is None else body.decode("utf-8", "replace").replace("\x00", "�")
 
 
 def event_item(row: Mapping[str, Any]) -> EventItem:
+    """Return an event of a list from its row."""
     return EventItem(
         id=ids.event_name(row["id"]),
         environment_id=row["environment_id"],
@@ -208,10 +224,12 @@ def _time_of(id_: int) -> datetime:
 
 
 def delivery(item: DeliveryItem, attempts: Sequence[Mapping[str, Any]]) -> Delivery:
+    """Return a delivery with its attempts."""
     return Delivery(**_values(item), attempt_list=tuple(attempt(row) for row in attempts))
 
 
 def event(item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem]) -> Event:
+    """Return an event with its deliveries."""
     return Event(
         **_values(item),
         waiting=waiting,

@@ -1,6 +1,7 @@
-"""What is seen from outside of the whole database: how much waits, and what is paused.
+"""Measure the backlog and the pauses of the whole database, for metrics and health checks.
 
-Measured now and then by one session, never when somebody asks: a scrape costs the database nothing.
+One session measures at intervals. A scrape only reads the last result, so it costs the database
+nothing.
 """
 
 from collections.abc import Mapping
@@ -15,25 +16,29 @@ from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
 LOOK_SECONDS = 2.0
-"""Between two looks at what is paused: one row of an index."""
+"""Interval between two reads of the pauses. One read is one row of an index."""
 MEASURE_SECONDS = 15.0
-"""Between two measurements: some twenty thousand rows at most, in 50 ms."""
+"""Interval between two measurements. One reads at most about twenty thousand rows, in 50 ms."""
 MEASURE_MOST_SECONDS = 2.0
-"""A database that needs longer has more important things to do."""
+"""Longest measurement. A database that needs longer has more important things to do."""
 ENVIRONMENTS_NAMED = 20
-"""Environments with figures of their own: each adds three lines to a scrape."""
+"""Most environments with their own figures. Each adds three lines to a scrape."""
 
 
 @dataclass(frozen=True, slots=True)
 class PausedNow:
-    """`all_since` None: all are not paused. `environments`: how many are paused by themselves."""
+    """The pauses in force.
+
+    `all_since` is None if not all environments are paused. `environments` counts those paused
+    themselves.
+    """
 
     all_since: datetime | None
     environments: int
 
 
 class Measure:
-    """Give it a session that no sending waits for."""
+    """The measuring stage. Give it a session that sending does not depend on."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -41,13 +46,16 @@ class Measure:
         self._measured_at = float("-inf")
         self._known: Mapping[str | None, Paused] = {}
         self.paused: PausedNow | None = None
-        """None until the first look."""
+        """The pauses in force, or None before the first read."""
 
     async def look(self) -> float:
-        """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
+        """Run one pass. Return the seconds until the next.
+
+        Raise StoreUnavailable or StatementTimeout.
+        """
         self._note(await self._pauses.current())
         if monotonic() - self._measured_at >= MEASURE_SECONDS:
-            # Before it is asked: a statement that takes too long is not repeated at once.
+            # Set before the statement. Otherwise one that takes too long would be repeated at once.
             self._measured_at = monotonic()
             async with self._session.transaction() as opened:
                 measured = await Backlogs(opened).read_in_time(MEASURE_MOST_SECONDS)

@@ -1,4 +1,4 @@
-"""How things are: of webhooks at a glance, of an environment or all of them, of the daemons."""
+"""Summarize the state of webhooks, of an environment or all of them, and of the daemons."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from dispatcher.store.session import Asked
 from dispatcher.store.statistics import ALL, Statistics
 
 COUNTED: Final = 10_000
-"""Nothing is counted any further."""
+"""The number at which counting stops."""
 HALF_HOURS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """`more`: there are more than `number`."""
+    """A number. `more` is true if the real number is larger."""
 
     number: int
     more: bool = False
@@ -28,8 +28,11 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class WebhookHealth:
-    """Of the last 24 hours. Rates are shares of attempts, None without any, as are milliseconds.
-    `sparkline`: attempts and failures of each half hour, the last one unfinished."""
+    """The health of a webhook over the last 24 hours.
+
+    Rates are shares of attempts. Rates and milliseconds are None without attempts. `sparkline` has
+    the attempts and failures of each half hour; the last one is unfinished.
+    """
 
     attempts_24h: int
     success_rate_24h: float | None
@@ -41,7 +44,10 @@ class WebhookHealth:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Attempts that were answered with 2xx, and others, from `at` on; `p95_ms` of both."""
+    """The attempts of one interval that begins at `at`.
+
+    `delivered` counts 2xx responses, `failed` all others. `p95_ms` covers both.
+    """
 
     at: datetime
     delivered: int
@@ -51,9 +57,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """As of `at`. Rates are shares of attempts, None without any; `oldest` is when what waits longest
-    was owed. `hour` has a point a minute, `day` one for ten minutes, the last one unfinished.
-    `paused_at` is that of the environment."""
+    """The state of an environment, or of all environments, at the time `at`.
+
+    Rates are shares of attempts, or None without attempts. `oldest` is when the oldest pending item
+    was made. `hour` has one point a minute, `day` one for ten minutes; the last one is unfinished.
+    `paused_at` is the environment's own pause.
+    """
 
     at: datetime
     deliveries_per_second: float
@@ -76,8 +85,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """`silence`: seconds since its last heartbeat. What it says of itself is None until it has said
-    anything; `said_ago` is how long ago that was."""
+    """The state of one daemon.
+
+    `silence` is the seconds since its last heartbeat. `said_ago` is the age of its published status
+    in seconds. The fields from the status are None until the daemon has published one.
+    """
 
     id: int
     silence: float
@@ -94,7 +106,7 @@ class DaemonFacts:
 
 
 class Overview:
-    """Reads only. Raises StoreUnavailable and StatementTimeout."""
+    """Reads of the current state. The methods raise StoreUnavailable and StatementTimeout."""
 
     def __init__(self, session: Asked) -> None:
         self._statistics = Statistics(session)
@@ -103,12 +115,12 @@ class Overview:
     async def webhooks(
         self, environment_id: str, ids: Collection[UUID]
     ) -> Mapping[UUID, WebhookHealth]:
-        """Of those that the environment has; up to 200 of them are quick."""
+        """Return the health of the environment's webhooks among `ids`. Up to 200 are quick."""
         rows = await self._statistics.of_endpoints(environment_id, ids, HALF_HOURS, COUNTED + 1)
         return {row["id"]: _health(row) for row in rows}
 
     async def summary(self, environment_id: str | None) -> Summary:
-        """None: of all environments together."""
+        """Return the summary of one environment, or of all for None."""
         of = ALL if environment_id is None else environment_id
         minutes = await self._statistics.series(of, 10, 60, 60)
         tens = await self._statistics.series(of, 600, 600, 144)
@@ -121,7 +133,10 @@ class Overview:
         return _summary(minutes, tens, speed, backlog)
 
     async def daemons(self) -> tuple[DaemonFacts, ...]:
-        """Of the whole system: for those who may see all environments."""
+        """Return the daemons of the whole system.
+
+        Show them only to clients that may see all environments.
+        """
         return tuple(_daemon(row) for row in await self._daemons.list())
 
 
@@ -177,7 +192,7 @@ def _health(row: Mapping[str, Any]) -> WebhookHealth:
 def _points(
     rows: Sequence[Mapping[str, Any]], now: datetime, width: int, count: int
 ) -> tuple[Point, ...]:
-    """One for each stretch of time, also where nothing was sent."""
+    """Return one point for each interval, also where nothing was sent."""
     known = {int(row["at"].timestamp()): row for row in rows}
     last = int(now.timestamp()) // width * width
     points = []

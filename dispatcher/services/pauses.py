@@ -1,6 +1,7 @@
-"""Pause sending and resume it, for one environment or for all: for instance after a backup was restored.
+"""Pause and resume sending, for one environment or for all.
 
-What is emitted while sending is paused is delivered afterwards.
+An operator pauses, for instance, after restoring a backup. Events that are emitted during a pause
+are delivered after it.
 """
 
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from dispatcher.store.session import Asked
 
 ALL = "*"
 NAMED_MOST = 100
-"""Paused environments that are named; there may be thousands."""
+"""Most paused environments that are listed. There may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """`environment_id` None: of all. `paused`: nothing is sent for it. `paused_at`: since when it is
-    paused itself; `all_paused_at`: since when all environments are, and it with them."""
+    """The pause state of an environment, or of all environments if `environment_id` is None.
+
+    `paused` is true if nothing is sent. `paused_at` is the start of the environment's own pause,
+    `all_paused_at` the start of the pause of all environments.
+    """
 
     environment_id: str | None
     paused: bool
@@ -30,7 +34,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """One pause in force. `environment_id` None: of all. `by` None: the audit does not say."""
+    """One pause in force. `environment_id` is None for the pause of all environments.
+
+    `by` is None if the audit log has no entry.
+    """
 
     environment_id: str | None
     since: datetime
@@ -39,8 +46,12 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What `delivery.paused` came to. `applied`: sending was paused by it now. Else it was applied
-    before: `paused_at` says since when all are paused, `resumed_at` and `resumed_by` who resumed."""
+    """The result of applying `delivery.paused`.
+
+    `applied` is true if this call paused sending. Otherwise the setting was applied before:
+    `paused_at` is the pause of all environments in force, `resumed_at` and `resumed_by` are when
+    and by which actor sending was resumed.
+    """
 
     applied: bool
     paused_at: datetime | None
@@ -50,8 +61,10 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """When sending was paused, and by whom: a token's name, `cli:<user>` or `dispatcher`; None if
-    that is not on record any more."""
+    """The start of a pause and its actor.
+
+    `by` is a token's name, `cli:<user>` or `dispatcher`, or None if that is no longer recorded.
+    """
 
     at: datetime
     by: str | None
@@ -59,7 +72,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An environment, and what stops its sending: its own pause, or the pause of all."""
+    """An environment and what stops its sending: its own pause, or the pause of all."""
 
     id: str
     name: str
@@ -68,9 +81,10 @@ class Standing:
 
 
 class Pauses:
-    """Ask within a transaction. An environment that is not paused waits all the same while all are.
+    """The pauses. Call these methods within a transaction.
 
-    No send starts later than a second after the change; what is under way is finished.
+    While all environments are paused, an environment that is not paused itself waits too. No send
+    starts later than a second after the change. A send in progress is finished.
     """
 
     def __init__(self, session: Asked, actor: Actor) -> None:
@@ -79,7 +93,7 @@ class Pauses:
         self._journal = Journal(session, actor)
 
     async def get(self, environment_id: str | None) -> Pause:
-        """Raises Unknown."""
+        """Return the pause state. Raise Unknown if there is no such environment."""
         found = await self._pauses.since(environment_id)
         if found is None:
             raise Unknown(f"there is no environment {environment_id}")
@@ -92,7 +106,10 @@ class Pauses:
         return tuple(Paused(row["environment_id"], row["paused_at"], row["actor"]) for row in rows)
 
     async def standing(self, environment_id: str) -> Standing:
-        """Return how it is with an environment. Needs no transaction. Raises Unknown."""
+        """Return an environment and what stops its sending. This needs no transaction.
+
+        Raise Unknown if there is no such environment.
+        """
         row = await self._pauses.standing(environment_id)
         if row is None:
             raise Unknown(f"there is no environment {environment_id}")
@@ -114,8 +131,11 @@ class Pauses:
         return await self._pause(environment_id, version), version
 
     async def resume(self, environment_id: str | None) -> Pause:
-        """Nothing happens if it is not paused. Raises Unknown, and Conflict if the environment is
-        not paused itself but all are: nothing would be sent for it."""
+        """Resume sending. Do nothing if it is not paused.
+
+        Raise Unknown if there is no such environment. Raise Conflict if the environment itself is
+        not paused but all environments are: resuming it would send nothing.
+        """
         version = await self._endpoints.bump()
         if await self._pauses.resume(environment_id, version):
             await self._journal.note("sending.resume", environment_id or ALL, environment_id)
@@ -126,11 +146,12 @@ class Pauses:
         return found
 
     async def apply_configured(self) -> Configured:
-        """Pause all, as `delivery.paused` wishes, unless that was done to this very database before.
+        """Pause all environments for `delivery.paused`, unless this database has had it applied.
 
-        A restored dump is another database: there it is done again.
+        A restored dump counts as another database, so it is paused again.
         """
-        version = await self._endpoints.bump()  # in the order of `pause`, or the two could deadlock
+        # in the same order as `pause`; otherwise the two could deadlock
+        version = await self._endpoints.bump()
         state = await self._pauses.configured()
         if state["applied"]:
             return Configured(False, state["paused_at"], state["resumed_at"], state["resumed_by"])
@@ -139,11 +160,11 @@ class Pauses:
         return Configured(True, paused.paused_at, None, None)
 
     async def was_configured(self) -> bool:
-        """Return whether `delivery.paused` was applied to this very database."""
+        """Return True if `delivery.paused` was applied to this database."""
         return bool((await self._pauses.configured())["applied"])
 
     async def forget_configured(self) -> None:
-        """`delivery.paused` is not set: if it is set later, it is applied again."""
+        """Record that `delivery.paused` is not set. If it is set later, it is applied again."""
         await self._pauses.forget_configured()
 
     async def _pause(self, environment_id: str | None, version: int) -> Pause:

@@ -1,4 +1,4 @@
-"""Whether the daemons have acted on a change: its answer should not come before."""
+"""Wait until the daemons have applied a change, so that its response does not come too early."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,22 +9,27 @@ from dispatcher.store.session import Asked, StatementTimeout, StoreUnavailable
 
 ASK_EVERY = 0.05
 MARGIN_SECONDS = 1.0
-"""Beyond the time that was asked for, until a question under way is given up."""
+"""Additional time after the requested one, before a running statement is given up."""
 
 
 async def confirmed(asked: Asked, version: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109 - running out of it is an answer
-    """Ask after the commit: whether no daemon starts a send any more with endpoints older than
-    `version`. Waits for that, `timeout` seconds at the most.
+    """Wait until no daemon starts a send with endpoints older than `version`.
 
-    The change is committed: a database that cannot be asked makes the answer False, not an error,
-    because an error would take away what only the answer holds (a new secret)."""
+    Call this after the commit. Return True, or False if it takes longer than `timeout` seconds.
+
+    Return False also if the database cannot be reached. The change is committed, and an error would
+    lose what only the response holds, such as a new secret.
+    """
     daemons = Daemons(asked)
     return await _none(lambda: daemons.unconfirmed(version), timeout)
 
 
 async def heeded(asked: Asked, delivery_id: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109
-    """Ask after the commit: whether no daemon holds the delivery as it was before it was changed.
-    False also as long as an attempt is under way. Waits as `confirmed`."""
+    """Wait until no daemon holds the delivery as it was before the change.
+
+    Call this after the commit. Return True, or False if it takes longer than `timeout` seconds,
+    also because an attempt is in progress.
+    """
     nudges = Nudges(asked)
     return await _none(lambda: nudges.unheeded(delivery_id), timeout)
 

@@ -1,4 +1,4 @@
-"""Events that the daemon could not fan out: why, and whether to try again."""
+"""List quarantined events, which could not be fanned out, and release or discard them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ PREFIX: Final = "q"
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """`id` is `q_` and a number: an event can be here more than once, as owed to several webhooks.
+    """An event in quarantine.
 
-    `webhook_id` and `delivery_id` are set where it was owed to one webhook alone. `reason` is a
-    stable word, `detail` what was wrong.
+    `id` is `q_` and a number, because one event can be here for several webhooks. `webhook_id` and
+    `delivery_id` are set if the event was for one webhook alone. `reason` is a stable code,
+    `detail` the problem.
     """
 
     id: str
@@ -36,7 +37,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """Raises Unknown, and StoreUnavailable and StatementTimeout besides."""
+    """The quarantine. The methods raise Unknown, StoreUnavailable and StatementTimeout."""
 
     def __init__(self, session: Asked, actor: Actor) -> None:
         self._stored = stored.Quarantine(session)
@@ -45,7 +46,7 @@ class Quarantine:
     async def list(
         self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
     ) -> Page[Quarantined]:
-        """The last emitted first."""
+        """Return quarantined events, the last emitted first."""
         rows = await self._stored.list(
             environment_id, ids.LARGEST if before is None else before, limit + 1
         )
@@ -56,16 +57,22 @@ class Quarantine:
         )
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
+        """Return one entry. Raise Unknown if there is none."""
         return _quarantined(_known(id_, await self._stored.get(environment_id, _number(id_))))
 
     async def release(self, environment_id: str, id_: str) -> None:
-        """In a transaction of the caller's: it is fanned out some seconds after that is committed,
-        and not examined again."""
+        """Move an event back to the inbox. Call this in a transaction.
+
+        It is fanned out some seconds after the commit, without another schema check.
+        """
         row = _known(id_, await self._stored.release(environment_id, _number(id_)))
         await self._note("quarantine.release", environment_id, id_, row)
 
     async def discard(self, environment_id: str, id_: str) -> None:
-        """In a transaction of the caller's: it is not going to be fanned out. The event stays."""
+        """Drop an entry, so that it is never fanned out. Call this in a transaction.
+
+        The event itself stays.
+        """
         row = _known(id_, await self._stored.discard(environment_id, _number(id_)))
         await self._note("quarantine.discard", environment_id, id_, row)
 

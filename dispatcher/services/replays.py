@@ -1,9 +1,9 @@
-"""Recoveries: deliveries of one webhook that failed or were never made, sent again.
+"""Replay deliveries of one webhook that failed or were never made. The API says "recovery".
 
-What counts as failed: deliveries that ended FAILED, or CANCELLED because they expired; not those a
-person cancelled, nor those that are pending or were delivered since. They keep their name, their
-attempts go on counting, their schedule begins anew. Missed: events that match the subscriptions of
-now, and of which there is no delivery to the webhook at all.
+A delivery counts as failed if it ended FAILED, or CANCELLED because it expired. It does not count
+if a person cancelled it, if it is pending, or if it was delivered since. A failed delivery keeps
+its name, goes on counting its attempts, and starts a new schedule. An event counts as missed if it
+matches the current subscriptions and has no delivery to the webhook at all.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from dispatcher.store.session import Asked
 
 PREFIX = "rec"
 COUNT_MOST = 100_000
-"""No more is counted: whoever asks waits for the answer."""
+"""The number at which counting stops, because the client waits for it."""
 COUNT_SECONDS = 2.0
 COUNT_LOOK = 5_000
-"""Ended deliveries and events looked at by one statement."""
+"""Most ended deliveries and events that one statement reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a recovery would send again. `more`: there may be more, it was too much to count."""
+    """The count of what a recovery would send. `more` is true if counting stopped early."""
 
     webhook_id: UUID
     since: datetime
@@ -42,9 +42,13 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """`total` was counted at the start (None: too many to count); `made` of them are on their way or
-    were sent. All up to the time `reached`, between `since` and `until`, has been looked at. `error`
-    is why the last step failed: it is tried some times before the recovery is FAILED."""
+    """One recovery of a webhook.
+
+    `total` was counted at the start, or is None if there were too many. `made` counts the
+    deliveries made so far. Everything up to the time `reached`, between `since` and `until`, is
+    done. `error` is why the last step failed. A step is tried several times before the recovery is
+    FAILED.
+    """
 
     id: str
     webhook_id: UUID
@@ -62,23 +66,26 @@ class Recovery:
 
 
 class Recoveries:
-    """Raises StoreUnavailable and StatementTimeout besides what is said, and Unknown for a webhook
-    that is not in the environment."""
+    """The replays of webhooks.
+
+    Each method also raises StoreUnavailable and StatementTimeout, and Unknown for a webhook that is
+    not in the environment.
+    """
 
     def __init__(self, session: Asked, actor: Actor) -> None:
         self._stored = stored.Recoveries(session)
         self._journal = Journal(session, actor)
 
     async def preview(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Preview:
-        """Counts for no more than about COUNT_SECONDS. Raises Invalid."""
+        """Count what a replay would send, for about COUNT_SECONDS at most. Raise Invalid."""
         _, preview = await self._count(environment_id, webhook_id, form)
         return preview
 
     async def start(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Recovery:
-        """In a transaction of the caller's; daemons begin within about a second.
+        """Start a replay. Call this in a transaction. Daemons begin within about a second.
 
-        Raises Invalid, and Conflict when the webhook is disabled, for what is recovered would be
-        held, or when a recovery of it is running.
+        Raise Invalid. Raise Conflict if the webhook is disabled, because its deliveries would wait,
+        or if a replay of it is running.
         """
         active, preview = await self._count(environment_id, webhook_id, form)
         if not active:
@@ -116,22 +123,25 @@ class Recoveries:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[Recovery]:
-        """Newest first; none for a webhook that is not there."""
+        """Return the replays of a webhook, newest first, or none for an unknown webhook."""
         rows = await self._stored.list(environment_id, webhook_id, before=before, limit=limit + 1)
         shown = rows[:limit]
         more = len(rows) > limit
         return Page(tuple(map(_recovery, shown)), shown[-1]["id"] if more else None)
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
-        """As it is now."""
+        """Return one replay. Raise Unknown if there is none."""
         row = await self._stored.get(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             raise _unknown(recovery_id)
         return _recovery(row)
 
     async def cancel(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
-        """In a transaction of the caller's: after its commit nothing more is made. What was made is
-        sent. Raises Conflict for one that is done; one that is cancelled stays so."""
+        """Cancel a replay. Call this in a transaction. It makes no deliveries after the commit.
+
+        Deliveries that were made are sent. Raise Conflict if the replay has ended. Return a
+        cancelled one unchanged.
+        """
         row = await self._stored.cancel(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             over = await self.get(environment_id, webhook_id, recovery_id)
@@ -151,7 +161,7 @@ class Recoveries:
     async def _count(
         self, environment_id: str, webhook_id: UUID, form: NewRecovery
     ) -> tuple[bool, Preview]:
-        """Whether the webhook is active, and what there is for it."""
+        """Return True if the webhook is active, and the count of what a replay would send."""
         began, failed, missed = monotonic(), 0, 0
         until, position = form.until, None
         while True:
@@ -189,7 +199,10 @@ def _unknown(recovery_id: str) -> Unknown:
 
 
 def _within(row: dict[str, Any]) -> datetime:
-    """Ids know milliseconds: the position may be a little off the times it lies between."""
+    """Return the time reached, limited to the replay's time span.
+
+    Ids have millisecond precision, so the position may lie a little outside.
+    """
     reached: datetime = min(max(row["reached"], row["since"]), row["until"])
     return reached
 

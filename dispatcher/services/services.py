@@ -1,6 +1,6 @@
-"""Where people's wishes are dealt with: every part of the service layer, on a session of one's own.
+"""Build every service for one session.
 
-API, dashboard and command line all come here.
+The API, the dashboard and the command line all use them.
 """
 
 from dispatcher.config.sections import Config
@@ -25,10 +25,10 @@ from dispatcher.transport.guard import guard_of
 
 
 class Office:
-    """`cipher` None: secrets can be neither made nor read.
+    """The services. `cipher` is None if secrets can be neither created nor read.
 
-    `schemes`, `retry` and `delivery` are what is configured for webhooks that have no wishes.
-    Close `checks` at the end.
+    `schemes`, `retry` and `delivery` are the configured defaults of webhooks. Close `checks` at the
+    end.
     """
 
     def __init__(self, config: Config, cipher: Cipher | None) -> None:
@@ -46,45 +46,59 @@ class Office:
         )
 
     def webhooks(self, session: Asked, actor: Actor) -> Webhooks:
+        """Return the service for webhooks."""
         return Webhooks(session, actor, cipher=self._cipher, ground=self._ground)
 
     def catalogue(self, session: Asked, actor: Actor) -> Catalogue:
+        """Return the service that reads a catalogue and deletes from it."""
         return Catalogue(session, actor)
 
     def catalogue_writer(self, pool: Opening, actor: Actor) -> CatalogueWriter:
+        """Return the service that writes a catalogue in its own transactions."""
         return CatalogueWriter(pool, actor, self.checks, most=self.limits.event_types)
 
     def emission(self, session: Asked, actor: Actor) -> Emission:
+        """Return the service that emits events."""
         return Emission(session, actor)
 
     def environments(self, session: Asked, actor: Actor) -> Environments:
+        """Return the service for environments."""
         return Environments(session, actor, most=self.limits.environments)
 
     def history(self, session: Asked) -> History:
+        """Return the service that reads deliveries and events."""
         return History(session)
 
     def overview(self, session: Asked) -> Overview:
+        """Return the service that summarizes the current state."""
         return Overview(session)
 
     def backlogs(self, session: Asked) -> Backlogs:
+        """Return the service that counts the backlog."""
         return Backlogs(session)
 
     def pauses(self, session: Asked, actor: Actor) -> Pauses:
+        """Return the service that pauses and resumes sending."""
         return Pauses(session, actor)
 
     def quarantine(self, session: Asked, actor: Actor) -> Quarantine:
+        """Return the service for quarantined events."""
         return Quarantine(session, actor)
 
     def recoveries(self, session: Asked, actor: Actor) -> Recoveries:
+        """Return the service for replays."""
         return Recoveries(session, actor)
 
     def resend(self, session: Asked, actor: Actor) -> Resend:
+        """Return the service that retries or cancels one delivery."""
         return Resend(session, actor)
 
     def tokens(self, session: Asked, actor: Actor) -> Tokens:
+        """Return the service for tokens."""
         return Tokens(session, actor, most=self.limits.tokens)
 
     def trail(self, session: Asked) -> Trail:
+        """Return the service that reads the audit log."""
         return Trail(session)
 
 

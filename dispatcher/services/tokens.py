@@ -1,4 +1,7 @@
-"""Tokens: who may ask for what. A token's text is shown once; its SHA-256 is all that is kept."""
+"""Create, list, revoke and authenticate tokens.
+
+A token's text is shown once. Only its SHA-256 is stored.
+"""
 
 import hashlib
 import hmac
@@ -26,23 +29,27 @@ from dispatcher.store.pool import Pool
 from dispatcher.store.session import Asked
 
 PREFIX: Final = "dsp_"
-"""So that people, and programs that look for leaked secrets, know one when they see it."""
+"""A prefix by which people, and programs that look for leaked secrets, recognize a token."""
 RANDOM_BYTES: Final = 32
 BOOTSTRAP: Final = "bootstrap"
 """The token id of `secrets.admin_token`."""
 
 REMEMBERED: Final = 10_000
-"""Tokens known to be good, and known to be wrong: 32 bytes and a little each."""
+"""Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
 WRONG_SECONDS: Final = 10.0
 
 _SCOPES: Final = get_args(Scope)
-# 43 characters hold 258 bits: the last two are always 0.
+# 43 characters hold 258 bits, and a token has 256. The last two bits are always 0.
 _TEXT: Final = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`environment_id` is `*` for every environment; `token` is known only to who created it."""
+    """A token for the API.
+
+    `environment_id` is `*` for every environment. `token` is set only in the response that created
+    it.
+    """
 
     id: UUID
     name: str
@@ -57,7 +64,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whose token was shown. `environment_id` None: good for every environment."""
+    """The owner of a request's token. `environment_id` is None for every environment."""
 
     token_id: str
     name: str
@@ -65,7 +72,7 @@ class Principal:
     environment_id: str | None
 
     def may(self, scope: Scope) -> bool:
-        """Whether the token's scope holds this one."""
+        """Return True if the token's scope includes this one."""
         return _SCOPES.index(scope) <= _SCOPES.index(self.scope)
 
 
@@ -73,21 +80,23 @@ BOOTSTRAP_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin"
 
 
 class Tokens:
-    """Raises StoreUnavailable and StatementTimeout besides what is said.
+    """The tokens. Each method also raises StoreUnavailable and StatementTimeout.
 
-    For `environment_id` give the environment that whoever asks is bound to; None if it is none.
+    `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
 
     def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().tokens) -> None:
-        """`most` is how many good ones an environment may have."""
+        """Set the limit: `most` is how many valid tokens an environment may have."""
         self._stored = stored.Tokens(session)
         self._journal = Journal(session, actor)
         self._most = most
 
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
-        """In a transaction of the caller's. Raises Invalid, Conflict where there are too many, and
-        Forbidden where somebody bound to
-        one environment wants a token for every one."""
+        """Create a token. Call this in a transaction.
+
+        Raise Invalid, Conflict if there are too many tokens, and Forbidden if the caller is bound
+        to one environment and requests a token for every one.
+        """
         bound_to = None if form.environment_id == EVERY else form.environment_id
         if environment_id is not None and bound_to is None:
             raise Forbidden("a token of one environment can not make one for every environment")
@@ -128,14 +137,14 @@ class Tokens:
         after: UUID | None = None,
         limit: int = Limits().page,
     ) -> tuple[Token, ...]:
-        """Return those older than `after`, newest first, with those that are revoked or expired."""
+        """Return tokens older than `after`, newest first, including revoked and expired ones."""
         rows = await self._stored.list(environment_id, after, limit)
         return tuple(_token(row) for row in rows)
 
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
-        """In a transaction of the caller's; refused everywhere as soon as that is committed.
+        """Revoke a token. Call this in a transaction. The token is refused as soon as it commits.
 
-        Raises Unknown, also for what is revoked already.
+        Raise Unknown if there is no such token or it is revoked already.
         """
         row = await self._stored.revoke(token_id, environment_id)
         if row is None:
@@ -146,35 +155,37 @@ class Tokens:
 
 
 class Gate:
-    """Says who shows a token. Every good one is looked up every time, so that a revoked one is
-    refused at once.
+    """The authenticator of tokens.
 
-    What is remembered, as SHA-256: which tokens were good lately, so that those who show them do
-    not wait behind those who guess; and which were wrong in the last seconds, so that the same
-    wrong one again costs no statement. A new token is random: it was never wrong before.
+    It looks up every valid token each time, so that a revoked one is refused at once.
+
+    It remembers, as SHA-256, which tokens were valid lately. Their requests do not wait behind
+    those that guess tokens. It also remembers which tokens were wrong in the last seconds, so that
+    the same wrong token costs no further statement. A new token is random, so it cannot be among
+    them.
     """
 
     def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
-        """`bootstrap` is what the function of that name returns."""
+        """Use `pool`. `bootstrap` is the result of the function of that name."""
         self._pool = pool
         self._bootstrap = bootstrap
         self._good: OrderedDict[bytes, str] = OrderedDict()
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
 
     def remembers(self, text: str) -> bool:
-        """Whether it was good when it was last shown."""
+        """Return True if the token was valid when it was last used."""
         return text.isascii() and _sha256(text) in self._good
 
     @staticmethod
     def is_well_formed(text: str) -> bool:
-        """Whether it is written as those that are made here, which nobody can guess."""
+        """Return True if the text has the form of a generated token, which cannot be guessed."""
         return _TEXT.fullmatch(text) is not None
 
     async def authenticate(self, text: str, address: str = "") -> Principal | None:
-        """Return None for what is no token, was revoked or has expired: all look the same.
+        """Return the owner of a token, or None if the token is unknown, revoked or expired.
 
-        `address` is where it was shown: those who show unknown tokens take turns by it. Raises
-        StoreUnavailable and StatementTimeout.
+        `address` is the client's address. Clients with unknown tokens share connections by it, so
+        that one of them cannot hold up the others. Raise StoreUnavailable or StatementTimeout.
         """
         if not text.isascii():
             return None
@@ -201,7 +212,7 @@ T = TypeVar("T")
 
 
 def _keep(known: "OrderedDict[bytes, T]", key: bytes, value: T) -> None:
-    """Set it, and forget the oldest if there are too many."""
+    """Set a value, and forget the oldest ones if there are too many."""
     known[key] = value
     known.move_to_end(key)
     while len(known) > REMEMBERED:
@@ -209,7 +220,10 @@ def _keep(known: "OrderedDict[bytes, T]", key: bytes, value: T) -> None:
 
 
 def bootstrap(config: Config) -> bytes | None:
-    """The SHA-256 of the configured admin token, which is in no table; None where there is none."""
+    """Return the SHA-256 of the configured admin token, or None if there is none.
+
+    This token is in no table.
+    """
     token = config.secrets.admin_token
     return None if token is None else _sha256(token.get_secret_value())
 
@@ -219,7 +233,7 @@ def _sha256(text: str) -> bytes:
 
 
 def _unknown_environment(form: NewToken) -> Invalid:
-    """Also for one that exists, but not for who asks."""
+    """Return the error. It is the same if the environment exists but the caller may not see it."""
     return Invalid.field("environment_id", f"there is no environment {form.environment_id!r}")
 
 

@@ -1,4 +1,4 @@
-"""How a webhook's form becomes columns; how large one is, and how large the configuration lets it be."""
+"""Convert a webhook's input to columns, and check its size against the configuration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,17 @@ from dispatcher.core.errors import Invalid
 from dispatcher.services.inputs.webhooks import NewWebhook, Schedule, WebhookChanges
 
 ROW_BYTES = 1000
-"""About what a webhook takes in an answer besides its metadata and patterns."""
+"""Approximate bytes of a webhook in a response, besides its metadata and patterns."""
 
 
 def size(row: Mapping[str, Any]) -> int:
-    """Return about how many bytes a webhook takes in an answer."""
+    """Return approximately how many bytes a webhook takes in a response."""
     texts = (row["metadata"], row["url"], row["description"], *row["events"])
     return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
 
 
 def check(given: Mapping[str, Any], limits: Limits) -> None:
-    """Raise Invalid where what was given is more than is configured."""
+    """Raise Invalid if an input exceeds a configured limit."""
     metadata = given.get("metadata")
     counted = {
         "events": (len(given.get("events") or ()), limits.patterns, ""),
@@ -37,7 +37,7 @@ def check(given: Mapping[str, Any], limits: Limits) -> None:
 
 
 def columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
-    """The fields that stand in a column as they are, or nearly."""
+    """Return the fields that are stored unchanged, or nearly."""
     return {
         "name": form.name,
         "description": form.description,

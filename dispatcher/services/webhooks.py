@@ -1,4 +1,4 @@
-"""Webhooks, as people know endpoints: what the command line, the API and the dashboard call."""
+"""Create, change, delete and test webhooks. The engine and the store call them endpoints."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,15 +31,14 @@ from dispatcher.transport.egress import Guard
 
 SECRET_BYTES = 32
 AT_ONCE = 100
-"""Webhooks read in one step: more would keep the loop, and heartbeats, waiting. Each may have 16 KiB
-of metadata, and patterns and headers besides."""
+"""Webhooks read in one step. More would block the event loop and delay heartbeats."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`signing_secret` is known only to the call that made it. Times of limits are in seconds."""
+    """A webhook. Only a call that makes a secret sets `signing_secret`. `timeout` is in seconds."""
 
     id: UUID
     environment_id: str
@@ -66,14 +65,13 @@ class Webhook:
 
     @property
     def revision(self) -> int:
-        """Another one after every change by people, and when it is disabled."""
+        """Return a number that differs after every change by people and after disabling."""
         return _revision(self.updated_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What is so for all webhooks of a daemon: where they may point, which schemes are switched on,
-    which headers are written by the daemon itself (in lower case)."""
+    """The rules for webhooks: allowed targets, enabled schemes, headers of the daemon itself."""
 
     guard: Guard
     schemes: tuple[str, ...]
@@ -82,9 +80,10 @@ class Ground:
 
 
 class Webhooks:
-    """What changes something is to be called in a transaction. Raises refusals.
+    """The webhooks. Call the methods that change something in a transaction.
 
-    The `cipher` seals secrets: None will do for listing and deleting.
+    The methods raise the errors of core.errors. `cipher` encrypts secrets. It may be None for
+    listing and deleting.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class Webhooks:
         self._ground = ground
 
     async def create(self, form: NewWebhook, *, environment_id: str) -> Webhook:
-        """A new endpoint that is sent what is emitted from now on; its secret is in the answer."""
+        """Create a webhook for events emitted from now on. Return it with its secret."""
         self._check(form.given())
         host = self._target(form.url)[1]
         endpoint_id = uuid4()
@@ -123,6 +122,7 @@ class Webhooks:
     async def get(
         self, webhook_id: UUID, environment_id: str | None, *, secret: str | None = None
     ) -> Webhook:
+        """Return one webhook. Raise Unknown if there is none."""
         return self._webhook(await self._row(webhook_id, environment_id), secret)
 
     async def list(
@@ -132,7 +132,7 @@ class Webhooks:
         after: UUID | None = None,
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
-        """Return the first `limit` of a page."""
+        """Return the first page, at most `limit` webhooks."""
         return (await self.page(environment_id, after=after, limit=limit))[0]
 
     async def page(
@@ -142,10 +142,11 @@ class Webhooks:
         after: UUID | None = None,
         limit: int | None = None,
     ) -> tuple[tuple[Webhook, ...], UUID | None]:
-        """Return webhooks that come after `after`, oldest first, and where the next page begins:
-        None if these were all. Of all environments when none is named.
+        """Return webhooks that come after `after`, oldest first, and where the next page begins.
 
-        At most `limit` (limits.page if none is given), of about limits.page_bytes.
+        The second value is None if there are no more. Without an environment, list those of all. A
+        page has at most `limit` webhooks (by default limits.page) and about limits.page_bytes
+        bytes.
         """
         limits = self._ground.limits
         found, more = await filled(
@@ -166,7 +167,7 @@ class Webhooks:
         *,
         revision: int | None = None,
     ) -> Webhook:
-        """`revision`: what the caller has read; Changed if it is no longer that."""
+        """Change a webhook. Raise Changed if `revision` is given and no longer current."""
         given = form.given()
         self._check(given)
         bumped = await self._endpoints.bump()
@@ -184,8 +185,10 @@ class Webhooks:
     async def rotate_secret(
         self, webhook_id: UUID, environment_id: str | None, *, overlap_seconds: float = 0
     ) -> tuple[Webhook, int]:
-        """A new secret, in the answer. Attempts that start once every daemon has confirmed the
-        version, also in the answer, are signed with it."""
+        """Replace the secret. Return the webhook with the new one, and the version of the change.
+
+        Attempts use the new secret as soon as every daemon has acknowledged the version.
+        """
         version = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
         secret = token_hex(SECRET_BYTES)
@@ -202,7 +205,7 @@ class Webhooks:
     async def delete(
         self, webhook_id: UUID, environment_id: str | None = None, *, revision: int | None = None
     ) -> None:
-        """What is pending for it is cancelled within seconds."""
+        """Delete a webhook. Its pending deliveries are cancelled within seconds."""
         bumped = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
         if revision is not None and revision != _revision(row["updated_at"]):
@@ -215,7 +218,7 @@ class Webhooks:
     async def test(
         self, webhook_id: UUID, environment_id: str | None, *, sample: RawJson | None = None
     ) -> str:
-        """Owe it a `webhook.test` event; the name of the delivery."""
+        """Emit a test event for it. Return the delivery's id. Raise Conflict if disabled."""
         row = await self._row(webhook_id, environment_id)
         if not row["active"]:
             raise Conflict("the webhook is disabled: a test would wait until it is enabled")
@@ -242,7 +245,7 @@ class Webhooks:
             )
 
     def _check(self, given: Mapping[str, Any]) -> None:
-        """What only this daemon's configuration can tell."""
+        """Raise Invalid for input that contradicts this daemon's configuration."""
         if given.get("url") is not None:
             self._target(given["url"])
         for scheme in given.get("signature_schemes") or ():
@@ -254,7 +257,7 @@ class Webhooks:
                 raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
 
     def _target(self, url: str) -> tuple[str, str]:
-        """Return the URL as it was typed, and its host."""
+        """Return the URL as it was typed, and its host. Raise Invalid if the URL is not allowed."""
         try:
             target = self._ground.guard.check_url(url)
         except UrlError as error:
@@ -264,7 +267,7 @@ class Webhooks:
     def _merged(
         self, row: Mapping[str, Any], form: WebhookChanges, given: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The row as it is to be; null, where a field may not be empty, changes nothing."""
+        """Return the new row. null changes nothing in a column that cannot be empty."""
         kept = {"name", "description", "url", "active", "metadata"}
         asked = {
             n: v for n, v in webhook_columns.columns(form).items() if n.removesuffix("_ms") in given
@@ -332,7 +335,7 @@ def _revision(updated_at: datetime) -> int:
 
 
 def _told(given: Mapping[str, Any]) -> dict[str, Any]:
-    """For the audit: what was changed, and to what where that is no secret."""
+    """Return the audit detail: the changed fields, and new values that are no secret."""
     secret = {name: list(given[name] or ()) for name in ("headers",) if name in given}
     plain: Sequence[str] = ("name", "url", "events", "active", "rate_limit", "max_in_flight")
     return {

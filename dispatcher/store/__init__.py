@@ -1,1 +1,1 @@
-"""The only package that knows SQL: one module a noun, one method a `.sql` file."""
+"""Run all SQL of the project. Each module is one noun, and each method runs one `.sql` file."""

@@ -1,7 +1,8 @@
-"""Where the database is and as whom to connect: the DSN, with what libpq adds to it.
+"""Read the address of the database: the DSN, completed the way libpq completes it.
 
-libpq fills what a DSN leaves out from a service file, from the PG… variables, from the password
-file and from the operating system, in this order. So does this, and opens no connection.
+libpq takes a missing parameter from a service file, then from the PG… variables, then from the
+password file, and last from the operating system. This module does the same. It opens no
+connection.
 """
 
 import os
@@ -32,8 +33,8 @@ class AddressError(ValueError):
 class Host:
     """One server of an address.
 
-    `name` is what certificate and password file name it by; `address` is where it is: a name to
-    look up, an IP address, or the directory of its socket.
+    `name` is the name in the certificate and in the password file. `address` is the place to
+    connect to: a name to look up, an IP address, or the directory of a socket.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Host:
 
     @property
     def is_socket(self) -> bool:
+        """Return True if the address is the directory of a Unix socket."""
         return self.address.startswith("/")
 
     def __str__(self) -> str:
@@ -52,7 +54,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Everything that a connection is made from. `parameters` are libpq's, checked."""
+    """Everything that opening a connection needs. `parameters` are libpq's, already checked."""
 
     hosts: tuple[Host, ...]
     user: str
@@ -61,7 +63,7 @@ class Address:
     passwords: passfile.Passwords = field(repr=False)
 
     def password(self, host: Host) -> str:
-        """Return the password for a host, "" if there is none."""
+        """Return the password for a host, or "" if there is none."""
         given = self.parameters.get("password")
         if given is not None:
             return given
@@ -69,16 +71,19 @@ class Address:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what was left aside, as sentences."""
+        """Return the warnings about an ignored password file, as sentences."""
         return () if "password" in self.parameters else self.passwords.warnings
 
     def number(self, parameter: str, otherwise: float) -> float:
-        """Return a parameter's number, or `otherwise` if it is not given."""
+        """Return a parameter's number, or `otherwise` if the parameter is missing."""
         return float(self.parameters.get(parameter, otherwise))
 
 
 def read(dsn: str, environ: Mapping[str, str] = os.environ) -> Address:
-    """Return the address that libpq would make of `dsn`. Raises AddressError with all problems."""
+    """Return the address that libpq would read from `dsn`.
+
+    Raise AddressError with all problems at once.
+    """
     parameters = _parameters(dsn, environ)
     user = parameters.get("user") or _system_user()
     name = parameters.get("passfile") or environ.get("PGPASSFILE")
@@ -93,12 +98,12 @@ def read(dsn: str, environ: Mapping[str, str] = os.environ) -> Address:
 
 
 def home(environ: Mapping[str, str], name: str) -> Path | None:
-    """Return the path of a file in the home directory, None if there is no home directory."""
+    """Return the path of a file in the home directory, or None if there is no home directory."""
     directory = environ.get("HOME")
     if not directory:
         try:
             directory = pwd.getpwuid(os.geteuid()).pw_dir
-        except KeyError:  # as in a container: a user without an entry
+        except KeyError:  # in a container, a user may have no entry
             return None
     return Path(directory, name)
 
@@ -152,7 +157,10 @@ def _host(name: str, address: str, port: int) -> Host:
 
 
 def _service(name: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a service, from the first file that defines it."""
+    """Return the parameters of a service from the first file that defines it.
+
+    Raise AddressError if no file defines it.
+    """
     for path in _service_files(environ):
         found = _section(path, name)
         if found is not None:
@@ -174,7 +182,7 @@ def _service_files(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _section(path: Path, name: str) -> dict[str, str] | None:
-    """Return the lines `key=value` below `[name]`; None if there is no such section or file."""
+    """Return the lines `key=value` below `[name]`, or None if section or file is missing."""
     try:
         with path.open(encoding="utf-8") as file:
             lines = file.read(LARGEST_FILE_BYTES).splitlines()

@@ -1,4 +1,4 @@
-"""The audit: who changed what, when, from where."""
+"""Read and write the audit log: each change with its actor, time and client address."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ from dispatcher.store.statements import statement
 
 
 class Audit:
+    """The audit log."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
@@ -21,7 +23,11 @@ class Audit:
         request_id: str | None,
         address: str | None,
     ) -> None:
-        """In the transaction of the change, so that neither is without the other."""
+        """Write one entry.
+
+        Call this in the transaction of the change. Otherwise one could be committed without the
+        other.
+        """
         await self._session.fetch(
             statement("audit/write"),
             environment_id,
@@ -44,12 +50,17 @@ class Audit:
         limit: int,
         look: int,
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """Rows newest first, of the next `look`; and the id looked down to, None: to the end."""
+        """Return matching entries, newest first, and the last id that was read.
+
+        `limit` is the most entries to return, `look` the most entries to read. The id is None if
+        the log was read to its end. A filter may match few entries, so the id tells where the next
+        page begins.
+        """
         rows = await self._session.fetch(
             statement("audit/list"), environment_id, actor, action, subject, before, limit, look
         )
         return [dict(row) for row in rows if row["id"] is not None], rows[0]["looked"]
 
     async def prune(self, below: int, most: int) -> int:
-        """Remove up to `most` entries with ids below one; return how many."""
+        """Delete up to `most` entries with ids below `below`. Return how many were deleted."""
         return len(await self._session.fetch(statement("audit/prune"), below, most))

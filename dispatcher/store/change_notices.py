@@ -1,4 +1,7 @@
-"""Word of deliveries that were changed by somebody else than the daemon that holds them."""
+"""Read and remove change notices.
+
+A change notice tells a daemon that another process changed a delivery which it holds in memory.
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,21 +13,24 @@ from dispatcher.store.statements import statement
 
 
 class Nudges:
+    """The table of change notices."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def waiting(self, shards: Collection[int], above: int, most: int) -> list[Nudge]:
-        """The first nudges of these shards with ids above `above`, oldest first."""
+        """Return the first change notices of these shards with ids above `above`, oldest first."""
         rows = await self._session.fetch(
             statement("change_notices/waiting"), list(shards), above, most
         )
         return [_nudge(row) for row in rows]
 
     async def remove(self, ids: Collection[int]) -> None:
+        """Delete change notices that the daemon has applied."""
         await self._session.fetch(statement("change_notices/remove"), list(ids))
 
     async def unheeded(self, delivery_id: int) -> int:
-        """How many of this delivery some daemon has yet to act on."""
+        """Return how many change notices of this delivery a daemon has not applied yet."""
         rows = await self._session.fetch(statement("change_notices/unheeded"), delivery_id)
         count: int = rows[0]["unheeded"]
         return count

@@ -1,8 +1,8 @@
-"""Opening a connection to the database, for the daemon, `migrate` and every command alike.
+"""Open a connection to the database, for the daemon, for `migrate` and for every command.
 
-Hosts of an address are tried one after another, and so are the addresses of a name, each with a
-limit of its own: a server that vanished without a word costs that limit and not more. The one that
-answered last is tried first.
+The hosts of an address are tried one after another, and so are the addresses of one name. Each has
+its own time limit, so that a server that does not answer costs no more than that limit. The server
+that answered last is tried first.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from dispatcher.store.keepalive import Connection
 __all__ = ["AddressError", "ConnectError", "connect"]
 
 SILENT_HOST_SECONDS = 2.5
-"""For a host that others stand beside, unless connect_timeout says otherwise."""
+"""Limit for a host that is one of several. connect_timeout in the DSN overrides it."""
 LEAST_SECONDS = 2.5
-"""For a lone host: below that a busy server is called silent."""
+"""Least limit for a single host. With less, a busy server would look like a dead one."""
 MOST_SECONDS = 60.0
-"""For all hosts together; those that were not reached come first the next time."""
+"""Limit for all hosts together. Hosts that were not reached are tried first the next time."""
 MOST_PLACES = 32
 KNOWN_POOLER_SECONDS = 60.0
-"""How long a pooler is remembered to give sessions."""
+"""How long to remember that a pooler keeps one server session for each client."""
 
 
 class ConnectError(Exception):
-    """The database did not let us in, or did not answer."""
+    """The database refused the connection or did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Place:
 
 
 class _Route:
-    """What this process remembers of one DSN: who answered last, and who did not."""
+    """What this process remembers about one DSN: which server answered last, and which failed."""
 
     def __init__(self) -> None:
         self._good: _Place | None = None
@@ -57,19 +57,21 @@ class _Route:
         self.gives_sessions_until = float("-inf")
 
     def hosts(self, hosts: Iterable[Host]) -> list[Host]:
-        """Return the host that answered last first, and those last that failed since."""
+        """Return the hosts in the order to try: the last good one first, the failed ones last."""
         good = self._good.host if self._good else None
         return sorted(hosts, key=lambda host: (host != good, host in self._failed))
 
     def places(self, places: Iterable[_Place]) -> list[_Place]:
-        """Return the addresses of one host in the same order."""
+        """Return the addresses of one host, in the same order."""
         return sorted(places, key=lambda place: (place != self._good, place in self._failed))
 
     def succeeded(self, place: _Place) -> None:
+        """Record that a place answered."""
         self._good = place
         self._failed -= {place, place.host}
 
     def failed(self, what: Host | _Place) -> None:
+        """Record that a host or a place did not answer."""
         if len(self._failed) < MOST_PLACES:
             self._failed.add(what)
         if self._good and what in (self._good, self._good.host):
@@ -86,9 +88,9 @@ async def connect(
 ) -> "asyncpg.Connection[Any]":
     """Return an open connection to the primary server of `dsn`, with `settings` in force.
 
-    `timeout_seconds` bounds a lone host; several have a few seconds each, or connect_timeout.
-    Raises AddressError for an address that cannot be read, and ConnectError for servers that
-    cannot be reached or refuse the connection.
+    `timeout_seconds` limits a single host. Each of several hosts has a few seconds, or
+    connect_timeout. Raise AddressError if the address cannot be read, and ConnectError if no server
+    can be reached or a server refuses the connection.
     """
     address = addresses.read(dsn)
     opening = _Opening(address, _route(dsn), settings)
@@ -105,7 +107,7 @@ class _Opening:
         self._problems: dict[str, None] = {}
 
     async def open(self, timeout_seconds: float) -> Connection:
-        """Return the first connection that can be used. Raises ConnectError."""
+        """Return the first usable connection. Raise ConnectError if there is none."""
         deadline = monotonic() + MOST_SECONDS
         hosts = list(self._address.hosts)
         if self._address.parameters.get("load_balance_hosts") == "random":
@@ -121,10 +123,10 @@ class _Opening:
         raise ConnectError("; ".join(self._problems))
 
     def _limit(self, timeout_seconds: float, *, alone: bool) -> float:
-        """Return the seconds that one host or one address of it may take."""
+        """Return the seconds that one host, or one address of it, may take."""
         given = self._address.number("connect_timeout", 0)
         if given > 0:
-            return min(max(given, 2.0), MOST_SECONDS)  # libpq has 2 as well
+            return min(max(given, 2.0), MOST_SECONDS)  # libpq has the same minimum, 2 s
         return max(timeout_seconds, LEAST_SECONDS) if alone else SILENT_HOST_SECONDS
 
     async def _look_up(self, host: Host, limit: float) -> list[_Place]:
@@ -147,9 +149,9 @@ class _Opening:
         return [_Place(host, text) for text in texts][:MOST_PLACES]
 
     async def _try(self, place: _Place, limit: float) -> Connection | None:
-        """Return a connection to one place; None, with the reason noted, if there is none.
+        """Return a connection to one place, or None if it failed. Note the reason.
 
-        Raises ConnectError where no other host would answer otherwise.
+        Raise ConnectError if every other host would give the same answer.
         """
         try:
             async with asyncio.timeout(limit):
@@ -172,14 +174,15 @@ class _Opening:
         self._problems[explain(error, host, self._address, seconds=seconds)] = None
 
     async def _open_any(self, place: _Place) -> Connection:
-        """Return a connection, with TLS or without as sslmode allows, ready for use."""
+        """Return a connection that is ready for use, with or without TLS as sslmode allows."""
         failed: Exception | None = None
         for context in tls.contexts(self._address, place.host):
             open_one = partial(self._open_one, place, context)
             try:
                 connection = await open_one()
             except (OSError, *_OTHER_WAY) as error:
-                # A refusal by PostgreSQL says more than that it does not speak TLS.
+                # Keep PostgreSQL's own refusal. It explains more than "the server does not speak
+                # TLS".
                 if not isinstance(failed, asyncpg.PostgresError):
                     failed = error
                 if isinstance(error, _SAME_EITHER_WAY):
@@ -205,7 +208,7 @@ class _Opening:
             target_session_attrs=asyncpg.connect_utils.SessionAttribute.any,
             krbsrvname=parameters.get("krbsrvname"),
             gsslib="gssapi",
-            timeout=MOST_SECONDS,  # the limit around this is shorter
+            timeout=MOST_SECONDS,  # the limit around this call is shorter
             connection_class=Connection,
         )
         connection.keep_alive(self._address)
@@ -234,5 +237,5 @@ class _Opening:
 
 
 _OTHER_WAY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ConnectionDoesNotExistError)
-"""Refusals after which sslmode prefer and allow try without TLS, or with it."""
+"""After these errors, sslmode prefer tries without TLS, and sslmode allow tries with TLS."""
 _SAME_EITHER_WAY = (TimeoutError, ConnectionRefusedError, asyncpg.InvalidPasswordError)

@@ -1,4 +1,4 @@
-"""Why there is no connection, in words that say what to do next. Never a password, nor the DSN."""
+"""Explain why there is no connection, and what to do. Never repeat a password or the DSN."""
 
 import socket
 import ssl
@@ -13,11 +13,14 @@ POOLER = (
     "this is a connection pooler in transaction mode, and the daemon needs a session: connect to"
     " PostgreSQL itself, or set pool_mode = session for it (producers may use the pooler)"
 )
-"""For every statement that a pooler breaks: LISTEN, settings and prepared statements need a session."""
+"""For every statement that a pooler breaks.
+
+LISTEN, settings and prepared statements need a session.
+"""
 
 BROKEN_BY_POOLERS = (
-    asyncpg.InvalidSQLStatementNameError,  # prepared on another server connection
-    asyncpg.DuplicatePreparedStatementError,  # prepared there by another client
+    asyncpg.InvalidSQLStatementNameError,  # it was prepared on another server connection
+    asyncpg.DuplicatePreparedStatementError,  # another client prepared it on this server connection
 )
 
 _EXPIRED, _NOT_YET_VALID = 10, 9
@@ -27,7 +30,7 @@ _REVOKED = 23
 
 
 def explain(error: BaseException, host: Host, address: Address, *, seconds: float) -> str:
-    """Return a sentence about one host that could not be connected to in `seconds`."""
+    """Return a sentence that explains why a host could not be connected to within `seconds`."""
     match error:
         case ssl.SSLCertVerificationError():
             return _certificate(error, host)
@@ -46,12 +49,12 @@ def explain(error: BaseException, host: Host, address: Address, *, seconds: floa
             return _refused(error, host, address)
         case asyncpg.InterfaceError():
             return f"{host} cannot be used: {error}"
-        case _:  # its text may hold what the address held
+        case _:  # the text of the error may contain parts of the address
             return f"{host} cannot be used: {type(error).__name__}"
 
 
 def is_final(error: BaseException) -> bool:
-    """Return True if the other hosts would answer the same: the user or the database is refused."""
+    """Return True if every other host would refuse as well: the user or the database is unknown."""
     refused = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
     return isinstance(error, refused)
 

@@ -1,12 +1,12 @@
-"""The server settings that our statements rely on: one table, with the reason for each.
+"""List the server settings that the statements rely on, with the reason for each.
 
 A role, a database, the server's configuration and the DSN can all change a setting for new
-connections (`ALTER ROLE … SET`, `ALTER DATABASE … SET`, `options=-c …`). Every connection of ours
-sets each of these itself, so that nothing depends on what an administrator set for others.
+connections (`ALTER ROLE … SET`, `ALTER DATABASE … SET`, `options=-c …`). Every connection sets each
+of these settings itself. Otherwise an administrator's choice for other programs could break it.
 
-Left to the server on purpose: what describes the machine (work_mem, page costs,
-effective_cache_size, parallel maintenance), what is logged, keepalives, and `role`, since a login
-role may be meant to become another one.
+Some settings stay as the server has them, on purpose: those that describe the machine (work_mem,
+page costs, effective_cache_size, parallel maintenance), logging, keepalives, and `role`, because a
+login role may have to become another role.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from dispatcher.store.statements import statement
 
 
 class Setting(NamedTuple):
-    """One server setting: its name, the value that we need, and what breaks with another."""
+    """One server setting: its name, the value to set, and what breaks with another value."""
 
     name: str
     value: str
@@ -27,7 +27,7 @@ class Setting(NamedTuple):
 
 
 TABLE: Final = (
-    # Whose functions run.
+    # Functions: which ones run.
     Setting(
         "search_path",
         "pg_catalog, pg_temp",
@@ -53,7 +53,7 @@ TABLE: Final = (
         "What the API answered and events of our own survive a crash. Sessions that can do their"
         " work again turn it off.",
     ),
-    # Time limits. Sessions say their own statement_timeout and lock_timeout.
+    # Time limits. Each session overrides statement_timeout and lock_timeout.
     Setting(
         "statement_timeout",
         "10000",
@@ -92,11 +92,12 @@ TABLE: Final = (
         "0",
         "Payloads and secrets do not belong into the server's log.",
     ),
-    # Where tables are made.
+    # Where new tables are created.
     Setting("default_tablespace", "", "New partitions lie beside the others: the database's own."),
     Setting("temp_tablespaces", "", "As default_tablespace; sorting must not need another right."),
     Setting("default_table_access_method", "heap", "Rows are locked and updated in place."),
-    # Plans. Each statement is written for an index; a switch turned off would lead elsewhere.
+    # Plans. Each statement is written for an index. With a plan type switched off, the planner
+    # would choose a worse one.
     Setting("jit", "off", "Compiling takes longer than the short statements we run."),
     Setting(
         "plan_cache_mode", "auto", "Sessions that read partitions by value force custom plans."
@@ -137,7 +138,7 @@ TABLE: Final = (
         )
     ),
 )
-"""Known to every server from PostgreSQL 14 on, and open to every role."""
+"""Every server from PostgreSQL 14 on knows these, and every role may set them."""
 
 AFTERWARDS: Final = (
     Setting(
@@ -158,19 +159,22 @@ AFTERWARDS: Final = (
         " may change it, so it is touched only where it is wrong.",
     ),
 )
-"""Set once connected, where the value differs: on servers that know them, and those of PL/pgSQL
-always, since it is loaded only when its first function is called."""
+"""Set after connecting, and only where the value differs.
+
+Older servers do not know all of them. Those of PL/pgSQL are set in any case, because a server loads
+PL/pgSQL only when its first function is called.
+"""
 
 
 class SettingRefusedError(Exception):
-    """The server has a setting that we cannot work with and may not change."""
+    """The server has a setting that dispatcher cannot work with and must not change."""
 
 
 def connection_settings(application: str, overrides: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what one connection sets: the whole table, `overrides` above it, and its name.
+    """Return the settings of one connection: the whole table, then `overrides`, and its name.
 
-    `application` is shown in pg_stat_activity behind `dispatcher/`. Names of settings do not
-    depend on case, and an override replaces the table's value however it is written.
+    `application` is shown in pg_stat_activity after `dispatcher/`. Names of settings ignore case,
+    so an override replaces the table's value however it is spelled.
     """
     named = {setting.name.lower(): (setting.name, setting.value) for setting in TABLE}
     named.update({name.lower(): (name, value) for name, value in overrides.items()})
@@ -180,9 +184,9 @@ def connection_settings(application: str, overrides: Mapping[str, str]) -> Mappi
 
 
 async def finish(connection: "asyncpg.Connection[Any]", *, timeout_seconds: float) -> str:
-    """Set what not every server knows or every role may set; return the name of our role.
+    """Set the settings that not every server knows or not every role may set. Return our role.
 
-    Raises SettingRefusedError where a setting is wrong and only a superuser may change it.
+    Raise SettingRefusedError if a setting is wrong and only a superuser may change it.
     """
     try:
         rows = await connection.fetch(

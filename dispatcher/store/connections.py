@@ -1,4 +1,7 @@
-"""All connections of one daemon: one a stage, so that no stage waits for another's statement."""
+"""Hold all connections of one daemon.
+
+Each stage has its own connection. Otherwise one stage would wait for the statement of another.
+"""
 
 import asyncio
 
@@ -12,21 +15,32 @@ PEOPLE_LOCK_MS = "1000"
 """Shorter than the wait for a connection: requests that wait for a lock, such as one that an
 application's open transaction holds on an idempotency key, must not keep all connections from others."""
 PEOPLE_TIMEOUT_SECONDS = 5.0
-"""Longest statement of theirs, unless database.statement_timeout is shorter: others wait for it."""
+"""Longest statement for a request, unless database.statement_timeout is shorter.
+
+Other requests wait for the same connection.
+"""
 
 LEASE_ANSWER_SECONDS = 2.0
-"""An answer to a heartbeat is worth nothing after 1 s. Silence of this session is that of the server."""
+"""How long to wait for the answer to a heartbeat.
+
+After 1 s an answer no longer helps. If this session gets no answer, the whole server is silent.
+"""
 STAGE_STATEMENT_SECONDS = 2.0
 STAGE_ANSWER_SECONDS = 3.0
-"""The stages that sending waits for ask for little at a time, and for less after a timeout. A server
-process that is frozen, or a connection that leads nowhere, is noticed soon."""
+"""Limits for the stages that sending depends on.
+
+Their statements ask for little, and for less after a timeout. So a frozen server process or a dead
+connection is noticed soon.
+"""
 
 
 class Sessions:
-    """Opened when first used. `statement_timeout` is in seconds, and the most for any statement.
+    """The sessions of one daemon. Each opens its connection when it is first used.
 
-    Where synchronous_commit is off, a crash of PostgreSQL loses under a second of what the daemon
-    can do again: never an event.
+    `statement_timeout` is in seconds and limits every statement.
+
+    Some sessions turn synchronous_commit off. There, a crash of PostgreSQL loses less than a second
+    of work that the daemon can do again. It never loses an event.
     """
 
     def __init__(self, dsn: str, *, statement_timeout: float) -> None:
@@ -76,18 +90,18 @@ class Sessions:
             for n in range(PEOPLE)
         ]
         self.people = Pool(people)
-        # Who may ask at all is found out apart: what people ask for cannot hold it up.
+        # Authentication has its own connection. Otherwise busy requests would hold up every login.
         authenticating = session("authentication", timeout=people_timeout)
         self.authentication = Pool([authenticating])
         self._people = frozenset([*people, authenticating])
 
     @property
     def count(self) -> int:
-        """How many connections these are, once all are open. The README states it."""
+        """Return how many connections these are at most. The README states this number."""
         return len(self._all)
 
     def counted(self) -> tuple[int, int]:
-        """Return how many connections are busy with a statement, and how many are idle."""
+        """Return how many connections run a statement, and how many are idle."""
         busy = sum(session.is_open and session.is_busy for session in self._all)
         return busy, sum(session.is_open for session in self._all) - busy
 
@@ -111,14 +125,15 @@ class Sessions:
             )
 
     async def close(self) -> None:
+        """Close every connection."""
         await asyncio.gather(*(session.close() for session in self._all))
 
     def _silent(self) -> None:
-        """The server does not answer heartbeats: it is frozen, or unreachable without a word.
+        """Drop the other connections, because the server does not answer heartbeats.
 
-        The other connections lead to the same server. They are dropped, so that their stages look
-        for another at once instead of each waiting for an answer. What a person is waiting for goes
-        on to its own timeout.
+        It is frozen or unreachable, and the other connections lead to the same server. Their stages
+        then reconnect at once. Otherwise each would wait for its own timeout. A request in progress
+        keeps its connection until its own timeout.
         """
         for session in self._all:
             if session is not self.lease and not (session in self._people and session.is_busy):

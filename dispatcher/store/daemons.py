@@ -1,4 +1,4 @@
-"""Daemons and the shards they own."""
+"""Read and write daemons and the shards that they own."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """The answer to a heartbeat: the database's time, and what the daemon must know to go on.
+    """The answer to a heartbeat: the database's time, and what the daemon needs to go on.
 
-    `others` are the heartbeats of the other daemons. `horizon` is a transaction id: rows written by
-    an older one were written before this heartbeat.
+    `others` are the heartbeats of the other daemons. `nudged` is true if change notices are
+    waiting. `horizon` is a transaction id: rows written by an older transaction are older than this
+    heartbeat.
     """
 
     now: float
@@ -26,24 +27,35 @@ class Renewal:
 
 
 class Claimed(NamedTuple):
-    """A shard that was claimed. `age`: how many seconds ago its owner, now taken for dead, was last
-    heard of by the database's clock, negative if that was set back; None if it had no owner."""
+    """A claimed shard.
+
+    `age` is how many seconds ago its dead owner's last heartbeat was, by the database's clock. It
+    is negative if that clock was set back, and None if the shard had no owner.
+    """
 
     shard: int
     age: float | None
 
 
 class Daemons:
+    """The daemons and the owners of shards."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def join(self, daemon: int, before: int | None = None) -> None:
-        """Enter the daemon, with this session's server process as its sign of life. It inherits what
-        `before` owns: the id this process had until it lost its session."""
+        """Register the daemon. The server process of this session is its sign of life.
+
+        The daemon inherits the shards of `before`, the id that this process had until it lost its
+        session.
+        """
         await self._session.fetch(statement("daemons/join"), daemon, before)
 
     async def renew(self, daemon: int, version: int) -> Renewal | None:
-        """Return None if the daemon is not known any more, or did not join in this session."""
+        """Write a heartbeat and return what the daemon needs to go on.
+
+        Return None if the daemon is no longer registered, or did not join in this session.
+        """
         rows = await self._session.fetch(statement("daemons/renew"), daemon, version)
         if not rows:
             return None
@@ -58,7 +70,7 @@ class Daemons:
         )
 
     async def unconfirmed(self, version: int) -> int:
-        """How many daemons may still start a send with endpoints older than `version`."""
+        """Return how many daemons may still start a send with endpoints older than `version`."""
         rows = await self._session.fetch(statement("daemons/unconfirmed"), version)
         count: int = rows[0]["unconfirmed"]
         return count
@@ -66,8 +78,11 @@ class Daemons:
     async def claim_shards(
         self, daemon: int, most: int, silent: Sequence[Silent] = ()
     ) -> tuple[Claimed, ...]:
-        """Take up to `most` free shards. Of the `silent` daemons those whose session has ended, or
-        who were silent for the whole lease, are removed, and what they owned is free."""
+        """Take up to `most` free shards and return them.
+
+        Remove each of the `silent` daemons whose session has ended or which sent no heartbeat for a
+        whole lease. Its shards become free.
+        """
         rows = await self._session.fetch(
             statement("daemons/claim_shards"),
             daemon,
@@ -79,22 +94,29 @@ class Daemons:
         return tuple(Claimed(row["shard"], row["age"]) for row in rows)
 
     async def release_shards(self, daemon: int, shards: Collection[int]) -> None:
+        """Give up shards that the daemon owns."""
         await self._session.fetch(statement("daemons/release_shards"), daemon, [*shards])
 
     async def leave(self, daemon: int) -> None:
+        """Remove the daemon. Its shards become free."""
         await self._session.fetch(statement("daemons/leave"), daemon)
 
     async def forget_dead(self) -> None:
+        """Remove daemons that own no shard and sent no heartbeat for an hour."""
         await self._session.fetch(statement("daemons/forget_dead"))
 
     async def tell(self, daemon: int, facts: str) -> None:
-        """What it says of itself, JSON."""
+        """Store the status that the daemon publishes about itself. `facts` is JSON."""
         await self._session.fetch(statement("daemons/tell"), daemon, facts)
 
     async def forget_told(self) -> None:
+        """Remove the published status of daemons that no longer exist."""
         await self._session.fetch(statement("daemons/forget_told"))
 
     async def list(self) -> Sequence[Mapping[str, Any]]:
-        """`id silence shards facts started_at facts_age`, those with most shards first."""
+        """Return the daemons, those with most shards first.
+
+        The keys are `id silence shards facts started_at facts_age`.
+        """
         rows = await self._session.fetch(statement("daemons/list"))
         return [dict(row) for row in rows]

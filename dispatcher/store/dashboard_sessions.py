@@ -1,4 +1,4 @@
-"""Who is signed in to the dashboard."""
+"""Read and write dashboard sessions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from dispatcher.store.statements import statement
 
 
 class SignIns:
-    """Each is known by the SHA-256 of its cookie."""
+    """Dashboard sessions. The SHA-256 of a session's cookie is its id."""
 
     def __init__(self, session: Asked) -> None:
         self._session = session
@@ -16,22 +16,28 @@ class SignIns:
     async def create(
         self, id_: bytes, token_hash: bytes, environment_id: str, seconds: float
     ) -> None:
+        """Create a session that lasts `seconds`."""
         await self._session.fetch(
             statement("dashboard_sessions/create"), id_, token_hash, environment_id, seconds
         )
 
     async def get(self, id_: bytes) -> Mapping[str, Any] | None:
-        """`token_hash environment_id expires_at`, and of its token `token_id name scope bound_to`,
-        None where no token of the table has that hash."""
+        """Return a session and its token, or None if the session is unknown or has expired.
+
+        The keys are `token_hash environment_id expires_at`, and those of the token: `token_id name
+        scope bound_to`. The token's values are None if no valid token has that hash.
+        """
         rows = await self._session.fetch(statement("dashboard_sessions/get"), id_)
         return dict(rows[0]) if rows else None
 
     async def look_at(self, id_: bytes, environment_id: str) -> None:
+        """Store the environment that the session shows now."""
         await self._session.fetch(statement("dashboard_sessions/look_at"), id_, environment_id)
 
     async def delete(self, id_: bytes) -> None:
+        """Delete a session."""
         await self._session.fetch(statement("dashboard_sessions/delete"), id_)
 
     async def prune(self, most: int) -> int:
-        """Remove up to `most` that have expired; return how many."""
+        """Delete up to `most` expired sessions. Return how many were deleted."""
         return len(await self._session.fetch(statement("dashboard_sessions/prune"), most))

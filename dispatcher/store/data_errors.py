@@ -1,19 +1,19 @@
-"""Which errors speak of the data of a statement, and not of the database as a whole."""
+"""Decide which errors are caused by the data of a statement, not by the database as a whole."""
 
 import asyncpg
 
 _MESSAGE_CHARACTERS = 300
 
 _DATA_ERRORS = (
-    asyncpg.DataError,  # out of range, not a date, no such character
+    asyncpg.DataError,  # out of range, not a date, an unknown character
     asyncpg.exceptions.IntegrityConstraintViolationError,
-    asyncpg.exceptions.ProgramLimitExceededError,  # an index entry that is too long
-    asyncpg.exceptions.PLPGSQLError,  # RAISE in a trigger that somebody has added
+    asyncpg.exceptions.ProgramLimitExceededError,  # an index entry is too long
+    asyncpg.exceptions.PLPGSQLError,  # RAISE in a trigger that an administrator has added
     asyncpg.exceptions.TriggeredActionError,
     asyncpg.exceptions.TriggeredDataChangeViolationError,
     asyncpg.exceptions.WithCheckOptionViolationError,
     asyncpg.exceptions.DataCorruptedError,
-    ValueError,  # what cannot be encoded does not even reach the database
+    ValueError,  # a value that cannot be encoded never reaches the database
     OverflowError,
 )
 
@@ -21,16 +21,16 @@ _DATA_ERRORS = (
 def is_data_error(error: BaseException) -> bool:
     """Return True if the same statement may succeed with other data.
 
-    Such an error is answered by leaving out the row that causes it. For any other one nothing can
-    be done but to try again later.
+    The caller then leaves out the row that causes the error. After any other error it can only try
+    again later.
     """
     return isinstance(error, _DATA_ERRORS)
 
 
 def describe(error: BaseException) -> str:
-    """Return the kind of the error and its message, printable, at most about 350 characters.
+    """Return the type of the error and its message: printable, at most about 350 characters.
 
-    Without the DETAIL lines of PostgreSQL, which repeat whole rows.
+    The DETAIL lines of PostgreSQL are left out, because they repeat whole rows.
     """
     message = str(error.args[0]) if error.args else ""
     printable = "".join(c if c.isprintable() else "?" for c in message[:_MESSAGE_CHARACTERS])

@@ -1,4 +1,4 @@
-"""Pending deliveries and the attempts made for them."""
+"""Read and write pending deliveries and their attempts."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,15 +11,15 @@ from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 
 SEPARATOR = "\x1e"
-"""Between JSON texts: no JSON text can contain it (RFC 7464)."""
+"""Separates JSON texts in one parameter. No JSON text can contain it (RFC 7464)."""
 
 PARK_AT_ONCE = 1_000
-"""Rows parked in one statement."""
+"""Most rows that one statement parks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What to read of one shard: rows due from `low` on, at most `most` of them."""
+    """What to read of one shard: at most `most` rows that are due from `low` on (epoch seconds)."""
 
     shard: int
     low: float
@@ -27,18 +27,21 @@ class Range:
 
 
 class _UndoError(Exception):
-    """Rolls a transaction back."""
+    """An exception that only makes a transaction roll back."""
 
 
 class Deliveries:
+    """The pending deliveries and their attempts."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def record(self, results: Sequence[Result]) -> dict[int, float | None]:
-        """Write attempts with what they mean for their deliveries.
+        """Write attempts, and update or end their deliveries.
 
-        Returns the next time of each delivery it applied to, None for an ended one. A delivery
-        that is missing had moved on: see `record_late`.
+        Return the next time of each updated delivery, in epoch seconds, or None if it ended. A
+        delivery is missing from the result if another daemon has changed it since: see
+        `record_late`.
         """
         columns = _attempt_columns(results)
         rows = await self._session.fetch(
@@ -50,7 +53,7 @@ class Deliveries:
         return {row["id"]: row["next_at"] for row in rows}
 
     async def record_late(self, results: Sequence[Result]) -> set[int]:
-        """Write attempts whose delivery has moved on; returns those not written before."""
+        """Write attempts of deliveries that have changed since. Return those not known before."""
         columns = _attempt_columns(results)
         rows = await self._session.fetch(
             statement("deliveries/record_late"),
@@ -61,16 +64,20 @@ class Deliveries:
         return {row["delivery_id"] for row in rows}
 
     async def probe(self) -> None:
-        """Write an attempt of no delivery and undo it. Raises what refuses any attempt at all."""
+        """Write an attempt without a delivery, then roll back.
+
+        Raise the error that would refuse every attempt.
+        """
         with suppress(_UndoError):
             async with self._session.transaction() as opened:
                 await opened.fetch(statement("deliveries/probe"))
                 raise _UndoError
 
     async def set_aside(self, delivery: Delivery, detail: str) -> bool:
-        """Move a delivery whose result is refused to quarantine.
+        """Move a delivery to quarantine because the database refuses its result.
 
-        Return False if it had moved on: it is not pending any more after so many attempts.
+        Return False if the delivery has changed since: it is no longer pending with this attempt
+        number.
         """
         rows = await self._session.fetch(
             statement("deliveries/set_aside"), delivery.id, delivery.attempt, detail
@@ -78,7 +85,7 @@ class Deliveries:
         return bool(rows)
 
     async def due(self, ranges: Sequence[Range], before: float) -> list[Delivery]:
-        """Deliveries of each range that are due before a time, not the parked ones."""
+        """Return the deliveries of each range that are due before `before`, except parked ones."""
         rows = await self._session.fetch(
             statement("deliveries/due"),
             [r.shard for r in ranges],
@@ -89,43 +96,54 @@ class Deliveries:
         return [delivery(row) for row in rows]
 
     async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
-        """Park these, some at a time: memory full of them would be a statement of a second."""
+        """Park these deliveries, PARK_AT_ONCE in one statement.
+
+        Otherwise parking everything in memory would be one statement of a second.
+        """
         waiting = list(ids)
         for begin in range(0, len(waiting), PARK_AT_ONCE):
             some = waiting[begin : begin + PARK_AT_ONCE]
             await self._session.fetch(statement("deliveries/park"), some, list(shards))
 
     async def parked_endpoints(self) -> list[UUID]:
+        """Return the endpoints that have parked deliveries."""
         rows = await self._session.fetch(statement("deliveries/parked_endpoints"))
         return [row["endpoint_id"] for row in rows]
 
     async def parked(
         self, most: Mapping[UUID, int], shards: Collection[int], at_most: int
     ) -> list[Delivery]:
-        """Parked deliveries that are due, so many of each endpoint, the longest due first; one
-        endpoint after another, as far as `at_most` in all reach."""
+        """Return due parked deliveries, those that have been due longest first.
+
+        `most` is the limit for each endpoint. Endpoints are read one after another, until there are
+        `at_most` deliveries in all.
+        """
         rows = await self._session.fetch(
             statement("deliveries/parked"), list(most), list(most.values()), list(shards), at_most
         )
         return [delivery(row) for row in rows]
 
     async def parked_in_order(self, endpoint_id: UUID, shard: int, most: int) -> list[Delivery]:
-        """The first deliveries of an ordered endpoint, due or not."""
+        """Return the first deliveries of an ordered endpoint, due or not."""
         rows = await self._session.fetch(
             statement("deliveries/parked_in_order"), endpoint_id, shard, most
         )
         return [delivery(row) for row in rows]
 
     async def cancel(self, most: int, expire_below: int) -> int:
-        """Cancel deliveries of deleted endpoints, and those with ids below a bound: too old."""
+        """Cancel up to `most` deliveries that are too old or whose endpoint is deleted.
+
+        A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
+        """
         return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
 
     async def bring_forward(
         self, step: SetBack, above: int, at_most: int
     ) -> tuple[int | None, int]:
-        """Move the times of the next `at_most` rows with ids above `above`, if the step concerns them.
+        """Move the times of the next `at_most` rows with ids above `above`, where the step applies.
 
-        Return the last id looked at, None if there are no more, and how many rows were moved.
+        Return the last id that was read, or None if there are no more, and how many rows were
+        moved.
         """
         rows = await self._session.fetch(
             statement("deliveries/bring_forward"),
@@ -139,6 +157,7 @@ class Deliveries:
 
 
 def delivery(row: Any) -> Delivery:
+    """Return a delivery from its row."""
     return Delivery(
         row["id"],
         row["event_id"],
@@ -167,8 +186,11 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
 
 
 def _array(values: Iterable[float | str | None]) -> str:
-    """Numbers or plain names as PostgreSQL writes an array. The driver, given a list, asks of every
-    element whether it is a list itself, which costs several times as much."""
+    """Return numbers or plain names in PostgreSQL's notation for an array.
+
+    If the driver gets a list, it tests whether each element is a list itself. That costs several
+    times as much.
+    """
     return f"{{{','.join(['NULL' if v is None else str(v) for v in values])}}}"
 
 

@@ -1,4 +1,4 @@
-"""What people do to a single delivery."""
+"""Change one delivery at the request of a person."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,26 +9,30 @@ from dispatcher.store.statements import statement
 
 
 class Resends:
-    """Ask within a transaction, after `lock`."""
+    """Changes to one delivery. Call these methods within a transaction, after `lock`."""
 
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def lock(self, delivery_id: int) -> None:
-        """Until the end of the transaction nobody else changes it so."""
+        """Lock the delivery against other changes of this kind until the transaction ends."""
         await self._session.fetch(statement("delivery_actions/lock"), delivery_id)
 
     async def look(self, delivery_id: int, environment_id: str) -> Mapping[str, Any] | None:
-        """`state` (PENDING, OWED: on its way to be pending again, ENDED), `event_id type
-        endpoint_id attempt` (how many there were), `active deleted` of its endpoint, `event_kept`,
-        `unheeded`: a daemon may still hold it as it was before it was changed."""
+        """Return the state of a delivery, or None if the environment has no such delivery.
+
+        `state` is PENDING, OWED (queued to become pending again) or ENDED. The other keys are
+        `event_id type endpoint_id attempt` (how many attempts there were), `active deleted` of its
+        endpoint, `event_kept`, and `unheeded`: true if a daemon may still hold the delivery as it
+        was before a change.
+        """
         rows = await self._session.fetch(
             statement("delivery_actions/look"), delivery_id, environment_id
         )
         return dict(rows[0]) if rows else None
 
     async def expedite(self, delivery_id: int) -> bool:
-        """Make it due now; False when it is not pending."""
+        """Make the delivery due now. Return False if it is not pending."""
         return bool(await self._session.fetch(statement("delivery_actions/expedite"), delivery_id))
 
     async def owe(
@@ -41,7 +45,10 @@ class Resends:
         type_: str,
         attempts: int,
     ) -> bool:
-        """Make one that ended pending again, after so many attempts; False when it is already."""
+        """Queue an ended delivery again after `attempts` attempts.
+
+        Return False if it is already queued or pending.
+        """
         rows = await self._session.fetch(
             statement("delivery_actions/owe"),
             delivery_id,
@@ -54,7 +61,7 @@ class Resends:
         return bool(rows)
 
     async def cancel(self, delivery_id: int, error: str) -> bool:
-        """End it; False when it is not pending."""
+        """End the delivery. Return False if it is not pending."""
         return bool(
             await self._session.fetch(statement("delivery_actions/cancel"), delivery_id, error)
         )

@@ -1,4 +1,4 @@
-"""Endpoints, their subscriptions and what was learned about their health."""
+"""Read and write endpoints, their subscriptions and their health."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -16,27 +16,35 @@ SETTINGS = (
 
 
 class Endpoints:
+    """The endpoints."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[UUID]) -> list[dict[str, Any]]:
-        """All the sending side needs of each; secret, previous_secret and headers are encrypted."""
+        """Return everything that sending needs to know about each endpoint.
+
+        `secret`, `previous_secret` and `headers` are encrypted.
+        """
         rows = await self._session.fetch(statement("endpoints/with_ids"), list(ids))
         return [dict(row) for row in rows]
 
     async def changed_since(self, version: int) -> tuple[int, list[UUID]]:
-        """The current version, and the endpoints changed after `version`."""
+        """Return the current version, and the endpoints that changed after `version`."""
         rows = await self._session.fetch(statement("endpoints/changed_since"), version)
         return rows[0]["version"], rows[0]["changed"]
 
     async def count(self, environment_id: str, most: int) -> int:
-        """Return how many an environment has, counting up to `most`; asked after `bump`."""
+        """Return how many endpoints an environment has, counting up to `most`.
+
+        Call `bump` first. Otherwise endpoints created at the same time are not counted.
+        """
         rows = await self._session.fetch(statement("endpoints/count"), environment_id, most)
         count: int = rows[0]["count"]
         return count
 
     async def bump(self) -> int:
-        """The version of a change that is about to be made, in the same transaction."""
+        """Draw the version for a change that follows in the same transaction."""
         rows = await self._session.fetch(statement("endpoints/bump"))
         version: int = rows[0]["version"]
         return version
@@ -44,8 +52,11 @@ class Endpoints:
     async def create(
         self, endpoint_id: UUID, environment_id: str, version: int, columns: Mapping[str, Any]
     ) -> bool:
-        """False when there is no such environment. `columns`: name description url active ordered
-        secret headers signature_schemes max_in_flight rate_limit timeout_ms retry metadata."""
+        """Create an endpoint. Return False if there is no such environment.
+
+        `columns` are: name description url active ordered secret headers signature_schemes
+        max_in_flight rate_limit timeout_ms retry metadata.
+        """
         rows = await self._session.fetch(
             statement("endpoints/create"),
             endpoint_id,
@@ -56,11 +67,11 @@ class Endpoints:
         return bool(rows)
 
     async def subscribe(self, endpoint_id: UUID, patterns: Sequence[str]) -> None:
-        """To these patterns, and to nothing else."""
+        """Replace the subscriptions of an endpoint with these patterns."""
         await self._session.fetch(statement("endpoints/subscribe"), endpoint_id, patterns)
 
     async def update(self, endpoint_id: UUID, version: int, columns: Mapping[str, Any]) -> None:
-        """All of `columns` as in `create`, but for ordered and secret."""
+        """Write all `columns` of `create`, except `ordered` and `secret`."""
         await self._session.fetch(
             statement("endpoints/update"),
             endpoint_id,
@@ -71,46 +82,55 @@ class Endpoints:
     async def rotate(
         self, endpoint_id: UUID, version: int, secret: bytes, overlap_seconds: float
     ) -> None:
+        """Replace the secret. The old one signs too for `overlap_seconds`."""
         await self._session.fetch(
             statement("endpoints/rotate"), endpoint_id, version, secret, overlap_seconds
         )
 
     async def get(self, endpoint_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
-        """What people see of it; headers are encrypted."""
+        """Return an endpoint's public fields, with `headers` encrypted, or None if unknown."""
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return dict(rows[0]) if rows else None
 
     async def list(
         self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None
     ) -> Sequence[Mapping[str, Any]]:
-        """As `get`, oldest first."""
+        """Return endpoints as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
         return [dict(row) for row in rows]
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:
+        """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""
         await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)
 
     async def disable(self, endpoint_id: UUID, reason: str) -> Mapping[str, Any] | None:
-        """`environment_id url` when this call disabled it, and told who subscribed to that; None
-        when it was not active."""
+        """Disable an endpoint, and emit `endpoint.disabled` if a webhook subscribes to it by name.
+
+        Return `environment_id url` if this call disabled it, or None if it was not active.
+        """
         rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason)
         return dict(rows[0]) if rows else None
 
     async def bring_forward(self, step: SetBack) -> None:
-        """End the rests of endpoints at home in the step's shards as much earlier."""
+        """Move the ends of pauses earlier, after the database's clock was set back.
+
+        Only pauses of endpoints whose home is in the step's shards are moved.
+        """
         await self._session.fetch(
             statement("endpoints/bring_forward"), list(step.shards), step.seconds, step.horizon
         )
 
     async def pause(self, endpoint_id: UUID, seconds: float) -> None:
+        """Pause an endpoint for `seconds` from now, unless it is paused for longer."""
         await self._session.fetch(statement("endpoints/pause"), endpoint_id, seconds)
 
     async def note_failures(self, counts: Mapping[UUID, int], disable_after: float) -> set[UUID]:
-        """Add failures; returns the endpoints that have only failed for `disable_after` seconds."""
+        """Add failures. Return the endpoints that have only failed for `disable_after` seconds."""
         rows = await self._session.fetch(
             statement("endpoints/note_failures"), list(counts), list(counts.values()), disable_after
         )
         return {row["endpoint_id"] for row in rows if row["hopeless"]}
 
     async def note_successes(self, ids: Collection[UUID]) -> None:
+        """Clear the failures of endpoints that were failing."""
         await self._session.fetch(statement("endpoints/note_successes"), list(ids))

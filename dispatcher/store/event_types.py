@@ -1,4 +1,7 @@
-"""The catalogue of event types, one row a type and environment. `example` and `schema` are JSON texts."""
+"""Read and write the catalogue of event types, one row for each type and environment.
+
+`example` and `schema` are JSON texts.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +11,11 @@ from dispatcher.store.statements import statement
 
 
 class EventTypes:
-    """Rows are `environment_id name description example schema enforce created_at updated_at`."""
+    """The table of event types.
+
+    Rows have the keys `environment_id name description example schema enforce created_at
+    updated_at`.
+    """
 
     def __init__(self, session: Asked) -> None:
         self._session = session
@@ -23,27 +30,31 @@ class EventTypes:
         return [dict(row) for row in rows]
 
     async def outline(self, environment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return at most `limit` types by name, without their texts."""
+        """Return at most `limit` types by name, without examples and schemas."""
         rows = await self._session.fetch(statement("event_types/outline"), environment_id, limit)
         return [dict(row) for row in rows]
 
     async def named(
         self, environment_id: str, names: Sequence[str]
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Return those of `names` that are there, by name."""
+        """Return the existing types among `names`, by name."""
         rows = await self._session.fetch(statement("event_types/named"), environment_id, names)
         return {row["name"]: dict(row) for row in rows}
 
     async def get(self, environment_id: str, name: str) -> Mapping[str, Any] | None:
+        """Return one type, or None if there is none."""
         rows = await self._session.fetch(statement("event_types/get"), environment_id, name)
         return dict(rows[0]) if rows else None
 
     async def lock(self, environment_id: str) -> bool:
-        """Be the only one to change this catalogue until the transaction ends; False when there is
-        no such environment."""
+        """Lock this catalogue until the transaction ends.
+
+        Return False if there is no such environment.
+        """
         return bool(await self._session.fetch(statement("event_types/lock"), environment_id))
 
     async def count(self, environment_id: str) -> int:
+        """Return how many types an environment has."""
         rows = await self._session.fetch(statement("event_types/count"), environment_id)
         count: int = rows[0]["count"]
         return count
@@ -58,7 +69,7 @@ class EventTypes:
         schema: str | None,
         enforce: bool,
     ) -> Mapping[str, Any]:
-        """The row as it is now, whether it was there or not."""
+        """Create or replace a type. Return its row as it is now."""
         rows = await self._session.fetch(
             statement("event_types/put"),
             environment_id,
@@ -71,6 +82,6 @@ class EventTypes:
         return dict(rows[0])
 
     async def delete(self, environment_id: str, name: str) -> bool:
-        """Whether there was such a type."""
+        """Delete a type. Return False if there was no such type."""
         rows = await self._session.fetch(statement("event_types/delete"), environment_id, name)
         return bool(rows)

@@ -1,4 +1,4 @@
-"""Events: reading what to send, and emitting."""
+"""Read the data of events to send, and emit events."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
@@ -11,28 +11,35 @@ from dispatcher.store.statements import statement
 
 
 class EventRefused(ValueError):
-    """What the database has against an event, in a sentence for who emits it."""
+    """The database refused an event. The message is a sentence for the producer."""
 
 
 class Events:
+    """The events."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[int]) -> Sequence[Mapping[str, Any]]:
-        """`id environment_id type data` of each; `data` is the producer's text."""
+        """Return `id environment_id type data` of each event. `data` is the producer's text."""
         rows = await self._session.fetch(statement("events/with_ids"), list(ids))
-        return cast(Sequence[Mapping[str, Any]], rows)  # a record is one, though it is not said so
+        # a record is a mapping, but its type does not declare it
+        return cast(Sequence[Mapping[str, Any]], rows)
 
     async def emit(
         self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None
     ) -> str:
-        """The `evt_…` name. Raises EventRefused."""
+        """Emit an event and return its id, `evt_…`.
+
+        Raise EventRefused if a constraint of the table refuses it.
+        """
         try:
             rows = await self._session.fetch(
                 statement("events/emit"), type_, data, environment_id, idempotency_key
             )
         except asyncpg.IntegrityConstraintViolationError as error:
-            # Constraints are named by sentences, so that every producer reads one.
+            # The name of a constraint is a sentence. So producers that use SQL read the same
+            # message.
             named, hint = str(error.constraint_name or ""), error.hint
             said = named if " " in named else str(error.args[0])
             raise EventRefused(f"{said} ({hint})" if hint else said) from error
@@ -40,15 +47,20 @@ class Events:
         return name
 
     async def emit_operational(self, events: Sequence[tuple[str, str, str]]) -> None:
-        """Events of the dispatcher's own, `(environment_id, type, data)` each, where anybody
-        subscribed to them by name."""
+        """Emit dispatcher's own events, each `(environment_id, type, data)`.
+
+        An event is skipped if its environment does not subscribe to exactly this type.
+        """
         columns = [list(column) for column in zip(*events, strict=True)]
         await self._session.fetch(statement("events/emit_operational"), *columns)
 
     async def emit_directed(
         self, environment_id: str, type_: str, data: str, endpoint_id: UUID
     ) -> tuple[int, int]:
-        """An event for one endpoint alone: the ids of the event and of its delivery to be."""
+        """Emit an event for one endpoint alone.
+
+        Return the ids of the event and of the delivery that will be made for it.
+        """
         rows = await self._session.fetch(
             statement("events/emit_directed"), environment_id, type_, data, endpoint_id
         )

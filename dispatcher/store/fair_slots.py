@@ -1,7 +1,8 @@
-"""A few slots, shared out fairly between those who compete for them, with a bounded wait.
+"""Share a few slots fairly between those who compete for them, with a limited wait.
 
-What is scarce on the admin port (connections to the database, the process that compares schemas,
-threads) is taken through one of these, so that one environment cannot use up what all need.
+The admin port has scarce resources: database connections, the process that compares schemas, and
+threads. Each is taken through one of these objects. Otherwise one environment could use up what all
+environments need.
 """
 
 import asyncio
@@ -11,15 +12,16 @@ from contextlib import asynccontextmanager
 
 
 class BusyError(Exception):
-    """Every slot is taken, and none became free in time, or too many wait already."""
+    """Every slot is taken, and none became free in time or too many callers are waiting."""
 
 
 class FairSlots:
-    """Slots taken by a key, such as an environment. Those who wait are served key by key.
+    """Slots that callers take by a key, such as an environment. Waiting keys are served in turn.
 
-    `slots` is how many there are, `share` how many one key may hold at one time. At most `waiting`
-    callers wait, `waiting_of_one` of them for one key, and none longer than `wait_seconds`. When
-    all places are taken, the key with the longest queue gives up its newest one for a newcomer.
+    `slots` is how many there are. `share` is how many slots one key may hold at one time. At most
+    `waiting` callers wait, `waiting_of_one` of them for one key, and each at most `wait_seconds`.
+    When all waiting places are taken, the key with the longest queue gives up its newest place to a
+    newcomer.
     """
 
     def __init__(
@@ -41,12 +43,12 @@ class FairSlots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a slot."""
+        """Return how many callers wait for a slot."""
         return sum(map(len, self._queues.values()))
 
     @asynccontextmanager
     async def held(self, key: str) -> AsyncIterator[None]:
-        """Hold a slot for `key`. Raises BusyError."""
+        """Hold a slot for `key`. Raise BusyError if none is free in time."""
         if key in self._queues or not self._has_room(key):
             await self._wait(key)
         else:
@@ -57,7 +59,7 @@ class FairSlots:
             self._give_back(key)
 
     async def _wait(self, key: str) -> None:
-        """Return once a slot was taken for `key`."""
+        """Take a slot for `key`, waiting until one is free."""
         self._make_place(key)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(key, deque()).append(turn)
@@ -71,7 +73,7 @@ class FairSlots:
             raise
 
     def _leave(self, key: str, turn: "asyncio.Future[None]") -> None:
-        """Wait no longer. A slot that was given in the same moment goes to the next one."""
+        """Stop waiting. Hand a slot that was given at the same time to the next caller."""
         if turn.done() and not turn.cancelled() and turn.exception() is None:
             self._give_back(key)
             return
@@ -107,7 +109,7 @@ class FairSlots:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        """Give what is free to those who wait, the key that had its turn longest ago first."""
+        """Give free slots to waiting callers, starting with the key that was served longest ago."""
         while self._free > 0:
             key = next((each for each in self._queues if self._has_room(each)), None)
             if key is None:
@@ -115,7 +117,7 @@ class FairSlots:
             queue = self._queues.pop(key)
             turn = queue.popleft()
             if queue:
-                self._queues[key] = queue  # at the end: the others come first
+                self._queues[key] = queue  # at the end, so that the other keys come first
             if not turn.done():
                 self._take(key)
                 turn.set_result(None)

@@ -1,11 +1,12 @@
-"""What became of events: deliveries pending and ended, and their attempts. Reads only.
+"""Read deliveries, pending and ended, their attempts, and events.
 
-Each statement looks at no more rows than it is told, in the order of an index. Sessions should
-have plan_cache_mode=force_custom_plan, so that partitions are pruned.
+Each statement reads at most the number of rows that its caller asks for, in the order of an index.
+Sessions should set plan_cache_mode=force_custom_plan, so that partitions are pruned.
 
-A statement locks every partition it may read, and the lock table has room for a few thousand
-relations. So a history of more than DAYS_AT_ONCE days is read some days at a time, the latest
-first, a statement each: a listing then looks for the end of a delivery in as many days after it.
+A statement locks every partition that it may read, and the lock table has room for a few thousand
+relations. So a history of more than DAYS_AT_ONCE days is read in spans of that many days, one
+statement each, the latest first. A list looks for the end of a delivery only in as many days after
+it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +25,7 @@ DAYS_AT_ONCE = 60
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Ids from `low` up to, and without, `high`; a status; a type, or what types begin with."""
+    """A filter: ids from `low` up to but excluding `high`, a status, a type or a type prefix."""
 
     low: int = 0
     high: int = LARGEST
@@ -35,20 +36,28 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The ids that were found, newest first, and how far down it was looked; None: to the end."""
+    """The ids that were found, newest first.
+
+    `horizon` is the id down to which the history was read, or None if it was read to its end.
+    """
 
     ids: list[int]
     horizon: int | None
 
 
 class History:
+    """Reads of the history. Each returns at most the rows that its caller asks for."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def endpoints(
         self, environment_id: str, endpoint_id: UUID | None, most: int
     ) -> list[UUID]:
-        """Those of the environment, deleted ones too; or the one, if it is of the environment."""
+        """Return at most `most` endpoints of the environment, including deleted ones.
+
+        With `endpoint_id`, return only that one, if it belongs to the environment.
+        """
         rows = await self._session.fetch(
             statement("history/endpoints"), environment_id, endpoint_id, most
         )
@@ -57,7 +66,7 @@ class History:
     async def of_endpoints(
         self, endpoint_ids: Sequence[UUID], wanted: Wanted, rows: int, most: int
     ) -> Seen:
-        """The newest `most` deliveries; `rows` of each endpoint and each kind are looked at."""
+        """Return the newest `most` deliveries, reading `rows` rows of each endpoint and kind."""
         part, until = await self._part(wanted)
         found = await self._session.fetch(
             statement("history/of_endpoints"), endpoint_ids, *_narrowed(part, rows), most, until
@@ -67,7 +76,7 @@ class History:
     async def of_environment(
         self, environment_id: str, wanted: Wanted, rows: int, most: int
     ) -> Seen:
-        """As `of_endpoints`, but `rows` of all environments are looked at."""
+        """Return deliveries as `of_endpoints` does, but read `rows` rows of all environments."""
         part, until = await self._part(wanted)
         found = await self._session.fetch(
             statement("history/of_environment"), environment_id, *_narrowed(part, rows), most, until
@@ -77,7 +86,7 @@ class History:
     async def of_event(
         self, environment_id: str, event_id: int, before: int, most: int
     ) -> list[int]:
-        """Delivery ids below `before`, the newest first."""
+        """Return the ids of an event's deliveries below `before`, newest first."""
         found: set[int] = set()
         for above, until in await self._spans(event_id):
             rows = await self._session.fetch(
@@ -89,7 +98,10 @@ class History:
     async def items(
         self, environment_id: str, delivery_ids: Collection[int]
     ) -> Sequence[Mapping[str, Any]]:
-        """How each delivery stands now, newest first; those of other environments are left out."""
+        """Return the current state of each delivery, newest first.
+
+        Deliveries of other environments are left out.
+        """
         found: dict[int, Mapping[str, Any]] = {}
         for above, until in await self._spans(min(delivery_ids)):
             rows = await self._rows(
@@ -106,15 +118,17 @@ class History:
     async def payloads(
         self, event_ids: Collection[int], most: int
     ) -> Mapping[int, tuple[int, str | None]]:
-        """Bytes of data by event, and the data if it is no more than `most` bytes. Without those
-        that retention has dropped."""
+        """Return the size of the data in bytes by event, and the data itself up to `most` bytes.
+
+        Events that retention has dropped are left out.
+        """
         rows = await self._session.fetch(statement("history/payloads"), list(event_ids), most)
         return {row["id"]: (row["size"], row["data"]) for row in rows}
 
     async def attempts(
         self, environment_id: str, delivery_id: int, limit: int
     ) -> Sequence[Mapping[str, Any]]:
-        """Return the newest `limit` attempts, the first first."""
+        """Return the newest `limit` attempts, oldest first."""
         found: list[Mapping[str, Any]] = []
         for above, until in await self._spans(delivery_id):
             found += await self._rows(
@@ -125,7 +139,7 @@ class History:
         return sorted(found, key=lambda row: (row["attempt"], row["id"]))[-limit:]
 
     async def events(self, environment_id: str, wanted: Wanted, rows: int, most: int) -> Seen:
-        """The newest `most` events; `rows` of all environments are looked at."""
+        """Return the newest `most` events, reading `rows` rows of all environments."""
         part, _ = await self._part(wanted)
         found = await self._session.fetch(
             statement("history/events"),
@@ -142,31 +156,34 @@ class History:
     async def event_items(
         self, environment_id: str, event_ids: Collection[int], most: int
     ) -> Sequence[Mapping[str, Any]]:
-        """Each event, newest first; `data` only where it is no more than `most` bytes."""
+        """Return each event, newest first, with `data` only up to `most` bytes."""
         return await self._rows(
             statement("history/event_items"), environment_id, list(event_ids), most
         )
 
     async def waiting(self, event_id: int) -> str | None:
-        """`inbox`, `unexamined` or `quarantine`, if the event is not fanned out yet."""
+        """Return the place of an event that is not fanned out yet, or None.
+
+        The place is `inbox`, `unexamined` (its data awaits the schema check) or `quarantine`.
+        """
         rows = await self._session.fetch(statement("history/waiting"), event_id)
         place: str | None = rows[0]["place"]
         return place
 
     async def environment_of_event(self, event_id: int) -> str | None:
-        """Return the environment of an event; None if there is no such event."""
+        """Return the environment of an event, or None if there is no such event."""
         return _environment(
             await self._session.fetch(statement("history/environment_of_event"), event_id)
         )
 
     async def environment_of_delivery(self, delivery_id: int) -> str | None:
-        """Return the environment of a delivery; None if there is no such delivery."""
+        """Return the environment of a delivery, or None if there is no such delivery."""
         return _environment(
             await self._session.fetch(statement("history/environment_of_delivery"), delivery_id)
         )
 
     async def environment_of_webhook(self, webhook_id: UUID) -> str | None:
-        """Return the environment of a webhook; None if there is no such webhook."""
+        """Return the environment of a webhook, or None if there is no such webhook."""
         return _environment(
             await self._session.fetch(statement("history/environment_of_webhook"), webhook_id)
         )
@@ -176,7 +193,7 @@ class History:
         return [row["low"] for row in await self._session.fetch(statement("history/days"))]
 
     async def _part(self, wanted: Wanted) -> tuple[Wanted, int | None]:
-        """Return what to look at first, and the last attempt id to look at; None: all of them."""
+        """Return the part to read first, and the last attempt id to read, or None for all."""
         days = await self.days()
         if len(days) <= 2 * DAYS_AT_ONCE:
             return wanted, None
@@ -187,7 +204,10 @@ class History:
         return replace(wanted, low=max(low, wanted.low)), until
 
     async def _spans(self, above: int) -> Sequence[tuple[int, int | None]]:
-        """Return spans of attempt ids, exclusive and inclusive bounds, that reach down to an id."""
+        """Return spans of attempt ids that reach down to `above`.
+
+        Each span is an exclusive lower and an inclusive upper bound.
+        """
         days = [day for day in await self.days() if day > above]
         ends = days[DAYS_AT_ONCE::DAYS_AT_ONCE]
         return list(zip([*ends, above], [None, *ends], strict=True))
@@ -201,7 +221,10 @@ def _narrowed(wanted: Wanted, rows: int) -> tuple[object, ...]:
 
 
 def _seen(rows: Sequence[Any], wanted: Wanted, part: Wanted) -> Seen:
-    """With the end of the part as the horizon, if all of it was looked at and it was not all."""
+    """Return the result of a read of `part`.
+
+    If the whole part was read and more is below it, the horizon is the end of the part.
+    """
     horizon = rows[0]["horizon"]
     if horizon is None and part.low > wanted.low:
         horizon = part.low

@@ -1,4 +1,4 @@
-"""What requests with an Idempotency-Key were answered, so that one repeated does nothing again."""
+"""Store the responses of requests with an Idempotency-Key, so that a repeat changes nothing."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,15 @@ from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
 EVERY = "*"
-"""The environment of requests that concern all of them."""
+"""Stands for the environment of requests that concern all environments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`new`: nobody has answered a request with this key, and whoever claimed it now must.
+    """The result of claiming a key.
 
-    Else what stands there: the fingerprint of the request, the status and the body of its answer.
+    `new` is true if no request with this key was answered: the caller must now answer it. Otherwise
+    the fields hold the stored fingerprint of the request, and the status and body of its response.
     """
 
     new: bool
@@ -23,31 +24,37 @@ class Answer:
 
 
 class Answered:
+    """The stored responses, by environment and key."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def claim(self, environment_id: str, key: str, fingerprint: bytes) -> Answer:
-        """In the transaction of the change. Waits for another one's with the same key to end; when
-        that is undone, so is its claim."""
+        """Claim a key within the transaction of the change.
+
+        Wait until another transaction that claimed the same key ends. If it is rolled back, its
+        claim is gone too.
+        """
         while True:
             rows = await self._session.fetch(
                 statement("idempotency/claim"), environment_id, key, fingerprint
             )
             if rows:
                 return Answer(True, fingerprint, None, None)
-            # A statement of its own, which sees what the other one has committed meanwhile.
+            # Read in a new statement. Otherwise the other transaction's commit would not be
+            # visible.
             if there := await self.read(environment_id, key):
                 return there
 
     async def read(self, environment_id: str, key: str) -> Answer | None:
-        """None: no request with this key was answered."""
+        """Return the stored response, or None if no request with this key was answered."""
         rows = await self._session.fetch(statement("idempotency/read"), environment_id, key)
         return Answer(False, **rows[0]) if rows else None
 
     async def keep(self, environment_id: str, key: str, status: int, body: bytes | None) -> None:
-        """In the transaction of the claim. `body` holds no secret."""
+        """Store the response within the transaction of the claim. `body` must hold no secret."""
         await self._session.fetch(statement("idempotency/keep"), environment_id, key, status, body)
 
     async def prune(self, age: float, most: int) -> int:
-        """Forget up to `most` older than `age` seconds; how many there were."""
+        """Delete up to `most` responses older than `age` seconds. Return how many were deleted."""
         return len(await self._session.fetch(statement("idempotency/prune"), age, most))

@@ -1,4 +1,4 @@
-"""The inbox: events on their way to becoming deliveries, and the two promises to emitters."""
+"""Turn events of the inbox into deliveries, and tell producers when they need not notify."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class FannedOut:
-    """What one statement did: rows taken from the inbox, and the deliveries made of them.
+    """The result of one fan-out statement: rows taken from the inbox, and the deliveries made.
 
-    `parked` are the endpoints whose deliveries were made parked. `seen` rows were there to be taken,
-    up to the limit; `crowding` are the environments with the greater part in them. `last_waiting`
-    is the highest id in the inbox, asked for where environments were passed over.
+    `parked` are the endpoints whose deliveries were made parked. `seen` is how many rows were
+    available, up to the limit. `crowding` are the environments that had the larger part of them.
+    `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
     """
 
     picked: int
@@ -31,6 +31,8 @@ class FannedOut:
 
 
 class Inbox:
+    """The inbox."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
@@ -45,8 +47,11 @@ class Inbox:
         without: Sequence[str] = (),
         most: int = 20_000,
     ) -> FannedOut:
-        """Turn up to `limit` inbox rows with ids above `above`, but none of the environments
-        `without`, into deliveries of `shard`: as many rows as make no more than `most`."""
+        """Turn up to `limit` inbox rows with ids above `above` into deliveries of `shard`.
+
+        Rows of the environments `without` are skipped. The statement takes as many rows as make at
+        most `most` deliveries.
+        """
         rows = await self._session.fetch(
             statement("inbox/fan_out"), limit, shard, daemon, saturated, above, without, most
         )
@@ -62,7 +67,10 @@ class Inbox:
         above: int = 0,
         without: Sequence[str] = (),
     ) -> FannedOut:
-        """Make the next `limit` deliveries of the oldest such event; `picked` is 1 when it is done."""
+        """Make the next `limit` deliveries of the oldest event that is too large for one statement.
+
+        `picked` is 1 when all its deliveries are made.
+        """
         rows = await self._session.fetch(
             statement("inbox/fan_out_slice"), limit, shard, daemon, saturated, above, without
         )
@@ -77,10 +85,10 @@ class Inbox:
         without: Sequence[str] = (),
         plain: bool = False,
     ) -> list[dict[str, Any]]:
-        """Put the oldest such row aside, so that it holds up no other one.
+        """Move the oldest such row to quarantine. Otherwise it would block the rows behind it.
 
-        `plain`: not one that is owed to a single endpoint. Returns the row with the keys
-        `id event_id environment_id type`, or nothing if another daemon holds it.
+        With `plain`, skip rows that are for a single endpoint. Return the row with the keys `id
+        event_id environment_id type`, or nothing if another daemon holds it.
         """
         rows = await self._session.fetch(
             statement("inbox/quarantine"), reason, detail, above, without, plain
@@ -88,9 +96,11 @@ class Inbox:
         return [dict(row) for row in rows]
 
     async def promise_polling(self, milliseconds: int) -> None:
+        """Announce a polling window: for this time producers need not notify."""
         await self._session.fetch(statement("inbox/promise_polling"), milliseconds)
 
     async def announce_listening(self, milliseconds: int) -> None:
+        """Announce that a daemon listens for notifications for this time."""
         await self._session.fetch(statement("inbox/announce_listening"), milliseconds)
 
 

@@ -1,7 +1,7 @@
-"""Sockets that notice when the machine at the other end is gone without a word.
+"""Set socket options that detect a peer that vanished without closing the connection.
 
-Without this a session of a vanished primary stays open until a statement on it times out, and one
-that only listens stays open for two hours.
+Without these options, a session to a vanished primary stays open until a statement times out. A
+session that only listens stays open for two hours.
 """
 
 import contextlib
@@ -21,11 +21,14 @@ IDLE_SECONDS = 1
 INTERVAL_SECONDS = 1
 COUNT = 2
 USER_TIMEOUT_MILLISECONDS = 2_000
-"""Together about two seconds, idle or sending. Lost packets are repeated several times in that."""
+"""Together about two seconds, idle or sending.
+
+Lost packets are repeated several times in that time.
+"""
 
 
 class Connection(_Base):
-    """A connection that shows its socket, which the driver hands to nothing but this class."""
+    """A connection that exposes its socket, which the driver gives only to a connection class."""
 
     __slots__ = ("socket",)
 
@@ -34,7 +37,7 @@ class Connection(_Base):
         self.socket = transport.get_extra_info("socket")
 
     def keep_alive(self, address: Address) -> None:
-        """Set the options of the socket as `address` has them, where the system knows them."""
+        """Set the socket options that `address` asks for, as far as the system knows them."""
         if self.socket is None or self.socket.family == socket.AF_UNIX:
             return
         for level, option, value in options(address):
@@ -43,7 +46,10 @@ class Connection(_Base):
 
 
 def options(address: Address) -> list[tuple[int, int, int]]:
-    """Return level, option and value of each; a 0 in the address leaves what the system has."""
+    """Return level, option and value of each socket option.
+
+    A 0 in the address keeps the system's value.
+    """
     wanted = [("TCP_USER_TIMEOUT", address.number("tcp_user_timeout", USER_TIMEOUT_MILLISECONDS))]
     found = []
     if address.number("keepalives", 1):

@@ -1,9 +1,10 @@
-"""Applies `sql/migrations/NNNN_name.sql` in order, forward only, once, whoever else tries too.
+"""Apply `sql/migrations/NNNN_name.sql` in order, forward only, each once.
 
-A file is one transaction, unless it begins with `-- no-transaction`: then each of its
-statements is one, and it must bear being run again after it failed half-way. Files hold plain
-SQL without BEGIN and COMMIT, and `psql -f` takes them as well. What was applied is on record in
-`dispatcher.migrations`, with the SHA-256 of each file: one applied is never edited again.
+Several processes may try at the same time. A file is one transaction, unless it begins with `--
+no-transaction`. Then each of its statements is one, and the file must be safe to run again after it
+failed half-way. Files hold plain SQL without BEGIN and COMMIT, and `psql -f` accepts them too.
+`dispatcher.migrations` records what was applied, with the SHA-256 of each file. An applied file is
+never edited again.
 """
 
 import asyncio
@@ -71,13 +72,13 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 CONNECT_PATIENCE = 10.0
 LOCK_POLL = 0.05
 LOCK_PATIENCE = 60.0
-"""Seconds to wait for another migrator, which may be building an index, and for locks on tables."""
+"""Seconds to wait for another migrator, which may be building an index, and for table locks."""
 LOCK_TRY_MS = 500
-"""How long one try waits for a lock: producers wait behind it for as long."""
+"""How long one try waits for a lock, in milliseconds. Producers wait behind it as long."""
 LOCK_PAUSE_SECONDS = 1.0
-"""Between two tries, for those who waited behind the first."""
+"""Pause between two tries, so that sessions that waited behind the first can go on."""
 SETTINGS = {"statement_timeout": "0", "lock_timeout": str(LOCK_TRY_MS)}
-"""A big table's index takes as long as it takes: the limits of the role do not apply."""
+"""Without limits, because building the index of a large table may take hours."""
 _NO_LOCK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 SCHEMA = "CREATE SCHEMA IF NOT EXISTS dispatcher"
@@ -89,7 +90,7 @@ TABLES = {
             sha256 text NOT NULL,
             applied_at timestamptz NOT NULL DEFAULT now()
         )""",
-    # Whose turn it is to migrate.
+    # The session that migrates now.
     "dispatcher.migrator": """
         CREATE TABLE dispatcher.migrator (
             only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -101,9 +102,9 @@ TABLES = {
 
 @asynccontextmanager
 async def connected(dsn: str) -> AsyncIterator[Connection]:
-    """Open a connection to migrate over, with our settings in force.
+    """Open a connection for migrating, with the required settings in force.
 
-    Raises StoreUnavailable, and ConfigError for what is no address.
+    Raise StoreUnavailable if that fails, and ConfigError if `dsn` is not a valid address.
     """
     try:
         connection = await connect(
@@ -128,9 +129,9 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
 async def migrate(
     connection: Connection, *, plan: bool = False, directory: Traversable | None = None
 ) -> list[Migration]:
-    """Apply the pending migrations and return them; with `plan` only return them.
+    """Apply the pending migrations and return them. With `plan`, only return them.
 
-    Raises a MigrationError; what was applied before a failing file stays applied.
+    Raise a MigrationError if one fails. Files before it stay applied.
     """
     if plan:
         return await pending(connection, directory=directory)
@@ -147,14 +148,20 @@ async def migrate(
 async def pending(
     connection: Connection, *, directory: Traversable | None = None
 ) -> list[Migration]:
-    """What `migrate` would apply; changes nothing. Raises a MigrationError as it would."""
+    """Return the migrations that `migrate` would apply. Change nothing.
+
+    Raise a MigrationError where `migrate` would.
+    """
     files = read(directory)
     await _check_encoding(connection)
     return decide(files, await _applied(connection))
 
 
 async def check(connection: Connection, *, directory: Traversable | None = None) -> None:
-    """Raises StaleDatabase, or another MigrationError, unless the schema is just this program's."""
+    """Raise a MigrationError unless the database has exactly this program's migrations.
+
+    Raise StaleDatabase if some are missing.
+    """
     waiting = await pending(connection, directory=directory)
     if waiting:
         names = ", ".join(migration.file for migration in waiting)
@@ -186,9 +193,9 @@ async def _applied(connection: Connection) -> list[Applied]:
 
 
 async def _make_tables(connection: Connection) -> None:
-    """Make the schema and the tables of this module where they are missing."""
+    """Create the schema and the tables of this module where they are missing."""
     try:
-        # The right to create a schema is asked for even where there is one.
+        # Ask first. CREATE SCHEMA IF NOT EXISTS needs the right even if the schema exists.
         if await connection.fetchval("SELECT to_regnamespace('dispatcher')") is None:
             await _make(connection, SCHEMA)
         for name, statement in TABLES.items():
@@ -204,7 +211,7 @@ async def _make_tables(connection: Connection) -> None:
 
 
 async def _make(connection: Connection, statement: str) -> None:
-    with suppress(  # another migrator was quicker; which error depends on by how much
+    with suppress(  # another migrator was faster; the error depends on the timing
         asyncpg.UniqueViolationError,
         asyncpg.DuplicateObjectError,
         asyncpg.DuplicateSchemaError,
@@ -217,8 +224,8 @@ async def _make(connection: Connection, statement: str) -> None:
 async def _alone(connection: Connection) -> AsyncIterator[None]:
     await _make_tables(connection)
     migrator = Migrator(connection)
-    # Polled: a statement that waits holds a snapshot, for which another migrator's
-    # CREATE INDEX CONCURRENTLY would wait in turn.
+    # Poll. A waiting statement holds a snapshot, and another migrator's CREATE INDEX CONCURRENTLY
+    # would wait for that snapshot.
     deadline = time.monotonic() + LOCK_PATIENCE
     while not await migrator.claim():
         if time.monotonic() >= deadline:
@@ -256,11 +263,11 @@ async def _apply_whole(connection: Connection, migration: Migration) -> None:
 async def _in_gaps(
     connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
 ) -> None:
-    """Try `step` until it gets its locks.
+    """Run `step` again and again until it gets its locks.
 
-    An ALTER TABLE that waits for one open reader makes everybody wait who comes after it. So each
-    try gives up soon, and those who waited go on before the next. Raises LockedMigrations after
-    LOCK_PATIENCE.
+    An ALTER TABLE that waits for one reader blocks every later session. So each try gives up soon,
+    and the sessions behind it go on before the next try. Raise LockedMigrations after LOCK_PATIENCE
+    seconds.
     """
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:
@@ -275,7 +282,10 @@ async def _in_gaps(
 async def _concurrently(
     connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
 ) -> None:
-    """Run what blocks no other session while it waits, and leaves half an index when it gives up."""
+    """Run a CONCURRENTLY statement, which blocks no other session while it waits for locks.
+
+    It gets the long lock timeout, because giving up leaves half an index.
+    """
     change = "SELECT set_config('lock_timeout', $1, false)"
     await connection.execute(change, str(int(LOCK_PATIENCE * 1000)))
     try:

@@ -1,4 +1,4 @@
-"""The migrations as files: read, numbered, compared with those applied, split into statements."""
+"""Read migration files, compare them with the applied ones, and split them into statements."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ OWN_TRANSACTION = (["BEGIN"], ["START", "TRANSACTION"], ["COMMIT"], ["ROLLBACK"]
 
 
 class MigrationError(Exception):
-    """The database's schema and this program do not go together; the message says what to do."""
+    """The database's schema does not fit this program. The message says what to do."""
 
 
 class StaleDatabase(MigrationError):
@@ -21,15 +21,15 @@ class StaleDatabase(MigrationError):
 
 
 class NewerDatabase(MigrationError):
-    """The database was migrated by a newer version of this program."""
+    """A newer version of this program migrated the database."""
 
 
 class EditedMigration(MigrationError):
-    """A file differs from what was applied under its number."""
+    """A file differs from the one that was applied under its number."""
 
 
 class BadMigrations(MigrationError):
-    """The files, or the record of those applied, are not numbered 1, 2, 3 without a gap."""
+    """The files, or the applied migrations, are not numbered 1, 2, 3 without a gap."""
 
 
 class UnusableDatabase(MigrationError):
@@ -37,20 +37,20 @@ class UnusableDatabase(MigrationError):
 
 
 class FailedMigration(MigrationError):
-    """A statement of a file failed; files before it stay applied."""
+    """A statement of a file failed. Earlier files stay applied."""
 
 
 class LockedMigrations(MigrationError):
-    """Another session did not finish migrating, or did not let go of a table, in time."""
+    """Another session did not finish migrating, or did not release a table, in time."""
 
 
 class ForbiddenSchemaError(MigrationError):
-    """Our role lacks a right on the schema or the database."""
+    """The role lacks a right on the schema or on the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its number and name, its text, and the hash that pins it once applied."""
+    """One file: its number, its name, its text, and the hash that identifies it once applied."""
 
     number: int
     name: str
@@ -59,10 +59,12 @@ class Migration:
 
     @property
     def file(self) -> str:
+        """Return the name of the file."""
         return f"{self.number:04}_{self.name}.sql"
 
     @property
     def transactional(self) -> bool:
+        """Return True if the file runs in one transaction."""
         return not self.sql.startswith(NO_TRANSACTION)
 
 
@@ -76,7 +78,10 @@ class Applied:
 
 
 def read(directory: Traversable | None = None) -> list[Migration]:
-    """The files of a directory, by default the project's own, in order of their numbers."""
+    """Return the files of a directory in order of their numbers.
+
+    The default is the project's own directory. Raise BadMigrations if a name or a number is wrong.
+    """
     directory = directory or sql_files.root() / "migrations"
     found = []
     for file in directory.iterdir():
@@ -94,7 +99,10 @@ def read(directory: Traversable | None = None) -> list[Migration]:
 
 
 def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
-    """The files still to apply, in order, given the rows of those applied."""
+    """Return the files still to apply, in order, given the applied ones.
+
+    Raise NewerDatabase, EditedMigration or BadMigrations if the two do not match.
+    """
     _refuse_gap([row.number for row in applied], "the database's migrations")
     if len(applied) > len(files):
         newest = applied[-1]
@@ -119,7 +127,10 @@ def _refuse_gap(numbers: list[int], whose: str) -> None:
 
 
 def _refuse_own_transaction(migration: Migration) -> None:
-    """A COMMIT in a file would leave it half applied when a later statement fails."""
+    """Raise BadMigrations if a file controls its own transaction.
+
+    Otherwise a COMMIT would leave the file half applied when a later statement fails.
+    """
     for _, statement in statements(migration.sql):
         words = re.sub(TOKEN, " ", statement).upper().split()
         if words in OWN_TRANSACTION:
@@ -141,7 +152,7 @@ TOKEN = re.compile(
 
 
 def statements(sql: str) -> Iterator[tuple[int, str]]:
-    """Each statement of a script with its offset in it; a body of BEGIN ATOMIC is not understood."""
+    """Yield each statement of a script with its offset. A BEGIN ATOMIC body is not supported."""
     start = 0
     for token in TOKEN.finditer(sql):
         if token["end"]:

@@ -1,4 +1,4 @@
-"""Who migrates: one session at a time, and whom it waits for."""
+"""Ensure that one session migrates at a time, and name the session that it waits for."""
 
 import asyncpg
 
@@ -7,29 +7,32 @@ from dispatcher.store.statements import statement
 
 
 class Migrator:
-    """The turn of one session, on the connection that migrates. The session's end ends its turn."""
+    """The claim of one session to migrate. It ends with the session.
+
+    Use the connection that migrates.
+    """
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
 
     async def claim(self) -> bool:
-        """Return True once it is this session's turn; False while another session has it."""
+        """Claim migrating for this session. Return False while another session holds the claim."""
         try:
             return bool(await self._asked.fetch(statement("migrator/claim")))
         except asyncpg.LockNotAvailableError:
             return False
 
     async def release(self) -> None:
-        """End the turn, for the next one to begin at once."""
+        """Release the claim, so that the next session can begin at once."""
         await self._asked.fetch(statement("migrator/release"))
 
     async def holder(self) -> str:
-        """Return who has the turn, in words."""
+        """Return a description of the session that holds the claim."""
         rows = await self._asked.fetch(statement("migrator/holder"))
         return _named(rows[0]) if rows else "another session"
 
     async def blockers(self) -> str:
-        """Return the sessions that a migration may wait for, at most five, in words."""
+        """Return a description of the sessions that may block a migration, at most five."""
         rows = await self._asked.fetch(statement("migrator/blockers"))
         return ", ".join(_named(row) for row in rows) or "a session that has ended since"
 

@@ -1,4 +1,4 @@
-"""Day partitions of events and attempts."""
+"""Create and drop the day partitions of events and attempts."""
 
 from typing import Literal
 
@@ -7,21 +7,29 @@ from dispatcher.store.statements import statement
 
 
 class Partitions:
+    """The day partitions."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def ensure(self, days_ahead: int) -> list[str]:
-        """Make what is missing from today on; returns what was made."""
+        """Create the missing partitions from today on. Return their names."""
         rows = await self._session.fetch(statement("partitions/ensure"), days_ahead)
         made: list[str] = rows[0][0]
         return made
 
     async def drop_one(self, parent: Literal["events", "attempts"], keep: float) -> str | None:
-        """Drop the oldest partition wholly older than `keep` seconds that nothing refers to."""
+        """Drop the oldest partition that is older than `keep` seconds and unused. Return its name.
+
+        Return None if there is none to drop.
+        """
         rows = await self._session.fetch(statement("partitions/drop_one"), parent, keep)
         dropped: str | None = rows[0][0]
         return dropped
 
     async def forget_keys(self, below: int, most: int) -> int:
-        """Idempotency keys live as long as their event: forget those of events below an id."""
+        """Delete up to `most` idempotency keys of events with ids below `below`.
+
+        A key lives as long as its event. Return how many were deleted.
+        """
         return len(await self._session.fetch(statement("partitions/forget_keys"), below, most))

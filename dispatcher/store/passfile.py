@@ -1,6 +1,6 @@
-"""The password file of PostgreSQL's programs, by libpq's rules.
+r"""Read the password file of PostgreSQL's programs, by libpq's rules.
 
-The driver has a reader of its own, which leaves the backslashes of `a\\:b` in the password.
+The driver's own reader keeps the backslashes of `a\\:b` in the password.
 """
 
 import os
@@ -22,9 +22,9 @@ class Passwords:
     warnings: tuple[str, ...] = ()
 
     def find(self, host: str, port: int, database: str, user: str) -> str | None:
-        """Return the password of the first line that fits; None if none does.
+        """Return the password of the first matching line, or None if no line matches.
 
-        A socket is known by its directory, and by `localhost`.
+        A socket matches by its directory and by `localhost`.
         """
         hosts = {host, "localhost"} if host.startswith("/") else {host}
         for line in self.lines:
@@ -36,9 +36,10 @@ class Passwords:
 
 
 def read(path: Path | None) -> Passwords:
-    """Return the passwords in a file; none, with a warning, from one that others may read.
+    """Return the passwords in a file.
 
-    A file that is not there, or not for us to read, has no passwords in it.
+    Return no passwords, but a warning, if other users may read the file. Return no passwords if the
+    file is missing or unreadable.
     """
     if path is None:
         return Passwords()
@@ -64,7 +65,7 @@ def _distrusted(mode: int) -> str | None:
 
 
 def _line(text: str) -> tuple[str, ...] | None:
-    """Return the five fields of a line, without the backslash before a : or a backslash."""
+    """Return the five fields of a line. Remove the backslash before a colon or a backslash."""
     if text.startswith("#"):
         return None
     fields = [re.sub(r"\\(.)", r"\1", found[1]) for found in _FIELD.finditer(text)]

@@ -1,4 +1,4 @@
-"""Sessions for what people ask for, shared out fairly between environments."""
+"""Share the sessions for requests of people fairly between environments."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -10,28 +10,30 @@ from dispatcher.store.fair_slots import BusyError, FairSlots
 from dispatcher.store.session import Asked, Session, StoreUnavailable, Transaction
 
 WAIT_SECONDS = 2.0
-"""A request waits no longer for a connection: after it the client should hear that we are busy."""
+"""How long a request waits for a connection. After that the client should learn that we are busy.
+"""
 WAITING = 64
 WAITING_OF_ONE = 16
-"""Requests that may wait for a connection: all together, and those of one environment."""
+"""How many requests may wait for a connection: in all, and of one environment."""
 
 
 class PoolBusyError(StoreUnavailable):
-    """Every connection is taken. Nothing was asked of the database."""
+    """Every connection is taken. No statement was sent to the database."""
 
 
 class Opening(Asked, Protocol):
-    """What can also open a transaction: a session, or a pool of them."""
+    """An object that can also open a transaction: a session or a pool."""
 
     @property
     def transaction(self) -> Callable[[], AbstractAsyncContextManager[Transaction]]: ...
 
 
 class Pool:
-    """Hands out its sessions, the last used one first.
+    """A pool of sessions. It hands out the session that was used last first.
 
-    One environment holds at most half of them. Those who find none wait, at most `WAIT_SECONDS`,
-    and are served environment by environment. Raises PoolBusyError besides what a session does.
+    One environment holds at most half of the sessions. Other callers wait at most `WAIT_SECONDS`
+    and are served environment by environment. The methods raise what a session raises, and
+    PoolBusyError.
     """
 
     def __init__(self, sessions: Sequence[Session], *, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -45,22 +47,22 @@ class Pool:
         )
 
     def of(self, key: str) -> "PoolShare":
-        """Return the pool as `key`, such as an environment, may use it."""
+        """Return the pool for the use of `key`, such as an environment."""
         return PoolShare(self, key)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """See Session.fetch."""
+        """Return the rows of one statement. See Session.fetch."""
         return await self.of("").fetch(query, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """See Session.transaction."""
+        """Open a transaction. See Session.transaction."""
         async with self.of("").transaction() as opened:
             yield opened
 
     @asynccontextmanager
     async def session(self, key: str) -> AsyncIterator[Session]:
-        """Hold one session for `key`."""
+        """Hold one session for `key`. Raise PoolBusyError if none is free in time."""
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(self._slots.held(key))
@@ -74,23 +76,23 @@ class Pool:
 
 
 class PoolShare:
-    """A pool, as one environment uses it."""
+    """The part of a pool that one environment may use."""
 
     def __init__(self, pool: Pool, key: str) -> None:
         self._pool = pool
         self._key = key
 
     def of(self, key: str) -> "PoolShare":
-        """See Pool.of."""
+        """Return the pool for the use of another key. See Pool.of."""
         return self._pool.of(key)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """See Session.fetch."""
+        """Return the rows of one statement. See Session.fetch."""
         async with self._pool.session(self._key) as session:
             return await session.fetch(query, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """See Session.transaction."""
+        """Open a transaction. See Session.transaction."""
         async with self._pool.session(self._key) as session, session.transaction() as opened:
             yield opened

@@ -1,4 +1,4 @@
-"""Recoveries: what one endpoint is owed again, and how far each of them got."""
+"""Read and write replays: jobs that send deliveries of one endpoint again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was found up to the id `position`; `complete`: that was all, up to `until`.
+    """The result of counting what a replay would send.
 
-    `active` is the endpoint's, `forwards` whether the time asked for ends after it begins.
+    The count covers ids up to `position`. `complete` is true if that is everything up to `until`.
+    `active` is the endpoint's. `forwards` is true if the time span ends after it begins.
     """
 
     active: bool
@@ -28,7 +29,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did: how many inbox rows it made, and the recovery's state after it."""
+    """The result of one step: how many inbox rows it made, and the replay's state after it."""
 
     id: int
     state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
@@ -36,7 +37,10 @@ class Step:
 
 
 class Recoveries:
-    """Rows are dicts of the table's columns and `reached`, the time of the position."""
+    """The table of replays.
+
+    Rows are dicts of its columns and of `reached`, the time of the position.
+    """
 
     def __init__(self, session: Asked) -> None:
         self._session = session
@@ -52,7 +56,10 @@ class Recoveries:
         missed: bool,
         look: int,
     ) -> Counted | None:
-        """Above `position`, as far as `look` ended deliveries and events; None: no such endpoint."""
+        """Count what a replay would send above `position`. Return None if the endpoint is unknown.
+
+        At most `look` ended deliveries and events are read.
+        """
         rows = await self._session.fetch(
             statement("replays/count"),
             environment_id,
@@ -76,7 +83,7 @@ class Recoveries:
         rate: int | None,
         total: int | None,
     ) -> dict[str, Any] | None:
-        """None: one is running for the endpoint."""
+        """Start a replay. Return its row, or None if one of the endpoint is already running."""
         rows = await self._session.fetch(
             statement("replays/start"),
             environment_id,
@@ -92,6 +99,7 @@ class Recoveries:
     async def list(
         self, environment_id: str, endpoint_id: UUID, *, before: int | None, limit: int
     ) -> list[dict[str, Any]]:
+        """Return at most `limit` replays with ids below `before`, newest first."""
         rows = await self._session.fetch(
             statement("replays/list"), environment_id, endpoint_id, before, limit
         )
@@ -100,6 +108,7 @@ class Recoveries:
     async def get(
         self, environment_id: str, endpoint_id: UUID, recovery_id: int
     ) -> dict[str, Any] | None:
+        """Return one replay, or None if there is none."""
         rows = await self._session.fetch(
             statement("replays/get"), environment_id, endpoint_id, recovery_id
         )
@@ -108,41 +117,48 @@ class Recoveries:
     async def cancel(
         self, environment_id: str, endpoint_id: UUID, recovery_id: int
     ) -> dict[str, Any] | None:
-        """None: no such one is running."""
+        """Cancel a running replay. Return its row, or None if it is not running."""
         rows = await self._session.fetch(
             statement("replays/cancel"), environment_id, endpoint_id, recovery_id
         )
         return dict(rows[0]) if rows else None
 
     async def step(self, *, look: int, make: int, waiting: int, pending: int) -> Step | None:
-        """Go on with the recovery that is due longest; None: none is, or others are at it.
+        """Run one step of the replay that has been due longest.
 
-        Looks at up to `look` ended deliveries and events, makes up to `make` inbox rows, and none
-        while the endpoint has `waiting` in the inbox or `pending` deliveries.
+        Read up to `look` ended deliveries and events, and make up to `make` inbox rows. Make none
+        while the endpoint has `waiting` rows in the inbox or `pending` deliveries. Return None if
+        no replay is due or another daemon holds it.
         """
         rows = await self._session.fetch(statement("replays/step"), look, make, waiting, pending)
         return Step(rows[0]["id"], rows[0]["state"], rows[0]["made"]) if rows else None
 
     async def note_failure(self, error: str, most: int) -> tuple[int, str] | None:
-        """Put off the recovery that a step would go on with, as its step failed.
+        """Postpone the replay whose step failed. It is the one that has been due longest.
 
-        After `most` failures in succession it is FAILED. Returns its id and state, or None if none
-        is due any more.
+        After `most` failures in a row its state becomes FAILED. Return its id and state, or None if
+        no replay is due any more.
         """
         rows = await self._session.fetch(statement("replays/note_failure"), error, most)
         return (rows[0]["id"], rows[0]["state"]) if rows else None
 
     async def next(self) -> float | None:
-        """Seconds until one is due, below 0 for one that is; None: none is running."""
+        """Return the seconds until a replay is due, below 0 if one is due now.
+
+        Return None if none is running.
+        """
         rows = await self._session.fetch(statement("replays/next"))
         wait: float | None = rows[0]["wait"]
         return wait
 
     async def prune(self, keep: float, most: int) -> int:
-        """Remove up to `most` that were over `keep` seconds ago; return how many."""
+        """Delete up to `most` replays that ended `keep` seconds ago. Return how many."""
         return len(await self._session.fetch(statement("replays/prune"), keep, most))
 
     async def pass_over(self, below: int) -> Sequence[int]:
-        """Let running ones go on from an id, as what is below is about to be dropped; return which."""
+        """Move running replays forward to the id `below`, because older rows will be dropped.
+
+        Return the ids of the replays that were moved.
+        """
         rows = await self._session.fetch(statement("replays/pass_over"), below)
         return [row["id"] for row in rows]

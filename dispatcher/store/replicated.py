@@ -1,4 +1,4 @@
-"""Events that came past the ordinary triggers."""
+"""Adopt events that were inserted without the ordinary triggers."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,19 @@ from dispatcher.store.statements import statement
 
 
 class Replicated:
+    """The events that arrived in the replica role."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def adopt(
         self, *, after_seconds: float, most: int, too_old_below: int
     ) -> Sequence[tuple[int, str]]:
-        """Decide on up to `most` events that arrived in the replica role; return ids and fates.
+        """Decide about up to `most` events that arrived in the replica role.
 
-        A fate is `sent`, `to_check` (its type has an enforced schema), `quarantined`, `known` (what
-        became of it was replicated, too) or `too_old`: its id is below `too_old_below`.
+        Return the ids and what became of them: `sent`, `to_check` (the type has an enforced
+        schema), `quarantined`, `known` (its deliveries were replicated too) or `too_old` (the id is
+        below `too_old_below`).
         """
         rows = await self._session.fetch(
             statement("replicated/adopt"), after_seconds, most, too_old_below

@@ -1,4 +1,4 @@
-"""Who else may create what names are looked up as, and what of theirs our schema uses already."""
+"""Find other roles' rights and objects that could change the meaning of our statements."""
 
 import asyncpg
 
@@ -7,15 +7,15 @@ from dispatcher.store.statements import statement
 
 
 class SchemaRights:
-    """Reads of the catalogue, for `dispatcher check`."""
+    """Reads of PostgreSQL's catalog, for `dispatcher check`."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
 
     async def creators(self) -> list[asyncpg.Record]:
-        """Return `schema`, `who` and the `remedy` for each schema that others may create in."""
+        """Return `schema`, `who` and `remedy` for each schema in which other roles may create."""
         return await self._asked.fetch(statement("schema_rights/creators"))
 
     async def foreign_parts(self) -> list[asyncpg.Record]:
-        """Return `object` of ours and the function or operator of another schema that it `uses`."""
+        """Return each `object` of ours that `uses` a function or operator of another schema."""
         return await self._asked.fetch(statement("schema_rights/foreign_parts"))

@@ -1,4 +1,4 @@
-"""What the server behind a connection allows: rights, room for connections, notifications."""
+"""Read what the server allows: rights, free connections, notifications."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the server says of itself and of the role. `schema_owner` is None without a schema."""
+    """Facts about the server and our role. `schema_owner` is None without a schema."""
 
     version: str
     encoding: str
@@ -26,7 +26,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A limit of connections and how many others have; `scope` is role, database or server."""
+    """A limit of connections, and how many are in use. `scope` is role, database or server."""
 
     scope: str
     name: str
@@ -34,7 +34,7 @@ class Room:
     used: int
 
     def too_small(self, needed: int) -> str | None:
-        """Return what is wrong if `needed` connections can never be had; None if they can."""
+        """Return the problem if `needed` connections exceed the limit, or None if they do not."""
         if self.allowed >= needed:
             return None
         return (
@@ -43,7 +43,7 @@ class Room:
         )
 
     def too_full(self, needed: int) -> str | None:
-        """Return what is wrong if `needed` connections cannot be had now; None if they can."""
+        """Return the problem if `needed` connections are not free now, or None if they are."""
         if self.allowed - self.used >= needed:
             return None
         return (
@@ -61,20 +61,22 @@ class Room:
 
 
 class Server:
-    """Reads only, but for `notify`. Raises what the session raises."""
+    """Reads about the server, and `notify`. The methods raise what the session raises."""
 
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def facts(self) -> Facts:
+        """Return facts about the server and our role."""
         [row] = await self._session.fetch(statement("server/facts"))
         return Facts(**row)
 
     async def rooms(self) -> list[Room]:
-        """Return the limits that hold for us; the session itself is not among those used."""
+        """Return the connection limits that apply. `used` does not count this session."""
         return [Room(**row) for row in await self._session.fetch(statement("server/rooms"))]
 
     async def notify(self, channel: str) -> None:
+        """Send a notification on a channel."""
         await self._session.fetch(statement("server/notify"), channel)
 
 

@@ -1,7 +1,7 @@
-"""A connection of one's own: opened when first needed, and again after it was lost.
+"""Keep one connection: open it when first needed, and again after it was lost.
 
-A pool would hand out any connection; the lease, the fan-out and the record stage each want the
-same one with settings of its own, and none may wait for another's.
+A pool would hand out any connection. The lease, the fan-out and the record stage each need the same
+connection with its own settings, and none may wait for another's statement.
 """
 
 import asyncio
@@ -16,35 +16,36 @@ from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
 from dispatcher.store.connection_settings import SettingRefusedError, connection_settings, finish
 
 CLIENT_GRACE = 5.0
-"""Seconds the client waits beyond the server's statement_timeout before it calls the server dead."""
+"""Seconds that the client waits beyond statement_timeout before it takes the server for dead."""
 
 _LOST = (
-    OSError,  # refused, reset, unreachable; a TimeoutError is one, too
+    OSError,  # refused, reset, unreachable; a TimeoutError is an OSError too
     EOFError,
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, starting up
     asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many connections
-    asyncpg.exceptions.ReadOnlySQLTransactionError,  # a standby: not our server any more
-    asyncpg.exceptions.PostgresSystemError,  # it cannot read or write its files
+    # the server became a standby, so it is the wrong server
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.PostgresSystemError,  # the server cannot read or write its files
     asyncpg.exceptions.TargetServerAttributeNotMatched,
     asyncpg.exceptions.InternalClientError,
 )
 _CONFLICT = (
     asyncpg.exceptions.TransactionRollbackError,  # a deadlock, or a serialization failure
-    asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # a lock that could not be had in time
+    asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # a lock that was not free in time
 )
 
 
 class StoreUnavailable(Exception):
-    """The database cannot be asked at present. Nothing is known of the statement's fate."""
+    """The database cannot be reached now. It is unknown whether the statement took effect."""
 
 
 class TransactionConflictError(StoreUnavailable):
-    """Another transaction was in the way. Nothing was written; the same again may succeed."""
+    """Another transaction was in the way. Nothing was written. The same call may succeed later."""
 
 
 class PermissionDeniedError(StoreUnavailable):
-    """Our role lacks a right. A right that is granted again makes the same statement succeed."""
+    """Our role lacks a right. When the right is granted, the same statement succeeds."""
 
 
 class LockTableFullError(StoreUnavailable):
@@ -58,17 +59,17 @@ class LockTableFullError(StoreUnavailable):
 
 
 class StatementTimeout(Exception):
-    """The server gave up on a statement, and rolled it back."""
+    """The server gave up on a statement and rolled it back."""
 
 
 class Asked(Protocol):
-    """What a module of the store asks: a session, a transaction of one, or any of a pool."""
+    """An object that runs statements: a session, a transaction, or a pool."""
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]: ...
 
 
 class Transaction:
-    """Statements of one transaction, while it is open."""
+    """The statements of one open transaction."""
 
     def __init__(self, session: "Session", connection: "asyncpg.Connection[Any]") -> None:
         self._session = session
@@ -76,9 +77,9 @@ class Transaction:
         self._failure: Exception | None = None
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Return the rows of one statement. Raises what Session.fetch does.
+        """Return the rows of one statement. Raise what Session.fetch raises.
 
-        After a statement that the server refused, the transaction can only be undone.
+        After the server has refused a statement, the transaction can only be rolled back.
         """
         try:
             return await self._session.ask(self._connection, query, *args)
@@ -88,21 +89,26 @@ class Transaction:
             raise
 
     def check(self) -> None:
-        """Raise the failure of a statement that the body ignored: a commit would write nothing."""
+        """Raise the error of a failed statement that the body ignored.
+
+        Otherwise the commit would report success and write nothing.
+        """
         if self._failure is not None:
             raise self._failure
 
 
 class Session:
-    """One connection to the database, for one stage.
+    """One connection to the database, for one stage. Its statements wait for one another.
 
-    `settings` are server settings beside and above those that every connection has
-    (connection_settings.py). `statement_timeout` is how many seconds the server works on one
-    statement, `answer_timeout` how many the client waits for its answer before it calls the
-    connection dead (CLIENT_GRACE more by default), `connect_timeout` those for opening a connection
-    (as many as a statement by default). `on_lost` is called, synchronously, when a connection that
-    was open is found to be gone, and `on_silent` after it when that was because no answer came.
-    Statements wait for one another.
+    `settings` are server settings that override those of every connection (connection_settings.py).
+
+    Times are in seconds. `statement_timeout` is how long the server works on one statement.
+    `answer_timeout` is how long the client waits for the answer before it takes the connection for
+    dead: CLIENT_GRACE more by default. `connect_timeout` limits opening a connection; by default it
+    is as long as a statement.
+
+    `on_lost` is called synchronously when an open connection turns out to be gone. `on_silent` is
+    called after it if no answer came.
     """
 
     def __init__(
@@ -122,7 +128,7 @@ class Session:
         self._connect_timeout = connect_timeout or statement_timeout
         self._settings = {
             "statement_timeout": str(int(statement_timeout * 1000)),
-            # Waiting for a lock is another's fault: not the same as a statement that is too much.
+            # Shorter, so that waiting for a lock raises an error of its own.
             "lock_timeout": str(int(statement_timeout * 500)),
             **(settings or {}),
         }
@@ -138,21 +144,22 @@ class Session:
         return f"<Session {self.name} {state}>"
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Return the rows of one statement, which is its own transaction (READ COMMITTED).
+        """Return the rows of one statement. It is a transaction of its own (READ COMMITTED).
 
-        Raises StoreUnavailable or StatementTimeout, and the driver's error for a statement or a
-        value that is wrong.
+        Raise StoreUnavailable or StatementTimeout, or the driver's error if the statement or a
+        value is wrong.
         """
         async with self._turn:
             return await self.ask(await self._opened(), query, *args)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Run several statements that happen together, or not at all: an exception undoes them.
+        """Run several statements that take effect together or not at all.
 
-        For what people change. Nothing slower than a statement may be awaited within. An exception
-        of the body is raised as it is. Raises, also at its end, what `fetch` does; a failure of a
-        statement that the body ignored is raised at the end, since nothing was written.
+        Use it for changes by people. Await nothing in the body that is slower than a statement. An
+        exception of the body rolls back and is raised as it is. Raise what `fetch` raises, also at
+        the end. If the body ignored a failed statement, its error is raised at the end, because
+        nothing was written.
         """
         async with self._turn:
             connection = await self._opened()
@@ -175,7 +182,7 @@ class Session:
     async def ask(
         self, connection: "asyncpg.Connection[Any]", query: str, *args: object
     ) -> list[asyncpg.Record]:
-        """Return the rows of one statement on a connection whose turn is ours; for Transaction."""
+        """Return the rows of one statement on a connection whose lock we hold. For Transaction."""
         with self._answering(connection):
             return await connection.fetch(query, *args, timeout=self._answer_timeout)
 
@@ -186,7 +193,7 @@ class Session:
     async def _undo(
         self, connection: "asyncpg.Connection[Any]", transaction: "asyncpg.transaction.Transaction"
     ) -> None:
-        """Roll back, or give the connection up, which does the same. Raises nothing of its own."""
+        """Roll back, or drop the connection, which has the same effect. Raise no own error."""
         if self._connection is not connection:
             return
         try:
@@ -199,11 +206,11 @@ class Session:
 
     @contextlib.contextmanager
     def _answering(self, connection: "asyncpg.Connection[Any]") -> Iterator[None]:
-        """Translate what the driver raises; only calls of the driver belong into the block."""
+        """Translate the driver's errors. Put only calls of the driver into the block."""
         try:
             yield
         except asyncio.CancelledError:
-            self._lose(connection)  # what is half read cannot be read on
+            self._lose(connection)  # a half-read answer cannot be read to its end
             raise
         except Exception as error:
             lost = _means_lost(error, connection)
@@ -221,9 +228,9 @@ class Session:
             await self._opened()
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
-        """Listen on this connection; return False if it did so already.
+        """Listen on this connection. Return False if it listens already.
 
-        `heard` is called each time. Raises StoreUnavailable and StatementTimeout.
+        `heard` is called for each notification. Raise StoreUnavailable or StatementTimeout.
         """
         async with self._turn:
             connection = await self._opened()
@@ -235,7 +242,7 @@ class Session:
             return True
 
     async def set(self, setting: str, value: str) -> None:
-        """Change a server setting from now on, for this connection and those to come."""
+        """Change a server setting for this connection and for later ones."""
         async with self._turn:
             self._settings[setting] = value
             connection = self._connection
@@ -244,10 +251,10 @@ class Session:
             try:
                 await self.ask(connection, "SELECT set_config($1, $2, false)", setting, value)
             except (StoreUnavailable, StatementTimeout):
-                self._lose(connection)  # the next one opens with it
+                self._lose(connection)  # the next connection opens with the new value
 
     async def close(self) -> None:
-        """Close the connection if there is one; wait at most 2 seconds."""
+        """Close the connection if there is one. Wait at most 2 seconds."""
         connection, self._connection = self._connection, None
         self.listening = False
         if connection is not None:
@@ -256,16 +263,16 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Return True if there is a connection, as far as is known."""
         return self._connection is not None
 
     @property
     def is_busy(self) -> bool:
-        """Whether a statement is under way."""
+        """Return True if a statement is running."""
         return self._turn.locked()
 
     def drop(self) -> None:
-        """Forget the connection at once; the next statement opens another."""
+        """Drop the connection at once. The next statement opens another."""
         self._lose(self._connection)
 
     async def _opened(self) -> "asyncpg.Connection[Any]":
@@ -284,7 +291,7 @@ class Session:
             with self._answering(connection):
                 self._role = await finish(connection, timeout_seconds=self._answer_timeout)
         except BaseException as error:
-            connection.terminate()  # its settings are not known to hold
+            connection.terminate()  # it is unknown which settings took effect
             if isinstance(error, SettingRefusedError):
                 raise StoreUnavailable(str(error)) from error
             raise
@@ -292,7 +299,7 @@ class Session:
         return connection
 
     def _lose(self, connection: "asyncpg.Connection[Any] | None") -> None:
-        """Give up this connection; not one that was opened since."""
+        """Drop this connection, unless another one was opened since."""
         if connection is None or connection is not self._connection:
             return
         self._connection = None
@@ -303,9 +310,10 @@ class Session:
 
 
 def _means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool:
-    """Return whether the connection is of no more use.
+    """Return True if the connection can no longer be used.
 
-    InterfaceError is also raised for mistakes of ours, such as a wrong number of arguments.
+    The driver raises InterfaceError also for mistakes of the caller, such as a wrong number of
+    arguments. Then the connection is still good.
     """
     if isinstance(error, asyncpg.InterfaceError):
         return connection.is_closed()
@@ -317,16 +325,16 @@ def _means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool
 
 
 def _is_lock_table_full(error: Exception) -> bool:
-    """Return whether a statement found no room for its locks, which the session survives."""
+    """Return True if a statement found no room for its locks. The session survives that."""
     return isinstance(error, asyncpg.exceptions.OutOfMemoryError) and "shared" in str(error)
 
 
 def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
-    """Return the driver's error in the words of this module; None for what is raised as it is."""
+    """Return this module's error for a driver's error, or None to raise it unchanged."""
     match error:
         case asyncpg.QueryCanceledError():
             return StatementTimeout(str(error))
-        case TimeoutError():  # a silent server: waiting for an orderly end would not return
+        case TimeoutError():  # the server is silent: waiting for an orderly end would never return
             return StoreUnavailable("the database does not answer")
         case _ if isinstance(error, BROKEN_BY_POOLERS):
             return StoreUnavailable(POOLER)
@@ -343,7 +351,7 @@ def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
 
 
 def permission_denied(error: asyncpg.InsufficientPrivilegeError, role: str) -> str:
-    """Return a sentence that names what was refused, to which role, and what to do."""
+    """Return a sentence with the refused action, the role, and what to do."""
     return (
         f"{error.args[0]}, as role {role}: database.dsn must name the role that ran"
         " dispatcher migrate, or a member of it"
@@ -351,7 +359,7 @@ def permission_denied(error: asyncpg.InsufficientPrivilegeError, role: str) -> s
 
 
 def _refused_by_server(error: BaseException) -> bool:
-    """Return whether the server, not the driver, refused: then the transaction is over."""
+    """Return True if the server refused the statement. Then the transaction is over."""
     cause = error.__cause__ if isinstance(error, StoreUnavailable | StatementTimeout) else error
-    # An error that the driver makes itself carries no severity.
+    # An error that the driver itself raises has no severity.
     return getattr(cause, "severity", None) is not None

@@ -1,4 +1,4 @@
-"""The one row of settings that the database itself needs."""
+"""Read and write the row of settings that the database itself needs."""
 
 from dataclasses import dataclass
 
@@ -8,36 +8,45 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class StoredSettings:
+    """The stored settings: the most bytes of an event's data, and the check value of the key."""
+
     max_data: int
     key_check: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """`locks`: relations that all transactions together may lock; `prepared`: transactions."""
+    """The server's limits: how many relations all transactions may lock, how many are prepared."""
 
     locks: int
     prepared: int
 
 
 class Settings:
+    """The row of settings."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def read(self) -> StoredSettings:
+        """Return the stored settings."""
         row = (await self._session.fetch(statement("settings/read")))[0]
         return StoredSettings(row["max_data"], row["key_check"])
 
     async def write_limits(self, max_data: int, *, notify: bool = True) -> None:
-        """Write what emitters need: the most bytes of `data`, and whether they notify."""
+        """Write what producers need: the most bytes of `data`, and whether to notify."""
         await self._session.fetch(statement("settings/write_limits"), max_data, notify)
 
     async def server_limits(self) -> ServerLimits:
+        """Return the server's limits of locks and prepared transactions."""
         row = (await self._session.fetch(statement("settings/server_limits")))[0]
         return ServerLimits(row["locks"], row["prepared"])
 
     async def claim_key(self, check_value: bytes) -> bytes:
-        """The check value of the key this database belongs to: the given one if it had none."""
+        """Store the check value of the key, unless the database has one. Return the stored value.
+
+        If it differs from `check_value`, the database belongs to another key.
+        """
         rows = await self._session.fetch(statement("settings/claim_key"), check_value)
         stored: bytes = rows[0]["key_check"]
         return stored

@@ -1,7 +1,7 @@
-"""What a fresh connection is given and must prove before it is used: settings, and a session.
+"""Prepare a new connection: put its settings in force, and verify that it keeps one session.
 
-Poolers refuse settings among the parameters of a connection, so they are set by a statement. That
-also wins over `ALTER ROLE … SET`, `ALTER DATABASE … SET` and the options of the address.
+Poolers refuse settings among the parameters of a connection, so a statement sets them. That also
+overrides `ALTER ROLE … SET`, `ALTER DATABASE … SET` and the options of the address.
 """
 
 import asyncio
@@ -18,13 +18,16 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 OLDEST_SERVER = 14
 COMPARE_SECONDS = 2.0
-"""For a second connection through a pooler: one that gives none has no server to spare."""
+"""Limit for a second connection through a pooler.
+
+If the pooler gives none in that time, it has no free server.
+"""
 NO_LIMITS = "SET statement_timeout = 0; SET idle_session_timeout = 0"
 BACKEND = "SELECT pg_catalog.pg_backend_pid()"
 
 
 class UnusableError(Exception):
-    """This server, or what stands before it, cannot be used; the message says why."""
+    """This server, or the pooler before it, cannot be used. The message says why."""
 
 
 async def prepare(
@@ -33,10 +36,10 @@ async def prepare(
     *,
     another: Callable[[], Awaitable[Connection]] | None,
 ) -> None:
-    """Put `settings` in force, and see that they stay so.
+    """Put `settings` in force, and verify that they stay in force.
 
-    `another` opens a second connection, to find out what kind of pooler stands in between; None
-    if that is known. Raises UnusableError, and the driver's errors.
+    `another` opens a second connection to find out which kind of pooler is in between. It is None
+    if that is known. Raise UnusableError, or the driver's errors.
     """
     version = connection.get_server_version()
     if message := too_old(version.major, version.minor):
@@ -48,7 +51,7 @@ async def prepare(
 
 
 def too_old(major: int, minor: int) -> str | None:
-    """Return what is wrong with a version of PostgreSQL; None if nothing is."""
+    """Return the problem with a version of PostgreSQL, or None if it is supported."""
     if major >= OLDEST_SERVER:
         return None
     return (
@@ -62,13 +65,14 @@ async def _prepare(
     settings: Mapping[str, str],
     another: Callable[[], Awaitable[Connection]] | None,
 ) -> None:
-    # Otherwise the limits of the role end the very statement that replaces them.
+    # Otherwise the role's own limits could end the statement that replaces them.
     await connection.execute(NO_LIMITS)
     configured = await configure(connection, settings)
     if configured["standby"]:
         raise UnusableError("the server is a standby, which cannot write")
     backend = configured["backend"]
-    # A pooler answers with a number of its own, for it cannot know which server will be asked.
+    # A pooler reports a process id of its own, because it does not know yet which server it will
+    # use.
     if another and backend != connection.get_server_pid():
         await _refuse_shared(connection, backend, another)
     verified = await verify(connection, configured["names"] or [])
@@ -77,7 +81,7 @@ async def _prepare(
 
 
 async def configure(connection: Connection, settings: Mapping[str, str]) -> asyncpg.Record:
-    """Set what this server knows of `settings`; return `backend`, `standby`, `names` and `values`."""
+    """Set the `settings` that this server knows. Return `backend standby names values`."""
     rows: list[asyncpg.Record] = await connection.fetch(
         statement("setup/configure"), list(settings), list(settings.values())
     )
@@ -85,7 +89,7 @@ async def configure(connection: Connection, settings: Mapping[str, str]) -> asyn
 
 
 async def verify(connection: Connection, names: Sequence[str]) -> asyncpg.Record:
-    """Return the `values` of settings as they are now, and the `backend` that answered."""
+    """Return the current `values` of settings, and the `backend` that answered."""
     rows: list[asyncpg.Record] = await connection.fetch(statement("setup/verify"), names)
     return rows[0]
 
@@ -93,10 +97,10 @@ async def verify(connection: Connection, names: Sequence[str]) -> asyncpg.Record
 async def _refuse_shared(
     connection: Connection, backend: int, another: Callable[[], Awaitable[Connection]]
 ) -> None:
-    """Raise UnusableError if a second connection is given the server process of the first.
+    """Raise UnusableError if two connections share one server process.
 
-    An idle pooler in transaction mode gives a lone client the same process again and again, so that
-    one connection alone cannot tell.
+    An idle pooler in transaction mode gives a single client the same process again and again. So
+    one connection alone cannot show the difference.
     """
     async with AsyncExitStack() as stack:
         served_by = await _process_of(another, stack)
@@ -115,9 +119,10 @@ async def _refuse_shared(
 async def _process_of(
     another: Callable[[], Awaitable[Connection]], stack: AsyncExitStack
 ) -> int | None:
-    """Return the server process of a second connection, kept in a transaction until `stack` ends.
+    """Return the server process of a second connection, and hold it until `stack` ends.
 
-    None if it cannot be had in time: then every server process has its client, as with sessions.
+    Return None if there is no connection in time. Then every server process has its own client, as
+    in session mode.
     """
     try:
         async with asyncio.timeout(COMPARE_SECONDS):

@@ -1,4 +1,4 @@
-"""The statements, read from `sql/queries/<noun>/<method>.sql`."""
+"""Read the statements from `sql/queries/<noun>/<method>.sql`."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ from dispatcher.store import sql_files
 
 
 def statement(name: str) -> str:
-    """The text of one statement, by its `noun/method`."""
+    """Return the text of one statement by its `noun/method`."""
     return _read(name)
 
 
@@ -16,8 +16,11 @@ def _read(name: str) -> str:
 
 
 def read_all() -> None:
-    """For a daemon, before it begins: with no file descriptors left, or the package being replaced
-    in place, a statement first needed then could not be read."""
+    """Read all statements. The daemon calls this before it begins.
+
+    Otherwise a statement could not be read later: without free file descriptors, or while the
+    package is being replaced in place.
+    """
     nouns = [noun for noun in sql_files.root().joinpath("queries").iterdir() if noun.is_dir()]
     names = [f"{noun.name}/{file.name}" for noun in nouns for file in noun.iterdir()]
     for name in names:

@@ -1,4 +1,4 @@
-"""Sums of what was sent, by endpoint and by environment, and how much is owed."""
+"""Read and write sums of attempts by endpoint and by environment, and the size of the backlog."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -8,11 +8,11 @@ from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 
 ALL: Final = "*"
-"""In place of an environment: all of them."""
+"""Stands for all environments, in place of an environment's id."""
 
 
 class Sums(NamedTuple):
-    """`durations` counts attempts as in `histogram`."""
+    """Sums over attempts. `durations` counts attempts by duration as in `histogram`."""
 
     attempts: int
     failures: int
@@ -23,23 +23,25 @@ class Sums(NamedTuple):
 
 
 class Statistics:
+    """The statistics and the counts of what waits."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def add_of_endpoints(self, sums: Mapping[UUID, Sums]) -> None:
-        """To the half hour that it is now."""
+        """Add the sums to the current half hour."""
         await self._session.fetch(
             statement("statistics/add_of_endpoints"), list(sums), *_columns(sums.values())
         )
 
     async def add_of_environments(self, sums: Mapping[str, Sums]) -> None:
-        """To the ten seconds, and the ten minutes, that it is now."""
+        """Add the sums to the current ten seconds and to the current ten minutes."""
         await self._session.fetch(
             statement("statistics/add_of_environments"), list(sums), *_columns(sums.values())
         )
 
     async def prune(self, most: int) -> int:
-        """Remove what is too old, so many rows of each kind at the most; of which it was most."""
+        """Delete old rows, up to `most` of each kind. Return the largest number of one kind."""
         rows = await self._session.fetch(statement("statistics/prune"), most)
         removed: int = rows[0]["most"]
         return removed
@@ -47,9 +49,11 @@ class Statistics:
     async def of_endpoints(
         self, environment_id: str, ids: Collection[UUID], half_hours: int, most: int
     ) -> Sequence[Mapping[str, Any]]:
-        """`id slots attempts failures durations pending` of those that the environment has; the
-        slots are half hours, the last of them now; None where nothing was sent. Of pending ones no
-        more than `most` are counted."""
+        """Return `id slots attempts failures durations pending` of the environment's endpoints.
+
+        `slots` are numbers of half hours; the last one is now. The lists are None if nothing was
+        sent. `pending` counts up to `most` deliveries.
+        """
         rows = await self._session.fetch(
             statement("statistics/of_endpoints"), environment_id, list(ids), half_hours, most
         )
@@ -58,51 +62,61 @@ class Statistics:
     async def series(
         self, environment_id: str, span: int, width: int, points: int
     ) -> Sequence[Mapping[str, Any]]:
-        """`at attempts failures delivered exhausted durations` of the last `points` times `width` seconds,
-        where something was sent, from buckets of `span` seconds."""
+        """Return what was sent in the last `points` intervals of `width` seconds.
+
+        The keys are `at attempts failures delivered exhausted durations`. Intervals without
+        attempts are left out. The source is the buckets of `span` seconds.
+        """
         rows = await self._session.fetch(
             statement("statistics/series"), environment_id, span, width, points
         )
         return [dict(row) for row in rows]
 
     async def speed(self, environment_id: str) -> Mapping[str, Any]:
-        """`delivered` in the last `seconds`, about a minute; and the time, `now`."""
+        """Return `delivered` in the last `seconds`, about a minute, and the current time `now`."""
         rows = await self._session.fetch(statement("statistics/speed"), environment_id)
         return dict(rows[0])
 
     async def backlog(self, environment_id: str, most: int) -> Mapping[str, Any]:
-        """`webhooks disabled inbox pending oldest quarantined paused_at all_paused_at`; no count is
-        larger than `most`."""
+        """Return the backlog of an environment. No count is larger than `most`.
+
+        The keys are `webhooks disabled inbox pending oldest quarantined paused_at all_paused_at`.
+        """
         rows = await self._session.fetch(statement("statistics/backlog"), environment_id, most)
         return dict(rows[0])
 
     async def backlog_of_all(self, most: int) -> Mapping[str, Any]:
-        """As `backlog`, of all environments together."""
+        """Return the backlog of all environments together, as `backlog` does."""
         rows = await self._session.fetch(statement("statistics/backlog_of_all"), most)
         return dict(rows[0])
 
     async def bound(self, milliseconds: int) -> None:
-        """Let no further statement of this transaction take longer."""
+        """Limit each further statement of this transaction to this time."""
         await self._session.fetch(statement("statistics/bound"), milliseconds)
 
     async def pending_by_state(self, most: int) -> Sequence[Mapping[str, Any]]:
-        """Return `environment_id state deliveries oldest more` for each environment and state with
-        pending deliveries; `most` of each kind are looked at, and `more` says that there are more."""
+        """Return `environment_id state deliveries oldest more` for each environment and state.
+
+        At most `most` deliveries of each kind are read. `more` is true if there are more.
+        """
         rows = await self._session.fetch(statement("statistics/pending_by_state"), most)
         return [dict(row) for row in rows]
 
     async def pending_of_environment(
         self, environment_id: str, most: int
     ) -> Sequence[Mapping[str, Any]]:
-        """Return the same of one environment."""
+        """Return the pending deliveries of one environment, as `pending_by_state` does."""
         rows = await self._session.fetch(
             statement("statistics/pending_of_environment"), environment_id, most
         )
         return [dict(row) for row in rows]
 
     async def figures(self, environment_id: str | None, most: int) -> Mapping[str, Any]:
-        """Return `now active disabled failing inbox inbox_more inbox_oldest quarantined all_paused_at
-        paused_at paused_environments`, of all environments for None; rows are counted up to `most`."""
+        """Return figures of one environment, or of all environments for None.
+
+        The keys are `now active disabled failing inbox inbox_more inbox_oldest quarantined
+        all_paused_at paused_at paused_environments`. Rows are counted up to `most`.
+        """
         rows = await self._session.fetch(statement("statistics/figures"), environment_id, most)
         return dict(rows[0])
 

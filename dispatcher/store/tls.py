@@ -1,4 +1,4 @@
-"""TLS with the database, as the ssl… parameters ask for it."""
+"""Set up TLS with the database as the ssl… parameters require."""
 
 import os
 import ssl
@@ -10,15 +10,15 @@ from dispatcher.store.address import Address, Host, home
 
 DIRECTORY = ".postgresql"
 UNREADABLE = (FileNotFoundError, NotADirectoryError, PermissionError)
-"""A file in the home directory that is not there for us, as libpq sees it."""
+"""Errors that mean "no such file" for a default file in the home directory, as in libpq."""
 
 
 class TlsError(Exception):
-    """TLS cannot be set up from the files named; the message says which, and what to do."""
+    """TLS cannot be set up from the given files. The message says which file, and what to do."""
 
 
 class _Context(ssl.SSLContext):
-    """Verifies the name of a host although its address is dialled."""
+    """A TLS context that verifies the host's name although its address is dialed."""
 
     host_name: str | None = None
 
@@ -38,9 +38,9 @@ class _Context(ssl.SSLContext):
 def contexts(
     address: Address, host: Host, environ: Mapping[str, str] = os.environ
 ) -> list[ssl.SSLContext | None]:
-    """Return the ways to try a host by, in order; None is a connection without TLS.
+    """Return the ways to try a host, in order. None is a connection without TLS.
 
-    Raises TlsError.
+    Raise TlsError if a file cannot be used.
     """
     mode = ssl_mode(address.parameters)
     if host.is_socket or mode == "disable":
@@ -54,7 +54,7 @@ def contexts(
 
 def _context(parameters: Mapping[str, str], mode: str, environ: Mapping[str, str]) -> _Context:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # before verify_mode, which it would not let go
+    context.check_hostname = False  # before verify_mode: Python refuses CERT_NONE while it is on
     context.verify_mode = ssl.CERT_NONE
     if mode in ("require", "verify-ca", "verify-full"):
         _trust(context, parameters, mode, environ)
@@ -75,7 +75,10 @@ def _version(name: str) -> ssl.TLSVersion:
 def _trust(
     context: _Context, parameters: Mapping[str, str], mode: str, environ: Mapping[str, str]
 ) -> None:
-    """Load the certificates of authorities; `require` verifies only if there are any."""
+    """Load the certificates of authorities. `require` verifies only if there are any.
+
+    Raise TlsError if there are none and the mode needs one.
+    """
     named = parameters.get("sslrootcert")
     if named == "system":
         context.verify_mode = ssl.CERT_REQUIRED
@@ -102,7 +105,7 @@ def _load_authorities(context: _Context, named: str | None, default: Path | None
         if named:
             raise TlsError(_unusable("sslrootcert", named, error)) from None
         return False
-    except OSError as error:  # an SSLError: it is not PEM
+    except OSError as error:  # an SSLError: the file is not PEM
         raise TlsError(_unusable("sslrootcert", str(named or default), error)) from None
     return bool(named or default)
 
@@ -128,13 +131,13 @@ def _load_revocations(
 
 
 def _identify(context: _Context, parameters: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    """Load our own certificate, if there is one."""
+    """Load the client's own certificate, if there is one. Raise TlsError if it is unusable."""
     named, key = parameters.get("sslcert"), parameters.get("sslkey")
     certificate = named or home(environ, f"{DIRECTORY}/postgresql.crt")
     if certificate is None:
         return
     try:
-        # Asked of the file first: an unreadable key must not look like an unreadable certificate.
+        # Open the file first. Otherwise an unreadable key looks like an unreadable certificate.
         with open(certificate, "rb"):
             pass
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Tokens, known by the SHA-256 of their text."""
+"""Read and write tokens. A token is stored as the SHA-256 of its text."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,6 +10,8 @@ from dispatcher.store.statements import statement
 
 
 class Tokens:
+    """The tokens."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
@@ -23,8 +25,11 @@ class Tokens:
         expires_at: datetime | None,
         most: int,
     ) -> Mapping[str, Any]:
-        """`known`: there is such an environment; `lasting`: the expiry is still to come; `room`:
-        there are fewer than `most`. Unless all are true nothing was made; the rest is the new row."""
+        """Create a token, unless a condition fails. Return the conditions and the new row.
+
+        `known` is true if the environment exists, `lasting` if the expiry is in the future, and
+        `room` if there are fewer than `most` tokens. If one is false, no token is created.
+        """
         rows = await self._session.fetch(
             statement("tokens/create"), name, environment_id, scope, sha256, expires_at, most
         )
@@ -33,22 +38,30 @@ class Tokens:
     async def list(
         self, environment_id: str | None, after: UUID | None = None, limit: int = 1000
     ) -> Sequence[Mapping[str, Any]]:
-        """Return at most `limit` of those older than `after`, newest first, with those that are
-        revoked or expired. Without an environment, of every one."""
+        """Return at most `limit` tokens older than `after`, newest first.
+
+        Revoked and expired ones are included. Without an environment, return those of all
+        environments.
+        """
         rows = await self._session.fetch(statement("tokens/list"), environment_id, after, limit)
         return [dict(row) for row in rows]
 
     async def revoke(self, token_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
-        """`name environment_id` of the token that this call revoked, if it did; None for the
-        environment: whichever it is bound to."""
+        """Revoke a token. Return its `name environment_id`, or None if this call did not revoke it.
+
+        With `environment_id` None, the token may be bound to any environment.
+        """
         rows = await self._session.fetch(statement("tokens/revoke"), token_id, environment_id)
         return dict(rows[0]) if rows else None
 
     async def authenticate(self, sha256: bytes) -> Mapping[str, Any] | None:
-        """`id name scope environment_id` of the token, if it is good now."""
+        """Return `id name scope environment_id` of a valid token, or None."""
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
         return dict(rows[0]) if rows else None
 
     async def prune(self, keep: float, most: int) -> int:
-        """Remove up to `most` tokens that have been of no use for `keep` seconds; return how many."""
+        """Delete up to `most` tokens that have been unusable for `keep` seconds.
+
+        Return how many were deleted.
+        """
         return len(await self._session.fetch(statement("tokens/prune"), keep, most))

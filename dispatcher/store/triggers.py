@@ -1,4 +1,4 @@
-"""Whether the triggers of the events table are in force."""
+"""Check that the triggers of the events table are enabled."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,11 @@ from dispatcher.store.statements import statement
 
 
 class Triggers:
+    """The triggers of the events table."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def silent(self) -> Sequence[str]:
-        """Return the triggers that do not fire for what applications insert; none if all is well."""
+        """Return the triggers that do not fire for inserts of applications; normally none."""
         return [row["name"] for row in await self._session.fetch(statement("triggers/silent"))]

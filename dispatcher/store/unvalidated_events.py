@@ -1,4 +1,7 @@
-"""Events of types with an enforced schema, until somebody has looked at their data."""
+"""Read and move events that wait for the schema check.
+
+Their types have an enforced schema.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from dispatcher.store.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event to examine. `schema` is a JSON text; None: any data will do."""
+    """An event to check. `schema` is a JSON text, or None if any data is valid."""
 
     id: int
     environment_id: str
@@ -18,27 +21,35 @@ class Waiting:
 
 
 class Unexamined:
+    """The events that wait for the schema check."""
+
     def __init__(self, session: Asked) -> None:
         self._session = session
 
     async def waiting(self, limit: int, shards: Collection[int]) -> Sequence[Waiting]:
-        """The oldest that the owner of these shards is to examine."""
+        """Return the oldest events whose check is up to the owner of these shards."""
         rows = await self._session.fetch(
             statement("unvalidated_events/waiting"), limit, list(shards)
         )
         return [Waiting(**row) for row in rows]
 
     async def with_data(self, ids: Collection[int], size: int) -> Mapping[int, str | None]:
-        """The data of the oldest, `size` bytes together unless the first alone is more; None is
-        left for another time. An event that is gone has no key."""
+        """Return the data of the oldest events, about `size` bytes together.
+
+        The first one is always read, even if it is larger. The value is None for an event that is
+        left for the next call. An event that is gone has no key.
+        """
         rows = await self._session.fetch(statement("unvalidated_events/with_data"), list(ids), size)
         return {row["id"]: row["data"] for row in rows}
 
     async def move(
         self, passed: Collection[int], refused: Collection[tuple[int, str, str]]
     ) -> Sequence[tuple[int, str]]:
-        """Put events into the inbox, or `(id, reason, detail)` into quarantine; those that this
-        call put there, with their reasons."""
+        """Move `passed` events to the inbox, and `refused` ones to quarantine.
+
+        Each refused event is `(id, reason, detail)`. Return the id and reason of the events that
+        this call quarantined.
+        """
         ids, reasons, details = zip(*refused, strict=True) if refused else ((), (), ())
         rows = await self._session.fetch(
             statement("unvalidated_events/move"),

@@ -1,1 +1,1 @@
-"""What people may ask for: one model a request, which validates and describes it at once."""
+"""Define the inputs: one model for each request, which validates it and describes it in OpenAPI."""

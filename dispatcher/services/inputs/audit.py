@@ -1,4 +1,4 @@
-"""What may be asked of the audit."""
+"""Define the inputs for the audit log."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ Exactly = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern
 
 
 class AuditQuery(Form):
-    """A page of what was changed, newest first."""
+    """Select a page of the audit log, newest first."""
 
     environment_id: EnvironmentId | None = None
     actor: Exactly | None = None

@@ -1,7 +1,7 @@
-"""What all forms have in common, and the kinds of value in them.
+"""Define the base class of all inputs, and their kinds of values.
 
-A form is written in snake_case; over the wire it is also read in camelCase (the alias). Forms are
-strict: what the published schema forbids is refused, and what it does not know as well.
+Fields are written in snake_case. Requests may also use camelCase (the alias). Inputs are strict:
+they refuse what the published schema forbids, and unknown fields.
 """
 
 import re
@@ -26,7 +26,7 @@ from dispatcher.core.errors import Invalid, Problem
 
 
 class Form(BaseModel):
-    """Read from JSON by `model_validate_json`, or built by keyword in Python."""
+    """An input, read from JSON by `model_validate_json` or built from keyword arguments."""
 
     model_config = ConfigDict(
         strict=True,
@@ -41,22 +41,22 @@ class Form(BaseModel):
     )
 
     def given(self) -> dict[str, Any]:
-        """What was said, by field name: a field not mentioned is not in it."""
+        """Return the fields that the request mentions, by field name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 PROBLEMS_MOST = 20
-"""More are not told at once: whoever sends nonsense gets no longer an answer for it."""
+"""Most problems in one response. More would only make the answer to nonsense longer."""
 
 
 def problems(error: ValidationError) -> Invalid:
-    """What is wrong with a form, without the values: one may be a secret."""
+    """Return the problems of an input without its values, because one may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return Invalid(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Without the word for what is wrong with a key, rather than with its value."""
+    """Return the location without pydantic's marker for a problem of a key."""
     return location[:-1] if location[-1:] == ("[key]",) else location
 
 
@@ -82,7 +82,7 @@ _RFC_3339 = re.compile(
 
 
 def _rfc_3339(value: object) -> object:
-    """A number could be seconds or milliseconds."""
+    """Refuse a number: it could be seconds or milliseconds."""
     if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.match(value)):
         return value
     raise ValueError("must be a time with an offset, such as 2026-02-26T12:00:00Z")
@@ -95,7 +95,7 @@ def _moment(value: datetime) -> datetime:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-"""What people call a thing."""
+"""A name for people."""
 
 Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 
@@ -112,6 +112,6 @@ Moment = Annotated[
     Field(strict=False, json_schema_extra={"pattern": _RFC_3339.pattern}),
     AfterValidator(_moment),
 ]
-"""RFC 3339, with an offset."""
+"""A time in RFC 3339, with an offset."""
 Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
-"""Items on a page."""
+"""The number of items on a page."""

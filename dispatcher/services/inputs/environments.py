@@ -1,4 +1,4 @@
-"""What may be asked of environments."""
+"""Define the inputs for environments."""
 
 from dispatcher.core.pagination import DEFAULT_LIMIT
 from dispatcher.services.inputs.base import (
@@ -10,15 +10,15 @@ from dispatcher.services.inputs.base import (
 
 
 class NewEnvironment(Form):
-    """A tenant: its webhooks and events are seen by nobody else."""
+    """Create an environment: a tenant whose webhooks and events no other environment sees."""
 
     id: EnvironmentId | None = None
-    """What producers name it by; one is made up where none is given."""
+    """Id that producers use. If it is missing, one is generated."""
     name: Name
 
 
 class EnvironmentQuery(Form):
-    """A page of the environments."""
+    """Select a page of the environments."""
 
     cursor: str | None = None
     limit: Limit = DEFAULT_LIMIT

@@ -1,4 +1,4 @@
-"""What may be asked of the catalogue of event types."""
+"""Define the inputs for the catalogue of event types."""
 
 import json
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from dispatcher.services.inputs.base import (
 
 
 def text(value: object) -> RawJson:
-    """As JSON; a ValueError says why it can not be, or not here."""
+    """Return a value as JSON text. Raise ValueError if it is no JSON, too deep or too large."""
     if depth(value) > DEEPEST:
         raise ValueError(f"must be at most {DEEPEST} levels deep")
     try:
@@ -41,36 +41,40 @@ def _schema(value: Any) -> Any:
 
 
 class EventTypeQuery(Form):
-    """Without any of these, all are listed, or as many as one answer holds."""
+    """Select a page of event types. Without a field, list as many as one response holds."""
 
     cursor: str | None = None
     limit: Limit | None = None
 
 
 class EventTypePut(Form):
-    """What is not mentioned stays as it is, or as it is by default."""
+    """Create or change an event type. A missing field keeps its value, or its default."""
 
-    # By alias alone: `schema_` is a name for Python, where a model has a method `schema`.
+    # Read this field by its alias only. `schema_` avoids a clash with the model's method `schema`.
     model_config = ConfigDict(validate_by_name=False)
 
     description: Description = ""
-    """What happened when such an event is emitted, for people."""
+    """What it means that such an event is emitted, for people."""
     example: Annotated[Any, AfterValidator(_moderate)] = None
-    """Any JSON that could be the `data` of such an event; null: none."""
+    """Any JSON that could be the `data` of such an event, or null for none."""
     schema_: Annotated[
         Any,
         AfterValidator(_schema),
         Field(alias="schema"),
         WithJsonSchema({"anyOf": [{"type": t} for t in ("object", "boolean", "null")]}),
     ] = None
-    """A JSON Schema for `data`: draft 2020-12, or what its `$schema` names. References lead nowhere
-    outside, and patterns have no lookaround. Null: none."""
+    """A JSON Schema for `data`, or null for none.
+
+    The draft is 2020-12, or the one that `$schema` names. References must not lead outside the
+    schema, and patterns must not use lookaround.
+    """
     enforce: bool = False
-    """Whether events whose data does not satisfy the schema are quarantined instead of sent."""
+    """Whether to quarantine events whose data does not satisfy the schema, instead of sending them.
+    """
 
 
 class EventTypeEntry(EventTypePut):
-    """One type of a catalogue in a file."""
+    """Describe one type of a catalogue in a file."""
 
     name: EventType
-    """Such as `user.created`."""
+    """The name of the type, such as `user.created`."""

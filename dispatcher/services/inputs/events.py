@@ -1,4 +1,4 @@
-"""What may be asked of events."""
+"""Define the inputs for events."""
 
 from typing import Annotated, Any
 
@@ -15,8 +15,8 @@ def _not_reserved(type_: str) -> str:
 
 
 class NewEvent(Form):
-    """A fact to be told to whoever subscribed to its type."""
+    """Emit an event to every webhook that subscribes to its type."""
 
     type: Annotated[EventType, AfterValidator(_not_reserved)]
     data: Any
-    """Any JSON; its text is delivered as it is."""
+    """Any JSON. Its text is delivered unchanged."""

@@ -1,4 +1,4 @@
-"""What may be asked for of deliveries and events."""
+"""Define the filters for deliveries and events."""
 
 from typing import Annotated, Literal
 
@@ -11,44 +11,48 @@ Status = Literal["PENDING", "DELIVERED", "FAILED", "CANCELLED"]
 
 
 class DeliveryFilters(Form):
-    """All of what is given must be true of a delivery."""
+    """Filter deliveries. A delivery must match every given field."""
 
     status: Status | None = None
     event: Pattern | None = None
-    """An event type, or `user.*` for all below."""
+    """An event type, or `user.*` for all types below it."""
     since: Moment | None = None
-    """Made at this time or later."""
+    """Only deliveries that were made at this time or later."""
     until: Moment | None = None
-    """Made before this time."""
+    """Only deliveries that were made before this time."""
 
 
 class DeliveryQuery(DeliveryFilters):
-    """Newest first. A page can be short, or empty, and still have a next one: where few of many
-    deliveries match."""
+    """Select a page of deliveries, newest first.
+
+    A page can be short, or empty, and still have a next one: where few of many deliveries match.
+    """
 
     cursor: str | None = None
-    """Where to go on: from the page before."""
+    """Where to go on: the cursor from the previous page."""
     limit: Limit | None = None
-    """Items on a page."""
+    """The number of items on a page."""
 
 
 class EventFilters(Form):
-    """All of what is given must be true of an event."""
+    """Filter events. An event must match every given field."""
 
     id: Annotated[str, StringConstraints(pattern=r"^evt_(0|[1-9][0-9]{0,18})$")] | None = None
     type: Pattern | None = None
-    """An event type, or `user.*` for all below."""
+    """An event type, or `user.*` for all types below it."""
     since: Moment | None = None
-    """Emitted at this time or later."""
+    """Only events that were emitted at this time or later."""
     until: Moment | None = None
-    """Emitted before this time."""
+    """Only events that were emitted before this time."""
 
 
 class EventQuery(EventFilters):
-    """Newest first. A page can be short, or empty, and still have a next one: where few of many
-    events match."""
+    """Select a page of events, newest first.
+
+    A page can be short, or empty, and still have a next one: where few of many events match.
+    """
 
     cursor: str | None = None
-    """Where to go on: from the page before."""
+    """Where to go on: the cursor from the previous page."""
     limit: Limit | None = None
-    """Items on a page."""
+    """The number of items on a page."""

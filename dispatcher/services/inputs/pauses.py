@@ -1,10 +1,10 @@
-"""What may be asked of pauses."""
+"""Define the inputs for pauses."""
 
 from dispatcher.services.inputs.base import Form
 
 
 class PauseForm(Form):
-    """Of the environment of the request, if nothing else is said."""
+    """Pause or resume the environment of the request, or all environments."""
 
     all: bool = False
-    """Of every environment."""
+    """Whether to pause or resume every environment."""

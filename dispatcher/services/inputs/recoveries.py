@@ -1,4 +1,4 @@
-"""What may be asked of recoveries."""
+"""Define the inputs for replays, which the API calls recoveries."""
 
 from typing import Annotated, Self
 
@@ -11,19 +11,26 @@ RATE_MOST = 100_000
 
 
 class NewRecovery(Form):
-    """Send again what a webhook did not get in a time that is over."""
+    """Send again what a webhook did not receive in a past time span."""
 
     since: Moment
-    """From when on: of failed deliveries the time they were made, of missed events that of the event."""
+    """Start of the time span.
+
+    A failed delivery counts by the time when it was made, a missed event by the time when it was
+    emitted.
+    """
     until: Moment | None = None
-    """Until when; without it, or if it is in the future, until now."""
+    """End of the time span. If it is missing or in the future, the end is now."""
     missed: bool = True
-    """Also events that the webhook is subscribed to now and was never owed: it was disabled, or not
-    there yet. Those whose attempts are no longer kept are left out."""
+    """Whether to include missed events.
+
+    The webhook subscribes to them now, but no delivery was made for it: it was disabled or did not
+    exist yet. Events whose attempts are no longer kept are left out.
+    """
     rate: Annotated[int, Field(ge=1, le=RATE_MOST)] | None = None
-    """Deliveries a second; without it, as fast as the webhook takes them."""
+    """Deliveries a second. If it is missing, as fast as the webhook accepts them."""
     dry_run: bool = False
-    """Only count what would be sent."""
+    """Whether to only count what would be sent."""
 
     @model_validator(mode="after")
     def _forwards(self) -> Self:
@@ -33,7 +40,7 @@ class NewRecovery(Form):
 
 
 class RecoveryQuery(Form):
-    """A page of the recoveries of a webhook."""
+    """Select a page of the recoveries of a webhook."""
 
     cursor: str | None = None
     limit: Limit = DEFAULT_LIMIT

@@ -1,10 +1,10 @@
-"""What may be asked of the figures."""
+"""Define the inputs for the figures."""
 
 from dispatcher.services.inputs.base import Form
 
 
 class StatsQuery(Form):
-    """Of the environment of the request, if nothing else is said."""
+    """Select the environment of the request, or all environments."""
 
     all: bool = False
-    """Of every environment together; for a token that is bound to none."""
+    """Whether to sum up every environment. The token must be for all environments."""

@@ -1,4 +1,4 @@
-"""What may be asked for about tokens."""
+"""Define the inputs for tokens."""
 
 from typing import Annotated, Literal
 
@@ -12,28 +12,30 @@ from dispatcher.services.inputs.base import (
 )
 
 EVERY = "*"
-"""In the place of an environment: every one of them."""
+"""Stands for every environment, in place of an environment's id."""
 
 Scope = Literal["read", "write", "admin"]
-"""What a token may do: each may also do what those before it may."""
+"""What a token may do. Each scope includes those before it."""
 
 
 class TokenQuery(Form):
-    """Without any of these, all are listed, or as many as one answer holds."""
+    """Select a page of tokens. Without a field, list as many as one response holds."""
 
     cursor: str | None = None
     limit: Limit | None = None
 
 
 class NewToken(Form):
-    """A token for a program or a person."""
+    """Create a token for a program or a person."""
 
     name: Name
-    """Who or what it is for."""
+    """The program or the person that the token is for."""
     environment_id: Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_-]{1,64})$")]
-    """The environment it is bound to; `*` for every one."""
+    """The environment that the token is bound to, or `*` for every environment."""
     scope: Scope = "read"
-    """`read` looks, `write` also changes webhooks and deliveries, `admin` also tokens and
-    environments."""
+    """`read` looks, `write` also changes webhooks and deliveries, `admin` also changes tokens and
+
+    environments.
+    """
     expires_at: Moment | None = None
-    """When it stops being good; by default never."""
+    """When the token expires. If it is missing, the token never expires."""

@@ -1,4 +1,4 @@
-"""What may be asked of webhooks."""
+"""Define the inputs for webhooks."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -43,11 +43,12 @@ def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
-    # First of all: what writes JSON recurses, and ends with an error of its own.
+    # Check the depth first. Otherwise the JSON writer would recurse and raise its own error.
     if depth(metadata) > DEEPEST:
         raise ValueError(f"must be at most {DEEPEST} levels deep")
     try:
-        json.dumps(metadata, allow_nan=False)  # orjson would make null of what is not finite
+        # orjson would write null for a number that is not finite
+        json.dumps(metadata, allow_nan=False)
         size = len(orjson.dumps(metadata))
     except (TypeError, ValueError):
         raise ValueError("must be JSON, with numbers of 64 bits") from None
@@ -112,52 +113,58 @@ Seconds = Annotated[float, Field(ge=0.001, le=30 * 86_400)]
 
 
 class Schedule(Form):
-    """When to try again; what is not given is as configured."""
+    """Set when to try again. A missing field has the configured default."""
 
     retries: Annotated[int, Field(ge=0, le=50)] | None = None
-    """Attempts after the first."""
+    """The number of attempts after the first."""
     base: Seconds | None = None
     """Seconds before the second attempt."""
     factor: Annotated[float, Field(ge=1, le=100)] | None = None
-    """By how much each delay is longer than the one before."""
+    """By how much each delay is longer than the previous one."""
     jitter: Annotated[float, Field(ge=0, le=1)] | None = None
-    """A fraction by which delays are made shorter or longer by chance."""
+    """The largest random change of a delay, as a fraction of it."""
     cap: Seconds | None = None
-    """Seconds that no delay exceeds."""
+    """The longest delay in seconds."""
 
 
 class NewWebhook(Form):
-    """Only `url` and `events` are needed."""
+    """Create a webhook. Only `url` and `events` are required."""
 
     url: Url
-    """Where to POST: http or https, a public host."""
+    """Where to POST: an http or https URL with a public host."""
     events: Events
-    """Event types: exact ones, `user.*` for all below, `*` for all."""
+    """Event types to send: exact ones, `user.*` for all below it, or `*` for all."""
     name: Name | None = None
-    """What people call it; the URL's host by default."""
+    """A name for people. The default is the URL's host."""
     description: Description = ""
     active: bool = True
     headers: Headers = Field(default_factory=dict)
-    """Sent with every request. Values are kept encrypted and never shown again."""
+    """Headers to send with every request. Values are stored encrypted and never shown again."""
     rate_limit: PerSecond | None = None
-    """Requests a second."""
+    """The most requests a second."""
     max_in_flight: InFlight | None = None
-    """Requests at one time."""
+    """The most requests at one time."""
     timeout: Timeout | None = None
-    """Seconds from the lookup of the name to the last byte of the answer."""
+    """Seconds from the lookup of the host name to the last byte of the response."""
     retry: Schedule | None = None
     ordered: bool = False
-    """One at a time, in order; a failing delivery blocks those behind it. Not changed later."""
+    """Whether to send one delivery at a time, in order. A failing delivery then blocks those behind
+
+    it. This cannot be changed later.
+    """
     signature_schemes: Schemes | None = None
-    """Of those that are configured."""
+    """Signature schemes to use, out of the configured ones."""
     metadata: Metadata = Field(default_factory=dict)
-    """Anything of your own."""
+    """Any data of your own."""
     signing_secret: Annotated[Secret | None, Field(alias="secret")] = None
-    """Your own: the base64 of 24 to 64 bytes. One is made if you give none."""
+    """Your own secret: the base64 of 24 to 64 bytes. If it is missing, one is generated."""
 
 
 class WebhookChanges(Form):
-    """What is not given stays as it is; null is the configured default again, where there is one."""
+    """Change a webhook. A missing field keeps its value.
+
+    null restores the configured default, where there is one.
+    """
 
     url: Url | None = None
     events: Events | None = None
@@ -165,7 +172,8 @@ class WebhookChanges(Form):
     description: Description | None = None
     active: bool | None = None
     headers: HeaderChanges | None = None
-    """Names given are set, or removed with null; the others stay. null alone removes all."""
+    """Headers to set, or to remove with null. Others stay. null for the object removes all.
+    """
     rate_limit: PerSecond | None = None
     max_in_flight: InFlight | None = None
     timeout: Timeout | None = None
@@ -175,18 +183,18 @@ class WebhookChanges(Form):
 
 
 class Rotation(Form):
-    """All of it may be left out."""
+    """Replace the signing secret. Every field is optional."""
 
     overlap_seconds: Annotated[int, Field(ge=0, le=604_800)] = 0
-    """For so long the old secret signs beside the new one, in headers that hold a list."""
+    """Seconds during which the old secret signs beside the new one, in headers that hold a list."""
 
 
 class Empty(Form):
-    """Nothing needs to be said."""
+    """Send no fields."""
 
 
 class WebhookQuery(Form):
-    """Without any of these, all are listed, or as many as one answer holds."""
+    """Select a page of webhooks. Without a field, list as many as one response holds."""
 
     cursor: str | None = None
     limit: Limit | None = None

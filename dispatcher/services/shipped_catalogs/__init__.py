@@ -1,4 +1,4 @@
-"""Catalogues of event types as files: those that come with the program, and how any is read."""
+"""Read catalogues of event types from files: the shipped ones and any others."""
 
 import json
 import tomllib
@@ -15,18 +15,22 @@ KEY = "event_types"
 
 
 def shipped() -> Sequence[str]:
-    """Their names."""
+    """Return the names of the shipped catalogues."""
     found = (path.name for path in files(__name__).iterdir())
     return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
 
 
 def open_shipped(name: str) -> Sequence[EventTypeEntry]:
+    """Return the types of a shipped catalogue."""
     return parsed(files(__name__).joinpath(f"{name}.toml").read_bytes(), toml=True)
 
 
 def parsed(content: bytes, *, toml: bool) -> Sequence[EventTypeEntry]:
-    """The types in a TOML or JSON text: a list `event_types` of name, description, example, schema,
-    enforce; in JSON also the bare list. Raises Invalid, with every problem that was found."""
+    """Return the types in a TOML or JSON text.
+
+    The text has a list `event_types` of name, description, example, schema and enforce. JSON may
+    also be the list alone. Raise Invalid with every problem.
+    """
     try:
         read = content.decode()
         whole = tomllib.loads(read) if toml else json.loads(read)

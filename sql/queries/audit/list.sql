@@ -1,7 +1,8 @@
--- $1 environment, or NULL for all  $2 actor, $3 action, $4 subject, or NULL for any  $5 with ids below, or NULL
--- $6 how many  $7 how many to look at
+-- $1 environment, or NULL for all  $2 actor, or NULL  $3 action, or NULL  $4 subject, or NULL  $5
+-- return ids below this one, or NULL  $6 rows to return  $7 rows to read
 --
--- A filter may match next to nothing: the first row says how far was looked, NULL for to the end.
+-- A filter may match few rows, so the number of rows read is limited. `looked` is the last id that
+-- was read, or NULL if the log was read to its end. It is in the first row, even if no row matches.
 WITH far AS MATERIALIZED (
   SELECT (SELECT id FROM dispatcher.audit
           WHERE ($1::text IS NULL OR environment_id = $1) AND ($5::bigint IS NULL OR id < $5)

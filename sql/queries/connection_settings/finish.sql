@@ -1,6 +1,8 @@
--- $1 names of settings  $2 their values. Sets those that differ, and that this server knows or will know:
--- a name with a dot belongs to a language or an extension, which may not be loaded yet. Not by pg_settings,
--- which takes some milliseconds.
+-- $1 names of settings  $2 their values
+--
+-- Set the settings that differ, if this server knows them. A name with a dot belongs to a language
+-- or an extension that may not be loaded yet, so it is set even if it is unknown. pg_settings is
+-- not read, because it takes some milliseconds.
 SELECT current_user::text AS role, ARRAY(
   SELECT set_config(wanted.name, wanted.value, false)
   FROM unnest($1::text[], $2::text[]) AS wanted(name, value)

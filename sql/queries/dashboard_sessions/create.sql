@@ -1,4 +1,6 @@
--- $1 id  $2 token's hash  $3 environment  $4 seconds it lasts. What has expired goes at the same time.
+-- $1 id  $2 hash of the token  $3 environment  $4 seconds that the session lasts
+--
+-- Expired sessions are deleted in the same statement.
 WITH gone AS (
   DELETE FROM dispatcher.sign_ins WHERE expires_at < now()
 )

@@ -1,4 +1,6 @@
--- $1 id. The token's columns are NULL where no token of the table has the hash, or it is not good any more.
+-- $1 id
+--
+-- The token's columns are NULL if no valid token of the table has the hash.
 SELECT s.token_hash, s.environment_id, s.expires_at, t.id AS token_id, t.name, t.scope, t.environment_id AS bound_to
 FROM dispatcher.sign_ins s
 LEFT JOIN dispatcher.tokens t

@@ -1,5 +1,7 @@
--- $1 delivery  $2 why. The row goes, its last one is written, and who holds it in memory is told. One on its
--- way back to be pending does not arrive.
+-- $1 delivery  $2 reason
+--
+-- Delete the delivery, write its last attempt, and send a change notice to the daemon that holds it
+-- in memory. If the delivery waits in the inbox to become pending again, delete that row instead.
 WITH gone AS (
   DELETE FROM dispatcher.deliveries WHERE id = $1
   RETURNING id, event_id, endpoint_id, environment_id, type, attempt, shard

@@ -1,3 +1,5 @@
--- $1 delivery. People's changes to one delivery happen one after another, until the end of the transaction.
--- A row, as any login of the database can take an advisory lock and keep it.
+-- $1 delivery
+--
+-- Lock one delivery against other changes by people until the transaction ends. A row is locked,
+-- not an advisory lock, because any login of the database can take an advisory lock and keep it.
 SELECT 1 FROM dispatcher.delivery_turns WHERE turn = ($1::bigint & 255)::smallint FOR UPDATE

@@ -1,7 +1,8 @@
--- $1 delivery  $2 environment. No row: there is no such delivery in it.
+-- $1 delivery  $2 environment. No row: the environment has no such delivery.
 --
--- Where it is: pending; in the inbox, on its way to be so again; or ended, with its history alone left.
--- The event is asked for in its partition, which can not be dropped then until the transaction is over.
+-- A delivery is pending; or in the inbox, queued to become pending again; or ended, with only its
+-- history left. The event is read in its partition. That locks the partition, so that it cannot be
+-- dropped until the transaction ends.
 WITH places AS (
   SELECT 1 AS place, 'PENDING' AS state, event_id, endpoint_id, environment_id, type, attempt
   FROM dispatcher.deliveries WHERE id = $1
@@ -9,9 +10,10 @@ WITH places AS (
   SELECT 2, 'OWED', event_id, endpoint_id, environment_id, type, attempt
   FROM dispatcher.inbox WHERE delivery_id = $1
   UNION ALL
-  SELECT 3, 'ENDED', event_id, endpoint_id, environment_id, type, max(attempt)   -- also of one that came too late
+  -- attempts recorded late count too
+  SELECT 3, 'ENDED', event_id, endpoint_id, environment_id, type, max(attempt)
   FROM dispatcher.attempts
-  WHERE delivery_id = $1 AND id > $1         -- no partition older than the delivery
+  WHERE delivery_id = $1 AND id > $1 -- no partition older than the delivery is read
   GROUP BY event_id, endpoint_id, environment_id, type HAVING count(state) > 0
 )
 SELECT p.state, p.event_id, p.endpoint_id, p.type, p.attempt, e.active, e.deleted_at IS NOT NULL AS deleted,

@@ -1,6 +1,6 @@
 -- $1 delivery that ended  $2 event  $3 endpoint  $4 environment  $5 type  $6 attempts so far
 --
--- Owed again under its own name. Nothing if it is on its way already, or pending.
+-- Queue the delivery again under its own id. No row: it is already queued or pending.
 WITH owed AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
   SELECT dispatcher.next_id(), $2, $4, $5, $3, $1, $6

@@ -1,7 +1,8 @@
--- $1 home shards  $2 seconds  $3 transaction id: only rests noted by an older one
+-- $1 home shards  $2 seconds  $3 transaction id: only pauses written by an older transaction
 --
--- After the database's clock was set back: rests that receivers asked for end so much earlier. The counter
--- is locked first, as by every change to endpoints.
+-- After the database's clock was set back, end the pauses that receivers asked for earlier by as
+-- many seconds. Lock the version counter first, as every change to endpoints does. Otherwise two
+-- changes could deadlock.
 WITH bumped AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1
   WHERE EXISTS (SELECT 1 FROM dispatcher.endpoint_health WHERE paused_until > clock_timestamp())

@@ -1,6 +1,8 @@
--- $1 id  $2 environment  $3 version  $4 name  $5 description  $6 url  $7 active  $8 ordered  $9 secret (encrypted)
--- $10 headers (encrypted)  $11 schemes  $12 in flight  $13 rate limit  $14 timeout in ms  $15 retry, JSON
--- $16 metadata, JSON. No row: no such environment.
+-- $1 id  $2 environment  $3 version  $4 name  $5 description  $6 url  $7 active  $8 ordered  $9
+-- secret (encrypted)  $10 headers (encrypted)  $11 signature schemes  $12 max_in_flight  $13
+-- rate_limit  $14 timeout in ms  $15 retry, JSON  $16 metadata, JSON
+--
+-- No row: there is no such environment.
 INSERT INTO dispatcher.endpoints (id, environment_id, version, name, description, url, active, ordered, secret, headers,
                                   signature_schemes, max_in_flight, rate_limit, timeout_ms, retry, metadata)
 SELECT $1, e.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb, $16::json

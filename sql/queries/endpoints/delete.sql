@@ -1,4 +1,6 @@
--- $1 id  $2 version. Its pending deliveries are cancelled by the daemon. What it kept secret goes at once.
+-- $1 id  $2 version
+--
+-- The daemon cancels the pending deliveries. The previous secret and the headers are deleted at once.
 WITH gone AS (
   UPDATE dispatcher.endpoints
   SET deleted_at = now(), updated_at = now(), active = false, version = $2, previous_secret = NULL, previous_until = NULL, headers = NULL

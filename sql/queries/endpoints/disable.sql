@@ -1,5 +1,7 @@
--- $1 id  $2 reason. Returns nothing when somebody was quicker.
--- Who asked for it by name is told by an event, in the same statement: it happens, or neither does.
+-- $1 id  $2 reason. No row: it was already disabled.
+--
+-- An event tells the webhooks that subscribe to `endpoint.disabled` by name. It is in the same
+-- statement, so that both are committed or neither is.
 WITH bumped AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
 ), disabled AS (

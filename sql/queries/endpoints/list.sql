@@ -1,4 +1,5 @@
--- $1 environment, or NULL for all  $2 id to come after, or NULL  $3 how many, or NULL for all. Oldest first.
+-- $1 environment, or NULL for all  $2 return endpoints after this id, or NULL  $3 most rows, or
+-- NULL for all. Oldest first.
 SELECT e.id, e.environment_id, e.name, e.description, e.url, e.active, e.disabled_reason, e.ordered, e.headers,
        e.signature_schemes, e.max_in_flight, e.rate_limit, e.timeout_ms, e.retry::text AS retry, e.metadata::text AS metadata,
        e.version, e.created_at, e.updated_at, CASE WHEN e.previous_until > now() THEN e.previous_until END AS previous_until,

@@ -1,10 +1,12 @@
--- $1 endpoint ids  $2 how many failures each since the last note  $3 disable_after in seconds
--- Returns those that have now only failed for so long, with at least 5 failures on 2 days.
+-- $1 endpoint ids  $2 number of new failures of each  $3 disable_after in seconds
+--
+-- `hopeless` is true if the endpoint has only failed for that long, with at least 5 failures on 2
+-- days.
 INSERT INTO dispatcher.endpoint_health AS h (endpoint_id, failing_since, failed_at, failures)
 SELECT n.id, clock_timestamp(), clock_timestamp(), n.failures
 FROM unnest($1::uuid[], $2::int[]) AS n(id, failures)
 CROSS JOIN LATERAL (SELECT 1 FROM dispatcher.endpoints WHERE id = n.id OFFSET 0) e
-ORDER BY n.id                                -- as every daemon does, so that none waits for one that waits for it
+ORDER BY n.id -- every daemon uses this order; otherwise two could deadlock
 ON CONFLICT (endpoint_id) DO UPDATE
 SET failing_since = coalesce(h.failing_since, excluded.failing_since), failed_at = excluded.failed_at,
     failures = h.failures + excluded.failures

@@ -1,4 +1,6 @@
--- $1 id  $2 seconds from now. A new version, so that every daemon rests; a longer rest in force stays.
+-- $1 id  $2 seconds from now
+--
+-- Draw a new version, so that every daemon pauses the endpoint. A longer pause in force stays.
 WITH bumped AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
 ), told AS (

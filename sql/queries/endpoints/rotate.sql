@@ -1,4 +1,4 @@
--- $1 id  $2 version  $3 new secret (encrypted)  $4 seconds for which the old one signs too
+-- $1 id  $2 version  $3 new secret (encrypted)  $4 seconds during which the old secret signs too
 UPDATE dispatcher.endpoints
 SET version = $2, secret = $3, updated_at = now(),
     previous_secret = CASE WHEN $4::float8 > 0 THEN secret END,

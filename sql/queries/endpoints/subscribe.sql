@@ -1,4 +1,4 @@
--- $1 endpoint  $2 patterns: these, in this order, and no others
+-- $1 endpoint  $2 patterns. They replace all others and keep their order.
 WITH endpoint AS (
   SELECT id, environment_id FROM dispatcher.endpoints WHERE id = $1
 ), gone AS (

@@ -1,6 +1,8 @@
--- $1 id  $2 version  $3 name  $4 description  $5 url  $6 active  $7 headers (encrypted)  $8 schemes  $9 in flight
--- $10 rate limit  $11 timeout in ms  $12 retry, JSON  $13 metadata, JSON
--- Who is enabled again begins anew: its failures are forgotten, or the next one would disable it.
+-- $1 id  $2 version  $3 name  $4 description  $5 url  $6 active  $7 headers (encrypted)  $8
+-- signature schemes  $9 max_in_flight  $10 rate_limit  $11 timeout in ms  $12 retry, JSON  $13
+-- metadata, JSON
+--
+-- Enabling an endpoint clears its failures. Otherwise the next failure would disable it again.
 WITH changed AS (
   UPDATE dispatcher.endpoints
   SET version = $2, name = $3, description = $4, url = $5, active = $6, headers = $7, signature_schemes = $8,

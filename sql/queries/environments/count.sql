@@ -1,2 +1,2 @@
--- $1 up to how many are counted
+-- $1 largest count
 SELECT count(*) AS count FROM (SELECT FROM dispatcher.environments LIMIT $1) AS counted

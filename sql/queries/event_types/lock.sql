@@ -1,5 +1,5 @@
--- $1 environment. No row: no such environment.
+-- $1 environment. No row: there is no such environment.
 --
--- One change of a catalogue at a time: what is there is read, merged with what is asked for and judged
--- before it is written. Nothing that refers to the environment waits for this lock.
+-- Serialize changes to a catalogue: each one reads the types, merges and checks its input, then
+-- writes. FOR NO KEY UPDATE does not block statements that only refer to the environment.
 SELECT id FROM dispatcher.environments WHERE id = $1 FOR NO KEY UPDATE

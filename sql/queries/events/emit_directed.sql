@@ -1,5 +1,7 @@
--- $1 environment  $2 type  $3 data, JSON  $4 endpoint. Owed to that endpoint alone, whatever it subscribes
--- to; the delivery has its id before it is made, so that whoever asked can be told.
+-- $1 environment  $2 type  $3 data, JSON  $4 endpoint
+--
+-- Only this endpoint gets the event, even if it does not subscribe to the type. The delivery's id is drawn before
+-- the delivery is made, so that the response can name it.
 WITH emitted AS (
   INSERT INTO dispatcher.events (environment_id, type, data, source) VALUES ($1, $2, $3::json, 'directed') RETURNING id
 ), directed AS (

@@ -1,4 +1,6 @@
--- $1 environments  $2 types  $3 data, an event each. Only where somebody asked for exactly this type.
+-- $1 environments  $2 types  $3 data: one element for each event
+--
+-- An event is skipped if no webhook of its environment subscribes to exactly this type.
 INSERT INTO dispatcher.events (environment_id, type, data, source)
 SELECT n.environment_id, n.type, n.data::json, 'dispatcher'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS n(environment_id, type, data)

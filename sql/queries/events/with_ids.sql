@@ -1,2 +1,4 @@
--- $1 event ids. Run where plan_cache_mode is force_custom_plan: only then are partitions pruned.
+-- $1 event ids
+--
+-- Use plan_cache_mode = force_custom_plan. Otherwise partitions are not pruned.
 SELECT id, environment_id, type, data::text AS data FROM dispatcher.events WHERE id = ANY ($1::bigint[])

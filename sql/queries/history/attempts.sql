@@ -1,4 +1,7 @@
--- $1 environment  $2 delivery  $3 with ids above  $4 and to this one, or NULL  $5 how many, the newest. The order is asked for outside: see items.sql.
+-- $1 environment  $2 delivery  $3 ids above this one  $4 ids up to this one, or NULL  $5 most rows:
+-- the newest
+--
+-- The outer query sorts: see items.sql.
 WITH made AS MATERIALIZED (
   SELECT id, attempt, started_at, duration_ms, outcome, status, error, request_headers, response_headers, response_body, next_at, type
   FROM dispatcher.attempts WHERE delivery_id = $2 AND id > $2 AND id > $3 AND ($4::bigint IS NULL OR id <= $4) AND environment_id = $1

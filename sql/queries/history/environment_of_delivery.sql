@@ -1,4 +1,5 @@
--- $1 delivery. No row: there is no such delivery, or it is no longer kept. OFFSET 0: see items.sql.
+-- $1 delivery. No row: there is no such delivery, or it is no longer kept. For OFFSET 0 see
+-- items.sql.
 SELECT environment_id FROM (
   SELECT environment_id FROM dispatcher.deliveries WHERE id = $1
   UNION ALL

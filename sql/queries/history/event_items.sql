@@ -1,4 +1,4 @@
--- $1 environment  $2 event ids  $3 no data of more bytes. See payloads.sql.
+-- $1 environment  $2 event ids  $3 most bytes of data to return. See payloads.sql.
 SELECT id, environment_id, type, source, idempotency_key, octet_length(data) AS size,
        CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data
 FROM (SELECT id, environment_id, type, source, idempotency_key, data::text AS data

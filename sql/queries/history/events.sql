@@ -1,5 +1,7 @@
--- $1 environment  $2 ids below  $3 and from  $4 rows to look at, of all environments  $5 type, or NULL
--- $6 what types begin with, or NULL  $7 ids to return. The horizon is as in of_endpoints.sql.
+-- $1 environment  $2 ids below this one  $3 ids from this one on  $4 rows to read, of all
+-- environments  $5 type, or NULL  $6 prefix of types, or NULL  $7 ids to return
+--
+-- `horizon` is the one of of_endpoints.sql.
 WITH looked AS MATERIALIZED (
   SELECT id, environment_id, type FROM dispatcher.events WHERE id < $2 AND (id >= $3 OR $3 = 0) ORDER BY id DESC LIMIT $4
 )

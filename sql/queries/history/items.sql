@@ -1,7 +1,9 @@
--- $1 environment  $2 delivery ids  $3 attempts with ids above  $4 and to this one, or NULL
+-- $1 environment  $2 delivery ids  $3 attempts with ids above this one  $4 attempts with ids up to
+-- this one, or NULL
 --
--- One row a delivery: pending if it is so anywhere, with its last attempt; else as it ended last.
--- OFFSET 0 and the order asked for outside: each a lookup by index, never a walk in order of the ids.
+-- Return one row for each delivery: a pending one with its last attempt, or an ended one with its
+-- last end. OFFSET 0 and the ORDER BY outside of it force a lookup by index. Otherwise the planner
+-- might walk through all ids in order.
 SELECT w.id, coalesce(p.event_id, i.event_id, a.event_id) AS event_id, coalesce(p.endpoint_id, i.endpoint_id, a.endpoint_id) AS endpoint_id,
        coalesce(p.environment_id, i.environment_id, a.environment_id) AS environment_id, coalesce(p.type, i.type, a.type) AS type,
        CASE WHEN coalesce(p.id, i.delivery_id) IS NULL THEN a.state ELSE 'PENDING' END AS status,

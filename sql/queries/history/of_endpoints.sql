@@ -1,13 +1,16 @@
--- $1 endpoints  $2 delivery ids below  $3 and from  $4 rows to look at, of each endpoint and each kind
--- $5 status, or NULL  $6 event type, or NULL  $7 what event types begin with, or NULL  $8 ids to return
--- $9 attempts with ids to this one only, or NULL: see history.py
+-- $1 endpoints  $2 delivery ids below this one  $3 delivery ids from this one on  $4 rows to read,
+-- of each endpoint and each kind  $5 status, or NULL  $6 event type, or NULL  $7 prefix of event
+-- types, or NULL  $8 ids to return  $9 attempts with ids up to this one, or NULL: see history.py
 --
--- Newest first, an id once: pending before ended, the newest end before older ones. All ids down to the
--- horizon were looked at; it is NULL when there are none below it. Rows are read in the order of an
--- index, so that neither a long history nor a rare match makes more work than $4 says. Pairs are
--- compared, not equal endpoints looked for: only one index has that order, so statistics that know
--- nothing of this endpoint, or of a new partition, lead to no other. WITH TIES: a delivery that ended
--- several times is seen with all its ends, or not at all.
+-- Return each id once, newest first. A pending delivery counts before an ended one, and a newer end
+-- before an older one. All ids down to `horizon` were read. It is NULL if there are none below it.
+--
+-- Rows are read in the order of an index. So a long history or a rare match makes no more work than
+-- $4 allows. The conditions compare pairs instead of endpoints alone, because only one index has
+-- the order of the pairs. So wrong statistics about an endpoint or a new partition cannot lead to
+-- another index.
+--
+-- WITH TIES returns all ends of a delivery that ended several times, or none of them.
 WITH pending AS MATERIALIZED (
   SELECT d.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
     SELECT endpoint_id, id, type FROM dispatcher.deliveries
@@ -22,12 +25,12 @@ WITH pending AS MATERIALIZED (
   SELECT a.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
     SELECT endpoint_id, delivery_id AS id, type, state, id AS attempt_id FROM dispatcher.attempts
     WHERE state IS NOT NULL AND (endpoint_id, delivery_id) < (e.id, $2) AND (endpoint_id, delivery_id) >= (e.id, $3)
-      AND (id >= $3 OR $3 = 0)               -- no partition older than the deliveries
+      AND (id >= $3 OR $3 = 0) -- no partition older than the deliveries is read
       AND ($9::bigint IS NULL OR id <= $9)
     ORDER BY endpoint_id DESC, delivery_id DESC FETCH FIRST ($4) ROWS WITH TIES
   ) a
   WHERE $5::text IS NULL OR $5 <> 'PENDING'
-), horizon AS (                              -- below it, one that was cut short may have had more
+), horizon AS (                              -- below it, a part that was cut short may have more rows
   SELECT nullif(greatest(max(low), $3), $3) AS id FROM (
     SELECT min(id) AS low FROM pending GROUP BY endpoint_id HAVING count(*) >= $4
     UNION ALL
@@ -49,7 +52,8 @@ WITH pending AS MATERIALIZED (
 SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
   SELECT n.id FROM newest n
   WHERE ($6::text IS NULL OR n.type = $6 OR starts_with(n.type, $7::text)) AND ($5::text IS NULL OR n.state = $5)
-    AND ($5 IS NULL OR $5 = 'PENDING'        -- an ended one that is pending again: each a lookup
+    -- an ended delivery may be pending again; each check is a lookup
+    AND ($5 IS NULL OR $5 = 'PENDING'
          OR ((SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
              AND (SELECT i.delivery_id FROM dispatcher.inbox i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
   ORDER BY n.id DESC LIMIT $8) AS ids

@@ -1,6 +1,8 @@
--- $1 environment, and the rest as in of_endpoints.sql: for an environment with too many endpoints to look
--- at each. The rows of all environments are looked at, $4 of each kind. A lower bound beside the upper one
--- would only make the planner, where it knows nothing, expect next to no rows, and sort them all.
+-- $1 environment. The other parameters are those of of_endpoints.sql.
+--
+-- This statement is for an environment with too many endpoints to read each. It reads rows of all
+-- environments, $4 of each kind. There is no lower bound beside the upper one. With both, and
+-- without statistics, the planner would expect few rows and sort them all.
 WITH pending AS MATERIALIZED (
   SELECT environment_id, id, type FROM dispatcher.deliveries
   WHERE id < $2 AND ($5::text IS NULL OR $5 = 'PENDING') ORDER BY id DESC LIMIT $4

@@ -1,8 +1,9 @@
--- $1 environment  $2 event  $3 delivery ids below  $4 ids to return  $5 attempts with ids above
--- $6 and to this one, or NULL
+-- $1 environment  $2 event  $3 delivery ids below this one  $4 ids to return  $5 attempts with ids
+-- above this one  $6 attempts with ids up to this one, or NULL
 --
--- Those of one event are read whole, and then sorted: the other way round would be a walk through all
--- history. The inbox has no index on the event; few of its rows have a delivery's id.
+-- The deliveries of one event are read completely and then sorted. In the order of ids, the
+-- statement would walk through all history. The inbox has no index on the event, but few of its
+-- rows have a delivery id.
 WITH waiting AS MATERIALIZED (
   SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000

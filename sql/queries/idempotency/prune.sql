@@ -1,4 +1,4 @@
--- $1 older than so many seconds  $2 how many
+-- Delete old responses. $1 age in seconds  $2 most rows
 DELETE FROM dispatcher.answered
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.answered
                         WHERE answered_at < now() - make_interval(secs => $1) ORDER BY answered_at LIMIT $2))

@@ -1,4 +1,5 @@
--- Who has locks on tables of ours, the oldest transactions first: what a migration waited for is among them.
+-- Return the sessions that hold locks on our tables, the oldest transactions first. The session
+-- that blocks a migration is among them.
 SELECT a.pid, a.usename::text AS role, a.application_name AS application, a.state
 FROM pg_stat_activity a
 WHERE a.pid <> pg_backend_pid() AND EXISTS (

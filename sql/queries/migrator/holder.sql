@@ -1,3 +1,3 @@
--- Who migrates. No row: no session does.
+-- Return the session that migrates. No row: no session does.
 SELECT a.pid, a.usename::text AS role, a.application_name AS application, a.state
 FROM dispatcher.migrator m JOIN pg_stat_activity a ON a.pid = m.pid

@@ -1,5 +1,6 @@
--- Whether `delivery.paused` was applied to this very database, and who resumed sending when. The row is locked:
--- two daemons that start at the same time apply it once.
+-- Return whether `delivery.paused` was applied to this database, and when sending was resumed and
+-- by which actor. The row is locked. Otherwise two daemons that start at the same time could both
+-- apply the setting.
 SELECT s.paused_in IS NOT DISTINCT FROM dispatcher.incarnation() AS applied, s.paused_at, s.resumed_at, (
   SELECT a.actor FROM dispatcher.audit a
   WHERE a.id >= dispatcher.id_floor(s.resumed_at - interval '1 second') AND a.id < dispatcher.id_floor(s.resumed_at + interval '10 seconds')

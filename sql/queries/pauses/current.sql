@@ -1,6 +1,8 @@
--- $1 how many environments are named at most. `environment_id` NULL: all of them. `actor`: who paused it, if the
--- audit says so: the entry was written in the transaction that did it, a moment later; ids are rounded. A token is
--- named by its name.
+-- $1 most environments to list. `environment_id` NULL is the pause of all environments.
+--
+-- `actor` comes from the audit log, or is NULL if there is no entry. The entry is written in the
+-- transaction of the pause, shortly after `paused_at`, and ids are rounded, so a span of ids is
+-- searched. A token is shown by its name.
 SELECT p.environment_id, p.paused_at, a.actor
 FROM (
   SELECT NULL::text AS environment_id, paused_at FROM dispatcher.settings WHERE paused_at IS NOT NULL

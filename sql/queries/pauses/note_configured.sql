@@ -1,2 +1,2 @@
--- `delivery.paused` was applied to this very database.
+-- Record that `delivery.paused` was applied to this database.
 UPDATE dispatcher.settings SET paused_in = dispatcher.incarnation()

@@ -1,5 +1,7 @@
--- $1 environment, or NULL for all of them  $2 version. No row: there is no such environment, or it is paused.
--- Its endpoints get the new version, so that every daemon holds them.
+-- $1 environment, or NULL for all  $2 version. No row: there is no such environment, or it is
+-- paused.
+--
+-- The endpoints get the new version, so that every daemon stops sending to them.
 WITH all_of_them AS (
   UPDATE dispatcher.settings SET paused_at = now() WHERE $1::text IS NULL AND paused_at IS NULL RETURNING 1
 ), one AS (

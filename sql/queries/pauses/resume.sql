@@ -1,5 +1,8 @@
--- $1 environment, or NULL for all of them  $2 version. No row: there is no such environment, or it is not paused.
--- Who had only failed before has the time since then not held against it.
+-- $1 environment, or NULL for all  $2 version. No row: there is no such environment, or it is not
+-- paused.
+--
+-- For failing endpoints, the time without success starts again. Otherwise the pause would count
+-- toward disabling them.
 WITH all_of_them AS (
   UPDATE dispatcher.settings SET paused_at = NULL, resumed_at = now() WHERE $1::text IS NULL AND paused_at IS NOT NULL RETURNING 1
 ), one AS (
@@ -12,7 +15,8 @@ WITH all_of_them AS (
   RETURNING id
 ), begun_anew AS (
   UPDATE dispatcher.endpoint_health SET failing_since = now()
-  WHERE endpoint_id = ANY (ARRAY(               -- in the order of those who note failures
+  -- in the order of note_failures.sql; otherwise the two could deadlock
+  WHERE endpoint_id = ANY (ARRAY(
     SELECT endpoint_id FROM dispatcher.endpoint_health
     WHERE failing_since IS NOT NULL AND endpoint_id IN (SELECT id FROM told) ORDER BY endpoint_id FOR UPDATE))
 )

@@ -1,7 +1,7 @@
 -- $1 environment. No row: there is no such environment.
 --
--- Who paused is in the audit, written within the transaction whose beginning is `paused_at`; NULL where it is no
--- longer there. A token is named by its name.
+-- The actor of a pause comes from the audit log, or is NULL if the entry is gone. The entry is
+-- written in the transaction that began at `paused_at`. A token is shown by its name.
 SELECT e.id, e.name, e.paused_at, s.paused_at AS all_paused_at,
        CASE WHEN e.paused_at IS NOT NULL THEN (
          SELECT coalesce(t.name, a.actor) FROM dispatcher.audit a LEFT JOIN dispatcher.tokens t ON a.actor = 'token:' || t.id

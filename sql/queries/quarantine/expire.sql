@@ -1,8 +1,8 @@
--- $1 events with ids below are about to be dropped  $2 how many
+-- $1 events with ids below this one are about to be dropped  $2 most rows
 --
--- An event in quarantine keeps the partition of its day, and all later ones, from being dropped. So it
--- expires like a pending delivery, on record: in the audit, and as the last attempt of its delivery if it
--- has one.
+-- An event in quarantine prevents its day's partition, and all later ones, from being dropped. So
+-- it expires as a pending delivery does, on record: in the audit log, and as the last attempt of
+-- its delivery if it has one.
 WITH gone AS (
   DELETE FROM dispatcher.quarantine
   WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.quarantine WHERE event_id < $1 ORDER BY event_id LIMIT $2))

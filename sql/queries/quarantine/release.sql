@@ -1,7 +1,7 @@
 -- $1 environment  $2 id
 --
--- Back to the inbox, not to be examined: whoever releases it has looked. Under the same id, as that of a
--- plain row is the event's own; daemons look at low ids every ten seconds.
+-- Move the event back to the inbox without another schema check, because a person has decided. It
+-- keeps its id: that of a plain row is the event's own id. Daemons read low ids every ten seconds.
 WITH released AS (
   DELETE FROM dispatcher.quarantine WHERE id = $2 AND environment_id = $1 RETURNING *
 ), waiting AS (

@@ -1,7 +1,7 @@
--- $1 environment  $2 endpoint  $3 since  $4 until, or NULL for now  $5 ids to here are counted, or NULL
--- $6 with events never owed  $7 how far to look, in ended deliveries and in events
+-- $1 environment  $2 endpoint  $3 since  $4 until, or NULL for now  $5 count ids above this one, or
+-- NULL  $6 include events without a delivery  $7 ended deliveries and events to read
 --
--- What a recovery would make, as far as one look reaches. No row: there is no such endpoint.
+-- Count what a replay would make, within the rows that are read. No row: there is no such endpoint.
 WITH span AS MATERIALIZED (
   SELECT e.id, e.environment_id, e.active, least(coalesce($4::timestamptz, now()), now()) AS until
   FROM dispatcher.endpoints e WHERE e.id = $2 AND e.environment_id = $1 AND e.deleted_at IS NULL

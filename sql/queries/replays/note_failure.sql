@@ -1,7 +1,7 @@
--- $1 error  $2 failures in succession at the most
+-- $1 error  $2 most failures in a row
 --
--- The step of the recovery that is due longest, which is the one that a step goes on with, failed. It is
--- tried again later and later, behind the others, and at last it is FAILED.
+-- Record a failed step. The replay that has been due longest is the one whose step failed. It is
+-- retried later and later, after the other replays, and finally its state becomes FAILED.
 WITH due AS MATERIALIZED (
   SELECT id FROM dispatcher.recoveries WHERE state = 'RUNNING' AND next_at <= now()
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED

@@ -1,6 +1,7 @@
--- $1 ids below are about to be dropped
+-- $1 rows with ids below this one are about to be dropped
 --
--- A recovery that waits, as its endpoint is disabled, must not keep events from being dropped for ever.
+-- Move waiting replays forward. Otherwise a replay of a disabled endpoint would keep events from
+-- ever being dropped.
 UPDATE dispatcher.recoveries SET position = $1::bigint - 1
 WHERE state = 'RUNNING' AND position < $1::bigint - 1
 RETURNING id

@@ -1,4 +1,4 @@
--- $1 finished longer than so many seconds ago  $2 how many
+-- Delete old replays. $1 seconds since they finished  $2 most rows
 DELETE FROM dispatcher.recoveries
 WHERE id = ANY (ARRAY(
   SELECT id FROM dispatcher.recoveries

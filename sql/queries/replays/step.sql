@@ -1,10 +1,12 @@
--- $1 how far to look, in ended deliveries and in events  $2 how many to make  $3 wait with so many in the
--- inbox  $4 or with so many pending
+-- $1 ended deliveries and events to read  $2 most rows to make  $3 wait with this many rows in the
+-- inbox  $4 wait with this many pending deliveries
 --
--- The next of one recovery: found, put into the inbox and noted in one statement, so that no crash can
--- separate them, and seen at one moment, so that nothing on its way from table to table is overlooked.
--- An event never owed gets the name of its delivery here: with one, the fan-out keeps it for an endpoint
--- that is disabled meanwhile. A row of the answer is about a recovery that was looked at.
+-- Run one step of one replay. One statement finds the deliveries, puts them into the inbox and
+-- moves the position, so that a crash cannot separate these. It reads one snapshot, so that no row
+-- is missed on its way from table to table.
+--
+-- An event without a delivery gets a delivery id here. Because of that id the fan-out keeps it even
+-- if the endpoint is disabled by then. A returned row is about the replay that was read.
 WITH due AS MATERIALIZED (
   SELECT * FROM dispatcher.recoveries WHERE state = 'RUNNING' AND next_at <= now()
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -16,7 +18,7 @@ WITH due AS MATERIALIZED (
 ), found AS MATERIALIZED (
   SELECT f.* FROM due d, room o, LATERAL dispatcher.recoverable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
   WHERE o.active AND NOT o.deleted AND o.inbox AND o.pending
-), chosen AS MATERIALIZED (                  -- of a rate, a quarter of a second's
+), chosen AS MATERIALIZED (                  -- with a rate: as much as a quarter of a second allows
   SELECT * FROM found WHERE event_id IS NOT NULL
   ORDER BY place LIMIT (SELECT least($2, ceil(rate / 4.0)::integer) FROM due)
 ), made AS (

@@ -1,8 +1,9 @@
--- $1 arrived longer than so many seconds ago  $2 how many  $3 events with ids below are too old to be sent
+-- $1 seconds since arrival  $2 most rows  $3 events with ids below this one are too old to send
 --
--- Events that were inserted with session_replication_role = replica, as by logical replication: none of our
--- ordinary triggers saw them. One of which there is a trace came together with what became of it. The
--- others go where the triggers would have put them, and what these would have refused goes to quarantine.
+-- Adopt events that were inserted with session_replication_role = replica, for instance by logical
+-- replication. Our ordinary triggers did not fire for them. If there is a trace of such an event,
+-- its deliveries were replicated too. The other events go where the triggers would have put them.
+-- Those that the triggers would have refused go to quarantine.
 WITH marks AS MATERIALIZED (
   DELETE FROM dispatcher.replicated_events
   WHERE event_id = ANY (ARRAY(

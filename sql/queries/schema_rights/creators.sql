@@ -1,7 +1,6 @@
--- Who may create objects in our schema, or in one that unqualified names of our role are looked up in:
--- PUBLIC, or else the roles that may emit. Those who may act as our role, or as
--- the schema's owner, anyway are not listed. `remedy` is
--- the statement that takes the right away.
+-- Return the roles that may create objects in our schema, or in a schema where our role looks up
+-- unqualified names: PUBLIC, or otherwise the roles that may emit. Roles that may act as our role
+-- or as the schema's owner are left out. `remedy` is the statement that revokes the right.
 WITH me AS (
   SELECT r.oid AS role, d.oid AS database FROM pg_roles r, pg_database d
   WHERE r.rolname = current_user AND d.datname = current_database()

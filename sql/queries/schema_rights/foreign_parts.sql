@@ -1,4 +1,5 @@
--- Functions and operators of other schemas that objects of ours use: none but PostgreSQL's own should be.
+-- Return functions and operators of other schemas that our objects use. Only PostgreSQL's own are
+-- expected.
 WITH ours AS (
   SELECT 'pg_proc'::regclass AS class, oid FROM pg_proc WHERE pronamespace = 'dispatcher'::regnamespace
   UNION ALL

@@ -1,5 +1,6 @@
--- How many connections the role, the database and the server allow, and how many of them others
--- have now. A superuser is held by the server's limit only, and may have what is reserved.
+-- Return how many connections the role, the database and the server allow, and how many are in use
+-- by others. Only the server's limit applies to a superuser, who may also use the reserved
+-- connections.
 WITH me AS (
     SELECT oid, rolname, rolsuper, rolconnlimit FROM pg_roles WHERE rolname = current_user
 ),

@@ -1,2 +1,2 @@
--- $1 the greatest size of data in bytes  $2 whether emitters notify
+-- $1 largest size of data in bytes  $2 whether producers notify
 UPDATE dispatcher.settings SET max_data = $1, notify = $2 WHERE (max_data, notify) IS DISTINCT FROM ($1, $2)

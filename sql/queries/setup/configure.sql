@@ -1,5 +1,7 @@
--- $1: names of settings, $2: their values. Those that this version of the server does not know are
--- skipped. Every name is qualified: until this has run, the search path is anybody's.
+-- $1 names of settings  $2 their values. Settings that this server does not know are skipped.
+--
+-- Every name in this statement is qualified, because the search path is not trusted before it has
+-- run.
 SELECT
     pg_catalog.pg_backend_pid() AS backend,
     pg_catalog.pg_is_in_recovery() AS standby,

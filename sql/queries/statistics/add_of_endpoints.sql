@@ -1,5 +1,6 @@
--- Arrays, an endpoint each: endpoint, attempts, failures, delivered, exhausted,
--- milliseconds, durations. In the order of the key, so that two daemons never wait for each other.
+-- Arrays with one element for each endpoint: endpoint, attempts, failures, delivered, exhausted,
+-- milliseconds, durations. Rows are written in the order of the key. Otherwise two daemons could
+-- deadlock.
 INSERT INTO dispatcher.endpoint_statistics AS s (endpoint_id, bucket, attempts, failures, delivered, exhausted, duration_ms, durations)
 SELECT n.endpoint_id, date_bin('30 minutes', now(), 'epoch'),
        n.attempts, n.failures, n.delivered, n.exhausted, n.duration_ms, n.durations::integer[]

@@ -1,5 +1,6 @@
--- Arrays, an environment each: environment ('*': all of them), attempts, failures, delivered, exhausted,
--- milliseconds, durations. In the order of the key, so that two daemons never wait for each other.
+-- Arrays with one element for each environment ('*' for all): environment, attempts, failures,
+-- delivered, exhausted, milliseconds, durations. Rows are written in the order of the key.
+-- Otherwise two daemons could deadlock.
 INSERT INTO dispatcher.environment_statistics AS s (environment_id, span, bucket, attempts, failures, delivered, exhausted, duration_ms, durations)
 SELECT n.environment_id, w.span, date_bin(make_interval(secs => w.span), now(), 'epoch'),
        n.attempts, n.failures, n.delivered, n.exhausted, n.duration_ms, n.durations::integer[]

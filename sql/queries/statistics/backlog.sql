@@ -1,8 +1,10 @@
--- $1 environment  $2 how far anything is counted: no number below is larger. Of the inbox, which knows no
--- environments, the first $2 rows are looked at. `oldest`: when it was owed.
+-- $1 environment  $2 largest count
+--
+-- The inbox has no index by environment, so its first $2 rows are read. `oldest` is when the oldest
+-- item that waits was made.
 WITH endpoints AS MATERIALIZED (
   SELECT e.id, e.active FROM dispatcher.endpoints e WHERE e.environment_id = $1 AND e.deleted_at IS NULL LIMIT $2
-), owed AS MATERIALIZED (                    -- a look into the index for each, however many are pending
+), owed AS MATERIALIZED (                    -- one index lookup for each, however many are pending
   SELECT first.id AS oldest FROM dispatcher.pending_ids(ARRAY(SELECT id FROM endpoints), 1, NULL) AS first(id)
 ), coming AS MATERIALIZED (
   SELECT id, environment_id FROM dispatcher.coming($2::integer)

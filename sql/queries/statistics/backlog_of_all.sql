@@ -1,4 +1,4 @@
--- $1 how far anything is counted: no number below is larger. `oldest`: when it was owed.
+-- $1 largest count. `oldest` is when the oldest item that waits was made.
 WITH endpoints AS MATERIALIZED (
   SELECT active FROM dispatcher.endpoints WHERE deleted_at IS NULL LIMIT $1
 )

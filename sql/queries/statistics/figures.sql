@@ -1,5 +1,6 @@
--- $1 environment, or NULL for all  $2 how far rows are counted; endpoints are counted ten times as far. Of the
--- inbox, which knows no index by environment, the first $2 rows are looked at. Ages are in seconds.
+-- $1 environment, or NULL for all  $2 largest count; endpoints are counted ten times as far
+--
+-- The inbox has no index by environment, so its first $2 rows are read.
 WITH endpoints AS MATERIALIZED (
   SELECT id, active FROM dispatcher.endpoints WHERE deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1) LIMIT 10 * $2
 ), waiting AS MATERIALIZED (

@@ -1,5 +1,7 @@
--- $1 environment  $2 endpoints  $3 half hours  $4 how many pending ones are counted. The rows of the
--- endpoints that the environment has; half hours by their number, the last one, unfinished, being $3 - 1.
+-- $1 environment  $2 endpoints  $3 half hours  $4 largest count of pending deliveries
+--
+-- Only endpoints of the environment are returned. `slots` are numbers of half hours. The last one,
+-- $3 - 1, is unfinished.
 WITH asked AS MATERIALIZED (
   SELECT e.id FROM dispatcher.endpoints e WHERE e.id = ANY ($2::uuid[]) AND e.environment_id = $1
 ), since AS (

@@ -1,2 +1,2 @@
--- $1 how many deliveries of each kind are looked at, at most
+-- $1 most deliveries of each kind to read
 SELECT environment_id, state, deliveries, oldest, more FROM dispatcher.pending_by_state($1)

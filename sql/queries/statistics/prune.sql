@@ -1,4 +1,4 @@
--- $1 how many of each. What is older than anybody looks back.
+-- $1 most rows of each kind. Delete statistics that are older than any report reads.
 WITH of_endpoints AS (
   DELETE FROM dispatcher.endpoint_statistics
   WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.endpoint_statistics

@@ -1,5 +1,7 @@
--- $1 environment, or '*' for all  $2 seconds in a bucket as kept: 10 or 600  $3 seconds in a point  $4 points.
--- The points in which something was sent, the last of them unfinished; all of them end before now.
+-- $1 environment, or '*' for all  $2 seconds of a stored bucket: 10 or 600  $3 seconds of a point
+-- $4 number of points
+--
+-- Points without attempts are left out. The last point is unfinished.
 SELECT date_bin(make_interval(secs => $3), s.bucket, 'epoch') AS at,
        sum(s.attempts)::bigint AS attempts, sum(s.failures)::bigint AS failures, sum(s.delivered)::bigint AS delivered,
        sum(s.exhausted)::bigint AS exhausted,

@@ -1,5 +1,7 @@
--- $1 SHA-256. No row: no such token, or it is revoked or expired. That it was used is noted once a
--- minute, by whoever gets the row without waiting: nobody waits for another's use of a token.
+-- $1 SHA-256. No row: there is no such token, or it is revoked or expired.
+--
+-- `last_used_at` is updated once a minute. SKIP LOCKED leaves that to the request that gets the row
+-- lock at once. Otherwise requests with the same token would wait for each other.
 WITH found AS (
   SELECT id, name, scope, environment_id FROM dispatcher.tokens
   WHERE hash = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)

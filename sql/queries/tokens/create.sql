@@ -1,6 +1,8 @@
--- $1 name  $2 environment, or NULL for every one  $3 scope  $4 SHA-256  $5 when it expires, or NULL
--- $6 how many good ones there may be. Nothing is made unless the environment is known, the expiry is
--- still to come and there is room.
+-- $1 name  $2 environment, or NULL for all  $3 scope  $4 SHA-256  $5 expiry, or NULL  $6 most valid
+-- tokens
+--
+-- A token is created only if the environment exists, the expiry is in the future, and there is
+-- room.
 WITH asked AS (
   SELECT $2::text IS NULL OR EXISTS (SELECT FROM dispatcher.environments WHERE id = $2) AS known,
          coalesce($5::timestamptz > now(), true) AS lasting,

@@ -1,4 +1,5 @@
--- $1 environment, or NULL for all tokens  $2 id to come after, or NULL  $3 how many. Newest first.
+-- $1 environment, or NULL for all tokens  $2 return tokens after this id, or NULL  $3 most rows.
+-- Newest first.
 SELECT id, name, environment_id, scope, created_at, expires_at, last_used_at, revoked_at
 FROM dispatcher.tokens
 WHERE ($1::text IS NULL OR environment_id = $1)

@@ -1,4 +1,5 @@
--- $1 revoked or expired longer than so many seconds ago  $2 how many. As long as the audit may name them, they stay.
+-- $1 seconds since they were revoked or expired  $2 most rows. Tokens stay as long as the audit log
+-- may name them.
 DELETE FROM dispatcher.tokens
 WHERE id = ANY (ARRAY(
   SELECT id FROM dispatcher.tokens

@@ -1,4 +1,5 @@
--- Triggers of ours that do not fire for what an application inserts: disabled, for replicas only, or gone.
+-- Return our triggers that do not fire for an application's inserts: disabled, for replicas only,
+-- or missing.
 SELECT w.name
 FROM (VALUES ('event_key'), ('events_inserted')) AS w(name)
 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t
