@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.campaigns import CAMPAIGNS
+from tests.campaign.registry import CAMPAIGNS
 
 AT_ONCE = 3
 SEED = "7"
