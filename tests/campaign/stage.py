@@ -22,7 +22,7 @@ from tests.campaign.oracle import Fault, Findings, Post, judge, read_ledger
 from tests.campaign.producer import INSERT, TYPES, Emitted, produce
 from tests.campaign.receiver import Manner, Orders, orders_line
 from tests.campaign.servers import Server
-from tests.conftest import connected
+from tests.conftest import Connection, connected
 from tests.flow.stories import Story
 
 ROOT = Path(__file__).parents[2]
@@ -269,26 +269,32 @@ async def set_up(
     """A migrated database, endpoints, and the receiver; the ledger is closed at the end."""
     stage = Stage(directory, server, chance, short)
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(connected(server.dsn))
-        await migrate(connection)
-        await connection.execute(
-            "UPDATE dispatcher.settings SET key_check = $1", Cipher(KEY).check_value()
-        )
-        story = Story(server.dsn, connection, Cipher(KEY))
-        manners, webhooks = {}, {}
-        for path, (events, manner) in ENDPOINTS.items():
-            webhook = await story.subscribe(f"http://127.0.0.1:8080{path}", *events)
-            assert webhook.signing_secret is not None
-            webhooks[path] = webhook
-            manners[path] = Manner(webhook.signing_secret, manner.refuses, manner.delay)
-            stage.wanted[path] = [t for t in TYPES if any(patterns.matches(p, t) for p in events)]
-        orders = Orders(str(directory / "ledger"), chance.randrange(2**31), manners)
-        port = stage.port = await stack.enter_async_context(_receiving(orders))
-        stage.story = story
-        for path, webhook in webhooks.items():
-            await story.change(webhook.id, url=f"http://127.0.0.1:{port}{path}")
+        # Closed before anything is broken: nobody would answer to its farewell.
+        async with connected(server.dsn) as connection:
+            await _subscribe(stage, connection, stack)
         stack.push_async_callback(stage.end)
         yield stage
+
+
+async def _subscribe(stage: Stage, connection: Connection, stack: AsyncExitStack) -> None:
+    """Migrate, create the endpoints, and start the receiver that they are at."""
+    await migrate(connection)
+    await connection.execute(
+        "UPDATE dispatcher.settings SET key_check = $1", Cipher(KEY).check_value()
+    )
+    story = Story(stage.dsn, connection, Cipher(KEY))
+    manners, webhooks = {}, {}
+    for path, (events, manner) in ENDPOINTS.items():
+        webhook = await story.subscribe(f"http://127.0.0.1:8080{path}", *events)
+        assert webhook.signing_secret is not None
+        webhooks[path] = webhook
+        manners[path] = Manner(webhook.signing_secret, manner.refuses, manner.delay)
+        stage.wanted[path] = [t for t in TYPES if any(patterns.matches(p, t) for p in events)]
+    orders = Orders(str(stage.directory / "ledger"), stage.chance.randrange(2**31), manners)
+    port = stage.port = await stack.enter_async_context(_receiving(orders))
+    stage.story = story
+    for path, webhook in webhooks.items():
+        await story.change(webhook.id, url=f"http://127.0.0.1:{port}{path}")
 
 
 @asynccontextmanager
