@@ -13,12 +13,17 @@ from pathlib import Path
 from random import Random
 
 from dispatcher.postgres import EmbeddedPostgres
-from tests.campaign import api, burst, fuzz
+from tests.campaign import api, burst, fuzz, neighbours
 from tests.campaign.registry import CAMPAIGNS
 from tests.campaign.servers import Server, embedded
 from tests.campaign.stage import set_up
 
-ALONE = {"api": api.play, "fuzz": fuzz.play, **{name: burst.play(name) for name in burst.BURSTS}}
+ALONE = {
+    "api": api.play,
+    "fuzz": fuzz.play,
+    "neighbours": neighbours.play,
+    **{name: burst.play(name) for name in burst.BURSTS},
+}
 """Campaigns that set their own stage, and lose nothing."""
 NAMES = {**CAMPAIGNS, **ALONE}
 SHOWN = 10
