@@ -25,6 +25,7 @@ AT_ONCE = 100
 EVENTS_A_SECOND = 40
 GETS_A_SECOND = 40
 LOCKS = (1_684_632_432, 0, 1)
+SAFE = "SET search_path = pg_catalog, pg_temp"
 EMIT = (
     "INSERT INTO dispatcher.events (environment_id, type, data) VALUES ($1, $2, '{}') RETURNING id"
 )

@@ -98,11 +98,12 @@ def weigh_replica(stage: Stage, findings: Findings) -> list[Figure]:
     for post in stage.posts:
         if post.endpoint == "/all":
             first.setdefault(post.n, post.at)
+    limit = FOUND_WITHIN_SECONDS * stage.patience
     owed = stage.emitted.replica & stage.emitted.committed
     waits = [first[n] - stage.emitted.inserted_at[n] for n in owed if n in first]
     return [
         Figure(f"{len(owed)} in the replica role", bool(owed)),
-        Figure(f"found after {spread(waits)}", max(waits, default=0) <= FOUND_WITHIN_SECONDS),
+        Figure(f"found after {spread(waits)}", max(waits, default=0) <= limit),
         sending_again(stage, "events beside them"),
         Figure("no duplicates", not findings.duplicated),
     ]

@@ -164,7 +164,7 @@ def weigh_steps(stage: Stage, findings: Findings) -> list[Figure]:
     for post in stage.posts:
         history[post.endpoint, post.delivery].append(post.at)
     waits = [after - before for of in history.values() for before, after in pairwise(of)]
-    limit = LONGEST_PAUSE_SECONDS + LATER_SECONDS
+    limit = LONGEST_PAUSE_SECONDS + LATER_SECONDS * stage.patience
     return [
         Figure(f"{number_of(stage, 'step')} steps of an hour"),
         Figure(f"attempts follow after {spread(waits)}", max(waits, default=0.0) <= limit),

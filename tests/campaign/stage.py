@@ -124,6 +124,11 @@ class Stage:
     def count(self, long: int, *, short: int) -> int:
         return short if self.short else long
 
+    @property
+    def patience(self) -> float:
+        """By what limits of time are multiplied: short campaigns run beside other tests."""
+        return 3.0 if self.short else 1.0
+
     async def pause(self, least: float, most: float) -> None:
         """So many seconds; in a short campaign, half of that."""
         await asyncio.sleep(self.chance.uniform(least, most) * (0.5 if self.short else 1.0))

@@ -91,5 +91,5 @@ def sending_again(stage: Stage, what: str, limit: float = SENDING_WITHIN_SECONDS
     waits = [first.get(n, inf) - at for n, at in stage.marks]
     return Figure(
         f"{len(waits)} {what}, sending again after {spread(waits)}",
-        max(waits, default=inf) <= limit,
+        max(waits, default=inf) <= limit * stage.patience,
     )
