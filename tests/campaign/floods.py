@@ -104,7 +104,7 @@ async def public(orders: Orders) -> None:
     await occupy_public(connection)
     await connection.execute(SAFE)
     while True:
-        await connection.execute(EMIT, "a", "flood.public")
+        await connection.execute("SELECT dispatcher.emit('flood.public', '{}')")
         await asyncio.sleep(0.1)
 
 
