@@ -16,11 +16,11 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
 
-test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/unit -k signing" WORKERS=0)
+test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18" ARGS="tests/store")
-	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/flow)
+	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/end_to_end)
 
 check: $(INSTALLED)  ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check .

@@ -6,18 +6,33 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
-from dispatcher import __version__, observe, sdnotify
-from dispatcher.audit import Actor
-from dispatcher.clock import steady
-from dispatcher.config import Config
-from dispatcher.crypto import Cipher
-from dispatcher.engine import Engine
-from dispatcher.front import Front
-from dispatcher.loop import either, repeat
-from dispatcher.pauses import Pauses
-from dispatcher.stage_health import StageHealth
+from dispatcher import __version__
+from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
+from dispatcher.api.auth import Auth
+from dispatcher.api.connections import ConnectionLimits
+from dispatcher.api.cursors import Cursors
+from dispatcher.api.hosts import only_for
+from dispatcher.api.pipeline import Serving
+from dispatcher.api.work import Work
+from dispatcher.config.sections import Config
+from dispatcher.dashboard.all_routes import PAGES
+from dispatcher.dashboard.app import Dashboard
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.engine.clock import steady
+from dispatcher.engine.engine import Engine
+from dispatcher.engine.loop import either, note_lag, repeat
+from dispatcher.engine.stage_health import StageHealth
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.measure import Measure
+from dispatcher.services.pauses import Pauses
+from dispatcher.services.services import Office
+from dispatcher.services.tokens import Gate, bootstrap
+from dispatcher.store.pool import Pool
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import observe, systemd
 from dispatcher.transport.own_ports import admin_port
 
 DRAIN_MARGIN = 5.0
@@ -29,10 +44,52 @@ PAUSE_AGAIN = 0.5
 WATCH_SECONDS = 1.0
 """Between two looks at how the stages are doing."""
 
+LAG_SECONDS = 0.25
+"""Between two measurements of how late the event loop is: each costs some microseconds."""
+
 VITAL_STAGES = ("lease", "fanout", "record")
 """While one of these gets nowhere, nothing is sent for long: the daemon is not ready."""
 
 TRANSIENT = (StoreUnavailable, StatementTimeout)
+
+T = TypeVar("T")
+
+
+class Front:
+    """`checks`: what readiness depends on; `failing`: the stages that get nowhere;
+    `paused`: what is paused; `authentication`: connections for that alone."""
+
+    def __init__(
+        self,
+        config: Config,
+        people: Pool,
+        cipher: Cipher,
+        checks: Checks,
+        failing: Failing,
+        paused: Paused,
+        *,
+        authentication: Pool,
+    ) -> None:
+        office, first = Office(config, cipher), bootstrap(config)
+        auth = Auth(Gate(authentication, first))
+        body_most = max(config.limits.body_bytes, 2 * config.delivery.max_data)
+        serving = Serving(
+            pool=people,
+            office=office,
+            auth=auth,
+            cursors=Cursors(cipher.cursor_key()),
+            work=Work(body_most),
+        )
+        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing, paused=paused)
+        if config.admin.hosts:
+            app.middlewares.append(only_for(config.admin.hosts))
+        self.dashboard = Dashboard(people, office, auth, first, authentication=authentication)
+        self.dashboard.add(app, PAGES)
+        app.on_cleanup.append(lambda _: office.checks.close())
+        connections = ConnectionLimits(
+            most=config.limits.connections, of_one_address=config.limits.connections_per_address
+        )
+        self.port = AdminPort(app, config.admin.host, config.admin.port, connections)
 
 
 class Daemon:
@@ -48,12 +105,14 @@ class Daemon:
         self._health = StageHealth(steady)
         self._failing: frozenset[str] = frozenset()
         sessions = self._engine.sessions
+        self._measure = Measure(sessions.statistics)
         self._front = Front(
             config,
             sessions.people,
             cipher,
             self._checks,
             self._failing_since,
+            self._paused,
             authentication=sessions.authentication,
         )
         self.dashboard = self._front.dashboard
@@ -99,23 +158,32 @@ class Daemon:
     async def _send(self) -> None:
         async with asyncio.TaskGroup() as group:
             if self._config.delivery.paused:
-                await self._pause()
+                await self._apply_pause()
             feeding, sending = self._start(group)
             await self._announce()
             await self._stopping.wait()
             await self._drain(feeding, sending)
 
-    async def _pause(self) -> None:
-        """Nothing is sent, by any daemon, until somebody says so: on record before we begin."""
+    async def _apply_pause(self) -> None:
+        """`delivery.paused`: before anything is sent, by any daemon, all is paused; but only once."""
+        applied = await self._on_record("pause", Pauses.apply_configured)
+        if applied is None:
+            return
+        if applied.applied:
+            observe.pause_applied()
+        else:
+            observe.pause_applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
+
+    async def _on_record(self, what: str, change: Callable[[Pauses], Awaitable[T]]) -> T | None:
+        """Return what the change came to, however long it takes; None if the daemon is to stop."""
         while not self._stopping.is_set():
             try:
-                async with self._engine.sessions.people.transaction() as opened:
-                    await Pauses(opened, Actor("dispatcher")).pause(None)
+                async with self._engine.sessions.upkeep.transaction() as opened:
+                    return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
-                observe.store_unavailable("pause", error, PAUSE_AGAIN)
+                observe.store_unavailable(what, error, PAUSE_AGAIN)
                 await either(self._stopping, PAUSE_AGAIN)
-            else:
-                return
+        return None
 
     def _start(
         self, group: asyncio.TaskGroup
@@ -129,6 +197,7 @@ class Daemon:
             loop("record", self._engine.recorder.flush),
             beside("health", self._engine.health.flush, self._engine.health.wake),
             beside("statistics", self._engine.statist.flush),
+            group.create_task(note_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
@@ -139,8 +208,12 @@ class Daemon:
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
             beside("maintenance", self._engine.maintenance.look),
             beside("replay", self._engine.replay.look),
+            beside("measure", self._measure.look),
             group.create_task(self._engine.deliver.run(), name="deliver"),
         ]
+        if not self._config.delivery.paused:
+            forget = self._on_record("pause", Pauses.forget_configured)
+            feeding.append(group.create_task(forget, name="pause"))
         return feeding, sending
 
     def _loop(
@@ -171,14 +244,14 @@ class Daemon:
         while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
         observe.started(__version__, self._front.port.address, "connected")
-        sdnotify.ready(f"sending; admin on {self._front.port.address}")
+        systemd.ready(f"sending; admin on {self._front.port.address}")
         self.ready.set()
 
     async def _drain(
         self, feeding: list[asyncio.Task[None]], sending: list[asyncio.Task[None]]
     ) -> None:
         """Start nothing more, finish what is under way, write it, hand over the shards."""
-        sdnotify.stopping()
+        systemd.stopping()
         observe.draining(self._engine.deliver.in_flight, len(self._engine.recorder))
         for task in feeding:
             task.cancel()
@@ -229,10 +302,10 @@ class Daemon:
 
     async def _watch(self) -> None:
         """Tell systemd that the loop turns, and see which stages get nowhere."""
-        interval = sdnotify.watchdog_interval()
+        interval = systemd.watchdog_interval()
         while True:
             if interval is not None:
-                sdnotify.watchdog()
+                systemd.watchdog()
             if not len(self._engine.recorder):
                 self._health.rests("record")
             self._note_failing()
@@ -245,6 +318,7 @@ class Daemon:
         for stage in sorted(self._failing - failing.keys()):
             observe.stage_recovered(stage)
         self._failing = frozenset(failing)
+        observe.vitals(self._engine.vitals(stages_failing=len(failing)))
 
     def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
@@ -261,6 +335,14 @@ class Daemon:
             "running": not self._stopping.is_set(),
             **{stage: stage not in failing for stage in VITAL_STAGES},
         }
+
+    def _paused(self) -> Mapping[str, object] | None:
+        """Return what is paused, for readiness: without names, anybody may read it."""
+        found = self._measure.paused
+        if found is None:
+            return None
+        since = found.all_since and found.all_since.isoformat(timespec="seconds")
+        return {"all": since, "environments": found.environments}
 
     def _failing_since(self) -> Mapping[str, str]:
         """Return since when each stage has got nowhere, by the database's clock."""

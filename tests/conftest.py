@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from dispatcher.migrate import migrate
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.store.migrate import migrate
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 import asyncpg
 import pytest
 
-from dispatcher import postgres_binaries
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres import binaries as binaries_module
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 
 RULES = """
 local all all trust
@@ -256,7 +256,7 @@ async def hot_standby(directory: Path, binaries: Path | None) -> AsyncIterator[i
     """A server in recovery that takes connections and reads; yields its port."""
     with network_server(directory, binaries, keep=True):
         pass
-    found = postgres_binaries.find(binaries)
+    found = binaries_module.find(binaries)
     data = directory / f"pg{found.major}"
     owner = data.stat()
     signal = data / "standby.signal"

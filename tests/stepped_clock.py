@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from dispatcher import postgres_process
+from dispatcher.embedded_postgres import process
 
 LIBRARIES = [
     *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"),
@@ -41,9 +41,9 @@ def stepped_clock(directory: Path) -> Iterator[SteppedClock]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_DONT_RESET": "1",
     }
-    kept = (*postgres_process.KEPT_ENVIRONMENT, *environment)
+    kept = (*process.KEPT_ENVIRONMENT, *environment)
     with (
-        patch.object(postgres_process, "KEPT_ENVIRONMENT", kept),
+        patch.object(process, "KEPT_ENVIRONMENT", kept),
         patch.dict(os.environ, {**environment, "LD_PRELOAD": str(LIBRARIES[0])}),
     ):
         yield SteppedClock(file)

@@ -12,19 +12,24 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from dispatcher import metrics, observe
-from dispatcher.api import failures, negotiation, openapi
-from dispatcher.api.answers import Detail, Failure
+from dispatcher.api import errors
 from dispatcher.api.connections import HEADERS, Connection, ConnectionLimits, Connections
-from dispatcher.api.described import BY_NAME, TONGUES, Tongue
+from dispatcher.api.openapi import document as document_module
+from dispatcher.api.openapi.schemas import BY_NAME, TONGUES, Tongue
+from dispatcher.api.pipeline import Serving, negotiated, request_id
+from dispatcher.api.representations import negotiation
 from dispatcher.api.routes import Route
-from dispatcher.api.serving import Serving, negotiated, request_id
+from dispatcher.api.types import Detail, Failure
+from dispatcher.telemetry import metrics, observe
 
 Checks = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name. No secrets: anybody who reaches the port may read it."""
 
 Failing = Callable[[], Mapping[str, str]]
 """Stages of the daemon that get nowhere, and since when."""
+
+Paused = Callable[[], Mapping[str, object] | None]
+"""What is paused: `all`, since when, and how many `environments`. None: not known yet."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,6 +44,7 @@ def build(
     *,
     body_most: int = BODY_MOST,
     failing: Failing = dict,
+    paused: Paused = lambda: None,
 ) -> web.Application:
     """`body_most` is how many bytes a request's body may have."""
 
@@ -46,9 +52,8 @@ def build(
         found = checks()
         ready = all(found.values())
         status = "ready" if ready else "not ready"
-        return _json(
-            200 if ready else 503, {"status": status, "checks": found, "failing": failing()}
-        )
+        said = {"status": status, "checks": found, "failing": failing(), "paused": paused()}
+        return _json(200 if ready else 503, said)
 
     app = web.Application(client_max_size=body_most, middlewares=[answering])
     # HEAD works wherever GET does: aiohttp leaves the body out.
@@ -100,7 +105,7 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     except Failure as refused:
         dialect = negotiation.envelope
         error = error if isinstance(error, Failure) else refused
-    failure = failures.explain(error, dialect, request_id(request))
+    failure = errors.explain(error, dialect, request_id(request))
     response = web.Response(
         status=failure.status,
         body=dialect.refuse(failure, request_id(request)),
@@ -202,7 +207,7 @@ class _Description:
         return await asyncio.shield(self._made[dialect])
 
     def _make(self, tongues: Sequence[Tongue]) -> bytes:
-        return orjson.dumps(openapi.describe(self._routes, tongues))
+        return orjson.dumps(document_module.describe(self._routes, tongues))
 
 
 async def _openapi(

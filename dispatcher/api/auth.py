@@ -6,8 +6,8 @@ from time import monotonic
 
 from aiohttp import web
 
-from dispatcher.api.answers import Failure
-from dispatcher.tokens import Gate, Principal
+from dispatcher.api.types import Failure
+from dispatcher.services.tokens import Gate, Principal
 
 WRONG_MOST = 10
 WRONG_WITHIN = 60.0

@@ -4,7 +4,7 @@ import re
 
 from aiohttp import web
 
-from dispatcher.api.answers import Detail, Failure
+from dispatcher.api.types import Detail, Failure
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _ETAG = re.compile(r'"(\d{1,18})"')

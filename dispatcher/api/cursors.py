@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from dispatcher.api.answers import Detail, Failure
+from dispatcher.api.types import Detail, Failure
 
 TAG_BYTES = 16
 

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from dispatcher.api.answers import Failure
+from dispatcher.api.types import Failure
 
 HEALTH: Final = frozenset({"/livez", "/readyz", "/healthz"})
 """Asked by whatever watches the process, by address."""

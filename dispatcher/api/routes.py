@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dispatcher.api.answers import Answer, Call, Shape
-from dispatcher.forms.base import Form
-from dispatcher.forms.tokens import Scope
+from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.services.inputs.base import Form
+from dispatcher.services.inputs.tokens import Scope
 
 Handle = Callable[[Call], Awaitable[Answer]]
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from dispatcher.api.answers import Failure
-from dispatcher.fair_slots import BusyError, FairSlots
+from dispatcher.api.types import Failure
+from dispatcher.store.fair_slots import BusyError, FairSlots
 
 T = TypeVar("T")
 

@@ -10,19 +10,20 @@ from typing import Any
 import click
 
 from dispatcher import __version__
-from dispatcher.cli.check import check
-from dispatcher.cli.demo import demo
-from dispatcher.cli.emit import emit
-from dispatcher.cli.failures import explain
-from dispatcher.cli.listen import listen
-from dispatcher.cli.migrate import migrate
-from dispatcher.cli.replay import replay
-from dispatcher.cli.run import run
-from dispatcher.cli.seed import seed
-from dispatcher.cli.tail import tail
-from dispatcher.cli.token import token
-from dispatcher.cli.verify import verify
-from dispatcher.cli.webhook import webhook
+from dispatcher.cli.commands.check import check
+from dispatcher.cli.commands.demo import demo
+from dispatcher.cli.commands.emit import emit
+from dispatcher.cli.commands.listen import listen
+from dispatcher.cli.commands.migrate import migrate
+from dispatcher.cli.commands.pausing import pause, resume
+from dispatcher.cli.commands.replay import replay
+from dispatcher.cli.commands.run import run
+from dispatcher.cli.commands.seed import seed
+from dispatcher.cli.commands.tail import tail
+from dispatcher.cli.commands.token import token
+from dispatcher.cli.commands.verify import verify
+from dispatcher.cli.commands.webhook import webhook
+from dispatcher.cli.errors import explain
 
 CONFIG: dict[str, Any] = {
     "type": click.Path(path_type=Path),
@@ -76,5 +77,6 @@ for each in (
     *(run, demo, migrate, check),
     *(emit, seed, webhook, token),
     *(tail, replay, listen, verify),
+    *(pause, resume),
 ):
     _add(main, each)

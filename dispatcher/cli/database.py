@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from dispatcher.audit import Actor
-    from dispatcher.config import Config
-    from dispatcher.crypto import Cipher
-    from dispatcher.postgres import EmbeddedPostgres
+    from dispatcher.config.sections import Config
+    from dispatcher.embedded_postgres.server import EmbeddedPostgres
+    from dispatcher.encryption.cipher import Cipher
+    from dispatcher.services.audit_log import Actor
     from dispatcher.store.session import Session
 
 TURN_LIMIT = 60.0
@@ -61,8 +61,8 @@ def find(config: "Config") -> tuple[Database, "Config"]:
     demo, whose key lies beside its data. Raises Failure when there is none: a command never starts
     a server, since what it wrote there would never be sent.
     """
-    from dispatcher.cli.failures import Failure
-    from dispatcher.postgres import running
+    from dispatcher.cli.errors import Failure
+    from dispatcher.embedded_postgres.server import running
 
     if config.database.dsn:
         return Database(config.database.dsn.get_secret_value(), ours=False), config
@@ -84,7 +84,7 @@ def find(config: "Config") -> tuple[Database, "Config"]:
 
 def of_the_demo(config: "Config") -> "Config":
     """Return the configuration with the state directory, and so the data and the key, of a demo."""
-    from dispatcher.config import Secrets
+    from dispatcher.config.sections import Secrets
 
     directory = config.state_directory() / "demo"
     database = config.database.model_copy(update={"state_directory": directory})
@@ -94,7 +94,7 @@ def of_the_demo(config: "Config") -> "Config":
 @contextmanager
 def _turn(directory: Path) -> Iterator[None]:
     """Hold the lock under which the server of this directory is started."""
-    from dispatcher.postgres_process import lock
+    from dispatcher.embedded_postgres.process import lock
 
     held = lock(directory / "turn", TURN_LIMIT) if os.path.exists(directory) else None
     try:
@@ -105,7 +105,7 @@ def _turn(directory: Path) -> Iterator[None]:
 
 
 def _server(config: "Config", directory: Path) -> "EmbeddedPostgres":
-    from dispatcher.postgres import EmbeddedPostgres
+    from dispatcher.embedded_postgres.server import EmbeddedPostgres
 
     return EmbeddedPostgres(directory, binaries=config.database.binaries)
 
@@ -114,7 +114,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     """For a daemon: the schema of this program, made so if it is ours or that was asked for, and
     the configured limits in it. Raises a MigrationError, and StoreUnavailable.
     """
-    from dispatcher import migrate as migrations
+    from dispatcher.store import migrate as migrations
 
     async with migrations.connected(database.dsn) as connection:
         if migrate or database.ours:
@@ -133,7 +133,7 @@ async def write_limits(database: Database, config: "Config") -> None:
 
 async def look(database: Database) -> None:
     """Raise a MigrationError unless the schema is this program's; change nothing."""
-    from dispatcher import migrate as migrations
+    from dispatcher.store import migrate as migrations
 
     async with migrations.connected(database.dsn) as connection:
         await migrations.check(connection)
@@ -141,7 +141,7 @@ async def look(database: Database) -> None:
 
 async def unlocked(database: Database, config: "Config") -> "Cipher":
     """Raises KeyRefused, and ConfigError for a key that can not be used."""
-    from dispatcher.keyring import unlock
+    from dispatcher.encryption.keyring import unlock
     from dispatcher.store.settings import Settings
 
     async with session(database, config) as opened:
@@ -150,8 +150,8 @@ async def unlocked(database: Database, config: "Config") -> "Cipher":
 
 def warn_of_address(database: Database) -> None:
     """Write into the log what is left aside of the address. Raises AddressError."""
-    from dispatcher import observe
     from dispatcher.store import address
+    from dispatcher.telemetry import observe
 
     for warning in address.read(database.dsn).warnings:
         observe.connection_warning(warning)
@@ -163,9 +163,9 @@ async def demand_connections(database: Database, config: "Config") -> None:
     Raises Failure for a limit that is too low, and when room was not made in time: a daemon that
     lacks a few would look alive and send nothing.
     """
-    from dispatcher import observe
-    from dispatcher.cli.failures import Failure
+    from dispatcher.cli.errors import Failure
     from dispatcher.store.server import Server, connections_needed
+    from dispatcher.telemetry import observe
 
     needed = connections_needed()
     async with session(database, config) as opened:
@@ -204,7 +204,7 @@ def actor() -> "Actor":
     """Whom the audit names: the operating system's user, whatever the environment says."""
     import pwd
 
-    from dispatcher.audit import Actor
+    from dispatcher.services.audit_log import Actor
 
     uid = os.getuid()
     try:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from dispatcher.cli.failures import Failure
+from dispatcher.cli.errors import Failure
 
 if TYPE_CHECKING:
-    from dispatcher.config import Config
+    from dispatcher.config.sections import Config
     from dispatcher.store.server import Facts
     from dispatcher.store.session import Session
 
@@ -105,8 +105,6 @@ async def _rights(asked: Inspection) -> str:
 async def _other_roles(asked: Inspection) -> None:
     from dispatcher.cli import rights
 
-    if not asked.facts.owns_schema:
-        return
     if found := await rights.warnings(asked.session):
         raise Doubt(*found)
 
@@ -115,14 +113,26 @@ async def _events(asked: Inspection) -> None:
     """Ask whether all events arrive, and all can be read."""
     from dispatcher.cli import event_checks
 
-    if not asked.facts.owns_schema:
-        return
     if found := await event_checks.warnings(asked.config, asked.session):
         raise Doubt(*found)
 
 
+async def _pauses(asked: Inspection) -> None:
+    """Ask whether anything is paused, and what `delivery.paused` will do."""
+    from dispatcher.cli.commands import pausing
+
+    if found := await pausing.warnings(asked.config, asked.session):
+        raise Doubt(*found)
+
+
+async def _two_phase_commit(asked: Inspection) -> str | None:
+    from dispatcher.cli import event_checks
+
+    return await event_checks.two_phase_commit(asked.config, asked.session)
+
+
 async def _schema(asked: Inspection) -> str:
-    from dispatcher import migrate
+    from dispatcher.store import migrate
 
     if asked.facts.schema_owner is not None and not asked.facts.owns_schema:
         raise Doubt("schema: not looked at without rights to it")
@@ -132,8 +142,8 @@ async def _schema(asked: Inspection) -> str:
 
 
 async def _key(asked: Inspection) -> str:
-    from dispatcher.crypto import Cipher, read_key
-    from dispatcher.keyring import KeyRefused
+    from dispatcher.encryption.cipher import Cipher, read_key
+    from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.store.settings import Settings
 
     if not asked.facts.owns_schema:
@@ -201,11 +211,11 @@ CHECKS: tuple[Check, ...] = (
     _password_file,
     _encoding,
     _rights,
-    _other_roles,
     _schema,
-    _events,
     _key,
     _notifications,
     _clock,
     _connections,
 )
+CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (_other_roles, _events, _pauses, _two_phase_commit)
+"""Asked only where all is well so far: a schema of another version cannot answer."""

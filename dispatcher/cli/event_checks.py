@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from dispatcher.config import Config
+    from dispatcher.config.sections import Config
     from dispatcher.store.session import Session
 
 DAY_SECONDS = 86_400
@@ -75,4 +75,4 @@ def locks_needed(keep_events: float, keep_attempts: float) -> int:
     return events * RELATIONS_PER_DAY_OF_EVENTS + attempts * RELATIONS_PER_DAY_OF_ATTEMPTS
 
 
-CHECKS: tuple[Check, ...] = (two_phase_commit, triggers, lock_table)
+CHECKS: tuple[Check, ...] = (triggers, lock_table)

@@ -9,7 +9,7 @@
 `Client.webhooks.construct_event(body, headers, secret)` is that of dispatcher.receiver.
 """
 
-from dispatcher.client.answers import (
+from dispatcher.client.resources import (
     ApiError,
     ClientError,
     Conflict,
@@ -23,7 +23,7 @@ from dispatcher.client.answers import (
     Unauthorized,
     Unavailable,
 )
-from dispatcher.client.asking import AsyncClient, Client
+from dispatcher.client.transport import AsyncClient, Client
 
 __all__ = [
     "ApiError",

@@ -8,20 +8,20 @@ from typing import Final
 
 from aiohttp import web
 
-from dispatcher import observe
 from dispatcher.api.auth import Auth
-from dispatcher.api.failures import REFUSALS, unavailable
-from dispatcher.api.serving import request_id, share_of
-from dispatcher.audit import Actor
+from dispatcher.api.errors import REFUSALS, unavailable
+from dispatcher.api.pipeline import request_id, share_of
+from dispatcher.core.errors import Refused, Unknown
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
+from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.signing_in import SigningIn
-from dispatcher.dashboard.visit import Visit, see_other
-from dispatcher.office import Office
-from dispatcher.refusals import Refused, Unknown
-from dispatcher.sign_ins import SignIn, SignIns
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.dashboard_sessions import SignIn, SignIns
+from dispatcher.services.services import Office
 from dispatcher.store.pool import Pool
+from dispatcher.telemetry import observe
 
 View = Callable[[Visit], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]

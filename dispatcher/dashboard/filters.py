@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.dashboard import addresses
-from dispatcher.dashboard.visit import Visit, mistakes, see_other
+from dispatcher.dashboard.request import Visit, mistakes, see_other
 
 _WORDS: Final = {
     "id": "The id of an event begins with evt_ and goes on with digits, as in evt_385139639918264327.",

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
-from dispatcher.api import reading
+from dispatcher.api import json_body
 
 TYPE: Final = "application/x-www-form-urlencoded"
 FIELDS_MOST: Final = 10_000
@@ -32,7 +32,7 @@ async def fields(request: web.Request) -> Fields:
     if "Content-Encoding" in request.headers:
         raise web.HTTPBadRequest
     try:
-        async with asyncio.timeout(reading.SECONDS):
+        async with asyncio.timeout(json_body.SECONDS):
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dispatcher.dashboard import wording
+from dispatcher.dashboard import template_filters
 from dispatcher.dashboard.protection import (
     COMPRESSED_BYTES,
     EXECUTOR_BYTES,
@@ -78,7 +78,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(wording.FILTERS)
+        self._templates.filters.update(template_filters.FILTERS)
         self._templates.globals["static"] = static.__getitem__
 
     def page(

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from dispatcher.api.answers import Failure
 from dispatcher.api.auth import Auth
+from dispatcher.api.types import Failure
 from dispatcher.dashboard import form_body
 from dispatcher.dashboard.protection import (
     is_of_other_site,
@@ -19,8 +19,14 @@ from dispatcher.dashboard.protection import (
     only_reads,
 )
 from dispatcher.dashboard.rendering import Renderer
-from dispatcher.dashboard.visit import see_other
-from dispatcher.sign_ins import LASTS, Invitations, SignIn, SignIns, csrf
+from dispatcher.dashboard.request import see_other
+from dispatcher.services.dashboard_sessions import (
+    LASTS,
+    Invitations,
+    SignIn,
+    SignIns,
+    csrf,
+)
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 COOKIE: Final = "dispatcher_session"

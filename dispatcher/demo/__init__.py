@@ -9,19 +9,19 @@ from typing import Any
 
 import click
 
-from dispatcher.audit import Actor
-from dispatcher.config import Config
-from dispatcher.crypto import Cipher
+from dispatcher.config.sections import Config
 from dispatcher.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
-from dispatcher.demo.performance import Performance
 from dispatcher.demo.receiver import Receiver
-from dispatcher.forms.tokens import EVERY, NewToken
-from dispatcher.forms.webhooks import NewWebhook
-from dispatcher.office import Office
+from dispatcher.demo.show import Performance
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.inputs.tokens import EVERY, NewToken
+from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.services import Office
+from dispatcher.services.tokens import Tokens
+from dispatcher.services.webhooks import Webhook
 from dispatcher.store.session import Session
-from dispatcher.tokens import Tokens
-from dispatcher.webhooks import Webhook
 
 NAME = "Dispatcher demo"
 READY_WITHIN = 30.0

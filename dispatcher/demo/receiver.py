@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from dispatcher import ids
+from dispatcher.core import ids
 from dispatcher.demo.samples import Sample
 from dispatcher.receiver import SignatureVerificationError, construct_event, verify
 

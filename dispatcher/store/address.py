@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dispatcher import dsn as grammar
-from dispatcher import dsn_parameters
+from dispatcher.core import dsn as grammar
+from dispatcher.core import dsn_parameters
 from dispatcher.store import passfile
 
 DEFAULT_PORT = 5432

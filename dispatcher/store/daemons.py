@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dispatcher.model import Heartbeat, Silent
+from dispatcher.core.model import Heartbeat, Silent
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 

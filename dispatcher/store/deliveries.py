@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dispatcher.model import Delivery, Result, SetBack
+from dispatcher.core.model import Delivery, Result, SetBack
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 

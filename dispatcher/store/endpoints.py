@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from dispatcher.model import SetBack
+from dispatcher.core.model import SetBack
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 

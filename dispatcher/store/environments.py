@@ -7,7 +7,8 @@ from dispatcher.store.statements import statement
 
 
 class Environments:
-    """Rows are dicts of id, name, paused_at, created_at and position, their place in the listing."""
+    """Rows are dicts of id, name, paused_at, all_paused_at, created_at and position, their place in the
+    listing."""
 
     def __init__(self, session: Asked) -> None:
         self._session = session

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.ids import LARGEST
+from dispatcher.core.ids import LARGEST
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dispatcher.model import Delivery
+from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import delivery
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement

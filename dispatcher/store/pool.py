@@ -6,7 +6,7 @@ from typing import Protocol
 
 import asyncpg
 
-from dispatcher.fair_slots import BusyError, FairSlots
+from dispatcher.store.fair_slots import BusyError, FairSlots
 from dispatcher.store.session import Asked, Session, StoreUnavailable, Transaction
 
 WAIT_SECONDS = 2.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from dispatcher.store.connections import Sessions
 from dispatcher.store.session import Asked
-from dispatcher.store.sessions import Sessions
 from dispatcher.store.statements import statement
 
 

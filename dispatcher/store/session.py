@@ -250,6 +250,11 @@ class Session:
                 await connection.close(timeout=2)
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._connection is not None
+
+    @property
     def is_busy(self) -> bool:
         """Whether a statement is under way."""
         return self._turn.locked()

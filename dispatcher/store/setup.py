@@ -5,7 +5,7 @@ also wins over `ALTER ROLE … SET`, `ALTER DATABASE … SET` and the options of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
@@ -64,18 +64,30 @@ async def _prepare(
 ) -> None:
     # Otherwise the limits of the role end the very statement that replaces them.
     await connection.execute(NO_LIMITS)
-    [configured] = await connection.fetch(
-        statement("connection/configure"), list(settings), list(settings.values())
-    )
+    configured = await configure(connection, settings)
     if configured["standby"]:
         raise UnusableError("the server is a standby, which cannot write")
     backend = configured["backend"]
     # A pooler answers with a number of its own, for it cannot know which server will be asked.
     if another and backend != connection.get_server_pid():
         await _refuse_shared(connection, backend, another)
-    [verified] = await connection.fetch(statement("connection/verify"), configured["names"] or [])
+    verified = await verify(connection, configured["names"] or [])
     if (verified["backend"], verified["values"]) != (backend, configured["values"]):
         raise UnusableError(POOLER)
+
+
+async def configure(connection: Connection, settings: Mapping[str, str]) -> asyncpg.Record:
+    """Set what this server knows of `settings`; return `backend`, `standby`, `names` and `values`."""
+    rows: list[asyncpg.Record] = await connection.fetch(
+        statement("setup/configure"), list(settings), list(settings.values())
+    )
+    return rows[0]
+
+
+async def verify(connection: Connection, names: Sequence[str]) -> asyncpg.Record:
+    """Return the `values` of settings as they are now, and the `backend` that answered."""
+    rows: list[asyncpg.Record] = await connection.fetch(statement("setup/verify"), names)
+    return rows[0]
 
 
 async def _refuse_shared(

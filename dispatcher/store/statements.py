@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from dispatcher import sqlfiles
+from dispatcher.store import sql_files
 
 
 def statement(name: str) -> str:
@@ -12,13 +12,13 @@ def statement(name: str) -> str:
 
 @cache
 def _read(name: str) -> str:
-    return sqlfiles.root().joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
+    return sql_files.root().joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def read_all() -> None:
     """For a daemon, before it begins: with no file descriptors left, or the package being replaced
     in place, a statement first needed then could not be read."""
-    nouns = [noun for noun in sqlfiles.root().joinpath("queries").iterdir() if noun.is_dir()]
+    nouns = [noun for noun in sql_files.root().joinpath("queries").iterdir() if noun.is_dir()]
     names = [f"{noun.name}/{file.name}" for noun in nouns for file in noun.iterdir()]
     for name in names:
         _read(name.removesuffix(".sql"))

@@ -58,7 +58,7 @@ class Statistics:
     async def series(
         self, environment_id: str, span: int, width: int, points: int
     ) -> Sequence[Mapping[str, Any]]:
-        """`at attempts failures delivered durations` of the last `points` times `width` seconds,
+        """`at attempts failures delivered exhausted durations` of the last `points` times `width` seconds,
         where something was sent, from buckets of `span` seconds."""
         rows = await self._session.fetch(
             statement("statistics/series"), environment_id, span, width, points
@@ -79,6 +79,31 @@ class Statistics:
     async def backlog_of_all(self, most: int) -> Mapping[str, Any]:
         """As `backlog`, of all environments together."""
         rows = await self._session.fetch(statement("statistics/backlog_of_all"), most)
+        return dict(rows[0])
+
+    async def bound(self, milliseconds: int) -> None:
+        """Let no further statement of this transaction take longer."""
+        await self._session.fetch(statement("statistics/bound"), milliseconds)
+
+    async def pending_by_state(self, most: int) -> Sequence[Mapping[str, Any]]:
+        """Return `environment_id state deliveries oldest more` for each environment and state with
+        pending deliveries; `most` of each kind are looked at, and `more` says that there are more."""
+        rows = await self._session.fetch(statement("statistics/pending_by_state"), most)
+        return [dict(row) for row in rows]
+
+    async def pending_of_environment(
+        self, environment_id: str, most: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the same of one environment."""
+        rows = await self._session.fetch(
+            statement("statistics/pending_of_environment"), environment_id, most
+        )
+        return [dict(row) for row in rows]
+
+    async def figures(self, environment_id: str | None, most: int) -> Mapping[str, Any]:
+        """Return `now active disabled failing inbox inbox_more inbox_oldest quarantined all_paused_at
+        paused_at paused_environments`, of all environments for None; rows are counted up to `most`."""
+        rows = await self._session.fetch(statement("statistics/figures"), environment_id, most)
         return dict(rows[0])
 
 

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from dispatcher.dsn_parameters import ssl_mode
+from dispatcher.core.dsn_parameters import ssl_mode
 from dispatcher.store.address import Address, Host, home
 
 DIRECTORY = ".postgresql"

@@ -14,9 +14,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from dispatcher.endpoint_url import EndpointUrl, UrlError, ends_in_number, parse_url
+from dispatcher.config.fields import Network, network
+from dispatcher.core.endpoint_url import (
+    EndpointUrl,
+    UrlError,
+    ends_in_number,
+    parse_url,
+)
 from dispatcher.transport.own_ports import OwnPort
-from dispatcher.values import Network, network
 
 Address = IPv4Address | IPv6Address
 AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]

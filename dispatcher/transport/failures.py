@@ -3,7 +3,7 @@
 import os
 import ssl
 
-from dispatcher.model import ErrorCode
+from dispatcher.core.model import ErrorCode
 
 UNKNOWN = "; whether the receiver acted on the request is unknown"
 

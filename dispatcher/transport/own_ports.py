@@ -4,15 +4,12 @@ An allow-list entry for loopback or an inner network is meant for receivers. It 
 tenant speak to the admin port from inside, or to PostgreSQL.
 """
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
-from urllib.parse import parse_qs, unquote
 
 Address = IPv4Address | IPv6Address
-
-POSTGRES_PORT = 5432
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +26,15 @@ def admin_port(port: int) -> OwnPort:
     return OwnPort("the dispatcher's own admin port", port, "this machine")
 
 
-def own_ports(admin: int, dsn: str | None) -> tuple[OwnPort, ...]:
-    """Return the ports that a configuration names. Port 0 of the admin port is not known yet."""
+def own_ports(admin: int, database: Iterable[tuple[str, int]]) -> tuple[OwnPort, ...]:
+    """Return the ports that a configuration names.
+
+    `admin` is the admin port, 0 if it is not known yet; `database` the servers of the database: a
+    name, an IP address or the directory of a socket, and a port.
+    """
     found = [admin_port(admin)] if admin else []
-    return (*found, *_database_ports(dsn or ""))
-
-
-def _database_ports(dsn: str) -> list[OwnPort]:
-    rest = dsn.partition("://")[2]
-    if not rest:
-        return []
-    authority = re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
-    query = parse_qs(rest.partition("?")[2])
-    default_ports = ",".join(query.get("port", [])).split(",")
-    given = ",".join(query.get("host", []) + query.get("hostaddr", []))
-    hosts = [host for host in f"{authority},{given}".split(",") if host] or [""]
-    return [_database_port(host, default_ports) for host in hosts]
-
-
-def _database_port(host: str, default_ports: list[str]) -> OwnPort:
-    shape = re.fullmatch(r"\[(.*)\](?::(\d*))?|([^:]*)(?::(\d*))?", host)
-    name, port = (shape[1] or shape[3] or "", shape[2] or shape[4] or "") if shape else (host, "")
-    numbers = [text for text in (port, *default_ports) if text.isdigit()]
-    return OwnPort(
-        "the dispatcher's own database",
-        int(numbers[0]) if numbers else POSTGRES_PORT,
-        _at(unquote(name)),
-    )
+    noun = "the dispatcher's own database"
+    return (*found, *(OwnPort(noun, port, _at(host)) for host, port in database))
 
 
 def _at(host: str) -> Address | Literal["this machine", "anywhere"]:

@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from dispatcher.model import Timings
+from dispatcher.core.model import Timings
 from dispatcher.transport.answer import Answer
 from dispatcher.transport.exchange import Connection
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Self
 
-from dispatcher.endpoint_url import UrlError
-from dispatcher.model import ErrorCode, Response, SendError
+from dispatcher.core.endpoint_url import UrlError
+from dispatcher.core.model import ErrorCode, Response, SendError
 from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
 from dispatcher.transport.connections import Connections

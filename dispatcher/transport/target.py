@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dispatcher.endpoint_url import EndpointUrl, ends_in_number
+from dispatcher.core.endpoint_url import EndpointUrl, ends_in_number
 
 
 class Origin(NamedTuple):

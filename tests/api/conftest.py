@@ -9,15 +9,15 @@ import aiohttp
 import orjson
 import pytest
 
-from dispatcher.audit import Actor
-from dispatcher.crypto import Cipher
 from dispatcher.daemon import Daemon
-from dispatcher.forms.tokens import NewToken, Scope
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.inputs.tokens import NewToken, Scope
+from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
-from dispatcher.tokens import Tokens
 from tests.conftest import Connection, _database, connected, with_database
-from tests.flow.shell import KEY
-from tests.flow.stories import Daemons, Story, until
+from tests.end_to_end.shell import KEY
+from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Receiver
 
 OTHER = "env_other"

@@ -16,7 +16,7 @@ import pytest
 from dispatcher.api import auth
 from dispatcher.transport.egress import Guard
 from dispatcher.transport.resolver import Resolver
-from tests.flow.stories import until
+from tests.end_to_end.stories import until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "dsp_" + b"a fuzzer's own token".hex()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from tests.conftest import connected
-from tests.flow.stories import Story
+from tests.end_to_end.stories import Story
 from tests.receivers import Request
 
 BATCH = 10

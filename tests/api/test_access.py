@@ -5,13 +5,13 @@ from typing import Any, get_args
 
 import pytest
 
+from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.routes import Route
-from dispatcher.api.table import ROUTES
-from dispatcher.forms.tokens import Scope
+from dispatcher.services.inputs.tokens import Scope
 from tests.api.conftest import OTHER, Answered, Api, Client, served
 from tests.api.refusals import untouched
 from tests.conftest import Connection
-from tests.flow.stories import Daemons
+from tests.end_to_end.stories import Daemons
 from tests.receivers import Receiver
 
 Call = tuple[Route, str, str]

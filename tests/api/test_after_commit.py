@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from dispatcher import confirmed as module
+from dispatcher.services import propagation as module
+from dispatcher.store.change_notices import Nudges
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.nudges import Nudges
 from dispatcher.store.pool import PoolBusyError
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from tests.api.conftest import Client

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from dispatcher.api.documents import camel
+from dispatcher.api.representations.serialize import camel
 from tests.api.conftest import JSON, JSONAPI, Client
 from tests.api.refusals import documented, pointers, said, untouched
 from tests.conftest import Connection

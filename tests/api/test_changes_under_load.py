@@ -11,7 +11,7 @@ import pytest
 
 from tests.api.conftest import OTHER, Answered, Api, Client
 from tests.api.load import Attempt, attempts, each_once, load
-from tests.flow.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Answer, Receiver
 
 AT_ONCE = 1.0

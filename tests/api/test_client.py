@@ -19,10 +19,10 @@ import pytest
 from dispatcher import client as clients
 from dispatcher import receiver as verifier
 from dispatcher.client import AsyncClient, Client, Page, Resource
-from dispatcher.client.answers import Answer
+from dispatcher.client.resources import Answer
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
-from tests.flow.stories import until
+from tests.end_to_end.stories import until
 from tests.receivers import Receiver
 
 Ask = Callable[..., Awaitable[Any]]
@@ -317,7 +317,7 @@ def answering(*answers: tuple[int, bytes] | None) -> Iterator[Script]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.client.calls.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("dispatcher.client.call.PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture(params=["blocking", "awaiting"])

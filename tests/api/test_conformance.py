@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.fuzz import SECTIONS, fuzz, kept_inside
-from tests.flow.stories import Daemons
+from tests.end_to_end.stories import Daemons
 from tests.receivers import Receiver
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tests.api.conftest import JSONAPI, Api, Client, delivered
-from tests.flow.stories import Story
+from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
 
 CREATE = """curl -X POST https://acme-test.paylent.com/api/webhooks \\

@@ -17,8 +17,8 @@ from dispatcher.dashboard.signing_in import COOKIE
 from tests.api.conftest import Answered, Client
 from tests.api.traces import dump, every_row, traces
 from tests.conftest import Connection
-from tests.flow.shell import KEY, Started, shell
-from tests.flow.stories import Story, until
+from tests.end_to_end.shell import KEY, Started, shell
+from tests.end_to_end.stories import Story, until
 from tests.receivers import Receiver
 
 JSONAPI = "application/vnd.api+json"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.api.table import ROUTES
+from dispatcher.api.all_routes import ROUTES
 from tests.api.conftest import Answered, Api
 from tests.api.test_access import NOWHERE, OWN_ENVIRONMENT
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dispatcher import webhooks
 from dispatcher.client import AsyncClient
+from dispatcher.services import webhooks
 from tests.api.conftest import Api, Client, served
 from tests.conftest import Connection
-from tests.flow.stories import Daemons
+from tests.end_to_end.stories import Daemons
 
 COUNT = 5_000
 

@@ -260,7 +260,13 @@ async def test_what_a_scope_forbids_and_what_is_stale_is_said_so_too(
 
 async def test_a_405_names_what_is_allowed(ask: Client, webhook: str) -> None:
     refused = await ask("POST", webhook)
-    assert set(refused.headers["Allow"].split(",")) == {"GET", "PATCH", "PUT", "DELETE"}
+    assert set(refused.headers["Allow"].split(",")) == {
+        "GET",
+        "HEAD",
+        "PATCH",
+        "PUT",
+        "DELETE",
+    }
 
 
 # ── the request's id ─────────────────────────────────────────────────────────────────────────────

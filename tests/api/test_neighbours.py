@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from dispatcher import schema_checks
-from dispatcher.sandbox import Sandbox, SandboxUnavailable
-from dispatcher.schemas import Refusal
+from dispatcher.schema_validation import checks
+from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailable
 from tests.api.conftest import OTHER, Api
 
 SCHEMA = {"schema": {"type": "object"}}
@@ -23,7 +23,7 @@ async def test_checks_that_take_for_ever_hold_up_no_other_request(
     release = asyncio.Event()
     monkeypatch.setattr(Sandbox, "judge", judge)
     one, other = await api.client("admin", "env_default"), await api.client("read", OTHER)
-    many = 4 + schema_checks.WAITING_OF_ONE
+    many = 4 + checks.WAITING_OF_ONE
     puts = [asyncio.create_task(one("PUT", f"/api/event-types/a.{n}", SCHEMA)) for n in range(many)]
     async with asyncio.timeout(5):
         while sum(put.done() for put in puts) < 3:

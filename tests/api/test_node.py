@@ -18,9 +18,9 @@ import aiohttp
 import orjson
 import pytest
 
-from dispatcher import signing
+from dispatcher.core import signing
 from tests.api.conftest import Api, Client
-from tests.flow.stories import Daemons, Story
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver, Request
 
 SCRIPTS = Path(__file__).parent / "node"

@@ -7,21 +7,23 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from dispatcher.api import openapi
-from dispatcher.api.described import BY_NAME
-from dispatcher.api.table import ROUTES
+from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.openapi import document as document_module
+from dispatcher.api.openapi.schemas import BY_NAME
 from tests.api.conftest import Api, Client
 
-DOCUMENT = openapi.describe(ROUTES)
-OF_ONE_DIALECT = {name: openapi.describe(ROUTES, tongues) for name, tongues in BY_NAME.items()}
+DOCUMENT = document_module.describe(ROUTES)
+OF_ONE_DIALECT = {
+    name: document_module.describe(ROUTES, tongues) for name, tongues in BY_NAME.items()
+}
 MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
 OPERATION_IDS = re.findall(
     r"\w+",
     """
 cancel_delivery cancel_recovery create_environment create_token create_webhook delete_event_type
 delete_webhook discard_quarantined_event emit_event get_delivery get_event get_event_type
-get_metrics get_openapi get_pause get_quarantined_event get_recovery get_webhook is_alive is_healthy
-is_ready list_attempts list_audit list_deliveries list_environments list_event_types list_events
+get_metrics get_openapi get_pause get_quarantined_event get_recovery get_stats get_webhook is_alive
+is_healthy is_ready list_attempts list_audit list_deliveries list_environments list_event_types list_events
 list_quarantined_events list_recoveries list_tokens list_webhook_deliveries list_webhooks pause
 put_event_type recover_webhook release_quarantined_event resume retry_delivery revoke_token
 rotate_webhook_secret rotate_webhook_secret_alias rotate_webhook_secret_alias_by_post

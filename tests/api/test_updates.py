@@ -10,7 +10,7 @@ import pytest
 from tests.api.conftest import JSONAPI, SCHEMES, Api, Client, delivered, served
 from tests.api.refusals import documented, pointers, untouched
 from tests.conftest import Connection
-from tests.flow.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Receiver
 
 WHOLE: dict[str, Any] = {

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from dispatcher.api import reading
+from dispatcher.api import json_body
 from tests.api.conftest import JSON, Api
 from tests.api.refusals import untouched
 from tests.conftest import Connection
@@ -43,7 +43,7 @@ BODY = orjson.dumps({"url": "https://example.com/", "events": ["user.created"]})
 async def test_a_body_that_takes_too_long_is_not_waited_for(
     standing: Api, database: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "SECONDS", 0.3)
+    monkeypatch.setattr(json_body, "SECONDS", 0.3)
     start = head(await standing.token(), "Transfer-Encoding: chunked")
     async with untouched(database):
         chunks = [b"1\r\n \r\n"] * 100

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dispatcher.postgres_binaries import find
+from dispatcher.embedded_postgres.binaries import find
 from tests.conftest import Connection
 
 BYTEA_FORMATS = ("hex", "escape")

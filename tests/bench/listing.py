@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.forms.history import DeliveryFilters, EventFilters
-from dispatcher.history import History
+from dispatcher.services.history import History
+from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
 from dispatcher.store.session import Session
 
 DAYS = 30

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 
 PATIENCE = 60.0
 KEY = token_hex(32)

@@ -19,7 +19,7 @@ from time import monotonic, process_time
 
 import uvloop
 
-from dispatcher.model import Response
+from dispatcher.core.model import Response
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.bench import stage

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from tests.campaign import api, burst, fuzz, neighbours
 from tests.campaign.registry import CAMPAIGNS
 from tests.campaign.servers import Server, embedded

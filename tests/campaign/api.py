@@ -3,14 +3,14 @@
 from pathlib import Path
 from random import Random
 
-from dispatcher import log
-from dispatcher.crypto import Cipher
-from dispatcher.migrate import migrate
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.store.migrate import migrate
+from dispatcher.telemetry import log
 from tests.api.fuzz import SECTIONS, fuzz, kept_inside
 from tests.campaign.stage import KEY
 from tests.conftest import connected
-from tests.flow.stories import Daemons
+from tests.end_to_end.stories import Daemons
 from tests.receivers import Receiver
 
 CASES = 20_000

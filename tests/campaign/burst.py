@@ -16,7 +16,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from tests.bench import stage
 from tests.conftest import Connection, connected
 

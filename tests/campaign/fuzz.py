@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from time import monotonic
 
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, NotHttpError
 

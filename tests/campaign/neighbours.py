@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from tests.bench import flooding, stage
 from tests.bench.neighbours import WEBHOOKS, answering, rss_mib
 from tests.campaign.floods import FLOODS, SAFE, Orders

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from dispatcher import postgres_binaries, postgres_process
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres import binaries, process
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from tests import network_server
 from tests.stepped_clock import SteppedClock, stepped_clock
 
@@ -133,10 +133,10 @@ class Pair:
         self._directory = directory
         with EmbeddedPostgres(directory / "a", binaries=chosen_binaries()):
             pass
-        found = postgres_binaries.find(chosen_binaries())
+        found = binaries.find(chosen_binaries())
         data = directory / "a" / f"pg{found.major}"
-        self._account = postgres_binaries.account(data.stat().st_uid)
-        self._found = postgres_binaries.reachable(found, self._account, directory)
+        self._account = binaries.account(data.stat().st_uid)
+        self._found = binaries.reachable(found, self._account, directory)
         self._rules = directory / "hba.conf"
         self._rules.write_text(RULES)
         self._rules.chmod(0o644)
@@ -248,7 +248,7 @@ class Pair:
             time.sleep(0.05)
 
     def _options(self) -> dict[str, Any]:
-        return postgres_process.options(self._account, self._directory, [])
+        return process.options(self._account, self._directory, [])
 
 
 def _ready(node: Node) -> bool:

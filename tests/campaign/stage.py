@@ -15,15 +15,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from dispatcher import patterns
-from dispatcher.crypto import Cipher
-from dispatcher.migrate import migrate
+from dispatcher.core import event_patterns
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.store.migrate import migrate
 from tests.campaign.oracle import Fault, Findings, Post, judge, read_ledger
 from tests.campaign.producer import INSERT, TYPES, Emitted, produce
 from tests.campaign.receiver import Manner, Orders, orders_line
 from tests.campaign.servers import Server
 from tests.conftest import Connection, connected
-from tests.flow.stories import Story
+from tests.end_to_end.stories import Story
 
 ROOT = Path(__file__).parents[2]
 KEY = bytes(range(32))
@@ -294,7 +294,7 @@ async def _subscribe(stage: Stage, connection: Connection, stack: AsyncExitStack
         assert webhook.signing_secret is not None
         webhooks[path] = webhook
         manners[path] = Manner(webhook.signing_secret, manner.refuses, manner.delay)
-        stage.wanted[path] = [t for t in TYPES if any(patterns.matches(p, t) for p in events)]
+        stage.wanted[path] = [t for t in TYPES if any(event_patterns.matches(p, t) for p in events)]
     orders = Orders(str(stage.directory / "ledger"), stage.chance.randrange(2**31), manners)
     port = stage.port = await stack.enter_async_context(_receiving(orders))
     stage.story = story

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from dispatcher.record import MOST_WAITING
+from dispatcher.engine.recorder import MOST_WAITING
 from tests.campaign.oracle import Findings
 from tests.campaign.servers import Server, embedded
 from tests.campaign.stage import CONCURRENCY, Stage

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.api.conftest import Client
-from tests.flow.stories import until
+from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
 
 TYPES: Mapping[str, str] = {

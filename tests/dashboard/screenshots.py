@@ -20,16 +20,16 @@ from uuid import UUID
 import click
 from playwright.async_api import Browser, Page, async_playwright
 
-from dispatcher import histogram
-from dispatcher.crypto import Cipher
-from dispatcher.migrate import migrate
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.core import histogram
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.store.migrate import migrate
 from tests.api.conftest import Api, served
 from tests.conftest import Connection, connected
 from tests.dashboard.browser.browsing import NARROW, WIDE, found
 from tests.dashboard.scene import Director, Scene
-from tests.flow.shell import KEY
-from tests.flow.stories import Daemons, Story
+from tests.end_to_end.shell import KEY
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 DOCS = Path(__file__).parents[2] / "docs"

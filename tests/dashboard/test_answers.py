@@ -5,12 +5,12 @@ import gzip
 import aiohttp
 import pytest
 
-from dispatcher.overview import Overview
+from dispatcher.services.overview import Overview
 from dispatcher.store.session import StoreUnavailable
 from tests.api.conftest import Api, served
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
-from tests.flow.stories import Daemons
+from tests.end_to_end.stories import Daemons
 from tests.receivers import Receiver
 
 
@@ -119,7 +119,7 @@ async def test_without_a_database_every_page_says_so(
     async def lost(*_: object) -> None:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr("dispatcher.sign_ins.SignIns.known", lost)
+    monkeypatch.setattr("dispatcher.services.dashboard_sessions.SignIns.known", lost)
     for path in ("/", "/e/env_default/webhooks", "/webhooks"):
         page = await visitor.follow(path)
         assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")

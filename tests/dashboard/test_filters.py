@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.dashboard.wording import foreign_host, sql
+from dispatcher.dashboard.template_filters import foreign_host, sql
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor

@@ -7,12 +7,12 @@ import re
 import pytest
 
 from dispatcher.dashboard.views.overview import stretches
-from dispatcher.overview import Overview
+from dispatcher.services.overview import Overview
 from dispatcher.store.session import Session
 from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
-from tests.flow.stories import Story, until
+from tests.end_to_end.stories import Story, until
 from tests.receivers import Receiver
 
 

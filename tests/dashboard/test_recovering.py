@@ -7,7 +7,7 @@ from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.test_deliveries import delivery, emit
 from tests.dashboard.test_webhooks import made
-from tests.flow.stories import until
+from tests.end_to_end.stories import until
 from tests.receivers import Receiver
 
 

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from dispatcher.api import reading
+from dispatcher.api import json_body
 from tests.api.conftest import Api
 from tests.api.test_unreadable_requests import said_to
 from tests.conftest import Connection
@@ -161,7 +161,7 @@ async def test_a_form_that_is_none_is_a_page_that_says_so(
 async def test_a_form_that_does_not_come_is_not_waited_for(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "SECONDS", 0.2)
+    monkeypatch.setattr(json_body, "SECONDS", 0.2)
     kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n"
     head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + kind
     at = URL(api.address)

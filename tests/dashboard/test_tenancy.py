@@ -14,7 +14,7 @@ from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.scene import Director
 from tests.dashboard.test_deliveries import delivery, emit
 from tests.dashboard.test_webhooks import made
-from tests.flow.shell import KEY, shell
+from tests.end_to_end.shell import KEY, shell
 from tests.receivers import Receiver
 
 HOME = "env_default"

@@ -9,7 +9,7 @@ import pytest
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
-from tests.flow.stories import until
+from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
 
 HOSTILE = "<script>alert(1)</script>\u202e"

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = ROOT / ".venv" / "postgres"
 VERSIONS = ("14", "16", "18")
-TESTS = ("tests/store", "tests/flow")
+TESTS = ("tests/store", "tests/end_to_end")
 INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2")
 INSTALL_LIMIT_SECONDS = 300
 RUN_LIMIT_SECONDS = 3600

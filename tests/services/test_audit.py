@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from dispatcher import audit
-from dispatcher.audit import Actor, AuditEntry, Journal, Trail
+from dispatcher.services import audit_log
+from dispatcher.services.audit_log import (
+    Actor,
+    AuditEntry,
+    Journal,
+    Trail,
+)
 from dispatcher.store.pool import Pool
 from dispatcher.store.statements import statement
 from tests.conftest import Connection
@@ -92,7 +97,7 @@ async def test_filters_are_exact_however_far_one_looks_at_once(
     found: list[str],
     look: int,
 ) -> None:
-    monkeypatch.setattr(audit, "LOOK", look)
+    monkeypatch.setattr(audit_log, "LOOK", look)
     for n in range(10):
         action = "webhook.update" if n % 3 else "webhook.delete"
         await note(pool, action, str(n), "env_default", "token:2" if n % 4 else "token:1")

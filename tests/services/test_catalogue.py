@@ -7,14 +7,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dispatcher import catalogue as module
-from dispatcher import catalogues
-from dispatcher.audit import Actor
-from dispatcher.catalogue import Catalogue, CatalogueWriter, EventType
-from dispatcher.forms.base import problems
-from dispatcher.forms.event_types import EventTypeEntry, EventTypePut
-from dispatcher.refusals import Conflict, Invalid, Problem, Unknown
-from dispatcher.schema_checks import SchemaChecks
+from dispatcher.core.errors import (
+    Conflict,
+    Invalid,
+    Problem,
+    Unknown,
+)
+from dispatcher.schema_validation.checks import SchemaChecks
+from dispatcher.services import event_types as module
+from dispatcher.services import shipped_catalogs
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.event_types import Catalogue, CatalogueWriter, EventType
+from dispatcher.services.inputs.base import problems
+from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.services.conftest import ACTOR
@@ -310,8 +315,8 @@ async def test_loading_is_all_or_nothing(
 
 
 def test_the_shipped_catalogue_describes_each_type_and_shows_an_example() -> None:
-    assert catalogues.shipped() == ["paylent"]
-    entries = catalogues.open_shipped("paylent")
+    assert shipped_catalogs.shipped() == ["paylent"]
+    entries = shipped_catalogs.open_shipped("paylent")
     assert len({entry.name for entry in entries}) == len(entries) == 18
     assert "webhook.test" in {entry.name for entry in entries}
     assert all(entry.description.endswith(".") and entry.example for entry in entries)
@@ -326,7 +331,7 @@ def test_the_shipped_catalogue_describes_each_type_and_shows_an_example() -> Non
     ],
 )
 def test_a_file_is_a_list_in_either_notation(content: bytes, toml: bool) -> None:
-    [entry] = catalogues.parsed(content, toml=toml)
+    [entry] = shipped_catalogs.parsed(content, toml=toml)
     assert (entry.name, entry.example) == ("a.b", [1])
 
 
@@ -348,7 +353,7 @@ def test_a_file_that_is_none_is_refused(
     content: bytes, toml: bool, place: tuple[str | int, ...]
 ) -> None:
     with pytest.raises(Invalid) as refused:
-        catalogues.parsed(content, toml=toml)
+        shipped_catalogs.parsed(content, toml=toml)
     assert [Problem(p.place, "") for p in refused.value.problems] == [Problem(place, "")]
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from dispatcher.audit import Actor
-from dispatcher.environments import Environment, Environments
-from dispatcher.forms.environments import NewEnvironment
-from dispatcher.refusals import Conflict, Unknown
+from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.environments import Environment, Environments
+from dispatcher.services.inputs.environments import NewEnvironment
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.store import rows

@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dispatcher import history, ids, payload
-from dispatcher.forms.history import DeliveryFilters, EventFilters
-from dispatcher.history import ANY_DELIVERY, History
-from dispatcher.history_items import DeliveryItem
-from dispatcher.model import Delivery
-from dispatcher.refusals import Unknown
+from dispatcher.core import ids, payload
+from dispatcher.core.errors import Unknown
+from dispatcher.core.model import Delivery
+from dispatcher.services import history
+from dispatcher.services.history import ANY_DELIVERY, History
+from dispatcher.services.history_resources import DeliveryItem
+from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from dispatcher.histogram import EMPTY, bin_of
-from dispatcher.overview import COUNTED, Count, Overview
+from dispatcher.core.histogram import EMPTY, bin_of
+from dispatcher.services.overview import COUNTED, Count, Overview
 from dispatcher.store.pool import Pool
 from dispatcher.store.statistics import ALL, Statistics, Sums
 from tests.conftest import Connection

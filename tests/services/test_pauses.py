@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.audit import Actor
-from dispatcher.confirmed import confirmed
-from dispatcher.pauses import Pause, Pauses
-from dispatcher.refusals import Unknown
+from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.pauses import Pause, Pauses
+from dispatcher.services.propagation import confirmed
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
@@ -112,11 +112,39 @@ async def test_an_unknown_environment_is_neither(
             await change("env_none")
 
 
-async def test_a_pause_is_seen_by_who_asks(pool: Pool, actor: Actor, pause: Change) -> None:
-    assert await Pauses(pool, actor).get(None) == Pause(None, None)
-    paused = await pause("env_default")
-    assert await Pauses(pool, actor).get("env_default") == paused
-    assert await Pauses(pool, actor).get(None) == Pause(None, None)
+async def test_a_pause_is_seen_by_who_asks(
+    connection: Connection, pool: Pool, actor: Actor, pause: Change, resume: Change
+) -> None:
+    pauses = Pauses(pool, actor)
+    assert await pauses.get(None) == Pause(None, False, None, None)
+    assert await pauses.current() == ()
+    own = await pause("env_default")
+    assert own == Pause("env_default", True, own.paused_at, None)
+    assert await pauses.get("env_default") == own
+    assert await pauses.get(None) == Pause(None, False, None, None)
+    of_all = await pause(None)
+    assert of_all == Pause(None, True, of_all.paused_at, of_all.paused_at)
+    both = Pause("env_default", True, own.paused_at, of_all.paused_at)
+    assert await pauses.get("env_default") == both
+    assert [(each.environment_id, each.by) for each in await pauses.current()] == [
+        (None, "token:test"),
+        ("env_default", "token:test"),
+    ]
+    await connection.execute("UPDATE dispatcher.audit SET actor = 'x', action = 'y'")
+    assert [each.by for each in await pauses.current()] == [None, None]
+
+
+async def test_resuming_one_environment_while_all_are_paused_does_not_look_like_success(
+    pool: Pool, pause: Change, resume: Change
+) -> None:
+    of_all = await pause(None)
+    await pause("env_default")
+    left = Pause("env_default", True, None, of_all.paused_at)
+    assert await resume("env_default") == left
+    with pytest.raises(Conflict, match="All environments are paused"):
+        await resume("env_default")
+    await resume(None)
+    assert await resume("env_default") == Pause("env_default", False, None, None)
 
 
 async def test_the_time_of_a_pause_is_not_held_against_who_failed_before(

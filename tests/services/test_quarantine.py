@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from dispatcher import ids
-from dispatcher.audit import Actor
-from dispatcher.quarantine import Quarantine
-from dispatcher.refusals import Unknown
+from dispatcher.core import ids
+from dispatcher.core.errors import Unknown
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.quarantine import Quarantine
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session

@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import ValidationError
 
-from dispatcher import recoveries
-from dispatcher.audit import Actor
-from dispatcher.forms.recoveries import NewRecovery
-from dispatcher.recoveries import Preview, Recoveries, Recovery
-from dispatcher.refusals import Conflict, Invalid, Unknown
-from dispatcher.store import recoveries as stored
+from dispatcher.core.errors import Conflict, Invalid, Unknown
+from dispatcher.services import replays
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.replays import Preview, Recoveries, Recovery
+from dispatcher.store import replays as stored
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
@@ -93,9 +93,9 @@ async def test_counting_ends_and_says_that_there_may_be_more(
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
     await emitted(connection, 9)
-    monkeypatch.setattr(recoveries, "COUNT_LOOK", 2)
+    monkeypatch.setattr(replays, "COUNT_LOOK", 2)
     assert ((await desk.preview(webhook)).missed, (await desk.preview(webhook)).more) == (9, False)
-    monkeypatch.setattr(recoveries, limit, least)
+    monkeypatch.setattr(replays, limit, least)
     seen = await desk.preview(webhook)
     assert (seen.missed, seen.more) == (2, True)
     assert (await desk.start(webhook)).total is None

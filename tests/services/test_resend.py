@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dispatcher import ids
-from dispatcher.audit import Actor
-from dispatcher.confirmed import heeded
-from dispatcher.model import Delivery
-from dispatcher.refusals import Conflict, Unknown
-from dispatcher.resend import ATTEMPTS_MOST, Resend
+from dispatcher.core import ids
+from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.model import Delivery
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.delivery_actions import ATTEMPTS_MOST, Resend
+from dispatcher.services.propagation import heeded
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session

@@ -11,14 +11,26 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import ValidationError
 
-from dispatcher import tokens as module
-from dispatcher.audit import Actor
-from dispatcher.config import Config, ConfigError, load
-from dispatcher.forms.tokens import NewToken, Scope
-from dispatcher.refusals import Forbidden, Invalid, Problem, Unknown
+from dispatcher.config.loading import load
+from dispatcher.config.sections import Config, ConfigError
+from dispatcher.core.errors import (
+    Forbidden,
+    Invalid,
+    Problem,
+    Unknown,
+)
+from dispatcher.services import tokens as module
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.inputs.tokens import NewToken, Scope
+from dispatcher.services.tokens import (
+    Gate,
+    Principal,
+    Token,
+    Tokens,
+    bootstrap,
+)
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.session import Session
-from dispatcher.tokens import Gate, Principal, Token, Tokens, bootstrap
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -103,17 +103,17 @@ def _fanning_out(queues: Queues) -> Rows:
 def _checking(queues: Queues) -> Rows:
     ids = queues.ids(range(8_000_001, 8_000_001 + BATCH))
     return {
-        "unexamined/waiting": ("examine", f"200, {SHARDS}", 200, 4, "unexamined_pkey"),
-        "unexamined/waiting:some": ("examine", "200, '{3,9}'", 200, 4, "unexamined_pkey"),
-        "unexamined/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unexamined_pkey"),
+        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}", 200, 4, "unexamined_pkey"),
+        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}'", 200, 4, "unexamined_pkey"),
+        "unvalidated_events/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unexamined_pkey"),
     }  # fmt: skip
 
 
 def _leasing(queues: Queues) -> Rows:
     return {
-        "nudges/waiting": ("lease", f"{SHARDS}, 0, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
-        "nudges/waiting:some": ("lease", f"'{{5,9}}', {queues.base}, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
-        "nudges/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "nudges_pkey"),
+        "change_notices/waiting": ("lease", f"{SHARDS}, 0, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
+        "change_notices/waiting:some": ("lease", f"'{{5,9}}', {queues.base}, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
+        "change_notices/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "nudges_pkey"),
         "daemons/renew": ("lease", f"{DAEMON}, 5", 1, 20, "nudges_shard"),
         "daemons/join": ("lease", "9, 8", 64, 10),
         "daemons/claim_shards": ("lease", "9, 64, '{8}', '{0}', '{true}'", 64, 10),
@@ -145,7 +145,7 @@ def _keeping(queues: Queues) -> Rows:
         "partitions/ensure": ("upkeep", "7", 1, 600),
         "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
         "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
-        "answered/prune": ("upkeep", "86400, 1000", 1, 10),
+        "idempotency/prune": ("upkeep", "86400, 1000", 1, 10),
     }  # fmt: skip
 
 
@@ -157,11 +157,11 @@ def _people(queues: Queues) -> Rows:
     return {
         "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
         "statistics/backlog_of_all": ("people", "1001", 1001, 8),
-        "recoveries/step": ("people", "2000, 1000, 1000, 5000", 1, 20),
-        "recoveries/next": ("people", "", 1, 20),
-        "nudges/unheeded": ("people", f"{queues.id(7)}", 1, 20, "nudges_delivery"),
-        "resends/look": ("people", f"{queues.id(7)}, 'env_default'", 1, 80),
-        "resends/owe": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
-        "resends/expedite": ("people", f"{queues.id(7)}", 1, 30, "deliveries_pkey"),
-        "resends/cancel": ("people", f"{queues.id(7)}, 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
+        "replays/step": ("people", "2000, 1000, 1000, 5000", 1, 20),
+        "replays/next": ("people", "", 1, 20),
+        "change_notices/unheeded": ("people", f"{queues.id(7)}", 1, 20, "nudges_delivery"),
+        "delivery_actions/look": ("people", f"{queues.id(7)}, 'env_default'", 1, 80),
+        "delivery_actions/owe": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
+        "delivery_actions/expedite": ("people", f"{queues.id(7)}", 1, 30, "deliveries_pkey"),
+        "delivery_actions/cancel": ("people", f"{queues.id(7)}, 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
     }  # fmt: skip

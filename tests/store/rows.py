@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from dispatcher import ids
-from dispatcher.model import Delivery, Outcome, Result
+from dispatcher.core import ids
+from dispatcher.core.model import Delivery, Outcome, Result
 from tests.conftest import Connection
 
 Row = asyncpg.Record

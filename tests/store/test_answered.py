@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from dispatcher.maintenance import DAY_SECONDS as DAY
-from dispatcher.maintenance import Maintenance, Upkeep
-from dispatcher.refusals import Refused
-from dispatcher.store.answered import EVERY, Answer, Answered
+from dispatcher.core.errors import Refused
+from dispatcher.engine.maintenance import DAY_SECONDS as DAY
+from dispatcher.engine.maintenance import Maintenance, Upkeep
+from dispatcher.store.idempotency import EVERY, Answer, Answered
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.bodies import OVERHEAD, Bodies
+from dispatcher.engine.body_cache import OVERHEAD, Bodies
 from dispatcher.store.events import Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection

@@ -12,9 +12,8 @@ import asyncpg
 import pytest
 from cryptography import x509
 
-from dispatcher import migrate
-from dispatcher.config import ConfigError
-from dispatcher.store import setup
+from dispatcher.config.sections import ConfigError
+from dispatcher.store import migrate, setup
 from dispatcher.store.connect import AddressError, ConnectError, connect
 from dispatcher.store.session import Session, StoreUnavailable
 from tests.certificates import ELSEWHERE, Authority

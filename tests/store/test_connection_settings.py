@@ -7,8 +7,8 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from dispatcher import migrate
-from dispatcher.postgres import EmbeddedPostgres
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.store import migrate
 from dispatcher.store.connection_settings import AFTERWARDS, TABLE, connection_settings
 from dispatcher.store.session import Session, StoreUnavailable
 from tests import hostile

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from dispatcher.model import Silent
+from dispatcher.core.model import Silent
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Session
 from tests.conftest import Connection

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dispatcher.model import Delivery
+from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries, Range
 from dispatcher.store.session import Session
 from tests.conftest import Connection

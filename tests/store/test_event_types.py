@@ -9,7 +9,7 @@ import pytest
 from dispatcher.store.event_types import EventTypes
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
-from dispatcher.store.unexamined import Unexamined, Waiting
+from dispatcher.store.unvalidated_events import Unexamined, Waiting
 from tests.conftest import Connection, connected
 from tests.store import rows
 
@@ -291,7 +291,7 @@ async def test_a_long_backlog_is_read_and_moved_by_index(connection: Connection)
         ("waiting", f"100, '{{{','.join(map(str, ALL))}}}'"),
         ("move", "'{1,2}', '{3}', '{schema}', '{why}'"),
     ):
-        await connection.execute(f"PREPARE {name} AS {statement(f'unexamined/{name}')}")
+        await connection.execute(f"PREPARE {name} AS {statement(f'unvalidated_events/{name}')}")
         plan = await connection.fetch(f"EXPLAIN EXECUTE {name}({values})")
         lines = "\n".join(row[0] for row in plan)
         assert "unexamined_pkey" in lines

@@ -6,7 +6,7 @@ from io import BytesIO
 import asyncpg
 import pytest
 
-from dispatcher import ids
+from dispatcher.core import ids
 from dispatcher.store.events import EventRefused, Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection

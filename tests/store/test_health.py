@@ -6,14 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.health import Health
-from dispatcher.model import Delivery, Endpoint, Outcome
+from dispatcher.core.model import Delivery, Endpoint, Outcome
+from dispatcher.engine.endpoint_health import Health
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.session import Session, StoreUnavailable
 from tests.conftest import Connection
+from tests.engine.test_request_headers import ENDPOINT
 from tests.store import rows
-from tests.unit.test_request import ENDPOINT
 
 GOOD = Outcome("ok", None, "DELIVERED", None, None, None)
 BAD = Outcome("http", "answered 500", None, 1.0, None, None)

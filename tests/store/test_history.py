@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from dispatcher.ids import LARGEST
-from dispatcher.model import Delivery
+from dispatcher.core.ids import LARGEST
+from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.history import History, Wanted
 from dispatcher.store.session import Session

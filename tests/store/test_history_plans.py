@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatcher.ids import LARGEST
+from dispatcher.core.ids import LARGEST
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 
@@ -146,7 +146,7 @@ async def test_the_deliveries_of_a_page_are_looked_up_each(statistics: Connectio
     plan = await ran(statistics, "items", f"'env_default', {ids}, {names[0]}, NULL")
     assert read_from(plan, *LARGE) <= 40
     assert len(partitions(plan, "attempts")) <= 12
-    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}, 0, NULL")
+    plan = await ran(statistics, "attempts", f"'env_default', {names[0]}, 0, NULL, 200")
     assert read_from(plan, *LARGE) <= 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatcher import ids
+from dispatcher.core import ids
 from tests.conftest import Connection, connected
 
 SEQUENCE = 2**ids.TIME_SHIFT - 1

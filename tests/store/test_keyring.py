@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher import crypto
-from dispatcher.config import Config
-from dispatcher.keyring import KeyRefused, unlock
+from dispatcher.config.sections import Config
+from dispatcher.encryption import cipher as cipher_module
+from dispatcher.encryption.keyring import KeyRefused, unlock
 from dispatcher.store.session import Session
 from dispatcher.store.settings import Settings
 
@@ -28,11 +28,11 @@ async def test_a_database_without_a_key_gets_one_that_is_kept(
 async def test_two_first_starts_on_one_machine_have_one_key(
     session: Session, other: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = crypto.write_new_key(tmp_path / crypto.KEY_FILE)
+    key = cipher_module.write_new_key(tmp_path / cipher_module.KEY_FILE)
     reads = iter([None])  # the other one wrote its key after we looked
-    monkeypatch.setattr(crypto, "read_key", lambda _: next(reads, key))
+    monkeypatch.setattr(cipher_module, "read_key", lambda _: next(reads, key))
     cipher = await unlock(config(tmp_path), Settings(session))
-    assert cipher.matches(crypto.Cipher(key).check_value())
+    assert cipher.matches(cipher_module.Cipher(key).check_value())
 
 
 async def test_many_first_starts_at_once_have_one_key(
@@ -41,7 +41,7 @@ async def test_many_first_starts_at_once_have_one_key(
     stores = [Settings(session), Settings(other)] * 3
     ciphers = await asyncio.gather(*[unlock(config(tmp_path), store) for store in stores])
     assert len({cipher.check_value() for cipher in ciphers}) == 1
-    assert os.listdir(tmp_path) == [crypto.KEY_FILE]
+    assert os.listdir(tmp_path) == [cipher_module.KEY_FILE]
 
 
 async def test_of_two_first_starts_on_two_machines_one_is_refused_and_keeps_no_key(
@@ -57,5 +57,5 @@ async def test_of_two_first_starts_on_two_machines_one_is_refused_and_keeps_no_k
     )
     refused = [isinstance(outcome, KeyRefused) for outcome in outcomes]
     assert sorted(refused) == [False, True]
-    kept = [(directory / crypto.KEY_FILE).exists() for directory in machines]
+    kept = [(directory / cipher_module.KEY_FILE).exists() for directory in machines]
     assert kept == [not each for each in refused]

@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from dispatcher.ids import LARGEST
+from dispatcher.core.ids import LARGEST
 from dispatcher.store.history import History, Wanted
-from dispatcher.store.recoveries import Recoveries
+from dispatcher.store.replays import Recoveries
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
 

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from dispatcher import migrate, postgres_binaries, sqlfiles
-from dispatcher.migrate import Applied, Migration
+from dispatcher.embedded_postgres import binaries as binaries_module
+from dispatcher.store import migrate, sql_files
+from dispatcher.store.migrate import Applied, Migration
 from dispatcher.store.migrator import Migrator
 from tests.conftest import connected
 from tests.store import rows as stored
@@ -134,11 +135,11 @@ async def test_a_file_without_a_transaction_runs_statement_by_statement(
 async def test_the_projects_own_files_are_valid_for_psql(
     empty: Connection, empty_dsn: str, binaries: Path | None
 ) -> None:
-    own = str(postgres_binaries.find(binaries).directory)
+    own = str(binaries_module.find(binaries).directory)
     psql = shutil.which("psql", path=own) or shutil.which("psql")
     if psql is None:
         pytest.skip("psql is not installed")
-    files = sqlfiles.root() / "migrations"
+    files = sql_files.root() / "migrations"
     arguments = [f"--file={files / migration.file}" for migration in migrate.read()]
     process = await asyncio.create_subprocess_exec(
         psql, "-Xq", "-v", "ON_ERROR_STOP=1", *arguments, empty_dsn, stderr=asyncio.subprocess.PIPE

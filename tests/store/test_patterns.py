@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatcher import patterns
+from dispatcher.core import event_patterns
 from tests.conftest import Connection
 
 words = st.one_of(
@@ -32,8 +32,8 @@ async def test_the_database_and_the_program_find_the_same_patterns(
     )
     assert len(found) == len(many)
     for row in found:
-        assert sorted(row["patterns"]) == sorted(patterns.candidates(row["type"]))
-        assert row["reserved"] is patterns.is_reserved(row["type"])
+        assert sorted(row["patterns"]) == sorted(event_patterns.candidates(row["type"]))
+        assert row["reserved"] is event_patterns.is_reserved(row["type"])
 
 
 @pytest.mark.parametrize("pattern", ["a_b.*", "a%.*", "a.*", "A.*"])

@@ -17,7 +17,7 @@ from tests.store.engine_statements import calls
 from tests.store.plans import MEASURED, explain, partitions, undone
 
 QUEUES = ("deliveries", "inbox", "unexamined", "nudges", "subscriptions")
-SLACK = 100
+SLACK = 250
 """Blocks of the catalogue, and of pages not seen before."""
 DEAD = 5_000
 """Blocks of rows that were deleted and cannot be cleaned up: there are more of them than of others."""

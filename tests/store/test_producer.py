@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from dispatcher.store.delivery_actions import Resends
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.resends import Resends
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, connected
@@ -186,7 +186,7 @@ async def test_two_changes_of_one_delivery_happen_one_after_another(
     async with connected(dsn) as first:
         transaction = first.transaction()
         await transaction.start()
-        await first.fetch(statement("resends/lock"), delivery.id)
+        await first.fetch(statement("delivery_actions/lock"), delivery.id)
         waiting = asyncio.create_task(Resends(session).lock(delivery.id))
         await rows.waits_for_lock(connection, pid)
         await transaction.commit()

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.model import Delivery
+from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.recoveries import Counted, Recoveries, Step
+from dispatcher.store.replays import Counted, Recoveries, Step
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -96,7 +96,7 @@ async def test_a_step_reads_what_it_looks_at(
     statistics: Connection, mode: str, begin: int, made: int
 ) -> None:
     arguments = f"{LOOK}, 1000, 1000, 5000"
-    done, blocks = await run(statistics, "recoveries/step", arguments, mode, begin=begin)
+    done, blocks = await run(statistics, "replays/step", arguments, mode, begin=begin)
     assert done == made
     assert blocks < FEW
 
@@ -105,5 +105,5 @@ async def test_a_step_reads_what_it_looks_at(
 async def test_counting_reads_what_it_looks_at(statistics: Connection, mode: str) -> None:
     low = await statistics.fetchval("SELECT low FROM span")
     arguments = f"'env_default', '{ENDPOINT}', '2024-01-02', NULL, {low}, true, {LOOK}"
-    _, blocks = await run(statistics, "recoveries/count", arguments, mode, begin=0)
+    _, blocks = await run(statistics, "replays/count", arguments, mode, begin=0)
     assert blocks < FEW

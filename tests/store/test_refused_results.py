@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from dispatcher.model import Delivery
-from dispatcher.record import Recorder
+from dispatcher.core.model import Delivery
+from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.quarantine import Quarantine

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.model import Delivery
+from dispatcher.core.model import Delivery
+from dispatcher.store.change_notices import Nudges
 from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.delivery_actions import Resends
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.nudges import Nudges
-from dispatcher.store.resends import Resends
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

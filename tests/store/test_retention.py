@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.maintenance import Step, Upkeep
+from dispatcher.engine.maintenance import Step, Upkeep
 from dispatcher.store.audit import Audit
+from dispatcher.store.dashboard_sessions import SignIns
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.recoveries import Recoveries
+from dispatcher.store.replays import Recoveries
 from dispatcher.store.session import Session
-from dispatcher.store.sign_ins import SignIns
 from dispatcher.store.tokens import Tokens
 from tests.conftest import Connection
 from tests.store import rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dispatcher import migrate
+from dispatcher.store import migrate
 from dispatcher.store.session import Session, StoreUnavailable
 from dispatcher.store.statements import statement
 from tests import hostile

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dispatcher.model import SetBack
-from dispatcher.reschedule import Reschedule
+from dispatcher.core.model import SetBack
+from dispatcher.engine.reschedule import Reschedule
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Session
@@ -93,7 +93,7 @@ async def test_no_row_is_moved_twice_and_none_is_left_out_however_many_parts_the
     finished: list[bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.reschedule.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("dispatcher.engine.reschedule.ROWS_AT_ONCE", 7)
     endpoint = await rows.endpoint(connection, "*")
     for n in range(40):
         await rows.delivery(connection, endpoint, due_in=300 * 60, shard=n % 2)

@@ -21,11 +21,11 @@ NAMES = sorted(
 SQL = re.compile(
     r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|VALUES|RETURNING|CREATE|ALTER|DROP|LISTEN|NOTIFY)\b"
 )
-MAY_KNOW = {"migrate.py", "postgres.py", "demo"}
+MAY_KNOW = {"embedded_postgres", "demo"}
 """Edges of the database, and the advice that people can INSERT themselves."""
-MAY_ADVISE = {"cli/database_checks.py", "cli/failures.py"}
+MAY_ADVISE = {"cli/database_checks.py", "cli/errors.py"}
 """What they hold are words for an administrator, such as what to GRANT."""
-MAY_HOLD = {"session.py", "setup.py", "server.py"}
+MAY_HOLD = {"migrate.py", "session.py", "setup.py", "server.py"}
 """Settings and the backend of a connection, asked before statements are read; and words."""
 
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dispatcher.histogram import BINS, EMPTY, bin_of
+from dispatcher.core.histogram import BINS, EMPTY, bin_of
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Session
 from dispatcher.store.statistics import ALL, Statistics, Sums

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
-from dispatcher.clock import Clock
-from dispatcher.lanes import Lanes
-from dispatcher.model import Delivery
-from dispatcher.pending import Pending
-from dispatcher.refill import HORIZON, Refill
+from dispatcher.core.model import Delivery
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.engine.loader import HORIZON, Refill
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection

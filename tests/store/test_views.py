@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dispatcher import ids
+from dispatcher.core import ids
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection

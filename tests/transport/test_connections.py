@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 
-from dispatcher.model import Response, SendError
+from dispatcher.core.model import Response, SendError
 from dispatcher.transport import connections as module
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from dispatcher.model import ErrorCode, Response
+from dispatcher.core.model import ErrorCode, Response
 from dispatcher.transport.failures import (
     PostError,
     no_address,

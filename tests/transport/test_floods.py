@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatcher.model import Response, SendError
+from dispatcher.core.model import Response, SendError
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.exchange import PIECE_BYTES
 from dispatcher.transport.sender import Sender

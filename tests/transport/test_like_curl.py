@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatcher.model import Response, SendError
+from dispatcher.core.model import Response, SendError
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.receivers import read_request

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.endpoint_url import parse_url
+from dispatcher.core.endpoint_url import parse_url
 from dispatcher.transport.exchange import Outbox
 from dispatcher.transport.request_head import FRAMING, RequestHeads
 from dispatcher.transport.target import target_of

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.model import Response, SendError
+from dispatcher.core.model import Response, SendError
 from dispatcher.transport import sender as send
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES
 from dispatcher.transport.egress import AddrInfo, Guard, parse_allow

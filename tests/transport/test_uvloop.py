@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.model import Response, SendError
+from dispatcher.core.model import Response, SendError
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority

@@ -7,10 +7,10 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import ValidationError
 
+from dispatcher.core.errors import Invalid, Unknown
 from dispatcher.dashboard import addresses
-from dispatcher.dashboard.visit import Visit, mistakes, see_other
-from dispatcher.forms.tokens import EVERY, NewToken, Scope
-from dispatcher.refusals import Invalid, Unknown
+from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
 
 SHOWN = 50
 ENVIRONMENTS_SHOWN = 100

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.confirmed import heeded
+from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
+from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhook
-from dispatcher.dashboard.visit import Visit, see_other
-from dispatcher.forms.history import DeliveryFilters
-from dispatcher.history_items import Delivery
-from dispatcher.pages import Page
-from dispatcher.refusals import Conflict, Unknown
-from dispatcher.webhooks import Webhook
+from dispatcher.services.history_resources import Delivery
+from dispatcher.services.inputs.history import DeliveryFilters
+from dispatcher.services.propagation import heeded
+from dispatcher.services.webhooks import Webhook
 
 FILTERS = ("status", "event", "since", "until")
 SHOWN = 50

@@ -7,24 +7,24 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher import catalogues
-from dispatcher.catalogue import EventType
-from dispatcher.dashboard.visit import Visit, mistakes, see_other
-from dispatcher.forms.event_types import EventTypePut
-from dispatcher.refusals import Invalid
+from dispatcher.core.errors import Invalid
+from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.services import shipped_catalogs
+from dispatcher.services.event_types import EventType
+from dispatcher.services.inputs.event_types import EventTypePut
 
 
 async def list_(visit: Visit) -> web.Response:
     types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
-    return visit.page("event_types.html", types=types, shipped=catalogues.shipped())
+    return visit.page("event_types.html", types=types, shipped=shipped_catalogs.shipped())
 
 
 async def seed(visit: Visit) -> web.Response:
     """Take in a catalogue that comes with the program."""
     wanted = (await visit.fields()).get("catalogue", "")
-    if wanted not in catalogues.shipped():
+    if wanted not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
-    entries = catalogues.open_shipped(wanted)
+    entries = shipped_catalogs.open_shipped(wanted)
     visit.demand("write")
     writer = visit.office.catalogue_writer(visit.pool, visit.actor)
     await writer.load(visit.environment_id, entries)

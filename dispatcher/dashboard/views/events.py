@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.api import reading
-from dispatcher.api.answers import Failure
+from dispatcher.api import json_body
+from dispatcher.api.types import Failure
+from dispatcher.core.errors import Invalid
+from dispatcher.core.model import RawJson
+from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
-from dispatcher.dashboard.visit import Visit, mistakes, see_other
-from dispatcher.forms.events import NewEvent
-from dispatcher.forms.history import EventFilters
-from dispatcher.model import RawJson
-from dispatcher.pages import Page
-from dispatcher.refusals import Invalid
+from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.services.inputs.events import NewEvent
+from dispatcher.services.inputs.history import EventFilters
 
 FILTERS = ("id", "type", "since", "until")
 SHOWN = 50
@@ -57,7 +57,7 @@ async def emit(visit: Visit) -> web.Response:
     typed = await visit.fields()
     text = typed.get("data", "").strip()
     try:
-        reading.check(text.encode())
+        json_body.check(text.encode())
     except Failure as failure:
         return await _form(visit, typed, {"data": failure.title}, status=422)
     try:
@@ -77,14 +77,16 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
-    chosen = next((each for each in types if each.name == typed.get("type")), None)
+    catalogue = visit.office.catalogue(visit.pool, visit.actor)
+    types = await catalogue.list(visit.environment_id)
+    chosen = typed.get("type", "")
+    known = any(each.name == chosen for each in types)
     return visit.page(
         "event_new.html",
         status=status,
         typed=typed,
         types=types,
-        example=chosen.example if chosen else None,
+        example=await catalogue.sample(visit.environment_id, chosen) if known else None,
         mistakes=wrong or {},
     )
 

@@ -7,8 +7,8 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from dispatcher.dashboard.visit import Visit, see_other
-from dispatcher.overview import Point, Summary
+from dispatcher.dashboard.request import Visit, see_other
+from dispatcher.services.overview import Point, Summary
 
 SHORTEST: Final = 10.0
 """Seconds: what has just begun is not taken for a speed."""

@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from dispatcher.core.errors import Conflict, Invalid
+from dispatcher.dashboard.request import Visit, mistakes, see_other
 from dispatcher.dashboard.views import webhook
-from dispatcher.dashboard.visit import Visit, mistakes, see_other
-from dispatcher.forms.recoveries import NewRecovery
-from dispatcher.recoveries import Preview
-from dispatcher.refusals import Conflict, Invalid
+from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.replays import Preview
 
 SHOWN = 20
 PRESETS = {

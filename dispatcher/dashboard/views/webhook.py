@@ -7,13 +7,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from dispatcher.confirmed import confirmed
+from dispatcher.core.errors import Unknown
+from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhooks
-from dispatcher.dashboard.visit import Visit, see_other
-from dispatcher.forms.webhooks import Rotation, WebhookChanges
-from dispatcher.overview import WebhookHealth
-from dispatcher.refusals import Unknown
-from dispatcher.webhooks import TEST_TYPE, Webhook
+from dispatcher.services.inputs.webhooks import Rotation, WebhookChanges
+from dispatcher.services.overview import WebhookHealth
+from dispatcher.services.propagation import confirmed
+from dispatcher.services.webhooks import TEST_TYPE, Webhook
 
 OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
 """Seconds that one can choose for the old secret to sign beside the new one."""

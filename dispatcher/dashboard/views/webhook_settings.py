@@ -8,15 +8,15 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher import schedule
+from dispatcher.core import retry_schedule
+from dispatcher.core.errors import Changed, Invalid
+from dispatcher.core.model import RetryPolicy
+from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhooks import chosen_events, matching
-from dispatcher.dashboard.visit import Visit, see_other
-from dispatcher.forms.base import problems
-from dispatcher.forms.webhooks import Schedule, WebhookChanges
-from dispatcher.model import RetryPolicy
-from dispatcher.refusals import Changed, Invalid
-from dispatcher.webhooks import Webhook
+from dispatcher.services.inputs.base import problems
+from dispatcher.services.inputs.webhooks import Schedule, WebhookChanges
+from dispatcher.services.webhooks import Webhook
 
 RETRY = ("retries", "base", "factor", "jitter", "cap")
 LIMITS = ("rate_limit", "max_in_flight", "timeout")
@@ -71,7 +71,7 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
     policy = replace(configured, **given)
     made, after = [Try(1, 0.0, 0.0)], 0.0
     for retry in range(policy.retries):
-        delay = schedule.next_delay(policy, retry, 0.5)
+        delay = retry_schedule.next_delay(policy, retry, 0.5)
         after += delay
         made.append(Try(retry + 2, delay, after))
     return tuple(made)

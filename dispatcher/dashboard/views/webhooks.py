@@ -9,11 +9,11 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher import patterns
-from dispatcher.dashboard.visit import Visit, mistakes
-from dispatcher.forms.webhooks import NewWebhook
-from dispatcher.refusals import Invalid
-from dispatcher.webhooks import Webhook
+from dispatcher.core import event_patterns
+from dispatcher.core.errors import Invalid
+from dispatcher.dashboard.request import Visit, mistakes
+from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.webhooks import Webhook
 
 SHOWN = 50
 NAMED = 40
@@ -100,16 +100,16 @@ def matching(events: Iterable[str], types: Sequence[str]) -> Matches:
     wrong, good = [], []
     for event in dict.fromkeys(events):
         try:
-            good.append(patterns.parse_pattern(event))
+            good.append(event_patterns.parse_pattern(event))
         except ValueError as error:
             wrong.append(str(error))
-    chosen = [t for t in types if any(patterns.matches(event, t) for event in good)]
+    chosen = [t for t in types if any(event_patterns.matches(event, t) for event in good)]
     return Matches(
         wrong=tuple(wrong),
         chosen=tuple(chosen[:NAMED]),
         more=max(0, len(chosen) - NAMED),
         known=len(types),
-        reserved=tuple(e for e in good if patterns.is_reserved(e) and not e.endswith(".*")),
+        reserved=tuple(e for e in good if event_patterns.is_reserved(e) and not e.endswith(".*")),
         others=any(event not in types for event in good),
     )
 

@@ -1,7 +1,7 @@
 -- $1 environment, or NULL for all of them  $2 version. No row: there is no such environment, or it is not paused.
 -- Who had only failed before has the time since then not held against it.
 WITH all_of_them AS (
-  UPDATE dispatcher.settings SET paused_at = NULL WHERE $1::text IS NULL AND paused_at IS NOT NULL RETURNING 1
+  UPDATE dispatcher.settings SET paused_at = NULL, resumed_at = now() WHERE $1::text IS NULL AND paused_at IS NOT NULL RETURNING 1
 ), one AS (
   UPDATE dispatcher.environments SET paused_at = NULL WHERE id = $1 AND paused_at IS NOT NULL RETURNING 1
 ), resumed AS (

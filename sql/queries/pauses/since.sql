@@ -1,4 +1,4 @@
--- $1 environment, or NULL for all of them. No row: there is no such environment.
-SELECT paused_at FROM dispatcher.settings WHERE $1::text IS NULL
+-- $1 environment, or NULL for all of them. No row: there is no such environment. `all_paused_at`: of all of them.
+SELECT paused_at, paused_at AS all_paused_at FROM dispatcher.settings WHERE $1::text IS NULL
 UNION ALL
-SELECT paused_at FROM dispatcher.environments WHERE id = $1
+SELECT e.paused_at, s.paused_at FROM dispatcher.environments e CROSS JOIN dispatcher.settings s WHERE e.id = $1

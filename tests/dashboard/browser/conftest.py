@@ -9,12 +9,12 @@ from secrets import token_hex
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from dispatcher.crypto import Cipher
+from dispatcher.encryption.cipher import Cipher
 from tests.api.conftest import Api, add_other_environment, receiver, served
 from tests.conftest import Connection, _database, connected, with_database
 from tests.dashboard.browser.browsing import SITE, Browsing, Place, found
-from tests.flow.shell import KEY
-from tests.flow.stories import Daemons
+from tests.end_to_end.shell import KEY
+from tests.end_to_end.stories import Daemons
 
 __all__ = ["receiver"]
 

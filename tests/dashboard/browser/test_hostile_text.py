@@ -11,7 +11,7 @@ from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.browser.browsing import NARROW, WIDE, Browsing, Place, protruding
 from tests.dashboard.browser.conftest import found_place
-from tests.flow.stories import until
+from tests.end_to_end.stories import until
 from tests.receivers import RawReceiver, read_request
 
 MARKUP = (

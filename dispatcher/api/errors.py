@@ -1,0 +1,99 @@
+"""Everything that can go wrong with a request, as the failure it is answered with."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.api.representations import Dialect
+from dispatcher.api.types import Detail, Failure
+from dispatcher.core.errors import (
+    Changed,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Refused,
+    Unknown,
+)
+from dispatcher.schema_validation.checks import SchemaChecksBusyError
+from dispatcher.schema_validation.worker import SandboxUnavailable
+from dispatcher.services.inputs.base import problems
+from dispatcher.store.pool import PoolBusyError
+from dispatcher.store.session import LockTableFullError, StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import observe
+
+REFUSALS: dict[type[Refused], tuple[int, str]] = {
+    Invalid: (422, "What was given is not valid"),
+    Unknown: (404, "There is no such thing"),
+    Conflict: (409, "It does not go with how things are"),
+    Changed: (412, "It was changed meanwhile"),
+    Forbidden: (403, "The token does not allow that"),
+}
+
+UNAVAILABLE: dict[type[Exception], str] = {
+    PoolBusyError: "Too many requests wait for the database. Try again in a moment.",
+    LockTableFullError: "PostgreSQL's lock table is full: raise max_locks_per_transaction",
+    StoreUnavailable: "The database is not available",
+    StatementTimeout: "The database took too long",
+    SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
+    SandboxUnavailable: "Schema checks are unavailable. The daemon's log says why.",
+}
+"""The first that fits is said, with status 503."""
+
+
+def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
+    """The failure to answer with. What nobody expected is logged, and told as little of as can be."""
+    match error:
+        case Failure():
+            return error
+        case Invalid():
+            details = [Detail(p.reason, pointer=dialect.pointer(p.place)) for p in error.problems]
+            return Failure(422, error.code, REFUSALS[Invalid][1], *details)
+        case Refused():
+            status, title = REFUSALS[type(error)]
+            return Failure(status, error.code, title, Detail(str(error)))
+        case ValidationError():
+            return malformed(error)
+        case _ if said := unavailable(error):
+            return Failure(503, "unavailable", said, headers={"Retry-After": "1"})
+        case web.HTTPException():
+            return _http(error)
+        case _:
+            observe.request_broke(request_id, error)
+            return Failure(500, "internal", f"Something went wrong here: request {request_id}")
+
+
+def malformed(error: ValidationError) -> Failure:
+    """What is wrong with a body, with pointers into it."""
+    if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
+        title = "The body holds what no text can: half of a surrogate pair, or too long a number"
+        return Failure(400, "bad_json", title)
+    details = [
+        Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
+        for problem in problems(error).problems
+    ]
+    return Failure(422, "invalid", REFUSALS[Invalid][1], *details)
+
+
+def unreadable_query(error: ValidationError) -> Failure:
+    details = [
+        Detail(problem.reason, parameter=str(problem.place[0]) if problem.place else None)
+        for problem in problems(error).problems
+    ]
+    return Failure(400, "bad_parameter", "A query parameter can not be understood", *details)
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def unavailable(error: Exception) -> str | None:
+    """Return the sentence for an error that the same request may not meet again; None for others."""
+    return next((title for kind, title in UNAVAILABLE.items() if isinstance(error, kind)), None)
+
+
+def _http(error: web.HTTPException) -> Failure:
+    """aiohttp's own: no such path, or not with this method."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    status = HTTPStatus(error.status)
+    return Failure(error.status, status.name.lower(), status.phrase, headers=headers)

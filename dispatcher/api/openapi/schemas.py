@@ -1,0 +1,214 @@
+"""JSON schemas of what is answered, made of the dataclasses that are."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from http import HTTPStatus
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter
+
+from dispatcher.api.representations import Dialect, envelope, jsonapi
+from dispatcher.api.representations.serialize import SECRET_FIELDS, camel, snake
+from dispatcher.api.routes import Route
+from dispatcher.api.types import Shape
+from dispatcher.core.model import RawJson
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """A dialect, as the document names its schemas."""
+
+    dialect: Dialect
+    prefix: str
+    named: Callable[[str], str]
+
+
+TONGUES = (Tongue(envelope, "", camel), Tongue(jsonapi, "JsonApi", snake))
+
+BY_NAME = {"envelope": TONGUES[:1], "jsonapi": TONGUES[1:]}
+"""What `?dialect=` may name."""
+
+FAILURES = {
+    400: "The body, a header or a query parameter can not be read",
+    401: "There is no token, or it is not valid, was revoked or has expired",
+    403: "The token has not the scope for this",
+    404: "There is no such thing in this environment",
+    406: "None of the media types in Accept can be given",
+    408: "The body did not come in time",
+    409: "It does not go with how things are, or the Idempotency-Key was used for something else",
+    412: "It was changed meanwhile: the ETag is another one now",
+    413: "The body is too large",
+    415: "The body is of another media type, or compressed",
+    422: "The body is not valid; every problem has a pointer to its place",
+    429: "Too many wrong tokens came from this address",
+    503: "The database is not available, or took too long",
+}
+"""What a request may end with, by status."""
+
+_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
+
+def answered(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
+    """What a route answers with; the resources in it become `schemas`."""
+    if tongue.dialect is jsonapi:
+        return _jsonapi_answer(route, tongue, schemas)
+    data: Schema = {"type": "null"}
+    if route.answers is not None:
+        data = _resource(route.answers, tongue, schemas)
+    if route.many:
+        listed: Schema = {"type": "array", "items": data}
+        page = closed({"items": listed, "nextCursor": {"type": ["string", "null"]}})
+        data = page if route.paged else {"anyOf": [listed, page]}
+    return closed({"success": {"const": True}, "data": data})
+
+
+def _jsonapi_answer(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
+    if route.answers is None:
+        return closed({"data": {"type": "null"}})
+    resource = _jsonapi_resource(route.answers, route.shape, tongue, schemas)
+    if not route.many:
+        return closed({"data": resource})
+    links = closed({"next": {"type": ["string", "null"]}})
+    meta = closed({"next_cursor": {"type": ["string", "null"]}})
+    document = closed(
+        {"data": {"type": "array", "items": resource}, "links": links, "meta": meta},
+    )
+    if not route.paged:
+        document["required"] = ["data"]
+    return document
+
+
+def _jsonapi_resource(kind: type, shape: Shape, tongue: Tongue, schemas: Schema) -> Schema:
+    attributes = _fields(kind, tongue, schemas, without=shape.id)
+    name = f"{tongue.prefix}{kind.__name__}Resource"
+    schemas[name] = closed(
+        {"type": {"const": shape.type}, "id": {"type": "string"}, "attributes": attributes}
+    )
+    return ref("schemas", name)
+
+
+def _resource(kind: type, tongue: Tongue, schemas: Schema) -> Schema:
+    name = f"{tongue.prefix}{kind.__name__}"
+    if name not in schemas:
+        schemas[name] = {}  # it may hold itself
+        schemas[name] = _fields(kind, tongue, schemas)
+    return ref("schemas", name)
+
+
+def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -> Schema:
+    hints = get_type_hints(kind)
+    names = [f.name for f in fields(kind) if f.name != without]
+    described = closed({tongue.named(n): _value(hints[n], tongue, schemas) for n in names})
+    described["required"] = [tongue.named(n) for n in names if n not in SECRET_FIELDS]
+    for secret in SECRET_FIELDS.intersection(names):
+        described["properties"][tongue.named(secret)] = {
+            "type": "string",
+            "description": "Only in the answer of the call that made it.",
+        }
+    if kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}("):
+        described["description"] = kind.__doc__.replace("\n    ", "\n").strip()
+    return described
+
+
+def _value(hint: Any, tongue: Tongue, schemas: Schema) -> Schema:
+    """The schema of what is written for a field of this type."""
+    if hint is RawJson or RawJson in get_args(hint):
+        return {}
+    if get_origin(hint) in (UnionType, Union):
+        return {"anyOf": [_value(each, tongue, schemas) for each in get_args(hint)]}
+    if get_origin(hint) is tuple:
+        return {"type": "array", "items": _value(get_args(hint)[0], tongue, schemas)}
+    if is_dataclass(hint):
+        return _resource(hint, tongue, schemas)  # type: ignore[arg-type] # a class
+    if isinstance(hint, type) and issubclass(hint, Mapping):
+        return {"type": "object"}
+    schema: Schema = TypeAdapter(hint).json_schema(mode="serialization")
+    return schema
+
+
+def failure(status: int) -> str:
+    """The name of the response component for a failure."""
+    return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
+
+
+def failures(tongues: Sequence[Tongue]) -> Schema:
+    """Return the response components for failures, by name."""
+    return {
+        failure(status): {
+            "description": text,
+            "headers": headers("X-Request-Id", *_HEADERS.get(status, ())),
+            "content": {
+                tongue.dialect.media_type: {"schema": ref("schemas", f"{tongue.prefix}Error")}
+                for tongue in tongues
+            },
+        }
+        for status, text in FAILURES.items()
+    }
+
+
+def headers(*names: str) -> Schema:
+    return {name: ref("headers", name) for name in names}
+
+
+def header_components() -> Schema:
+    """Every header that answers have, by name."""
+    told: Mapping[str, tuple[str, bool]] = {
+        "X-Request-Id": ("What this request is called in the log and the audit", True),
+        "ETag": ("The revision, for If-Match; not of an answer that is repeated", False),
+        "Location": ("The path of what was made, likewise", False),
+        "Idempotent-Replayed": ("`true`: this was done and answered before", False),
+        "X-Propagation": ("`pending`: not every daemon has confirmed the change yet", False),
+        "Retry-After": ("Seconds until it is worth trying again", True),
+        "WWW-Authenticate": ("How to authenticate", True),
+    }
+    return {
+        name: {"description": text, "required": required, "schema": {"type": "string"}}
+        for name, (text, required) in told.items()
+    }
+
+
+def error_schemas(tongue: Tongue) -> Iterator[tuple[str, Schema]]:
+    """Yield the schema of an error in this representation, with its name."""
+    text: Schema = {"type": "string"}
+    places = {"pointer": text, "parameter": text, "header": text}
+    detail = closed({"message": text, **places}, required=["message"])
+    error = closed(
+        {
+            "code": {**text, "description": "A stable word, for programs."},
+            "message": {**text, "description": "All the details in one sentence, for people."},
+            "details": {"type": "array", "items": detail},
+            "requestId": text,
+        }
+    )
+    if tongue.dialect is envelope:
+        yield "Error", closed({"success": {"const": False}, "error": error})
+    one = closed(
+        {
+            "id": {**text, "description": "The id of the request."},
+            "status": text,
+            "code": {**text, "description": "A stable word, for programs."},
+            "title": text,
+            "detail": text,
+            "source": closed(places, required=[]),
+        },
+        required=["id", "status", "code", "title", "detail"],
+    )
+    if tongue.dialect is jsonapi:
+        yield "JsonApiError", closed({"errors": {"type": "array", "items": one}})
+
+
+def closed(properties: Schema, *, required: list[str] | None = None) -> Schema:
+    """An object with these properties, all of them unless said otherwise, and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+        "additionalProperties": False,
+    }
+
+
+def ref(kind: str, name: str) -> Schema:
+    return {"$ref": f"#/components/{kind}/{name}"}

@@ -1,0 +1,70 @@
+"""`{"success": true, "data": …}`, camelCase."""
+
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from dispatcher.api.representations.serialize import camel, document
+from dispatcher.api.types import (
+    Answer,
+    Detail,
+    Failure,
+    Shape,
+)
+from dispatcher.services.inputs.base import Form
+
+media_type = "application/json"
+
+
+def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
+    return form.model_validate_json(body or b"{}", by_alias=True, by_name=False)
+
+
+def pointer(place: tuple[str | int, ...]) -> str:
+    return "".join(f"/{camel(part) if isinstance(part, str) else part}" for part in place)
+
+
+def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
+    if isinstance(resource, orjson.Fragment):
+        return resource
+    return document(resource, camel, secrets=secrets)
+
+
+def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+    data: Any = None
+    if isinstance(answer.body, tuple):
+        data = [item(each, shape, secrets=secrets) for each in answer.body]
+        if answer.paged:
+            data = {"items": data, "nextCursor": answer.next}
+    elif answer.body is not None:
+        data = document(answer.body, camel, secrets=secrets)
+    return orjson.dumps({"success": True, "data": data})
+
+
+def refuse(failure: Failure, request_id: str) -> bytes:
+    error = {
+        "code": failure.code,
+        "message": "; ".join(_said(detail) for detail in failure.details),
+        "details": [_detail(detail) for detail in failure.details],
+        "requestId": request_id,
+    }
+    return orjson.dumps({"success": False, "error": error})
+
+
+def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
+    return form
+
+
+def _said(detail: Detail) -> str:
+    place = detail.pointer or detail.parameter or detail.header
+    return f"{place}: {detail.text}" if place else detail.text
+
+
+def _detail(detail: Detail) -> dict[str, str]:
+    places = {
+        "pointer": detail.pointer,
+        "parameter": detail.parameter,
+        "header": detail.header,
+    }
+    return {"message": detail.text, **{n: v for n, v in places.items() if v is not None}}

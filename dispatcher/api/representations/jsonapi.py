@@ -1,0 +1,123 @@
+"""JSON:API documents, snake_case."""
+
+from copy import copy
+from functools import cache
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.alias_generators import to_pascal
+
+from dispatcher.api.representations.serialize import document, snake
+from dispatcher.api.types import (
+    ALL,
+    Answer,
+    Detail,
+    Failure,
+    Shape,
+)
+from dispatcher.services.inputs.base import Form
+
+media_type = "application/vnd.api+json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
+    """An empty body is an empty form, where one will do."""
+    if not body and _lax(form):
+        return _in_snake(form).model_validate({})
+    whole = model(form, shape, has_id=id_ is not None)
+    read_: Any = whole.model_validate_json(body or b"{}", by_alias=True, by_name=False)
+    if id_ is not None and read_.data.id not in (None, id_):
+        raise Failure(
+            409,
+            "conflict",
+            "The id in the document is not that of the address",
+            Detail("is another one than in the address", pointer="/data/id"),
+        )
+    attributes: Form = read_.data.attributes
+    return attributes
+
+
+def pointer(place: tuple[str | int, ...]) -> str:
+    return "/data/attributes" + "".join(f"/{part}" for part in place)
+
+
+def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
+    if isinstance(resource, orjson.Fragment):
+        return resource
+    return _resource(resource, shape, secrets=secrets)
+
+
+def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+    whole: dict[str, Any] = {"data": None}
+    if isinstance(answer.body, tuple):
+        whole["data"] = [item(each, shape, secrets=secrets) for each in answer.body]
+        if answer.paged:
+            whole["links"] = {"next": link}
+            whole["meta"] = {"next_cursor": answer.next}
+    elif answer.body is not None:
+        whole["data"] = _resource(answer.body, shape, secrets=secrets)
+    return orjson.dumps(whole)
+
+
+def refuse(failure: Failure, request_id: str) -> bytes:
+    errors = [
+        {
+            "id": request_id,
+            "status": str(failure.status),
+            "code": failure.code,
+            "title": failure.title,
+            "detail": detail.text,
+            **_source(detail),
+        }
+        for detail in failure.details
+    ]
+    return orjson.dumps({"errors": errors})
+
+
+@cache
+def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
+    """`{"data": {"type": …, "id": …, "attributes": form}}`"""
+    attributes = _in_snake(form)
+    fields: dict[str, Any] = {
+        "type": (Literal[shape.type], ...),
+        "attributes": (attributes, attributes.model_validate({}) if _lax(form) else ...),
+    }
+    if has_id:
+        fields["id"] = (str | None, None)
+    noun, name = to_pascal(shape.type), form.__name__
+    name = name if noun in name else f"{noun}{name}"  # a form can be of several nouns
+    resource = create_model(f"{name}Resource", __base__=_Part, **fields)
+    return create_model(f"{name}Document", __base__=_Part, data=(resource, ...))
+
+
+def _lax(form: type[Form]) -> bool:
+    return not any(field.is_required() for field in form.model_fields.values())
+
+
+@cache
+def _in_snake(form: type[Form]) -> type[Form]:
+    """The form as it is written here: under the names of its fields."""
+    fields: dict[str, Any] = {}
+    for name, field in form.model_fields.items():
+        named = copy(field)
+        named.alias = named.validation_alias = named.serialization_alias = name.rstrip("_")
+        named.alias_priority = 2
+        fields[name] = (field.annotation, named)
+    return create_model(form.__name__, __base__=form, __module__=form.__module__, **fields)
+
+
+def _resource(resource: object, shape: Shape, *, secrets: bool) -> dict[str, Any]:
+    attributes = document(resource, snake, secrets=secrets)
+    id_ = attributes.pop(shape.id)
+    return {"type": shape.type, "id": ALL if id_ is None else str(id_), "attributes": attributes}
+
+
+def _source(detail: Detail) -> dict[str, Any]:
+    places = {"pointer": detail.pointer, "parameter": detail.parameter, "header": detail.header}
+    source = {name: place for name, place in places.items() if place is not None}
+    return {"source": source} if source else {}

@@ -1,0 +1,73 @@
+"""Which dialect an answer is in: what Accept names, else that of the body, else the envelope."""
+
+import re
+from collections.abc import Mapping
+
+from dispatcher.api.representations import Dialect, envelope, jsonapi
+from dispatcher.api.types import Failure
+
+DIALECTS: Mapping[str, Dialect] = {
+    envelope.media_type: envelope,
+    jsonapi.media_type: jsonapi,
+}
+WILDCARDS = ("*/*", "application/*")
+
+_RANGES = re.compile(r'(?:[^,"]|"[^"]*")+')
+_PARTS = re.compile(r'(?:[^;"]|"[^"]*")+')
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+
+
+def of_body(content_type: str | None) -> Dialect | None:
+    """The dialect of a request's body; None where the header is absent or names neither.
+
+    JSON:API allows its media type no parameters but `ext`, of which we have none, and `profile`,
+    which is to be ignored where it is not known.
+    """
+    if content_type is None:
+        return None
+    essence, parameters = _parsed(content_type)
+    dialect = DIALECTS.get(essence)
+    return None if dialect is jsonapi and parameters.keys() - {"profile"} else dialect
+
+
+def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
+    """Raises a 406 when nothing that is accepted can be given.
+
+    A type that is named is preferred to what a wildcard would allow, whatever their qualities.
+    """
+    ranges = [_parsed(each) for each in _RANGES.findall(accept or "") if each.strip()]
+    if not ranges:
+        return body or envelope
+    named: dict[str, float] = {}
+    anything = False
+    for essence, parameters in ranges:
+        quality = _quality(parameters.pop("q", "1"))
+        anything = anything or (essence in WILDCARDS and quality > 0)
+        if essence in DIALECTS and not (
+            essence == jsonapi.media_type and parameters.keys() - {"profile"}
+        ):
+            named[essence] = max(quality, named.get(essence, 0))
+    best = max(named, key=lambda essence: named[essence], default=None)
+    if best is not None and named[best] > 0:
+        return DIALECTS[best]
+    for dialect in (body or envelope, *DIALECTS.values()):
+        if anything and dialect.media_type not in named:
+            return dialect
+    raise Failure(
+        406, "not_acceptable", f"Answers are {envelope.media_type} or {jsonapi.media_type}"
+    )
+
+
+def _parsed(text: str) -> tuple[str, dict[str, str]]:
+    """A media type in lower case, and its parameters."""
+    essence, *parameters = [part.strip() for part in _PARTS.findall(text)] or [""]
+    pairs = (parameter.partition("=") for parameter in parameters if parameter)
+    return essence.lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
+
+
+def _quality(text: str) -> float:
+    """What is no quality wants nothing."""
+    return float(text) if _QUALITY.fullmatch(text) else 0.0
+
+
+__all__ = ["DIALECTS", "envelope", "jsonapi", "of_answer", "of_body"]

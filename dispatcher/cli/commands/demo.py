@@ -1,0 +1,89 @@
+"""`dispatcher demo`: everything at once on this machine, to look at."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dispatcher.cli.database import Database
+    from dispatcher.config.sections import Config
+
+LOOPBACK = "127.0.0.1/32"
+
+
+@click.command()
+@click.option("--events", type=click.IntRange(min=1), metavar="N", help="Emit only so many.")
+@click.option("--once", is_flag=True, help="Emit at once, wait for all to be delivered, and exit.")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="The admin port.")
+@click.pass_context
+def demo(context: click.Context, events: int | None, once: bool, port: int | None) -> None:
+    """Start a database, the daemon and a receiver that verifies every delivery.
+
+    Emits a sample event every second and shows each delivery as it arrives, until Ctrl-C. Needs no
+    configuration; with a database.dsn it uses that database, in the environment env_demo.
+    """
+    import asyncio
+
+    from dispatcher.cli import database, port_check
+    from dispatcher.cli.commands.run import loop_factory
+    from dispatcher.config.loading import load
+    from dispatcher.telemetry import log
+
+    configured = load(context.obj)
+    directory = configured.state_directory() / "demo"
+    config = _staged(context.obj, configured, directory, port)
+    port_check.demand(config.admin.host, config.admin.port)
+    log.configure("warning", config.log.format, sys.stderr)
+    with (
+        database.serving(config, directory) as serving,
+        asyncio.Runner(loop_factory=loop_factory(None)) as runner,
+    ):
+        shown = runner.run(_demo(config, serving, events, once=once))
+    context.exit(0 if shown else 1)
+
+
+def _staged(
+    config_file: Path | None, configured: "Config", directory: Path, port: int | None
+) -> "Config":
+    """The configuration with what the demo needs: the loopback, both signatures, a free port.
+
+    An embedded database has a key of its own beside it, so that it can be thrown away.
+    """
+    from dispatcher.cli import port_check
+    from dispatcher.config.loading import load
+
+    admin = configured.admin
+    if port is None:
+        port = 0 if port_check.refusal(admin.host, admin.port) else admin.port
+    overrides: dict[str, dict[str, Any]] = {
+        "admin": {"port": port},
+        "delivery": {"paused": False},
+        "egress": {"allow": [*configured.egress.allow, LOOPBACK], "https_only": False},
+        "signing": {"schemes": ["body-hex", "standard"]},
+    }
+    if configured.database.dsn is None:
+        overrides["database"] = {"state_directory": str(directory)}
+        overrides["secrets"] = {"key": "", "key_file": ""}
+    return load(config_file, overrides=overrides)
+
+
+async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
+    from dispatcher.cli import database
+    from dispatcher.cli.errors import Failure
+    from dispatcher.demo import give
+    from dispatcher.encryption.keyring import KeyRefused
+    from dispatcher.store.migrate import MigrationError
+
+    try:
+        await database.prepare(serving, config)
+        cipher = await database.unlocked(serving, config)
+    except (MigrationError, KeyRefused) as error:
+        if not serving.ours:
+            raise
+        anew = f"the demo's own data is left from another time: delete {config.state_directory()}"
+        raise Failure(f"{error}\n{anew}") from None
+    return await give(
+        config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
+    )

@@ -1,0 +1,88 @@
+"""`dispatcher emit`: one event, as an application would emit it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dispatcher.cli.target import Place, ask, placed
+
+if TYPE_CHECKING:
+    from dispatcher.cli.database import Database
+    from dispatcher.config.sections import Config
+
+
+class Data(click.ParamType[str]):
+    """A text, or the file or standard input it is in: kept as it is, to the last byte."""
+
+    name = "JSON|@FILE|-"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return self._bytes(value).decode()
+        except OSError as error:
+            self.fail(f"{value[1:]}: {error.strerror}", param, ctx)
+        except UnicodeError:
+            self.fail("the data is not UTF-8 text", param, ctx)
+
+    def _bytes(self, value: str) -> bytes:
+        if value == "-":
+            return sys.stdin.buffer.read()
+        if value.startswith("@"):
+            return Path(value[1:]).read_bytes()
+        return value.encode(errors="surrogateescape")  # as the argument came from the system
+
+
+@click.command()
+@click.argument("type_", metavar="TYPE")
+@click.option("--data", type=Data(), default="{}", help="What it is about; {} by default.")
+@click.option("--idempotency-key", metavar="KEY", help="Emit nothing if this key was used before.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@placed
+def emit(place: Place, type_: str, data: str, idempotency_key: str | None, as_json: bool) -> None:
+    """Emit an event of TYPE, such as user.created, and print its id.
+
+    The data is sent byte for byte. On a database it needs only the role dispatcher_producer.
+    """
+    import asyncio
+
+    from dispatcher.cli import database
+    from dispatcher.config.loading import load
+
+    if place.url is not None:
+        answer = _over_the_api(place, type_, data, idempotency_key)
+    else:
+        visited, config = database.find(load(place.config_file))
+        environment = place.environment or "env_default"
+        name = asyncio.run(_emit(visited, config, type_, data, environment, idempotency_key))
+        answer = {"id": name, "type": type_, "environmentId": environment}
+    click.echo(json.dumps(answer) if as_json else answer["id"])
+
+
+def _over_the_api(place: Place, type_: str, data: str, key: str | None) -> dict[str, str]:
+    from dispatcher.client.resources import JsonText
+
+    try:
+        emitted = ask(place, lambda c: c.events.emit(type_, JsonText(data), idempotency_key=key))
+    except ValueError as error:
+        raise click.UsageError(f"the data is not JSON: {error}") from None
+    return {"id": emitted.id, "type": type_, "environmentId": emitted.environment_id}
+
+
+async def _emit(
+    visited: "Database",
+    config: "Config",
+    type_: str,
+    data: str,
+    environment: str,
+    idempotency_key: str | None,
+) -> str:
+    from dispatcher.cli import database
+    from dispatcher.store.events import Events
+
+    async with database.session(visited, config) as session:
+        return await Events(session).emit(
+            type_, data, environment_id=environment, idempotency_key=idempotency_key
+        )

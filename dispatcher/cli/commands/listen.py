@@ -1,0 +1,191 @@
+"""`dispatcher listen`: a receiver on this machine, for as long as somebody looks at it."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from dispatcher.cli.params import shown
+from dispatcher.cli.target import Place, ask, placed
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession, web
+
+    from dispatcher.client.methods import AwaitingGroups
+
+LARGEST_BODY = 16 * 1024 * 1024
+FORWARDING = 14.0
+"""Seconds for whom a delivery is forwarded to: a little less than the dispatcher waits for us."""
+OF_A_CONNECTION = frozenset(
+    {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"}
+)
+"""Headers that are not handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery as it came; `fault` says why it is not to be believed."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    scheme: str | None
+    fault: str | None
+
+    def field(self, word: str) -> str:
+        """The value of `X-…-Event` or its like, whatever the brand."""
+        found = (v for k, v in self.headers.items() if k.lower().endswith(f"-{word}"))
+        return next(found, "?")
+
+
+@click.command()
+@click.option(
+    "--events",
+    default="*",
+    show_default=True,
+    metavar="LIST",
+    help="What to listen for, such as 'user.*,role.created'.",
+)
+@click.option(
+    "--forward", metavar="URL", help="Pass each delivery on to there, and its answer back."
+)
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Any free one by default.")
+@click.option(
+    "--url", metavar="URL", help="Where the dispatcher reaches this port, if not on this machine."
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
+@placed
+def listen(
+    place: Place, events: str, forward: str | None, port: int, url: str | None, as_json: bool
+) -> None:
+    """Show what a webhook would get, signatures verified, until Ctrl-C.
+
+    Registers a receiver on this machine as a webhook, and deletes it again at the end. For one on
+    127.0.0.1 the daemon's egress.allow must have 127.0.0.1/32.
+    """
+    types = [text.strip() for text in events.split(",")]
+
+    async def wish(client: "AwaitingGroups") -> None:
+        await _listen(client, Receiver(forward, as_json), types, port, url)
+
+    ask(place, wish)
+
+
+async def _listen(
+    client: "AwaitingGroups", receiver: "Receiver", types: list[str], port: int, url: str | None
+) -> None:
+    from dispatcher.cli.signals import heard
+
+    with heard() as enough:
+        async with receiver.at(port) as local:
+            webhook = await client.webhooks.create(
+                url or local, types, name="dispatcher listen", secret=receiver.secret
+            )
+            try:
+                click.echo(f"listening on {local} as webhook {webhook.id}", err=True)
+                await enough.wait()
+            finally:
+                await _remove(client, webhook.id)
+
+
+async def _remove(client: "AwaitingGroups", webhook_id: str) -> None:
+    from dispatcher.client import NotFound
+
+    try:
+        await client.webhooks.delete(webhook_id)
+    except NotFound:  # somebody was quicker
+        return
+    except BaseException:
+        click.echo(f"delete it by hand: dispatcher webhook delete {webhook_id}", err=True)
+        raise
+    click.echo(f"deleted webhook {webhook_id}", err=True)
+
+
+class Receiver:
+    """Answers 200 to what is rightly signed, else 400; or as the URL that it forwards to answers."""
+
+    def __init__(self, forward: str | None, as_json: bool) -> None:
+        self.secret = secrets.token_hex(32)
+        self._forward = forward
+        self._show = _document if as_json else _text
+        self._session: ClientSession | None = None
+
+    @asynccontextmanager
+    async def at(self, port: int) -> AsyncIterator[str]:
+        """Its URL, for as long as it is open. Raises OSError for a port that can not be had."""
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
+
+        app = web.Application(client_max_size=LARGEST_BODY)
+        app.router.add_post("/", self._receive)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        timeout = ClientTimeout(total=FORWARDING)
+        try:
+            async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar()) as session:
+                self._session = session
+                await web.TCPSite(runner, "127.0.0.1", port).start()
+                host, opened = runner.addresses[0][:2]
+                yield f"http://{host}:{opened}/"
+        finally:
+            await runner.cleanup()
+
+    async def _receive(self, request: "web.Request") -> "web.Response":
+        from aiohttp import web
+
+        arrival = self._judged(request.headers, await request.read())
+        status, note = 400 if arrival.fault else 200, None
+        if self._forward and self._session and not arrival.fault:
+            status, note = await _forwarded(self._session, self._forward, arrival)
+        click.echo(self._show(arrival, status, note))
+        return web.Response(status=status, text=arrival.fault or note)
+
+    def _judged(self, headers: Mapping[str, str], body: bytes) -> Arrival:
+        from dispatcher.receiver import SCHEMES, SignatureVerificationError, verify
+
+        try:
+            return Arrival(headers, body, verify(body, headers, self.secret, schemes=SCHEMES), None)
+        except SignatureVerificationError as error:
+            return Arrival(headers, body, None, str(error))
+
+
+async def _forwarded(
+    session: "ClientSession", url: str, arrival: Arrival
+) -> tuple[int, str | None]:
+    """The status to answer with, and what went wrong."""
+    from aiohttp import ClientError
+
+    headers = {k: v for k, v in arrival.headers.items() if k.lower() not in OF_A_CONNECTION}
+    try:
+        async with session.post(
+            url, data=arrival.body, headers=headers, allow_redirects=False
+        ) as answer:
+            return answer.status, None
+    except (ClientError, TimeoutError, ValueError) as error:
+        return 502, f"forwarding failed: {error or type(error).__name__}"
+
+
+def _document(arrival: Arrival, status: int, note: str | None) -> str:
+    return json.dumps(
+        {
+            "verified": arrival.fault is None,
+            "scheme": arrival.scheme,
+            "fault": arrival.fault or note,
+            "event": arrival.field("event"),
+            "delivery": arrival.field("delivery"),
+            "attempt": arrival.field("attempt"),
+            "answered": status,
+            "headers": dict(arrival.headers),
+            "body": arrival.body.decode(errors="replace"),
+        }
+    )
+
+
+def _text(arrival: Arrival, status: int, note: str | None) -> str:
+    mark = "✓" if arrival.fault is None else "✗"
+    head = f"{mark} {arrival.field('event')}  {arrival.field('delivery')}"
+    told = f"  attempt {arrival.field('attempt')}  {arrival.fault or arrival.scheme}  → {status}"
+    lines = [head + told, f"  {arrival.body.decode(errors='replace')}"]
+    return "\n".join(shown(line) for line in (*lines, *([f"  {note}"] if note else [])))

@@ -1,0 +1,48 @@
+"""`dispatcher migrate`: bring the database to this version's schema."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from dispatcher.cli.database import Database
+    from dispatcher.config.sections import Config
+
+
+@click.command()
+@click.option("--plan", is_flag=True, help="Only say what would be applied.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+@click.pass_obj
+def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
+    """Apply the migrations that the database lacks, and write the configured limits into it.
+
+    Needs a role that may create a schema, and the role dispatcher_producer unless that is there.
+    """
+    import asyncio
+
+    from dispatcher.cli import database
+    from dispatcher.config.loading import load
+
+    config = load(config_file)
+    visited, config = database.find(config)
+    files = asyncio.run(_migrate(visited, config, plan=plan))
+    if as_json:
+        click.echo(json.dumps({"pending" if plan else "applied": files}))
+        return
+    for file in files:
+        click.echo(f"{'would apply' if plan else 'applied'} {file}")
+    if not files:
+        click.echo("the schema is up to date")
+
+
+async def _migrate(visited: "Database", config: "Config", *, plan: bool) -> list[str]:
+    from dispatcher.cli import database
+    from dispatcher.store import migrate as migrations
+
+    async with migrations.connected(visited.dsn) as connection:
+        files = [file.file for file in await migrations.migrate(connection, plan=plan)]
+    if not plan:
+        await database.write_limits(visited, config)
+    return files

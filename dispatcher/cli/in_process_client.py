@@ -1,0 +1,145 @@
+"""Asks the routes of the API themselves, on the database: no daemon, no port and no token between."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import orjson
+from pydantic import ValidationError
+
+from dispatcher import client
+from dispatcher.api import errors, types
+from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.pipeline import DEFAULT_ENVIRONMENT, uuid
+from dispatcher.api.representations import envelope
+from dispatcher.api.routes import Route
+from dispatcher.cli import database
+from dispatcher.cli.database import Database
+from dispatcher.client.call import Call
+from dispatcher.client.methods import AwaitingGroups
+from dispatcher.client.resources import Answer
+from dispatcher.config.sections import Config, ConfigError
+from dispatcher.core.errors import Refused
+from dispatcher.core.model import RawJson
+from dispatcher.encryption.cipher import Cipher, read_key
+from dispatcher.services.services import Office
+from dispatcher.services.tokens import Principal
+from dispatcher.store.pool import Pool, PoolShare
+
+T = TypeVar("T")
+
+SEALING = ("create_webhook", "rotate_webhook_secret")
+
+
+@asynccontextmanager
+async def opened(
+    config: Config, visited: Database, environment: str | None
+) -> AsyncIterator["Direct"]:
+    await database.look(visited)
+    async with database.session(visited, config) as session:
+        yield Direct(config, visited, Pool([session]).of(""), environment)
+
+
+class Direct(AwaitingGroups):
+    """For whoever has the database's password: bound to no environment, allowed everything.
+
+    Without an environment, a webhook's own is meant. Raises ApiError as the API would, and what the
+    database raises.
+    """
+
+    def __init__(
+        self, config: Config, visited: Database, pool: PoolShare, environment: str | None
+    ) -> None:
+        self.environment = environment
+        self._config = config
+        self._database = visited
+        self._pool = pool
+
+    async def ask(self, call: Call[T]) -> T:
+        try:
+            answer = await self._answer(call)
+        except (Refused, ValidationError, types.Failure) as error:
+            failure = errors.explain(error, envelope, "")
+            answer = Answer(failure.status, {}, envelope.refuse(failure, ""))
+        return call.read(answer.data())
+
+    async def _answer(self, wish: Call[Any]) -> Answer:
+        route, path = _found(wish)
+        office = Office(self._config, await self._cipher(route, wish.body or {}))
+        call = _call(office, self._pool, route, path, wish)
+        call = replace(call, environment_id=await self._environment(call, route))
+        try:
+            async with (
+                self._pool.transaction()
+                if route.in_transaction
+                else nullcontext(self._pool) as session
+            ):
+                answer = await route.handle(replace(call, session=session))
+                answer = replace(answer, paged=answer.paged or answer.next is not None)
+                shape = answer.shape or route.shape
+                written = envelope.write(answer, shape, link=None, secrets=True)
+        finally:
+            await office.checks.close()
+        if answer.awaits is not None:
+            await answer.awaits(self._pool)
+        return Answer(answer.status, {}, written)
+
+    async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
+        """What seals secrets needs the database's key, and makes the first; who only looks sees
+        with it which headers are sent."""
+        if route.name in SEALING or "headers" in body:
+            return await database.unlocked(self._database, self._config)
+        try:
+            key = read_key(self._config)
+        except ConfigError:
+            return None
+        return None if key is None else Cipher(key)
+
+    async def _environment(self, call: types.Call, route: Route) -> str:
+        if route.everywhere:
+            return types.ALL
+        if self.environment is not None:
+            environments = call.office.environments(self._pool, call.actor)
+            return (await environments.get(self.environment)).id
+        if "webhook_id" in call.path:
+            webhooks = call.office.webhooks(self._pool, call.actor)
+            return (await webhooks.get(uuid(call.path["webhook_id"]), None)).environment_id
+        return DEFAULT_ENVIRONMENT
+
+
+def _call(
+    office: Office, pool: PoolShare, route: Route, path: Mapping[str, str], wish: Call[Any]
+) -> types.Call:
+    """As `api/serving.py` makes it of a request. A cursor is a position here, as it is."""
+    body = orjson.dumps(wish.body or {})
+    actor = database.actor()
+    return types.Call(
+        office=office,
+        pool=pool,
+        session=pool,
+        principal=Principal(actor.name, actor.name, "admin", None),
+        actor=actor,
+        environment_id=DEFAULT_ENVIRONMENT,
+        path=path,
+        form=route.form and envelope.read(route.form, route.shape, body, None),
+        query=route.query and route.query.model_validate_strings(wish.query, strict=False),
+        position=wish.query.get("cursor"),
+        revision=None,
+        idempotency_key=wish.key,
+        raw=RawJson(orjson.dumps((wish.body or {}).get(route.raw)).decode()) if route.raw else None,
+    )
+
+
+def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
+    asked = wish.path.split("/")
+    for route in ROUTES:
+        for method, path in route.paths():
+            parts = path.split("/")
+            if method == wish.method and len(parts) == len(asked):
+                pairs = list(zip(parts, asked, strict=True))
+                if all(part == text for part, text in pairs if not part.startswith("{")):
+                    named = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
+                    return route, named
+    raise client.NotFound(404, "not_found", f"there is nothing at {wish.path}")

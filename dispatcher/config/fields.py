@@ -1,0 +1,143 @@
+"""The kinds of value a setting can be: text in, checked value out, ValueError with a plain reason.
+
+No reason repeats the text, except where it can not be a secret.
+"""
+
+import ipaddress
+import json
+import os
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from dispatcher.core import dsn, dsn_parameters
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+RESERVED_HEADERS = frozenset(
+    {
+        *(
+            "accept",
+            "accept-encoding",
+            "connection",
+            "content-encoding",
+            "content-length",
+        ),
+        *("content-type", "cookie", "expect", "host", "keep-alive", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "user-agent"),
+        *("webhook-id", "webhook-timestamp", "webhook-signature"),
+    }
+)
+"""Headers nobody may configure, in lower case: HTTP's own, the body's, and the standard scheme's."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_KEY = re.compile(r"[0-9A-Fa-f]{64}|[A-Za-z0-9+/]{43}=")
+_BRACKETED = re.compile(r"\[([^]]+)\]:(\d+)", re.ASCII)
+
+
+def seconds(text: str) -> float:
+    """The seconds in a duration such as `250ms`, `1.5h` or `3d`."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise ValueError("must be a duration such as 250ms, 10s, 5m, 12h or 30d")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def network(text: str) -> tuple[Network, int | None]:
+    """The addresses and the port (None: any) of `10.1.0.0/16`, `10.1.2.3:80` or `[fd00::/8]:80`."""
+    address, port = text, ""
+    if bracketed := _BRACKETED.fullmatch(text):
+        address, port = bracketed[1], bracketed[2]
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+        if not (port.isascii() and port.isdigit()):
+            raise ValueError(f"{text!r} has no port after the colon")
+    try:
+        addresses = ipaddress.ip_network(address)
+    except ValueError as error:
+        raise ValueError(f"must be a network such as 10.1.0.0/16: {error}") from None
+    if port and not 1 <= int(port) <= 65_535:
+        raise ValueError(f"{text!r} has a port that is not between 1 and 65535")
+    return addresses, int(port) if port else None
+
+
+def header_name(text: str) -> str:
+    """The name itself, if HTTP allows it (an RFC 9110 token)."""
+    if not _HEADER_NAME.fullmatch(text):
+        raise ValueError("must be the name of an HTTP header")
+    return text
+
+
+def is_reserved_header(name: str) -> bool:
+    return name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-")
+
+
+# ── what the sections of the configuration annotate their keys with ──────────────────────────────
+
+
+def between(shortest: str, longest: str) -> BeforeValidator:
+    """A duration no shorter and no longer than these two, in seconds."""
+    low, high = seconds(shortest), seconds(longest)
+
+    def within(value: object) -> float:
+        duration = seconds(value if isinstance(value, str) else "")
+        if not low <= duration <= high:
+            raise ValueError(f"must be between {shortest} and {longest}")
+        return duration
+
+    return BeforeValidator(within)
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    """A list as it is; text from the environment or a credential as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    raise ValueError('must be a list (in an environment variable JSON, such as ["a", "b"])')
+
+
+def _at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values or len(set(values)) < len(values):
+        raise ValueError("must name at least one, and none twice")
+    return values
+
+
+def _network_text(text: str) -> str:
+    network(text)
+    return text
+
+
+def _dsn(value: SecretStr) -> SecretStr:
+    """Every problem of the address in one message, and nothing of the address."""
+    given = dsn.read(value.get_secret_value())
+    variables = dsn.from_environment(os.environ)
+    merged = {**variables, **given}
+    found = dsn_parameters.problems(
+        merged, dsn.sources(variables, given), complete="service" not in merged
+    )
+    if found:
+        raise ValueError("; ".join(found))
+    return value
+
+
+def _key(value: SecretStr) -> SecretStr:
+    if not _KEY.fullmatch(value.get_secret_value()):
+        raise ValueError("must be 64 hexadecimal characters, or the base64 of 32 bytes")
+    return value
+
+
+BLANK_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
+LIST = BeforeValidator(_listed)
+AT_LEAST_ONE = AfterValidator(_at_least_one)
+
+Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+EncryptionKey = Annotated[SecretStr, AfterValidator(_key)]
+NetworkText = Annotated[str, AfterValidator(_network_text)]

@@ -1,0 +1,173 @@
+"""How things are said on pages: the filters of the templates."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from markupsafe import Markup
+
+from dispatcher.api.representations.serialize import moment
+
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
+_INVISIBLE = {
+    code: f"\\u{code:04x}"
+    for first, last in (
+        *((0x80, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x200B, 0x200F)),
+        *((0x2028, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF)),
+    )
+    for code in range(first, last + 1)
+}
+
+
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
+
+NOTHING = "\N{EN DASH}"
+"""Where there is no value."""
+
+
+def visible(text: str) -> str:
+    """Control characters, and those that would turn or hide text, as their codes."""
+    return text.translate(_CONTROLS).translate(_INVISIBLE)
+
+
+class ForeignHost(NamedTuple):
+    """A host whose name is written with letters beyond ASCII: as people read it, and as it is asked
+    for. `mixed`: one of its labels mixes alphabets, which is how one name is made to look like
+    another."""
+
+    name: str
+    punycode: str
+    mixed: bool
+
+
+def foreign_host(url: str) -> ForeignHost | None:
+    """Return the host of a URL if its name has letters beyond ASCII; None for all others."""
+    try:
+        host = urlsplit(url).hostname or ""
+        punycode = host if host.isascii() else host.encode("idna").decode()
+        name = ".".join(map(_label, punycode.split(".")))
+    except ValueError:
+        return None
+    if name.isascii():
+        return None
+    return ForeignHost(name, punycode, any(len(_alphabets(label)) > 1 for label in name.split(".")))
+
+
+def _label(text: str) -> str:
+    """A label of a host's name as people read it."""
+    return text[4:].encode().decode("punycode") if text.startswith("xn--") else text
+
+
+def _alphabets(label: str) -> set[str]:
+    """The alphabets of a label's letters, by the first word of their names in Unicode. Japanese and
+    Korean are written with several at a time: those count as one."""
+    letters = (
+        unicodedata.name(letter, "UNKNOWN").split()[0] for letter in label if letter.isalpha()
+    )
+    return {"EAST ASIAN" if word in _EAST_ASIAN else word for word in letters}
+
+
+def pretty(text: str) -> str:
+    """JSON set out in lines, its numbers and strings letter for letter as they came; anything else
+    as it is."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return visible(text)
+    return visible("".join(_set_out(_PIECE.findall(text))))
+
+
+def _set_out(pieces: Sequence[str]) -> list[str]:
+    written: list[str] = []
+    depth = 0
+    for index, piece in enumerate(pieces):
+        before = pieces[index - 1] if index else ""
+        if piece in "}]":
+            depth -= 1
+            if before not in "{[":
+                written.append("\n" + "  " * depth)
+        elif before and before in "{[,":
+            written.append("\n" + "  " * depth)
+        written.append(": " if piece == ":" else piece)
+        if piece in "{[":
+            depth += 1
+    return written
+
+
+def time(value: datetime | None, absent: str = NOTHING) -> Markup:
+    """A time that the page keeps telling relative to now; the exact one on hover."""
+    if value is None:
+        return Markup("{}").format(absent)
+    exact = moment(value)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact, f"{exact[:10]} {exact[11:23]} UTC", ago(value, datetime.now(UTC))
+    )
+
+
+def ago(value: datetime, now: datetime) -> str:
+    seconds = (now - value).total_seconds()
+    size, unit = _largest(abs(seconds))
+    if size == 0:
+        return "now"
+    return f"{size} {unit} ago" if seconds > 0 else f"in {size} {unit}"
+
+
+def duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return NOTHING
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s"
+
+
+def span(seconds: float) -> str:
+    """A length of time with two figures or so: `10 s`, `4.8 h`."""
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{round(seconds / length, 1):g} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def size(count: int | None) -> str:
+    if count is None:
+        return NOTHING
+    return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB"
+
+
+def sql(text: str) -> str:
+    """Return the text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def percent(part: float | None) -> str:
+    """Never rounded up to all: one failure in a million is a failure."""
+    if part is None:
+        return NOTHING
+    if part >= 1:
+        return "100 %"
+    return f"{min(part * 100, 99.9):.1f} %"
+
+
+def _largest(seconds: float) -> tuple[int, str]:
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= length:
+            return int(seconds // length), unit
+    return 0, "s"
+
+
+FILTERS: dict[str, Any] = {
+    "visible": visible,
+    "pretty": pretty,
+    "time": time,
+    "duration": duration,
+    "span": span,
+    "size": size,
+    "percent": percent,
+    "sql": sql,
+    "foreign_host": foreign_host,
+}

@@ -1,0 +1,177 @@
+"""What the demo shows: samples without end, or so many of them and then a result."""
+
+import asyncio
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from statistics import median
+from time import monotonic
+from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import UUID
+
+import click
+
+from dispatcher.demo.application import Application, insert_yourself
+from dispatcher.demo.receiver import Arrival, Receiver
+from dispatcher.demo.samples import Sample, samples
+from dispatcher.embedded_postgres import binaries
+from dispatcher.engine.loop import either
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+
+PERIOD = 1.0
+MOST_SINGLES = 500
+"""Of the events of one go so many are INSERTs of their own, the rest are one statement."""
+QUIET_LIMIT = 20.0
+"""Seconds without an arrival after which no more is waited for."""
+RECORD_LIMIT = 10.0
+"""Seconds from the last arrival until it must be on record."""
+SHOWN = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has arrived of the demo's own events."""
+
+    expected: int
+    bar: "click._termui_impl.ProgressBar[int]"
+    latencies: dict[str, float] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    last: float = field(default_factory=monotonic)
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def patience(self) -> float:
+        """Seconds for which it is still worth waiting."""
+        return self.last + QUIET_LIMIT - monotonic()
+
+    def note(self, arrival: Arrival) -> None:
+        self.last = monotonic()
+        if arrival.fault:
+            self.faults[arrival.fault] += 1
+        elif arrival.sample and arrival.event not in self.latencies:
+            self.latencies[arrival.event] = arrival.latency
+            self.bar.update(1)
+        if len(self.latencies) == self.expected:
+            self.complete.set()
+
+
+class Performance:
+    """Both ways answer whether all went well."""
+
+    def __init__(self, application: Application, receiver: Receiver, webhook_id: UUID) -> None:
+        self._application = application
+        self._receiver = receiver
+        self._webhook_id = webhook_id
+
+    def introduce(self, dsn: str, admin: str, link: str) -> None:
+        """Say where everything is, and how to emit an event by hand. `link` signs in once."""
+        sql = insert_yourself(self._application.environment).replace('"', '\\"')
+        click.echo(f"dashboard   {link} (this link signs in once, within ten minutes)")
+        click.echo(f"API         {admin}/api ({admin}/openapi.json describes it)")
+        click.echo(f"receiver    {self._receiver.url} (verifies every signature and every byte)")
+        click.echo(f'\nEmit an event yourself:\n\n  {_psql(dsn)} \\\n    -c "{sql}"\n')
+
+    async def go_on(self, events: int | None) -> bool:
+        """Emit a sample every second, at most so many, and show what arrives, until cancelled."""
+        self._receiver.arrived = self._show
+        for sample in islice(samples(), events):
+            try:
+                await self._emit_one(sample)
+            except (StoreUnavailable, StatementTimeout) as error:
+                click.echo(f"not emitted: {error}", err=True)
+            await asyncio.sleep(PERIOD)
+        await asyncio.Event().wait()
+        return True
+
+    async def once(self, events: int) -> bool:
+        """Emit so many, wait until all are delivered and verified, and print the result."""
+        with _progress(events) as bar:
+            tally = Tally(events, bar)
+            self._receiver.arrived = tally.note
+            await self._emit(list(islice(samples(), events)))
+            tally.last = monotonic()
+            while not tally.complete.is_set() and (patience := tally.patience()) > 0:
+                await either(tally.complete, patience)
+        delivered = await self._recorded(list(tally.latencies))
+        verified = len(tally.latencies)
+        well = delivered == verified == events and not tally.faults
+        if not well:
+            await self._complain(tally)
+        p50 = f"{median(tally.latencies.values()) * 1000:.1f}" if verified else "-"
+        click.echo(f"{delivered} delivered, {verified} verified, p50 {p50} ms")
+        return well
+
+    async def _emit(self, wanted: Sequence[Sample]) -> None:
+        singles = min(MOST_SINGLES, (len(wanted) + 1) // 2)
+        for sample in wanted[:singles]:
+            await self._emit_one(sample)
+        if rest := wanted[singles:]:
+            self._receiver.emitted.add(*rest)
+            await self._application.emit_many(rest)
+
+    async def _emit_one(self, sample: Sample) -> None:
+        self._receiver.emitted.add(sample)
+        await self._application.emit(sample)
+
+    async def _recorded(self, events: Sequence[str]) -> int:
+        """How many are on record as delivered, a moment after the last has arrived."""
+        deadline = monotonic() + RECORD_LIMIT
+        while True:
+            recorded = await self._application.recorded(self._webhook_id, events)
+            if recorded >= len(events) or monotonic() > deadline:
+                return recorded
+            await asyncio.sleep(0.05)
+
+    async def _complain(self, tally: Tally) -> None:
+        for fault, count in tally.faults.most_common(SHOWN):
+            click.echo(f"{count} times not verified: {fault}", err=True)
+        missing = tally.expected - len(tally.latencies)
+        click.echo(f"{missing} of {tally.expected} did not arrive", err=True)
+        for line in await self._application.unfinished(self._webhook_id, SHOWN):
+            click.echo(f"  {line}", err=True)
+
+    def _show(self, arrival: Arrival) -> None:
+        if arrival.sample:
+            self._receiver.emitted.forget(arrival.sample)
+        now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+        what = f"{arrival.type:<24} {arrival.event:<23}"
+        verdict = f"NOT VERIFIED: {arrival.fault}" if arrival.fault else "verified"
+        click.echo(
+            f"{now}  {what}  attempt {arrival.attempt}  {arrival.latency * 1000:7.1f} ms  {verdict}"
+        )
+
+
+def _psql(dsn: str) -> str:
+    """The command for this database, without the password, which psql asks for."""
+    url = urlsplit(dsn)
+    query = parse_qs(url.query)
+    hosts, _, port = url.netloc.rpartition("@")[2].partition(":")
+    options = {
+        "-h": query.get("host", [hosts])[0],
+        "-p": query.get("port", [port])[0],
+        "-U": unquote(url.username or ""),
+        "-d": unquote(url.path[1:]),
+    }
+    words = [word for option, value in options.items() if value for word in (option, value)]
+    return shlex.join([_psql_program(), *words])
+
+
+def _psql_program() -> str:
+    if shutil.which("psql"):
+        return "psql"
+    try:
+        beside = binaries.find().directory / "psql"
+    except binaries.PostgresUnavailable:
+        return "psql"
+    return str(beside) if beside.exists() else "psql"
+
+
+def _progress(events: int) -> "AbstractContextManager[click._termui_impl.ProgressBar[int]]":
+    return click.progressbar(
+        length=events, label="delivering", file=sys.stderr, hidden=not sys.stderr.isatty()
+    )

@@ -1,0 +1,1 @@
+"""The key, and what is sealed with it."""

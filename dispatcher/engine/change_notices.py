@@ -1,0 +1,54 @@
+"""What people changed of deliveries this daemon holds: read anew, a heartbeat later at the most."""
+
+from collections.abc import Callable
+
+from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.store.change_notices import Nudges
+from dispatcher.store.deliveries import Deliveries
+
+AT_ONCE = 500
+"""Nudges acted on with one heartbeat, which must not wait for long."""
+
+
+class Nudged:
+    """`now` is the database's time; `wake` is called when something may be startable."""
+
+    def __init__(
+        self,
+        nudges: Nudges,
+        deliveries: Deliveries,
+        pending: Pending,
+        endpoints: KnownEndpoints,
+        *,
+        now: Callable[[], float],
+        wake: Callable[[], None],
+    ) -> None:
+        self._nudges = nudges
+        self._deliveries = deliveries
+        self._pending = pending
+        self._endpoints = endpoints
+        self._now = now
+        self._wake = wake
+        self._above = 0
+
+    async def heed(self) -> None:
+        """Act on the next nudges. Those of deliveries under way stay, and their turn comes again.
+
+        A nudge is removed after it was acted on, so that none is lost; acting twice is harmless.
+        Raises StoreUnavailable or StatementTimeout.
+        """
+        with self._pending.reading() as settled:
+            nudges = await self._nudges.waiting(self._pending.owned, self._above, AT_ONCE)
+            await self._endpoints.know(n.endpoint_id for n in nudges)
+            heeded, to_park = self._pending.amend(nudges, self._now(), settled)
+        self._above = nudges[-1].id if len(nudges) == AT_ONCE else 0
+        self._wake()
+        if to_park:
+            try:
+                await self._deliveries.park([d.id for d in to_park], self._pending.owned)
+            except BaseException:
+                self._pending.leave(to_park)
+                raise
+        if heeded:
+            await self._nudges.remove(heeded)

@@ -1,0 +1,301 @@
+"""Due deliveries are sent: lanes → semaphore → sign → send → outcome → record."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from random import random
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core import outcome
+from dispatcher.core.model import (
+    Delivery,
+    Endpoint,
+    Event,
+    Outcome,
+    Response,
+    Result,
+    SendError,
+)
+from dispatcher.engine.body_cache import Bodies, UnreadableEventError
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.lease import Lease
+from dispatcher.engine.loop import either
+from dispatcher.engine.recorder import Recorder
+from dispatcher.engine.request_headers import Requests
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import observe
+from dispatcher.transport.sender import Sender
+
+LOOK_AGAIN = 0.25
+"""Seconds to wait for the lease, the recorder or a due time at the most, between two looks."""
+
+BROKEN_RETRIES = 5
+BROKEN_RETRY_SECONDS = 30.0
+"""After attempts that broke within the daemon: the first delay, twice as much after each."""
+
+DISABLE_TAKES = 5.0
+"""An endpoint that is to be disabled rests at once; by then the change has come back to us."""
+
+
+class Deliver:
+    """The sending side. Everything due passes `admit`, then the pump, then one `_attempt`."""
+
+    def __init__(
+        self,
+        pending: Pending,
+        lease: Lease,
+        endpoints: KnownEndpoints,
+        bodies: Bodies,
+        deliveries: Deliveries,
+        sender: Sender,
+        requests: Requests,
+        recorder: Recorder,
+        health: Health,
+        clock: Clock,
+        *,
+        concurrency: int,
+        timeout: float,
+        hungry: Callable[[], None],
+    ) -> None:
+        self._pending = pending
+        self._lease = lease
+        self._endpoints = endpoints
+        self._bodies = bodies
+        self._deliveries = deliveries
+        self._sender = sender
+        self._requests = requests
+        self._recorder = recorder
+        self._health = health
+        self._clock = clock
+        self._timeout = timeout
+        self._hungry = hungry
+        self._slots = asyncio.BoundedSemaphore(concurrency)
+        self._wake = asyncio.Event()
+        # The loop keeps only weak references to tasks; these make one attempt after another.
+        self._workers: set[asyncio.Task[None]] = set()
+        self._starting = False
+        self._broken: BaseException | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._workers)
+
+    def wake(self) -> None:
+        """Something may be startable now."""
+        self._wake.set()
+
+    async def admit(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        settled: Collection[int | UUID] = (),
+        parked: Collection[UUID] = (),
+        are_parked: bool = False,
+    ) -> None:
+        """Take deliveries read from, or just written to, the table. Raises StoreUnavailable.
+
+        `settled`: see Pending.reading. `parked`: endpoints with rows that stay in the table.
+        `are_parked`: the deliveries are parked rows, and can stay so if there is no room.
+        """
+        try:
+            await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+        except BaseException:
+            self._pending.leave(deliveries)
+            raise
+        self._pending.note_parked(parked)
+        to_park = self._pending.admit(deliveries, self._clock.now(), settled)
+        self._wake.set()
+        if not are_parked:
+            await self._park(to_park)
+
+    async def run(self) -> None:
+        """Start what is due, as slots allow, until cancelled."""
+        self._starting = True
+        try:
+            while True:
+                await self._slots.acquire()
+                delivery = await self._next()
+                task = asyncio.create_task(self._work(delivery))
+                self._workers.add(task)
+                task.add_done_callback(self._finished)
+        finally:
+            self._starting = False
+
+    async def drained(self) -> None:
+        """Returns when no attempt is under way; call it after `run` was cancelled."""
+        while self._workers:
+            await asyncio.wait(self._workers)
+
+    async def _next(self) -> Delivery:
+        while True:
+            self._wake.clear()
+            if self._broken:
+                raise self._broken  # what is in memory can not be trusted: end, and read it anew
+            await self._tick()
+            delivery = self._take()
+            if delivery is not None:
+                return delivery
+            if self._pending.hungry():
+                self._hungry()
+            await either(self._wake, self._patience())
+
+    @property
+    def _may_start(self) -> bool:
+        return self._starting and self._lease.valid and self._recorder.has_room
+
+    def _take(self) -> Delivery | None:
+        """The next delivery to start, if anything may be started at all."""
+        delivery = self._pending.take(self._clock.now()) if self._may_start else None
+        if delivery is not None and self._pending.got_hungry(delivery.endpoint_id):
+            self._hungry()
+        return delivery
+
+    async def _work(self, delivery: Delivery | None) -> None:
+        """One attempt after another while there are any: a task for each would cost more."""
+        while delivery is not None:
+            await self._attempt(delivery)
+            await self._tick()  # with every worker busy, nobody else would see a retry come due
+            delivery = self._take()
+
+    async def _tick(self) -> None:
+        try:
+            await self._park(self._pending.tick(self._clock.now()))
+        except (StoreUnavailable, StatementTimeout) as error:
+            observe.store_unavailable("park", error, 0.0)
+
+    async def _park(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            try:
+                await self._deliveries.park([d.id for d in deliveries], self._lease.owned)
+            except BaseException:
+                self._pending.leave(deliveries)
+                raise
+
+    def _patience(self) -> float:
+        alarm = self._pending.next_alarm()
+        if alarm is None or not self._may_start:  # an alarm that nobody may follow stays due
+            return LOOK_AGAIN
+        return min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """Make one attempt. What breaks it is recorded as its outcome: it must not end the others."""
+        try:
+            await self._try(delivery)
+        except Exception as error:  # noqa: BLE001 - our own fault, or what nobody has thought of
+            observe.attempt_broke(delivery, error)
+            self._put(delivery, time.time(), "{}", _broken_attempt(delivery, error))
+
+    async def _try(self, delivery: Delivery) -> None:
+        soon = self._pending.lanes.upcoming(delivery.endpoint_id)
+        try:
+            event = self._bodies.get(delivery.event_id, soon)
+            if event is None:
+                event = await self._bodies.read(delivery.event_id, soon)
+        except (StoreUnavailable, StatementTimeout):
+            self._pending.give_back(delivery)
+            return
+        except UnreadableEventError as error:
+            observe.event_unreadable(delivery, error)
+            self._put(delivery, time.time(), "{}", _unreadable_event(error))
+            return
+        if event is None:
+            self._put(delivery, self._clock.now(), "{}", _lost_event())
+            return
+        # What was true when it was taken may have changed while the body was read.
+        endpoint = self._endpoints[delivery.endpoint_id]
+        if not self._lease.covers(delivery.shard) or not endpoint.active:
+            self._pending.give_back(delivery)
+            return
+        await self._send(delivery, endpoint, event)
+
+    async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> None:
+        started_at = self._clock.now()
+        varied = "{}"
+        try:
+            # Receivers hold the signature's time against their own clocks, not the database's.
+            request = self._requests.build(delivery, endpoint, event, time.time(), started_at)
+            varied = request.varied
+            timeout = endpoint.timeout or self._timeout
+            answer = await self._sender.post(
+                endpoint.url,
+                request.headers,
+                event.body,
+                timeout=timeout,
+                share=endpoint.environment_id,
+            )
+        except Exception as error:  # noqa: BLE001 - our own fault: told, and retried on schedule
+            observe.attempt_broke(delivery, error)
+            answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
+        policy = self._endpoints.policy(endpoint)
+        decided = outcome.decide(
+            answer,
+            attempt=delivery.attempt - delivery.base + 1,
+            policy=policy,
+            now=self._clock.now(),
+            chance=random(),  # noqa: S311 - jitter, not a secret
+        )
+        rest = DISABLE_TAKES if decided.disable else decided.pause
+        if rest:
+            self._pending.lanes.pause(endpoint.id, self._clock.now() + rest)
+        self._health.note(endpoint, delivery, event.type, decided)
+        self._put(delivery, started_at, varied, decided, answer)
+
+    def _put(
+        self,
+        delivery: Delivery,
+        started_at: float,
+        varied: str,
+        decided: Outcome,
+        answer: Response | SendError | None = None,
+    ) -> None:
+        response = answer if isinstance(answer, Response) else None
+        self._recorder.put(
+            Result(
+                delivery=delivery,
+                outcome=decided,
+                started_at=started_at,
+                status=response.status if response else None,
+                duration_ms=round(answer.duration * 1000) if answer else 0,
+                request_headers=varied,
+                response_headers=_header_text(response) if response else None,
+                response_body=response.body if response else None,
+            )
+        )
+        self._pending.land(delivery, answer.duration if answer else None)
+
+    def _finished(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._slots.release()
+        self._wake.set()
+        if not worker.cancelled():
+            self._broken = self._broken or worker.exception()
+
+
+def _header_text(response: Response) -> str:
+    return orjson.dumps(response.headers).decode()
+
+
+def _broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
+    """The configured schedule may be what broke it: so one of its own."""
+    tried = delivery.attempt - delivery.base
+    reason = f"internal error: {type(error).__name__}"
+    if tried >= BROKEN_RETRIES:
+        return Outcome("protocol", reason, "FAILED", None, None, None)
+    return Outcome("protocol", reason, None, BROKEN_RETRY_SECONDS * 2**tried, None, None)
+
+
+def _unreadable_event(error: UnreadableEventError) -> Outcome:
+    reason = f"the event cannot be read: {error}. Retry when it is repaired"
+    return Outcome("cancelled", reason, "FAILED", None, None, None)
+
+
+def _lost_event() -> Outcome:
+    return Outcome(
+        "cancelled", "the event is no longer in the database", "CANCELLED", None, None, None
+    )

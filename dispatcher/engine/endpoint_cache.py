@@ -1,0 +1,235 @@
+"""The endpoints this daemon sends to, as they were at most a second ago."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core.model import Endpoint, RetryPolicy
+from dispatcher.encryption.cipher import Cipher, WrongKey
+from dispatcher.engine.bisection import apart
+from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.telemetry import observe
+
+AT_ONCE = 500
+"""Endpoints read in one step: more would keep the loop, and heartbeats, waiting."""
+
+
+class KnownEndpoints:
+    """Read when first needed, read again when changed; opens and changes their lanes.
+
+    `sharers` is the number of daemons that send: each takes its part of an endpoint's limits, except
+    for an ordered endpoint, which has one owner.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        deliveries: Deliveries,
+        pending: Pending,
+        cipher: Cipher,
+        *,
+        max_in_flight: int,
+        retry: RetryPolicy,
+    ) -> None:
+        self._endpoints = endpoints
+        self._deliveries = deliveries
+        self._pending = pending
+        self._cipher = cipher
+        self._max_in_flight = max_in_flight
+        self._retry = retry
+        self._known: dict[UUID, Endpoint] = {}
+        self._homes: dict[UUID, int] = {}
+        self._deleted: set[UUID] = set()
+        self._changed: list[UUID] = []
+        self._target = 0
+        self.version = 0
+        self.sharers = 1
+
+    def __getitem__(self, endpoint_id: UUID) -> Endpoint:
+        return self._known[endpoint_id]
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def home(self, endpoint_id: UUID) -> int:
+        """The shard of an ordered endpoint's deliveries."""
+        return self._homes[endpoint_id]
+
+    def policy(self, endpoint: Endpoint) -> RetryPolicy:
+        return endpoint.retry or self._retry
+
+    def longest_timeout(self, default: float) -> float:
+        """Of all attempts that may be under way; `default` is that of endpoints without their own."""
+        return max((e.timeout or default for e in self._known.values()), default=default)
+
+    async def know(self, ids: Iterable[UUID]) -> None:
+        """Read those of `ids` that are not known yet."""
+        wanted = dict.fromkeys(ids)
+        while missing := [i for i in wanted if i not in self._known]:
+            await self._read(missing[:AT_ONCE])
+
+    async def refresh(self) -> bool:
+        """Act on the next of the changes committed so far; True when there are no more of them, and
+        `version` tells which was the last."""
+        if not self._changed:
+            self._target, changed = await self._endpoints.changed_since(self.version)
+            self._changed = [i for i in changed if i in self._known]
+        some, self._changed = self._changed[:AT_ONCE], self._changed[AT_ONCE:]
+        try:
+            if some:
+                await self._read(some)
+        except BaseException:
+            self._changed = []  # all of them anew, the next time
+            raise
+        if self._changed:
+            return False
+        if self._deleted:
+            self._forget()
+        self.version = self._target
+        return True
+
+    async def share_with(self, others: int) -> None:
+        if self.sharers != others + 1:
+            self.sharers = others + 1
+            await self._configure(self._known)
+
+    async def _read(self, ids: Collection[UUID]) -> None:
+        rows, unreadable = await self._rows(list(ids))
+        for endpoint_id in ids:
+            row = rows.get(endpoint_id)
+            if row is None:
+                if endpoint_id not in unreadable:
+                    observe.endpoint_missing(endpoint_id)
+                self._known[endpoint_id] = _held(endpoint_id)
+                continue
+            self._known[endpoint_id] = self._endpoint(row)
+            self._homes[endpoint_id] = row["home_shard"]
+            if row["deleted"]:
+                self._deleted.add(endpoint_id)
+        await self._configure(ids)
+
+    async def _rows(self, ids: Sequence[UUID]) -> tuple[dict[UUID, dict[str, Any]], set[UUID]]:
+        """Return the rows there are, and the ids of those that cannot be read."""
+        rows: dict[UUID, dict[str, Any]] = {}
+        unreadable: set[UUID] = set()
+
+        async def read(some: Sequence[UUID]) -> None:
+            rows.update({row["id"]: row for row in await self._endpoints.with_ids(some)})
+
+        def refused(endpoint_id: UUID, error: Exception) -> None:
+            observe.endpoint_malformed(endpoint_id, error)
+            unreadable.add(endpoint_id)
+
+        await apart(ids, read, refused)
+        return rows, unreadable
+
+    def _forget(self) -> None:
+        """Of deleted endpoints there will be ever more."""
+        for endpoint_id in self._pending.forget(self._deleted):
+            self._deleted.discard(endpoint_id)
+            del self._known[endpoint_id]
+            self._homes.pop(endpoint_id, None)
+
+    async def _configure(self, ids: Iterable[UUID]) -> None:
+        evicted = []
+        for endpoint in (self._known[i] for i in ids):
+            evicted += self._pending.configure(
+                endpoint.id,
+                limit=self._limit(endpoint),
+                holding=not endpoint.active,
+                ordered=endpoint.ordered,
+                paused_until=endpoint.paused_until or 0.0,
+                environment_id=endpoint.environment_id,
+                interval=self._interval(endpoint),
+            )
+        if evicted:
+            try:
+                await self._deliveries.park([d.id for d in evicted], self._pending.owned)
+            except BaseException:
+                self._pending.leave(evicted)
+                raise
+
+    def _limit(self, endpoint: Endpoint) -> int:
+        if endpoint.ordered:
+            return 1
+        return max(1, (endpoint.max_in_flight or self._max_in_flight) // self.sharers)
+
+    def _interval(self, endpoint: Endpoint) -> float:
+        if endpoint.rate_limit is None:
+            return 0.0
+        return (1 if endpoint.ordered else self.sharers) / endpoint.rate_limit
+
+    def _endpoint(self, row: dict[str, Any]) -> Endpoint:
+        """Never an unsigned POST, never a guess: what can not be understood is held until put right."""
+        try:
+            return self._understood(row)
+        except WrongKey:
+            observe.secret_unreadable(row["id"])
+        except (TypeError, ValueError) as error:
+            observe.endpoint_malformed(row["id"], error)
+        return _held(row["id"], row["environment_id"], ordered=row["ordered"])
+
+    def _understood(self, row: dict[str, Any]) -> Endpoint:
+        def opened(sealed: bytes | None) -> str | None:
+            if sealed is None:
+                return None
+            return self._cipher.decrypt(sealed, context=row["id"].bytes).decode()
+
+        headers, schemes, timeout_ms = row["headers"], row["signature_schemes"], row["timeout_ms"]
+        return Endpoint(
+            id=row["id"],
+            environment_id=row["environment_id"],
+            url=row["url"],
+            active=row["active"] and not row["deleted"],
+            deleted=row["deleted"],
+            ordered=row["ordered"],
+            secret=opened(row["secret"]) or "",
+            previous_secret=opened(row["previous_secret"]),
+            previous_until=row["previous_until"],
+            headers=dict(orjson.loads(opened(headers) or "{}")),
+            schemes=tuple(schemes) if schemes else None,
+            max_in_flight=row["max_in_flight"],
+            timeout=timeout_ms / 1000 if timeout_ms else None,
+            retry=_policy(row["retry"], self._retry),
+            paused_until=row["paused_until"],
+            failing=row["failing"],
+            rate_limit=row["rate_limit"],
+        )
+
+
+def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
+    """The endpoint's own schedule, in what it differs from the configured one."""
+    if text is None:
+        return None
+    policy = replace(default, **orjson.loads(text))
+    numbers = (policy.retries, policy.base, policy.factor, policy.jitter, policy.cap)
+    if not all(type(n) in (int, float) and n >= 0 for n in numbers):
+        raise ValueError("retry: not numbers, or below 0")
+    return policy
+
+
+def _held(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = False) -> Endpoint:
+    """Stands for an endpoint that nothing may be sent to."""
+    return Endpoint(
+        id=endpoint_id,
+        environment_id=environment_id,
+        url="",
+        active=False,
+        deleted=False,
+        ordered=ordered,
+        secret="",
+        previous_secret=None,
+        previous_until=None,
+        headers={},
+        schemes=None,
+        max_in_flight=None,
+        timeout=None,
+        retry=None,
+        paused_until=None,
+        failing=False,
+    )

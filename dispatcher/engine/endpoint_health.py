@@ -1,0 +1,170 @@
+"""What sending teaches about endpoints: who failed, who must rest, who wants no more.
+
+Notes are gathered in memory and written about once a second, so that an endpoint failing a
+thousand times a second costs one row a second.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core import event_patterns, ids
+from dispatcher.core.model import Delivery, Endpoint, Outcome
+from dispatcher.engine.bisection import apart
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+from dispatcher.telemetry import observe
+
+FLUSH_EVERY = 1.0
+SUCCESS_NOTED_EVERY = 60.0
+"""Another daemon may have noted failures we know nothing of: a success is repeated this often."""
+EMIT_AT_ONCE = 500
+"""Operational events a statement emits."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is not yet in the database."""
+
+    failures: Counter[UUID] = field(default_factory=Counter)
+    successes: set[UUID] = field(default_factory=set)
+    rests: dict[UUID, float] = field(default_factory=dict)
+    """Until when, by the steady clock."""
+    disabled: dict[UUID, str] = field(default_factory=dict)
+    exhausted: list[tuple[str, str, str]] = field(default_factory=list)
+    """Operational events: `(environment_id, type, data)`."""
+
+    def add(self, newer: "Notes") -> None:
+        for endpoint_id in newer.successes:
+            self.failures.pop(endpoint_id, None)
+        self.failures += newer.failures
+        self.successes |= newer.successes
+        self.rests |= newer.rests
+        self.disabled |= newer.disabled
+        self.exhausted += newer.exhausted
+
+
+class Health:
+    """`disable_after`: seconds of nothing but failures after which an endpoint is disabled."""
+
+    def __init__(self, endpoints: Endpoints, events: Events, *, disable_after: float) -> None:
+        self._endpoints = endpoints
+        self._events = events
+        self._disable_after = disable_after
+        self._notes = Notes()
+        self._writing = asyncio.Lock()
+        # Whether the last outcome was a failure, and since when we know; old ones are forgotten.
+        self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
+        self.wake = asyncio.Event()
+
+    def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
+        """Take note of one outcome; waits for nothing."""
+        if outcome.code == "ok":
+            self._succeeded(endpoint)
+            return
+        self._remember(endpoint.id, failing=True)
+        self._notes.failures[endpoint.id] += 1
+        if outcome.pause:
+            rests = self._notes.rests
+            rests[endpoint.id] = max(monotonic() + outcome.pause, rests.get(endpoint.id, 0.0))
+        if outcome.disable:
+            self._notes.disabled[endpoint.id] = outcome.disable
+            self.wake.set()
+        if outcome.state == "FAILED" and not event_patterns.is_reserved(type_):
+            self._notes.exhausted.append(
+                (
+                    endpoint.environment_id,
+                    "delivery.exhausted",
+                    _exhausted(endpoint, delivery, type_, outcome),
+                )
+            )
+
+    async def flush(self) -> float:
+        """Write the notes; returns the seconds to the next time. Raises StoreUnavailable or
+        StatementTimeout; what was not written is written next time."""
+        async with self._writing:
+            notes, self._notes = self._notes, Notes()
+            try:
+                await self._write(notes)
+            except BaseException:
+                notes.add(self._notes)
+                self._notes = notes
+                raise
+        return FLUSH_EVERY
+
+    async def drained(self) -> None:
+        """Returns when everything noted so far is written."""
+        await self.flush()
+
+    async def _write(self, notes: Notes) -> None:
+        """Write, taking from `notes` what has been written."""
+        await apart(list(notes.successes), self._endpoints.note_successes, self._refused)
+        notes.successes.clear()
+
+        async def note_failures(some: Sequence[UUID]) -> None:
+            counts = {i: notes.failures[i] for i in some}
+            for hopeless in await self._endpoints.note_failures(counts, self._disable_after):
+                notes.disabled.setdefault(hopeless, "failing")
+            for endpoint_id in some:
+                del notes.failures[endpoint_id]
+
+        await apart(list(notes.failures), note_failures, self._refused)
+        notes.failures.clear()
+        for endpoint_id in list(notes.rests):
+            await apart([endpoint_id], partial(self._rest, notes), self._refused)
+            del notes.rests[endpoint_id]
+        for endpoint_id in list(notes.disabled):
+            await apart([endpoint_id], partial(self._disable, notes), self._refused)
+            del notes.disabled[endpoint_id]
+        while some := notes.exhausted[:EMIT_AT_ONCE]:
+            await apart(some, self._events.emit_operational, observe.operational_event_discarded)
+            del notes.exhausted[: len(some)]
+
+    def _refused(self, endpoint_id: UUID, error: Exception) -> None:
+        """One that is refused always must not keep all others' notes in memory, ever more of them."""
+        observe.note_discarded(endpoint_id, error)
+
+    async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
+        for endpoint_id in endpoint_ids:
+            left = max(0.0, notes.rests[endpoint_id] - monotonic())
+            await self._endpoints.pause(endpoint_id, left)
+
+    def _succeeded(self, endpoint: Endpoint) -> None:
+        failing, since = self._last.get(endpoint.id, (endpoint.failing, float("-inf")))
+        if failing or monotonic() - since > SUCCESS_NOTED_EVERY:
+            self._remember(endpoint.id, failing=False)
+            self._notes.successes.add(endpoint.id)
+            self._notes.failures.pop(endpoint.id, None)  # those before it are over
+
+    def _remember(self, endpoint_id: UUID, *, failing: bool) -> None:
+        """What is older than a success may be is of no use any more."""
+        now = monotonic()
+        self._last[endpoint_id] = (failing, now)
+        self._last.move_to_end(endpoint_id)
+        while now - next(iter(self._last.values()))[1] > SUCCESS_NOTED_EVERY:
+            self._last.popitem(last=False)
+
+    async def _disable(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
+        for endpoint_id in endpoint_ids:
+            reason = notes.disabled[endpoint_id]
+            if await self._endpoints.disable(endpoint_id, reason) is not None:
+                observe.endpoint_disabled(endpoint_id, reason)
+
+
+def _exhausted(endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> str:
+    return orjson.dumps(
+        {
+            "webhook_id": str(endpoint.id),
+            "delivery_id": ids.delivery_name(delivery.id),
+            "event_id": ids.event_name(delivery.event_id),
+            "event": type_,
+            "attempts": delivery.attempt + 1,
+            "error": outcome.error,
+        }
+    ).decode()

@@ -1,0 +1,259 @@
+"""The engine: everything that sends, built in dependency order and introduced to its neighbours.
+
+Stages never import one another: each is handed the callables of those it works with here.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from dispatcher import __version__
+from dispatcher.config.sections import Config
+from dispatcher.core.figures import Vitals
+from dispatcher.core.model import Result
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.engine.body_cache import Bodies
+from dispatcher.engine.change_notices import Nudged
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.deliverer import Deliver
+from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.engine.fanout import Fanout
+from dispatcher.engine.lease import Lease
+from dispatcher.engine.listener import Listener
+from dispatcher.engine.loader import Refill
+from dispatcher.engine.maintenance import Maintenance, Upkeep
+from dispatcher.engine.recorder import Recorder
+from dispatcher.engine.replayer import Replay
+from dispatcher.engine.request_headers import Requests
+from dispatcher.engine.reschedule import Reschedule
+from dispatcher.engine.schema_check import Examine
+from dispatcher.engine.statistics import Statist
+from dispatcher.schema_validation.worker import Sandbox
+from dispatcher.store.change_notices import Nudges
+from dispatcher.store.connections import Sessions
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.events import Events
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.replays import Recoveries
+from dispatcher.store.statistics import Statistics
+from dispatcher.store.unvalidated_events import Unexamined
+from dispatcher.telemetry import observe
+from dispatcher.transport.guard import guard_of
+from dispatcher.transport.sender import Sender
+
+IN_MEMORY = 20_000
+"""Deliveries held in memory at the most; the table holds the rest."""
+LANE_DEPTH = 1_000
+BODY_CACHE = 32 * 2**20
+
+
+class Engine:
+    """The stages of one daemon, at rest; `daemon` runs them."""
+
+    def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
+        self._config = config
+        self._dsn = dsn
+        self._began = monotonic()
+        self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
+        self.clock = Clock()
+        self.inbox_wake = asyncio.Event()
+        self.refill_wake = asyncio.Event()
+        self.examine_wake = asyncio.Event()
+        self._own(cipher)
+        self._send()
+        self._feed()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.lease!r}, {self.pending!r}, {self.deliver.in_flight} in flight>"
+
+    def _own(self, cipher: Cipher) -> None:
+        """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
+        lanes = Lanes(LANE_DEPTH, slow=self._config.delivery.concurrency // 2)
+        self.pending = Pending(capacity=IN_MEMORY, lanes=lanes)
+        self.endpoints = KnownEndpoints(
+            Endpoints(self.sessions.endpoints),
+            Deliveries(self.sessions.endpoints),
+            self.pending,
+            cipher,
+            max_in_flight=self._config.delivery.max_in_flight,
+            retry=self._config.retry.policy(),
+        )
+        nudged = Nudged(
+            Nudges(self.sessions.lease),
+            Deliveries(self.sessions.lease),
+            self.pending,
+            self.endpoints,
+            now=self.clock.now,
+            wake=self._wake_deliver,
+        )
+        self.reschedule = Reschedule(
+            Deliveries(self.sessions.upkeep),
+            Endpoints(self.sessions.upkeep),
+            done=self._rescheduled,
+        )
+        self.lease = Lease(
+            Daemons(self.sessions.lease),
+            self.pending,
+            self.endpoints,
+            self.clock,
+            changed=self._shards_changed,
+            heed=nudged.heed,
+            set_back=self.reschedule.set_back,
+        )
+        self.sessions.lease.on_lost = self.lease.lost
+
+    def _send(self) -> None:
+        """From a due delivery to a recorded attempt."""
+        config = self._config
+        requests = _requests(config)
+        self.recorder = Recorder(
+            Deliveries(self.sessions.record),
+            settled=self.pending.settle,
+            lost=self.pending.lose,
+            room=self._wake_deliver,
+            noted=self._noted,
+        )
+        self.statist = Statist(
+            Statistics(self.sessions.statistics),
+            Daemons(self.sessions.statistics),
+            self.endpoints,
+            daemon=lambda: self.lease.daemon,
+            facts=self._facts,
+        )
+        self.health = Health(
+            Endpoints(self.sessions.upkeep),
+            Events(self.sessions.upkeep),
+            disable_after=config.delivery.disable_after,
+        )
+        self.guard = guard_of(config, self._dsn)
+        self.sender = Sender(
+            guard=self.guard,
+            connect_timeout=config.delivery.connect_timeout,
+            body_limit=config.delivery.response_body,
+            concurrency=config.delivery.concurrency,
+            user_agent=requests.user_agent,
+        )
+        self.deliver = Deliver(
+            self.pending,
+            self.lease,
+            self.endpoints,
+            Bodies(Events(self.sessions.bodies), capacity=BODY_CACHE),
+            Deliveries(self.sessions.refill),
+            self.sender,
+            requests,
+            self.recorder,
+            self.health,
+            self.clock,
+            concurrency=config.delivery.concurrency,
+            timeout=config.delivery.timeout,
+            hungry=self.refill_wake.set,
+        )
+
+    def _feed(self) -> None:
+        """What brings deliveries to the sending side, and what must be done now and then."""
+        self.listener = Listener(self.sessions.listen, self.inbox_wake)
+        self.sessions.fanout.on_lost = self._fanout_lost
+        self.fanout = Fanout(
+            Inbox(self.sessions.fanout),
+            self.lease,
+            admit=lambda made, parked: self.deliver.admit(made, parked=parked),
+            saturated=self.pending.saturated,
+            backlog=self._has_backlog,
+            notified=self._config.database.notify,
+        )
+        self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
+        self.refill = Refill(
+            Deliveries(self.sessions.refill),
+            self.pending,
+            self.endpoints,
+            self.clock,
+            admit=lambda found, settled, are_parked: self.deliver.admit(
+                found, settled=settled, are_parked=are_parked
+            ),
+            wake=self.refill_wake,
+        )
+        retention = self._config.retention
+        upkeep = Upkeep(
+            self.sessions.upkeep,
+            keep_events=retention.events,
+            keep_attempts=retention.attempts,
+            keep_audit=retention.audit,
+            now=self.clock.now,
+        )
+        self.maintenance = Maintenance(upkeep.steps())
+        self.replay = Replay(Recoveries(self.sessions.upkeep))
+
+    async def fan_out(self) -> float:
+        """Whatever tells of new events, or stands in for being told, tells of those to examine."""
+        try:
+            return await self.fanout.look()
+        finally:
+            self.examine_wake.set()
+
+    def _fanout_lost(self) -> None:
+        """A statement may have been committed whose answer we never read."""
+        self.pending.doubt()
+        self.refill_wake.set()
+
+    def _rescheduled(self) -> None:
+        """Rows are due earlier than they were when they were read, or passed over."""
+        self.pending.doubt()
+        self.refill_wake.set()
+
+    def _shards_changed(self) -> None:
+        self.refill.shards_changed()
+        self.inbox_wake.set()
+
+    def _noted(self, results: Sequence[Result]) -> None:
+        observe.recorded(results)
+        self.statist.note(results)
+
+    def _facts(self) -> Mapping[str, object]:
+        """What people see of this daemon."""
+        flying, unrecorded = self.deliver.in_flight, len(self.recorder)
+        later = len(self.pending.heap)
+        return {
+            "version": __version__,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "up": monotonic() - self._began,
+            "in_flight": flying,
+            "in_lanes": max(0, len(self.pending) - later - flying - unrecorded),
+            "in_heap": later,
+            "unrecorded": unrecorded,
+        }
+
+    def vitals(self, *, stages_failing: int) -> Vitals:
+        """Return how this daemon is at the moment."""
+        busy, idle = self.sessions.counted()
+        return Vitals(
+            in_flight=self.deliver.in_flight,
+            unrecorded=len(self.recorder),
+            shards=len(self.lease.owned),
+            lease_valid=self.lease.valid,
+            listening=self.listener.listening,
+            stages_failing=stages_failing,
+            connections_busy=busy,
+            connections_idle=idle,
+        )
+
+    def _wake_deliver(self) -> None:
+        self.deliver.wake()
+
+    def _has_backlog(self) -> bool:
+        return len(self.pending) > self._config.delivery.concurrency
+
+
+def _requests(config: Config) -> Requests:
+    return Requests(
+        brand=config.signing.brand,
+        schemes=config.signing.schemes,
+        names=config.signing.header_names(),
+    )

@@ -1,0 +1,201 @@
+"""Inbox rows become deliveries: rows of a shard we own, handed straight to the sending side."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from time import monotonic
+from uuid import UUID
+
+from dispatcher.core.model import Delivery
+from dispatcher.engine.fanout_fairness import Turn, Turns
+from dispatcher.engine.inbox_polling import PROMISE_MS, Promise
+from dispatcher.engine.lease import Lease
+from dispatcher.store.data_errors import describe, is_data_error
+from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import observe
+
+MOST_DELIVERIES = 20_000
+"""Deliveries a statement makes: it takes as many events as come to no more."""
+MOST_EVENTS = 500
+SLICE = 5_000
+"""Deliveries a statement makes of an event that alone is too much for one."""
+SMALLEST = 1 / 256
+"""What is left of these numbers at the least, when statements run into their timeout."""
+A_MOMENT = 0.1
+"""Seconds of fanning out between two looks at the promise, which a long backlog must not outlast."""
+
+REFUSED_AT_ONCE = 20
+"""Events put aside in succession before the loop waits between them, up to two seconds: if the fault
+is not theirs, somebody has time to see it."""
+
+NOTHING = FannedOut(0, None, 0, [], set())
+
+
+class Fanout:
+    """`admit(deliveries, parked)` takes what was made; `saturated(coming)` names the endpoints
+    whose deliveries are better made parked when so many may come; `backlog` tells whether enough
+    is waiting to be sent; `notified` whether emitters notify an idle daemon."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        lease: Lease,
+        *,
+        admit: Callable[[Sequence[Delivery], set[UUID]], Awaitable[None]],
+        saturated: Callable[[int], Sequence[UUID]],
+        backlog: Callable[[], bool],
+        notified: bool = True,
+    ) -> None:
+        self._inbox = inbox
+        self._lease = lease
+        self._admit = admit
+        self._saturated = saturated
+        self._backlog = backlog
+        self._promise = Promise(notified=notified)
+        self._shard = count()
+        self._size = Size()
+        self._turns = Turns()
+        self._in_succession = 0
+
+    async def look(self) -> float:
+        """Fan out what is in the inbox; returns the seconds until the next look.
+
+        Raises StoreUnavailable; what was fanned out before is in the table whatever happens.
+        """
+        picked, emptied = await self._drain()
+        plan = self._promise.plan(monotonic(), picked, backlog=self._backlog())
+        if plan.renew:
+            await self._inbox.promise_polling(PROMISE_MS)
+        return plan.wait if emptied else 0.0
+
+    async def _drain(self) -> tuple[int, bool]:
+        """Fan out for a moment: how many events, and whether the inbox was empty then."""
+        picked, until = 0, monotonic() + A_MOMENT
+        while self._lease.owned and monotonic() < until:
+            turn = self._turns.next(monotonic())
+            taken, more = await self._statement(turn)
+            picked += taken
+            if not more and not turn.without:
+                return picked, True
+            await asyncio.sleep(0)
+        return picked, not self._lease.owned
+
+    async def _statement(self, turn: Turn) -> tuple[int, bool]:
+        """How many events one statement took, and whether there may be more for this turn."""
+        events = self._size.of(MOST_EVENTS)
+        try:
+            done = await self._fan_out(turn, events)
+        except StatementTimeout as error:
+            if not self._lease.valid:  # heartbeats have no answer either: no event is to blame
+                raise
+            await self._too_much(turn, events, error)
+            return 0, True
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            await self._refused(turn, error)
+            return 0, True
+        self._size.fits()
+        self._in_succession = 0
+        if done.seen and not done.picked and not turn.wide:
+            self._turns.widen(turn)
+            return 0, True
+        more = self._took(turn, events, done)
+        if done.made:
+            await self._admit(done.deliveries, done.parked)
+        return done.picked, more
+
+    async def _fan_out(self, turn: Turn, events: int) -> FannedOut:
+        daemon, shards = self._lease.daemon, sorted(self._lease.owned)
+        if daemon is None or not shards:
+            return NOTHING
+        shard = shards[next(self._shard) % len(shards)]
+        if turn.wide:
+            return await self._inbox.fan_out_slice(
+                limit=self._size.of(SLICE),
+                shard=shard,
+                daemon=daemon,
+                saturated=self._saturated(1),
+                above=turn.above,
+                without=turn.without,
+            )
+        return await self._inbox.fan_out(
+            limit=events,
+            shard=shard,
+            daemon=daemon,
+            saturated=self._saturated(events),
+            above=turn.above,
+            without=turn.without,
+            most=self._size.of(MOST_DELIVERIES),
+        )
+
+    def _took(self, turn: Turn, events: int, done: FannedOut) -> bool:
+        if done.picked or done.made:
+            observe.fanned_out(done.picked, done.made)
+        if turn.wide and (done.picked or not done.seen):
+            self._turns.done(turn)
+        more = done.picked < done.seen or done.seen == events or (turn.wide and done.seen > 0)
+        self._turns.took(
+            turn,
+            last=done.last_picked if more else done.last_waiting or done.last_picked,
+            more=more,
+            crowding=done.crowding,
+            now=monotonic(),
+        )
+        return more
+
+    async def _too_much(self, turn: Turn, events: int, error: StatementTimeout) -> None:
+        observe.fan_out_too_large(events)
+        if self._size.shrink():
+            return
+        if not turn.wide:
+            self._turns.widen(turn)
+            return
+        await self._quarantine(turn, error)
+
+    async def _refused(self, turn: Turn, error: Exception) -> None:
+        """Find the event that the database refuses by ever smaller statements, and put it aside.
+
+        Raises StoreUnavailable, which makes the loop wait, when event after event is refused.
+        """
+        if self._size.shrink():
+            return
+        await self._quarantine(turn, error)
+        self._in_succession += 1
+        if self._in_succession > REFUSED_AT_ONCE:
+            raise StoreUnavailable(f"event after event is refused: {describe(error)}") from error
+
+    async def _quarantine(self, turn: Turn, error: Exception) -> None:
+        """Put the first event of a turn aside; its environment's others wait for everybody else's."""
+        self._turns.done(turn)
+        for row in await self._inbox.quarantine(
+            "fan_out_failed",
+            describe(error),
+            above=turn.above,
+            without=turn.without,
+            plain=turn.wide,
+        ):
+            observe.quarantined(row["event_id"], "fan_out_failed")
+            crowding = (row["environment_id"],)
+            self._turns.took(turn, last=None, more=True, crowding=crowding, now=monotonic())
+
+
+class Size:
+    """How large a part of the usual numbers the next statement takes: a quarter after each timeout,
+    twice as much after each success."""
+
+    def __init__(self) -> None:
+        self._part = 1.0
+
+    def of(self, number: int) -> int:
+        return max(1, int(number * self._part))
+
+    def fits(self) -> None:
+        self._part = min(1.0, self._part * 2)
+
+    def shrink(self) -> bool:
+        """False when it can not be smaller."""
+        smaller = self._part > SMALLEST
+        self._part = max(SMALLEST, self._part / 4)
+        return smaller

@@ -1,0 +1,210 @@
+"""What only the table holds comes into memory: rows due soon, and parked rows where there is room."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import takewhile, zip_longest
+from time import monotonic
+from uuid import UUID
+
+from dispatcher.core.model import Delivery
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.delivery_buffer import NEVER_READ, Pending
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.store.deliveries import Deliveries, Range
+
+HORIZON = 60.0
+"""How far ahead, in seconds, retries are held in memory."""
+READ_AHEAD = 30.0
+"""A shard is read again when less than this of its horizon is left."""
+READ_WHEN_FULL = 2_000
+"""Rows read at once when memory is full: most go no further than to be parked."""
+SWEEP_EVERY = 15.0
+OVERDUE = 5.0
+"""A sweep looks for rows due longer ago than this that are not in memory."""
+RESCAN_EVERY = 5.0
+FEED_AT_ONCE = 100
+FEED_MOST = 5_000
+"""Endpoints and rows of which parked ones are read in one statement."""
+PASS = 1.0
+
+
+class Refill:
+    """`admit(found, settled, are_parked)` takes what was read. `wake` is set when shards were gained
+    or a lane wants its parked rows."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        pending: Pending,
+        endpoints: KnownEndpoints,
+        clock: Clock,
+        *,
+        admit: Callable[[Sequence[Delivery], Collection[int | UUID], bool], Awaitable[None]],
+        wake: asyncio.Event,
+    ) -> None:
+        self._deliveries = deliveries
+        self._pending = pending
+        self._endpoints = endpoints
+        self._clock = clock
+        self._admit = admit
+        self.wake = wake
+        self._swept_at = 0.0
+        self._sweep_on: Mapping[int, float] = {}  # shards with more, and from when on
+        self._rescanned_at = float("-inf")
+
+    def shards_changed(self) -> None:
+        """Parked rows of a shard just gained are known to nobody yet."""
+        self._rescanned_at = float("-inf")
+        self.wake.set()
+
+    def sweep_now(self) -> None:
+        """Sweep with the next pass, whenever the last one was."""
+        self._swept_at = float("-inf")
+
+    async def look(self) -> float:
+        """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
+        behind = await self._read_ahead()
+        if monotonic() - self._swept_at >= SWEEP_EVERY:
+            if await self._sweep():
+                behind = True  # more of the same: the next pass sweeps again
+            else:
+                self._swept_at = monotonic()
+        if monotonic() - self._rescanned_at >= RESCAN_EVERY:
+            rescanned_at = monotonic()
+            found = await self._deliveries.parked_endpoints()
+            await self._endpoints.know(found)
+            self._pending.note_parked(found)
+            self._rescanned_at = rescanned_at
+        behind = await self._feed() or behind
+        return 0.0 if behind else PASS
+
+    async def _read_ahead(self) -> bool:
+        """Read what is due, and what soon will be if there is room; whether more of it is due."""
+        now = self._clock.now()
+        room, before = self._pending.room_ahead, now + HORIZON
+        if not room:
+            room, before = self._pending.room or READ_WHEN_FULL, now
+        wanted = [s for s in self._pending.owned if self._wants_reading(s, before)]
+        if not wanted:
+            return False
+        ranges = self._ranges({s: self._pending.watermark(s) for s in wanted}, room)
+        for shard in wanted:
+            self._pending.raise_watermark(shard, before)
+        try:
+            found = await self._read(ranges, before)
+        except BaseException:
+            for r in ranges:
+                self._pending.read_again(r.shard, r.low)
+            raise
+        cut = cut_short(ranges, found)
+        for shard, last in cut.items():
+            self._pending.read_again(shard, last)
+        return any(last <= now for last in cut.values())
+
+    async def _sweep(self) -> bool:
+        """Read rows long due that are neither in memory nor parked: what somebody else put there.
+
+        Return True if there are more of them than could be read at once. What was read is in memory
+        or parked then, so that every pass gets further.
+        """
+        owned = self._pending.owned
+        lows = {s: low for s, low in self._sweep_on.items() if s in owned}
+        lows = lows or dict.fromkeys(owned, NEVER_READ)
+        if not lows:
+            return False
+        ranges = self._ranges(lows, max(self._pending.room, READ_WHEN_FULL))
+        found = await self._read(ranges, self._clock.now() - OVERDUE)
+        self._sweep_on = cut_short(ranges, found)
+        return bool(self._sweep_on)
+
+    async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
+        with self._pending.reading() as settled:
+            found = await self._deliveries.due(ranges, before)
+            await self._admit(found, settled, False)
+        return found
+
+    async def _feed(self) -> bool:
+        """Parked rows, as many as lanes have room for; whether there are lanes with room left."""
+        hungry = in_turns(self._pending.hungry(), lambda i: self._endpoints[i].environment_id)
+        most: dict[UUID, int] = {}
+        in_order = []
+        for endpoint_id in hungry[:FEED_AT_ONCE]:
+            wanted = self._wanted(endpoint_id)
+            if self._pending.lanes[endpoint_id].ordered:
+                in_order.append((endpoint_id, self._endpoints.home(endpoint_id), wanted))
+            else:
+                most[endpoint_id] = wanted
+        for endpoint_id, home, wanted in in_order:
+            await self._feed_in_order(endpoint_id, home, wanted)
+        if most:
+            await self._feed_together(most)
+        return len(most) + len(in_order) < len(hungry)
+
+    def _wanted(self, endpoint_id: UUID) -> int:
+        """Rows in memory stay parked in the table: as many more as may be among the first."""
+        lane = self._pending.lanes[endpoint_id]
+        return self._pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+
+    async def _feed_together(self, most: Mapping[UUID, int]) -> None:
+        """As far as FEED_MOST rows reach, but for the first endpoint all of its own."""
+        at_most = max(FEED_MOST, next(iter(most.values())))
+        with self._pending.reading() as settled:
+            found = await self._deliveries.parked(most, self._pending.owned, at_most)
+            await self._take(reached(most, found, at_most), found, settled)
+
+    async def _feed_in_order(self, endpoint_id: UUID, home: int, most: int) -> None:
+        with self._pending.reading() as settled:
+            found = []
+            if home in self._pending.owned:
+                found = await self._deliveries.parked_in_order(endpoint_id, home, most)
+            await self._take({endpoint_id: most}, found, settled)
+
+    async def _take(
+        self, most: Mapping[UUID, int], found: Sequence[Delivery], settled: Collection[int | UUID]
+    ) -> None:
+        """Endpoints of which nothing more, or nothing new, was found are left until the next rescan."""
+        count = Counter(d.endpoint_id for d in found)
+        new = {d.endpoint_id for d in found if d.id not in self._pending}
+        for endpoint_id in most:
+            more = count[endpoint_id] == most[endpoint_id] and endpoint_id in new
+            if not more and endpoint_id not in settled:
+                self._pending.none_parked(endpoint_id)
+        await self._admit(found, settled, True)
+
+    def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
+        """Rows already in memory come back too, so each shard may return that many more."""
+        held = self._pending.held_by_shard()
+        share = max(1, room // len(lows))
+        return [Range(shard, low, held[shard] + share) for shard, low in lows.items()]
+
+    def _wants_reading(self, shard: int, before: float) -> bool:
+        return self._pending.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
+
+
+def cut_short(ranges: Iterable[Range], found: Iterable[Delivery]) -> dict[int, float]:
+    """Return the shards of which as many rows were read as were asked for, each with the time of
+    the last one: there may be more from then on."""
+    of_shard: dict[int, list[float]] = {}
+    for delivery in found:
+        of_shard.setdefault(delivery.shard, []).append(delivery.next_at)
+    return {r.shard: times[-1] for r in ranges if len(times := of_shard.get(r.shard, [])) == r.most}
+
+
+def reached(
+    most: Mapping[UUID, int], found: Sequence[Delivery], at_most: int
+) -> Mapping[UUID, int]:
+    """Those endpoints of which all that was asked for was read: when the reading was cut short,
+    those before the last."""
+    if len(found) < at_most:
+        return most
+    last = found[-1].endpoint_id
+    return dict(takewhile(lambda asked: asked[0] != last, most.items()))
+
+
+def in_turns(endpoint_ids: Iterable[UUID], environment: Callable[[UUID], str]) -> list[UUID]:
+    """One of each environment, then the next of each: so that nobody waits for all of another's."""
+    of_each: dict[str, list[UUID]] = {}
+    for endpoint_id in endpoint_ids:
+        of_each.setdefault(environment(endpoint_id), []).append(endpoint_id)
+    return [i for turn in zip_longest(*of_each.values()) for i in turn if i is not None]

@@ -1,0 +1,226 @@
+"""What must be done now and then: a table of steps, each tried by itself.
+
+A step does a bounded part of its work in a pass, so that none holds up the others for long; one
+that fails is put off, later and later, and the others go on.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from dispatcher.core import ids
+from dispatcher.store.audit import Audit
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.dashboard_sessions import SignIns
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.idempotency import Answered
+from dispatcher.store.partitions import Partitions
+from dispatcher.store.quarantine import Quarantine
+from dispatcher.store.replays import Recoveries
+from dispatcher.store.replicated import Replicated
+from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.statistics import Statistics
+from dispatcher.store.tokens import Tokens
+from dispatcher.store.triggers import Triggers
+from dispatcher.telemetry import observe
+
+DAYS_AHEAD = 7
+HOUR_SECONDS = 3600.0
+DAY_SECONDS = 86_400.0
+CANCEL_SECONDS = 5.0
+MINUTE_SECONDS = 60.0
+REPLICATED_SECONDS = 5.0
+"""What became of a replicated event may arrive so long after it."""
+REPLICATED_MOST_SECONDS = DAY_SECONDS
+"""Age of a replicated event up to which it is sent: a first copy brings all that were ever kept."""
+PUT_OFF_FIRST_SECONDS = 5.0
+PUT_OFF_MOST_SECONDS = 600.0
+CANCEL_MOST = 2_000
+KEYS_MOST = 5_000
+SUMS_MOST = 5_000
+ROWS_MOST = 1_000
+"""Of other kinds, what one statement removes."""
+ANSWERED_MOST = 1_000
+"""Answers forgotten in one statement: each may hold a long body."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One kind of work. `run` does a bounded part of it, and returns True if more is left.
+
+    `due_at` is in steady seconds, `failures` counts those in succession.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[bool]]
+    every_seconds: float
+    due_at: float = float("-inf")
+    failures: int = 0
+
+
+class Maintenance:
+    """Runs the steps that are due, in the order of their table."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._steps = tuple(steps)
+
+    async def look(self) -> float:
+        """Make one pass; return the seconds to the next.
+
+        Raises StoreUnavailable, after which the pass goes on with another step.
+        """
+        for step in self._steps:
+            if step.due_at <= monotonic():
+                await self._run(step)
+        wait = min(step.due_at for step in self._steps) - monotonic()
+        return max(0.0, min(wait, CANCEL_SECONDS))
+
+    async def _run(self, step: Step) -> None:
+        try:
+            more = await step.run()
+        except Exception as error:
+            put_off = min(PUT_OFF_MOST_SECONDS, PUT_OFF_FIRST_SECONDS * 2 ** min(step.failures, 20))
+            step.failures += 1
+            step.due_at = monotonic() + put_off
+            observe.maintenance_failed(step.name, error, put_off)
+            if isinstance(error, StoreUnavailable):
+                raise  # it may be gone: each of the others would wait for it as long
+            return
+        step.failures = 0
+        step.due_at = monotonic() + (0.0 if more else step.every_seconds)
+
+
+class Upkeep:
+    """The steps of a daemon. `keep_…` are seconds; `now` is the database's time."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        keep_events: float,
+        keep_attempts: float,
+        keep_audit: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._partitions = Partitions(session)
+        self._deliveries = Deliveries(session)
+        self._daemons = Daemons(session)
+        self._answered = Answered(session)
+        self._statistics = Statistics(session)
+        self._quarantine = Quarantine(session)
+        self._recoveries = Recoveries(session)
+        self._audit = Audit(session)
+        self._tokens = Tokens(session)
+        self._sign_ins = SignIns(session)
+        self._replicated = Replicated(session)
+        self._triggers = Triggers(session)
+        self._keep_events = keep_events
+        self._keep_attempts = keep_attempts
+        self._keep_audit = keep_audit
+        self._now = now
+
+    def steps(self) -> Sequence[Step]:
+        """Return all steps, due at once. What pins events comes before they are dropped."""
+        return (
+            Step("cancel", self._cancel, CANCEL_SECONDS),
+            Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
+            Step("triggers", self._look_at_triggers, HOUR_SECONDS),
+            Step("make_partitions", self._make_partitions, HOUR_SECONDS),
+            Step("quarantine", self._expire_quarantine, MINUTE_SECONDS),
+            Step("waiting_recoveries", self._pass_over, MINUTE_SECONDS),
+            Step("drop_attempts", self._drop_attempts, HOUR_SECONDS),
+            Step("drop_events", self._drop_events, HOUR_SECONDS),
+            Step("idempotency_keys", self._forget_keys, HOUR_SECONDS),
+            Step("answers", self._forget_answers, HOUR_SECONDS),
+            Step("statistics", self._prune_statistics, HOUR_SECONDS),
+            Step("recoveries", self._prune_recoveries, HOUR_SECONDS),
+            Step("audit", self._prune_audit, HOUR_SECONDS),
+            Step("tokens", self._prune_tokens, HOUR_SECONDS),
+            Step("sign_ins", self._prune_sign_ins, HOUR_SECONDS),
+            Step("daemons", self._forget_daemons, HOUR_SECONDS),
+        )
+
+    async def _cancel(self) -> bool:
+        cancelled = await self._deliveries.cancel(CANCEL_MOST, self._expired())
+        if cancelled:
+            observe.cancelled(cancelled)
+        return cancelled >= CANCEL_MOST
+
+    async def _adopt_replicated(self) -> bool:
+        fates = await self._replicated.adopt(
+            after_seconds=REPLICATED_SECONDS,
+            most=ROWS_MOST,
+            too_old_below=self._floor(REPLICATED_MOST_SECONDS),
+        )
+        if fates:
+            observe.events_replicated(fates)
+        return len(fates) == ROWS_MOST
+
+    async def _look_at_triggers(self) -> bool:
+        observe.triggers_silent(await self._triggers.silent())
+        return False
+
+    async def _make_partitions(self) -> bool:
+        made = await self._partitions.ensure(DAYS_AHEAD)
+        if made:
+            observe.partitions_made(made)
+        return False
+
+    async def _expire_quarantine(self) -> bool:
+        expired = await self._quarantine.expire(self._expired(), ROWS_MOST)
+        for event_id, reason in expired:
+            observe.quarantine_expired(event_id, reason)
+        return len(expired) == ROWS_MOST
+
+    async def _pass_over(self) -> bool:
+        for recovery in await self._recoveries.pass_over(self._expired()):
+            observe.recovery_passed_over(recovery)
+        return False
+
+    async def _drop_attempts(self) -> bool:
+        name = await self._partitions.drop_one("attempts", self._keep_attempts)
+        if name is not None:
+            observe.partition_dropped(name)
+        return name is not None
+
+    async def _drop_events(self) -> bool:
+        name = await self._partitions.drop_one("events", self._keep_events)
+        if name is not None:
+            observe.partition_dropped(name)
+        return name is not None
+
+    async def _forget_keys(self) -> bool:
+        oldest = self._floor(self._keep_events + DAY_SECONDS)
+        return await self._partitions.forget_keys(oldest, KEYS_MOST) == KEYS_MOST
+
+    async def _forget_answers(self) -> bool:
+        return await self._answered.prune(DAY_SECONDS, ANSWERED_MOST) == ANSWERED_MOST
+
+    async def _prune_statistics(self) -> bool:
+        return await self._statistics.prune(SUMS_MOST) == SUMS_MOST
+
+    async def _prune_recoveries(self) -> bool:
+        return await self._recoveries.prune(self._keep_events, ROWS_MOST) == ROWS_MOST
+
+    async def _prune_audit(self) -> bool:
+        return await self._audit.prune(self._floor(self._keep_audit), ROWS_MOST) == ROWS_MOST
+
+    async def _prune_tokens(self) -> bool:
+        return await self._tokens.prune(self._keep_audit, ROWS_MOST) == ROWS_MOST
+
+    async def _prune_sign_ins(self) -> bool:
+        return await self._sign_ins.prune(ROWS_MOST) == ROWS_MOST
+
+    async def _forget_daemons(self) -> bool:
+        await self._daemons.forget_dead()
+        await self._daemons.forget_told()
+        return False
+
+    def _expired(self) -> int:
+        """The smallest id that need not end now: what is older is dropped within a day."""
+        return self._floor(self._keep_events - DAY_SECONDS)
+
+    def _floor(self, age: float) -> int:
+        """The smallest id of the moment `age` seconds ago; 0 before ids began."""
+        milliseconds = int((self._now() - age) * 1000) - ids.EPOCH_MS
+        return max(0, milliseconds << ids.TIME_SHIFT)

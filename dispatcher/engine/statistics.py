@@ -1,0 +1,166 @@
+"""What sending comes to, summed up by endpoint and by environment, and what a daemon says of itself.
+
+Nobody waits for it: what was recorded is added up in memory, and written every two seconds. A crash
+loses that much of the sums, never of the attempts themselves.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core.histogram import BINS, bin_of, both
+from dispatcher.core.model import Result
+from dispatcher.engine.bisection import apart
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.statistics import ALL, Statistics, Sums
+from dispatcher.telemetry import observe
+
+Key = TypeVar("Key")
+
+FLUSH_EVERY = 2.0
+AT_ONCE = 500
+"""Endpoints a statement writes of; and after which the others have their turn."""
+
+
+class Tally:
+    """Of one endpoint, since the last flush."""
+
+    __slots__ = ("delivered", "durations", "environment_id", "exhausted", "failures", "spent")
+
+    def __init__(self, environment_id: str | None) -> None:
+        self.environment_id = environment_id
+        self.failures = 0
+        self.delivered = 0
+        self.exhausted = 0
+        self.spent = 0
+        self.durations = [0] * BINS
+
+
+class Statist:
+    """`daemon` gives the name by which the facts are filed, None while there is none; `facts` what
+    this daemon holds, as JSON values."""
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        daemons: Daemons,
+        endpoints: KnownEndpoints,
+        *,
+        daemon: Callable[[], int | None],
+        facts: Callable[[], Mapping[str, object]],
+    ) -> None:
+        self._statistics = statistics
+        self._daemons = daemons
+        self._endpoints = endpoints
+        self._daemon = daemon
+        self._facts = facts
+        self._tallies: dict[UUID, Tally] = {}
+        # Not yet in the database.
+        self._of_endpoints: dict[UUID, Sums] = {}
+        self._of_environments: dict[str, Sums] = {}
+        self._writing = asyncio.Lock()
+
+    def note(self, results: Sequence[Result]) -> None:
+        """Take note of attempts that are on record; waits for nothing."""
+        tallies = self._tallies
+        for result in results:
+            endpoint_id = result.delivery.endpoint_id
+            tally = tallies.get(endpoint_id)
+            if tally is None:
+                tally = tallies[endpoint_id] = Tally(self._environment(endpoint_id))
+            took = result.duration_ms
+            tally.spent += took
+            tally.durations[bin_of(took)] += 1
+            outcome = result.outcome
+            if outcome.code != "ok":
+                tally.failures += 1
+            if outcome.state == "DELIVERED":
+                tally.delivered += 1
+            elif outcome.state == "FAILED":
+                tally.exhausted += 1
+
+    async def flush(self) -> float:
+        """Write what was noted; returns the seconds to the next time. Raises StoreUnavailable or
+        StatementTimeout; what was not written is written next time."""
+        async with self._writing:
+            await self._gather()
+            left = sorted(self._of_endpoints)
+            for some in (left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)):
+                await apart(some, self._add_of_endpoints, self._refused)
+            await apart(list(self._of_environments), self._add_of_environments, self._refused)
+            daemon = self._daemon()
+            if daemon is not None:
+                await self._daemons.tell(daemon, orjson.dumps(self._facts()).decode())
+        return FLUSH_EVERY
+
+    async def drained(self) -> None:
+        """Returns when everything noted so far is written."""
+        await self.flush()
+
+    async def _add_of_endpoints(self, ids: Sequence[UUID]) -> None:
+        await self._statistics.add_of_endpoints({i: self._of_endpoints[i] for i in ids})
+        for written in ids:
+            del self._of_endpoints[written]
+
+    async def _add_of_environments(self, ids: Sequence[str]) -> None:
+        await self._statistics.add_of_environments({i: self._of_environments[i] for i in ids})
+        for written in ids:
+            del self._of_environments[written]
+
+    def _refused(self, key: UUID | str, error: Exception) -> None:
+        observe.statistics_discarded(key, error)
+        if isinstance(key, UUID):
+            del self._of_endpoints[key]
+        else:
+            del self._of_environments[key]
+
+    async def _gather(self) -> None:
+        tallies, self._tallies = self._tallies, {}
+        gathered: dict[str, Sums] = {}
+        for place, (endpoint_id, tally) in enumerate(tallies.items(), start=1):
+            sums = _sums(tally)
+            _add(self._of_endpoints, endpoint_id, sums)
+            _add(gathered, tally.environment_id or ALL, sums)
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for environment_id, sums in gathered.items():
+            _add(self._of_environments, ALL, sums)
+            if environment_id != ALL:
+                _add(self._of_environments, environment_id, sums)
+
+    def _environment(self, endpoint_id: UUID) -> str | None:
+        """None: the endpoint is gone, and forgotten already."""
+        try:
+            return self._endpoints[endpoint_id].environment_id
+        except KeyError:
+            return None
+
+
+def _sums(tally: Tally) -> Sums:
+    return Sums(
+        sum(tally.durations),
+        tally.failures,
+        tally.delivered,
+        tally.exhausted,
+        tally.spent,
+        tally.durations,
+    )
+
+
+def _add(to: dict[Key, Sums], key: Key, more: Sums) -> None:
+    had = to.get(key)
+    if had is None:
+        to[key] = more
+        return
+    to[key] = Sums(
+        had.attempts + more.attempts,
+        had.failures + more.failures,
+        had.delivered + more.delivered,
+        had.exhausted + more.exhausted,
+        had.duration_ms + more.duration_ms,
+        both(had.durations, more.durations),
+    )

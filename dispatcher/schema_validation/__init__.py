@@ -1,0 +1,1 @@
+"""JSON schemas, checked in a confined process."""

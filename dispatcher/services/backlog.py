@@ -1,0 +1,161 @@
+"""How much waits to be sent, in which state and for how long: what metrics and `/api/stats` say.
+
+Counting is bounded: with a million pending deliveries it reads some twenty thousand rows of the indexes,
+and says that there are more.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from dispatcher.core.figures import (
+    STATES,
+    Backlog,
+    Endpoints,
+    Inbox,
+    LastHour,
+    Waiting,
+)
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.session import Asked
+from dispatcher.store.statistics import ALL, Statistics
+
+COUNTED_MOST: Final = 5_000
+"""Rows of one kind that are counted; of endpoints, ten times as many."""
+SAID_SECONDS: Final = 10.0
+"""A daemon says every two seconds how it is: what is so old is of one that is gone."""
+OTHER: Final = "other"
+"""Stands for all environments that have no line of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What `/api/stats` answers. `in_flight` and `unrecorded` are those of all daemons: None where
+    one environment is asked for, since a daemon counts them for all together."""
+
+    environment_id: str
+    at: datetime
+    pending: Waiting
+    in_flight: int | None
+    unrecorded: int | None
+    inbox: Inbox
+    webhooks: Endpoints
+    quarantined: int
+    paused_at: datetime | None
+    all_paused_at: datetime | None
+    last_hour: LastHour
+
+
+class Backlogs:
+    """Reads only. Raises StoreUnavailable and StatementTimeout."""
+
+    def __init__(self, session: Asked) -> None:
+        self._statistics = Statistics(session)
+        self._daemons = Daemons(session)
+
+    async def read_in_time(self, seconds: float) -> Backlog:
+        """Return what waits of all. Ask within a transaction; StatementTimeout if it takes longer."""
+        await self._statistics.bound(int(seconds * 1000))
+        return await self.read(None)
+
+    async def read(self, environment_id: str | None) -> Backlog:
+        """Return what waits, of one environment or, for None, of all."""
+        rows = (
+            await self._statistics.pending_by_state(COUNTED_MOST)
+            if environment_id is None
+            else await self._statistics.pending_of_environment(environment_id, COUNTED_MOST)
+        )
+        figures = await self._statistics.figures(environment_id, COUNTED_MOST)
+        return _backlog(rows, figures)
+
+    async def stats(self, environment_id: str | None) -> Stats:
+        """Return all figures of one environment or, for None, of all."""
+        backlog = await self.read(environment_id)
+        of = ALL if environment_id is None else environment_id
+        minutes = await self._statistics.series(of, 10, 60, 60)
+        in_flight = unrecorded = None
+        if environment_id is None:
+            said = _said(await self._daemons.list())
+            in_flight = sum(each.get("in_flight", 0) for each in said)
+            unrecorded = sum(each.get("unrecorded", 0) for each in said)
+        return Stats(
+            environment_id=of,
+            at=backlog.at,
+            pending=backlog.pending,
+            in_flight=in_flight,
+            unrecorded=unrecorded,
+            inbox=backlog.inbox,
+            webhooks=backlog.endpoints,
+            quarantined=backlog.quarantined,
+            paused_at=backlog.paused_at,
+            all_paused_at=backlog.all_paused_at,
+            last_hour=_last_hour(minutes),
+        )
+
+
+def largest(
+    environments: Mapping[str, Mapping[str, int]], most: int
+) -> Mapping[str, Mapping[str, int]]:
+    """Return the `most` environments for which most deliveries wait; the others together as OTHER.
+
+    An environment of that name is one of the others: there would be two.
+    """
+    named = [name for name in environments if name != OTHER]
+    named.sort(key=lambda name: (-sum(environments[name].values()), name))
+    chosen = {name: environments[name] for name in named[:most]}
+    rest = [states for name, states in environments.items() if name not in chosen]
+    if rest:
+        chosen[OTHER] = {state: sum(each.get(state, 0) for each in rest) for state in STATES}
+    return chosen
+
+
+def _backlog(rows: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> Backlog:
+    now: datetime = figures["now"]
+    environments: dict[str, dict[str, int]] = {}
+    for row in rows:
+        environments.setdefault(row["environment_id"], {})[row["state"]] = row["deliveries"]
+    return Backlog(
+        at=now,
+        pending=_waiting(rows, now),
+        environments=environments,
+        inbox=Inbox(figures["inbox"], figures["inbox_more"], _age(now, [figures["inbox_oldest"]])),
+        endpoints=Endpoints(figures["active"], figures["disabled"], figures["failing"]),
+        quarantined=figures["quarantined"],
+        paused_at=figures["paused_at"],
+        all_paused_at=figures["all_paused_at"],
+        paused_environments=figures["paused_environments"],
+    )
+
+
+def _waiting(rows: Sequence[Mapping[str, Any]], now: datetime) -> Waiting:
+    count = {state: sum(r["deliveries"] for r in rows if r["state"] == state) for state in STATES}
+    return Waiting(
+        **{state: min(number, COUNTED_MOST) for state, number in count.items()},
+        more=tuple(s for s in STATES if any(r["more"] for r in rows if r["state"] == s)),
+        oldest_due_seconds=_age(now, [row["oldest"] for row in rows]),
+    )
+
+
+def _age(now: datetime, times: Iterable[datetime | None]) -> float:
+    """Return the seconds since the earliest of the times; 0 without any."""
+    since = min((each for each in times if each is not None), default=now)
+    return max(0.0, (now - since).total_seconds())
+
+
+def _said(daemons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what the daemons that live have said of themselves."""
+    return [
+        orjson.loads(row["facts"])
+        for row in daemons
+        if row["facts"] and row["facts_age"] < SAID_SECONDS
+    ]
+
+
+def _last_hour(minutes: Sequence[Mapping[str, Any]]) -> LastHour:
+    def total(name: str) -> int:
+        return sum(row[name] for row in minutes)
+
+    return LastHour(total("delivered"), total("exhausted"), total("attempts"), total("failures"))

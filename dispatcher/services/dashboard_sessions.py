@@ -1,0 +1,116 @@
+"""Signing in to the dashboard with a token, which decides what one sees and may do there.
+
+The browser holds a cookie of its own, never the token. When the token is revoked or expires, so
+does all that was signed in with it.
+"""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from secrets import token_urlsafe
+from time import monotonic
+from typing import Any
+
+from dispatcher.services import tokens
+from dispatcher.services.tokens import Principal
+from dispatcher.store import dashboard_sessions as stored
+from dispatcher.store.pool import Pool
+
+LASTS = 12 * 3600.0
+"""Seconds after which one has to sign in again."""
+COOKIE_BYTES = 32
+SIGNED_IN = "signed in"
+"""As those share connections whose cookie was good before."""
+REMEMBERED = 10_000
+INVITATION_LASTS = 600.0
+INVITATIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """`csrf` is what forms carry, so that no other site can send one in the browser's name.
+    `environment_id` was looked at last: it decides where `/` leads, and nothing else."""
+
+    principal: Principal
+    environment_id: str
+    csrf: str
+    expires_at: datetime
+
+
+class SignIns:
+    """Raises StoreUnavailable and StatementTimeout. `bootstrap`: see tokens.bootstrap."""
+
+    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
+        self._pool = pool
+        self._stored = stored.SignIns(pool.of(SIGNED_IN))
+        self._bootstrap = bootstrap
+        self._good: OrderedDict[bytes, None] = OrderedDict()
+
+    async def open(self, token: str, principal: Principal, environment_id: str) -> str:
+        """For whoever showed the token, which is good: the cookie."""
+        cookie = token_urlsafe(COOKIE_BYTES)
+        environment_id = principal.environment_id or environment_id
+        await self._stored.create(_sha256(cookie), _sha256(token), environment_id, LASTS)
+        return cookie
+
+    async def known(self, cookie: str, address: str = "") -> SignIn | None:
+        """Return None for what is no cookie of ours, has expired, or whose token is not good any
+        more. `address` is where it was shown: those who show unknown ones take turns by it."""
+        row = await self._row(cookie, address) if cookie.isascii() else None
+        if row is None:
+            return None
+        if row["token_id"] is not None:
+            principal = Principal(str(row["token_id"]), row["name"], row["scope"], row["bound_to"])
+        elif self._bootstrap and hmac.compare_digest(row["token_hash"], self._bootstrap):
+            principal = tokens.BOOTSTRAP_PRINCIPAL
+        else:
+            return None
+        return SignIn(principal, row["environment_id"], csrf(cookie), row["expires_at"])
+
+    async def _row(self, cookie: str, address: str) -> Mapping[str, Any] | None:
+        id_ = _sha256(cookie)
+        lane = SIGNED_IN if id_ in self._good else f"unknown from {address}"
+        row = await stored.SignIns(self._pool.of(lane)).get(id_)
+        if row is None:
+            self._good.pop(id_, None)
+            return None
+        self._good[id_] = None
+        while len(self._good) > REMEMBERED:
+            self._good.popitem(last=False)
+        return row
+
+    async def look_at(self, cookie: str, environment_id: str) -> None:
+        await self._stored.look_at(_sha256(cookie), environment_id)
+
+    async def close(self, cookie: str) -> None:
+        await self._stored.delete(_sha256(cookie))
+
+
+class Invitations:
+    """Links that sign in once, for tokens of this process: what a demo prints."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def make(self, token: str) -> str:
+        """A code that stands for the token, once, within ten minutes."""
+        code = token_urlsafe(24)
+        self._open[code] = (token, monotonic() + INVITATION_LASTS)
+        while len(self._open) > INVITATIONS:
+            self._open.popitem(last=False)
+        return code
+
+    def take(self, code: str) -> str | None:
+        token, until = self._open.pop(code, (None, 0.0))
+        return token if monotonic() < until else None
+
+
+def csrf(cookie: str) -> str:
+    return hmac.new(cookie.encode(), b"dispatcher/csrf", hashlib.sha256).hexdigest()
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

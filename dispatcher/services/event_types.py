@@ -1,0 +1,321 @@
+"""The catalogue: what an environment's event types mean, look like, and must look like.
+
+A type need not be in it to be emitted. One whose schema is enforced is examined before it is sent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Literal
+
+from dispatcher.config.sections import Limits
+from dispatcher.core import event_patterns
+from dispatcher.core.errors import (
+    Conflict,
+    Invalid,
+    Problem,
+    Unknown,
+)
+from dispatcher.core.model import RawJson
+from dispatcher.core.pagination import Bounds, filled
+from dispatcher.schema_validation.checks import SchemaChecks
+from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut, text
+from dispatcher.store.event_types import EventTypes
+from dispatcher.store.pool import Opening
+from dispatcher.store.session import Asked
+
+OUTLINED: Final = 1000
+"""Types that a page of the dashboard shows."""
+AT_ONCE: Final = 20
+"""Types read in one step: each may have texts of 128 KiB."""
+ROW_BYTES: Final = 200
+"""About what the names of fields, times and the like take."""
+TRIES: Final = 4
+"""How often a change starts again because others changed the same types while it was checked."""
+
+Change = Literal["added", "changed", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    name: str
+    description: str
+    example: RawJson | None
+    schema: RawJson | None
+    enforce: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Catalogue:
+    """Raises Unknown for what is not in this environment; StoreUnavailable and StatementTimeout.
+
+    `delete` runs in a transaction of the caller's.
+    """
+
+    def __init__(self, session: Asked, actor: Actor) -> None:
+        self._stored = EventTypes(session)
+        self._journal = Journal(session, actor)
+
+    async def list(self, environment_id: str) -> tuple[EventType, ...]:
+        """Return at most `OUTLINED` types by name, for a page that shows no texts: without examples,
+        and with `true` for a schema if there is one."""
+        rows = await self._stored.outline(environment_id, OUTLINED)
+        return tuple(_event_type(row) for row in rows)
+
+    async def page(
+        self, environment_id: str, *, after: str = "", limit: int, most_bytes: int
+    ) -> tuple[tuple[EventType, ...], str | None]:
+        """Return types whose names come after `after`, by name, and where the next page begins:
+        None if these were all. At most `limit`, and not many more than `most_bytes` of their texts.
+        """
+        types, more = await filled(
+            partial(self._stored.list, environment_id),
+            after,
+            Bounds(limit, most_bytes, AT_ONCE),
+            key=lambda row: str(row["name"]),
+            size=_size,
+            make=_event_type,
+        )
+        return tuple(types), types[-1].name if more else None
+
+    async def get(self, environment_id: str, name: str) -> EventType:
+        row = (
+            await self._stored.get(environment_id, name)
+            if event_patterns.TYPE.match(name)
+            else None
+        )
+        if row is None:
+            raise _unknown(name)
+        return _event_type(row)
+
+    async def sample(self, environment_id: str, type: str) -> RawJson | None:
+        """The example of a type, if the catalogue has one."""
+        row = await self._stored.get(environment_id, type)
+        return None if row is None else row["example"]
+
+    async def delete(self, environment_id: str, name: str) -> None:
+        """Its events are sent as before, and not examined any more."""
+        if not (
+            event_patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)
+        ):
+            raise _unknown(name)
+        await self._journal.note("event_type.delete", name, environment_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A type as it was read, and as it is to be. `before` None: it was not there."""
+
+    name: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any]
+
+    @property
+    def is_one(self) -> bool:
+        return self.before != self.after
+
+
+class CatalogueWriter:
+    """Puts types into a catalogue, in transactions of its own.
+
+    A schema is checked before the transaction begins, because a check may take seconds and a
+    transaction holds a connection and locks. The transaction then makes sure that the type still
+    is as it was read. `most` is how many types an environment may have.
+
+    Raises Invalid, Unknown for an environment, Conflict where the catalogue is full or others keep
+    changing the same type, SchemaChecksBusyError and SandboxUnavailable, StoreUnavailable and
+    StatementTimeout.
+    """
+
+    def __init__(
+        self, pool: Opening, actor: Actor, checks: SchemaChecks, *, most: int = Limits().event_types
+    ) -> None:
+        self._pool = pool
+        self._actor = actor
+        self._checks = checks
+        self._most = most
+
+    async def put(
+        self, environment_id: str, name: str, form: EventTypePut
+    ) -> tuple[EventType, bool]:
+        """Return the type as it is now, and whether it is new. What the form does not mention stays."""
+        _check_name(name)
+        made, changes = await self._write(environment_id, {name: form}, lambda error, _: error)
+        return made[name], changes[name] == "added"
+
+    async def load(
+        self, environment_id: str, entries: Sequence[EventTypeEntry]
+    ) -> Mapping[str, Change]:
+        """Put all of them or none. Return what happened to each, by name.
+
+        Problems are placed in the whole: `("event_types", 3, "schema")`.
+        """
+        forms: dict[str, EventTypePut] = {}
+        for number, entry in enumerate(entries):
+            if entry.name in forms:
+                problem = Problem(("event_types", number, "name"), f"{entry.name} comes twice")
+                raise Invalid(problem)
+            forms[entry.name] = entry
+        numbers = {name: number for number, name in enumerate(forms)}
+        _, changes = await self._write(
+            environment_id,
+            forms,
+            lambda error, name: _within(error, "event_types", numbers[name]),
+        )
+        return changes
+
+    async def _write(
+        self,
+        environment_id: str,
+        forms: Mapping[str, EventTypePut],
+        placed: Callable[[Invalid, str], Invalid],
+    ) -> tuple[dict[str, EventType], dict[str, Change]]:
+        """Put all `forms`, by name. `placed` says where in the request a problem is."""
+        for _ in range(TRIES):
+            rows = await EventTypes(self._pool).named(environment_id, list(forms))
+            wanted = [_change(name, rows.get(name), form) for name, form in forms.items()]
+            for change in wanted:
+                try:
+                    await self._check(environment_id, change)
+                except Invalid as error:
+                    raise placed(error, change.name) from None
+            async with self._pool.transaction() as opened:
+                if await self._is_still(opened, environment_id, wanted):
+                    return await self._put(opened, environment_id, wanted)
+        raise Conflict("others keep changing the same event types: try again")
+
+    async def _is_still(
+        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+    ) -> bool:
+        """Lock the catalogue, and see whether the types are as they were read."""
+        stored = EventTypes(session)
+        if not await stored.lock(environment_id):
+            raise Unknown(f"there is no environment {environment_id!r}")
+        rows = await stored.named(environment_id, [change.name for change in wanted])
+        return all(_columns_of(rows.get(change.name)) == change.before for change in wanted)
+
+    async def _put(
+        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+    ) -> tuple[dict[str, EventType], dict[str, Change]]:
+        stored = EventTypes(session)
+        await self._has_room(stored, environment_id, wanted)
+        made: dict[str, EventType] = {}
+        changes: dict[str, Change] = {}
+        rows = await stored.named(environment_id, [c.name for c in wanted if not c.is_one])
+        for change in wanted:
+            row = rows.get(change.name)
+            if row is None:
+                row = await stored.put(environment_id, change.name, **change.after)
+                await self._note(session, environment_id, change)
+            made[change.name] = _event_type(row)
+            new: Change = "added" if change.before is None else "changed"
+            changes[change.name] = new if change.is_one else "unchanged"
+        return made, changes
+
+    async def _has_room(
+        self, stored: EventTypes, environment_id: str, wanted: Sequence[_Change]
+    ) -> None:
+        new = sum(change.before is None for change in wanted)
+        if new and await stored.count(environment_id) + new > self._most:
+            raise Conflict(
+                f"an environment has at most {self._most} event types (limits.event_types):"
+                " delete some first"
+            )
+
+    async def _note(self, session: Asked, environment_id: str, change: _Change) -> None:
+        before = change.before or NEW
+        await Journal(session, self._actor).note(
+            "event_type.create" if change.before is None else "event_type.update",
+            change.name,
+            environment_id,
+            changed=[key for key, value in change.after.items() if value != before[key]],
+            enforce=change.after["enforce"],
+        )
+
+    async def _check(self, environment_id: str, change: _Change) -> None:
+        schema, example = change.after["schema"], change.after["example"]
+        before = change.before or NEW
+        _check_enforcing(change)
+        if schema is None or (schema, example) == (before["schema"], before["example"]):
+            return
+        refusal = await self._checks.judge(environment_id, schema, example)
+        if refusal is None:
+            return
+        if refusal.reason in ("schema_unusable", "too_costly"):
+            raise Invalid.field("schema", refusal.detail)
+        raise Invalid.field("example", f"does not satisfy the schema: {refusal.detail}")
+
+
+NEW: Final[Mapping[str, Any]] = {
+    "description": "",
+    "example": None,
+    "schema": None,
+    "enforce": False,
+}
+
+
+def _columns_of(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what people change of a type; None if there is none."""
+    return None if row is None else {key: row[key] for key in NEW}
+
+
+def _change(name: str, row: Mapping[str, Any] | None, form: EventTypePut) -> _Change:
+    before = _columns_of(row)
+    return _Change(name, before, _merged(before or NEW, form))
+
+
+def _check_enforcing(change: _Change) -> None:
+    if not change.after["enforce"]:
+        return
+    if change.after["schema"] is None:
+        raise Invalid.field("enforce", "there is no schema to enforce")
+    if event_patterns.is_reserved(change.name):
+        raise Invalid.field(
+            "enforce", f"{change.name} is the dispatcher's own: its events are not examined"
+        )
+
+
+def _merged(before: Mapping[str, Any], form: EventTypePut) -> dict[str, Any]:
+    given = form.given()
+    if "schema_" in given:
+        given["schema"] = given.pop("schema_")
+    for key in ("example", "schema"):
+        if given.get(key) is not None:
+            given[key] = text(given[key])
+    return {key: given.get(key, before[key]) for key in NEW}
+
+
+def _size(row: Mapping[str, Any]) -> int:
+    """Return about how many bytes a type takes in an answer."""
+    texts = (row["name"], row["description"], row["example"], row["schema"])
+    return sum(len(each or "") for each in texts) + ROW_BYTES
+
+
+def _check_name(name: str) -> None:
+    try:
+        event_patterns.parse_type(name)
+    except ValueError as error:
+        raise Invalid.field("name", str(error)) from None
+
+
+def _within(error: Invalid, *place: str | int) -> Invalid:
+    return Invalid(*(Problem((*place, *p.place), p.reason) for p in error.problems))
+
+
+def _unknown(name: str) -> Unknown:
+    return Unknown(f"there is no event type {name!r} in the catalogue")
+
+
+def _event_type(row: Mapping[str, Any]) -> EventType:
+    return EventType(
+        name=row["name"],
+        description=row["description"],
+        example=row["example"],
+        schema=row["schema"],
+        enforce=row["enforce"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

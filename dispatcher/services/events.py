@@ -1,0 +1,37 @@
+"""Emitting for producers without SQL."""
+
+from dispatcher.core import ids
+from dispatcher.core.errors import Conflict, Invalid
+from dispatcher.core.model import RawJson
+from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.inputs.events import NewEvent
+from dispatcher.store.events import EventRefused, Events
+from dispatcher.store.session import Asked
+
+
+class Emission:
+    """Ask within a transaction."""
+
+    def __init__(self, session: Asked, actor: Actor) -> None:
+        self._events = Events(session)
+        self._journal = Journal(session, actor)
+
+    async def emit(
+        self, environment_id: str, form: NewEvent, data: RawJson, *, key: str | None = None
+    ) -> str:
+        """The event's name: `data` is its text, for the form's is parsed. The same `key` again is the
+        same event, and Conflict if it says something else. Raises Invalid."""
+        try:
+            name = await self._events.emit(
+                form.type, data, environment_id=environment_id, idempotency_key=key
+            )
+        except EventRefused as error:
+            raise Invalid.field("data", str(error)) from None
+        if key is not None:
+            await self._same(name, form.type, data)
+        return name
+
+    async def _same(self, name: str, type_: str, data: RawJson) -> None:
+        rows = await self._events.with_ids([ids.parse("evt", name)])
+        if not rows or (rows[0]["type"], rows[0]["data"]) != (type_, data):
+            raise Conflict(f"the Idempotency-Key was used for another event, {name}")

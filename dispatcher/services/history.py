@@ -1,0 +1,223 @@
+"""What became of events: deliveries pending and ended, their attempts, and the events themselves.
+
+Deliveries end while a listing of them is read. An id is the only place a delivery has in it, so
+page follows page by id, whatever has become of the deliveries meanwhile.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from dispatcher.core import ids
+from dispatcher.core.errors import Unknown
+from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.services.history_resources import (
+    Attempt,
+    Delivery,
+    DeliveryItem,
+    Event,
+    EventItem,
+    attempt,
+    delivery,
+    delivery_item,
+    event,
+    event_item,
+)
+from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
+from dispatcher.store import history as stored
+from dispatcher.store.history import Seen, Wanted
+from dispatcher.store.session import Asked
+
+LISTED: Final = 16 * 1024
+"""Bytes of a payload, or of an event's data, that a listing still shows."""
+LOOKED_AT: Final = 4000
+"""Rows that are looked at for one page, about: where few match, it stays short."""
+LOOKED_INTO: Final = 50
+"""Endpoints of an environment whose histories are merged; with more, it is all deliveries that are
+looked through."""
+ATTEMPTS_SHOWN: Final = 200
+"""Attempts of one delivery that are shown: people may retry one without end."""
+DELIVERIES_SHOWN: Final = 100
+"""Deliveries that are shown with an event."""
+
+Look = Callable[[Wanted, int, int], Awaitable[Seen]]
+"""So many rows are looked at for so many ids."""
+
+ANY_DELIVERY: Final = DeliveryFilters()
+ANY_EVENT: Final = EventFilters()
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class History:
+    """Reads only. Raises Unknown, and StoreUnavailable and StatementTimeout besides."""
+
+    def __init__(self, session: Asked) -> None:
+        self._stored = stored.History(session)
+
+    async def deliveries(
+        self,
+        environment_id: str,
+        webhook_id: UUID | None = None,
+        filters: DeliveryFilters = ANY_DELIVERY,
+        *,
+        before: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[DeliveryItem]:
+        """Of one webhook, also a deleted one, or of the whole environment."""
+        endpoints = await self._stored.endpoints(environment_id, webhook_id, LOOKED_INTO + 1)
+        if webhook_id is not None and not endpoints:
+            raise Unknown(f"there is no webhook {webhook_id}")
+        wanted = _wanted(filters.since, filters.until, filters.event, before)
+        wanted = replace(wanted, status=filters.status)
+        if webhook_id is not None or len(endpoints) <= LOOKED_INTO:
+            look = partial(self._stored.of_endpoints, endpoints)
+            sizes = (limit + 1, max(limit + 1, LOOKED_AT // (len(endpoints) or 1)))
+        else:
+            look = partial(self._stored.of_environment, environment_id)
+            sizes = (limit + 1, LOOKED_AT)
+        found = await _followed(look, wanted, sizes, limit)
+        items = await self._items(environment_id, found.items, LISTED)
+        # One that has ended, or is sent again, since its id was found is not what was asked for.
+        return Page(tuple(i for i in items if filters.status in (None, i.status)), next=found.next)
+
+    async def delivery(self, environment_id: str, id_: str) -> Delivery:
+        number = _number("dlv", id_)
+        items = await self._items(environment_id, [number], ids.LARGEST)
+        if not items:
+            raise Unknown(f"there is no delivery {id_!r}")
+        attempts = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
+        return delivery(items[0], attempts)
+
+    async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
+        """Every attempt of a delivery, oldest first; of very many, the newest."""
+        number = _number("dlv", id_)
+        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
+        if not rows and not await self._stored.items(environment_id, [number]):
+            raise Unknown(f"there is no delivery {id_!r}")
+        return tuple(attempt(row) for row in rows)
+
+    async def events(
+        self,
+        environment_id: str,
+        filters: EventFilters = ANY_EVENT,
+        *,
+        before: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[EventItem]:
+        wanted = _wanted(filters.since, filters.until, filters.type, before)
+        if filters.id is not None:
+            wanted = _only(wanted, _number_or_none("evt", filters.id))
+        look = partial(self._stored.events, environment_id)
+        found = await _followed(look, wanted, (limit + 1, LOOKED_AT), limit)
+        rows = await self._stored.event_items(environment_id, found.items, LISTED)
+        return Page(tuple(event_item(row) for row in rows), next=found.next)
+
+    async def event(self, environment_id: str, id_: str) -> Event:
+        number = _number("evt", id_)
+        rows = await self._stored.event_items(environment_id, [number], ids.LARGEST)
+        if not rows:
+            raise Unknown(f"there is no event {id_!r}")
+        waiting: Any = await self._stored.waiting(number)
+        made = await self._made_of(environment_id, number, ids.LARGEST, DELIVERIES_SHOWN)
+        return event(event_item(rows[0]), waiting, made)
+
+    async def deliveries_of_event(
+        self,
+        environment_id: str,
+        id_: str,
+        *,
+        before: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[DeliveryItem]:
+        """To all webhooks, newest first; none for an event that is not known."""
+        below = ids.LARGEST if before is None else before
+        return await self._made_of(environment_id, _number("evt", id_), below, limit)
+
+    async def environment_of(self, id_: str) -> str | None:
+        """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID);
+        None if there is no such thing, or it is no longer kept."""
+        if (event_id := _number_or_none("evt", id_)) is not None:
+            return await self._stored.environment_of_event(event_id)
+        if (delivery_id := _number_or_none("dlv", id_)) is not None:
+            return await self._stored.environment_of_delivery(delivery_id)
+        try:
+            webhook_id = UUID(id_)
+        except ValueError:
+            return None
+        return await self._stored.environment_of_webhook(webhook_id)
+
+    async def _made_of(
+        self, environment_id: str, event_id: int, below: int, limit: int
+    ) -> Page[DeliveryItem]:
+        found = await self._stored.of_event(environment_id, event_id, below, limit + 1)
+        items = await self._items(environment_id, found[:limit], LISTED)
+        return Page(items, next=found[limit - 1] if len(found) > limit else None)
+
+    async def _items(
+        self, environment_id: str, delivery_ids: Collection[int], most: int
+    ) -> tuple[DeliveryItem, ...]:
+        if not delivery_ids:
+            return ()
+        rows = await self._stored.items(environment_id, delivery_ids)
+        payloads = await self._stored.payloads({row["event_id"] for row in rows}, most)
+        return tuple(delivery_item(row, payloads.get(row["event_id"]), most) for row in rows)
+
+
+# ── pages ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _followed(look: Look, wanted: Wanted, sizes: Sequence[int], limit: int) -> Page[int]:
+    """A page of ids: with a short look, and if that is not enough with a long one."""
+    found: list[int] = []
+    for rows in sizes:
+        seen = await look(wanted, rows, limit + 1 - len(found))
+        found += seen.ids
+        if len(found) > limit:
+            return Page(tuple(found[:limit]), next=found[limit - 1])
+        if seen.horizon is None:
+            return Page(tuple(found), next=None)
+        wanted = replace(wanted, high=seen.horizon)
+    return Page(tuple(found), next=wanted.high)
+
+
+def _wanted(
+    since: datetime | None, until: datetime | None, pattern: str | None, before: int | None
+) -> Wanted:
+    """A pattern is taken at its word here: `endpoint.*` and `*` find reserved types as well."""
+    ends = [ids.LARGEST] if until is None else [ids.LARGEST, _id_at(until)]
+    return Wanted(
+        low=0 if since is None else _id_at(since),
+        high=min(ends if before is None else [*ends, before]),
+        type=None if pattern == "*" else pattern,
+        prefix=pattern[:-1] if pattern is not None and pattern.endswith(".*") else None,
+    )
+
+
+def _only(wanted: Wanted, id_: int | None) -> Wanted:
+    if id_ is None or not wanted.low <= id_ < wanted.high:
+        return replace(wanted, low=0, high=0)
+    return replace(wanted, low=id_, high=id_ + 1)
+
+
+def _id_at(moment: datetime) -> int:
+    """The smallest id not older: ids know milliseconds."""
+    milliseconds = -((_EPOCH - moment) // timedelta(milliseconds=1))
+    return min(max(0, (milliseconds - ids.EPOCH_MS) << ids.TIME_SHIFT), ids.LARGEST)
+
+
+def _number(prefix: str, name: str) -> int:
+    number = _number_or_none(prefix, name)
+    if number is None:
+        raise Unknown(f"there is no {name!r}")
+    return number
+
+
+def _number_or_none(prefix: str, name: str) -> int | None:
+    try:
+        return ids.parse(prefix, name)
+    except ValueError:
+        return None

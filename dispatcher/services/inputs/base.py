@@ -1,0 +1,117 @@
+"""What all forms have in common, and the kinds of value in them.
+
+A form is written in snake_case; over the wire it is also read in camelCase (the alias). Forms are
+strict: what the published schema forbids is refused, and what it does not know as well.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from dispatcher.core import event_patterns
+from dispatcher.core.errors import Invalid, Problem
+
+
+class Form(BaseModel):
+    """Read from JSON by `model_validate_json`, or built by keyword in Python."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+
+    def given(self) -> dict[str, Any]:
+        """What was said, by field name: a field not mentioned is not in it."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+PROBLEMS_MOST = 20
+"""More are not told at once: whoever sends nonsense gets no longer an answer for it."""
+
+
+def problems(error: ValidationError) -> Invalid:
+    """What is wrong with a form, without the values: one may be a secret."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return Invalid(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without the word for what is wrong with a key, rather than with its value."""
+    return location[:-1] if location[-1:] == ("[key]",) else location
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    if problem["type"] in _SAID:
+        return _SAID[problem["type"]]
+    return _SHOULD.sub("must", problem["msg"].removeprefix("Value error, "))
+
+
+_SAID = {"missing": "is required", "extra_forbidden": "is not known here"}
+_SHOULD = re.compile(r"^(Input|String|Value|List|Dictionary|Object) should")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("must be printable characters, and not only spaces")
+    return text
+
+
+_RFC_3339 = re.compile(
+    r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$", re.ASCII
+)
+
+
+def _rfc_3339(value: object) -> object:
+    """A number could be seconds or milliseconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.match(value)):
+        return value
+    raise ValueError("must be a time with an offset, such as 2026-02-26T12:00:00Z")
+
+
+def _moment(value: datetime) -> datetime:
+    if not datetime(2000, 1, 1, tzinfo=UTC) <= value <= datetime(2200, 1, 1, tzinfo=UTC):
+        raise ValueError("must be between the years 2000 and 2200")
+    return value
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+"""What people call a thing."""
+
+Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+
+EventType = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=event_patterns.LONGEST),
+    AfterValidator(event_patterns.parse_type),
+    Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"}),
+]
+EnvironmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_rfc_3339),
+    Field(strict=False, json_schema_extra={"pattern": _RFC_3339.pattern}),
+    AfterValidator(_moment),
+]
+"""RFC 3339, with an offset."""
+Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
+"""Items on a page."""

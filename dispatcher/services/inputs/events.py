@@ -1,0 +1,22 @@
+"""What may be asked of events."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from dispatcher.core import event_patterns
+from dispatcher.services.inputs.base import EventType, Form
+
+
+def _not_reserved(type_: str) -> str:
+    if event_patterns.is_reserved(type_):
+        raise ValueError(f"{type_} is reserved to the dispatcher")
+    return type_
+
+
+class NewEvent(Form):
+    """A fact to be told to whoever subscribed to its type."""
+
+    type: Annotated[EventType, AfterValidator(_not_reserved)]
+    data: Any
+    """Any JSON; its text is delivered as it is."""

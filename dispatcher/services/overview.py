@@ -1,0 +1,219 @@
+"""How things are: of webhooks at a glance, of an environment or all of them, of the daemons."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core import histogram
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.session import Asked
+from dispatcher.store.statistics import ALL, Statistics
+
+COUNTED: Final = 10_000
+"""Nothing is counted any further."""
+HALF_HOURS: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`more`: there are more than `number`."""
+
+    number: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHealth:
+    """Of the last 24 hours. Rates are shares of attempts, None without any, as are milliseconds.
+    `sparkline`: attempts and failures of each half hour, the last one unfinished."""
+
+    attempts_24h: int
+    success_rate_24h: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    pending: Count
+    sparkline: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Attempts that were answered with 2xx, and others, from `at` on; `p95_ms` of both."""
+
+    at: datetime
+    delivered: int
+    failed: int
+    p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """As of `at`. Rates are shares of attempts, None without any; `oldest` is when what waits longest
+    was owed. `hour` has a point a minute, `day` one for ten minutes, the last one unfinished.
+    `paused_at` is that of the environment."""
+
+    at: datetime
+    deliveries_per_second: float
+    success_rate_1h: float | None
+    success_rate_24h: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    webhooks: Count
+    disabled: Count
+    inbox: Count
+    pending: Count
+    oldest: datetime | None
+    quarantined: Count
+    paused_at: datetime | None
+    all_paused_at: datetime | None
+    hour: tuple[Point, ...]
+    day: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFacts:
+    """`silence`: seconds since its last heartbeat. What it says of itself is None until it has said
+    anything; `said_ago` is how long ago that was."""
+
+    id: int
+    silence: float
+    shards: tuple[int, ...]
+    said_ago: float | None
+    version: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    started_at: datetime | None = None
+    in_flight: int | None = None
+    in_lanes: int | None = None
+    in_heap: int | None = None
+    unrecorded: int | None = None
+
+
+class Overview:
+    """Reads only. Raises StoreUnavailable and StatementTimeout."""
+
+    def __init__(self, session: Asked) -> None:
+        self._statistics = Statistics(session)
+        self._daemons = Daemons(session)
+
+    async def webhooks(
+        self, environment_id: str, ids: Collection[UUID]
+    ) -> Mapping[UUID, WebhookHealth]:
+        """Of those that the environment has; up to 200 of them are quick."""
+        rows = await self._statistics.of_endpoints(environment_id, ids, HALF_HOURS, COUNTED + 1)
+        return {row["id"]: _health(row) for row in rows}
+
+    async def summary(self, environment_id: str | None) -> Summary:
+        """None: of all environments together."""
+        of = ALL if environment_id is None else environment_id
+        minutes = await self._statistics.series(of, 10, 60, 60)
+        tens = await self._statistics.series(of, 600, 600, 144)
+        speed = await self._statistics.speed(of)
+        backlog = (
+            await self._statistics.backlog_of_all(COUNTED + 1)
+            if environment_id is None
+            else await self._statistics.backlog(environment_id, COUNTED + 1)
+        )
+        return _summary(minutes, tens, speed, backlog)
+
+    async def daemons(self) -> tuple[DaemonFacts, ...]:
+        """Of the whole system: for those who may see all environments."""
+        return tuple(_daemon(row) for row in await self._daemons.list())
+
+
+def _summary(
+    minutes: Sequence[Mapping[str, Any]],
+    tens: Sequence[Mapping[str, Any]],
+    speed: Mapping[str, Any],
+    backlog: Mapping[str, Any],
+) -> Summary:
+    durations = histogram.added(row["durations"] for row in minutes)
+    now = speed["now"]
+    return Summary(
+        at=now,
+        deliveries_per_second=speed["delivered"] / speed["seconds"],
+        success_rate_1h=_rate(minutes),
+        success_rate_24h=_rate(tens),
+        p50_ms=histogram.percentile(durations, 0.50),
+        p95_ms=histogram.percentile(durations, 0.95),
+        p99_ms=histogram.percentile(durations, 0.99),
+        webhooks=_count(backlog["webhooks"]),
+        disabled=_count(backlog["disabled"]),
+        inbox=_count(backlog["inbox"]),
+        pending=_count(backlog["pending"]),
+        oldest=backlog["oldest"],
+        quarantined=_count(backlog["quarantined"]),
+        paused_at=backlog["paused_at"],
+        all_paused_at=backlog["all_paused_at"],
+        hour=_points(minutes, now, 60, 60),
+        day=_points(tens, now, 600, 144),
+    )
+
+
+def _health(row: Mapping[str, Any]) -> WebhookHealth:
+    half_hours = [(0, 0)] * HALF_HOURS
+    for slot, attempts, failures in zip(
+        row["slots"] or (), row["attempts"] or (), row["failures"] or (), strict=True
+    ):
+        if 0 <= slot < HALF_HOURS:
+            half_hours[slot] = (attempts, failures)
+    durations = row["durations"] or histogram.EMPTY
+    attempts = sum(each for each, _ in half_hours)
+    failures = sum(each for _, each in half_hours)
+    return WebhookHealth(
+        attempts_24h=attempts,
+        success_rate_24h=(attempts - failures) / attempts if attempts else None,
+        p50_ms=histogram.percentile(durations, 0.50),
+        p95_ms=histogram.percentile(durations, 0.95),
+        pending=_count(row["pending"]),
+        sparkline=tuple(half_hours),
+    )
+
+
+def _points(
+    rows: Sequence[Mapping[str, Any]], now: datetime, width: int, count: int
+) -> tuple[Point, ...]:
+    """One for each stretch of time, also where nothing was sent."""
+    known = {int(row["at"].timestamp()): row for row in rows}
+    last = int(now.timestamp()) // width * width
+    points = []
+    for began in range(last - (count - 1) * width, last + 1, width):
+        at, row = datetime.fromtimestamp(began, UTC), known.get(began)
+        if row is None:
+            points.append(Point(at, 0, 0, None))
+        else:
+            failures = row["failures"]
+            p95 = histogram.percentile(row["durations"], 0.95)
+            points.append(Point(at, row["attempts"] - failures, failures, p95))
+    return tuple(points)
+
+
+def _rate(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    attempts = sum(row["attempts"] for row in rows)
+    return 1 - sum(row["failures"] for row in rows) / attempts if attempts else None
+
+
+def _count(number: int) -> Count:
+    return Count(min(number, COUNTED), number > COUNTED)
+
+
+def _daemon(row: Mapping[str, Any]) -> DaemonFacts:
+    said = orjson.loads(row["facts"]) if row["facts"] else {}
+    return DaemonFacts(
+        id=row["id"],
+        silence=max(0.0, row["silence"]),
+        shards=tuple(row["shards"]),
+        said_ago=row["facts_age"],
+        version=said.get("version"),
+        host=said.get("host"),
+        pid=said.get("pid"),
+        started_at=row["started_at"],
+        in_flight=said.get("in_flight"),
+        in_lanes=said.get("in_lanes"),
+        in_heap=said.get("in_heap"),
+        unrecorded=said.get("unrecorded"),
+    )

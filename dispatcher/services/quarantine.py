@@ -1,0 +1,114 @@
+"""Events that the daemon could not fan out: why, and whether to try again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from dispatcher.core import ids
+from dispatcher.core.errors import Unknown
+from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.store import quarantine as stored
+from dispatcher.store.session import Asked
+
+PREFIX: Final = "q"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """`id` is `q_` and a number: an event can be here more than once, as owed to several webhooks.
+
+    `webhook_id` and `delivery_id` are set where it was owed to one webhook alone. `reason` is a
+    stable word, `detail` what was wrong.
+    """
+
+    id: str
+    event_id: str
+    environment_id: str
+    type: str
+    webhook_id: UUID | None
+    delivery_id: str | None
+    reason: str
+    detail: str
+    quarantined_at: datetime
+
+
+class Quarantine:
+    """Raises Unknown, and StoreUnavailable and StatementTimeout besides."""
+
+    def __init__(self, session: Asked, actor: Actor) -> None:
+        self._stored = stored.Quarantine(session)
+        self._journal = Journal(session, actor)
+
+    async def list(
+        self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[Quarantined]:
+        """The last emitted first."""
+        rows = await self._stored.list(
+            environment_id, ids.LARGEST if before is None else before, limit + 1
+        )
+        more = len(rows) > limit
+        return Page(
+            items=tuple(_quarantined(row) for row in rows[:limit]),
+            next=rows[limit - 1]["id"] if more else None,
+        )
+
+    async def get(self, environment_id: str, id_: str) -> Quarantined:
+        return _quarantined(_known(id_, await self._stored.get(environment_id, _number(id_))))
+
+    async def release(self, environment_id: str, id_: str) -> None:
+        """In a transaction of the caller's: it is fanned out some seconds after that is committed,
+        and not examined again."""
+        row = _known(id_, await self._stored.release(environment_id, _number(id_)))
+        await self._note("quarantine.release", environment_id, id_, row)
+
+    async def discard(self, environment_id: str, id_: str) -> None:
+        """In a transaction of the caller's: it is not going to be fanned out. The event stays."""
+        row = _known(id_, await self._stored.discard(environment_id, _number(id_)))
+        await self._note("quarantine.discard", environment_id, id_, row)
+
+    async def _note(
+        self, action: str, environment_id: str, id_: str, row: Mapping[str, Any]
+    ) -> None:
+        await self._journal.note(
+            action,
+            id_,
+            environment_id,
+            event_id=ids.event_name(row["event_id"]),
+            type=row["type"],
+            reason=row["reason"],
+        )
+
+
+def _number(id_: str) -> int:
+    try:
+        return ids.parse(PREFIX, id_)
+    except ValueError:
+        raise _unknown(id_) from None
+
+
+def _known(id_: str, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if row is None:
+        raise _unknown(id_)
+    return row
+
+
+def _unknown(id_: str) -> Unknown:
+    return Unknown(f"there is no {id_!r} in quarantine")
+
+
+def _quarantined(row: Mapping[str, Any]) -> Quarantined:
+    delivery_id = row["delivery_id"]
+    return Quarantined(
+        id=f"{PREFIX}_{row['id']}",
+        event_id=ids.event_name(row["event_id"]),
+        environment_id=row["environment_id"],
+        type=row["type"],
+        webhook_id=row["endpoint_id"],
+        delivery_id=None if delivery_id is None else ids.delivery_name(delivery_id),
+        reason=row["reason"],
+        detail=row["detail"],
+        quarantined_at=row["quarantined_at"],
+    )

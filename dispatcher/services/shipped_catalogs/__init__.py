@@ -1,0 +1,47 @@
+"""Catalogues of event types as files: those that come with the program, and how any is read."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+
+from pydantic import ValidationError
+
+from dispatcher.core.errors import Invalid, Problem
+from dispatcher.services.inputs.base import problems
+from dispatcher.services.inputs.event_types import EventTypeEntry
+
+KEY = "event_types"
+
+
+def shipped() -> Sequence[str]:
+    """Their names."""
+    found = (path.name for path in files(__name__).iterdir())
+    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+
+
+def open_shipped(name: str) -> Sequence[EventTypeEntry]:
+    return parsed(files(__name__).joinpath(f"{name}.toml").read_bytes(), toml=True)
+
+
+def parsed(content: bytes, *, toml: bool) -> Sequence[EventTypeEntry]:
+    """The types in a TOML or JSON text: a list `event_types` of name, description, example, schema,
+    enforce; in JSON also the bare list. Raises Invalid, with every problem that was found."""
+    try:
+        read = content.decode()
+        whole = tomllib.loads(read) if toml else json.loads(read)
+    except (ValueError, RecursionError) as error:
+        raise Invalid.field("file", f"is not {'TOML' if toml else 'JSON'}: {error}") from None
+    listed = whole.get(KEY) if isinstance(whole, dict) else whole
+    if not isinstance(listed, list) or (isinstance(whole, dict) and len(whole) > 1):
+        raise Invalid.field("file", f"must hold a list {KEY!r}, and nothing else")
+    entries: list[EventTypeEntry] = []
+    found: list[Problem] = []
+    for number, entry in enumerate(listed):
+        try:
+            entries.append(EventTypeEntry.model_validate(entry))
+        except ValidationError as error:
+            found += (Problem((KEY, number, *p.place), p.reason) for p in problems(error).problems)
+    if found:
+        raise Invalid(*found)
+    return entries

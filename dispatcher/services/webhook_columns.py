@@ -1,0 +1,58 @@
+"""How a webhook's form becomes columns; how large one is, and how large the configuration lets it be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from dispatcher.config.sections import Limits
+from dispatcher.core.errors import Invalid
+from dispatcher.services.inputs.webhooks import NewWebhook, Schedule, WebhookChanges
+
+ROW_BYTES = 1000
+"""About what a webhook takes in an answer besides its metadata and patterns."""
+
+
+def size(row: Mapping[str, Any]) -> int:
+    """Return about how many bytes a webhook takes in an answer."""
+    texts = (row["metadata"], row["url"], row["description"], *row["events"])
+    return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
+
+
+def check(given: Mapping[str, Any], limits: Limits) -> None:
+    """Raise Invalid where what was given is more than is configured."""
+    metadata = given.get("metadata")
+    counted = {
+        "events": (len(given.get("events") or ()), limits.patterns, ""),
+        "headers": (len(given.get("headers") or ()), limits.headers, ""),
+        "metadata": (
+            len(orjson.dumps(metadata)) if metadata else 0,
+            limits.metadata_bytes,
+            " bytes",
+        ),
+    }
+    for name, (count, most, unit) in counted.items():
+        if count > most:
+            raise Invalid.field(name, f"must be at most {most}{unit}")
+
+
+def columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
+    """The fields that stand in a column as they are, or nearly."""
+    return {
+        "name": form.name,
+        "description": form.description,
+        "active": form.active,
+        "signature_schemes": form.signature_schemes,
+        "max_in_flight": form.max_in_flight,
+        "rate_limit": form.rate_limit,
+        "timeout_ms": None if form.timeout is None else round(form.timeout * 1000),
+        "retry": _schedule(form.retry),
+        "metadata": None if form.metadata is None else orjson.dumps(form.metadata).decode(),
+    }
+
+
+def _schedule(schedule: Schedule | None) -> str | None:
+    if schedule is None:
+        return None
+    said = {name: value for name, value in schedule.given().items() if value is not None}
+    return orjson.dumps(said).decode() if said else None

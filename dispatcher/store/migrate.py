@@ -1,0 +1,325 @@
+"""Applies `sql/migrations/NNNN_name.sql` in order, forward only, once, whoever else tries too.
+
+A file is one transaction, unless it begins with `-- no-transaction`: then each of its
+statements is one, and it must bear being run again after it failed half-way. Files hold plain
+SQL without BEGIN and COMMIT, and `psql -f` takes them as well. What was applied is on record in
+`dispatcher.migrations`, with the SHA-256 of each file: one applied is never edited again.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.resources.abc import Traversable
+from typing import Any, TypeAlias
+
+import asyncpg
+import asyncpg.pool
+
+from dispatcher.config.sections import ConfigError
+from dispatcher.store.connect import AddressError, ConnectError, connect
+from dispatcher.store.connection_settings import (
+    SettingRefusedError,
+    connection_settings,
+    finish,
+)
+from dispatcher.store.migration_files import (
+    TOKEN,
+    Applied,
+    BadMigrations,
+    EditedMigration,
+    FailedMigration,
+    ForbiddenSchemaError,
+    LockedMigrations,
+    Migration,
+    MigrationError,
+    NewerDatabase,
+    StaleDatabase,
+    UnusableDatabase,
+    decide,
+    read,
+    statements,
+)
+from dispatcher.store.migrator import Migrator
+from dispatcher.store.session import StoreUnavailable, permission_denied
+
+__all__ = [
+    "Applied",
+    "BadMigrations",
+    "EditedMigration",
+    "FailedMigration",
+    "ForbiddenSchemaError",
+    "LockedMigrations",
+    "Migration",
+    "MigrationError",
+    "NewerDatabase",
+    "StaleDatabase",
+    "UnusableDatabase",
+    "check",
+    "connected",
+    "decide",
+    "migrate",
+    "pending",
+    "read",
+    "statements",
+]
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+
+CONNECT_PATIENCE = 10.0
+LOCK_POLL = 0.05
+LOCK_PATIENCE = 60.0
+"""Seconds to wait for another migrator, which may be building an index, and for locks on tables."""
+LOCK_TRY_MS = 500
+"""How long one try waits for a lock: producers wait behind it for as long."""
+LOCK_PAUSE_SECONDS = 1.0
+"""Between two tries, for those who waited behind the first."""
+SETTINGS = {"statement_timeout": "0", "lock_timeout": str(LOCK_TRY_MS)}
+"""A big table's index takes as long as it takes: the limits of the role do not apply."""
+_NO_LOCK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+SCHEMA = "CREATE SCHEMA IF NOT EXISTS dispatcher"
+TABLES = {
+    "dispatcher.migrations": """
+        CREATE TABLE dispatcher.migrations (
+            number integer PRIMARY KEY,
+            name text NOT NULL,
+            sha256 text NOT NULL,
+            applied_at timestamptz NOT NULL DEFAULT now()
+        )""",
+    # Whose turn it is to migrate.
+    "dispatcher.migrator": """
+        CREATE TABLE dispatcher.migrator (
+            only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+            pid integer NOT NULL,
+            backend_start timestamptz
+        )""",
+}
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    """Open a connection to migrate over, with our settings in force.
+
+    Raises StoreUnavailable, and ConfigError for what is no address.
+    """
+    try:
+        connection = await connect(
+            dsn,
+            settings=connection_settings("migrate", SETTINGS),
+            timeout_seconds=CONNECT_PATIENCE,
+        )
+    except AddressError as error:
+        raise ConfigError([str(error)]) from None
+    except ConnectError as error:
+        raise StoreUnavailable(str(error)) from error
+    try:
+        try:
+            await finish(connection, timeout_seconds=CONNECT_PATIENCE)
+        except SettingRefusedError as error:
+            raise StoreUnavailable(str(error)) from error
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def migrate(
+    connection: Connection, *, plan: bool = False, directory: Traversable | None = None
+) -> list[Migration]:
+    """Apply the pending migrations and return them; with `plan` only return them.
+
+    Raises a MigrationError; what was applied before a failing file stays applied.
+    """
+    if plan:
+        return await pending(connection, directory=directory)
+    if not await pending(connection, directory=directory):
+        return []
+    files = read(directory)
+    async with _alone(connection):
+        waiting = decide(files, await _applied(connection))
+        for migration in waiting:
+            await _apply(connection, migration)
+    return waiting
+
+
+async def pending(
+    connection: Connection, *, directory: Traversable | None = None
+) -> list[Migration]:
+    """What `migrate` would apply; changes nothing. Raises a MigrationError as it would."""
+    files = read(directory)
+    await _check_encoding(connection)
+    return decide(files, await _applied(connection))
+
+
+async def check(connection: Connection, *, directory: Traversable | None = None) -> None:
+    """Raises StaleDatabase, or another MigrationError, unless the schema is just this program's."""
+    waiting = await pending(connection, directory=directory)
+    if waiting:
+        names = ", ".join(migration.file for migration in waiting)
+        raise StaleDatabase(
+            f"the database lacks {len(waiting)} of the migrations ({names}): run dispatcher migrate"
+        )
+
+
+async def _check_encoding(connection: Connection) -> None:
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise UnusableDatabase(
+            f"the database is encoded in {encoding}, and events may hold any Unicode text:"
+            " create one with ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+async def _applied(connection: Connection) -> list[Applied]:
+    try:
+        if await connection.fetchval("SELECT to_regclass('dispatcher.migrations')") is None:
+            return []
+        rows = await connection.fetch(
+            "SELECT number, name, sha256 FROM dispatcher.migrations ORDER BY number"
+        )
+    except asyncpg.InsufficientPrivilegeError as error:
+        role = await connection.fetchval("SELECT current_user")
+        raise ForbiddenSchemaError(permission_denied(error, role)) from error
+    return [Applied(**row) for row in rows]
+
+
+async def _make_tables(connection: Connection) -> None:
+    """Make the schema and the tables of this module where they are missing."""
+    try:
+        # The right to create a schema is asked for even where there is one.
+        if await connection.fetchval("SELECT to_regnamespace('dispatcher')") is None:
+            await _make(connection, SCHEMA)
+        for name, statement in TABLES.items():
+            if await connection.fetchval("SELECT to_regclass($1)", name) is None:
+                await _make(connection, statement)
+    except asyncpg.InsufficientPrivilegeError as error:
+        role = await connection.fetchval("SELECT current_user")
+        raise ForbiddenSchemaError(
+            f"{error.args[0]}, as role {role}: migrating needs the right to create the schema"
+            f" dispatcher (GRANT CREATE ON DATABASE … TO {role}), or a schema of that name which"
+            f" belongs to {role}"
+        ) from error
+
+
+async def _make(connection: Connection, statement: str) -> None:
+    with suppress(  # another migrator was quicker; which error depends on by how much
+        asyncpg.UniqueViolationError,
+        asyncpg.DuplicateObjectError,
+        asyncpg.DuplicateSchemaError,
+        asyncpg.DuplicateTableError,
+    ):
+        await connection.execute(statement)
+
+
+@asynccontextmanager
+async def _alone(connection: Connection) -> AsyncIterator[None]:
+    await _make_tables(connection)
+    migrator = Migrator(connection)
+    # Polled: a statement that waits holds a snapshot, for which another migrator's
+    # CREATE INDEX CONCURRENTLY would wait in turn.
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while not await migrator.claim():
+        if time.monotonic() >= deadline:
+            raise LockedMigrations(
+                f"{await migrator.holder()} has been migrating this database for"
+                f" {LOCK_PATIENCE:.0f} seconds: wait for it, or end it, and try again"
+            )
+        await asyncio.sleep(LOCK_POLL)
+    try:
+        yield
+    finally:
+        if not connection.is_closed():
+            await migrator.release()
+
+
+async def _apply(connection: Connection, migration: Migration) -> None:
+    if migration.transactional:
+        await _in_gaps(connection, migration, partial(_apply_whole, connection, migration))
+        return
+    for offset, statement in statements(migration.sql):
+        execute = partial(_execute, connection, migration, statement, offset)
+        if re.search(r"\bCONCURRENTLY\b", re.sub(TOKEN, " ", statement), re.IGNORECASE):
+            await _concurrently(connection, migration, execute)
+        else:
+            await _in_gaps(connection, migration, execute)
+    await _record(connection, migration)
+
+
+async def _apply_whole(connection: Connection, migration: Migration) -> None:
+    async with connection.transaction():
+        await _execute(connection, migration, migration.sql, 0)
+        await _record(connection, migration)
+
+
+async def _in_gaps(
+    connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
+) -> None:
+    """Try `step` until it gets its locks.
+
+    An ALTER TABLE that waits for one open reader makes everybody wait who comes after it. So each
+    try gives up soon, and those who waited go on before the next. Raises LockedMigrations after
+    LOCK_PATIENCE.
+    """
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return await step()
+        except _NO_LOCK as error:
+            if time.monotonic() >= deadline:
+                raise await _locked(connection, migration) from error
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+
+
+async def _concurrently(
+    connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
+) -> None:
+    """Run what blocks no other session while it waits, and leaves half an index when it gives up."""
+    change = "SELECT set_config('lock_timeout', $1, false)"
+    await connection.execute(change, str(int(LOCK_PATIENCE * 1000)))
+    try:
+        await step()
+    except _NO_LOCK as error:
+        raise await _locked(connection, migration) from error
+    finally:
+        if not connection.is_closed():
+            await connection.execute(change, str(LOCK_TRY_MS))
+
+
+async def _locked(connection: Connection, migration: Migration) -> LockedMigrations:
+    blockers = await Migrator(connection).blockers()
+    return LockedMigrations(
+        f"{migration.file} waited {LOCK_PATIENCE:.0f} seconds for a lock. Locks on our tables are held"
+        f" by {blockers}: wait for it, or end it with pg_terminate_backend, and run dispatcher migrate"
+        " again. What was applied before stays"
+    )
+
+
+async def _execute(connection: Connection, migration: Migration, sql: str, offset: int) -> None:
+    try:
+        await connection.execute(sql)
+    except _NO_LOCK:
+        raise
+    except asyncpg.PostgresError as error:
+        raise FailedMigration(_explanation(error, migration, offset)) from error
+
+
+async def _record(connection: Connection, migration: Migration) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.migrations (number, name, sha256) VALUES ($1, $2, $3)",
+        migration.number,
+        migration.name,
+        migration.sha256,
+    )
+
+
+def _explanation(error: asyncpg.PostgresError, migration: Migration, offset: int) -> str:
+    place = migration.file
+    position = getattr(error, "position", None)
+    if position is not None:
+        line = migration.sql.count("\n", 0, offset + int(position) - 1) + 1
+        place = f"{place}, line {line}"
+    parts = [f"{place}: {error.args[0]}"]
+    parts += [part for name in ("detail", "hint") if (part := getattr(error, name, None))]
+    return "; ".join(parts)

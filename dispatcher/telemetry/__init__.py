@@ -1,0 +1,1 @@
+"""What is said of the daemon: log lines, metrics, and the service manager."""

@@ -1,0 +1,28 @@
+"""The egress rules that a configuration asks for."""
+
+from dispatcher.config.sections import Config
+from dispatcher.store.address import AddressError, read
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.own_ports import own_ports
+
+
+def guard_of(config: Config, dsn: str | None = None) -> Guard:
+    """Return the egress rules; `dsn` is that of the database if it is not in the configuration."""
+    if dsn is None and config.database.dsn is not None:
+        dsn = config.database.dsn.get_secret_value()
+    return Guard(
+        parse_allow(config.egress.allow),
+        https_only=config.egress.https_only,
+        own_ports=own_ports(config.admin.port, database_hosts(dsn) if dsn else ()),
+    )
+
+
+def database_hosts(dsn: str) -> list[tuple[str, int]]:
+    """Return the servers of an address, as PG… variables and service files complete it.
+
+    An address that cannot be read has none: connecting says what is wrong with it.
+    """
+    try:
+        return [(host.address, host.port) for host in read(dsn).hosts]
+    except AddressError:
+        return []

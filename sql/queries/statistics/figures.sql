@@ -1,0 +1,21 @@
+-- $1 environment, or NULL for all  $2 how far rows are counted; endpoints are counted ten times as far. Of the
+-- inbox, which knows no index by environment, the first $2 rows are looked at. Ages are in seconds.
+WITH endpoints AS MATERIALIZED (
+  SELECT id, active FROM dispatcher.endpoints WHERE deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1) LIMIT 10 * $2
+), waiting AS MATERIALIZED (
+  SELECT w.id FROM dispatcher.coming($2::integer) AS w
+  WHERE $1::text IS NULL OR w.environment_id = $1
+)
+SELECT
+  now() AS now,
+  (SELECT count(*) FILTER (WHERE active) FROM endpoints) AS active,
+  (SELECT count(*) FILTER (WHERE NOT active) FROM endpoints) AS disabled,
+  (SELECT count(*) FROM dispatcher.endpoint_health h JOIN endpoints e ON e.id = h.endpoint_id WHERE h.failing_since IS NOT NULL AND e.active) AS failing,
+  (SELECT least(count(*), $2) FROM waiting) AS inbox,
+  (SELECT count(*) >= $2 FROM waiting) AS inbox_more,
+  (SELECT dispatcher.id_time(min(id)) FROM waiting) AS inbox_oldest,
+  CASE WHEN $1::text IS NULL THEN (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine LIMIT $2) AS few)
+       ELSE dispatcher.quarantined_in($1, $2::integer) END AS quarantined,
+  (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
+  (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at,
+  (SELECT count(*) FROM (SELECT 1 FROM dispatcher.environments WHERE paused_at IS NOT NULL LIMIT $2) AS few) AS paused_environments

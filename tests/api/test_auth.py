@@ -1,0 +1,99 @@
+"""How often an address may show a wrong token, and what that means for those who share it."""
+
+import asyncio
+
+import pytest
+
+from dispatcher.api import auth
+from dispatcher.api.auth import Auth, Throttle
+from dispatcher.api.types import Failure
+from dispatcher.services.tokens import BOOTSTRAP_PRINCIPAL, Gate, Principal
+from dispatcher.store.pool import Pool
+
+HERE = "192.0.2.1"
+GUESS = "made-up-by-the-operator-{:08}"
+OURS = "dsp_" + "A" * 41 + "{}A"
+
+
+class Looked(Gate):
+    """A gate that counts what is compared; `good` are the tokens it lets in."""
+
+    def __init__(self, *good: str) -> None:
+        super().__init__(Pool([]), None)
+        self.good = good
+        self.compared: list[str] = []
+
+    def remembers(self, text: str) -> bool:
+        return text in self.good and text in self.compared
+
+    async def authenticate(self, text: str, address: str = "") -> Principal | None:
+        self.compared.append(text)
+        return BOOTSTRAP_PRINCIPAL if text in self.good else None
+
+
+@pytest.fixture(autouse=True)
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "LATE_SECONDS", 0.0)
+
+
+async def shown(asked: Auth, token: str, address: str = HERE) -> int:
+    try:
+        await asked.known(token, address)
+    except Failure as failure:
+        return failure.status
+    return 200
+
+
+async def test_guesses_of_a_made_up_token_are_not_even_compared_after_too_many() -> None:
+    gate = Looked()
+    asked = Auth(gate)
+    answers = [await shown(asked, GUESS.format(n)) for n in range(50)]
+    assert answers == [401] * auth.WRONG_MOST + [429] * 40
+    assert len(gate.compared) == auth.WRONG_MOST
+    assert await shown(asked, GUESS.format(0), "192.0.2.2") == 401
+
+
+async def test_a_token_that_was_good_before_is_let_in_beside_those_who_guess() -> None:
+    good = GUESS.format(99)
+    asked = Auth(Looked(good))
+    assert await shown(asked, good) == 200
+    for n in range(20):
+        await shown(asked, GUESS.format(n))
+    assert await shown(asked, good) == 200
+
+
+async def test_an_unknown_token_of_ours_is_looked_up_now_and_then_beside_those_who_guess() -> None:
+    good = OURS.format("z")
+    gate = Looked(good)
+    asked = Auth(gate)
+    for n in range(auth.WRONG_MOST):
+        await shown(asked, GUESS.format(n))
+    assert await shown(asked, good) == 200
+    gate.compared.clear()
+    for letter in "BCDEFGHIJKLMNOPQRSTUV":
+        await shown(asked, OURS.format(letter))
+    assert len(gate.compared) <= auth.LOOKUPS_A_SECOND
+
+
+async def test_only_so_many_are_kept_waiting_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "LATE_SECONDS", 60.0)
+    monkeypatch.setattr(auth, "LATE_MOST", 3)
+    asked = Auth(Looked())
+    for n in range(auth.WRONG_MOST):
+        await shown(asked, GUESS.format(n))
+    waiting = [asyncio.create_task(shown(asked, GUESS.format(n))) for n in range(3)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(shown(asked, "another"), 5) == 429
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "ADDRESSES", 2)
+    throttle = Throttle()
+    for address in ("a", "b", "c"):
+        for _ in range(auth.WRONG_MOST):
+            throttle.note(address, 1.0)
+        throttle.may_look_up(address, 1.0)
+    assert [throttle.wait(address, 1.0) > 0 for address in ("a", "b", "c")] == [False, True, True]

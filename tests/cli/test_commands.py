@@ -1,0 +1,344 @@
+"""The command line as far as it needs no database: help, usage, and what it says of failures."""
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from dispatcher import __version__, client
+from dispatcher.cli import main, port_check
+from dispatcher.cli.commands.emit import Data
+from dispatcher.cli.errors import Failure, Misuse, explain
+from dispatcher.cli.params import Moment, shown
+from dispatcher.config.sections import ConfigError
+from dispatcher.core.errors import Invalid, Unknown
+from dispatcher.embedded_postgres.server import PostgresUnavailable
+from dispatcher.encryption.keyring import KeyRefused
+from dispatcher.store.migrate import StaleDatabase
+from dispatcher.store.session import PermissionDeniedError, StatementTimeout, StoreUnavailable
+
+VERBS = (
+    *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
+    *("tail", "replay", "listen", "verify"),
+)
+WEBHOOK_VERBS = (
+    *("create", "list", "get", "update", "delete", "enable", "disable", "rotate", "test"),
+    *("deliveries", "recover", "cancel-recovery"),
+)
+HEAVY = ("asyncio", "aiohttp", "asyncpg", "pydantic", "structlog", "cryptography", "orjson")
+
+ID = "2e0d8b64-5f1c-4a7e-9d1e-0a4f4be6c7d1"
+
+Dispatcher = Callable[..., Result]
+
+
+@pytest.fixture
+def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
+    """Runs a command in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> Result:
+        return CliRunner().invoke(main, args, env=env, input=stdin, prog_name="dispatcher")
+
+    return run
+
+
+def test_the_help_names_every_verb_and_exits_with_0(dispatcher: Dispatcher) -> None:
+    result = dispatcher("--help")
+    assert result.exit_code == 0
+    assert set(VERBS) <= set(re.findall(r"^  (\w+)  ", result.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *map("webhook {}".format, WEBHOOK_VERBS)])
+def test_every_verb_explains_itself(dispatcher: Dispatcher, verb: str) -> None:
+    result = dispatcher(*verb.split(), "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: dispatcher {verb} ")
+
+
+def test_the_version_is_the_packages(dispatcher: Dispatcher) -> None:
+    assert dispatcher("--version").stdout == f"dispatcher {__version__}\n"
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    code = f"import sys, dispatcher.cli; print(*(set(sys.modules) & set({HEAVY})))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "",
+        "nothing",
+        "emit",
+        "emit a.b --data",
+        "emit a.b --data @/nowhere.json",
+        "run --loop twisted",
+        "demo --events 0",
+        "demo --port 65536",
+        "webhook create https://example.com/",
+        "webhook delete not-an-id",
+        f"webhook update {ID}",
+        f"webhook update {ID} --more []",
+        f"webhook rotate {ID} --overlap soon",
+        f"webhook deliveries {ID} --status LOST",
+        f"webhook deliveries {ID} --since yesterday",
+        f"webhook deliveries {ID} --since 2026-02-26T12:00:00",
+        f"webhook recover {ID}",
+        f"replay {ID}",
+        "tail --webhook not-an-id",
+        "tail --count 0",
+        "listen --port 65536",
+    ],
+)
+def test_wrong_usage_exits_with_2_and_answers_on_standard_error(
+    dispatcher: Dispatcher, args: str
+) -> None:
+    result = dispatcher(*args.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert re.search("Usage: dispatcher|Error: ", result.stderr)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "run",
+        "demo --once",
+        "migrate",
+        "check",
+        "emit a.b",
+        "webhook list",
+        "webhook create https://example.com/ --events *",
+        f"webhook delete {ID}",
+        "tail",
+        "listen",
+        "replay --since 1h",
+    ],
+)
+def test_every_verb_tells_all_that_is_wrong_with_the_configuration_a_line_each(
+    dispatcher: Dispatcher, args: str
+) -> None:
+    wrong = {
+        "DISPATCHER_DATABASE__DSN": "mysql://user:hunter2@example.com/",
+        "DISPATCHER_DELIVERY__TIMEOUT": "soon",
+        "DISPATCHER_RETRIES__BASE": "1s",
+    }
+    result = dispatcher(*args.split(), env=wrong)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 3
+    assert {line.partition(":")[0] for line in result.stderr.splitlines()} == {
+        "database.dsn",
+        "delivery.timeout",
+        "retries",
+    }
+    assert "hunter2" not in result.stderr
+
+
+def test_a_file_that_is_not_there_is_named(dispatcher: Dispatcher) -> None:
+    result = dispatcher("--config", "/nowhere.toml", "run")
+    assert (result.exit_code, result.stderr) == (2, "/nowhere.toml: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--config FILE check",
+        "check --config FILE",
+        "webhook --config FILE list",
+        "webhook list --config FILE",
+    ],
+)
+def test_the_file_given_is_the_one_that_is_read(
+    dispatcher: Dispatcher, tmp_path: Path, arguments: str
+) -> None:
+    file = tmp_path / "given.toml"
+    file.write_text('[delivery]\ntimeout = "soon"\n')
+    result = dispatcher(*arguments.replace("FILE", str(file)).split())
+    assert (result.exit_code, result.stderr.partition(":")[0]) == (2, "delivery.timeout")
+
+
+# ── data of an event ─────────────────────────────────────────────────────────────────────────────
+
+
+def converted(value: str) -> str:
+    return str(Data().convert(value, None, None))
+
+
+@pytest.mark.parametrize("text", ['{"a": 1.10}', "{}\r\n", '"\\ud800"', "é", "", "not json at all"])
+def test_data_is_kept_as_it_was_given(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(text.encode())
+    assert converted(text) == text
+    assert converted(f"@{file}") == text
+
+
+def test_data_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(b'"\xff"')
+    for value in ('"\udcff"', f"@{file}"):
+        with pytest.raises(click.BadParameter, match="not UTF-8"):
+            converted(value)
+
+
+# ── times, and what strangers wrote ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-26T12:00:00Z", "2026-02-26T12:00:00.000+00:00", "2026-02-26 13:00+01:00"]
+)
+def test_a_time_has_an_offset(text: str) -> None:
+    assert Moment().convert(text, None, None) == datetime(2026, 2, 26, 12, tzinfo=UTC)
+
+
+def test_a_duration_is_so_long_ago() -> None:
+    ago = datetime.now(UTC) - Moment().convert("2h", None, None)
+    assert abs(ago - timedelta(hours=2)) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Jørn → ✓ 日本", "Jørn → ✓ 日本"),
+        ("a\tb", "a\tb"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb\r\x07", "a\\nb\\r\\x07"),
+        ("\x9b2J\x7f", "\\x9b2J\\x7f"),
+        ("\u202egnp.exe\u2066", "\\u202egnp.exe\\u2066"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_moves_the_cursor_is_written_out(text: str, seen: str) -> None:
+    assert shown(text) == seen
+
+
+# ── failures ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def refusal(sqlstate: str, message: str, **fields: str) -> asyncpg.PostgresError:
+    """As the driver raises it."""
+    error = asyncpg.PostgresError.new({"C": sqlstate, "M": message, **fields})
+    assert isinstance(error, asyncpg.PostgresError)
+    return error
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ConfigError(["a.b: wrong", "c.d: worse"]), Misuse, "a.b: wrong\nc.d: worse"),
+        (Invalid.field("url", "must be one"), Misuse, "url: must be one"),
+        (Unknown("there is no webhook x"), Failure, "there is no webhook x"),
+        (KeyRefused("another key"), Failure, "another key"),
+        (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
+        (PostgresUnavailable("made by 15"), Failure, "made by 15"),
+        (
+            client.Invalid(422, "invalid", "…", [{"message": "is wrong", "pointer": "/events/0"}]),
+            Misuse,
+            "events.0: is wrong",
+        ),
+        (
+            client.Invalid(400, "bad", "…", [{"message": "m", "parameter": "limit"}]),
+            Misuse,
+            "limit: m",
+        ),
+        (client.NotFound(404, "not_found", "gone"), Failure, "gone"),
+        (client.Unauthorized(401, "unauthorized", "m"), Failure, "the API refuses the token: m"),
+        (
+            client.ConnectionFailed("no connection to x", sent=False),
+            Failure,
+            "the API does not answer: no connection to x",
+        ),
+        (StoreUnavailable("refused"), Failure, "the database is not available: refused"),
+        (PermissionDeniedError("as role x: …"), Failure, "as role x: …"),
+        (
+            StatementTimeout("canceled"),
+            Failure,
+            "the database took longer than database.statement_timeout",
+        ),
+        (PermissionError(13, "Permission denied", "/x/key"), Failure, "/x/key: Permission denied"),
+        (OSError("no room"), Failure, "no room"),
+        (
+            caused(PostgresUnavailable("cannot start: /x"), PermissionError(13, "no")),
+            Failure,
+            "cannot start: /x (database.state_directory says where it keeps its data)",
+        ),
+        (
+            refusal("23514", 'new row … violates check constraint "…"', n="type must be short"),
+            Failure,
+            "type must be short",
+        ),
+        (
+            refusal("23514", "data is 9 bytes, the limit is 8", H="Raise it."),
+            Failure,
+            "data is 9 bytes, the limit is 8 (Raise it.)",
+        ),
+        (
+            refusal("22P02", "invalid input syntax for type json", D='Token "x" is invalid.'),
+            Failure,
+            'the data is not JSON: Token "x" is invalid.',
+        ),
+        (
+            refusal("42883", "function dispatcher.emit(…) does not exist"),
+            Failure,
+            "the database lacks what this version needs: run dispatcher migrate",
+        ),
+        (
+            asyncpg.DataError("invalid input for query argument $1: '…'"),
+            Failure,
+            "a value can not be sent to the database: is it UTF-8 text?",
+        ),
+        (asyncpg.ConnectionDoesNotExistError("it is closed"), Failure, "it is closed"),
+        (refusal("42501", "permission denied for x"), Failure, "permission denied for x"),
+        (
+            ExceptionGroup("daemon", [OSError("in use"), OSError("in use"), KeyRefused("other")]),
+            Failure,
+            "in use\nother",
+        ),
+        (ExceptionGroup("daemon", [ConfigError(["a.b: wrong"])]), Misuse, "a.b: wrong"),
+    ],
+)
+def test_what_can_be_expected_is_said_in_a_sentence(
+    error: Exception, kind: type[Failure], said: str
+) -> None:
+    failure = explain(error)
+    assert (type(failure), str(failure)) == (kind, said)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("x"), TypeError("x"), ExceptionGroup("daemon", [OSError("x"), TypeError("x")])],
+)
+def test_what_nobody_expected_keeps_its_traceback(error: Exception) -> None:
+    assert explain(error) is None
+
+
+# ── ports ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_port_somebody_listens_on_can_not_be_had() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert port_check.refusal("127.0.0.1", port) == "Address already in use"
+        with pytest.raises(Failure, match=f"port {port} can not be opened on 127.0.0.1: Address"):
+            port_check.demand("127.0.0.1", port)
+    assert port_check.refusal("127.0.0.1", port) is None
+
+
+def test_an_address_of_another_machine_can_not_be_listened_on() -> None:
+    with pytest.raises(Failure, match=r"opened on 192\.0\.2\.1: Cannot assign"):
+        port_check.demand("192.0.2.1", 0)

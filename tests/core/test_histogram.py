@@ -1,0 +1,72 @@
+"""Percentiles of counts between bounds."""
+
+import random
+
+import pytest
+
+from dispatcher.core.histogram import (
+    BINS,
+    BOUNDS,
+    EMPTY,
+    added,
+    bin_of,
+    both,
+    percentile,
+)
+
+
+def counted(*durations: int) -> list[int]:
+    counts = list(EMPTY)
+    for duration in durations:
+        counts[bin_of(duration)] += 1
+    return counts
+
+
+def test_a_bin_ends_with_its_bound() -> None:
+    for number, bound in enumerate(BOUNDS):
+        assert bin_of(bound) == number
+        assert bin_of(bound + 1) == min(number + 1, BINS - 1)
+    assert bin_of(0) == 0
+    assert bin_of(10**9) == BINS - 1
+
+
+def test_of_nothing_there_is_no_percentile() -> None:
+    assert percentile(EMPTY, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("durations", "share", "milliseconds"),
+    [
+        ([1], 0.5, 0.5),
+        ([100], 1.0, 100.0),
+        ([200] * 4, 0.5, 175.0),  # between 150 and 200, half of them
+        ([10] * 99 + [30_000], 0.5, 7 + 3 * 50 / 99),
+        ([10] * 99 + [30_000], 0.99, 10.0),
+        ([10] * 99 + [30_000], 1.0, 30_000.0),
+        ([60_000], 1.0, 30_000.0),  # what is longer than the last bound is not told apart
+        ([1, 500], 0.5, 1.0),
+        ([1, 500], 0.0, 0.0),
+    ],
+)
+def test_a_percentile_lies_in_its_bin_as_far_as_its_rank(
+    durations: list[int], share: float, milliseconds: float
+) -> None:
+    assert percentile(counted(*durations), share) == pytest.approx(milliseconds)
+
+
+def test_percentiles_grow_and_are_near_the_true_ones() -> None:
+    lots = random.Random(5)
+    durations = sorted(int(lots.lognormvariate(4, 1)) for _ in range(5000))
+    counts = counted(*durations)
+    shares = [n / 100 for n in range(1, 100)]
+    told = [percentile(counts, share) or 0.0 for share in shares]
+    assert told == sorted(told)
+    for share, milliseconds in zip(shares, told, strict=True):
+        true = durations[int(share * len(durations))]
+        assert milliseconds == pytest.approx(true, rel=0.2, abs=1.0)
+
+
+def test_histograms_add_up() -> None:
+    one, other = counted(5, 50), counted(50, 500)
+    assert both(one, other) == added([one, other]) == counted(5, 50, 50, 500)
+    assert added([]) == list(EMPTY)

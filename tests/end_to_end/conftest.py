@@ -1,0 +1,66 @@
+"""Fixtures of the stories; what they hand out is in `stories.py`."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from dispatcher.encryption.cipher import Cipher
+from tests.conftest import Connection
+from tests.end_to_end.shell import KEY, Shell, shell
+from tests.end_to_end.stories import Daemons, Story
+from tests.receivers import Receiver
+
+
+@pytest.fixture
+def cipher() -> Cipher:
+    return Cipher(bytes.fromhex(KEY))
+
+
+@pytest.fixture
+async def story(dsn: str, connection: Connection, cipher: Cipher) -> Story:
+    return Story(dsn, connection, cipher)
+
+
+@pytest.fixture
+async def daemons(story: Story, cipher: Cipher) -> AsyncIterator[Daemons]:
+    started = Daemons(story.dsn, cipher)
+    yield started
+    await started.end()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def another() -> AsyncIterator[Receiver]:
+    """A second receiver."""
+    async with Receiver() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def dispatcher(dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
+    """Commands on the story's database."""
+    async with shell(tmp_path, database__dsn=dsn, secrets__key=KEY) as opened:
+        yield opened
+
+
+@pytest.fixture
+def directory(open_directory: Path) -> Iterator[Path]:
+    """One that an embedded server can enter."""
+    with tempfile.TemporaryDirectory(dir=open_directory) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+async def unconfigured(directory: Path, binaries: Path | None) -> AsyncIterator[Shell]:
+    """Commands that must find or start an embedded PostgreSQL."""
+    chosen = {"database__binaries": str(binaries)} if binaries else {}
+    async with shell(directory, **chosen) as opened:
+        yield opened

@@ -1,0 +1,205 @@
+"""What stories of whole daemons are told with: a database, endpoints, daemons in this process."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from dispatcher.config.sections import Config
+from dispatcher.core import signing
+from dispatcher.daemon import Daemon
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.webhooks import Ground, Webhook, Webhooks
+from dispatcher.store.session import Session
+from dispatcher.transport.egress import Guard, parse_allow
+from tests.conftest import Connection, connected
+from tests.receivers import Request
+
+LOOPBACK = ["127.0.0.0/8"]
+DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "egress": {"allow": LOOPBACK},
+    "admin": {"port": 0},
+    "delivery": {"timeout": "5s"},
+    "retry": {"base": "100ms", "factor": 2, "jitter": 0, "retries": 5},
+}
+
+
+def configured(**sections: Mapping[str, object]) -> Config:
+    """DEFAULTS with these keys above them; durations are text, as in the file."""
+    names = {*DEFAULTS, *sections}
+    return Config.model_validate({n: {**DEFAULTS.get(n, {}), **sections.get(n, {})} for n in names})
+
+
+async def until(
+    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 10.0
+) -> None:
+    """Returns once `true()`; TimeoutError says what did not come about."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = true()
+        if answer if isinstance(answer, bool) else await answer:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within} s: {what}")
+        await asyncio.sleep(0.01)
+
+
+def numbers(requests: Sequence[Request]) -> Counter[int]:
+    """How often each `{"n": …}` arrived."""
+    return Counter(orjson.loads(request.body)["data"]["n"] for request in requests)
+
+
+class Daemons:
+    """Starts daemons in this process, and ends those that still run when the story is over."""
+
+    def __init__(self, dsn: str, cipher: Cipher) -> None:
+        self._dsn = dsn
+        self.cipher = cipher
+        self._running: dict[Daemon, asyncio.Task[None]] = {}
+
+    async def start(self, **sections: Mapping[str, object]) -> Daemon:
+        """A daemon that is ready. `sections` are those of the configuration."""
+        daemon = Daemon(configured(**sections), self._dsn, self.cipher)
+        self._running[daemon] = asyncio.create_task(daemon.run())
+        ready = asyncio.create_task(daemon.ready.wait())
+        await asyncio.wait(
+            {ready, self._running[daemon]}, timeout=10, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._running[daemon].done():
+            await self._running.pop(daemon)
+        assert daemon.ready.is_set(), "the daemon did not become ready"
+        return daemon
+
+    async def stop(self, daemon: Daemon) -> None:
+        """As SIGTERM does: returns when it has drained."""
+        daemon.stop()
+        await self._running.pop(daemon)
+
+    def alive(self, daemon: Daemon) -> bool:
+        return not self._running[daemon].done()
+
+    async def end(self) -> None:
+        """Raises what broke a daemon."""
+        for daemon in self._running:
+            daemon.force()
+        await asyncio.gather(*self._running.values())
+
+
+class Story:
+    """A database of one's own, seen from the outside: by its tables, views and functions."""
+
+    def __init__(self, dsn: str, connection: Connection, cipher: Cipher) -> None:
+        self.dsn = dsn
+        self.connection = connection
+        self._cipher = cipher
+
+    async def subscribe(self, url: str, *events: str, **columns: object) -> Webhook:
+        """An endpoint for everything, or for these types; `columns` are set on its row."""
+        async with self.webhooks() as webhooks:
+            form = NewWebhook(url=url, events=list(events or ("*",)))
+            webhook = await webhooks.create(form, environment_id="env_default")
+        if columns:
+            await self.change(webhook.id, **columns)
+        return webhook
+
+    async def delete(self, endpoint_id: UUID) -> None:
+        async with self.webhooks() as webhooks:
+            await webhooks.delete(endpoint_id)
+
+    @asynccontextmanager
+    async def webhooks(self) -> AsyncIterator[Webhooks]:
+        """What people would call, in a transaction."""
+        session = Session(self.dsn, "test")
+        ground = Ground(Guard(parse_allow(LOOPBACK)), tuple(signing.SCHEMES), ())
+        try:
+            async with session.transaction() as opened:
+                yield Webhooks(opened, Actor("test"), cipher=self._cipher, ground=ground)
+        finally:
+            await session.close()
+
+    async def change(self, endpoint_id: UUID, **columns: object) -> None:
+        """Change columns of an endpoint, and tell the daemons, as one transaction."""
+        names = ", ".join(f"{name} = ${i}" for i, name in enumerate(columns, start=2))
+        async with self.connection.transaction():
+            await self.connection.execute(
+                "UPDATE dispatcher.endpoint_version SET version = version + 1"
+            )
+            await self.connection.execute(
+                f"UPDATE dispatcher.endpoints SET {names}, "  # noqa: S608 - names the test wrote
+                "version = (SELECT version FROM dispatcher.endpoint_version) WHERE id = $1",
+                endpoint_id,
+                *columns.values(),
+            )
+
+    async def insert(self, count: int = 1, *, first: int = 1, type_: str = "user.created") -> None:
+        """Events `{"n": first}` and so on, in one statement."""
+        await self.connection.execute(
+            "INSERT INTO dispatcher.events (type, data)"
+            " SELECT $1, json_build_object('n', n) FROM generate_series($2::int, $3::int) AS n",
+            type_,
+            first,
+            first + count - 1,
+        )
+
+    async def states(self) -> Counter[str]:
+        """How many deliveries are in each state."""
+        rows = await self.connection.fetch(
+            "SELECT state, count(*) FROM dispatcher.delivery_status GROUP BY state"
+        )
+        return Counter({row["state"]: row["count"] for row in rows})
+
+    async def ended(self, **counts: int) -> None:
+        """Returns once so many deliveries are in each state, and none in another."""
+        seen: Counter[str] = Counter()
+
+        async def reached() -> bool:
+            nonlocal seen
+            seen = await self.states()
+            return seen == Counter(counts)
+
+        try:
+            await until(reached, "the deliveries ended so", within=20.0)
+        except TimeoutError:
+            raise AssertionError(f"deliveries are {dict(seen)}, not {counts}") from None
+
+    async def attempts(self) -> list[dict[str, Any]]:
+        """The rows of the attempts table, in order of writing."""
+        return [
+            dict(r)
+            for r in await self.connection.fetch("SELECT * FROM dispatcher.attempts ORDER BY id")
+        ]
+
+    async def count(self, condition: str) -> int:
+        """Pending deliveries that meet an SQL condition."""
+        count: int = await self.connection.fetchval(
+            f"SELECT count(*) FROM dispatcher.deliveries WHERE {condition}"  # noqa: S608 - the test's own
+        )
+        return count
+
+    async def terminate(self, session: str = "%") -> int:
+        """End the daemons' sessions of this name at the server; how many there were."""
+        rows = await self.connection.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE 'dispatcher/' || $1",
+            session,
+        )
+        return len(rows)
+
+    @asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[None]:
+        """Nobody can connect to the database, and no daemon is connected."""
+        name = await self.connection.fetchval("SELECT current_database()")
+        async with connected(self.dsn.replace(name, "postgres")) as elsewhere:
+            await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            await self.terminate()
+            try:
+                yield
+            finally:
+                await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

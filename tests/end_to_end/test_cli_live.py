@@ -1,0 +1,250 @@
+"""`listen`, `tail` and `replay`: commands that go on while a daemon works."""
+
+import asyncio
+import json
+import re
+import signal
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.conftest import Connection
+from tests.end_to_end.shell import Shell, Started
+from tests.end_to_end.stories import Story
+from tests.receivers import Receiver
+
+TOKEN = "t" * 40
+RETRY = {"retry__base": "100ms", "retry__retries": "1", "retry__jitter": "0"}
+
+
+@pytest.fixture
+async def daemon(dispatcher: Shell) -> Started:
+    """A process of its own."""
+    return await dispatcher.setting(secrets__admin_token=TOKEN, **RETRY).start("run")
+
+
+@pytest.fixture
+async def address(daemon: Started) -> str:
+    """Of the daemon's API."""
+    return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
+
+
+@pytest.fixture
+def over_the_api(dispatcher: Shell, address: str) -> Shell:
+    nowhere = "postgresql://127.0.0.1:1/nowhere"
+    return dispatcher.setting(database__dsn=nowhere, api_url=address, api_token=TOKEN)
+
+
+@pytest.fixture(params=["over_the_api", "dispatcher"])
+def either(request: pytest.FixtureRequest, address: str) -> Shell:
+    shell: Shell = request.getfixturevalue(request.param)
+    return shell
+
+
+async def said(started: Started, pattern: str) -> re.Match[str]:
+    """The next line of standard error with such a text in it."""
+    assert started.process.stderr is not None
+    async with asyncio.timeout(20):
+        while line := (await started.process.stderr.readline()).decode():
+            if found := re.search(pattern, line):
+                return found
+    raise AssertionError(f"no {pattern!r}")
+
+
+async def webhooks(connection: Connection) -> int:
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM dispatcher.endpoints WHERE deleted_at IS NULL"
+    )
+    return count
+
+
+# ── listen ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("where", "number"), [("over_the_api", signal.SIGINT), ("dispatcher", signal.SIGTERM)]
+)
+@pytest.mark.usefixtures("address")
+async def test_what_is_emitted_is_shown_until_a_signal_and_then_the_webhook_is_gone(
+    request: pytest.FixtureRequest,
+    dispatcher: Shell,
+    connection: Connection,
+    where: str,
+    number: signal.Signals,
+) -> None:
+    either: Shell = request.getfixturevalue(where)
+    listening = await either.start("listen", "--events", "user.*", "--json")
+    await said(listening, "listening on http://127.0.0.1:")
+    assert await webhooks(connection) == 1
+    await dispatcher("emit", "user.created", "--data", '{"n": 1.10}')
+    delivery = json.loads((await listening.line(r"^\{.*\}$"))[0])
+    assert (delivery["verified"], delivery["event"], delivery["answered"]) == (
+        True,
+        "user.created",
+        200,
+    )
+    assert delivery["body"].endswith('"data":{"n": 1.10}}')
+    assert await listening.stop(number) == 0
+    assert await webhooks(connection) == 0
+
+
+async def test_a_delivery_is_forwarded_and_its_answer_given_back(
+    dispatcher: Shell, over_the_api: Shell, receiver: Receiver, story: Story
+) -> None:
+    receiver.answers = [500]
+    listening = await over_the_api.start("listen", "--forward", receiver.url)
+    await said(listening, "listening on")
+    await dispatcher("emit", "a.b")
+    first = await listening.line("✓ a.b  dlv_.*→ (.*)$")
+    second = await listening.line("✓ a.b  dlv_.*attempt 2.*→ (.*)$")
+    assert (first[1], second[1]) == ("500", "200")
+    requests = await receiver.wait_for(2)
+    assert requests[0].headers["X-Dispatcher-Delivery"].startswith("dlv_")
+    assert requests[0].body == requests[1].body
+    await story.ended(DELIVERED=1)
+    assert await listening.stop() == 0
+
+
+async def test_what_is_not_rightly_signed_is_refused_and_can_not_reach_the_terminal(
+    over_the_api: Shell,
+) -> None:
+    listening = await over_the_api.start("listen")
+    url = (await said(listening, r"listening on (http://\S+) as"))[1]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=b"\x1b[2J\xe2\x80\xae", headers={"X-A-Event": "e\x9b2J"}) as answer,
+    ):
+        assert answer.status == 400
+    assert listening.process.stdout is not None
+    line = await listening.line("✗ e")
+    body = await listening.line(r"\\x1b\[2J")
+    assert not {"\x1b", "\x9b", "\u202e"} & set(line.string + body.string)
+    assert await listening.stop() == 0
+
+
+async def test_a_daemon_that_may_not_dial_this_machine_says_so(dispatcher: Shell) -> None:
+    ended = await dispatcher.setting(egress__allow="[]").process("listen")
+    assert (ended.code, ended.out) == (2, "")
+    assert "url: a loopback address" in ended.err
+
+
+# ── tail ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_deliveries_are_printed_as_they_end_and_not_those_before(
+    either: Shell, dispatcher: Shell, receiver: Receiver, story: Story
+) -> None:
+    await dispatcher("webhook", "create", receiver.url, "--events", "*")
+    await dispatcher("emit", "before")
+    await story.ended(DELIVERED=1)
+    receiver.answers = [500, 500]
+    tailing = await either.start("tail", "--json", "--count", "4")
+    await said(tailing, "waiting")
+    for type_ in ("a.b", "a.c", "a.d", "a.e"):
+        await dispatcher("emit", type_)
+    assert tailing.process.stdout is not None
+    async with asyncio.timeout(20):
+        out = (await tailing.process.stdout.read()).decode()
+    told = [json.loads(line) for line in out.splitlines()]
+    assert sorted(each["event"] for each in told) == ["a.b", "a.c", "a.d", "a.e"]
+    assert {each["status"] for each in told} == {"DELIVERED"}
+    assert await tailing.process.wait() == 0
+
+
+async def test_one_that_is_pending_already_is_told_when_it_ends(
+    dispatcher: Shell, over_the_api: Shell, receiver: Receiver
+) -> None:
+    made = await dispatcher("webhook", "create", receiver.url, "--events", "*", "--json")
+    id_ = json.loads(made.out)["id"]
+    receiver.answers = [500, 500]
+    retry = '{"retry": {"base": 3, "retries": 1}}'
+    await dispatcher("webhook", "update", id_, "--more", retry)
+    await dispatcher("emit", "a.b")
+    await receiver.wait_for(1)
+    tailing = await over_the_api.start("tail", "--webhook", id_, "--status", "FAILED")
+    await said(tailing, "waiting")
+    await tailing.line("FAILED +dlv_[0-9]+ +a.b +attempts 2 +500")
+    assert await tailing.stop(signal.SIGINT) == 0
+
+
+async def test_it_waits_for_a_daemon_that_comes_back(
+    dispatcher: Shell, daemon: Started, over_the_api: Shell, address: str, receiver: Receiver
+) -> None:
+    await dispatcher("webhook", "create", receiver.url, "--events", "*")
+    tailing = await over_the_api.start("tail", "--count", "1")
+    await said(tailing, "waiting for deliveries")
+    await daemon.stop()
+    await said(tailing, "waiting for an answer: no connection to 127.0.0.1")
+    port = address.rpartition(":")[2]
+    again = dispatcher.setting(secrets__admin_token=TOKEN, admin__port=port)
+    await again.run()
+    await dispatcher("emit", "a.b")
+    await tailing.line("DELIVERED +dlv_[0-9]+ +a.b")
+    assert await tailing.process.wait() == 0
+
+
+# ── replay ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def failed(
+    dispatcher: Shell, address: str, receiver: Receiver, story: Story
+) -> dict[str, Any]:
+    """A webhook three deliveries of which have failed."""
+    receiver.otherwise = 500
+    made = await dispatcher("webhook", "create", receiver.url, "--events", "*", "--json")
+    await story.connection.execute(
+        "INSERT INTO dispatcher.events (type, data) SELECT 'a.b', '{}' FROM generate_series(1, 3)"
+    )
+    await story.ended(FAILED=3)
+    receiver.otherwise = 200
+    webhook: dict[str, Any] = json.loads(made.out)
+    return webhook
+
+
+async def test_what_failed_is_counted_asked_about_and_sent_again(
+    over_the_api: Shell, failed: dict[str, Any], story: Story
+) -> None:
+    dry = await over_the_api.process("replay", "--since", "1h", "--dry-run")
+    assert dry.out == f"{failed['id']}  3 failed and 0 missed  {failed['url']}\n"
+    refused = await over_the_api.process("replay", "--since", "1h", stdin=b"n\n")
+    assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
+    assert await story.states() == {"FAILED": 3}
+    done = await over_the_api.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")
+    assert done.code == 0, done.err
+    assert done.out.endswith(f"{failed['id']}  DONE  3 sent again\n")
+    await story.ended(DELIVERED=3)
+
+
+async def test_a_program_is_told_what_became_of_it(
+    either: Shell, failed: dict[str, Any], story: Story
+) -> None:
+    done = await either("replay", "--since", "1h", "--rate", "1000", "--yes", "--json")
+    assert (done.code, done.err) == (0, "")
+    [told] = json.loads(done.out)
+    assert (told["webhookId"], told["failed"], told["missed"]) == (failed["id"], 3, 0)
+    assert (told["recovery"]["state"], told["recovery"]["made"]) == ("DONE", 3)
+    await story.ended(DELIVERED=3)
+
+
+async def test_nothing_to_send_again_is_no_failure(either: Shell) -> None:
+    ended = await either("replay", "--since", "1h")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == "there is nothing to send again\n"
+
+
+async def test_a_recovery_under_way_is_cancelled(
+    dispatcher: Shell, over_the_api: Shell, failed: dict[str, Any]
+) -> None:
+    id_ = failed["id"]
+    started = await over_the_api(
+        "webhook", "recover", id_, "--since", "1h", "--rate", "1", "--json"
+    )
+    recovery = json.loads(started.out)["id"]
+    again = await over_the_api.process("replay", id_, "--since", "1h", "--yes")
+    assert (again.code, "is running" in again.err) == (1, True)
+    cancelled = await over_the_api("webhook", "cancel-recovery", id_, recovery)
+    assert cancelled.out == f"{recovery} is CANCELLED\n"
+    again = await dispatcher("webhook", "cancel-recovery", id_, recovery, "--json")
+    assert json.loads(again.out)["state"] == "CANCELLED"

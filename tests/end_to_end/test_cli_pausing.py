@@ -1,0 +1,54 @@
+"""`dispatcher pause` and `resume`, over the API as on the database; and what `check` says of pauses."""
+
+import json
+import re
+
+from tests.end_to_end.shell import Shell
+from tests.end_to_end.test_cli_webhook import address, either, over_the_api  # noqa: F401 - fixtures
+
+
+async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> None:  # noqa: F811
+    assert (await either("pause")).out.startswith("environment env_default: paused since 2")
+    assert (await either("resume")).out == "environment env_default: sending\n"
+    paused = await either("pause", "--all", "--json")
+    assert (paused.code, json.loads(paused.out)["paused"]) == (0, True)
+    refused = await either("resume")
+    assert (refused.code, refused.out) == (1, "")
+    assert "All environments are paused" in refused.err
+    await either("pause")
+    left = await either("resume")
+    assert re.search("not paused itself, but all environments are, since 2.*resume --all", left.out)
+    assert (await either("resume", "--all")).out == "all environments: sending\n"
+    unknown = await either("pause", "--environment", "env_none")
+    assert (unknown.code, unknown.err) == (1, "there is no environment env_none\n")
+    both = await either("pause", "--environment", "env_default", "--all")
+    assert (both.code, "not both" in both.err) == (2, True)
+
+
+async def test_check_says_what_is_paused_and_what_the_setting_will_do(dispatcher: Shell) -> None:
+    assert "paused" not in (await dispatcher("check")).err
+    setting = dispatcher.setting(delivery__paused="true")
+    said = await setting("check")
+    assert (said.code, "`dispatcher run` will pause sending" in said.err) == (0, True)
+    await dispatcher("pause", "--all")
+    said = await dispatcher("check")
+    assert re.search(
+        "warning: sending is paused for all environments since 2.*, by cli:.*: "
+        "`dispatcher resume --all`",
+        said.err,
+    )
+    await dispatcher("resume", "--all")
+    await dispatcher("pause")
+    said = await dispatcher("check")
+    assert re.search(
+        "sending is paused for env_default .*resume --environment env_default", said.err
+    )
+
+
+async def test_check_says_that_the_setting_was_applied(dispatcher: Shell) -> None:
+    setting = dispatcher.setting(delivery__paused="true")
+    daemon = await setting.start("run")
+    await daemon.line("delivery.paused is set: sending is paused")
+    await daemon.line('"event":"started"')
+    assert await daemon.stop() == 0
+    assert "was applied before: it does nothing more" in (await setting("check")).err

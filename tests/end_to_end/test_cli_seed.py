@@ -1,0 +1,97 @@
+"""`dispatcher seed`: a catalogue from the program or from a file, all or nothing."""
+
+import json
+from pathlib import Path
+
+from tests.conftest import Connection
+from tests.end_to_end.shell import Shell
+from tests.store import rows
+
+FILE = """
+[[event_types]]
+name = "order.paid"
+description = "An order was paid."
+enforce = true
+example = { id = 7 }
+[event_types.schema]
+type = "object"
+required = ["id"]
+
+[[event_types]]
+name = "order.sent"
+"""
+
+
+async def names(connection: Connection, environment: str = "env_default") -> list[str]:
+    found = await connection.fetch(
+        "SELECT name FROM dispatcher.event_types WHERE environment_id = $1 ORDER BY name",
+        environment,
+    )
+    return [row["name"] for row in found]
+
+
+async def test_the_catalogue_that_comes_along_is_put_in_once(
+    dispatcher: Shell, connection: Connection
+) -> None:
+    first, again = await dispatcher.each("seed paylent --json", "seed paylent --json")
+    assert (first.code, again.code) == (0, 0), first.err
+    said = json.loads(first.out)
+    assert said["environmentId"] == "env_default"
+    assert sorted(said["added"]) == await names(connection)
+    assert {"user.created", "custom_domain.deleted", "webhook.test"} <= set(said["added"])
+    assert (said["changed"], said["unchanged"]) == ([], [])
+    assert json.loads(again.out) == {**said, "added": [], "unchanged": said["added"]}
+
+
+async def test_people_read_what_was_done(
+    dispatcher: Shell, connection: Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(FILE)
+    assert (await dispatcher("seed", str(file))).out == (
+        "added     order.paid\nadded     order.sent\n0 unchanged\n"
+    )
+    file.write_text(FILE.replace("was paid", "has been paid"))
+    assert (await dispatcher("seed", str(file))).out == "changed   order.paid\n1 unchanged\n"
+    audited = await connection.fetch("SELECT DISTINCT actor FROM dispatcher.audit")
+    assert [row["actor"].partition(":")[0] for row in audited] == ["cli"]
+
+
+async def test_a_json_file_for_another_environment(
+    dispatcher: Shell, connection: Connection, tmp_path: Path
+) -> None:
+    await rows.environment(connection, "env_x")
+    file = tmp_path / "mine.json"
+    file.write_text('[{"name":"a.b","example":null,"schema":false,"enforce":true}]')
+    ended = await dispatcher("seed", str(file), "--environment", "env_x")
+    assert ended.code == 0, ended.err
+    assert await names(connection) == []
+    assert await names(connection, "env_x") == ["a.b"]
+
+
+async def test_a_file_with_a_mistake_changes_nothing(
+    dispatcher: Shell, connection: Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    for mistake, said in (
+        ('name = "order..sent"', "event_types.1.name: "),
+        ('name = "order.sent"\nenforce = true', "event_types.1.enforce: there is no schema"),
+        ('name = "order.sent"\ncolour = "red"', "event_types.1.colour: "),
+        ("name = order", "file: is not TOML"),
+    ):
+        file.write_text(FILE.replace('name = "order.sent"', mistake))
+        ended = await dispatcher("seed", str(file))
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(said)
+    assert await names(connection) == []
+
+
+async def test_what_is_not_there_is_said(dispatcher: Shell, tmp_path: Path) -> None:
+    for args, code, said in (
+        (["payl"], 2, "payl is no file, and no catalogue that comes with the program: paylent"),
+        ([str(tmp_path / "none.toml")], 1, f"{tmp_path / 'none.toml'}: No such file"),
+        (["paylent", "--environment", "env_x"], 1, "there is no environment 'env_x'"),
+    ):
+        ended = await dispatcher("seed", *args)
+        assert (ended.code, ended.out) == (code, "")
+        assert ended.err.startswith(said)

@@ -1,0 +1,274 @@
+"""`dispatcher webhook`, which does the same over the API as on the database."""
+
+import json
+import os
+import pwd
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Connection
+from tests.end_to_end.shell import Ended, Shell
+from tests.end_to_end.stories import Story
+from tests.receivers import Receiver
+
+TOKEN = "t" * 40
+
+
+@pytest.fixture
+async def address(dispatcher: Shell) -> str:
+    """Of the API of a daemon, which is a process of its own."""
+    daemon = await dispatcher.setting(secrets__admin_token=TOKEN).start("run")
+    return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
+
+
+@pytest.fixture
+def over_the_api(dispatcher: Shell, address: str) -> Shell:
+    """Commands that know the API's address and have its token, and no database."""
+    nowhere = "postgresql://127.0.0.1:1/nowhere"
+    return dispatcher.setting(database__dsn=nowhere, api_url=address, api_token=TOKEN)
+
+
+@pytest.fixture(params=["over_the_api", "dispatcher"])
+def either(request: pytest.FixtureRequest) -> Shell:
+    shell: Shell = request.getfixturevalue(request.param)
+    return shell
+
+
+def read(ended: Ended) -> Any:
+    assert (ended.code, ended.err) == (0, ""), ended
+    return json.loads(ended.out)
+
+
+async def created(shell: Shell, url: str, *args: str) -> dict[str, Any]:
+    made: dict[str, Any] = read(
+        await shell("webhook", "create", url, "--events", "*", *args, "--json")
+    )
+    return made
+
+
+async def test_a_webhook_is_looked_after(either: Shell, receiver: Receiver) -> None:
+    more = '{"rateLimit": 5, "headers": {"X-Own": "hush"}}'
+    made = await created(either, receiver.url, "--name", "Sync", "--more", more)
+    secret = made.pop("secret")
+    assert re.fullmatch("[0-9a-f]{64}", secret)
+    told = {"url": receiver.url, "name": "Sync", "rateLimit": 5, "headerNames": ["X-Own"]}
+    assert made.items() >= told.items()
+    id_ = made["id"]
+    assert read(await either("webhook", "get", id_, "--json")) == made
+    assert read(await either("webhook", "list", "--json")) == [made]
+
+    changed = read(
+        await either("webhook", "update", id_, "--events", "a.b, c", "--name", "New", "--json")
+    )
+    assert (sorted(changed["events"]), changed["name"]) == (["a.b", "c"], "New")
+    assert changed["rateLimit"] == 5
+    off = await either("webhook", "disable", id_)
+    assert "state   off" in off.out
+    assert read(await either("webhook", "enable", id_, "--json"))["active"] is True
+    rotated = read(await either("webhook", "rotate", id_, "--overlap", "1h", "--json"))
+    assert rotated["secret"] != secret
+    assert rotated["previousSecretUntil"] is not None
+    assert (await either("webhook", "delete", id_)).out == f"deleted {id_}\n"
+    gone = await either("webhook", "get", id_)
+    assert (gone.code, gone.out, gone.err) == (1, "", f"there is no webhook {id_}\n")
+
+
+async def test_both_ways_tell_the_same_fields(
+    over_the_api: Shell, dispatcher: Shell, receiver: Receiver
+) -> None:
+    made = await created(over_the_api, receiver.url)
+    for verb in (["get", made["id"]], ["list"], ["deliveries", made["id"]]):
+        one = await over_the_api("webhook", *verb, "--json")
+        assert read(one) == read(await dispatcher("webhook", *verb, "--json"))
+    here, there = [
+        await shell("webhook", "get", made["id"]) for shell in (dispatcher, over_the_api)
+    ]
+    assert here.out == there.out
+
+
+@pytest.mark.usefixtures("address")
+async def test_a_test_is_sent_and_listed_among_the_deliveries(
+    either: Shell, receiver: Receiver, story: Story
+) -> None:
+    made = await created(either, receiver.url)
+    sent = read(await either("webhook", "test", made["id"], "--json"))
+    assert (sent["event"], sent["webhookId"]) == ("webhook.test", made["id"])
+    await receiver.wait_for(1)
+    await story.ended(DELIVERED=1)
+    [listed] = read(await either("webhook", "deliveries", made["id"], "--json"))
+    assert (listed["id"], listed["status"], listed["responseStatus"]) == (
+        sent["id"],
+        "DELIVERED",
+        200,
+    )
+    line = await either("webhook", "deliveries", made["id"], "--status", "delivered")
+    assert re.search(rf"DELIVERED +{sent['id']} +webhook\.test +attempts 1 +200\n$", line.out)
+    none = await either("webhook", "deliveries", made["id"], "--status", "FAILED")
+    assert (none.code, none.out, none.err) == (0, "", "there are no such deliveries\n")
+    past = await either("webhook", "deliveries", made["id"], "--until", "1h", "--json")
+    assert read(past) == []
+
+
+@pytest.mark.usefixtures("address")
+async def test_as_many_deliveries_are_listed_as_were_asked_for(
+    either: Shell, receiver: Receiver, story: Story
+) -> None:
+    made = await created(either, receiver.url)
+    await story.connection.execute(
+        "INSERT INTO dispatcher.events (type, data) SELECT 'a.b', '{}' FROM generate_series(1, 105)"
+    )
+    await story.ended(DELIVERED=105)
+    for limit in (7, 103):
+        ended = await either("webhook", "deliveries", made["id"], "--limit", str(limit), "--json")
+        assert len({item["id"] for item in read(ended)}) == limit
+
+
+async def test_what_was_missed_is_counted_and_recovered(either: Shell, receiver: Receiver) -> None:
+    made = await created(either, receiver.url)
+    counted = await either("webhook", "recover", made["id"], "--since", "1h", "--dry-run")
+    assert (counted.code, counted.out) == (0, "0 failed and 0 missed\n")
+    started = read(await either("webhook", "recover", made["id"], "--since", "1h", "--json"))
+    assert (started["webhookId"], started["total"]) == (made["id"], 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["create", "http://10.0.0.1/", "--events", "*"], "url: a private address"),
+        (["create", "http://127.0.0.1/", "--events", "a..b"], "events.0: 'a..b' is not a pattern"),
+        (["create", "http://127.0.0.1/", "--events", "*", "--more", '{"x":1}'], "x: is not known"),
+    ],
+)
+async def test_what_can_not_be_is_refused_with_the_place(
+    either: Shell, args: list[str], said: str
+) -> None:
+    refused = await either("webhook", *args)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(said)
+
+
+async def test_the_environment_that_is_named_is_the_one(
+    either: Shell, receiver: Receiver, connection: Connection
+) -> None:
+    await connection.execute("INSERT INTO dispatcher.environments (id, name) VALUES ('env_x', 'X')")
+    elsewhere = await created(either, receiver.url, "--environment", "env_x")
+    assert elsewhere["environmentId"] == "env_x"
+    here = await created(either, receiver.url)
+    named = read(await either("webhook", "list", "--environment", "env_x", "--json"))
+    assert [each["id"] for each in named] == [elsewhere["id"]]
+    every = read(await either("webhook", "list", "--json"))
+    assert [each["id"] for each in every] == [elsewhere["id"], here["id"]]
+    foreign = await either("webhook", "get", here["id"], "--environment", "env_x")
+    assert (foreign.code, foreign.err) == (1, f"there is no webhook {here['id']}\n")
+    nowhere = await either("webhook", "list", "--environment", "env_y")
+    assert (nowhere.code, "there is no environment" in nowhere.err) == (1, True)
+
+
+async def test_the_audit_names_the_user_of_the_system(
+    dispatcher: Shell, connection: Connection
+) -> None:
+    await created(dispatcher, "http://127.0.0.1:9009/")
+    actor = await connection.fetchval("SELECT actor FROM dispatcher.audit")
+    assert actor == f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+
+
+# ── the token ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_wrong_token_is_refused_and_not_repeated(over_the_api: Shell) -> None:
+    wrong = "w" * 40
+    refused = await over_the_api.setting(api_token=wrong)("webhook", "list")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("the API refuses the token: ")
+    assert wrong not in refused.err
+
+
+async def test_without_a_token_nothing_is_asked(over_the_api: Shell) -> None:
+    ended = await over_the_api.setting(api_token="")("webhook", "list")
+    assert (ended.code, ended.out) == (2, "")
+    assert "$DISPATCHER_API_TOKEN" in ended.err
+
+
+async def test_the_token_may_be_in_a_file_that_is_ones_own(
+    over_the_api: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    file.chmod(0o640)
+    shell = over_the_api.setting(api_token="")
+    open_ = await shell("webhook", "list", "--token-file", str(file))
+    assert (open_.code, "chmod 600" in open_.err) == (2, True)
+    file.chmod(0o600)
+    assert read(await shell("webhook", "list", "--token-file", str(file), "--json")) == []
+
+
+async def test_a_token_of_one_environment_lists_what_is_there(
+    over_the_api: Shell, dispatcher: Shell, receiver: Receiver
+) -> None:
+    made = read(await dispatcher("token", "create", "--scope", "read", "--json"))
+    webhook = await created(over_the_api, receiver.url)
+    reader = over_the_api.setting(api_token=made["token"])
+    assert [each["id"] for each in read(await reader("webhook", "list", "--json"))] == [
+        webhook["id"]
+    ]
+    refused = await reader("webhook", "delete", webhook["id"])
+    assert (refused.code, "scope write" in refused.err) == (1, True)
+
+
+@pytest.mark.parametrize(("url", "code"), [("http://127.0.0.1:1", 1), ("nowhere", 2)])
+async def test_an_api_that_is_not_there_is_said_in_a_line(
+    dispatcher: Shell, url: str, code: int
+) -> None:
+    ended = await dispatcher.setting(api_token=TOKEN)("webhook", "list", "--api", url)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1)
+    assert TOKEN not in ended.err
+
+
+# ── other commands over the API ──────────────────────────────────────────────────────────────────
+
+
+async def test_an_event_is_emitted_byte_for_byte(over_the_api: Shell, receiver: Receiver) -> None:
+    await created(over_the_api, receiver.url)
+    data = '{"b" : 1.10, "a":1e400, "n": ' + "9" * 40 + ', "s":"\\u00e9"}'
+    emitted = read(await over_the_api("emit", "user.created", "--data", data, "--json"))
+    [request] = await receiver.wait_for(1)
+    assert request.body.endswith(f',"data":{data}}}'.encode())
+    assert emitted == {
+        "id": json.loads(request.body[: request.body.index(b',"data"')] + b"}")["event_id"],
+        "type": "user.created",
+        "environmentId": "env_default",
+    }
+
+
+@pytest.mark.parametrize("data", ["{", '1, "type": "other.type"', ""])
+async def test_data_that_is_no_json_is_not_sent(over_the_api: Shell, data: str) -> None:
+    ended = await over_the_api("emit", "user.created", "--data", data)
+    assert (ended.code, ended.out) == (2, "")
+    assert "the data is not JSON" in ended.err
+
+
+async def test_the_same_key_names_the_first_event(over_the_api: Shell) -> None:
+    once = await over_the_api("emit", "a.b", "--idempotency-key", "k")
+    again = await over_the_api("emit", "a.b", "--idempotency-key", "k")
+    assert (once.code, again.code, once.out) == (0, 0, again.out)
+
+
+async def test_tokens_are_made_listed_and_revoked(either: Shell) -> None:
+    made = read(await either("token", "create", "--scope", "write", "--name", "shop", "--json"))
+    assert made["token"].startswith("dsp_")
+    assert (made["scope"], made["environmentId"]) == ("write", "env_default")
+    listed = read(await either("token", "list", "--environment", "env_default", "--json"))
+    assert [each["id"] for each in listed] == [made["id"]]
+    revoked = read(await either("token", "revoke", made["id"], "--json"))
+    assert revoked == {"id": made["id"], "revoked": True}
+
+
+async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> None:
+    added = read(await either("seed", "paylent", "--json"))
+    assert len(added["added"]) == 18
+    again = read(await either("seed", "paylent", "--json"))
+    assert len(again["unchanged"]) == 18
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 18

@@ -1,0 +1,73 @@
+"""The demo, as a visitor meets it."""
+
+import asyncio
+import re
+import shlex
+import signal
+from asyncio.subprocess import PIPE
+
+import pytest
+
+from dispatcher.demo import show
+from dispatcher.demo.application import Application
+from dispatcher.demo.receiver import Receiver as DemoReceiver
+from dispatcher.demo.show import Performance
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.end_to_end.shell import Shell
+from tests.end_to_end.stories import Story
+from tests.receivers import Receiver
+
+RESULT = r"{0} delivered, {0} verified, p50 \d+\.\d ms"
+
+
+async def test_the_demo_delivers_and_verifies_twice_in_a_row(unconfigured: Shell) -> None:
+    for events in (50, 1):
+        ended = await unconfigured("demo", "--events", str(events), "--once")
+        assert ended.code == 0, ended.err
+        assert re.fullmatch(RESULT.format(events), ended.out.splitlines()[-1])
+
+
+async def test_the_demo_shows_what_anybody_inserts_as_it_says(unconfigured: Shell) -> None:
+    demo = await unconfigured.start("demo")
+    psql = (await demo.line(r"^  (\S*psql .*) \\$"))[1]
+    insert = (await demo.line(r"^    (-c .*)$"))[1]
+    await demo.line(r"user\.created +evt_\d+ +attempt 1 +\d+\.\d ms  verified")
+    ended = await asyncio.create_subprocess_exec(*shlex.split(f"{psql} {insert}"), stdout=PIPE)
+    assert (await ended.communicate())[0] == b"INSERT 0 1\n"
+    await demo.line(r"user\.created +evt_\d+ +attempt 1 +\d+\.\d ms  verified")
+
+    second = await unconfigured("demo", "--once")
+    assert (second.code, second.out) == (1, "")
+    assert "another process already runs the embedded PostgreSQL" in second.err
+    assert await demo.stop(signal.SIGINT) == 0
+
+
+async def test_the_demo_keeps_to_an_environment_of_its_own_in_a_given_database(
+    dispatcher: Shell, receiver: Receiver, story: Story, connection: Connection
+) -> None:
+    await story.subscribe(receiver.url)
+    ended = await dispatcher("demo", "--events", "3", "--once")
+    assert ended.code == 0, ended.err
+    assert re.fullmatch(RESULT.format(3), ended.out.splitlines()[-1])
+    assert receiver.requests == []
+    environments = "SELECT DISTINCT environment_id FROM dispatcher.events"
+    assert [row[0] for row in await connection.fetch(environments)] == ["env_demo"]
+    left = "SELECT name FROM dispatcher.endpoints WHERE deleted_at IS NULL"
+    assert [row["name"] for row in await connection.fetch(left)] == ["127.0.0.1"]
+
+
+async def test_the_demo_says_what_did_not_arrive(
+    dsn: str, story: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(show, "QUIET_LIMIT", 0.1)
+    webhook = await story.subscribe("http://127.0.0.1:9009/")
+    session = Session(dsn, "test")
+    shown = Performance(
+        Application(session, "env_default"), DemoReceiver(body_hex_header="X-Signature"), webhook.id
+    )
+    assert not await shown.once(3)
+    await session.close()
+    said = capsys.readouterr()
+    assert said.out == "0 delivered, 0 verified, p50 - ms\n"
+    assert said.err == "3 of 3 did not arrive\n"

@@ -1,0 +1,121 @@
+"""Endpoints that change, break or vanish while daemons run."""
+
+import asyncio
+
+import pytest
+
+from dispatcher.engine import endpoint_cache as endpoints_module
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import Answer, Receiver
+
+
+async def test_deliveries_whose_endpoint_is_gone_are_held_and_the_others_go_on(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    webhook = await story.subscribe(receiver.url)
+    receiver.otherwise = 500
+    first = await daemons.start(retry={"base": "1h"})
+    await story.insert(3)
+    await until(lambda: _count(story, "attempt = 1", 3), "each failed once")
+    await daemons.stop(first)
+    await story.connection.execute("DELETE FROM dispatcher.endpoints WHERE id = $1", webhook.id)
+    await story.connection.execute("UPDATE dispatcher.deliveries SET next_at = now()")
+    await story.subscribe(another.url)
+    second = await daemons.start()
+    await until(lambda: _count(story, "parked", 3), "they are held")
+    await story.insert(3)
+    await another.wait_for(3)
+    assert daemons.alive(second)
+
+
+@pytest.mark.parametrize("retry", ['{"tries": 3}', '{"base": "10s"}', '{"retries": -1}', "[]"])
+async def test_an_endpoint_that_makes_no_sense_is_held_until_it_does(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, retry: str
+) -> None:
+    webhook = await story.subscribe(receiver.url, retry=retry)
+    await story.subscribe(another.url)
+    await daemons.start()
+    await story.insert(3)
+    await another.wait_for(3)
+    await until(lambda: _count(story, "parked", 3), "they are held")
+    assert receiver.requests == []
+    await story.change(webhook.id, retry='{"retries": 1}')
+    await story.ended(DELIVERED=6)
+
+
+async def test_a_deleted_endpoint_is_forgotten(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    daemon = await daemons.start()
+    for n in range(3):
+        webhook = await story.subscribe(receiver.url)
+        await story.insert()
+        await story.ended(DELIVERED=n + 1)
+        assert len(daemon._engine.endpoints) == 1
+        await story.delete(webhook.id)
+        await until(lambda: len(daemon._engine.endpoints) == 0, "it is forgotten")
+
+
+async def test_a_change_of_an_endpoint_does_not_end_its_rest(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    webhook = await story.subscribe(receiver.url, max_in_flight=1)
+    receiver.answers = [Answer(503, headers={"Retry-After": "2"})]
+    await daemons.start()
+    await story.insert(3)
+    (refused,) = await receiver.wait_for(1)
+    await story.change(webhook.id, name="another")
+    await story.ended(DELIVERED=3)
+    assert receiver.requests[1].at - refused.at >= 1.9
+    assert numbers(receiver.requests).total() == 4
+
+
+async def test_a_rest_lifted_in_the_table_is_lifted(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    webhook = await story.subscribe(receiver.url, max_in_flight=1)
+    receiver.answers = [Answer(429, headers={"Retry-After": "3600"})]
+    await daemons.start(retry={"retries": 0})
+    await story.insert(3)
+    await until(lambda: _resting(story), "the rest is written")
+    await asyncio.sleep(0.5)  # and known: two heartbeats
+    await story.connection.execute("UPDATE dispatcher.endpoint_health SET paused_until = NULL")
+    await story.change(webhook.id, name="another")
+    await story.ended(DELIVERED=2, FAILED=1)
+
+
+async def _count(story: Story, condition: str, count: int) -> bool:
+    return await story.count(condition) == count
+
+
+async def _resting(story: Story) -> bool:
+    rests: int = await story.connection.fetchval(
+        "SELECT count(*) FROM dispatcher.endpoint_health WHERE paused_until > now()"
+    )
+    return rests == 1
+
+
+async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints_module, "AT_ONCE", 2)
+    for n in range(7):
+        await story.subscribe(f"{receiver.url}{n}")
+    daemon = await daemons.start()
+    await story.insert()
+    await story.ended(DELIVERED=7)
+    async with story.connection.transaction():
+        await story.connection.execute("UPDATE dispatcher.endpoint_version SET version = 100")
+        await story.connection.execute(
+            "UPDATE dispatcher.endpoints SET version = 100, url = url || '/moved'"
+        )
+    await until(lambda: daemon._engine.endpoints.version == 100, "all changes are known")
+    await story.insert()
+    await story.ended(DELIVERED=14)
+    assert {r.path for r in receiver.requests[7:]} == {f"/{n}/moved" for n in range(7)}
+    assert len(daemon._engine.lease.owned) == 64

@@ -1,0 +1,218 @@
+"""Types with an enforced schema: what satisfies it arrives, what does not is set aside."""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from dispatcher.schema_validation.worker import Sandbox
+from tests.conftest import Connection
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import Receiver
+from tests.schema_validation.test_worker import ENDLESS
+
+SMALL = {"type": "object", "properties": {"n": {"maximum": 1000}}, "required": ["n"]}
+
+
+async def enforce(connection: Connection, name: str, schema: object = SMALL) -> None:
+    await connection.execute(
+        """INSERT INTO dispatcher.event_types (environment_id, name, schema, enforce)
+           VALUES ('env_default', $1, $2, true)
+           ON CONFLICT (environment_id, name) DO UPDATE SET schema = excluded.schema""",
+        name,
+        schema if isinstance(schema, str) else json.dumps(schema),
+    )
+
+
+async def emit(connection: Connection, type_: str, data: str) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data) VALUES ($1, $2)", type_, data
+    )
+
+
+async def set_aside(connection: Connection) -> list[tuple[str, str, str]]:
+    """`type reason detail` of what is in quarantine."""
+    found = await connection.fetch(
+        "SELECT type, reason, detail FROM dispatcher.quarantine ORDER BY id"
+    )
+    return [(row["type"], row["reason"], row["detail"]) for row in found]
+
+
+async def all_set_aside(connection: Connection, count: int, *, within: float = 10.0) -> None:
+    async def reached() -> bool:
+        return len(await set_aside(connection)) >= count
+
+    await until(reached, f"{count} events are in quarantine", within=within)
+
+
+@pytest.fixture(autouse=True)
+async def _sending(story: Story, daemons: Daemons, receiver: Receiver) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start()
+
+
+async def test_what_satisfies_the_schema_arrives_to_the_letter_and_soon(
+    story: Story, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b")
+    began = time.monotonic()
+    await emit(story.connection, "a.b", '{"n" : 1.10}')
+    [request] = await receiver.wait_for(1)
+    assert time.monotonic() - began < 0.5
+    assert request.body.endswith(b'"data":{"n" : 1.10}}')
+    await story.ended(DELIVERED=1)
+
+
+async def test_what_does_not_is_quarantined_with_the_reason(
+    story: Story, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b")
+    await emit(story.connection, "a.b", '{"n":1001}')
+    await emit(story.connection, "a.b", "{}")
+    await emit(story.connection, "a.b", '{"n":1}')
+    await receiver.wait_for(1)
+    await all_set_aside(story.connection, 2)
+    await story.ended(DELIVERED=1)
+    assert await set_aside(story.connection) == [
+        ("a.b", "schema", "data.n: the value is greater than the maximum of 1000"),
+        ("a.b", "schema", 'data: "n" is a required property'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data", ["1e400", r'["\ud800"]', r'{"\udead":1}', "[" * 1500 + "]" * 1500, "9" * 5000]
+)
+async def test_what_can_not_be_read_is_set_aside_and_holds_up_nothing(
+    story: Story, receiver: Receiver, data: str
+) -> None:
+    await enforce(story.connection, "a.b", True)
+    await emit(story.connection, "a.b", data)
+    await emit(story.connection, "a.b", '{"n":9007199254740993}')
+    await receiver.wait_for(1)
+    await story.ended(DELIVERED=1)
+    [(_, reason, _)] = await set_aside(story.connection)
+    assert reason == "unreadable"
+
+
+async def test_a_schema_that_no_one_checked_is_nobodys_downfall(
+    story: Story, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "broken.type", {"type": "objekt"})
+    await enforce(story.connection, "endless.type", ENDLESS)
+    await enforce(story.connection, "a.b")
+    for type_ in ("broken.type", *["endless.type"] * 20, "a.b"):
+        await emit(story.connection, type_, '{"n":1}')
+    await receiver.wait_for(1)
+    reasons = [reason for _, reason, _ in await set_aside(story.connection)]
+    assert reasons == ["schema_unusable", *["too_costly"] * 20]
+
+
+async def test_a_type_that_is_enforced_no_more_lets_pass_what_waits(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b", False)
+    async with story.connection.transaction():
+        await story.insert(3, type_="a.b")
+        await story.connection.execute("UPDATE dispatcher.event_types SET enforce = false")
+    await story.ended(DELIVERED=3)
+    await story.connection.execute("DELETE FROM dispatcher.event_types")
+    await story.insert(1, first=4, type_="a.b")
+    await story.ended(DELIVERED=4)
+
+
+async def test_a_new_schema_holds_for_what_comes_after(story: Story, receiver: Receiver) -> None:
+    await enforce(story.connection, "a.b")
+    await story.insert(1, type_="a.b")
+    await receiver.wait_for(1)
+    await enforce(story.connection, "a.b", {"type": "array"})
+    await story.insert(1, first=2, type_="a.b")
+    await all_set_aside(story.connection, 1)
+    await story.ended(DELIVERED=1)
+
+
+async def test_a_flood_of_enforced_events_holds_up_no_other(
+    story: Story, receiver: Receiver, another: Receiver
+) -> None:
+    await story.subscribe(another.url, "plain.type")
+    await enforce(story.connection, "a.b", {"properties": {"n": {"maximum": 0}}})
+    await story.insert(8_000, type_="a.b")
+    late = []
+    for n in range(1, 21):
+        began = time.monotonic()
+        await story.insert(1, first=n, type_="plain.type")
+        await another.wait_for(n)
+        late.append(time.monotonic() - began)
+    assert sorted(late)[len(late) // 2] < 0.15
+    assert await story.connection.fetchval("SELECT EXISTS (SELECT FROM dispatcher.unexamined)")
+    await all_set_aside(story.connection, 8_000, within=60)
+    assert len(receiver.requests) == 20
+
+
+async def test_two_daemons_examine_each_event_once(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b")
+    await daemons.start()
+    await story.insert(2_000, type_="a.b")
+    await story.ended(DELIVERED=1000)
+    await all_set_aside(story.connection, 1000)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 1001), 1)
+    assert not await story.connection.fetchval("SELECT EXISTS (SELECT FROM dispatcher.unexamined)")
+
+
+async def test_what_a_daemon_left_unexamined_the_next_one_examines(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b")
+    for daemon in list(daemons._running):
+        await daemons.stop(daemon)
+    await story.insert(3, type_="a.b")
+    await daemons.start()
+    await story.ended(DELIVERED=3)
+
+
+async def test_events_wait_while_nothing_can_examine_them(
+    story: Story, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE", 0.1)
+    await enforce(story.connection, "a.b")
+    with monkeypatch.context() as broken:
+        broken.setattr("sys.executable", "/nonexistent/python")
+        await story.insert(2, type_="a.b")
+        await story.insert(1, first=3)
+        await story.ended(DELIVERED=1)
+        await asyncio.sleep(0.3)
+        assert await set_aside(story.connection) == []
+    await story.ended(DELIVERED=3)
+
+
+async def test_a_connection_lost_in_the_middle_loses_no_event(
+    story: Story, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b")
+    await story.insert(1_000, type_="a.b")
+    for _ in range(5):
+        await story.terminate("examine")
+        await asyncio.sleep(0.05)
+    await story.ended(DELIVERED=1_000)
+    assert set(numbers(receiver.requests)) == set(range(1, 1001))
+
+
+async def test_a_stopped_daemon_leaves_no_process_behind(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await enforce(story.connection, "a.b")
+    await story.insert(1, type_="a.b")
+    await receiver.wait_for(1)
+    [daemon] = daemons._running
+    sandbox: Sandbox = daemon._engine.examine._sandbox
+    process = sandbox._process
+    assert process is not None
+    await daemons.stop(daemon)
+    assert process.returncode is not None

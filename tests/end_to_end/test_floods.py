@@ -1,0 +1,111 @@
+"""A flood of one environment's events, and events owed to very many endpoints."""
+
+import asyncio
+
+import pytest
+
+from dispatcher.engine import fanout
+from dispatcher.engine.lease import CONFIDENCE
+from tests.conftest import connected
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import HANG, Receiver
+
+FLOOD = 30_000
+EMIT = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ('a', $1, 'env_other')"
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_others_do_not_wait_for_all_of_a_flood(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, ordered: bool
+) -> None:
+    receiver.otherwise = HANG
+    await story.subscribe(receiver.url)
+    await story.connection.execute("INSERT INTO dispatcher.environments VALUES ('env_other', '')")
+    other = await story.subscribe(another.url, "b")
+    await story.change(other.id, environment_id="env_other", ordered=ordered)
+    await story.connection.execute(
+        "UPDATE dispatcher.subscriptions SET environment_id = 'env_other', pattern = 'a' WHERE pattern = 'b'"
+    )
+    await story.insert(FLOOD)
+    for n in range(10):
+        await story.connection.execute(EMIT, f'{{"n":{n}}}')
+    await daemons.start()
+    arrived = await another.wait_for(10)
+    assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.inbox") > 0
+    if ordered:
+        assert list(numbers(arrived)) == list(range(10))
+
+
+async def test_events_owed_to_very_many_endpoints_are_fanned_out_in_parts(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "MOST_DELIVERIES", 50)
+    monkeypatch.setattr(fanout, "SLICE", 20)
+    for n in range(40):
+        await story.subscribe(f"{receiver.url}{n}", "*")
+    for n in range(30):
+        await story.subscribe(f"{receiver.url}{n}", "user.*")
+    await daemons.start()
+    await story.insert(10, type_="role.created")  # 40 each: one a statement
+    await story.insert(10, first=11)  # 70 each: in slices
+    await story.insert(10, first=21, type_="role.created")
+    await story.ended(DELIVERED=20 * 40 + 10 * 70)
+    arrived = numbers(receiver.requests)
+    assert arrived == {n: 70 if 10 < n <= 20 else 40 for n in range(1, 31)}
+
+
+async def test_an_event_that_can_not_be_fanned_out_is_put_aside_and_the_others_go_on(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await _slow_down(story, "user.created")
+    await daemons.start(database={"statement_timeout": "100ms"})
+    await story.insert()
+    await until(lambda: _aside(story, 1), "it is put aside", within=10)
+    await story.insert(5, type_="role.created")
+    await story.ended(DELIVERED=5)
+
+
+async def test_while_heartbeats_have_no_answer_either_no_event_is_to_blame(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(database={"statement_timeout": "100ms"})
+    async with connected(story.dsn) as locker, locker.transaction():
+        await locker.execute("LOCK TABLE dispatcher.daemons IN ACCESS EXCLUSIVE MODE")
+        await asyncio.sleep(CONFIDENCE)
+        await _slow_down(story, "user.created")
+        await story.insert(5)
+        await asyncio.sleep(2.0)  # time for many timeouts
+        await _slow_down(story, "nothing")
+    await story.ended(DELIVERED=5)
+    assert await _aside(story, 0)
+
+
+async def test_after_timeouts_smaller_statements_follow_one_another_at_once(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start()
+    while daemon._engine.fanout._size.shrink():
+        pass
+    await story.insert(300)
+    await receiver.wait_for(300, within=2)
+
+
+async def _slow_down(story: Story, type_: str) -> None:
+    """Let finding the patterns of an event type take longer than a statement may."""
+    await story.connection.execute(
+        "CREATE OR REPLACE FUNCTION dispatcher.patterns_of(type text) RETURNS text[] LANGUAGE plpgsql AS $$"
+        f" BEGIN IF type = '{type_}' THEN PERFORM pg_sleep(1); END IF; RETURN ARRAY[type, '*']; END $$"
+    )
+
+
+async def _aside(story: Story, count: int) -> bool:
+    found: int = await story.connection.fetchval("SELECT count(*) FROM dispatcher.quarantine")
+    return found == count

@@ -1,0 +1,41 @@
+"""A daemon that can start nothing at present waits, and does not spin."""
+
+import asyncio
+import time
+
+from tests.end_to_end.stories import Daemons, Story
+from tests.receivers import Answer, Receiver
+
+
+async def test_a_rest_that_ends_while_the_database_is_away_costs_no_work(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url, max_in_flight=1)
+    receiver.answers = [Answer(503, headers={"Retry-After": "1"})]
+    await daemons.start()
+    await story.insert(3)
+    await receiver.wait_for(1)
+    async with story.unreachable():
+        await asyncio.sleep(1.2)
+        worked, began = time.process_time(), time.monotonic()
+        await asyncio.sleep(0.5)
+        assert time.process_time() - worked < 0.3 * (time.monotonic() - began)
+    await story.ended(DELIVERED=3)
+
+
+async def test_bodies_that_can_not_be_read_are_asked_for_now_and_then(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start()
+    bodies = daemon._engine.sessions.bodies
+    bodies._dsn, dsn = "postgresql://127.0.0.1:1/nobody", bodies._dsn
+    bodies.drop()
+    await story.insert(2_000)
+    await asyncio.sleep(1.0)
+    worked, began = time.process_time(), time.monotonic()
+    await asyncio.sleep(0.5)
+    assert time.process_time() - worked < 0.3 * (time.monotonic() - began)
+    bodies._dsn = dsn
+    await story.ended(DELIVERED=2_000)
+    assert len(receiver.requests) == 2_000

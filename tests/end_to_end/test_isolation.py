@@ -1,0 +1,171 @@
+"""An endpoint that does not answer, or answers slowly, costs its own lane and nobody else's."""
+
+import asyncio
+import time
+
+import pytest
+
+from dispatcher.engine import engine as engine_module
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import HANG, Answer, Receiver
+
+PROMPT = 1.0
+"""Seconds in which a healthy endpoint has everything, in these small numbers."""
+
+
+async def test_a_hanging_endpoint_holds_no_more_than_its_cap_and_delays_nobody(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = HANG
+    await story.subscribe(receiver.url, max_in_flight=4)
+    await story.subscribe(another.url)
+    await daemons.start()
+    for n in range(10):
+        began = time.monotonic()
+        await story.insert(20, first=20 * n)
+        await another.wait_for(20 * (n + 1))
+        assert time.monotonic() - began < PROMPT
+    assert receiver.peak == 4
+    await story.ended(DELIVERED=200, PENDING=200)
+
+
+async def test_many_hanging_endpoints_delay_nobody_not_even_after_a_start(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = HANG
+    for n in range(20):
+        await story.subscribe(f"{receiver.url}{n}", "role.*")
+    await story.subscribe(another.url, "user.*")
+    await story.insert(100, type_="role.created")
+    await daemons.start(delivery={"concurrency": 160, "max_in_flight": 32})
+    for n in range(20):  # meanwhile the hanging ones are found to be slow
+        began = time.monotonic()
+        await story.insert(20, first=20 * n)
+        await another.wait_for(20 * (n + 1))
+        assert time.monotonic() - began < PROMPT
+        await asyncio.sleep(0.1)
+    assert 80 <= receiver.in_flight <= 120
+
+
+async def test_the_configured_cap_is_reached_and_not_passed(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    receiver.otherwise = Answer(200, delay=0.05)
+    await story.subscribe(receiver.url)
+    await daemons.start(delivery={"max_in_flight": 7})
+    await story.insert(70)
+    await story.ended(DELIVERED=70)
+    assert receiver.peak == 7
+
+
+async def test_no_more_are_in_flight_at_once_than_configured_over_all_endpoints(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    receiver.otherwise = Answer(200, delay=0.02)
+    for n in range(10):
+        await story.subscribe(f"{receiver.url}{n}")
+    await daemons.start(delivery={"concurrency": 12})
+    await story.insert(20)
+    await story.ended(DELIVERED=200)
+    assert receiver.peak == 12
+
+
+async def test_a_retry_has_its_turn_while_every_slot_is_busy(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = Answer(200, delay=0.02)
+    await story.subscribe(receiver.url, "role.*")
+    await story.subscribe(another.url, "user.*")
+    another.answers = [500]
+    await daemons.start(delivery={"concurrency": 4})
+    await story.insert(400, type_="role.created")  # two seconds of work
+    await receiver.wait_for(1)
+    await story.insert(type_="user.created")
+    first, second = await another.wait_for(2)
+    assert second.at - first.at < 0.6
+    assert len(receiver.requests) < 400
+
+
+async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = HANG
+    await story.subscribe(receiver.url)
+    await story.subscribe(another.url)
+    await daemons.start(delivery={"timeout": "2s"}, retry={"base": "50ms"})
+    await story.insert(1_800)
+    await another.wait_for(1_800)
+    assert await story.count("parked") >= 1_800 - engine_module.LANE_DEPTH - 32
+    hanging = len(receiver.requests)
+    receiver.otherwise = 200  # those in flight hang until their timeout, and are tried again
+    await story.ended(DELIVERED=3_600)
+    delivered = numbers(receiver.requests[hanging:])
+    assert delivered == dict.fromkeys(range(1, 1_801), 1)
+
+
+async def test_lanes_much_too_small_lose_nothing(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "LANE_DEPTH", 10)
+    monkeypatch.setattr(engine_module, "IN_MEMORY", 40)
+    await story.subscribe(receiver.url + "a")
+    await story.subscribe(receiver.url + "b")
+    await story.subscribe(receiver.url + "c")
+    receiver.answers = [500] * 50
+    await daemons.start(retry={"base": "100ms", "factor": 1})
+    await story.insert(100)
+    await story.ended(DELIVERED=300)
+    assert len(receiver.requests) == 350
+
+
+async def test_retries_that_fill_the_memory_do_not_keep_new_deliveries_out(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    another: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "IN_MEMORY", 200)
+    receiver.otherwise = 500
+    await story.subscribe(receiver.url, "role.*")
+    await story.subscribe(another.url, "user.*")
+    await daemons.start(retry={"base": "20s"})
+    await story.insert(400, type_="role.created")
+    await receiver.wait_for(400)
+    await until(lambda: _all_retried(story), "each failed once")
+    for n in range(3):
+        began = time.monotonic()
+        await story.insert(20, first=20 * n)
+        await another.wait_for(20 * (n + 1))
+        assert time.monotonic() - began < PROMPT
+
+
+async def test_hanging_endpoints_that_fill_the_memory_do_not_keep_a_healthy_one_out(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    another: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "IN_MEMORY", 200)
+    receiver.otherwise = HANG
+    for n in range(4):
+        await story.subscribe(f"{receiver.url}{n}", "role.*")
+    await story.subscribe(another.url, "user.*")
+    await daemons.start()
+    await story.insert(100, type_="role.created")
+    await receiver.wait_for(4 * 32)
+    for n in range(3):
+        began = time.monotonic()
+        await story.insert(20, first=20 * n)
+        await another.wait_for(20 * (n + 1))
+        assert time.monotonic() - began < PROMPT
+
+
+async def _all_retried(story: Story) -> bool:
+    return await story.count("attempt = 1") == 400

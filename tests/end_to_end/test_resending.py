@@ -1,0 +1,409 @@
+"""A person sends one delivery again, or cancels it, while daemons hold it in memory."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from dispatcher.core import ids
+from dispatcher.core.errors import Conflict
+from dispatcher.daemon import Daemon
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.delivery_actions import Resend
+from dispatcher.services.propagation import heeded
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import Session
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import HANG, Answer, Receiver, Request
+
+ENVIRONMENT = "env_default"
+AT_ONCE = 1.0
+"""Seconds within which a person's wish is acted on."""
+LATER = {"base": "1h", "retries": 3}
+
+
+class Person:
+    """Who has the wishes: at another daemon, or none."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def retry(self, delivery_id: int) -> None:
+        async with self._pool.transaction() as session:
+            name = ids.delivery_name(delivery_id)
+            assert await Resend(session, Actor("test")).retry(ENVIRONMENT, name) == delivery_id
+
+    async def cancel(self, delivery_id: int) -> None:
+        async with self._pool.transaction() as session:
+            name = ids.delivery_name(delivery_id)
+            assert await Resend(session, Actor("test")).cancel(ENVIRONMENT, name) == delivery_id
+
+    async def heeded(self, delivery_id: int) -> bool:
+        return await heeded(self._pool, delivery_id)
+
+
+@pytest.fixture
+async def person(dsn: str) -> AsyncIterator[Person]:
+    sessions = [Session(dsn, f"people-{n}") for n in range(2)]
+    yield Person(Pool(sessions))
+    for session in sessions:
+        await session.close()
+
+
+def sent(requests: list[Request]) -> list[str]:
+    """The numbers of the attempts."""
+    return [request.headers["X-Dispatcher-Attempt"] for request in requests]
+
+
+async def deliveries(story: Story) -> list[int]:
+    """Those pending, oldest first."""
+    found = await story.connection.fetch("SELECT id FROM dispatcher.deliveries ORDER BY id")
+    return [row["id"] for row in found]
+
+
+async def waiting(story: Story, count: int = 1) -> list[int]:
+    """The deliveries, once a first attempt at each has failed."""
+    await until(lambda: _waiting(story, count), "the first attempts have failed")
+    return await deliveries(story)
+
+
+async def _waiting(story: Story, count: int) -> bool:
+    return await story.count("attempt = 1") == count
+
+
+def holds(daemon: Daemon, delivery_id: int) -> bool:
+    return delivery_id in daemon._engine.pending
+
+
+# ── retry ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("base", "held"), [("1h", False), ("40s", True)])
+async def test_a_retry_that_is_far_off_is_made_now_and_the_schedule_goes_on(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person, base: str, held: bool
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start(retry={"base": base, "retries": 3})
+    receiver.answers = [500, 500, 200]
+    await story.insert()
+    (one,) = await waiting(story)
+    await until(lambda: holds(daemon, one) is held, "it is settled")
+    await person.retry(one)
+    assert await person.heeded(one)
+    await receiver.wait_for(2, within=AT_ONCE)
+    await until(lambda: _attempts(story, one, 2), "it is recorded")
+    row = await story.connection.fetchrow(
+        "SELECT attempt, base, next_at > now() + interval '30 s' AS later FROM dispatcher.deliveries"
+    )
+    assert row is not None
+    assert tuple(row) == (2, 0, True)
+    await person.retry(one)
+    await story.ended(DELIVERED=1)
+    assert sent(receiver.requests) == ["1", "2", "3"]
+
+
+async def _attempts(story: Story, delivery_id: int, count: int) -> bool:
+    return await story.count(f"id = {delivery_id} AND attempt = {count}") == 1
+
+
+async def test_a_failed_one_is_sent_again_under_its_name_and_its_attempts_are_counted_on(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(retry={"retries": 1, "base": "20ms"})
+    receiver.answers = [500, 500, 500]
+    await story.insert()
+    await story.ended(FAILED=1)
+    (one,) = {row["delivery_id"] for row in await story.attempts()}
+    await asyncio.gather(person.retry(one), person.retry(one))
+    await receiver.wait_for(3, within=AT_ONCE)
+    await story.ended(DELIVERED=1)
+    assert sent(receiver.requests) == ["1", "2", "3", "4"]
+    assert len({(r.headers["X-Dispatcher-Delivery"], r.body) for r in receiver.requests}) == 1
+    assert [r["state"] for r in await story.attempts()] == [None, "FAILED", None, "DELIVERED"]
+
+
+async def test_a_delivered_one_is_sent_once_more(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start()
+    await story.insert()
+    await story.ended(DELIVERED=1)
+    (one,) = {row["delivery_id"] for row in await story.attempts()}
+    for attempts in range(2, 12):
+        await person.retry(one)
+        await receiver.wait_for(attempts, within=AT_ONCE)
+        await story.ended(DELIVERED=1)
+        await until(lambda n=attempts: _written(story, n), "it is recorded")  # type: ignore[misc]
+    assert sent(receiver.requests) == [str(n) for n in range(1, 12)]
+
+
+async def _written(story: Story, count: int) -> bool:
+    return len(await story.attempts()) == count
+
+
+async def test_one_that_is_under_way_is_not_sent_twice(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start()
+    receiver.answers = [Answer(200, delay=0.8)]
+    await story.insert()
+    await receiver.wait_for(1)
+    (one,) = await deliveries(story)
+    for _ in range(3):
+        await person.retry(one)
+    await story.ended(DELIVERED=1)
+    assert await person.heeded(one)
+    assert sent(receiver.requests) == ["1"]
+
+
+async def test_a_parked_one_is_sent_before_those_that_wait_with_it(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url, rate_limit=20)
+    await daemons.start()
+    await story.insert(1_200)
+    await receiver.wait_for(1)
+    await until(lambda: _parked(story, 100), "some are parked")
+    last = await story.connection.fetchval(
+        "SELECT id FROM dispatcher.deliveries WHERE parked ORDER BY id DESC LIMIT 1"
+    )
+    await person.retry(last)
+    assert await person.heeded(last)
+    name = ids.delivery_name(last)
+    await until(
+        lambda: name in [r.headers["X-Dispatcher-Delivery"] for r in receiver.requests],
+        "it is sent",
+        within=AT_ONCE,
+    )
+
+
+async def test_the_rest_an_endpoint_asked_for_is_kept(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(retry={"base": "10ms"})
+    receiver.answers = [Answer(429, {"Retry-After": "2"})]
+    await story.insert()
+    (one,) = await waiting(story)
+    await person.retry(one)
+    first, second = await receiver.wait_for(2)
+    assert second.at - first.at >= 2 - 0.01
+
+
+# ── cancel ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_cancelled_while_it_waits_for_its_retry_is_never_sent(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start(retry={"base": "1500ms", "factor": 1})
+    receiver.answers = [500, 500]
+    await story.insert(2)
+    one, other = await waiting(story, 2)
+    await until(lambda: holds(daemon, one), "it is in memory")
+    await person.cancel(one)
+    assert await person.heeded(one)
+    assert not holds(daemon, one)
+    await story.ended(CANCELLED=1, DELIVERED=1)
+    assert [r.headers["X-Dispatcher-Delivery"] for r in receiver.requests[2:]] == [
+        ids.delivery_name(other)
+    ]
+
+
+@pytest.mark.parametrize("parked", [False, True])
+async def test_one_cancelled_in_its_lane_or_parked_is_never_sent(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person, parked: bool
+) -> None:
+    webhook = await story.subscribe(receiver.url, max_in_flight=1)
+    daemon = await daemons.start()
+    receiver.answers = [Answer(200, delay=0.8)]
+    await story.insert(10)
+    await receiver.wait_for(1)
+    if parked:
+        await story.change(webhook.id, active=False)
+        await until(lambda: _parked(story, 9), "they are held")
+    *others, last = await deliveries(story)
+    assert holds(daemon, last) is not parked
+    await person.cancel(last)
+    assert await person.heeded(last)
+    if parked:
+        await story.change(webhook.id, active=True)
+    await story.ended(CANCELLED=1, DELIVERED=9)
+    arrived = {r.headers["X-Dispatcher-Delivery"] for r in receiver.requests}
+    assert ids.delivery_name(last) not in arrived
+    assert len(others) == 9
+
+
+async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(retry={"base": "10ms"})
+    receiver.answers = [Answer(500, delay=0.6)]
+    await story.insert()
+    await receiver.wait_for(1)
+    (one,) = await deliveries(story)
+    await person.cancel(one)
+    with pytest.raises(Conflict, match="under way"):
+        await person.retry(one)
+    await until(lambda: _written(story, 2), "the attempt is on record")
+    assert [(r["attempt"], r["state"]) for r in await story.attempts()] == [
+        (0, "CANCELLED"),
+        (1, None),
+    ]
+    assert await person.heeded(one)
+    await person.retry(one)
+    await story.ended(DELIVERED=1)
+    assert sent(receiver.requests) == ["1", "2"]
+
+
+async def test_an_ordered_endpoint_goes_on_with_the_next_when_its_first_is_cancelled(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url, ordered=True)
+    await daemons.start(retry=LATER)
+    receiver.answers = [500]
+    await story.insert(4)
+    await until(lambda: _waiting(story, 1), "the first has failed, and blocks the others")
+    first, *_ = await deliveries(story)
+    await person.cancel(first)
+    await story.ended(CANCELLED=1, DELIVERED=3)
+    assert list(numbers(receiver.requests)) == [1, 2, 3, 4]
+
+
+async def test_an_ordered_endpoint_waits_no_longer_when_its_first_is_sent_now(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url, ordered=True)
+    await daemons.start(retry=LATER)
+    receiver.answers = [500]
+    await story.insert(4)
+    await until(lambda: _waiting(story, 1), "the first has failed, and blocks the others")
+    first, *_ = await deliveries(story)
+    await person.retry(first)
+    await receiver.wait_for(5, within=AT_ONCE)
+    await story.ended(DELIVERED=4)
+    assert list(numbers(receiver.requests)) == [1, 2, 3, 4]
+
+
+# ── several daemons, or none ────────────────────────────────────────────────────────────────────
+
+
+async def test_with_two_daemons_each_wish_reaches_the_one_it_concerns(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    one, other = await daemons.start(retry=LATER), await daemons.start(retry=LATER)
+    await until(
+        lambda: len(one._engine.lease.owned) == len(other._engine.lease.owned) == 32, "a share each"
+    )
+    receiver.answers = [500] * 20
+    for n in range(1, 21):
+        await story.insert(first=n)
+    found = await waiting(story, 20)
+    asked = time.monotonic()
+    for number, delivery in enumerate(found):
+        await (person.retry if number % 2 else person.cancel)(delivery)
+    for delivery in found:
+        assert await person.heeded(delivery)
+    assert time.monotonic() - asked < 2 * AT_ONCE
+    await story.ended(DELIVERED=10, CANCELLED=10)
+    assert sorted(sent(receiver.requests)) == ["1"] * 20 + ["2"] * 10
+
+
+async def test_a_wish_whose_daemon_died_before_it_heard_of_it_is_heeded_by_the_next(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start(retry=LATER)
+    receiver.answers = [500] * 2
+    await story.insert(2)
+    kept, dropped = await waiting(story, 2)
+    await daemons.stop(daemon)
+    await person.retry(kept)
+    await person.cancel(dropped)
+    await daemons.start(retry=LATER)
+    await story.ended(DELIVERED=1, CANCELLED=1)
+    await until(lambda: _no_nudges(story), "the nudges are gone")
+    assert sorted(sent(receiver.requests)) == ["1", "1", "2"]
+
+
+async def test_wishes_against_what_is_sent_all_the_time_lead_to_no_attempt_made_twice(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url)
+    for _ in range(2):
+        await daemons.start(retry={"base": "30ms", "factor": 1, "retries": 50})
+    receiver.otherwise = Answer(500, delay=0.02)
+    await story.insert(20)
+    found = await _made(story, 20)
+    until_then = time.monotonic() + 2.5
+    while time.monotonic() < until_then:
+        for delivery in found:
+            await person.retry(delivery)
+    cancelled = found[:10]
+    for delivery in cancelled:
+        await person.cancel(delivery)
+    receiver.otherwise = 200
+    await story.ended(CANCELLED=10, DELIVERED=10)
+    made = [
+        (r.headers["X-Dispatcher-Delivery"], r.headers["X-Dispatcher-Attempt"])
+        for r in receiver.requests
+    ]
+    assert len(made) == len(set(made))
+    await until(lambda: _no_nudges(story), "the nudges are gone")
+    rows: dict[UUID, list[int]] = {}
+    for row in await story.attempts():
+        if row["outcome"] != "cancelled":
+            rows.setdefault(row["delivery_id"], []).append(row["attempt"])
+    assert all(sorted(each) == list(range(1, len(each) + 1)) for each in rows.values())
+
+
+async def _made(story: Story, count: int) -> list[int]:
+    await until(lambda: _pending(story, count), "they are fanned out")
+    return await deliveries(story)
+
+
+async def _pending(story: Story, count: int) -> bool:
+    return await story.count("true") == count
+
+
+async def _parked(story: Story, least: int) -> bool:
+    return await story.count("parked") >= least
+
+
+async def _no_nudges(story: Story) -> bool:
+    return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.nudges")
+
+
+async def test_what_hangs_does_not_keep_other_wishes_waiting(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, person: Person
+) -> None:
+    await story.subscribe(receiver.url, "role.*")
+    await story.subscribe(another.url, "user.*")
+    await daemons.start(retry=LATER, delivery={"timeout": "3s"})
+    receiver.otherwise = HANG
+    another.answers = [500]
+    await story.insert(type_="role.created")
+    await receiver.wait_for(1)
+    (hanging,) = await deliveries(story)
+    await person.cancel(hanging)
+    assert not await person.heeded(hanging)
+    await story.insert()
+    (one,) = await waiting(story)
+    await person.retry(one)
+    await another.wait_for(2, within=AT_ONCE)
+    await story.ended(CANCELLED=1, DELIVERED=1)
+    await until(lambda: _no_nudges(story), "both are done with")
+    assert len(receiver.requests) == 1

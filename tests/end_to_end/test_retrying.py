@@ -1,0 +1,254 @@
+"""What becomes of a delivery that is not answered with a 2xx."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from dispatcher.engine import maintenance
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import HANG, Answer, Receiver, Request
+
+EARLY = 0.005
+"""Seconds: two clocks are compared here."""
+LATE = 0.35
+"""Seconds: an idle machine of two cores, that others use too."""
+SOON = 1.3
+"""Seconds until what one daemon learned about an endpoint is known to all."""
+
+
+def gaps(requests: list[Request]) -> list[float]:
+    return [b.at - a.at for a, b in itertools.pairwise(requests)]
+
+
+async def test_two_failures_and_a_success_are_three_attempts_at_the_scheduled_times(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(retry={"base": "200ms", "factor": 3, "jitter": 0})
+    receiver.answers = [Answer(500, body=b"out of order"), 500, 200]
+    await story.insert()
+    await story.ended(DELIVERED=1)
+    requests = receiver.requests
+
+    assert [r.headers["X-Dispatcher-Attempt"] for r in requests] == ["1", "2", "3"]
+    assert (
+        len(
+            {
+                (r.headers["webhook-id"], r.headers["X-Dispatcher-Delivery"], r.body)
+                for r in requests
+            }
+        )
+        == 1
+    )
+    for gap, scheduled in zip(gaps(requests), (0.2, 0.6), strict=True):
+        assert scheduled - EARLY <= gap <= scheduled + LATE
+
+    rows = await story.attempts()
+    assert [r["attempt"] for r in rows] == [1, 2, 3]
+    assert [r["outcome"] for r in rows] == ["http", "http", "ok"]
+    assert [r["status"] for r in rows] == [500, 500, 200]
+    assert [r["state"] for r in rows] == [None, None, "DELIVERED"]
+    assert rows[0]["response_body"] == b"out of order"
+    for row, following, request in zip(rows, rows[1:], requests, strict=False):
+        assert abs(row["started_at"].timestamp() - request.at) < LATE
+        late = (following["started_at"] - row["next_at"]).total_seconds()
+        assert -EARLY <= late <= LATE
+    assert rows[-1]["next_at"] is None
+
+
+async def test_after_the_last_retry_it_has_failed_with_its_whole_history(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(retry={"retries": 2, "base": "20ms", "factor": 1})
+    receiver.answers = [404, Answer(302, {"Location": "/elsewhere"}), 503]
+    receiver.otherwise = 200
+    await story.insert()
+    await story.ended(FAILED=1)
+    rows = await story.attempts()
+    assert [(r["attempt"], r["status"], r["state"]) for r in rows] == [
+        (1, 404, None),
+        (2, 302, None),
+        (3, 503, "FAILED"),
+    ]
+    assert all(r["error"] and r["response_headers"] for r in rows)
+    assert len(receiver.requests) == 3
+
+
+async def test_nobody_answering_is_retried_too(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    async with Receiver() as gone:
+        url, port = gone.url, gone.port
+    await story.subscribe(url)
+    await daemons.start(retry={"base": "50ms", "factor": 1, "retries": 50})
+    await story.insert()
+    await until(lambda: _attempted(story), "an attempt is on record")
+    async with Receiver(port=port) as back:
+        await back.wait_for(1)
+        await story.ended(DELIVERED=1)
+    assert (await story.attempts())[0]["outcome"] == "connect"
+
+
+async def test_an_endpoint_has_a_schedule_and_a_timeout_of_its_own(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    policy = '{"retries":1,"base":0.3,"factor":1,"jitter":0,"cap":1}'
+    await story.subscribe(receiver.url, retry=policy, timeout_ms=100)
+    await daemons.start()
+    receiver.answers = [HANG, 500]
+    await story.insert()
+    await story.ended(FAILED=1)
+    first, second = await story.attempts()
+    assert (first["outcome"], second["outcome"]) == ("timeout", "http")
+    assert 90 <= first["duration_ms"] <= 100 + LATE * 1000
+    (gap,) = gaps(receiver.requests)
+    assert 0.4 - EARLY <= gap <= 0.4 + LATE
+
+
+async def test_retry_after_rests_the_whole_endpoint(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await story.subscribe(another.url)
+    await daemons.start(retry={"base": "10ms"})
+    receiver.answers = [Answer(429, {"Retry-After": "1"})]
+    await story.insert()
+    await receiver.wait_for(1)
+    await story.ended(DELIVERED=1, PENDING=1)
+    await story.insert(5, first=2)  # new ones must wait as well, but only for this endpoint
+    await another.wait_for(6, within=0.5)
+    refused, *later = await receiver.wait_for(7)
+    for request in later:
+        assert 1.0 - EARLY <= request.at - refused.at <= 1.0 + LATE
+    await story.ended(DELIVERED=12)
+
+
+async def test_a_rest_outlives_the_daemon_that_was_told_of_it(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    told = await daemons.start(retry={"base": "10ms"})
+    wish = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) + 2, UTC)
+    receiver.answers = [Answer(503, {"Retry-After": wish.strftime("%a, %d %b %Y %H:%M:%S GMT")})]
+    await story.insert()
+    await receiver.wait_for(1)
+    await daemons.stop(told)
+    await daemons.start()
+    await story.insert(5, first=2)
+    _, *later = await receiver.wait_for(7)
+    assert min(r.at for r in later) >= wish.timestamp() - EARLY
+
+
+async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    one = await daemons.start(retry={"base": "10ms"})
+    other = await daemons.start(retry={"base": "10ms"})
+    await story.insert(20)  # now both know the endpoint
+    await story.ended(DELIVERED=20)
+    receiver.answers = [Answer(429, {"Retry-After": "2"})]
+    await story.insert(first=21)
+    await receiver.wait_for(21)
+    await asyncio.sleep(SOON)
+    third = await daemons.start(retry={"base": "10ms"})
+    await until(
+        lambda: all(len(d._engine.lease.owned) <= 22 for d in (one, other, third)), "a share each"
+    )
+    await story.insert(20, first=22)
+    refused, *later = (await receiver.wait_for(42))[20:]
+    assert min(r.at for r in later) >= refused.at + 2 - EARLY
+
+
+async def test_gone_disables_and_holds_and_enabling_resumes(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    webhook = await story.subscribe(receiver.url, "user.*")
+    await story.subscribe(another.url, "endpoint.disabled")
+    await daemons.start(retry={"base": "500ms"})
+    receiver.answers = [500, 410]
+    await story.insert()
+    await receiver.wait_for(1)
+    await story.insert(first=2)
+    await another.wait_for(1)  # told to whoever subscribed to it
+    await until(lambda: _parked(story, 2), "both are held")
+    await story.insert(first=3)  # fanned out meanwhile: not owed
+    await story.ended(PENDING=2, DELIVERED=1)
+    assert len(receiver.requests) == 2
+
+    await story.change(webhook.id, active=True, disabled_reason=None)
+    await story.insert(first=4)
+    await story.ended(DELIVERED=4)
+    assert numbers(receiver.requests) == {1: 2, 2: 2, 4: 1}
+    assert [r["state"] for r in await story.attempts()].count("DELIVERED") == 4
+
+
+async def test_only_failing_for_long_disables(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    webhook = await story.subscribe(receiver.url, "user.*")
+    await story.subscribe(another.url, "endpoint.disabled", "delivery.exhausted")
+    await story.connection.execute(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)"
+        " VALUES ($1, now() - interval '5 d 1 s', now() - interval '1 h', 4)",
+        webhook.id,
+    )
+    receiver.otherwise = 500
+    await daemons.start(retry={"retries": 0})
+    await story.insert()
+    told = await another.wait_for(2)
+    assert {r.headers["X-Dispatcher-Event"] for r in told} == {
+        "endpoint.disabled",
+        "delivery.exhausted",
+    }
+    row = await story.connection.fetchrow(
+        "SELECT * FROM dispatcher.endpoints WHERE id = $1", webhook.id
+    )
+    assert row is not None
+    assert (row["active"], row["disabled_reason"]) == (False, "failing")
+
+
+async def test_a_redirect_is_not_followed(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start(retry={"base": "10ms"})
+    receiver.answers = [
+        Answer(code, {"Location": another.url}) for code in (301, 302, 303, 307, 308)
+    ]
+    await story.insert()
+    await story.ended(DELIVERED=1)
+    assert [r["status"] for r in await story.attempts()] == [301, 302, 303, 307, 308, 200]
+    assert another.requests == []
+
+
+async def test_deleting_an_endpoint_cancels_what_is_pending(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "CANCEL_SECONDS", 0.1)
+    webhook = await story.subscribe(receiver.url)
+    await daemons.start(retry={"base": "1h"})
+    receiver.otherwise = 500
+    await story.insert(3)
+    await receiver.wait_for(3)
+    await story.delete(webhook.id)
+    await story.ended(CANCELLED=3)
+    ends = [r for r in await story.attempts() if r["state"]]
+    assert {(r["outcome"], r["error"]) for r in ends} == {("cancelled", "the endpoint was deleted")}
+    assert len(receiver.requests) == 3
+
+
+async def _attempted(story: Story) -> bool:
+    return bool(await story.attempts())
+
+
+async def _parked(story: Story, count: int) -> bool:
+    return await story.count("parked") == count

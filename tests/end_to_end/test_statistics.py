@@ -1,0 +1,123 @@
+"""What daemons sum up is what they sent, whoever sent it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dispatcher.services.overview import Overview
+from dispatcher.store.session import Session
+from tests.conftest import connected
+from tests.end_to_end.stories import Daemons, Story, until
+from tests.receivers import Answer, Receiver
+
+SUMS = (
+    "SELECT sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(delivered)::int AS delivered,"
+    " sum(exhausted)::int AS exhausted, sum(duration_ms)::int AS duration_ms,"
+    " sum((SELECT sum(n) FROM unnest(durations) AS n))::int AS durations"
+)
+
+
+async def summed_up(story: Story, **expected: int) -> None:
+    """Returns once endpoints, environments and all of them together have come to these sums."""
+    sources = (
+        "endpoint_statistics",
+        "environment_statistics WHERE span = 10 AND environment_id = 'env_default'",
+        "environment_statistics WHERE span = 600 AND environment_id = '*'",
+    )
+    seen: list[Mapping[str, Any]] = []
+
+    async def reached() -> bool:
+        seen[:] = [
+            dict(r)
+            for s in sources
+            for r in await story.connection.fetch(f"{SUMS} FROM dispatcher.{s}")
+        ]
+        return all(row[name] == value for row in seen for name, value in expected.items())
+
+    try:
+        await until(reached, "the sums")
+    except TimeoutError:
+        raise AssertionError(f"{seen}, not {expected}") from None
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0]["durations"] == seen[0]["attempts"]
+
+
+async def test_sums_are_those_of_the_attempts(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    receiver.answers = [500, 500, 404, Answer(503, delay=0.12)]
+    await story.subscribe(receiver.url, "user.created")
+    await daemons.start(retry={"retries": 5})
+    await story.insert(30)
+    await story.ended(DELIVERED=30)
+    await summed_up(story, attempts=34, failures=4, delivered=30, exhausted=0)
+    attempts = await story.attempts()
+    told = await story.connection.fetchval(
+        "SELECT sum(duration_ms) FROM dispatcher.endpoint_statistics"
+    )
+    assert told == sum(a["duration_ms"] for a in attempts)
+    assert told >= 120
+
+
+async def test_what_is_given_up_is_summed_up_as_such(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    receiver.otherwise = 500
+    await story.subscribe(receiver.url, "user.created")
+    await daemons.start(retry={"retries": 1, "base": "1ms"})
+    await story.insert(5)
+    await story.ended(FAILED=5)
+    await summed_up(story, attempts=10, failures=10, delivered=0, exhausted=5)
+
+
+async def test_two_daemons_add_up(story: Story, daemons: Daemons, receiver: Receiver) -> None:
+    await story.subscribe(receiver.url)
+    first = await daemons.start()
+    second = await daemons.start()
+    session = Session(story.dsn, "test")
+    overview = Overview(session)
+
+    async def shared() -> bool:
+        told = await overview.daemons()
+        return [len(d.shards) for d in told] == [32, 32] and None not in [d.version for d in told]
+
+    await until(shared, "both have shards, and have told of themselves")
+    await story.insert(200)
+    await story.ended(DELIVERED=200)
+    await summed_up(story, attempts=200, failures=0, delivered=200)
+    summary = await overview.summary("env_default")
+    assert sum(point.delivered for point in summary.hour) == 200
+    assert summary.success_rate_1h == 1.0
+    for daemon in (first, second):
+        await daemons.stop(daemon)
+    assert await overview.daemons() == ()
+    await session.close()
+
+
+async def test_a_drain_writes_what_was_noted_last(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start()
+    for count in (1, 2, 3):
+        await story.insert(40)
+        await story.ended(DELIVERED=40 * count)
+    await daemons.stop(daemon)
+    told = await story.connection.fetchval(
+        "SELECT sum(delivered) FROM dispatcher.endpoint_statistics"
+    )
+    assert told == 120
+
+
+async def test_sending_goes_on_while_sums_can_not_be_written(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    await daemons.start()
+    async with connected(story.dsn) as another, another.transaction():
+        await another.execute(
+            "LOCK TABLE dispatcher.endpoint_statistics, dispatcher.environment_statistics, dispatcher.daemon_facts"
+            " IN ACCESS EXCLUSIVE MODE"
+        )
+        await story.insert(50)
+        await story.ended(DELIVERED=50)
+    await summed_up(story, attempts=50, delivered=50)

@@ -1,0 +1,273 @@
+"""A daemon told to stop finishes what is under way, says so, and leaves the rest to the next."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientConnectionError, ClientSession
+
+from dispatcher import daemon as daemon_module
+from dispatcher.daemon import Daemon
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.store.migrate import migrate
+from tests.conftest import connected
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    configured,
+    numbers,
+    until,
+)
+from tests.receivers import HANG, Answer, Receiver
+
+
+async def test_stopping_under_load_again_and_again_sends_nothing_twice_and_loses_nothing(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.01)
+    load = asyncio.create_task(_emit(story, 800))
+    for n in range(3):
+        daemon = await daemons.start()
+        await receiver.wait_for(100 * (n + 1))
+        await daemons.stop(daemon)
+    await daemons.start()
+    await load
+    await story.ended(DELIVERED=800)
+    assert numbers(receiver.requests) == dict.fromkeys(range(800), 1)
+
+
+async def test_what_is_in_flight_is_finished_and_recorded_and_nothing_new_begun(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url, max_in_flight=3)
+    receiver.otherwise = Answer(200, delay=0.5)
+    daemon = await daemons.start()
+    await story.insert(10)
+    await receiver.wait_for(3)
+    await daemons.stop(daemon)
+    assert len(receiver.requests) == 3
+    await story.ended(DELIVERED=3, PENDING=7)
+
+
+async def test_while_it_drains_it_is_alive_and_not_ready(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.5)
+    daemon = await daemons.start()
+    await story.insert()
+    await receiver.wait_for(1)
+    async with ClientSession(daemon.admin_address) as client:
+        stopping = asyncio.create_task(daemons.stop(daemon))
+        await asyncio.sleep(0)
+        async with client.get("/readyz") as response:
+            assert response.status == 503
+            assert (await response.json())["checks"]["running"] is False
+        async with client.get("/livez") as response:
+            assert response.status == 200
+    await stopping
+    await story.ended(DELIVERED=1)
+
+
+async def test_stopping_twice_is_stopping_once(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.3)
+    daemon = await daemons.start()
+    await story.insert()
+    await receiver.wait_for(1)
+    daemon.stop()
+    await asyncio.sleep(0.1)
+    await daemons.stop(daemon)
+    await story.ended(DELIVERED=1)
+
+
+async def test_forcing_does_not_wait_and_the_next_daemon_sends_it_again(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.answers = [HANG]
+    daemon = await daemons.start()
+    await story.insert()
+    await receiver.wait_for(1)
+    began = time.monotonic()
+    daemon.force()
+    await daemons.stop(daemon)
+    assert time.monotonic() - began < 1
+    await daemons.start()
+    await story.ended(DELIVERED=1)
+    assert [r.headers["X-Dispatcher-Attempt"] for r in receiver.requests] == ["1", "1"]
+
+
+async def test_a_drain_waits_for_an_endpoint_with_a_longer_timeout_of_its_own(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN", 0.2)
+    await story.subscribe(receiver.url, timeout_ms=3_000)
+    receiver.otherwise = Answer(200, delay=1.0)
+    daemon = await daemons.start(delivery={"timeout": "200ms"})
+    await story.insert()
+    await receiver.wait_for(1)
+    await daemons.stop(daemon)
+    await story.ended(DELIVERED=1)
+
+
+async def test_a_drain_without_a_database_ends(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN", 0.2)
+    await story.subscribe(receiver.url)
+    receiver.answers = [Answer(200, delay=0.2)]
+    daemon = await daemons.start(delivery={"timeout": "300ms"})
+    await story.insert()
+    await receiver.wait_for(1)
+    async with story.unreachable():
+        await daemons.stop(daemon)
+    await daemons.start()
+    await story.ended(DELIVERED=1)
+    assert numbers(receiver.requests) == {1: 2}
+
+
+async def test_results_that_wait_while_a_session_is_lost_in_the_drain_are_written(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.02)
+    for n in range(6):
+        daemon = await daemons.start()
+        await story.insert(200, first=200 * n)
+        await receiver.wait_for(len(receiver.requests) + 50)
+        stopping = asyncio.create_task(daemons.stop(daemon))
+        await asyncio.sleep(0.004 * n)
+        await story.terminate("record")
+        await stopping
+    await daemons.start()
+    await story.ended(DELIVERED=1_200)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1_200), 1)
+
+
+async def test_what_was_recorded_before_a_stop_outlives_a_crash_of_the_database_after_it(
+    directory: Path, binaries: Path | None, cipher: Cipher, receiver: Receiver
+) -> None:
+    late = {"fsync": "off", "wal_writer_delay": "10000ms"}
+    with EmbeddedPostgres(directory, binaries=binaries, settings=late) as server:
+        async with connected(server.dsn) as connection:
+            await migrate(connection)
+            story, daemons = Story(server.dsn, connection, cipher), Daemons(server.dsn, cipher)
+            await story.subscribe(receiver.url)
+            daemon = await daemons.start()
+            await story.insert(5)
+            await story.ended(DELIVERED=5)
+            await daemons.stop(daemon)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGQUIT)
+        await until(lambda: server.pid is None, "it has crashed")
+        server.start()
+        async with connected(server.dsn) as connection:
+            await Story(server.dsn, connection, cipher).ended(DELIVERED=5)
+
+
+async def test_an_error_in_the_drain_is_raised_and_the_other_steps_are_taken(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start()
+    await story.insert(20)
+    await receiver.wait_for(20)
+
+    async def broken() -> None:
+        raise LookupError("not foreseen")
+
+    monkeypatch.setattr(daemon._engine.health, "drained", broken)
+    with pytest.raises(ExceptionGroup) as raised:
+        await daemons.stop(daemon)
+    assert raised.value.subgroup(LookupError) is not None
+    await story.ended(DELIVERED=20)
+    assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.daemons") == 0
+    assert not await _is_served(daemon)
+
+
+async def test_a_stage_that_breaks_in_the_drain_is_no_orderly_end(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.3)
+    daemon = await daemons.start()
+
+    async def broken(results: object) -> None:
+        raise LookupError("not foreseen")
+
+    await story.insert()
+    await receiver.wait_for(1)
+    monkeypatch.setattr(daemon._engine.recorder, "_write", broken)
+    with pytest.raises(ExceptionGroup) as raised:
+        await daemons.stop(daemon)
+    assert raised.value.subgroup(LookupError) is not None
+    assert not await _is_served(daemon)
+
+
+async def test_a_daemon_that_opened_by_half_is_closed(
+    story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(configured(), story.dsn, cipher)
+
+    async def broken() -> None:
+        assert await _is_served(daemon)
+        raise OSError("no more files")
+
+    monkeypatch.setattr(daemon._engine.sender, "open", broken)
+    with pytest.raises(OSError, match="no more files"):
+        await daemon.run()
+    assert not await _is_served(daemon)
+
+
+async def test_what_cannot_be_closed_keeps_nothing_else_open(
+    story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(configured(), story.dsn, cipher)
+    closed: list[str] = []
+    for name, part in (
+        ("sender", daemon._engine.sender),
+        ("port", daemon._front.port),
+        ("sessions", daemon._engine.sessions),
+    ):
+        monkeypatch.setattr(part, "close", partial(_close, part.close, closed, name))
+
+    async def broken() -> None:
+        raise OSError("no child process")
+
+    monkeypatch.setattr(daemon._engine.examine, "close", broken)
+    running = asyncio.create_task(daemon.run())
+    async with asyncio.timeout(10):
+        await daemon.ready.wait()
+    daemon.stop()
+    with pytest.raises(OSError, match="no child process"):
+        await running
+    assert closed == ["sender", "port", "sessions"]
+
+
+async def _close(close: Callable[[], Awaitable[None]], closed: list[str], name: str) -> None:
+    closed.append(name)
+    await close()
+
+
+async def _is_served(daemon: Daemon) -> bool:
+    try:
+        async with ClientSession(daemon.admin_address) as client, client.get("/livez") as response:
+            return response.status == 200
+    except (ClientConnectionError, RuntimeError, OSError, IndexError):  # no socket to ask
+        return False
+
+
+async def _emit(story: Story, count: int) -> None:
+    for n in range(0, count, 10):
+        await story.insert(10, first=n)
+        await asyncio.sleep(0.01)

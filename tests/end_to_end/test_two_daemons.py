@@ -1,0 +1,157 @@
+"""Several daemons on one database share the work, and inherit it."""
+
+import asyncio
+import time
+
+from dispatcher.daemon import Daemon
+from dispatcher.store import daemons as store
+from dispatcher.store.session import Session
+from tests.conftest import connected
+from tests.end_to_end.stories import (
+    Daemons,
+    Story,
+    numbers,
+    until,
+)
+from tests.receivers import Answer, Receiver
+
+TAKEN_OVER = 8.0
+"""Seconds, on any machine, in which a daemon inherits a dead one's part; a frozen one's takes 10."""
+AT_ONCE = 1.0
+"""Seconds in which a daemon takes over what another handed to it."""
+
+
+async def test_two_daemons_share_the_work_and_send_nothing_twice(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.01)
+    receiver.answers = [500] * 20
+    one, other = await _pair(daemons)
+    for n in range(0, 1_000, 20):
+        await story.insert(20, first=n)
+    await story.ended(DELIVERED=1_000)
+    arrived = numbers(receiver.requests)
+    assert set(arrived) == set(range(1_000))
+    assert arrived.total() == 1_000 + 20
+    assert one._engine.lease.owned.isdisjoint(other._engine.lease.owned)
+
+
+async def test_two_daemons_keep_to_one_endpoints_cap_together(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    receiver.otherwise = Answer(200, delay=0.02)
+    await story.subscribe(receiver.url, max_in_flight=8)
+    await _pair(daemons)
+    await story.insert(200)
+    await story.ended(DELIVERED=200)
+    assert receiver.peak <= 8
+
+
+async def test_when_one_stops_the_other_takes_over_at_once_and_nothing_is_sent_twice(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.05)
+    one, other = await _pair(daemons)
+    await story.insert(600)
+    await receiver.wait_for(100)
+    await daemons.stop(one)
+    stopped = time.monotonic()
+    await until(lambda: len(other._engine.lease.owned) == 64, "the other owns all", within=AT_ONCE)
+    await story.ended(DELIVERED=600)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
+    assert time.monotonic() - stopped < 5
+
+
+async def test_retries_of_one_that_stopped_are_made_by_the_other_in_time(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.answers = [500] * 100
+    one, _ = await _pair(daemons, retry={"base": "1s", "factor": 1, "jitter": 0})
+    await story.insert(100)
+    await receiver.wait_for(100)
+    await until(lambda: _all_failed(story), "all failed once")
+    await daemons.stop(one)
+    requests = await receiver.wait_for(200)
+    await story.ended(DELIVERED=100)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 101), 2)
+    assert max(r.at for r in requests[100:]) - max(r.at for r in requests[:100]) < 1.0 + AT_ONCE
+
+
+async def test_daemons_that_come_and_go_under_load_send_nothing_twice(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.01)
+    running = [await daemons.start()]
+    load = asyncio.create_task(_emit(story, 900))
+    for _ in range(3):
+        running.append(await daemons.start())
+        await asyncio.sleep(0.2)
+        await daemons.stop(running.pop(0))
+    await load
+    await story.ended(DELIVERED=900)
+    assert numbers(receiver.requests) == dict.fromkeys(range(900), 1)
+
+
+async def test_an_ordered_endpoint_stays_in_order_when_its_daemon_changes(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url, ordered=True)
+    receiver.otherwise = Answer(200, delay=0.005)
+    one, _ = await _pair(daemons)
+    await story.insert(60)
+    await receiver.wait_for(15)
+    await daemons.stop(one)
+    await story.ended(DELIVERED=60)
+    assert receiver.peak == 1
+    assert list(numbers(receiver.requests)) == list(range(1, 61))
+    assert numbers(receiver.requests).total() == 60
+
+
+async def test_advisory_locks_of_others_delay_no_takeover(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    """A producer may hold every such lock it can think of, and wait for every other."""
+    await story.subscribe(receiver.url)
+    dead = Session(story.dsn, "dead")
+    joined = store.Daemons(dead)
+    await joined.join(77)
+    assert len(await joined.claim_shards(77, 64)) == 64
+    (process,) = (await dead.fetch("SELECT pg_backend_pid()"))[0]
+    async with connected(story.dsn) as squatter, connected(story.dsn) as waiting:
+        for key in (process, 77, 1):
+            await squatter.execute(f"SELECT pg_advisory_lock({key})")
+            await squatter.execute(f"SELECT pg_advisory_lock(1684632432, {key})")
+        queued = asyncio.create_task(waiting.execute("SELECT pg_advisory_lock(1684632432, 77)"))
+        await dead.close()
+        daemon = await daemons.start()
+        await until(
+            lambda: len(daemon._engine.lease.owned) == 64, "it took over", within=TAKEN_OVER
+        )
+        await story.insert(10)
+        await story.ended(DELIVERED=10)
+        assert not queued.done()
+        await squatter.execute("SELECT pg_advisory_unlock_all()")
+        await queued
+
+
+async def _pair(daemons: Daemons, **sections: dict[str, object]) -> tuple[Daemon, Daemon]:
+    """Two daemons that own half of the shards each."""
+    one, other = await daemons.start(**sections), await daemons.start(**sections)
+    await until(
+        lambda: len(one._engine.lease.owned) == len(other._engine.lease.owned) == 32, "half each"
+    )
+    return one, other
+
+
+async def _all_failed(story: Story) -> bool:
+    return await story.count("attempt = 1") == 100
+
+
+async def _emit(story: Story, count: int) -> None:
+    for n in range(0, count, 10):
+        await story.insert(10, first=n)
+        await asyncio.sleep(0.01)

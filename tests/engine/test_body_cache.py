@@ -1,0 +1,53 @@
+"""Bodies are read ahead in few statements, and no further than there is room."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from dispatcher.engine.body_cache import READ_AT_ONCE, Bodies
+
+NUMBER = 1_000
+
+
+class Table:
+    """Holds every event, and notes how many each statement asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.data = f'"{"x" * size}"'
+        self.asked: list[int] = []
+
+    async def with_ids(self, ids: Collection[int]) -> list[dict[str, Any]]:
+        self.asked.append(len(ids))
+        await asyncio.sleep(0)
+        return [{"id": i, "type": "t", "environment_id": "e", "data": self.data} for i in ids]
+
+
+async def sent_in_order(bodies: Bodies, each: int) -> int:
+    """Send all events, each so many times; how often one had to be waited for."""
+    misses = 0
+    for event in range(1, NUMBER + 1):
+        soon = range(event + 1, NUMBER + 1)
+        for _ in range(each):
+            if bodies.get(event, soon) is None:
+                misses += 1
+                await bodies.read(event, soon)
+            await asyncio.sleep(0)
+    return misses
+
+
+@pytest.mark.parametrize("each", [1, 10])
+async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
+    table = Table(size=100)
+    misses = await sent_in_order(Bodies(table, capacity=2**25), each)  # type: ignore[arg-type] # as much of it as is used
+    assert len(table.asked) <= NUMBER // READ_AT_ONCE + 2
+    assert max(table.asked) <= READ_AT_ONCE
+    assert misses <= 2  # the first, and perhaps one of the last
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000])
+async def test_large_ones_are_not_read_again_and_again(size: int) -> None:
+    table = Table(size)
+    await sent_in_order(Bodies(table, capacity=10 * size), each=1)  # type: ignore[arg-type] # likewise
+    assert sum(table.asked) <= NUMBER + READ_AT_ONCE  # those of the first statement

@@ -1,0 +1,483 @@
+"""Memory against the table, whatever happens in whatever order: nothing forgotten, nothing twice.
+
+The machine is a daemon without a network and without a database: a dictionary stands for the table,
+and everything that takes time in the daemon (a read, an attempt, its recording) is begun in one
+step and ended in another, so that anything may come between.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from dispatcher.core.model import Delivery, Nudge
+from dispatcher.engine import endpoint_queues
+from dispatcher.engine.delivery_buffer import NEVER_READ, Pending
+from dispatcher.engine.endpoint_queues import Lanes
+
+A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
+SHARDS = [0, 1, 2]
+HOME = 1
+HORIZON, OVERDUE = 20.0, 5.0
+CAPACITY, DEPTH, LIMIT, QUEUE = 6, 10, 2, 2
+
+endpoints, shards = st.sampled_from(ENDPOINTS), st.sampled_from(SHARDS)
+some = st.integers(0, 10)
+then = st.sampled_from(["", "begin to heed", "heed"])
+
+
+@dataclass
+class Row:
+    """A row of the table; `delivery` is how it is read."""
+
+    delivery: Delivery
+    parked: bool
+
+
+@dataclass
+class Read:
+    """A statement under way: what it will answer, and what was settled meanwhile."""
+
+    rows: list[Delivery]
+    reading: AbstractContextManager[set[int | UUID]]
+    settled: set[int | UUID]
+    most: int
+    shard: int | None = None
+    """Set: read ahead, from `low` to `before`. Else the parked rows of `endpoint_id`, or a sweep."""
+    low: float = NEVER_READ
+    before: float = NEVER_READ
+    endpoint_id: UUID | None = None
+
+
+@dataclass
+class Heed:
+    """Nudges as they were read, each with its row."""
+
+    nudges: list[Nudge]
+    reading: AbstractContextManager[set[int | UUID]]
+    settled: set[int | UUID]
+
+
+@dataclass
+class Daemon:
+    """What is under way: attempts, attempts to be recorded, and recorded ones not yet settled."""
+
+    flying: list[Delivery] = field(default_factory=list)
+    landed: list[Delivery] = field(default_factory=list)
+    recorded: list[tuple[Delivery, Delivery | None, bool]] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+    heeds: list[Heed] = field(default_factory=list)
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.number = 1000.0, 0
+        self.table: dict[int, Row] = {}
+        self.holding = dict.fromkeys(ENDPOINTS, False)
+        self.pending = Pending(capacity=CAPACITY, lanes=Lanes(DEPTH))
+        self.daemon = Daemon()
+        self.attempted: set[tuple[int, int]] = set()
+        self.nudges: list[Nudge] = []
+        self.ended: dict[int, Delivery] = {}
+        for endpoint_id in ENDPOINTS:
+            self.configure(endpoint_id)
+        self.pending.own(frozenset(SHARDS))
+
+    # ── the table ───────────────────────────────────────────────────────────────────────────────
+
+    def insert(self, endpoint_id: UUID, shard: int, *, parked: bool) -> Delivery:
+        self.number += 1
+        made = Delivery(self.number, self.number, endpoint_id, shard, 0, 0, self.now)
+        self.table[made.id] = Row(made, parked)
+        return made
+
+    def park(self, deliveries: list[Delivery]) -> None:
+        for each in deliveries:
+            row = self.table.get(each.id)
+            if row and row.delivery.shard in self.pending.owned:
+                row.parked = True
+
+    def select(self, shard: int, low: float, before: float, most: int) -> list[Delivery]:
+        found = [
+            row.delivery
+            for row in self.table.values()
+            if row.delivery.shard == shard
+            and not row.parked
+            and low <= row.delivery.next_at < before
+        ]
+        return sorted(found, key=lambda each: each.next_at)[:most]
+
+    def select_parked(self, endpoint_id: UUID, most: int) -> list[Delivery]:
+        found = [
+            row.delivery
+            for row in self.table.values()
+            if row.parked
+            and row.delivery.endpoint_id == endpoint_id
+            and row.delivery.shard in self.pending.owned
+            and (row.delivery.next_at <= self.now or endpoint_id == ORDERED)
+        ]
+        found.sort(key=lambda each: each.id if endpoint_id == ORDERED else each.next_at)
+        return found[:most]
+
+    @initialize(counts=st.tuples(*[st.integers(0, 4)] * 3), ahead=st.booleans())
+    def begin_with_rows(self, counts: tuple[int, int, int], ahead: bool) -> None:
+        for endpoint_id, count in zip(ENDPOINTS, counts, strict=True):
+            self.fan_out(endpoint_id, HOME, count)
+        if ahead:
+            self.read_everything()
+
+    # ── what is made, and read ──────────────────────────────────────────────────────────────────
+
+    def configure(self, endpoint_id: UUID) -> None:
+        evicted = self.pending.configure(
+            endpoint_id,
+            limit=1 if endpoint_id == ORDERED else LIMIT,
+            holding=self.holding[endpoint_id],
+            ordered=endpoint_id == ORDERED,
+            paused_until=0.0,
+        )
+        self.park(evicted)
+
+    @rule(endpoint_id=endpoints, shard=shards, count=st.integers(1, 6))
+    def fan_out(self, endpoint_id: UUID, shard: int, count: int) -> None:
+        if shard not in self.pending.owned or self.holding[endpoint_id]:
+            return
+        full = endpoint_id in self.pending.saturated(count)
+        for _ in range(count):
+            if endpoint_id == ORDERED or full:
+                home = HOME if endpoint_id == ORDERED else shard
+                self.insert(endpoint_id, home, parked=True)
+                self.pending.note_parked([endpoint_id])
+            else:
+                self.park(
+                    self.pending.admit([self.insert(endpoint_id, shard, parked=False)], self.now)
+                )
+
+    @rule(shard=shards, room=st.integers(1, 4))
+    def begin_to_read_ahead(self, shard: int, room: int) -> None:
+        before = self.now + HORIZON
+        low = self.pending.watermark(shard)
+        if shard in self.pending.owned and low < before:
+            most = self.pending.held_by_shard()[shard] + room
+            self.pending.raise_watermark(shard, before)
+            rows = self.select(shard, low, before, most)
+            self.begin(Read(rows, *self.reading(), most, shard, low, before))
+
+    @rule(shard=shards)
+    def begin_to_sweep(self, shard: int) -> None:
+        if shard in self.pending.owned:
+            rows = self.select(shard, NEVER_READ, self.now - OVERDUE, 100)
+            self.begin(Read(rows, *self.reading(), 101))
+
+    @rule()
+    def begin_to_feed_again(self) -> None:
+        self.rescan()
+        self.begin_to_feed()
+
+    def begin_to_feed(self) -> None:
+        for endpoint_id in self.pending.hungry():
+            lane = self.pending.lanes[endpoint_id]
+            most = self.pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+            rows = self.select_parked(endpoint_id, most)
+            self.begin(Read(rows, *self.reading(), most, endpoint_id=endpoint_id))
+
+    def reading(self) -> tuple[AbstractContextManager[set[int | UUID]], set[int | UUID]]:
+        reading = self.pending.reading()
+        return reading, reading.__enter__()
+
+    def begin(self, read: Read) -> None:
+        self.daemon.reads.append(read)
+
+    @rule()
+    def read_everything(self) -> None:
+        """What the refill does in one pass, with nothing in between."""
+        self.rescan()
+        for shard in SHARDS:
+            self.begin_to_read_ahead(shard, 2)
+        self.begin_to_feed()
+        self.end_all_reads()
+
+    @precondition(lambda self: self.daemon.reads)
+    @rule(which=some, fails=st.sampled_from([False, False, False, True]))
+    def end_a_read(self, which: int, fails: bool) -> None:
+        read = self.daemon.reads.pop(which % len(self.daemon.reads))
+        if fails:
+            if read.shard is not None:
+                self.pending.read_again(read.shard, read.low)
+        else:
+            if read.endpoint_id and len(read.rows) < read.most:
+                self.pending.none_parked(read.endpoint_id)
+            self.park(self.pending.admit(read.rows, self.now, read.settled))
+            if read.shard is not None and len(read.rows) == read.most:
+                self.pending.read_again(read.shard, read.rows[-1].next_at)
+        read.reading.__exit__(None, None, None)
+
+    def rescan(self) -> None:
+        self.pending.note_parked({r.delivery.endpoint_id for r in self.table.values() if r.parked})
+
+    # ── what is sent, and recorded ──────────────────────────────────────────────────────────────
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 7.0, 30.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.park(self.pending.tick(self.now))
+
+    @rule(most=st.integers(1, 5))
+    def take(self, most: int) -> None:
+        for _ in range(most):
+            one = self.pending.take(self.now)
+            if one is None:
+                return
+            assert one.id not in [each.id for each in self.daemon.flying]
+            assert (one.id, one.attempt) not in self.attempted
+            assert one.shard in self.pending.owned
+            assert one.next_at <= self.now
+            assert not self.holding[one.endpoint_id]
+            row = self.table.get(one.id)
+            assert row.delivery.attempt == one.attempt if row else self.is_nudged(one)
+            self.check_order(one)
+            self.attempted.add((one.id, one.attempt))
+            self.daemon.flying.append(one)
+
+    def check_order(self, one: Delivery) -> None:
+        if one.endpoint_id == ORDERED:
+            pending = [n for n, row in self.table.items() if row.delivery.endpoint_id == ORDERED]
+            assert one.id <= min(pending, default=one.id)
+            assert one.id in pending or self.is_nudged(one)
+
+    @precondition(lambda self: self.daemon.flying)
+    @rule(which=some)
+    def land(self, which: int) -> None:
+        one = self.daemon.flying.pop(which % len(self.daemon.flying))
+        self.pending.land(one)
+        self.daemon.landed.append(one)
+
+    @precondition(lambda self: self.daemon.flying)
+    @rule(which=some)
+    def give_back(self, which: int) -> None:
+        one = self.daemon.flying.pop(which % len(self.daemon.flying))
+        self.attempted.discard((one.id, one.attempt))
+        self.pending.give_back(one)
+
+    @precondition(lambda self: self.daemon.landed)
+    @rule(which=some, delay=st.sampled_from([None, None, 0.0, 3.0, 15.0, 100.0]))
+    def record(self, which: int, delay: float | None) -> None:
+        one = self.daemon.landed.pop(which % len(self.daemon.landed))
+        row = self.table.get(one.id)
+        applied = row is not None and row.delivery.attempt == one.attempt
+        again = None
+        if row and applied:
+            if delay is None:
+                self.end(one.id, one.attempt + 1)
+            else:
+                again = replace(one, attempt=one.attempt + 1, next_at=self.now + delay)
+                row.delivery, row.parked = again, row.parked and one.endpoint_id == ORDERED
+        elif one.id in self.ended:
+            self.ended[one.id].attempt = max(self.ended[one.id].attempt, one.attempt + 1)
+        self.daemon.recorded.append((one, again, applied))
+
+    @precondition(lambda self: self.daemon.recorded)
+    @rule(which=some)
+    def settle(self, which: int) -> None:
+        one, again, applied = self.daemon.recorded.pop(which % len(self.daemon.recorded))
+        if applied:
+            self.pending.settle(one, again)
+        else:
+            self.pending.lose(one)
+
+    @rule(delay=st.sampled_from([None, 0.0, 3.0, 15.0, 100.0]))
+    def finish_everything(self, delay: float | None) -> None:
+        while self.daemon.flying:
+            self.land(0)
+        while self.daemon.landed:
+            self.record(0, delay)
+        while self.daemon.recorded:
+            self.settle(0)
+
+    def end(self, number: int, attempts: int) -> None:
+        self.ended[number] = replace(self.table.pop(number).delivery, attempt=attempts)
+
+    # ── what people do ──────────────────────────────────────────────────────────────────────────
+
+    @precondition(lambda self: self.table)
+    @rule(which=some, then=then)
+    def retry_now(self, which: int, then: str) -> None:
+        row = self.one_of_the_table(which)
+        row.delivery = replace(row.delivery, next_at=min(row.delivery.next_at, self.now))
+        row.parked = row.parked and row.delivery.endpoint_id == ORDERED
+        self.nudge(row.delivery, then)
+
+    @precondition(lambda self: self.table)
+    @rule(which=some, then=then)
+    def cancel(self, which: int, then: str) -> None:
+        row = self.one_of_the_table(which)
+        self.end(row.delivery.id, row.delivery.attempt)
+        self.nudge(row.delivery, then)
+
+    def one_of_the_table(self, which: int) -> Row:
+        """More often than not one that is under way, or was a moment ago."""
+        moving = [*self.daemon.flying, *self.daemon.landed, *(r[0] for r in self.daemon.recorded)]
+        rows = [self.table[one.id] for one in moving if one.id in self.table and which % 3]
+        rows = rows or list(self.table.values())
+        return rows[which % len(rows)]
+
+    def nudge(self, one: Delivery, then: str) -> None:
+        self.number += 1
+        self.nudges.append(Nudge(self.number, one.id, one.endpoint_id, one.shard, None))
+        if then:
+            self.begin_to_heed()
+        if then == "heed":
+            self.end_to_heed(fails=False)
+
+    @precondition(lambda self: self.ended)
+    @rule(which=some, shard=shards)
+    def send_again(self, which: int, shard: int) -> None:
+        """One that ended is pending again, as fan-out makes it so."""
+        one = list(self.ended.values())[which % len(self.ended)]
+        if self.is_nudged(one) or shard not in self.pending.owned or one.endpoint_id == ORDERED:
+            return
+        del self.ended[one.id]
+        parked = self.holding[one.endpoint_id]
+        again = replace(one, shard=shard, base=one.attempt, next_at=self.now)
+        self.table[one.id] = Row(again, parked)
+        if parked:
+            self.pending.note_parked([one.endpoint_id])
+        else:
+            self.park(self.pending.admit([again], self.now))
+
+    def is_nudged(self, one: Delivery) -> bool:
+        return one.id in [nudge.delivery_id for nudge in self.nudges]
+
+    @rule()
+    def begin_to_heed(self) -> None:
+        waiting = [n for n in self.nudges if n.shard in self.pending.owned]
+        rows = [self.table.get(nudge.delivery_id) for nudge in waiting]
+        read = [
+            replace(n, delivery=r.delivery if r else None)
+            for n, r in zip(waiting, rows, strict=True)
+        ]
+        self.daemon.heeds.append(Heed(read, *self.reading()))
+
+    @precondition(lambda self: self.daemon.heeds)
+    @rule(fails=st.sampled_from([False, False, False, True]))
+    def end_to_heed(self, fails: bool) -> None:
+        heed = self.daemon.heeds.pop(0)
+        if not fails:
+            heeded, to_park = self.pending.amend(heed.nudges, self.now, heed.settled)
+            self.park(to_park)
+            self.nudges = [nudge for nudge in self.nudges if nudge.id not in heeded]
+        heed.reading.__exit__(None, None, None)
+
+    # ── what changes ────────────────────────────────────────────────────────────────────────────
+
+    @rule(endpoint_id=endpoints, holding=st.booleans())
+    def change_an_endpoint(self, endpoint_id: UUID, holding: bool) -> None:
+        self.holding[endpoint_id] = holding
+        self.configure(endpoint_id)
+
+    @rule()
+    def forget_endpoints(self) -> None:
+        for endpoint_id in self.pending.forget(ENDPOINTS):
+            self.configure(endpoint_id)  # as soon as something is owed to it
+
+    @rule(owned=st.sets(shards))
+    def own(self, owned: set[int]) -> None:
+        """Statements under way end before: losing a shard and gaining it again takes longer."""
+        self.end_all_reads()
+        while self.daemon.recorded:
+            self.settle(0)
+        self.pending.own(frozenset(owned))
+
+    @rule(which=some, done=st.booleans())
+    def another_daemon_sends(self, which: int, done: bool) -> None:
+        theirs = [
+            row
+            for row in self.table.values()
+            if row.delivery.shard not in self.pending.owned and self.first_in_order(row.delivery)
+        ]
+        if theirs:
+            row = theirs[which % len(theirs)]
+            if done:
+                self.end(row.delivery.id, row.delivery.attempt + 1)
+            else:
+                row.delivery = replace(
+                    row.delivery, attempt=row.delivery.attempt + 1, next_at=self.now + 2
+                )
+
+    def first_in_order(self, one: Delivery) -> bool:
+        return one.endpoint_id != ORDERED or one.id == min(
+            n for n, row in self.table.items() if row.delivery.endpoint_id == ORDERED
+        )
+
+    @rule()
+    def another_daemon_fans_out_to_the_ordered_endpoint(self) -> None:
+        if not self.holding[ORDERED]:
+            self.insert(ORDERED, HOME, parked=True)
+
+    # ── what must hold ──────────────────────────────────────────────────────────────────────────
+
+    @invariant()
+    def every_pending_delivery_is_in_memory_or_parked_or_will_be_read(self) -> None:
+        for number, row in self.table.items():
+            one = row.delivery
+            if one.shard in self.pending.owned and not row.parked and not self.held(number):
+                assert (
+                    one.next_at >= self.pending.watermark(one.shard)
+                    or self.is_being_read(one)
+                    or self.is_nudged(one)
+                )
+
+    def held(self, number: int) -> bool:
+        return number in self.pending._held
+
+    def is_being_read(self, one: Delivery) -> bool:
+        return any(
+            read.shard == one.shard and read.low <= one.next_at < read.before
+            for read in self.daemon.reads
+        )
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        assert len(self.pending) <= CAPACITY + len(ENDPOINTS) * (QUEUE + LIMIT)
+
+    def teardown(self) -> None:
+        """With nobody else about, everything is sent in the end, without any sweep."""
+        self.end_all_reads()
+        self.finish_everything(None)
+        self.pending.own(frozenset(SHARDS))
+        for endpoint_id in ENDPOINTS:
+            self.change_an_endpoint(endpoint_id, holding=False)
+        for _ in range(100):
+            self.begin_to_heed()
+            self.end_all_reads()
+            self.finish_everything(None)
+            self.wait(30.0)
+            self.read_everything()
+            self.take(5)
+        assert self.table == {}
+        assert len(self.pending) == 0
+
+    def end_all_reads(self) -> None:
+        while self.daemon.reads:
+            self.end_a_read(0, fails=False)
+        while self.daemon.heeds:
+            self.end_to_heed(fails=False)
+
+
+def test_nothing_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_queues, "SHORT", QUEUE)
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=150, stateful_step_count=60, deadline=None)
+    )

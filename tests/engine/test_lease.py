@@ -1,0 +1,159 @@
+"""What a heartbeat's answer makes the lease do: claim, look again in time, notice a clock that was set."""
+
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from dispatcher.core.model import Heartbeat, SetBack, Silent
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.engine.lease import HEARTBEAT, Lease
+from dispatcher.store.daemons import Claimed, Daemons, Renewal
+
+ALL = frozenset(range(64))
+
+
+class Table:
+    """Stands for the table of daemons; `answer` is the next one to a heartbeat."""
+
+    def __init__(self) -> None:
+        self.answer = renewal()
+        self.free: tuple[Claimed, ...] = ()
+        self.joined: list[tuple[int, int | None]] = []
+        self.asked: list[Sequence[Silent]] = []
+        self.refuses = False
+
+    async def join(self, daemon: int, before: int | None) -> None:
+        self.joined.append((daemon, before))
+        if self.refuses:
+            raise ConnectionError
+
+    async def renew(self, daemon: int, version: int) -> Renewal | None:
+        return self.answer
+
+    async def claim_shards(
+        self, daemon: int, most: int, silent: Sequence[Silent]
+    ) -> tuple[Claimed, ...]:
+        self.asked.append(silent)
+        return self.free
+
+    async def release_shards(self, daemon: int, shards: object) -> None:
+        pass
+
+
+class Endpoints:
+    version = 0
+
+    async def share_with(self, others: int) -> None:
+        pass
+
+
+def renewal(
+    *others: Heartbeat, ahead: float = 0.0, shards: frozenset[int] = frozenset()
+) -> Renewal:
+    return Renewal(time.time() + ahead, 0, shards, others, horizon="77")
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+def steps() -> list[SetBack]:
+    return []
+
+
+@pytest.fixture
+def lease(table: Table, steps: list[SetBack]) -> Lease:
+    async def heed() -> None:
+        raise AssertionError("nobody changed anything")
+
+    return Lease(
+        cast(Daemons, table),
+        Pending(capacity=10, lanes=Lanes(10)),
+        cast(KnownEndpoints, Endpoints()),
+        Clock(),
+        changed=lambda: None,
+        heed=heed,
+        set_back=steps.append,
+    )
+
+
+async def test_it_claims_what_is_free_and_names_who_was_silent(lease: Lease, table: Table) -> None:
+    table.answer = renewal(Heartbeat(1, 5, 0.1), Heartbeat(2, 6, 3.0), Heartbeat(3, 7, 11.0))
+    table.free = (Claimed(4, None), Claimed(5, 3.0))
+    await lease.beat()
+    assert table.asked == [[Silent(2, 6, whole_lease=False), Silent(3, 7, whole_lease=True)]]
+    assert lease.owned == {4, 5}
+    assert lease.covers(4)
+    assert not lease.covers(6)
+
+
+async def test_it_looks_again_when_a_silent_one_may_be_taken_for_dead(
+    lease: Lease, table: Table
+) -> None:
+    table.answer = renewal(Heartbeat(1, 5, 0.0))
+    assert HEARTBEAT / 2 < await lease.beat() <= HEARTBEAT
+    table.answer = renewal(Heartbeat(2, 5, 1.19))
+    lease._neighbours._looked_at = float("-inf")  # as at the first look of a process
+    assert await lease.beat() <= 0.01
+
+
+@pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
+async def test_it_notices_that_the_clock_was_set_and_tells_of_one_set_back(
+    lease: Lease, table: Table, steps: list[SetBack], ahead: float
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.beat()
+    assert steps == []
+    table.answer = renewal(shards=frozenset({1, 2}), ahead=ahead)
+    await lease.beat()
+    await lease.beat()
+    assert [(step.shards, step.horizon) for step in steps] == (
+        [(frozenset({1, 2}), "77")] if ahead < 0 else []
+    )
+    assert [step.seconds for step in steps] == [pytest.approx(3_600.0, abs=30)] * len(steps)
+
+
+async def test_what_a_dead_owner_scheduled_by_a_clock_since_set_back_is_moved_too(
+    lease: Lease, table: Table, steps: list[SetBack]
+) -> None:
+    table.answer = renewal(Heartbeat(1, 5, -3_600.0))
+    table.free = (Claimed(1, -3_600.0), Claimed(2, -3_600.0), Claimed(3, 2.0), Claimed(4, None))
+    await lease.beat()
+    assert steps == [SetBack(3_600.0, frozenset({1, 2}), "77")]
+
+
+async def test_who_lost_the_session_joins_under_another_name_and_says_what_it_was(
+    lease: Lease, table: Table
+) -> None:
+    await lease.beat()
+    first = lease.daemon
+    lease.lost()
+    assert not lease.valid
+    table.refuses = True
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await lease.beat()
+    table.refuses = False
+    await lease.beat()
+    (_, *tries) = table.joined
+    assert tries == [(lease.daemon, first)] * 3, "one name, however often it is tried"
+    assert first not in (None, lease.daemon)
+
+
+async def test_the_shares_of_two_are_by_who_is_heard_of_not_by_what_the_clock_says(
+    lease: Lease, table: Table
+) -> None:
+    for n in range(5):
+        table.answer = renewal(Heartbeat(1, n, 0.1), shards=frozenset(range(32)))
+        await lease.beat()
+    table.answer = renewal(Heartbeat(1, 6, 3_600.0), shards=frozenset(range(32)), ahead=3_600.0)
+    table.asked.clear()
+    await lease.beat()
+    assert table.asked == [], "it has its half, and the other lives"

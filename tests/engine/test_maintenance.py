@@ -1,0 +1,95 @@
+"""The table of maintenance: one step that fails keeps no other from its turn."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from dispatcher.engine import maintenance
+from dispatcher.engine.maintenance import Maintenance, Step
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import metrics
+
+HOUR = 3600.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(maintenance, "monotonic", clock)
+    return clock
+
+
+class Table:
+    """Steps that note when they ran, and raise or go on as they are told to."""
+
+    def __init__(self, *names: str) -> None:
+        self.ran: list[str] = []
+        self.raises: dict[str, Exception] = {}
+        self.more: set[str] = set()
+        self.maintenance = Maintenance([Step(n, self._run(n), HOUR) for n in names])
+
+    def _run(self, name: str) -> Callable[[], Awaitable[bool]]:
+        async def run() -> bool:
+            self.ran.append(name)
+            if name in self.raises:
+                raise self.raises[name]
+            return name in self.more
+
+        return run
+
+    async def look(self) -> list[str]:
+        self.ran.clear()
+        await self.maintenance.look()
+        return list(self.ran)
+
+
+def failures(step: str) -> float:
+    name = "dispatcher_maintenance_failures_total"
+    return metrics.REGISTRY.get_sample_value(name, {"step": step}) or 0.0
+
+
+@pytest.mark.parametrize("error", [StatementTimeout("late"), ValueError("a value")])
+async def test_a_step_that_fails_keeps_no_other_from_its_turn(
+    clock: Clock, error: Exception
+) -> None:
+    table = Table("first", "second", "third")
+    table.raises["first"] = error
+    before = failures("first")
+    assert await table.look() == ["first", "second", "third"]
+    assert failures("first") == before + 1
+    tries = 0
+    for _ in range(1000):
+        clock.now += 3.7
+        tries += len(await table.look())
+    assert tries - 2 in range(10, 14), "it is tried again later and later; the others once an hour"
+
+
+async def test_when_the_database_is_away_the_next_pass_begins_with_the_next_step(
+    clock: Clock,
+) -> None:
+    table = Table("first", "second")
+    table.raises["first"] = StoreUnavailable("a lock that cannot be had")
+    with pytest.raises(StoreUnavailable):
+        await table.look()
+    assert table.ran == ["first"]
+    assert await table.look() == ["second"]
+
+
+async def test_what_has_more_to_do_goes_on_at_once_and_in_turn(clock: Clock) -> None:
+    table = Table("first", "second")
+    table.more.add("first")
+    assert [await table.look() for _ in range(3)] == [["first", "second"], ["first"], ["first"]]
+    assert await table.maintenance.look() == 0.0
+    table.more.clear()
+    assert await table.look() == ["first"]
+    assert await table.look() == []
+    clock.now += HOUR
+    assert await table.look() == ["first", "second"]

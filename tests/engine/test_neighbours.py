@@ -1,0 +1,95 @@
+"""Who is silent, and for how long: by the observer's own clock, whatever the database's does."""
+
+import pytest
+
+from dispatcher.core.model import Heartbeat, Silent
+from dispatcher.engine.neighbours import Neighbours
+
+HOUR = 3_600.0
+
+
+def watching(*looks: tuple[float, list[Heartbeat]]) -> Neighbours:
+    """One that has looked at these times."""
+    neighbours = Neighbours()
+    for now, heartbeats in looks:
+        neighbours.look(heartbeats, now)
+    return neighbours
+
+
+def test_alone_nobody_sends_nobody_is_silent_and_nothing_will_change() -> None:
+    neighbours = watching((100.0, []))
+    assert neighbours.sending(100.0) == 0
+    assert neighbours.silent(200.0) == []
+    assert neighbours.next_change(100.0) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("age", "after", "silent"),
+    [
+        (0.0, 1.1, []),
+        (0.0, 1.2, [Silent(1, 5, whole_lease=False)]),
+        (1.0, 0.1, []),
+        (1.0, 0.2, [Silent(1, 5, whole_lease=False)]),
+        (9.0, 0.9, [Silent(1, 5, whole_lease=False)]),
+        (9.0, 1.0, [Silent(1, 5, whole_lease=True)]),
+        # The clock was set back after its last heartbeat: the count says nothing of the time before.
+        (-HOUR, 1.1, []),
+        (-HOUR, 1.2, [Silent(1, 5, whole_lease=False)]),
+        (-HOUR, 10.0, [Silent(1, 5, whole_lease=True)]),
+    ],
+)
+def test_at_its_first_look_it_goes_on_from_the_age_of_the_row(
+    age: float, after: float, silent: list[Silent]
+) -> None:
+    neighbours = watching((100.0, [Heartbeat(1, 5, age)]))
+    assert neighbours.silent(100.0 + after) == silent
+    assert neighbours.sending(100.0 + after) == (0 if silent else 1)
+
+
+@pytest.mark.parametrize("age", [-HOUR, 0.0, 0.1, HOUR])
+def test_a_count_that_moves_is_a_sign_of_life_whatever_the_clock_says(age: float) -> None:
+    looks = [(100.0 + n / 4, [Heartbeat(1, n, age if n else 0.0)]) for n in range(8)]
+    neighbours = watching(*looks)
+    assert neighbours.silent(looks[-1][0]) == []
+    assert neighbours.sending(looks[-1][0]) == 1
+
+
+@pytest.mark.parametrize("age", [-HOUR, 0.0, HOUR])
+def test_silence_is_timed_from_the_last_time_the_count_moved(age: float) -> None:
+    neighbours = watching(
+        (100.0, [Heartbeat(1, 5, 0.0)]),
+        (100.25, [Heartbeat(1, 6, 0.0)]),
+        (100.5, [Heartbeat(1, 6, age)]),
+        (101.4, [Heartbeat(1, 6, age)]),
+    )
+    assert neighbours.silent(101.4) == []
+    assert neighbours.silent(101.45) == [Silent(1, 6, whole_lease=False)]
+    assert neighbours.silent(110.2) == [Silent(1, 6, whole_lease=False)]
+    assert neighbours.silent(110.25) == [Silent(1, 6, whole_lease=True)]
+
+
+def test_between_two_looks_the_age_helps_as_far_as_they_are_apart() -> None:
+    neighbours = watching((100.0, [Heartbeat(1, 5, 0.0)]), (100.25, [Heartbeat(1, 6, 0.2)]))
+    assert neighbours.silent(101.24) == []
+    assert neighbours.silent(101.26) == [Silent(1, 6, whole_lease=False)]
+    set_forward = watching((100.0, [Heartbeat(1, 5, 0.0)]), (100.25, [Heartbeat(1, 6, HOUR)]))
+    assert set_forward.silent(101.19) == []
+
+
+def test_one_who_joined_since_the_last_look_was_alive_then() -> None:
+    neighbours = watching((100.0, []), (100.25, [Heartbeat(1, 0, HOUR)]))
+    assert neighbours.sending(100.25) == 1
+    assert neighbours.silent(101.19) == []
+
+
+def test_it_says_when_it_is_worth_looking_again() -> None:
+    neighbours = watching((100.0, [Heartbeat(1, 5, 0.0), Heartbeat(2, 5, 1.0)]))
+    assert neighbours.next_change(100.0) == pytest.approx(0.2)
+    assert neighbours.next_change(100.5) == pytest.approx(0.7)
+    assert neighbours.next_change(102.0) == pytest.approx(7.0)
+    assert neighbours.next_change(120.0) == float("inf")
+
+
+def test_those_who_are_gone_are_forgotten() -> None:
+    neighbours = watching((100.0, [Heartbeat(1, 5, 5.0)]), (100.25, []))
+    assert neighbours.silent(200.0) == []

@@ -1,0 +1,62 @@
+"""The headers of an attempt, and which secrets sign at which time."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from dispatcher.core.model import Delivery, Endpoint, Event
+from dispatcher.core.signing import HeaderNames
+from dispatcher.engine.request_headers import Requests
+
+NAMES = HeaderNames("X-Sign", "X-Hex", "X-Time", "X-Stripe")
+REQUESTS = Requests(brand="Brand", schemes=("body-hex", "standard"), names=NAMES)
+DELIVERY = Delivery(7, 5, UUID(int=1), 0, 2, 0, 0.0)
+EVENT = Event(5, "a.b", b"{}")
+ENDPOINT = Endpoint(
+    id=UUID(int=1),
+    environment_id="env_default",
+    url="https://example.com/",
+    active=True,
+    deleted=False,
+    ordered=False,
+    secret="a" * 64,
+    previous_secret="b" * 64,
+    previous_until=100.0,
+    headers={"X-Own": "1"},
+    schemes=None,
+    max_in_flight=None,
+    timeout=None,
+    retry=None,
+    paused_until=None,
+    failing=False,
+    rate_limit=None,
+)
+
+
+def signatures(now: float, as_of: float) -> int:
+    headers = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, now, as_of).headers
+    return len(headers["webhook-signature"].split())
+
+
+def test_an_old_secret_ends_by_the_clock_of_the_database_not_by_this_machines() -> None:
+    assert signatures(now=500.0, as_of=99.9) == 2
+    assert signatures(now=50.0, as_of=100.0) == 1
+
+
+def test_the_time_signed_is_this_machines() -> None:
+    request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.9, 0.0)
+    assert request.headers["webhook-timestamp"] == "1234"
+
+
+def test_what_is_kept_of_a_request_has_no_signature_and_no_header_of_the_webhooks_own() -> None:
+    request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.0, 0.0)
+    assert request.varied == (
+        '{"X-Brand-Delivery":"dlv_7","X-Brand-Attempt":"3","timestamp":"1234"}'
+    )
+    assert request.headers["X-Own"] == "1"
+
+
+def test_an_endpoint_narrows_the_schemes_and_widens_them_never() -> None:
+    narrowed = replace(ENDPOINT, schemes=("body-hex", "stripe"))
+    headers = REQUESTS.build(DELIVERY, narrowed, EVENT, 0.0, 0.0).headers
+    assert "X-Sign" in headers
+    assert not {"X-Stripe", "webhook-signature"} & set(headers)

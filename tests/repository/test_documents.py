@@ -1,0 +1,203 @@
+"""What the documents name exists: files, settings, commands, words of make, objects in the database."""
+
+import ast
+import hashlib
+import hmac
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from dispatcher.cli import main
+from dispatcher.config.loading import PREFIX
+from dispatcher.config.sections import Config
+from dispatcher.core import payload, signing
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "dispatcher"
+HOMES = (ROOT, PACKAGE)
+"""Where a file is looked for: in the checkout or, for short, in the package."""
+FILE = re.compile(r"\.(?:py|sql|toml|md|lock|service)$")
+TEXTS = {
+    name: (ROOT / name).read_text()
+    for name in (
+        *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+        *("docs/emitting.md", "docs/verifying.md", "docs/api.md"),
+    )
+}
+README = TEXTS["README.md"]
+MIGRATIONS = "".join(path.read_text() for path in (ROOT / "sql" / "migrations").glob("*.sql"))
+EMITTERS = (PACKAGE / "engine" / "endpoint_health.py").read_text()
+"""Names the daemon's own events, which look like settings."""
+MADE_LATER = {".venv", "config.toml", "dist"}
+"""What people or make put into a checkout."""
+
+every_document = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def quoted(text: str) -> list[str]:
+    """What stands between backticks in running text."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", prose)
+
+
+def settings(section: str) -> set[str]:
+    """The keys of a section; none if there is no such section."""
+    field = Config.model_fields.get(section)
+    return set(field.annotation.model_fields) if field else set()  # type: ignore[union-attr] # every section is a model
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The words after `dispatcher` wherever a command is shown."""
+    shown = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    for line in (*shown, *quoted(text)):
+        # Another file of that name, such as an installed one, is run by the same words.
+        found = re.match(r"(?:[A-Z_]+=\S+ )*(?:\S*/)?dispatcher (.+)", line)
+        if found:
+            yield shlex.split(found[1], comments=True)
+
+
+def exists(name: str) -> bool:
+    """`<noun>` and `*` stand for anything."""
+    pattern = re.sub(r"<\w+>", "*", name).rstrip("/")
+    return any(next(root.glob(pattern), None) is not None for root in HOMES)
+
+
+@every_document
+def test_every_link_leads_to_a_file(text: str) -> None:
+    folder = next(ROOT / name for name, each in TEXTS.items() if each is text).parent
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [target for target in targets if not (folder / target).exists()] == []
+
+
+@every_document
+def test_every_file_that_is_named_exists(text: str) -> None:
+    named = [
+        name
+        for name in quoted(text)
+        if re.fullmatch(r"[\w.<>*][\w.<>*/-]*", name)
+        and (FILE.search(name) or any((root / name.split("/")[0]).is_dir() for root in HOMES))
+        and name.split("/")[0] not in MADE_LATER
+    ]
+    assert [name for name in named if not exists(name)] == []
+
+
+def test_every_folder_is_described() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    described = set(re.findall(r"\*\*`(\w+)/`\*\*", TEXTS["ARCHITECTURE.md"]))
+    assert folders <= described
+
+
+def test_the_floors_are_those_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    floors = [
+        re.split(r"  ", line)[0].replace(".py", "").strip()
+        for line in blocks(TEXTS["ARCHITECTURE.md"], "")[0].splitlines()
+    ]
+    assert floors == layers
+
+
+@every_document
+def test_every_setting_that_is_named_exists(text: str) -> None:
+    named = re.findall(r"^([a-z]+)\.([a-z_]+)$", "\n".join(quoted(text)), re.MULTILINE)
+    unknown = [
+        f"{section}.{key}"
+        for section, key in named
+        if section in Config.model_fields and key not in settings(section)
+    ]
+    assert [name for name in unknown if not FILE.search(name) and f'"{name}"' not in EMITTERS] == []
+    sections = [found[1] for name in quoted(text) if (found := re.fullmatch(r"\[(\w+)\]", name))]
+    assert [section for section in sections if not settings(section)] == []
+
+
+@every_document
+def test_every_variable_that_is_named_is_a_setting(text: str) -> None:
+    named = re.findall(rf"{PREFIX}([A-Z]+)__([A-Z_]+)", text)
+    assert [pair for pair in named if pair[1].lower() not in settings(pair[0].lower())] == []
+
+
+def test_defaults_are_told_as_they_are() -> None:
+    config = Config()
+    for told, truth in {
+        r"`retry\.retries` retries, by default (\d+)": config.retry.retries,
+        r"`delivery\.timeout` \((\d+) s\)": config.delivery.timeout,
+        r"`delivery\.response_body` bytes \((\d+) KiB\)": config.delivery.response_body / 1024,
+        r"`delivery\.disable_after` \((\d+) d": config.delivery.disable_after / 86400,
+        r"`retention\.events` \((\d+) d\)": config.retention.events / 86400,
+        r"`retention\.attempts` \((\d+) d\)": config.retention.attempts / 86400,
+        r"`admin\.port`: [\d.]+:(\d+)\)": config.admin.port,
+    }.items():
+        found = re.search(told.replace(" ", r"\s+"), README)
+        assert found, told
+        assert float(found[1]) == truth, told
+
+
+def parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
+    """Raises click's UsageError, as the command line would; runs nothing."""
+    context = command.make_context(command.name, words, parent)
+    if isinstance(command, click.Group):
+        _, verb, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert verb is not None
+        parse(verb, rest, context)
+
+
+@every_document
+def test_every_command_that_is_shown_is_understood(text: str) -> None:
+    for words in command_lines(text):
+        parse(main, words)
+
+
+def test_every_verb_is_in_the_changelog() -> None:
+    assert [verb for verb in main.commands if f"`{verb}" not in TEXTS["CHANGELOG.md"]] == []
+
+
+@every_document
+def test_every_word_of_make_exists(text: str) -> None:
+    words = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = "\n".join([*blocks(text, "sh"), *quoted(text)])
+    assert sorted(set(re.findall(r"^make ([a-z]+)", shown, re.MULTILINE)) - set(words)) == []
+
+
+@every_document
+def test_every_object_of_the_database_that_is_named_exists(text: str) -> None:
+    modules = {path.stem for path in PACKAGE.iterdir()} | {"service"}
+    named = set(re.findall(r"\bdispatcher\.([a-z_]+)", text)) - modules
+    assert [name for name in named if f"dispatcher.{name}" not in MIGRATIONS] == []
+    roles = set(re.findall(r"\bdispatcher_[a-z]+\b", text))
+    assert [role for role in roles if f"CREATE ROLE {role}" not in MIGRATIONS] == []
+
+
+def test_the_body_that_is_shown_is_one_that_is_sent() -> None:
+    (body,) = (block.strip() for block in blocks(README, "json"))
+    shown = json.loads(body)
+    event_id = int(shown["event_id"].removeprefix("evt_"))
+    data = body.partition('"data":')[2].removesuffix("}")
+    assert payload.build(event_id, shown["event"], shown["environment_id"], data) == body.encode()
+
+
+def test_the_python_that_is_shown_is_python() -> None:
+    for text in TEXTS.values():
+        for block in blocks(text, "python"):
+            ast.parse(block)
+
+
+def test_the_short_verifier_that_is_shown_verifies() -> None:
+    (block,) = (block for block in blocks(README, "python") if "def verify" in block)
+    shown: dict[str, object] = {"hashlib": hashlib, "hmac": hmac}
+    exec(block, shown)  # noqa: S102 - the document is ours
+    verify, secret = shown["verify"], "0123456789abcdef" * 4
+    names = signing.HeaderNames("Signature", "", "", "")
+    headers = signing.sign(["body-hex"], names, [secret], event_id="evt_1", timestamp=1, body=b"{}")
+    assert callable(verify)
+    assert verify(b"{}", headers["Signature"], secret)
+    assert not verify(b"{ }", headers["Signature"], secret)

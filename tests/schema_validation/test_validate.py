@@ -1,0 +1,129 @@
+"""Comparing data with schemas: what passes, what does not, and what is said of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dispatcher.schema_validation import validate
+from dispatcher.schema_validation.validate import Refusal, judge
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def refused(schema: Any, data: str | None) -> Refusal:
+    refusal = judge(json.dumps(schema), data)
+    assert refusal is not None
+    return refusal
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        ({}, "1"),
+        (True, "null"),
+        ({"type": "object", "required": ["id"]}, '{"id":"usr_1"}'),
+        ({"type": "integer", "const": 2**53 + 1}, "9007199254740993"),
+        ({"type": "integer"}, "1.0"),
+        ({"multipleOf": 0.01}, "19.99"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}, '"x"'),
+        ({"$ref": "#"}, "1"),
+        ({"$schema": DRAFT_7, "items": [{"type": "string"}]}, '["x",1]'),
+        ({"type": "array"}, "[" * 1000 + "]" * 1000),
+        ({"type": "string"}, r'"\u0000"'),
+    ],
+)
+def test_data_that_satisfies_its_schema_passes(schema: Any, data: str) -> None:
+    assert judge(json.dumps(schema), data) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "said"),
+    [
+        ({"required": ["id"]}, "{}", 'data: "id" is a required property'),
+        ({"properties": {"a": {"items": {"type": "string"}}}}, '{"a":["x",7]}', "data.a.1: "),
+        ({"const": 2**53}, "9007199254740993", "data: 9007199254740992 was expected"),
+        ({"maximum": 2**53}, "9007199254740993", "greater than the maximum"),
+        (False, "1", "data: False schema"),
+        ({"$schema": DRAFT_7, "items": [{"type": "string"}]}, "[1]", "data.0: "),
+    ],
+)
+def test_data_that_does_not_is_told_where_and_why(schema: Any, data: str, said: str) -> None:
+    refusal = refused(schema, data)
+    assert refusal.reason == "schema"
+    assert said in refusal.detail
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"type": "integer"}}},
+        {"properties": {"a": {"maxLength": 3}}},
+        {"properties": {"a": {"enum": ["b", "c"]}}},
+        {"properties": {"a": {"pattern": "^b"}}},
+        {"properties": {"a": {"not": {"type": "string"}}}},
+        {"properties": {"a": {"oneOf": [{"type": "string"}, {"minLength": 1}]}}},
+        {"properties": {"a": False}},
+    ],
+)
+def test_the_value_is_not_repeated(schema: Any) -> None:
+    assert "hunter2" not in refused(schema, '{"a":"hunter2"}').detail
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("1e400", "infinity"),
+        (r'"\ud800"', "surrogate"),
+        (r'{"\udc00":1}', "surrogate"),
+        ("[" * 2000 + "]" * 2000, "depth"),
+        ("1" * 400, "infinity"),
+    ],
+)
+def test_what_can_not_be_read_is_unreadable(data: str, said: str) -> None:
+    refusal = refused(True, data)
+    assert refusal.reason == "unreadable"
+    assert said in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": "objekt"}, "schema.type: "),
+        ({"properties": {"a": {"minLength": -1}}}, "schema.properties.a.minLength: "),
+        ([1], "schema: "),
+        ({"pattern": "("}, "schema.pattern: "),
+        ({"pattern": "(?=a)"}, "schema.pattern: "),
+        ({"pattern": "((a{1,1000}){1,1000}){1,1000}"}, "schema.pattern: "),
+        ({"$ref": "#/$defs/b"}, "does not exist"),
+        ({"$ref": "other.json"}, "other.json"),
+        ({"$ref": "https://schemas.example/a.json"}, "only references within the schema itself"),
+        ({"$ref": "file:///etc/passwd"}, "only references within the schema itself"),
+        ({"$schema": "https://schemas.example/mine"}, "Unknown meta-schema"),
+        ({"$schema": 3}, "schema.$schema: "),
+    ],
+)
+def test_a_schema_that_is_no_good_is_unusable(schema: Any, said: str) -> None:
+    for data in (None, "1"):
+        refusal = refused(schema, data)
+        assert refusal.reason == "schema_unusable"
+        assert said in refusal.detail
+
+
+def test_a_pattern_takes_time_in_proportion_to_the_text_alone() -> None:
+    assert refused({"pattern": "^(a+)+$"}, f'"{"a" * 200_000}!"').reason == "schema"
+
+
+def test_what_is_said_is_one_short_line_whatever_the_keys_are() -> None:
+    key = "\x00\n\u202e" + "k" * 10_000
+    detail = refused({"additionalProperties": {"type": "string"}}, json.dumps({key: 1})).detail
+    assert detail.isprintable()
+    assert len(detail) <= validate.LONGEST_DETAIL
+
+
+@pytest.mark.parametrize(
+    ("value", "levels"),
+    [(1, 0), ([], 1), ({}, 1), ([1, [2]], 2), ({"a": {"b": [1]}, "c": []}, 3)],
+)
+def test_depth_counts_what_is_inside_one_another(value: object, levels: int) -> None:
+    assert validate.depth(value) == levels

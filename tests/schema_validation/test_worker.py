@@ -1,0 +1,123 @@
+"""The process that compares: it may hang, swell or die, and whoever asked has an answer."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dispatcher.schema_validation import worker as module
+from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailable
+
+DOUBLED = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(100)}
+ENDLESS = json.dumps({"$defs": {**DOUBLED, "a100": {}}, "$ref": "#/$defs/a0"})
+"""A small schema of 2^100 steps."""
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as opened:
+        yield opened
+
+
+def process(sandbox: Sandbox) -> asyncio.subprocess.Process:
+    assert sandbox._process is not None
+    return sandbox._process
+
+
+async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
+    assert await sandbox.judge('{"type":"string"}') is None
+    assert await sandbox.judge('{"type":"string"}', '"é"') is None
+    refusal = await sandbox.judge('{"type":"string"}', "1")
+    assert refusal is not None
+    assert (refusal.reason, refusal.detail) == (
+        "schema",
+        'data: the value is not of type "string"',
+    )
+    unusable = await sandbox.judge('{"type":"strinG"}')
+    assert unusable is not None
+    assert unusable.reason == "schema_unusable"
+
+
+async def test_a_schema_without_end_costs_its_time_and_no_more(sandbox: Sandbox) -> None:
+    async with asyncio.timeout(10):
+        refusal = await sandbox.judge(ENDLESS, "1")
+    assert refusal is not None
+    assert refusal.reason == "too_costly"
+    assert await sandbox.judge("{}", "1") is None
+
+
+async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
+    sandbox: Sandbox,
+) -> None:
+    refusal = await sandbox.judge("{}", f"[{'{},' * 16_000_000}1]")
+    assert refusal is not None
+    assert refusal.reason == "too_costly"
+    assert await sandbox.judge("{}", "1") is None
+
+
+async def test_a_process_that_was_killed_is_replaced(sandbox: Sandbox) -> None:
+    await sandbox.judge("{}")
+    process(sandbox).kill()
+    assert await sandbox.judge('{"type":"string"}', '"x"') is None
+
+
+async def test_a_frozen_process_is_given_up(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
+    monkeypatch.setattr(module, "END_LIMIT", 0.1)
+    await sandbox.judge("{}")
+    process(sandbox).send_signal(signal.SIGSTOP)
+    assert await sandbox.judge("{}") is None
+
+
+async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) -> None:
+    asking = asyncio.create_task(sandbox.judge(ENDLESS, "1"))
+    await asyncio.sleep(0.3)
+    asking.cancel()
+    await asyncio.wait([asking])
+    refusal = await sandbox.judge('{"type":"string"}', "1")
+    assert refusal is not None
+    assert refusal.reason == "schema"
+
+
+async def test_it_is_given_no_secrets_and_can_open_nothing(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCHER_SECRETS__KEY", "hunter2")
+    await sandbox.judge("{}")
+    proc = f"/proc/{process(sandbox).pid}"
+    with open(f"{proc}/environ", "rb") as environ, open(f"{proc}/limits") as limits:  # noqa: ASYNC230 - of no length
+        assert b"hunter2" not in environ.read()
+        assert [line.split()[3] for line in limits if line.startswith("Max open files")] == ["0"]
+
+
+async def test_it_ends_when_whoever_asked_is_gone() -> None:
+    sandbox = Sandbox()
+    await sandbox.judge("{}")
+    ending = process(sandbox)
+    assert ending.stdin is not None
+    ending.stdin.close()
+    async with asyncio.timeout(5):
+        assert await ending.wait() == 0
+    await sandbox.close()
+
+
+async def test_closing_ends_it(sandbox: Sandbox) -> None:
+    await sandbox.judge("{}")
+    pid = process(sandbox).pid
+    await sandbox.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_process_that_can_not_be_started_says_nothing_about_the_data(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in ("/nonexistent/python", "/bin/false"):
+        monkeypatch.setattr("sys.executable", program)
+        with pytest.raises(SandboxUnavailable):
+            await sandbox.judge("{}", "1")

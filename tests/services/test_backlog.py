@@ -1,0 +1,183 @@
+"""What waits, by state: what is counted where, for one environment and for all."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dispatcher.core.figures import Waiting
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.backlog import Backlogs, largest
+from dispatcher.services.pauses import Pauses
+from dispatcher.store.pool import Pool
+from dispatcher.store.statistics import ALL, Statistics, Sums
+from tests.conftest import Connection
+from tests.store import rows
+
+
+@pytest.fixture
+def backlogs(pool: Pool) -> Backlogs:
+    return Backlogs(pool)
+
+
+def counts(waiting: Waiting) -> tuple[int, int, int]:
+    assert waiting.more == ()
+    return waiting.due, waiting.scheduled, waiting.held
+
+
+async def both(backlogs: Backlogs) -> tuple[int, int, int]:
+    """Due, scheduled and held, which are the same for the one environment and for all."""
+    found = counts((await backlogs.read(None)).pending)
+    assert counts((await backlogs.read("env_default")).pending) == found
+    return found
+
+
+async def test_nothing_waits_where_there_is_nothing(backlogs: Backlogs) -> None:
+    assert await both(backlogs) == (0, 0, 0)
+    found = await backlogs.read(None)
+    assert found.pending.oldest_due_seconds == 0
+    assert (found.inbox.events, found.inbox.oldest_seconds, found.quarantined) == (0, 0, 0)
+    assert found.environments == {}
+
+
+async def test_what_is_due_has_an_age_and_a_retry_is_scheduled(
+    backlogs: Backlogs, connection: Connection
+) -> None:
+    webhook = await rows.endpoint(connection)
+    await rows.delivery(connection, webhook, due_in=-90)
+    await rows.delivery(connection, webhook, due_in=-300, parked=True, shard=9)
+    await rows.delivery(connection, webhook, due_in=3600, attempt=1)
+    assert await both(backlogs) == (2, 1, 0)
+    for environment in (None, "env_default"):
+        age = (await backlogs.read(environment)).pending.oldest_due_seconds
+        assert 300 <= age < 360
+
+
+async def test_what_a_disabled_webhook_or_one_that_rests_is_to_get_is_held_and_has_no_age(
+    backlogs: Backlogs, connection: Connection
+) -> None:
+    disabled = await rows.endpoint(connection, active=False)
+    await rows.delivery(connection, disabled, due_in=-1e6)
+    await rows.delivery(connection, disabled, due_in=-1e6, parked=True)
+    await rows.delivery(connection, disabled, due_in=1e5)
+    resting = await rows.endpoint(connection)
+    await connection.execute(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, paused_until) VALUES ($1, now() + interval '1 h')",
+        resting,
+    )
+    await rows.delivery(connection, resting, due_in=-1e6)
+    assert await both(backlogs) == (0, 0, 4)
+    found = await backlogs.read(None)
+    assert found.pending.oldest_due_seconds == 0
+    assert (found.endpoints.active, found.endpoints.disabled) == (1, 1)
+
+
+async def test_what_is_paused_is_held(
+    backlogs: Backlogs, pool: Pool, connection: Connection, actor: Actor
+) -> None:
+    await rows.environment(connection, "env_other")
+    mine = await rows.endpoint(connection)
+    theirs = await rows.endpoint(connection, environment="env_other")
+    for webhook in (mine, mine, theirs):
+        await rows.delivery(connection, webhook, due_in=-5)
+    async with pool.transaction() as session:
+        await Pauses(session, actor).pause("env_other")
+    found = await backlogs.read(None)
+    assert counts(found.pending) == (2, 0, 1)
+    assert found.environments == {"env_default": {"due": 2}, "env_other": {"held": 1}}
+    assert (found.paused_environments, found.all_paused_at) == (1, None)
+    assert counts((await backlogs.read("env_other")).pending) == (0, 0, 1)
+    async with pool.transaction() as session:
+        await Pauses(session, actor).pause(None)
+    found = await backlogs.read(None)
+    assert counts(found.pending) == (0, 0, 3)
+    assert found.environments == {"env_default": {"held": 2}, "env_other": {"held": 1}}
+    assert found.all_paused_at is not None
+    assert counts((await backlogs.read("env_default")).pending) == (0, 0, 2)
+
+
+async def test_counting_ends_and_says_so(
+    backlogs: Backlogs, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatcher.services.backlog.COUNTED_MOST", 4)
+    webhook = await rows.endpoint(connection)
+    for number in range(5):
+        await rows.delivery(connection, webhook, due_in=-10 - number, shard=number)
+    for environment in (None, "env_default"):
+        found = (await backlogs.read(environment)).pending
+        assert (found.due, found.more) == (4, ("due",))
+        assert found.oldest_due_seconds >= 13
+    disabled = await rows.endpoint(connection, active=False)
+    for _ in range(5):
+        await rows.delivery(connection, disabled)
+    found = (await backlogs.read(None)).pending
+    assert (found.due, found.held, sorted(found.more)) == (4, 4, ["due", "held"])
+
+
+async def test_what_is_not_fanned_out_waits_in_the_inbox(
+    backlogs: Backlogs, connection: Connection
+) -> None:
+    await rows.environment(connection, "env_other")
+    await rows.event(connection)
+    await rows.event(connection)
+    await rows.event(connection, environment="env_other")
+    assert (await backlogs.read(None)).inbox.events == 3
+    assert (await backlogs.read("env_other")).inbox.events == 1
+    assert 0 <= (await backlogs.read(None)).inbox.oldest_seconds < 60
+
+
+async def test_webhooks_are_active_failing_or_disabled(
+    backlogs: Backlogs, connection: Connection
+) -> None:
+    await rows.endpoint(connection)
+    failing = [await rows.endpoint(connection, active=active) for active in (True, False)]
+    await rows.endpoint(connection, deleted=True)
+    await connection.executemany(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since) VALUES ($1, now())",
+        [(each,) for each in failing],
+    )
+    for environment in (None, "env_default"):
+        found = (await backlogs.read(environment)).endpoints
+        assert (found.active, found.disabled, found.failing) == (2, 1, 1)
+
+
+async def test_the_stats_have_the_last_hour_and_of_all_what_daemons_say(
+    backlogs: Backlogs, pool: Pool, connection: Connection
+) -> None:
+    sums = Sums(10, 4, 6, 1, 100, [10] + [0] * 25)
+    await Statistics(pool).add_of_environments({ALL: sums, "env_default": sums})
+    await connection.execute(
+        "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version) VALUES (1, now(), 0);"
+        """INSERT INTO dispatcher.daemon_facts VALUES (1, '{"in_flight": 3, "unrecorded": 2, "up": 1}', now());"""
+        "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version) VALUES (2, now(), 0);"
+        """INSERT INTO dispatcher.daemon_facts VALUES (2, '{"in_flight": 9, "up": 1}', now() - interval '1 h')"""
+    )
+    of_all, own = await backlogs.stats(None), await backlogs.stats("env_default")
+    assert (of_all.environment_id, of_all.in_flight, of_all.unrecorded) == ("*", 3, 2)
+    assert (own.environment_id, own.in_flight, own.unrecorded) == ("env_default", None, None)
+    assert own.last_hour == of_all.last_hour
+    hour = own.last_hour
+    assert (hour.delivered, hour.exhausted, hour.attempts, hour.failed_attempts) == (6, 1, 10, 4)
+    assert abs((datetime.now(UTC) - own.at).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    ("environments", "most", "expected"),
+    [
+        ({}, 2, {}),
+        ({"a": {"due": 1}}, 2, {"a": {"due": 1}}),
+        (
+            {"a": {"due": 1}, "b": {"held": 5}, "c": {"due": 2, "scheduled": 1}},
+            1,
+            {"b": {"held": 5}, "other": {"due": 3, "scheduled": 1, "held": 0}},
+        ),
+        (
+            {"other": {"due": 9}, "b": {"due": 1}},
+            2,
+            {"b": {"due": 1}, "other": {"due": 9, "scheduled": 0, "held": 0}},
+        ),
+    ],
+)
+def test_the_environments_with_most_are_named_and_the_others_added_up(
+    environments: dict[str, dict[str, int]], most: int, expected: dict[str, dict[str, int]]
+) -> None:
+    assert largest(environments, most) == expected

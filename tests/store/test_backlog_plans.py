@@ -1,0 +1,88 @@
+"""How much is read to measure what waits: so many rows of each kind and no more, found by index,
+whatever the planner believes."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dispatcher.store.statements import statement
+from tests.conftest import Connection, _database, connected, with_database
+from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
+
+WEBHOOKS = 1000
+MOST = 500
+# Deliveries are of four kinds: due, scheduled, parked, and of disabled webhooks.
+FILL = """
+INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version, active)
+  SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n, n % 10 <> 0 FROM generate_series(1, 1000) AS n;
+INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since)
+  SELECT pg_temp.endpoint(n), now() FROM generate_series(1, 1000) AS n;
+INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
+  SELECT 4 * n + k, n, pg_temp.endpoint(CASE k WHEN 3 THEN 10 + n % 10 * 10 ELSE 1 + n % 100 * 10 END), 'env_default', 'a',
+         now() + CASE k WHEN 1 THEN 1 ELSE -1 END * make_interval(secs => 10 + n % 10), n % 64, k = 2
+  FROM generate_series(1, 20000) AS n, generate_series(0, 3) AS k;
+INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+  SELECT n, n, 'env_default', 'a' FROM generate_series(1, 20000) AS n;
+INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
+  SELECT n, n, 'env_default', 'a', 0, 'r', 'd' FROM generate_series(1, 20000) AS n;
+"""
+READ = """
+SELECT sum(pg_stat_get_xact_tuples_returned(c.oid))::int FROM pg_class c
+WHERE c.relnamespace = 'dispatcher'::regnamespace
+  AND c.relname ~ '^(deliveries|inbox|unexamined|quarantine|endpoints|endpoint_health|environments)(_|$)'
+"""
+"""Rows of tables and entries of indexes that this transaction has looked at."""
+
+
+@pytest.fixture(scope="module")
+async def filled(server: str, maintenance: Connection, template: str) -> AsyncIterator[Connection]:
+    async with (
+        _database(maintenance, template) as name,
+        connected(with_database(server, name)) as connection,
+    ):
+        await connection.execute("SET jit = off")
+        await connection.execute(NO_AUTOVACUUM)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute(ENDPOINT)
+        await connection.execute(FILL)
+        yield connection
+
+
+@pytest.fixture(scope="module", params=["taken while empty", "taken now"])
+async def believing(filled: Connection, request: pytest.FixtureRequest) -> Connection:
+    """The database, with such statistics of the planner's."""
+    if request.param == "taken now":
+        await filled.execute("VACUUM ANALYZE")
+    return filled
+
+
+async def read(connection: Connection, name: str, *arguments: object) -> int:
+    async with connection.transaction():
+        before: int = await connection.fetchval(READ)
+        await connection.fetch(statement(f"statistics/{name}"), *arguments)
+        after: int = await connection.fetchval(READ)
+    return after - before
+
+
+async def test_what_waits_is_measured_by_so_many_rows_of_each_kind(believing: Connection) -> None:
+    rows = await believing.fetch(statement("statistics/pending_by_state"), MOST)
+    found = {row["state"]: row["more"] for row in rows}
+    assert found == {"due": True, "scheduled": True, "held": True}
+    # Of each of four kinds so many, twenty of each shard, each webhook once or twice.
+    bound = 4 * MOST + 64 * 20 + 3 * WEBHOOKS
+    assert await read(believing, "pending_by_state", MOST) <= bound
+
+
+async def test_what_waits_in_one_environment_is_measured_by_its_webhooks(
+    believing: Connection,
+) -> None:
+    bound = 3 * MOST + 4 * WEBHOOKS
+    assert await read(believing, "pending_of_environment", "env_default", MOST) <= bound
+
+
+@pytest.mark.parametrize("environment", [None, "env_default"])
+async def test_the_other_figures_are_counted_so_far(
+    believing: Connection, environment: str | None
+) -> None:
+    bound = 4 * MOST + 5 * WEBHOOKS
+    assert await read(believing, "figures", environment, MOST) <= bound
