@@ -180,26 +180,47 @@ PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sb
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
 
 
+class PgBouncer:
+    """A pooler in front of a server, on a port it keeps. It runs from `start` to `kill`."""
+
+    def __init__(self, directory: Path, server_port: int, mode: str, **more: str) -> None:
+        self.port = free_port()
+        settings = {"pool_mode": mode, **more}
+        self._file = _pgbouncer_file(directory, self.port, server_port, settings)
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def dsn(self) -> str:
+        return dsn(self.port)
+
+    async def start(self) -> None:
+        assert PGBOUNCER is not None
+        self._process = await asyncio.create_subprocess_exec(
+            PGBOUNCER, "-q", self._file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        async with asyncio.timeout(20):
+            while not await _answers(self.port):
+                assert self._process.returncode is None, "pgbouncer ended"
+                await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 @asynccontextmanager
 async def pgbouncer(
     directory: Path, server_port: int, mode: str, **more: str
 ) -> AsyncIterator[int]:
     """A pooler in front of the server; yields its port."""
-    assert PGBOUNCER is not None
-    port = free_port()
-    file = _pgbouncer_file(directory, port, server_port, {"pool_mode": mode, **more})
-    process = await asyncio.create_subprocess_exec(
-        PGBOUNCER, "-q", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    pooler = PgBouncer(directory, server_port, mode, **more)
     try:
-        async with asyncio.timeout(20):
-            while not await _answers(port):
-                assert process.returncode is None, "pgbouncer ended"
-                await asyncio.sleep(0.02)
-        yield port
+        await pooler.start()
+        yield pooler.port
     finally:
-        process.kill()
-        await process.wait()
+        await pooler.kill()
 
 
 def _pgbouncer_file(directory: Path, port: int, server_port: int, more: dict[str, str]) -> Path:

@@ -20,6 +20,8 @@ FLOODS: dict[str, tuple[bytes, bytes]] = {
     "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n" * 5000),
     "headers": (OK, b"Connection: x\r\n" * 5000),
     "body": (OK + b"\r\n", b"x" * 65536),
+    "junk": (b"", bytes(range(256)) * 256),
+    "silent": (b"", b""),
 }
 """What is written once, and what is written again and again until the connection is gone."""
 
@@ -29,6 +31,8 @@ async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         head, _ = await read_request(reader)
         first, again = FLOODS[head.split()[1].decode()[1:]]
         writer.write(first)
+        if not first + again:
+            await reader.read()
         while again:
             writer.write(again)
             await writer.drain()

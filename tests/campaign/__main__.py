@@ -5,7 +5,6 @@ One line a campaign; the exit code is 1 if a promise was broken. A seed plays th
 
 import argparse
 import asyncio
-import os
 import shutil
 import sys
 import tempfile
@@ -14,11 +13,17 @@ from pathlib import Path
 from random import Random
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from tests.campaign import api, burst, fuzz
-from tests.campaign.campaigns import CAMPAIGNS
+from tests.campaign import api, burst, fuzz, neighbours
+from tests.campaign.registry import CAMPAIGNS
+from tests.campaign.servers import Server, embedded
 from tests.campaign.stage import set_up
 
-ALONE = {"api": api.play, "fuzz": fuzz.play, **{name: burst.play(name) for name in burst.BURSTS}}
+ALONE = {
+    "api": api.play,
+    "fuzz": fuzz.play,
+    "neighbours": neighbours.play,
+    **{name: burst.play(name) for name in burst.BURSTS},
+}
 """Campaigns that set their own stage, and lose nothing."""
 NAMES = {**CAMPAIGNS, **ALONE}
 SHOWN = 10
@@ -41,26 +46,29 @@ def run(name: str, seed: int, *, short: bool) -> bool:
     """Whether every promise was kept; if not, the directory with ledger and logs stays."""
     directory = Path(tempfile.mkdtemp(prefix=f"dispatcher-campaign-{name}-"))
     directory.chmod(0o711)  # root's server is another user's process
-    binaries = os.environ.get("DISPATCHER_TEST_BINARIES")
+    campaign = CAMPAIGNS.get(name)
+    if campaign is not None and (lacking := campaign.lacking()):
+        print(f"{name:16} skipped: {lacking}", flush=True)
+        return True
     began = time.monotonic()
-    server = EmbeddedPostgres(directory / "postgres", binaries=Path(binaries) if binaries else None)
-    with server:
+    with (campaign.serves if campaign else embedded)(directory) as server:
         figures, violations = asyncio.run(_play(name, Random(seed), directory, server, short=short))
     verdict = "ok" if not violations else f"BROKEN, see {directory}"
     print(
-        f"{name:14} seed {seed}: {figures}; {time.monotonic() - began:.0f} s: {verdict}", flush=True
+        f"{name:16} seed {seed}: {figures}; {time.monotonic() - began:.0f} s: {verdict}", flush=True
     )
     for violation in violations[:SHOWN]:
-        print(f"               {violation}", flush=True)
+        print(f"                 {violation}", flush=True)
     if not violations:
         shutil.rmtree(directory, ignore_errors=True)
     return not violations
 
 
 async def _play(
-    name: str, chance: Random, directory: Path, server: EmbeddedPostgres, *, short: bool
+    name: str, chance: Random, directory: Path, server: Server, *, short: bool
 ) -> tuple[str, list[str]]:
     if name in ALONE:
+        assert isinstance(server, EmbeddedPostgres)
         return await ALONE[name](directory, server, chance, short=short)
     campaign = CAMPAIGNS[name]
     async with set_up(directory, server, chance, short=short) as stage:
@@ -68,7 +76,7 @@ async def _play(
             await campaign.play(stage)
         except TimeoutError:
             stage.broken.append("it did not drain, or a daemon did not become ready")
-    findings = await stage.verdict(frozen=campaign.frozen)
+    findings = await stage.verdict(frozen=campaign.frozen, stepped=campaign.stepped)
     figures = campaign.weigh(stage, findings)
     broken = [f"not kept: {figure.text}" for figure in figures if not figure.kept]
     text = ", ".join([str(findings), *map(str, figures)])

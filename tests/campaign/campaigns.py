@@ -5,22 +5,16 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import cycle, pairwise
 from math import inf
-from statistics import median
 
-from dispatcher.engine.recorder import MOST_WAITING
 from tests.campaign.oracle import Findings
 from tests.campaign.producer import INSERT
-from tests.campaign.stage import CONCURRENCY, TIMEOUT, DaemonProcess, Stage
+from tests.campaign.stage import TIMEOUT, DaemonProcess, Stage
+from tests.campaign.weighing import Campaign, Figure, bounded, number_of, resumed, spread
 from tests.conftest import connected
 
-RESUMED_WITHIN = 2.0
-"""Seconds from a kill to the next attempt of a delivery that was under way, as a rule: where a new
-process must start, it needs the machine's time as well, and gets it beside producers and receiver."""
-RESUMED_AT_MOST = 6.0
 DATABASE_BACK_WITHIN = 5.0
 STOPPED_WITHIN = TIMEOUT + 5.0
 LATE_WITHIN = 2.0
@@ -32,26 +26,6 @@ FROZEN = 12
 """Seconds: longer than a lease."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One thing measured, and whether it is what was promised."""
-
-    text: str
-    kept: bool = True
-
-    def __str__(self) -> str:
-        return self.text if self.kept else f"NOT {self.text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """`play` does it, `weigh` looks at the result. `frozen`: see `oracle.judge`."""
-
-    play: Callable[[Stage], Awaitable[None]]
-    weigh: Callable[[Stage, Findings], list[Figure]]
-    frozen: bool = False
-
-
 async def kill(stage: Stage) -> None:
     """kill -9 at random times, each time a new daemon at once."""
     daemon = await stage.daemon()
@@ -61,7 +35,7 @@ async def kill(stage: Stage) -> None:
             stage.fault("kill")
             await daemon.killed()
             daemon = await stage.daemon()
-    await _stop(stage, daemon)
+    await stop(stage, daemon)
 
 
 async def recover(stage: Stage) -> None:
@@ -78,7 +52,7 @@ async def recover(stage: Stage) -> None:
             stage.fault("kill")
             await daemon.killed()
             daemon = await stage.daemon()
-    await _stop(stage, daemon)
+    await stop(stage, daemon)
 
 
 async def two(stage: Stage) -> None:
@@ -106,7 +80,7 @@ async def freeze(stage: Stage) -> None:
             daemons[0].signal(signal.SIGCONT)
             daemons.reverse()
     for daemon in daemons:
-        await _stop(stage, daemon)
+        await stop(stage, daemon)
 
 
 async def postgres(stage: Stage) -> None:
@@ -120,7 +94,7 @@ async def postgres(stage: Stage) -> None:
             if not daemon.alive:
                 stage.broken.append(f"the daemon ended, see {daemon.log}")
                 daemon = await stage.daemon()
-    await _stop(stage, daemon)
+    await stop(stage, daemon)
 
 
 async def term(stage: Stage) -> None:
@@ -129,9 +103,9 @@ async def term(stage: Stage) -> None:
     async with stage.load():
         for _ in range(stage.count(20, short=2)):
             await stage.pause(0.2, 1.5)
-            await _stop(stage, daemon)
+            await stop(stage, daemon)
             daemon = await stage.daemon()
-    await _stop(stage, daemon)
+    await stop(stage, daemon)
 
 
 async def late(stage: Stage) -> None:
@@ -162,7 +136,7 @@ async def mixed(stage: Stage) -> None:
             victim = stage.chance.randrange(2)
             daemons[victim] = await _harm(stage, daemons[victim])
     for daemon in daemons:
-        await _stop(stage, daemon)
+        await stop(stage, daemon)
 
 
 async def _harm(stage: Stage, daemon: DaemonProcess) -> DaemonProcess:
@@ -173,7 +147,7 @@ async def _harm(stage: Stage, daemon: DaemonProcess) -> DaemonProcess:
             await daemon.killed()
             return await stage.daemon()
         case "stop":
-            await _stop(stage, daemon)
+            await stop(stage, daemon)
             return await stage.daemon()
         case "freeze":
             stage.fault("freeze", cuts=False)
@@ -203,7 +177,7 @@ async def _restart(stage: Stage, way: signal.Signals) -> None:
     stage.fault("back", cuts=False)
 
 
-async def _stop(stage: Stage, daemon: DaemonProcess) -> None:
+async def stop(stage: Stage, daemon: DaemonProcess) -> None:
     began = stage.fault("stop", cuts=False)
     daemon.signal(signal.SIGTERM)
     try:
@@ -218,16 +192,16 @@ async def _stop(stage: Stage, daemon: DaemonProcess) -> None:
 
 def weigh_kills(stage: Stage, findings: Findings) -> list[Figure]:
     return [
-        Figure(f"{_number_of(stage, 'kill')} kills"),
-        _bounded(stage, findings),
-        _resumed(stage),
+        Figure(f"{number_of(stage, 'kill')} kills"),
+        bounded(stage, findings),
+        resumed(stage),
     ]
 
 
 def weigh_freezes(stage: Stage, findings: Findings) -> list[Figure]:
     return [
-        Figure(f"{_number_of(stage, 'freeze')} freezes"),
-        _bounded(stage, findings),
+        Figure(f"{number_of(stage, 'freeze')} freezes"),
+        bounded(stage, findings),
         Figure("every POST recorded", not findings.unrecorded),
     ]
 
@@ -235,7 +209,7 @@ def weigh_freezes(stage: Stage, findings: Findings) -> list[Figure]:
 def weigh_mixed(stage: Stage, findings: Findings) -> list[Figure]:
     done = Counter(fault.kind for fault in stage.faults)
     told = ", ".join(f"{number} {kind}" for kind, number in sorted(done.items()))
-    return [Figure(told), _bounded(stage, findings)]
+    return [Figure(told), bounded(stage, findings)]
 
 
 def weigh_restarts(stage: Stage, findings: Findings) -> list[Figure]:
@@ -247,16 +221,16 @@ def weigh_restarts(stage: Stage, findings: Findings) -> list[Figure]:
     return [
         Figure(f"{len(waits)} restarts of the server"),
         Figure(
-            f"sending again after {_spread(waits)}", max(waits, default=inf) <= DATABASE_BACK_WITHIN
+            f"sending again after {spread(waits)}", max(waits, default=inf) <= DATABASE_BACK_WITHIN
         ),
-        _bounded(stage, findings),
+        bounded(stage, findings),
     ]
 
 
 def weigh_stops(stage: Stage, findings: Findings) -> list[Figure]:
     return [
         Figure(
-            f"{len(stage.stops)} stops in {_spread(stage.stops)}",
+            f"{len(stage.stops)} stops in {spread(stage.stops)}",
             max(stage.stops, default=inf) <= STOPPED_WITHIN,
         ),
         Figure("no duplicates", not findings.duplicated),
@@ -272,7 +246,7 @@ def weigh_late(stage: Stage, findings: Findings) -> list[Figure]:
             first.setdefault((post.endpoint, post.n), post.at)
     waits = [at - committed for at in first.values()]
     return [
-        Figure(f"{len(stage.late)} events committed late arrived after {_spread(waits)}", max(waits, default=inf) <= LATE_WITHIN),
+        Figure(f"{len(stage.late)} events committed late arrived after {spread(waits)}", max(waits, default=inf) <= LATE_WITHIN),
         Figure("no duplicates", not findings.duplicated),
     ]  # fmt: skip
 
@@ -289,39 +263,5 @@ CAMPAIGNS = {
 }
 
 
-def _resumed(stage: Stage) -> Figure:
-    """From each kill to the next attempt of a delivery that was under way and had no answer."""
-    firsts: list[float] = []
-    limit = RESUMED_AT_MOST if stage.short else RESUMED_WITHIN
-    for fault in (f for f in stage.faults if f.kind == "kill"):
-        latest = {p.delivery: p for p in stage.posts if p.at < fault.at}
-        cut = {delivery for delivery, p in latest.items() if p.answered_at is None}
-        again = [p.at - fault.at for p in stage.posts if p.delivery in cut and p.at > fault.at]
-        firsts += [min(again)] if again else []
-    kept = not firsts or (median(firsts) <= limit and max(firsts) <= RESUMED_AT_MOST)
-    return Figure(f"resumed after {_spread(firsts)}", kept)
-
-
-def _bounded(stage: Stage, findings: Findings) -> Figure:
-    """One fault repeats no more than what was in flight and one batch of results."""
-    per_fault = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
-    worst = max(per_fault.values(), default=0)
-    return Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING)
-
-
-def _fault_before(stage: Stage, at: float) -> float:
-    return max((fault.at for fault in stage.faults if fault.at <= at), default=0.0)
-
-
-def _number_of(stage: Stage, kind: str) -> int:
-    return sum(fault.kind == kind for fault in stage.faults)
-
-
 def _numbers(rows: Iterable[tuple[str, str]]) -> set[int]:
     return {json.loads(data)["n"] for _, data in rows}
-
-
-def _spread(seconds: Sequence[float]) -> str:
-    if not seconds:
-        return "nothing to measure"
-    return f"p50 {median(seconds):.2f} s, at most {max(seconds):.2f} s"

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -12,6 +14,7 @@ TYPES = {"user.created": 10, "user.profile.changed": 10, "role.created": 10, "re
 """Each with the weight of its chances."""
 SIZES = (1, 1, 1, 1, 2, 5, 20)
 ROLLED_BACK = 0.1
+TRANSACTION_SECONDS = 10.0
 LOST = (
     *(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError),
     asyncpg.InternalClientError,  # what the driver makes of a server that ends in mid-sentence
@@ -21,12 +24,15 @@ INSERT = "INSERT INTO dispatcher.events (type, data) VALUES ($1, $2)"
 
 @dataclass(slots=True)
 class Emitted:
-    """The numbers of events by what became of their transaction; `types` knows each one's type."""
+    """The numbers of events by what became of their transaction; `types` knows each one's type,
+    `replica` those inserted in the replica role, `inserted_at` when."""
 
     types: dict[int, str] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
     rolled_back: set[int] = field(default_factory=set)
     unknown: set[int] = field(default_factory=set)
+    replica: set[int] = field(default_factory=set)
+    inserted_at: dict[int, float] = field(default_factory=dict)
     numbers: count = field(default_factory=count)  # type: ignore[type-arg] # of ints
 
     def draw(self, chance: Random) -> list[tuple[str, str]]:
@@ -41,16 +47,24 @@ class Emitted:
         return rows
 
 
-async def produce(dsn: str, emitted: Emitted, chance: Random, *, per_second: float) -> None:
-    """Transactions until cancelled, about `per_second` events; outlives the database's absences."""
+async def produce(
+    dsn: Callable[[], str],
+    emitted: Emitted,
+    chance: Random,
+    *,
+    per_second: float,
+    replica: float = 0.0,
+) -> None:
+    """Transactions until cancelled, about `per_second` events, a share in the replica role; outlives
+    the database's absences."""
     while True:
         try:
-            connection = await asyncpg.connect(dsn, timeout=5)
+            connection = await asyncpg.connect(dsn(), timeout=5)
         except LOST:
             await asyncio.sleep(0.05)
             continue
         try:
-            await _produce(connection, emitted, chance, per_second)
+            await _produce(connection, emitted, chance, per_second, replica)
         except LOST:
             await asyncio.sleep(0.05)
         finally:
@@ -62,19 +76,24 @@ async def _produce(
     emitted: Emitted,
     chance: Random,
     per_second: float,
+    replica: float,
 ) -> None:
     while True:
         rows = emitted.draw(chance)
         numbers = {json.loads(data)["n"] for _, data in rows}
         emitted.unknown |= numbers
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.executemany(INSERT, rows, timeout=10)
-        if chance.random() < ROLLED_BACK:
-            await transaction.rollback()
-            emitted.rolled_back |= numbers
-        else:
-            await transaction.commit()
-            emitted.committed |= numbers
+        undone = chance.random() < ROLLED_BACK
+        role = "replica" if chance.random() < replica else "origin"
+        async with asyncio.timeout(TRANSACTION_SECONDS):
+            transaction = connection.transaction()
+            await transaction.start()
+            if replica:
+                await connection.execute(f"SET LOCAL session_replication_role = {role}")
+            await connection.executemany(INSERT, rows)
+            await (transaction.rollback() if undone else transaction.commit())
+        (emitted.rolled_back if undone else emitted.committed).update(numbers)
+        if role == "replica":
+            emitted.replica |= numbers
+            emitted.inserted_at |= dict.fromkeys(numbers, time.time())
         emitted.unknown -= numbers
         await asyncio.sleep(len(rows) / per_second)

@@ -1,6 +1,7 @@
 """Where a campaign is played: a server with fsync on, a ledger receiver, daemons, producers."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -15,13 +16,13 @@ from random import Random
 from typing import Any
 
 from dispatcher.core import event_patterns
-from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.migrate import migrate
 from tests.campaign.oracle import Fault, Findings, Post, judge, read_ledger
-from tests.campaign.producer import TYPES, Emitted, produce
+from tests.campaign.producer import INSERT, TYPES, Emitted, produce
 from tests.campaign.receiver import Manner, Orders, orders_line
-from tests.conftest import connected
+from tests.campaign.servers import Server
+from tests.conftest import Connection, connected
 from tests.end_to_end.stories import Story
 
 ROOT = Path(__file__).parents[2]
@@ -43,8 +44,14 @@ SETTINGS = {
     "DISPATCHER_LOG__LEVEL": "info",
 }
 PENDING = """
-SELECT EXISTS (SELECT FROM dispatcher.inbox) OR EXISTS (SELECT FROM dispatcher.deliveries)
+SELECT EXISTS (SELECT FROM dispatcher.inbox)
+    OR EXISTS (SELECT FROM dispatcher.replicated_events)
+    OR EXISTS (SELECT FROM dispatcher.deliveries d
+               JOIN dispatcher.endpoints e ON e.id = d.endpoint_id WHERE e.url NOT LIKE '%/held')
 """
+"""Deliveries that are held because of their endpoint at `/held` stay."""
+POISON = "poison."
+"""How the types of events begin that cannot all be sent: the ledger's account is of the others."""
 READY_WITHIN = 30.0
 DRAINED_WITHIN = 60.0
 PRODUCERS = 2
@@ -85,12 +92,15 @@ class DaemonProcess:
 class Stage:
     """`count(long, short=…)` is how often a thing is done in a whole or a short campaign.
 
-    What a campaign notes while it plays: `broken` promises, seconds each of the `stops` took, and
-    the numbers of events committed `late`.
+    `address` is where daemons find the database, if that is not the server itself; `replica` the
+    share of transactions that producers make in the replica role.
+
+    What a campaign notes while it plays: `broken` promises, seconds each of the `stops` took, the
+    numbers of events committed `late`, and `marks`: events emitted just after a fault, with the time.
     """
 
     directory: Path
-    server: EmbeddedPostgres
+    server: Server
     chance: Random
     short: bool
     emitted: Emitted = field(default_factory=Emitted)
@@ -100,6 +110,11 @@ class Stage:
     broken: list[str] = field(default_factory=list)
     stops: list[float] = field(default_factory=list)
     late: set[int] = field(default_factory=set)
+    marks: list[tuple[int, float]] = field(default_factory=list)
+    address: str | None = None
+    replica: float = 0.0
+    story: Story | None = None
+    port: int = 0
     _daemons: list[DaemonProcess] = field(default_factory=list)
 
     @property
@@ -108,6 +123,11 @@ class Stage:
 
     def count(self, long: int, *, short: int) -> int:
         return short if self.short else long
+
+    @property
+    def patience(self) -> float:
+        """By what limits of time are multiplied: short campaigns run beside other tests."""
+        return 3.0 if self.short else 1.0
 
     async def pause(self, least: float, most: float) -> None:
         """So many seconds; in a short campaign, half of that."""
@@ -128,7 +148,10 @@ class Stage:
         log = self.directory / f"daemon-{len(self._daemons)}.log"
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("DISPATCHER_", "PG"))}
         environ |= SETTINGS
-        environ |= {"DISPATCHER_DATABASE__DSN": self.dsn, "NOTIFY_SOCKET": str(notify)}
+        environ |= {
+            "DISPATCHER_DATABASE__DSN": self.address or self.dsn,
+            "NOTIFY_SOCKET": str(notify),
+        }
         loop = asyncio.get_running_loop()
         said: asyncio.Queue[bytes] = asyncio.Queue()
         transport, _ = await loop.create_datagram_endpoint(
@@ -157,10 +180,11 @@ class Stage:
         producers = [
             asyncio.create_task(
                 produce(
-                    self.dsn,
+                    lambda: self.dsn,
                     self.emitted,
                     Random(self.chance.random()),
                     per_second=per_second / PRODUCERS,
+                    replica=self.replica,
                 )
             )
             for _ in range(PRODUCERS)
@@ -179,25 +203,53 @@ class Stage:
         async with connected(self.dsn) as connection:
             return await connection.fetch(query, *args)
 
+    async def mark(self) -> int:
+        """Emit an event now, by a connection of our own; return its number."""
+        n: int = next(self.emitted.numbers)
+        self.emitted.types[n] = "user.profile.changed"
+        async with connected(self.dsn) as connection:
+            self.marks.append((n, self.now()))
+            await connection.execute(INSERT, self.emitted.types[n], json.dumps({"n": n}))
+        self.emitted.committed.add(n)
+        return n
+
+    async def arrived(self, n: int, within: float) -> bool:
+        """Whether an event arrives in so many seconds."""
+        until = time.monotonic() + within
+        while time.monotonic() < until:
+            ledger = (self.directory / "ledger").read_text(encoding="utf-8")
+            if f'"n": {n},' in ledger:
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
     async def end(self) -> None:
         for daemon in self._daemons:
             await daemon.killed()
 
-    async def verdict(self, *, frozen: bool = False) -> Findings:
+    async def verdict(self, *, frozen: bool = False, stepped: bool = False) -> Findings:
         """Once the receiver's ledger is closed."""
-        self.posts = read_ledger(self.directory / "ledger")
+        posts = read_ledger(self.directory / "ledger")
+        self.posts = [post for post in posts if not post.type.startswith(POISON)]
         stored = {
-            r["n"] for r in await self.fetch("SELECT (data->>'n')::int AS n FROM dispatcher.events")
+            r["n"]
+            for r in await self.fetch(
+                "SELECT CASE WHEN NOT starts_with(type, $1) THEN (data->>'n')::int END AS n"
+                " FROM dispatcher.events",
+                POISON,
+            )
         }
         attempts = await self.fetch(
             "SELECT 'dlv_' || delivery_id AS delivery, attempt, outcome, state,"
             " extract(epoch FROM started_at)::float8 AS started,"
             " extract(epoch FROM next_at)::float8 AS next_at FROM dispatcher.attempts"
+            " WHERE NOT starts_with(type, $1)",
+            POISON,
         )
         longest = TIMEOUT + 1.0
         return judge(
             self.emitted, stored, self.wanted, self.posts, attempts, self.faults,
-            longest=longest, frozen=frozen,
+            longest=longest, frozen=frozen, stepped=stepped,
         )  # fmt: skip
 
     async def _drained(self) -> None:
@@ -217,32 +269,37 @@ class _Said(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def set_up(
-    directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
+    directory: Path, server: Server, chance: Random, *, short: bool
 ) -> AsyncIterator[Stage]:
     """A migrated database, endpoints, and the receiver; the ledger is closed at the end."""
     stage = Stage(directory, server, chance, short)
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(connected(server.dsn))
-        await migrate(connection)
-        await connection.execute(
-            "UPDATE dispatcher.settings SET key_check = $1", Cipher(KEY).check_value()
-        )
-        story = Story(server.dsn, connection, Cipher(KEY))
-        manners, webhooks = {}, {}
-        for path, (events, manner) in ENDPOINTS.items():
-            webhook = await story.subscribe(f"http://127.0.0.1:8080{path}", *events)
-            assert webhook.signing_secret is not None
-            webhooks[path] = webhook
-            manners[path] = Manner(webhook.signing_secret, manner.refuses, manner.delay)
-            stage.wanted[path] = [
-                t for t in TYPES if any(event_patterns.matches(p, t) for p in events)
-            ]
-        orders = Orders(str(directory / "ledger"), chance.randrange(2**31), manners)
-        port = await stack.enter_async_context(_receiving(orders))
-        for path, webhook in webhooks.items():
-            await story.change(webhook.id, url=f"http://127.0.0.1:{port}{path}")
+        # Closed before anything is broken: nobody would answer to its farewell.
+        async with connected(server.dsn) as connection:
+            await _subscribe(stage, connection, stack)
         stack.push_async_callback(stage.end)
         yield stage
+
+
+async def _subscribe(stage: Stage, connection: Connection, stack: AsyncExitStack) -> None:
+    """Migrate, create the endpoints, and start the receiver that they are at."""
+    await migrate(connection)
+    await connection.execute(
+        "UPDATE dispatcher.settings SET key_check = $1", Cipher(KEY).check_value()
+    )
+    story = Story(stage.dsn, connection, Cipher(KEY))
+    manners, webhooks = {}, {}
+    for path, (events, manner) in ENDPOINTS.items():
+        webhook = await story.subscribe(f"http://127.0.0.1:8080{path}", *events)
+        assert webhook.signing_secret is not None
+        webhooks[path] = webhook
+        manners[path] = Manner(webhook.signing_secret, manner.refuses, manner.delay)
+        stage.wanted[path] = [t for t in TYPES if any(event_patterns.matches(p, t) for p in events)]
+    orders = Orders(str(stage.directory / "ledger"), stage.chance.randrange(2**31), manners)
+    port = stage.port = await stack.enter_async_context(_receiving(orders))
+    stage.story = story
+    for path, webhook in webhooks.items():
+        await story.change(webhook.id, url=f"http://127.0.0.1:{port}{path}")
 
 
 @asynccontextmanager

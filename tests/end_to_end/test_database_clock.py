@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from dispatcher.embedded_postgres import process
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store import daemons as store
@@ -21,49 +20,20 @@ from tests.end_to_end.stories import (
     until,
 )
 from tests.receivers import Answer, Receiver
+from tests.stepped_clock import LIBRARIES, SteppedClock, stepped_clock
 from tests.store import rows
 
-LIBRARIES = [
-    *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"),
-    *Path("/usr/lib/faketime").glob("libfaketime.so.1"),
-    *Path("/usr/lib64/faketime").glob("libfaketime.so.1"),
-]
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
 
 HOUR = 3_600
 RETRY = {"retry": {"base": "2s", "factor": 1, "jitter": 0, "retries": 5}}
 
 
-class SteppedClock:
-    """The clock of a server's processes, seconds beside this machine's."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.set(0)
-
-    def set(self, seconds: int) -> None:
-        """In one step, for every process: each asks the file whenever it asks for the time."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}\n")
-        new.chmod(0o644)
-        new.replace(self._file)
-
-
 @pytest.fixture
-def clock(directory: Path, monkeypatch: pytest.MonkeyPatch) -> SteppedClock:
+def clock(directory: Path) -> Iterator[SteppedClock]:
     """Of servers started from here on; this process, and the daemons in it, have the machine's."""
-    file = directory / "offset"
-    environment = {
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }
-    kept = (*process.KEPT_ENVIRONMENT, *environment)
-    monkeypatch.setattr(process, "KEPT_ENVIRONMENT", kept)
-    for name, value in {**environment, "LD_PRELOAD": str(LIBRARIES[0])}.items():
-        monkeypatch.setenv(name, value)
-    return SteppedClock(file)
+    with stepped_clock(directory) as clock:
+        yield clock
 
 
 @pytest.fixture

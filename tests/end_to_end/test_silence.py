@@ -3,12 +3,10 @@
 Each test would pass some time after the statement timeout and a grace as well: `SOON` is below that.
 """
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -20,6 +18,7 @@ from tests.end_to_end.stories import (
     until,
 )
 from tests.receivers import Receiver
+from tests.silent_proxy import Proxy
 
 SOON = 9.0
 """Seconds, on any machine. Without short client timeouts it takes 15."""
@@ -43,64 +42,6 @@ async def frozen(story: Story, session: str) -> AsyncIterator[int]:
         yield process
     finally:
         os.kill(process, signal.SIGCONT)
-
-
-class Proxy:
-    """Between daemons and their database. `cut` leaves connections open that lead nowhere."""
-
-    def __init__(self, dsn: str) -> None:
-        parts = urlsplit(dsn)
-        self._directory = parse_qs(parts.query)["host"][0]
-        self._port = parse_qs(parts.query).get("port", ["5432"])[0]
-        self._name = parts.path
-        self._flowing = asyncio.Event()
-        self._server: asyncio.Server
-        self._pumps: set[asyncio.Task[None]] = set()
-        self.opened = 0
-
-    @property
-    def dsn(self) -> str:
-        port = self._server.sockets[0].getsockname()[1]
-        return f"postgresql://postgres@127.0.0.1:{port}{self._name}"
-
-    async def __aenter__(self) -> "Proxy":
-        self._flowing.set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-
-    def cut(self) -> None:
-        """Connections as they are now carry nothing any more; new ones do."""
-        self._flowing.clear()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.opened += 1
-        flowing = self._flowing
-        path = f"{self._directory}/.s.PGSQL.{self._port}"
-        to_server, from_server = await asyncio.open_unix_connection(path)
-        for source, sink in ((reader, from_server), (to_server, writer)):
-            pump = asyncio.create_task(self._pump(source, sink, flowing))
-            self._pumps.add(pump)
-
-    async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event
-    ) -> None:
-        try:
-            while some := await source.read(65_536):
-                await flowing.wait()
-                sink.write(some)
-                await sink.drain()
-        except OSError:
-            pass
-        finally:
-            sink.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,289 @@
+"""What hostile neighbours cost a healthy tenant: deliveries, answers, memory, readiness.
+
+Each is measured between two rounds without him, in the same run, for the machine has other things to
+do as well. All of it is played in a network of its own, with a name server that says nothing.
+"""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import aiohttp
+
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from tests.bench import flooding, stage
+from tests.bench.neighbours import WEBHOOKS, answering, rss_mib
+from tests.campaign.floods import FLOODS, SAFE, Orders
+from tests.conftest import Connection, connected
+from tests.network_server import free_port
+
+SECONDS = 8.0
+SECONDS_SHORT = 4.0
+RATIO = 1.5
+NOISE_SECONDS = 0.03
+"""By so much the slowest of a hundred differ from round to round where nothing else is done."""
+KEPT_MIB = 32
+SETTLED_WITHIN_SECONDS = 40.0
+NAMES = 200
+ISOLATED = "ip link set lo up && mount --bind {resolv} /etc/resolv.conf && exec {python} -m tests.campaign.neighbours"
+ATTEMPTS = "SELECT count(*)::int FROM dispatcher.attempts WHERE environment_id = 'a'"
+TENANTS = "INSERT INTO dispatcher.environments (id, name) VALUES ('a', 'a'), ('b', 'b')"
+MANY = """
+WITH made AS (
+  INSERT INTO dispatcher.endpoints (id, environment_id, version, name, url, secret, active, metadata)
+  SELECT gen_random_uuid(), 'a', 0, 'many ' || n, 'http://127.0.0.1/', '', false,
+         json_build_object('x', repeat('x', 8000)) FROM generate_series(1, $1::int) AS n RETURNING id)
+INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id) SELECT 'a', 'x.y', id FROM made
+"""
+FEW = "DELETE FROM dispatcher.endpoints WHERE name LIKE 'many %'"
+ENDED = "UPDATE dispatcher.endpoints SET active = false WHERE environment_id = 'a'"
+
+
+@dataclass(slots=True)
+class Round:
+    """Seconds from commit to arrival and of answers, in order; `ready`: what /readyz said."""
+
+    sent: list[float] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+    missing: int = 0
+    refused: int = 0
+    ready: list[bool] = field(default_factory=list)
+    rss: list[int] = field(default_factory=list)
+
+    def plus(self, other: "Round") -> "Round":
+        return Round(sorted(self.sent + other.sent), sorted(self.asked + other.asked))
+
+
+@dataclass(slots=True)
+class Scene:
+    connection: Connection
+    orders: Orders
+    tokens: dict[str, str]
+    receiver: stage.Receiver
+    daemon: int
+    seconds: float
+
+
+async def measure(scene: Scene) -> Round:
+    """One round of the healthy tenant."""
+    orders = replace(scene.orders, token=scene.tokens["b"], seconds=scene.seconds)
+    await scene.receiver.ask("times")
+    async with working("victim", orders) as process:
+        assert process.stdout is not None
+        found = Round()
+        watching = asyncio.create_task(_watch(scene, found))
+        said = json.loads(await process.stdout.readline())
+        watching.cancel()
+    await asyncio.sleep(0.5)
+    arrived = await scene.receiver.ask("times")
+    emitted = said["emitted"]
+    found.sent = sorted(arrived[name] - at for name, at in emitted.items() if name in arrived)
+    found.missing = len(emitted) - len(found.sent)
+    found.asked = sorted(said["asked"])
+    found.refused = sum(n for status, n in said["answers"].items() if status != "200")
+    return found
+
+
+async def _watch(scene: Scene, found: Round) -> None:
+    async with aiohttp.ClientSession(scene.orders.address) as session:
+        while True:
+            ready = False
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get("/readyz", timeout=aiohttp.ClientTimeout(2)) as answer:
+                    ready = answer.status == 200
+            found.ready.append(ready)
+            found.rss.append(rss_mib(scene.daemon))
+            await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def working(name: str, orders: Orders) -> AsyncIterator[asyncio.subprocess.Process]:
+    async with stage.process("-m", "tests.campaign.floods", name) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
+        yield process
+
+
+async def beside(scene: Scene, name: str) -> tuple[str, list[str]]:
+    """Return the figures of one neighbour, and what was promised and not kept."""
+    before_rss = rss_mib(scene.daemon)
+    before = await measure(scene)
+    attempts = await scene.connection.fetchval(ATTEMPTS)
+    await _prepare(scene, name)
+    async with working(name, replace(scene.orders, token=scene.tokens["a"])) as flood:
+        await asyncio.sleep(2)
+        during = await measure(scene)
+        ended = flood.returncode is not None
+    attempts = await scene.connection.fetchval(ATTEMPTS) - attempts
+    await scene.connection.execute(ENDED)
+    await scene.connection.execute(FEW)
+    after_rss = await _settled(scene, before_rss + KEPT_MIB)
+    after = await measure(scene)
+    alone = before.plus(after)
+    broken = [f"{name}: the flood itself ended"] * ended
+    figures = []
+    for what in ("sent", "asked"):
+        p50, p99 = quantiles(getattr(alone, what))
+        here50, here99 = quantiles(getattr(during, what))
+        noise = quantiles(getattr(after, what))[1] / quantiles(getattr(before, what))[1]
+        figures.append(
+            f"{what} p50 {p50 * 1000:.1f} / {here50 * 1000:.1f} ms,"
+            f" p99 {p99 * 1000:.0f} / {here99 * 1000:.0f} ms ({here99 / p99:.2f}, noise {noise:.2f})"
+        )
+        if here99 > max(p99 * RATIO, p99 + NOISE_SECONDS):
+            broken.append(f"{name}: {figures[-1]}")
+    figures.append(f"RSS {before_rss} / {max(during.rss, default=0)} / {after_rss} MiB")
+    figures.append(f"ready {sum(during.ready)} of {len(during.ready)}")
+    if attempts:
+        figures.insert(0, f"{attempts} attempts to the neighbour's receivers")
+    if after_rss > before_rss + KEPT_MIB:
+        broken.append(f"{name}: {figures[-2]}")
+    if not all(during.ready):
+        broken.append(f"{name}: {figures[-1]}")
+    broken += [
+        f"{name}: {n} not sent" for n in (before.missing + during.missing + after.missing,) if n
+    ]
+    broken += [f"{name}: {n} not answered with 200" for n in (during.refused,) if n]
+    return f"{name}: {', '.join(figures)}", broken
+
+
+async def _prepare(scene: Scene, name: str) -> None:
+    """What the neighbour has in the database: his webhooks, or rights."""
+    tenant = {"Authorization": f"Bearer {scene.tokens['a']}"}
+    urls: dict[str, tuple[str, dict[str, Any]]] = {}
+    match name:
+        case "receivers":
+            urls = {f"{HOSTILE[0]}/{each}": ("flood.any", {}) for each in flooding.FLOODS}
+        case "names":
+            urls = {f"https://h{n}.silent.test/": ("flood.name", {}) for n in range(NAMES)}
+        case "squatter":
+            urls = {f"{scene.receiver.url}/ordered": ("flood.ordered", {"ordered": True})}
+        case "public":
+            await scene.connection.execute("GRANT CREATE ON SCHEMA public TO shop")
+        case "listings":
+            await scene.connection.execute(MANY, WEBHOOKS)
+    async with aiohttp.ClientSession(scene.orders.address, headers=tenant) as session:
+        for url, (type_, more) in urls.items():
+            form = {"url": url, "events": [type_], **more}
+            async with session.post("/api/webhooks", json=form) as answer:
+                assert answer.status in (200, 201), await answer.text()
+
+
+HOSTILE: list[str] = []
+"""Where the receivers are that answer anything."""
+
+
+async def _settled(scene: Scene, most_mib: int) -> int:
+    for _ in range(int(SETTLED_WITHIN_SECONDS)):
+        if rss_mib(scene.daemon) <= most_mib:
+            break
+        await asyncio.sleep(1)
+    return rss_mib(scene.daemon)
+
+
+def quantiles(times: list[float]) -> tuple[float, float]:
+    """The median and the hundredth that is slowest."""
+    if not times:
+        return float("inf"), float("inf")
+    return times[len(times) // 2], times[int(len(times) * 0.99)]
+
+
+@asynccontextmanager
+async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(connected(dsn))
+        await asyncio.to_thread(stage.dispatcher, dsn, "migrate")
+        await connection.execute(TENANTS)
+        await connection.execute(SAFE)  # one of the neighbours sets traps in schema public
+        await connection.execute("CREATE ROLE shop LOGIN IN ROLE dispatcher_producer")
+        tokens = {
+            each: stage.dispatcher(
+                *(dsn, "token", "create", "--environment", each, "--scope", "write"),
+                *("--name", each, "--json"),
+            )["token"]
+            for each in ("a", "b")
+        }
+        receiver = await stack.enter_async_context(stage.receiving())
+        hostile = await stack.enter_async_context(stage.process("-m", "tests.bench.flooding"))
+        assert hostile.stdout is not None
+        HOSTILE[:] = [f"http://127.0.0.1:{int(await hostile.stdout.readline())}"]
+        port = free_port()
+        environ = {**stage.environment(dsn), "DISPATCHER_ADMIN__PORT": str(port)}
+        daemon = await stack.enter_async_context(
+            stage.process("-m", "dispatcher", "run", env=environ)
+        )
+        address = f"http://127.0.0.1:{port}"
+        await answering(address)
+        orders = Orders(dsn, dsn.replace("postgres@", "shop@", 1), address, "")
+        seconds = SECONDS_SHORT if short else SECONDS
+        yield Scene(connection, orders, tokens, receiver, daemon.pid, seconds)
+
+
+async def play_all(dsn: str, names: list[str], *, short: bool) -> None:
+    """Print for each neighbour a line of JSON: the figures, and what was not kept."""
+    async with _scene(dsn, short=short) as scene:
+        headers = {"Authorization": f"Bearer {scene.tokens['b']}"}
+        form = {"url": f"{scene.receiver.url}/healthy", "events": ["victim.event"]}
+        async with (
+            aiohttp.ClientSession(scene.orders.address, headers=headers) as session,
+            session.post("/api/webhooks", json=form) as answer,
+        ):
+            assert answer.status in (200, 201), await answer.text()
+        await measure(scene)  # for nothing: what is slow only the first time
+        for name in names:
+            print(json.dumps(await beside(scene, name)), flush=True)
+
+
+async def play(
+    directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
+) -> tuple[str, list[str]]:
+    """Figures, and what was promised and not kept."""
+    resolv = directory / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.2\n")
+    names, isolated = list(FLOODS), _isolated(resolv)
+    if not isolated:
+        names.remove("names")
+        isolated = [sys.executable, "-m", "tests.campaign.neighbours"]
+    process = await asyncio.create_subprocess_exec(
+        *isolated, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    said, _ = await process.communicate(json.dumps([server.dsn, names, short]).encode())
+    figures, broken = [], []
+    for line in said.decode().splitlines():
+        told, violations = json.loads(line)
+        figures.append(told)
+        broken += violations
+    if len(figures) < len(names):
+        broken.append(f"it ended after {len(figures)} of {len(names)}, see above")
+    return f"{len(figures)} neighbours: alone / beside\n    " + "\n    ".join(figures), broken
+
+
+def _isolated(resolv: Path) -> list[str]:
+    """The command in a network of its own; nothing if this user may not make one."""
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return []
+    script = ISOLATED.format(resolv=resolv, python=sys.executable)
+    made = ["unshare", "--net", "--mount", "sh", "-c"]
+    if subprocess.run([*made, "ip link set lo up"], check=False, capture_output=True).returncode:
+        return []
+    return [*made, script]
+
+
+async def _main() -> None:
+    dsn, names, short = json.loads(sys.stdin.read())
+    if "names" in names:
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.2", 53))
+    await play_all(dsn, names, short=short)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,49 @@
+"""A clock of a database server that can be set: libfaketime stands before it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from dispatcher.embedded_postgres import process
+
+LIBRARIES = [
+    *Path("/usr/lib").glob("*/faketime/libfaketime.so.1"),
+    *Path("/usr/lib/faketime").glob("libfaketime.so.1"),
+    *Path("/usr/lib64/faketime").glob("libfaketime.so.1"),
+]
+
+
+class SteppedClock:
+    """The clock of a server's processes, seconds beside this machine's."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.set(0)
+
+    def set(self, seconds: int) -> None:
+        """In one step, for every process: each asks the file whenever it asks for the time."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.chmod(0o644)
+        new.replace(self._file)
+
+
+@contextmanager
+def stepped_clock(directory: Path) -> Iterator[SteppedClock]:
+    """The clock of servers started in here; this process, and those it started before, have the
+    machine's."""
+    file = directory / "offset"
+    environment = {
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_RESET": "1",
+    }
+    kept = (*process.KEPT_ENVIRONMENT, *environment)
+    with (
+        patch.object(process, "KEPT_ENVIRONMENT", kept),
+        patch.dict(os.environ, {**environment, "LD_PRELOAD": str(LIBRARIES[0])}),
+    ):
+        yield SteppedClock(file)
