@@ -18,7 +18,7 @@ def idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         detail = Detail("must be 1 to 255 visible ASCII characters", header="Idempotency-Key")
-        raise Failure(400, "bad_header", "The Idempotency-Key can not be used", detail)
+        raise Failure(400, "bad_header", "The Idempotency-Key cannot be used", detail)
     return key
 
 

@@ -92,7 +92,7 @@ def unreadable_query(error: ValidationError) -> Failure:
         Detail(problem.reason, parameter=str(problem.place[0]) if problem.place else None)
         for problem in problems(error).problems
     ]
-    return Failure(400, "bad_parameter", "A query parameter can not be understood", *details)
+    return Failure(400, "bad_parameter", "A query parameter cannot be understood", *details)
 
 
 def _escaped(part: str | int) -> str:

@@ -120,9 +120,7 @@ def _refusal(error: Any) -> str:
     )
     if message is None:  # the driver raised it before sending anything
         unsent = error.sqlstate == "22000"
-        return (
-            "a value can not be sent to the database: is it UTF-8 text?" if unsent else str(error)
-        )
+        return "a value cannot be sent to the database: is it UTF-8 text?" if unsent else str(error)
     if error.sqlstate in _NO_SCHEMA:
         return "the database lacks what this version needs: run dispatcher migrate"
     # The names of constraints are sentences, so that every application sees one.

@@ -13,7 +13,7 @@ def demand(host: str, port: int) -> None:
         reason = error.strerror or str(error)
     if reason:
         raise Failure(
-            f"the admin port {port} can not be opened on {host}: {reason}; admin.port 0 takes any free one"
+            f"the admin port {port} cannot be opened on {host}: {reason}; admin.port 0 takes any free one"
         )
 
 

@@ -69,6 +69,6 @@ def simplify(patterns: Iterable[str]) -> tuple[str, ...]:
 
 def _check_length(what: str, text: str) -> None:
     if not text:
-        raise ValueError(f"{what} can not be empty")
+        raise ValueError(f"{what} cannot be empty")
     if len(text) > LONGEST:
         raise ValueError(f"{what} has at most {LONGEST} characters, not {len(text)}")

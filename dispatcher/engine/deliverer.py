@@ -136,7 +136,7 @@ class Deliver:
         while True:
             self._wake.clear()
             if self._broken:
-                raise self._broken  # what is in memory can not be trusted: end, and read it anew
+                raise self._broken  # what is in memory cannot be trusted: end, and read it anew
             await self._tick()
             delivery = self._take()
             if delivery is not None:

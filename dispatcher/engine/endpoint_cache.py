@@ -165,7 +165,7 @@ class KnownEndpoints:
         return (1 if endpoint.ordered else self.sharers) / endpoint.rate_limit
 
     def _endpoint(self, row: dict[str, Any]) -> Endpoint:
-        """Never an unsigned POST, never a guess: what can not be understood is held until put right."""
+        """Never an unsigned POST, never a guess: what cannot be understood is held until put right."""
         try:
             return self._understood(row)
         except WrongKey:

@@ -195,7 +195,7 @@ class Size:
         self._part = min(1.0, self._part * 2)
 
     def shrink(self) -> bool:
-        """False when it can not be smaller."""
+        """False when it cannot be smaller."""
         smaller = self._part > SMALLEST
         self._part = max(SMALLEST, self._part / 4)
         return smaller

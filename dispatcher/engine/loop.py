@@ -1,7 +1,7 @@
 """The one loop: a pass, then the wait that the pass asked for, until cancelled.
 
 A pass returns how many seconds to wait before the next; an event cuts the wait short. When the
-database can not be asked the loop tries again, later and later, up to once in two seconds.
+database cannot be asked the loop tries again, later and later, up to once in two seconds.
 """
 
 import asyncio

@@ -28,7 +28,7 @@ class Requests:
     def build(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float
     ) -> Request:
-        """Sign `event` for `endpoint`. ValueError: it can not be signed.
+        """Sign `event` for `endpoint`. ValueError: it cannot be signed.
 
         `now` is what receivers compare with their clocks, `as_of` the database's time, by which an
         old secret ends; both in epoch seconds.

@@ -99,7 +99,7 @@ class Tokens:
         """
         bound_to = None if form.environment_id == EVERY else form.environment_id
         if environment_id is not None and bound_to is None:
-            raise Forbidden("a token of one environment can not make one for every environment")
+            raise Forbidden("a token of one environment cannot make one for every environment")
         if environment_id is not None and bound_to != environment_id:
             raise _unknown_environment(form)
         text = PREFIX + token_urlsafe(RANDOM_BYTES)

@@ -222,7 +222,7 @@ def schema_check_broke(event_id: int, error: Exception) -> None:
 
 
 def sandbox_unavailable(error: Exception) -> None:
-    _log.error("events can not be examined, they wait", error=str(error))
+    _log.error("events cannot be examined, they wait", error=str(error))
 
 
 def recorded(results: Sequence[Result]) -> None:
@@ -302,7 +302,7 @@ def event_unreadable(delivery: Delivery, error: Exception) -> None:
 
 
 def secret_unreadable(endpoint_id: UUID) -> None:
-    _log.error("signing secret can not be decrypted, endpoint held", endpoint_id=str(endpoint_id))
+    _log.error("signing secret cannot be decrypted, endpoint held", endpoint_id=str(endpoint_id))
 
 
 def endpoint_malformed(endpoint_id: UUID, error: Exception) -> None:

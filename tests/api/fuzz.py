@@ -41,7 +41,7 @@ CHECKS = (
     "use_after_free",
     "ensure_resource_availability",
 )
-"""All but `positive_data_acceptance`, for some rules can not be said in a schema: a cursor is sealed;
+"""All but `positive_data_acceptance`, for some rules cannot be said in a schema: a cursor is sealed;
 `since` is before `until`; a URL has a real host that may be dialled; no header of ours is among
 `headers`, nor one twice; printable names; sizes in bytes of `headers`, `metadata`, and what is in the
 catalogue; a secret's own length within its base64; a schema that compiles; reserved event types;

@@ -1,6 +1,6 @@
 """What Node makes of our deliveries: with the npm packages, and with code that knows none of ours.
 
-Skipped where Node, npm or the packages can not be had.
+Skipped where Node, npm or the packages cannot be had.
 """
 
 import asyncio

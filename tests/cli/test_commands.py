@@ -300,7 +300,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (
             asyncpg.DataError("invalid input for query argument $1: '…'"),
             Failure,
-            "a value can not be sent to the database: is it UTF-8 text?",
+            "a value cannot be sent to the database: is it UTF-8 text?",
         ),
         (asyncpg.ConnectionDoesNotExistError("it is closed"), Failure, "it is closed"),
         (refusal("42501", "permission denied for x"), Failure, "permission denied for x"),
@@ -334,7 +334,7 @@ def test_a_port_somebody_listens_on_can_not_be_had() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert port_check.refusal("127.0.0.1", port) == "Address already in use"
-        with pytest.raises(Failure, match=f"port {port} can not be opened on 127.0.0.1: Address"):
+        with pytest.raises(Failure, match=f"port {port} cannot be opened on 127.0.0.1: Address"):
             port_check.demand("127.0.0.1", port)
     assert port_check.refusal("127.0.0.1", port) is None
 

@@ -261,7 +261,7 @@ async def test_a_port_that_is_taken_is_named(dispatcher: Shell, receiver: Receiv
     taken = dispatcher.setting(admin__port=str(receiver.port))
     for ended in await taken.each("run", "check", f"demo --port {receiver.port}"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
-        assert f"the admin port {receiver.port} can not be opened on 127.0.0.1" in ended.err
+        assert f"the admin port {receiver.port} cannot be opened on 127.0.0.1" in ended.err
 
 
 async def test_check_finds_a_running_daemon_on_its_port(dispatcher: Shell) -> None:

@@ -87,7 +87,7 @@ def test_the_daemon_can_do_without_memory_that_is_written_and_run() -> None:
         [sys.executable, "-c", WRITE_XOR_EXECUTE], capture_output=True, text=True, check=False
     )
     if ran.returncode == 3:
-        pytest.skip("this kernel can not deny it to one process (Linux 6.3 can)")
+        pytest.skip("this kernel cannot deny it to one process (Linux 6.3 can)")
     assert (ran.returncode, ran.stderr) == (0, "")
 
 

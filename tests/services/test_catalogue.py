@@ -1,4 +1,4 @@
-"""What people do to the catalogue, and what they are told when it can not be."""
+"""What people do to the catalogue, and what they are told when it cannot be."""
 
 import json
 from collections.abc import AsyncIterator

@@ -34,7 +34,7 @@ async def list_environments(call: Call) -> Answer:
 async def create_environment(call: Call) -> Answer:
     """Create an environment. Raise Forbidden for a token of one environment."""
     if call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment can not make others")
+        raise Forbidden("a token of one environment cannot make others")
     made = await call.office.environments(call.session, call.actor).create(call.form)
     return Answer(made, 201)
 

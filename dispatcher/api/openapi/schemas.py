@@ -32,7 +32,7 @@ BY_NAME = {"envelope": TONGUES[:1], "jsonapi": TONGUES[1:]}
 """The values that `?dialect=` may have."""
 
 FAILURES = {
-    400: "The body, a header or a query parameter can not be read",
+    400: "The body, a header or a query parameter cannot be read",
     401: "There is no token, or it is not valid, was revoked or has expired",
     403: "The token has not the scope for this",
     404: "There is no such thing in this environment",

@@ -49,7 +49,7 @@ def test_axe_is_the_one_that_was_published() -> None:
 async def test_no_page_has_a_fault_nor_is_wider_than_its_window(
     browsing: Browsing, set_place: Place, scene: Scene, theme: Literal["light", "dark"]
 ) -> None:
-    """The rules that a theme can not change are asked for in one of them."""
+    """The rules that a theme cannot change are asked for in one of them."""
     page = await browsing.open(set_place.token, color_scheme=theme)
     told: dict[str, object] = {}
     for name, path in scene.pages.items():
