@@ -75,7 +75,9 @@ class Performance:
         """Print all addresses, and how to emit an event by hand. `link` signs in once."""
         sql = insert_yourself(self._application.environment).replace('"', '\\"')
         click.echo(f"dashboard   {link} (this link signs in once, within ten minutes)")
-        click.echo(f"API         {admin}/api ({admin}/openapi.json describes it; both want a token)")
+        click.echo(
+            f"API         {admin}/api ({admin}/openapi.json describes it; both want a token)"
+        )
         click.echo(f"receiver    {self._receiver.url} (verifies every signature and every byte)")
         click.echo(f'\nEmit an event yourself:\n\n  {_psql(dsn)} \\\n    -c "{sql}"\n')
 

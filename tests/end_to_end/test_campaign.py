@@ -9,14 +9,15 @@ import pytest
 
 from tests.campaign.registry import CAMPAIGNS
 
-AT_ONCE = 3
+AT_ONCE = 2
 SEED = "7"
 MADE_OF_OTHERS = {"recover", "mixed"}
-LIKE_A_TEST = {"half-open", "backend-freeze"}
-"""What they do, test_silence.py does one by one."""
+LIKE_A_TEST = {"half-open", "backend-freeze", "clock", "clock-two", "pooler", "failover"}
+"""What they do, tests do one by one: test_silence.py, test_database_clock.py, test_cli_connecting.py and
+tests/store/test_connect.py. Each wants a server of its own, which is too much beside other tests."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_each_campaign_in_its_short_form_keeps_every_promise() -> None:
     turns = asyncio.Semaphore(AT_ONCE)
     ended = await asyncio.gather(
