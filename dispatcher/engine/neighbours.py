@@ -49,7 +49,7 @@ class Neighbours:
         ]
 
     def next_change(self, now: float) -> float:
-        """Return the seconds until a silent daemon reaches the next limit; infinity if none will."""
+        """Return the seconds until a silent daemon reaches its next limit; infinity if none."""
         return min(
             (
                 seen.renewed_at + limit - now

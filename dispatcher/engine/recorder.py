@@ -28,9 +28,9 @@ class Recorder:
     """The stage that records results.
 
     `settled(delivery, again)` is called for each recorded result; `again` is the delivery with its
-    next attempt, None if it has ended. `lost(delivery)` is called if another daemon has changed the
-    delivery since it was read. `room` is called whenever there is room again, `noted(results)`
-    after a batch is recorded.
+    next attempt, None if it has ended. `lost(delivery)` is called if the row was changed since the
+    delivery was read. `room` is called whenever there is room again, `noted(results)` after a
+    batch is recorded.
     """
 
     def __init__(
@@ -126,7 +126,8 @@ class Recorder:
     async def _write_late(self, late: Sequence[Result]) -> None:
         """Write the attempts of `late`, the first of the waiting results, and remove them.
 
-        Their deliveries were changed since they were read, so only the attempts are recorded.
+        Their rows were changed since they were read: the attempts are recorded, and a 2xx answer
+        ends its delivery.
         """
         if not late:
             return

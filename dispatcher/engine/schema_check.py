@@ -84,7 +84,10 @@ class Examine:
         passed: list[int],
         refused: list[tuple[int, str, str]],
     ) -> None:
-        """Check events for at most A_MOMENT, but at least one; add them to `passed` or `refused`."""
+        """Check events for at most A_MOMENT, but at least one.
+
+        Add each to `passed` or to `refused`.
+        """
         passed += [event.id for event in waiting if event.schema is None]
         judged = {event.id: event for event in waiting if event.schema is not None}
         found = await self._with_data(list(judged), refused)
