@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 STEP_SECONDS = 5.0
-"""A jump of at least so many seconds means that the database's clock was set, not corrected."""
+"""A jump of at least this many seconds means that the database's clock was set, not corrected."""
 
 
 def steady() -> float:

@@ -40,7 +40,7 @@ BROKEN_RETRY_SECONDS = 30.0
 """First delay after an attempt that failed by an error in the daemon; it doubles each time."""
 
 DISABLE_TAKES = 5.0
-"""Pause in seconds of an endpoint that is being disabled. Otherwise sending would go on until
+"""Pause in seconds of an endpoint that is being disabled. Otherwise sending would continue until
 the change is written and read back."""
 
 

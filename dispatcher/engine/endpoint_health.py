@@ -55,7 +55,7 @@ class Notes:
 class Health:
     """The stage that writes notes about endpoints.
 
-    `disable_after`: an endpoint is disabled after so many seconds with failures only.
+    `disable_after` is in seconds: an endpoint with only failures for this time is disabled.
     """
 
     def __init__(self, endpoints: Endpoints, events: Events, *, disable_after: float) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 WATERMARK_AGE = 60.0
-"""The watermark is the highest inbox id taken so many seconds ago."""
+"""The watermark is the highest inbox id taken this many seconds ago."""
 SWEEP_EVERY = 10.0
 """Seconds between two reads of the whole inbox, which find events committed later than that."""
 LOOK_AGAIN_EVERY = 1.0
 """Seconds between two reads from the watermark, which find events committed late behind a flood.
 
-Between them, each statement goes on where the last one stopped. Otherwise it would read the dead
+Between them, each statement continues where the last one stopped. Otherwise it would read the dead
 rows of taken events again and again, as long as an old snapshot keeps them.
 """
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 WINDOW = 0.25
 """Seconds over which the rate of events is measured."""
 BUSY = 40
-"""Polling starts at so many events in WINDOW (160/s)."""
+"""Polling starts at this many events in WINDOW (160/s)."""
 PROMISE_MS = 450
 """Length of a polling window. If the daemon is killed in it, events wait no longer than this."""
 RENEW_BEFORE = 0.2
 """A polling window is renewed if fewer seconds than this are left."""
 GRACE = 0.05
-"""Polling goes on for so many seconds after the polling window. Otherwise a transaction that read
+"""Polling continues this many seconds after the polling window. Otherwise a transaction that read
 the window just before its end would commit without a notification or a poll."""
 POLL = 0.005
 """Seconds between two reads while polling."""

@@ -14,7 +14,7 @@ from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.store.deliveries import Deliveries, Range
 
 HORIZON = 60.0
-"""Retries due within so many seconds are held in memory."""
+"""Retries due within this many seconds are held in memory."""
 READ_AHEAD = 30.0
 """A shard is read again when less than this many seconds of its horizon are left."""
 READ_WHEN_FULL = 2_000
@@ -57,7 +57,7 @@ class Refill:
         self._admit = admit
         self.wake = wake
         self._swept_at = 0.0
-        self._sweep_on: Mapping[int, float] = {}  # shards with more rows: where the sweep goes on
+        self._sweep_on: Mapping[int, float] = {}  # shards with more rows: where the sweep continues
         self._rescanned_at = float("-inf")
 
     def shards_changed(self) -> None:

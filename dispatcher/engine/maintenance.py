@@ -1,4 +1,4 @@
-"""Run periodic maintenance: a table of steps, each of which runs and fails on its own.
+"""Run periodic maintenance: a table of steps, where each step runs and fails on its own.
 
 A step does a bounded part of its work per pass, so that it does not delay the others for long. A
 step that fails is tried again with growing delays, while the others go on.
@@ -25,13 +25,13 @@ from dispatcher.store.triggers import Triggers
 from dispatcher.telemetry import observe
 
 DAYS_AHEAD = 7
-"""Partitions exist for so many days ahead, as inserts fail without one."""
+"""Partitions are made this many days ahead, as inserts fail without one."""
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 CANCEL_SECONDS = 5.0
 MINUTE_SECONDS = 60.0
 REPLICATED_SECONDS = 5.0
-"""The rows that show an event's fate are replicated too, up to so many seconds after it."""
+"""The rows that show an event's fate are replicated too, up to this many seconds after it."""
 REPLICATED_MOST_SECONDS = DAY_SECONDS
 """Oldest replicated event that is sent. Otherwise an initial copy would send all old events."""
 PUT_OFF_FIRST_SECONDS = 5.0
@@ -69,7 +69,7 @@ class Maintenance:
     async def look(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreUnavailable; the next pass goes on with another step, as this one is put off.
+        Raises StoreUnavailable; the next pass starts with another step, as this one is delayed.
         """
         for step in self._steps:
             if step.due_at <= monotonic():

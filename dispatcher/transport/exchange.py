@@ -9,7 +9,7 @@ from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import NotHttpError
 
 JOINED_BYTES = 32 * 1024
-"""A body of at most so many bytes is joined with its head, so that both are sent in one packet."""
+"""A body of up to this many bytes is joined with its head, so that one packet can carry both."""
 
 PIECE_BYTES = 32 * 1024
 """A larger body is written in pieces of this size, as the transport copies what it cannot send."""

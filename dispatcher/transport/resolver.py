@@ -236,7 +236,7 @@ def _again(reason: str) -> socket.gaierror:
 
 
 def _in_turn(addresses: list[str]) -> list[str]:
-    """Return the same addresses, IPv4 and IPv6 alternating, starting with the first one's family."""
+    """Return the addresses with IPv4 and IPv6 alternating; the first one stays first."""
     families: dict[bool, list[str]] = {}
     for address in addresses:
         families.setdefault(":" in address, []).append(address)
