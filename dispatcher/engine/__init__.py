@@ -1,1 +1,1 @@
-"""The way of an event: fanned out, sent, recorded, retried; and what stands beside it."""
+"""Fan out, send, record and retry events, with the stages that support this."""

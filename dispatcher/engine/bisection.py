@@ -1,4 +1,4 @@
-"""Statements about many rows, of which one is refused or cannot be read: the others go on."""
+"""Run a statement for many rows although the database refuses the data of some of them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -13,10 +13,10 @@ async def apart(
     ask: Callable[[Sequence[Item]], Awaitable[object]],
     refused: Callable[[Item, Exception], object],
 ) -> None:
-    """Run the statement `ask` for all items, by halves where the data of one of them makes it fail.
+    """Run the statement `ask` for all items; after a data error, split them in halves.
 
-    `refused(item, error)` is called for each item that fails alone. With k such items among n, it
-    takes about k log n statements. Raises what `ask` raises, but for data errors.
+    `refused(item, error)` is called for each item that fails alone. With k such items among n,
+    about k log n statements run. Raises every exception of `ask` that is not a data error.
     """
     if not items:
         return

@@ -1,4 +1,4 @@
-"""The bodies to send, kept in memory while they are wanted often and read together when missed."""
+"""Cache the bodies to send; read missing ones together in one statement."""
 
 import asyncio
 from collections import OrderedDict
@@ -13,20 +13,21 @@ from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.events import Events
 
 READ_AT_ONCE = 100
-"""Events a statement reads: at the default limit of 256 KiB each, 25 MiB at the very most."""
+"""Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
 
 OVERHEAD = 256
-"""Bytes that keeping a body takes besides it; of small ones, the greater part."""
+"""Bytes of memory per cached event besides its body. For small bodies it is the larger part."""
 
 
 class UnreadableEventError(Exception):
-    """The event is in the database, and what is there cannot be read."""
+    """The event is in the database, but its row cannot be read."""
 
 
 class Bodies:
-    """At most `capacity` bytes of bodies, those used longest ago forgotten first.
+    """A cache of at most `capacity` bytes; it drops the least recently used bodies first.
 
-    `soon` names, lazily, events that will be wanted next: they are read along, and ahead.
+    `soon` iterates over the ids of events that are needed next: they are read ahead. Only the
+    first ids are consumed.
     """
 
     def __init__(self, events: Events, *, capacity: int) -> None:
@@ -45,7 +46,10 @@ class Bodies:
         return f"<Bodies {len(self._kept)}, {self._size} of {self._capacity} bytes>"
 
     def get(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
-        """The event if it is in memory. Now and then the next ones are read before they are missed."""
+        """Return the event if it is cached, None if not.
+
+        After every 50 hits, missing events of `soon` are read ahead in the background.
+        """
         event = self._kept.get(event_id)
         if event is not None:
             self._kept.move_to_end(event_id)
@@ -56,9 +60,9 @@ class Bodies:
         return event
 
     async def read(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
-        """The event from the database, in one statement with whatever else is missed now.
+        """Read the event from the database, in one statement with other missing events.
 
-        Return None if there is no such event (any more). Raises UnreadableEventError, and
+        Return None if the event does not exist (any more). Raises UnreadableEventError,
         StoreUnavailable or StatementTimeout.
         """
         future = self._wanted.get(event_id)
@@ -69,14 +73,20 @@ class Bodies:
 
     @property
     def _far(self) -> int:
-        """How many events to look ahead: what a busy database may take to answer one statement, and
-        the next; with large ones, no more than find room in memory."""
+        """Return how many events to read ahead.
+
+        The number covers the sends during one or two slow statements. With large events it is
+        smaller, so that they fit into a quarter of the cache.
+        """
         usual = self._size // max(1, len(self._kept)) or OVERHEAD
         return max(3, min(3 * READ_AT_ONCE, self._capacity // 4 // usual))
 
     def _read_along(self, soon: Iterable[int], *, worth: int = 1) -> None:
-        """Read what is missed, and what of the next ones will be, if so many are worth it: half as
-        many statements cost nearly half as much."""
+        """Start to read missing events, together with those of `soon` that are not cached.
+
+        Read ahead only if at least `worth` events of `soon` are missing, as the cost is mostly
+        that of a statement, not of its rows.
+        """
         if not self._ahead:
             missing = [
                 i
@@ -97,11 +107,11 @@ class Bodies:
             try:
                 rows = await self._events.with_ids(self._under_way)
                 found = {row["id"]: self._keep(_event(row)) for row in rows}
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
+            except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 if is_data_error(error):
                     await self._read_apart(wanted)
                     continue
-                # Those who wait hold back what else would be asked for, in vain.
+                # Fail the callers after the pause. Otherwise they would ask again at once.
                 await asyncio.sleep(self._backoff)
                 self._backoff = min(BACKOFF_MOST, self._backoff * 2)
                 self._fail(wanted, error)
@@ -113,12 +123,15 @@ class Bodies:
         self._under_way = set()
 
     async def _read_apart(self, wanted: list[int]) -> None:
-        """Read one after another, as one of them cannot be read: the others have nothing to do with it."""
+        """Read events one by one, after one of them made the common statement fail.
+
+        Otherwise one unreadable event would block the others.
+        """
         for event_id in wanted:
             try:
                 rows = await self._events.with_ids([event_id])
                 found = [self._keep(_event(row)) for row in rows]
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 unreadable = is_data_error(error)
                 failure = UnreadableEventError(type(error).__name__) if unreadable else error
                 self._fail([event_id], failure)
@@ -129,7 +142,7 @@ class Bodies:
         for event_id in ids:
             future = self._wanted.pop(event_id)
             future.set_exception(error)
-            future.exception()  # the one who waits may be gone; that is no fault
+            future.exception()  # otherwise asyncio warns if the caller was cancelled
 
     def _keep(self, event: Event) -> Event:
         before = self._kept.pop(event.id, None)

@@ -1,4 +1,7 @@
-"""What people changed of deliveries this daemon holds: read anew, a heartbeat later at the most."""
+"""Apply change notices: API, dashboard and CLI write one for each delivery that they change.
+
+The lease calls this stage with the next heartbeat. A `Nudge` is a change notice.
+"""
 
 from collections.abc import Callable
 
@@ -8,11 +11,14 @@ from dispatcher.store.change_notices import Nudges
 from dispatcher.store.deliveries import Deliveries
 
 AT_ONCE = 500
-"""Nudges acted on with one heartbeat, which must not wait for long."""
+"""Change notices applied with one heartbeat, which must not be delayed for long."""
 
 
 class Nudged:
-    """`now` is the database's time; `wake` is called when something may be startable."""
+    """The reader of change notices.
+
+    `now` returns the database's time in epoch seconds; `wake` is called when a delivery may start.
+    """
 
     def __init__(
         self,
@@ -33,10 +39,11 @@ class Nudged:
         self._above = 0
 
     async def heed(self) -> None:
-        """Act on the next nudges. Those of deliveries under way stay, and their turn comes again.
+        """Apply the next change notices.
 
-        A nudge is removed after it was acted on, so that none is lost; acting twice is harmless.
-        Raises StoreUnavailable or StatementTimeout.
+        A notice for a delivery in flight stays and is read again later. A notice is removed after
+        it was applied, so that none is lost; applying one twice does no harm. Raises
+        StoreUnavailable or StatementTimeout.
         """
         with self._pending.reading() as settled:
             nudges = await self._nudges.waiting(self._pending.owned, self._above, AT_ONCE)

@@ -1,18 +1,18 @@
-"""The database's time, between two askings: only the database decides what is due."""
+"""Estimate the database's time between two statements: only the database decides what is due."""
 
 import time
 from collections.abc import Callable
 
 STEP_SECONDS = 5.0
-"""The database's clock was set, not merely corrected, if it moved by more than this at once."""
+"""A jump of at least this many seconds means that the database's clock was set, not corrected."""
 
 
 def steady() -> float:
-    """Return seconds on a clock that never goes back, and goes on while the machine is suspended.
+    """Return seconds on a clock that never goes back and runs while the machine is suspended.
 
-    `time.monotonic` stands still in a suspend: a lease timed by it would still look valid after it,
-    although another daemon has taken over. A virtual machine that its host pauses sees no time pass
-    by any clock; there only the attempt number protects from recording a result twice.
+    `time.monotonic` stops during a suspend. A lease timed by it would look valid after a resume,
+    although another daemon has taken over. No clock runs in a virtual machine that its host
+    pauses: there, only the attempt number prevents that a result is recorded twice.
     """
     return time.clock_gettime(_STEADY)
 
@@ -21,10 +21,10 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock:
-    """Epoch seconds by the database's clock, carried forward by the machine's monotonic one.
+    """The database's time in epoch seconds, carried forward by this machine's steady clock.
 
-    Rather a little behind than ahead, that no retry is early: the answer that came quickest tells
-    best. Until the database was first asked, this machine's own clock stands in.
+    The estimate is at most the true time, so that no retry is early; quick answers make it more
+    exact. Before the first answer, this machine's wall clock is used.
     """
 
     def __init__(self, steady: Callable[[], float] = steady) -> None:
@@ -36,12 +36,12 @@ class Clock:
         return self._steady() + self._ahead
 
     def set(self, database_now: float, asked_at: float) -> float:
-        """Go on from `database_now`, the answer to a question asked at `asked_at` (steady).
+        """Adjust to `database_now`, the answer to a statement sent at `asked_at` (steady seconds).
 
-        Return by how many seconds the database's clock was set forward (or back, if negative)
-        since it was last asked: 0.0 for what may be a correction, and for the first answer.
+        Return by how many seconds the database's clock was set since the last answer, negative if
+        it was set back. Return 0.0 for the first answer, and for a jump below STEP_SECONDS.
         """
-        # It was somewhere between these two: how long the answer was on its way is not known.
+        # The true offset lies between these two, as the answer's travel time is unknown.
         least, most = database_now - self._steady(), database_now - asked_at
         before, first = self._ahead, not self._asked
         self._asked = True

@@ -1,4 +1,4 @@
-"""Due deliveries are sent: lanes → semaphore → sign → send → outcome → record."""
+"""Send due deliveries: endpoint queue → semaphore → sign → send → outcome → record."""
 
 import asyncio
 import time
@@ -33,18 +33,24 @@ from dispatcher.telemetry import observe
 from dispatcher.transport.sender import Sender
 
 LOOK_AGAIN = 0.25
-"""Seconds to wait for the lease, the recorder or a due time at the most, between two looks."""
+"""Longest wait in seconds between two checks of the lease, the recorder and the due times."""
 
 BROKEN_RETRIES = 5
 BROKEN_RETRY_SECONDS = 30.0
-"""After attempts that broke within the daemon: the first delay, twice as much after each."""
+"""First delay after an attempt that failed by an error in the daemon; it doubles each time."""
 
 DISABLE_TAKES = 5.0
-"""An endpoint that is to be disabled rests at once; by then the change has come back to us."""
+"""Pause in seconds of an endpoint that is being disabled. Otherwise sending would continue until
+the change is written and read back."""
 
 
 class Deliver:
-    """The sending side. Everything due passes `admit`, then the pump, then one `_attempt`."""
+    """The stage that sends deliveries.
+
+    Deliveries enter memory by `admit`; `run` starts the due ones, and `_attempt` makes one attempt.
+    `concurrency` is the number of attempts in flight, `timeout` the default in seconds for one
+    attempt. `hungry` is called when an endpoint queue needs its parked rows.
+    """
 
     def __init__(
         self,
@@ -77,7 +83,8 @@ class Deliver:
         self._hungry = hungry
         self._slots = asyncio.BoundedSemaphore(concurrency)
         self._wake = asyncio.Event()
-        # The loop keeps only weak references to tasks; these make one attempt after another.
+        # The event loop keeps only weak references to tasks. Otherwise a running worker could be
+        # garbage collected.
         self._workers: set[asyncio.Task[None]] = set()
         self._starting = False
         self._broken: BaseException | None = None
@@ -87,7 +94,7 @@ class Deliver:
         return len(self._workers)
 
     def wake(self) -> None:
-        """Something may be startable now."""
+        """Check again at once whether a delivery can start."""
         self._wake.set()
 
     async def admit(
@@ -98,10 +105,11 @@ class Deliver:
         parked: Collection[UUID] = (),
         are_parked: bool = False,
     ) -> None:
-        """Take deliveries read from, or just written to, the table. Raises StoreUnavailable.
+        """Take deliveries that were read from the table, or just written to it.
 
-        `settled`: see Pending.reading. `parked`: endpoints with rows that stay in the table.
-        `are_parked`: the deliveries are parked rows, and can stay so if there is no room.
+        `settled` is the set of Pending.reading. `parked` are endpoints with rows that stay in the
+        table. `are_parked` is True if the deliveries are parked rows: without room they stay so.
+        Raises StoreUnavailable or StatementTimeout.
         """
         try:
             await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
@@ -115,7 +123,7 @@ class Deliver:
             await self._park(to_park)
 
     async def run(self) -> None:
-        """Start what is due, as slots allow, until cancelled."""
+        """Start due deliveries while slots are free, until cancelled."""
         self._starting = True
         try:
             while True:
@@ -128,7 +136,7 @@ class Deliver:
             self._starting = False
 
     async def drained(self) -> None:
-        """Returns when no attempt is under way; call it after `run` was cancelled."""
+        """Wait until no attempt is in flight; call it after `run` was cancelled."""
         while self._workers:
             await asyncio.wait(self._workers)
 
@@ -136,7 +144,7 @@ class Deliver:
         while True:
             self._wake.clear()
             if self._broken:
-                raise self._broken  # what is in memory cannot be trusted: end, and read it anew
+                raise self._broken  # memory may be inconsistent: end, so that a restart reads again
             await self._tick()
             delivery = self._take()
             if delivery is not None:
@@ -150,17 +158,17 @@ class Deliver:
         return self._starting and self._lease.valid and self._recorder.has_room
 
     def _take(self) -> Delivery | None:
-        """The next delivery to start, if anything may be started at all."""
+        """Return the next delivery to start, None if none can or may start."""
         delivery = self._pending.take(self._clock.now()) if self._may_start else None
         if delivery is not None and self._pending.got_hungry(delivery.endpoint_id):
             self._hungry()
         return delivery
 
     async def _work(self, delivery: Delivery | None) -> None:
-        """One attempt after another while there are any: a task for each would cost more."""
+        """Make one attempt after another; a task for each attempt would cost more."""
         while delivery is not None:
             await self._attempt(delivery)
-            await self._tick()  # with every worker busy, nobody else would see a retry come due
+            await self._tick()  # otherwise no retry would come due while all workers are busy
             delivery = self._take()
 
     async def _tick(self) -> None:
@@ -179,15 +187,19 @@ class Deliver:
 
     def _patience(self) -> float:
         alarm = self._pending.next_alarm()
-        if alarm is None or not self._may_start:  # an alarm that nobody may follow stays due
+        # While nothing may start, a due alarm stays due. Otherwise the loop would spin.
+        if alarm is None or not self._may_start:
             return LOOK_AGAIN
         return min(LOOK_AGAIN, max(0.0, alarm - self._clock.now()))
 
     async def _attempt(self, delivery: Delivery) -> None:
-        """Make one attempt. What breaks it is recorded as its outcome: it must not end the others."""
+        """Make one attempt, and record an unexpected error as its outcome.
+
+        Otherwise an error in one attempt would end the worker, and with it the daemon.
+        """
         try:
             await self._try(delivery)
-        except Exception as error:  # noqa: BLE001 - our own fault, or what nobody has thought of
+        except Exception as error:  # noqa: BLE001 - one broken attempt must not stop the others
             observe.attempt_broke(delivery, error)
             self._put(delivery, time.time(), "{}", _broken_attempt(delivery, error))
 
@@ -207,7 +219,7 @@ class Deliver:
         if event is None:
             self._put(delivery, self._clock.now(), "{}", _lost_event())
             return
-        # What was true when it was taken may have changed while the body was read.
+        # The lease or the endpoint may have changed while the body was read.
         endpoint = self._endpoints[delivery.endpoint_id]
         if not self._lease.covers(delivery.shard) or not endpoint.active:
             self._pending.give_back(delivery)
@@ -218,7 +230,7 @@ class Deliver:
         started_at = self._clock.now()
         varied = "{}"
         try:
-            # Receivers hold the signature's time against their own clocks, not the database's.
+            # Receivers compare the signature's time with their own clocks, not the database's.
             request = self._requests.build(delivery, endpoint, event, time.time(), started_at)
             varied = request.varied
             timeout = endpoint.timeout or self._timeout
@@ -229,7 +241,7 @@ class Deliver:
                 timeout=timeout,
                 share=endpoint.environment_id,
             )
-        except Exception as error:  # noqa: BLE001 - our own fault: told, and retried on schedule
+        except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
         policy = self._endpoints.policy(endpoint)
@@ -282,7 +294,10 @@ def _header_text(response: Response) -> str:
 
 
 def _broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
-    """The configured schedule may be what broke it: so one of its own."""
+    """Return the outcome of an attempt that failed by an error in the daemon.
+
+    It has its own retry schedule, as the configured one may have caused the error.
+    """
     tried = delivery.attempt - delivery.base
     reason = f"internal error: {type(error).__name__}"
     if tried >= BROKEN_RETRIES:

@@ -1,12 +1,12 @@
-"""What this daemon holds in memory: each due delivery in a lane, each later one in the heap.
+"""Hold deliveries in memory: due ones in endpoint queues, later ones in the retry heap.
 
-The table is the truth and this is its alarm clock. The rule that makes it safe to forget: a
-pending delivery of a shard we own is in memory, or parked, or due at or after the shard's
-watermark, from where it will be read again; or somebody changed it, and a nudge says so. Pure:
-times are arguments, by the database's clock.
+The deliveries table is the truth, and memory may forget. This rule keeps it safe: each pending
+delivery of an owned shard is in memory, or parked, or due at or after the shard's watermark, from
+where it is read again; or another process changed it, and a change notice names it. Pure: times
+are arguments, in epoch seconds by the database's clock.
 
-Memory is shared so that nobody can take it all: retries of the near future get half of it at the
-most, and when it is full each lane keeps the few that its endpoint is sent next.
+Memory has bounds, so that no endpoint can fill it: the retry heap gets at most half of the
+capacity, and when memory is full each endpoint queue keeps only a few deliveries (`SHORT`).
 """
 
 from collections import Counter
@@ -22,19 +22,23 @@ NEVER_READ = float("-inf")
 
 
 class Pending:
-    """`capacity` bounds the deliveries in memory, but for a short queue an endpoint."""
+    """The deliveries in memory: endpoint queues, retry heap, watermarks and parked endpoints.
+
+    `capacity` bounds the number of deliveries. When it is reached, each endpoint still gets a
+    short queue.
+    """
 
     def __init__(self, *, capacity: int, lanes: Lanes) -> None:
         self.capacity = capacity
         self.lanes = lanes
         self.heap = RetryHeap(capacity // 2)
-        # Mutable state: `_held` maps each delivery in memory (waiting, in the heap, in flight or
-        # being recorded) to its shard; it is what makes reading a row twice harmless.
+        # `_held` maps each delivery in memory (waiting, in the heap, in flight or unrecorded) to
+        # its shard. Otherwise a row that is read twice would be sent twice.
         self._held: dict[int, int] = {}
         self._watermarks: dict[int, float] = {}
         self._parked: set[UUID] = set()
         self._readers: list[set[int | UUID]] = []
-        # Sent again while the attempt that ended them is still being settled.
+        # Retried or replayed deliveries that arrived before their last attempt was recorded.
         self._reborn: dict[int, Delivery] = {}
 
     def __repr__(self) -> str:
@@ -55,18 +59,21 @@ class Pending:
 
     @property
     def room_ahead(self) -> int:
-        """How many deliveries that are not due yet would be taken; 0 when it is hardly any."""
+        """Return how many deliveries that are not due yet fit; 0 if less than 1/8 of capacity."""
         room = min(self.room, self.heap.room)
         return room if room >= self.capacity // 8 else 0
 
     def room_for(self, endpoint_id: UUID) -> int:
-        """How many due deliveries of this endpoint would be taken."""
+        """Return how many due deliveries of this endpoint fit."""
         self._share()
         room = self.lanes.room(endpoint_id)
         return room if self.lanes.crowded else min(room, self.room)
 
     def saturated(self, coming: int) -> list[UUID]:
-        """Endpoints without room for so many: their next deliveries are better made parked."""
+        """Return the endpoints without room for `coming` deliveries.
+
+        The fan-out makes their next deliveries parked. Otherwise each would be parked afterwards.
+        """
         self._share()
         return self.lanes.saturated(coming)
 
@@ -80,7 +87,10 @@ class Pending:
     # Shards
 
     def own(self, shards: frozenset[int]) -> None:
-        """From now on exactly these: new ones are unread, what waits of others is let go."""
+        """Own exactly these shards from now on.
+
+        New shards are unread. Waiting deliveries of other shards leave memory.
+        """
         for delivery in (
             *self.lanes.drop_shards(shards),
             *self.heap.discard_shards(self._watermarks.keys() - shards),
@@ -92,49 +102,61 @@ class Pending:
         return self._watermarks.get(shard, NEVER_READ)
 
     def raise_watermark(self, shard: int, to: float) -> None:
-        """Before reading up to `to`: what is recorded during the read must come into the heap."""
+        """Raise the watermark of an owned shard; call it before the rows up to `to` are read.
+
+        Otherwise a retry recorded during the read would be neither in the heap nor read.
+        """
         if shard in self._watermarks:
             self._watermarks[shard] = to
 
     def read_again(self, shard: int, since: float) -> None:
-        """Something due at `since` is not in memory: let the next read find it."""
+        """Lower the watermark to `since`, so that the next read finds what is due from then on."""
         if self._watermarks.get(shard, since) > since:
             self._watermarks[shard] = since
 
     def doubt(self) -> None:
-        """Rows may have been made of which we were not told: let the next read find them."""
+        """Reset all watermarks, so that the next read finds rows this daemon may have missed."""
         self._watermarks = dict.fromkeys(self._watermarks, NEVER_READ)
 
     def set_back(self, seconds: float) -> None:
-        """The clock was set back: what waits keeps its distance from now."""
+        """Move all times in memory back by `seconds`, as the database's clock was."""
         self.heap.set_back(seconds)
         self.lanes.set_back(seconds)
         self.doubt()
 
     def leave(self, deliveries: Iterable[Delivery]) -> None:
-        """These were neither taken nor parked: let the next read find them."""
+        """Lower the watermarks, so that the next read finds these deliveries again.
+
+        Call it for deliveries that were read but neither taken into memory nor parked.
+        """
         for delivery in deliveries:
             self.read_again(delivery.shard, delivery.next_at)
 
     @contextmanager
     def reading(self) -> Iterator[set[int | UUID]]:
-        """While rows are being read: collects what is settled meanwhile, so that rows as read are
-        already out of date: deliveries, and whole endpoints whose ordered lane starts again. Pass
-        it to `admit`."""
+        """Collect what changes during a read, so that `admit` can ignore outdated rows.
+
+        The set receives ids of deliveries whose attempt was recorded or whose row was changed, and
+        of endpoints whose ordered queue starts again. Pass it to `admit` or `amend`.
+        """
         settled: set[int | UUID] = set()
         self._readers.append(settled)
         try:
             yield settled
         finally:
-            # By identity: two readers who have seen the same are equal, and each has its own.
+            # By identity: two sets with the same content are equal, but belong to two reads.
             self._readers = [reader for reader in self._readers if reader is not settled]
 
-    # The way of a delivery
+    # Deliveries
 
     def admit(
         self, deliveries: Iterable[Delivery], now: float, settled: Collection[int | UUID] = ()
     ) -> list[Delivery]:
-        """Take deliveries into memory; returns those to park, their lane being full or holding."""
+        """Take deliveries into memory, and return those to park.
+
+        A delivery is to be parked if its endpoint queue is full or inactive. `settled` is the set
+        of `reading`; its deliveries and endpoints are skipped. So are shards that are not owned.
+        """
         to_park = []
         for delivery in deliveries:
             if delivery.id in self._held:
@@ -151,7 +173,7 @@ class Pending:
         return to_park
 
     def tick(self, now: float) -> list[Delivery]:
-        """Move what has become due from the heap into the lanes; returns those to park."""
+        """Move due deliveries from the heap into the endpoint queues, and return those to park."""
         due = self.heap.next_due()
         if due is None or due > now:
             return []
@@ -167,11 +189,14 @@ class Pending:
     def amend(
         self, nudges: Iterable[Nudge], now: float, settled: Collection[int | UUID]
     ) -> tuple[list[int], list[Delivery]]:
-        """Rows that were changed by others take the place of what is held of them: what is gone is
-        let go, what is due now comes first in its lane. `settled`: see `reading`.
+        """Apply change notices to the deliveries in memory.
 
-        Returns the ids of the nudges that need no more attention, and deliveries to park. What is
-        under way is left alone: whatever its row says by then is to be read once it is settled.
+        A deleted delivery leaves memory. One that is due now goes to the head of its queue, unless
+        the queue is ordered: there it keeps its place. A notice is left for later if its delivery
+        is in flight or unrecorded, if its shard is not owned, or if it is in `settled` (see
+        `reading`).
+
+        Return the ids of the notices that were applied, and the deliveries to park.
         """
         heeded = []
         changed: dict[UUID, dict[int, Delivery | None]] = {}
@@ -198,23 +223,30 @@ class Pending:
         return heeded, to_park
 
     def take(self, now: float) -> Delivery | None:
-        """The next delivery to start."""
+        """Return the next delivery to start, None if none can start now."""
         return self.lanes.take(now)
 
     def got_hungry(self, endpoint_id: UUID) -> bool:
-        """Did taking one of this endpoint's make it hungry? Who waits for `hungry` to be asked may
-        find the lane empty. While memory is full, lanes are too short to tell of each."""
+        """Return True exactly when a queue with parked rows falls to half of its depth.
+
+        Call it after `take`, and wake the loader on True. Otherwise the queue could run empty
+        before the loader's next pass. Always False while memory is full: the queues are so short
+        then that each delivery would wake the loader.
+        """
         if endpoint_id not in self._parked or self.lanes.crowded:
             return False
         return self.lanes.room(endpoint_id) == self.lanes.depth // 2 + 1
 
     def land(self, delivery: Delivery, took: float | None = None) -> None:
-        """Its attempt is over, after so many seconds, and waits to be recorded. An ordered lane
-        stays shut until then."""
+        """Note that the attempt has ended and waits to be recorded.
+
+        `took` is its duration in seconds, None if it is unknown. An ordered queue starts
+        nothing until the attempt is recorded.
+        """
         self.lanes.land(delivery, took)
 
     def give_back(self, delivery: Delivery) -> None:
-        """It was taken but not started: to be read again by whoever owns its shard."""
+        """Release a delivery that was taken but not started; the owner of its shard reads it."""
         self.lanes.settle(delivery)
         self._held.pop(delivery.id, None)
         self._reborn.pop(delivery.id, None)
@@ -222,7 +254,10 @@ class Pending:
         self.read_again(delivery.shard, delivery.next_at)
 
     def settle(self, delivery: Delivery, again: Delivery | None) -> None:
-        """Its attempt is recorded. `again` is the delivery as it is now, None when it has ended."""
+        """Note that the attempt is recorded.
+
+        `again` is the delivery with its next attempt, None if the delivery has ended.
+        """
         lane = self.lanes[delivery.endpoint_id]
         self._held.pop(delivery.id, None)
         for settled in self._readers:
@@ -244,7 +279,7 @@ class Pending:
                 self.read_again(again.shard, again.next_at)
 
     def lose(self, delivery: Delivery) -> None:
-        """Its attempt was superseded: the table knows better, so read it again."""
+        """Note that the attempt was superseded: the row has changed, so read it again."""
         self.settle(delivery, None)
         self._read_lane_again(delivery.endpoint_id)
         self.read_again(delivery.shard, NEVER_READ)
@@ -262,7 +297,7 @@ class Pending:
         environment_id: str = "",
         interval: float = 0.0,
     ) -> list[Delivery]:
-        """Open or change an endpoint's lane (see Lanes.configure); returns deliveries to park."""
+        """Open or change an endpoint's queue (see Lanes.configure); return deliveries to park."""
         resumes = self.lanes.holds(endpoint_id)
         evicted = self.lanes.configure(
             endpoint_id,
@@ -280,32 +315,35 @@ class Pending:
         return evicted
 
     def forget(self, endpoint_ids: Iterable[UUID]) -> list[UUID]:
-        """Close the lanes of endpoints that nothing in memory is owed to; returns which."""
+        """Close the queues of endpoints without deliveries in memory, and return their ids."""
         later = self.heap.endpoints()
         closed = [i for i in endpoint_ids if i not in later and self.lanes.close(i)]
         self._parked.difference_update(closed)
         return closed
 
     def note_parked(self, endpoint_ids: Iterable[UUID]) -> None:
-        """These have rows that are only in the table."""
+        """Note that these endpoints have parked rows in the table."""
         self._parked.update(endpoint_ids)
 
     def none_parked(self, endpoint_id: UUID) -> None:
         self._parked.discard(endpoint_id)
 
     def hungry(self) -> list[UUID]:
-        """Endpoints with parked deliveries and a lane half empty."""
+        """Return the endpoints that need a refill: parked rows, and a queue less than half full."""
         self._share()
         half = self.lanes.depth // 2
         return [i for i in self._parked if self.lanes.room(i) > half]
 
     def next_alarm(self) -> float | None:
-        """When something in memory may next be started, if nothing can be now."""
+        """Return the earliest time at which a delivery may start; None if no time is known."""
         times = [t for t in (self.heap.next_due(), self.lanes.next_alarm()) if t is not None]
         return min(times, default=None)
 
     def _read_lane_again(self, endpoint_id: UUID) -> None:
-        """Rows of this lane may be in the table only. An ordered one starts again from its first."""
+        """Note that rows of this queue may be in the table only.
+
+        An ordered queue is emptied, so that it starts again with its first row.
+        """
         self._parked.add(endpoint_id)
         if self.lanes[endpoint_id].ordered:
             for settled in self._readers:
@@ -316,7 +354,7 @@ class Pending:
     def _amend(
         self, endpoint_id: UUID, rows: Mapping[int, Delivery | None], now: float
     ) -> list[Delivery]:
-        """Returns deliveries to park."""
+        """Replace the rows of an unordered queue, and return deliveries to park."""
         self.lanes.amend(endpoint_id, dict.fromkeys(rows))
         to_park = []
         for number, delivery in rows.items():
@@ -330,8 +368,11 @@ class Pending:
         return to_park
 
     def _amend_in_order(self, endpoint_id: UUID, rows: Mapping[int, Delivery | None]) -> None:
-        """In their places. Of one that is only in the table, the reads under way know no more what
-        comes first."""
+        """Replace the rows of an ordered queue in their places.
+
+        If a changed row is in the table only, the queue is read again: a read that has begun may
+        have missed that this row comes first.
+        """
         waited = self.lanes.amend(endpoint_id, rows)
         for number, delivery in rows.items():
             if delivery is None:
@@ -347,7 +388,8 @@ class Pending:
     def _place(self, delivery: Delivery, now: float) -> bool:
         lane = self.lanes[delivery.endpoint_id]
         self._share()
-        # One that was never tried was due when it was made, whatever our idea of the time is.
+        # A delivery without attempts is due at once. Otherwise a clock that is a little behind
+        # the database's would put it into the heap.
         if delivery.next_at > now and delivery.attempt > delivery.base and not lane.ordered:
             if self.room and self.heap.push(delivery.next_at, delivery):
                 self._held[delivery.id] = delivery.shard

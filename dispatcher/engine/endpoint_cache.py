@@ -1,4 +1,4 @@
-"""The endpoints this daemon sends to, as they were at most a second ago."""
+"""Cache the endpoints this daemon sends to; an entry is at most a second old."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -16,14 +16,15 @@ from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
 
 AT_ONCE = 500
-"""Endpoints read in one step: more would keep the loop, and heartbeats, waiting."""
+"""Endpoints read in one step: more would block the event loop, and so the heartbeats."""
 
 
 class KnownEndpoints:
-    """Read when first needed, read again when changed; opens and changes their lanes.
+    """The endpoint cache, which also opens and configures the endpoint queues.
 
-    `sharers` is the number of daemons that send: each takes its part of an endpoint's limits, except
-    for an ordered endpoint, which has one owner.
+    An endpoint is read when it is first needed, and again when it has changed. `sharers` is the
+    number of daemons that send: each takes its part of an endpoint's limits. Only one daemon sends
+    to an ordered endpoint, so those limits are not divided.
     """
 
     def __init__(
@@ -57,25 +58,31 @@ class KnownEndpoints:
         return len(self._known)
 
     def home(self, endpoint_id: UUID) -> int:
-        """The shard of an ordered endpoint's deliveries."""
+        """Return the shard of an ordered endpoint's deliveries."""
         return self._homes[endpoint_id]
 
     def policy(self, endpoint: Endpoint) -> RetryPolicy:
+        """Return the endpoint's own retry schedule, or the configured one."""
         return endpoint.retry or self._retry
 
     def longest_timeout(self, default: float) -> float:
-        """Of all attempts that may be under way; `default` is that of endpoints without their own."""
+        """Return the longest timeout in seconds of all known endpoints.
+
+        `default` is the timeout of endpoints without their own.
+        """
         return max((e.timeout or default for e in self._known.values()), default=default)
 
     async def know(self, ids: Iterable[UUID]) -> None:
-        """Read those of `ids` that are not known yet."""
+        """Read the endpoints of `ids` that are not in the cache yet."""
         wanted = dict.fromkeys(ids)
         while missing := [i for i in wanted if i not in self._known]:
             await self._read(missing[:AT_ONCE])
 
     async def refresh(self) -> bool:
-        """Act on the next of the changes committed so far; True when there are no more of them, and
-        `version` tells which was the last."""
+        """Apply the next committed changes, at most AT_ONCE.
+
+        Return True if none are left; then `version` is the version of the last change.
+        """
         if not self._changed:
             self._target, changed = await self._endpoints.changed_since(self.version)
             self._changed = [i for i in changed if i in self._known]
@@ -84,7 +91,7 @@ class KnownEndpoints:
             if some:
                 await self._read(some)
         except BaseException:
-            self._changed = []  # all of them anew, the next time
+            self._changed = []  # the next call starts with all changes again
             raise
         if self._changed:
             return False
@@ -94,6 +101,7 @@ class KnownEndpoints:
         return True
 
     async def share_with(self, others: int) -> None:
+        """Divide the limits of endpoints by the number of `others` that send, plus one."""
         if self.sharers != others + 1:
             self.sharers = others + 1
             await self._configure(self._known)
@@ -114,7 +122,7 @@ class KnownEndpoints:
         await self._configure(ids)
 
     async def _rows(self, ids: Sequence[UUID]) -> tuple[dict[UUID, dict[str, Any]], set[UUID]]:
-        """Return the rows there are, and the ids of those that cannot be read."""
+        """Return the existing rows by id, and the ids of rows that cannot be read."""
         rows: dict[UUID, dict[str, Any]] = {}
         unreadable: set[UUID] = set()
 
@@ -129,7 +137,7 @@ class KnownEndpoints:
         return rows, unreadable
 
     def _forget(self) -> None:
-        """Of deleted endpoints there will be ever more."""
+        """Remove deleted endpoints without deliveries. Otherwise the cache would grow for good."""
         for endpoint_id in self._pending.forget(self._deleted):
             self._deleted.discard(endpoint_id)
             del self._known[endpoint_id]
@@ -165,7 +173,10 @@ class KnownEndpoints:
         return (1 if endpoint.ordered else self.sharers) / endpoint.rate_limit
 
     def _endpoint(self, row: dict[str, Any]) -> Endpoint:
-        """Never an unsigned POST, never a guess: what cannot be understood is held until put right."""
+        """Return the endpoint of a row, or an inactive one if the row cannot be understood.
+
+        Otherwise deliveries could be sent unsigned, or to a wrong place. They wait for a repair.
+        """
         try:
             return self._understood(row)
         except WrongKey:
@@ -203,7 +214,10 @@ class KnownEndpoints:
 
 
 def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
-    """The endpoint's own schedule, in what it differs from the configured one."""
+    """Return the configured schedule with the endpoint's own values, None if it has none.
+
+    Raises ValueError or TypeError if the values are not numbers of at least 0.
+    """
     if text is None:
         return None
     policy = replace(default, **orjson.loads(text))
@@ -214,7 +228,7 @@ def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
 
 
 def _held(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = False) -> Endpoint:
-    """Stands for an endpoint that nothing may be sent to."""
+    """Return an inactive endpoint, in place of one that is missing or unreadable."""
     return Endpoint(
         id=endpoint_id,
         environment_id=environment_id,

@@ -1,7 +1,7 @@
-"""What sending teaches about endpoints: who failed, who must rest, who wants no more.
+"""Write the state of endpoints that sending shows: failures, successes, pauses and disabling.
 
-Notes are gathered in memory and written about once a second, so that an endpoint failing a
-thousand times a second costs one row a second.
+Notes are collected in memory and written about once a second. So an endpoint that fails a thousand
+times a second costs one row a second.
 """
 
 import asyncio
@@ -22,25 +22,27 @@ from dispatcher.store.events import Events
 from dispatcher.telemetry import observe
 
 FLUSH_EVERY = 1.0
+"""Seconds between two writes."""
 SUCCESS_NOTED_EVERY = 60.0
-"""Another daemon may have noted failures we know nothing of: a success is repeated this often."""
+"""Seconds until a success is written again, as another daemon may have noted failures."""
 EMIT_AT_ONCE = 500
-"""Operational events a statement emits."""
+"""Operational events that one statement emits."""
 
 
 @dataclass(slots=True)
 class Notes:
-    """What is not yet in the database."""
+    """Observations that are not in the database yet."""
 
     failures: Counter[UUID] = field(default_factory=Counter)
     successes: set[UUID] = field(default_factory=set)
     rests: dict[UUID, float] = field(default_factory=dict)
-    """Until when, by the steady clock."""
+    """The end of the pause of each endpoint, in monotonic seconds."""
     disabled: dict[UUID, str] = field(default_factory=dict)
     exhausted: list[tuple[str, str, str]] = field(default_factory=list)
     """Operational events: `(environment_id, type, data)`."""
 
     def add(self, newer: "Notes") -> None:
+        """Merge newer notes into these; a success clears older failures of its endpoint."""
         for endpoint_id in newer.successes:
             self.failures.pop(endpoint_id, None)
         self.failures += newer.failures
@@ -51,7 +53,10 @@ class Notes:
 
 
 class Health:
-    """`disable_after`: seconds of nothing but failures after which an endpoint is disabled."""
+    """The stage that writes notes about endpoints.
+
+    `disable_after` is in seconds: an endpoint with only failures for this time is disabled.
+    """
 
     def __init__(self, endpoints: Endpoints, events: Events, *, disable_after: float) -> None:
         self._endpoints = endpoints
@@ -59,12 +64,13 @@ class Health:
         self._disable_after = disable_after
         self._notes = Notes()
         self._writing = asyncio.Lock()
-        # Whether the last outcome was a failure, and since when we know; old ones are forgotten.
+        # By endpoint: whether the last outcome was a failure, and its monotonic time. Entries
+        # older than SUCCESS_NOTED_EVERY are removed.
         self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
         self.wake = asyncio.Event()
 
     def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
-        """Take note of one outcome; waits for nothing."""
+        """Note one outcome; return without waiting."""
         if outcome.code == "ok":
             self._succeeded(endpoint)
             return
@@ -86,8 +92,10 @@ class Health:
             )
 
     async def flush(self) -> float:
-        """Write the notes; returns the seconds to the next time. Raises StoreUnavailable or
-        StatementTimeout; what was not written is written next time."""
+        """Write the notes, and return the seconds to the next pass.
+
+        Raises StoreUnavailable or StatementTimeout; the next pass writes what was not written.
+        """
         async with self._writing:
             notes, self._notes = self._notes, Notes()
             try:
@@ -99,11 +107,11 @@ class Health:
         return FLUSH_EVERY
 
     async def drained(self) -> None:
-        """Returns when everything noted so far is written."""
+        """Write all notes made so far, then return."""
         await self.flush()
 
     async def _write(self, notes: Notes) -> None:
-        """Write, taking from `notes` what has been written."""
+        """Write `notes`, and remove from it each part that was written."""
         await apart(list(notes.successes), self._endpoints.note_successes, self._refused)
         notes.successes.clear()
 
@@ -127,7 +135,10 @@ class Health:
             del notes.exhausted[: len(some)]
 
     def _refused(self, endpoint_id: UUID, error: Exception) -> None:
-        """One that is refused always must not keep all others' notes in memory, ever more of them."""
+        """Discard a note that the database refuses.
+
+        Otherwise the notes of all other endpoints would stay in memory and grow without limit.
+        """
         observe.note_discarded(endpoint_id, error)
 
     async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
@@ -140,10 +151,10 @@ class Health:
         if failing or monotonic() - since > SUCCESS_NOTED_EVERY:
             self._remember(endpoint.id, failing=False)
             self._notes.successes.add(endpoint.id)
-            self._notes.failures.pop(endpoint.id, None)  # those before it are over
+            self._notes.failures.pop(endpoint.id, None)  # failures before a success do not count
 
     def _remember(self, endpoint_id: UUID, *, failing: bool) -> None:
-        """What is older than a success may be is of no use any more."""
+        """Store the last outcome of an endpoint, and remove entries that are too old to be used."""
         now = monotonic()
         self._last[endpoint_id] = (failing, now)
         self._last.move_to_end(endpoint_id)

@@ -1,8 +1,8 @@
-"""One lane an endpoint: a slow, dead or busy one holds up its own lane only.
+"""Keep one queue per endpoint, so that a slow or dead endpoint delays only its own deliveries.
 
-Environments take turns, and within each its endpoints. Those that are slow to answer share some of
-the places of requests under way, so that however many there are, the others find one. Pure: times
-are arguments (epoch seconds), and nothing here waits.
+Start order is round robin over environments, then over the endpoints of each. Slow endpoints share
+a limited number of slots, so that many of them cannot use all concurrency. Pure: times are
+arguments (epoch seconds), and nothing here waits. A `Lane` is the queue of one endpoint.
 """
 
 from collections import deque
@@ -17,29 +17,30 @@ from dispatcher.core.model import Delivery
 from dispatcher.engine.places import Places
 
 SHORT = 32
-"""Deliveries a lane may hold while memory is full: so that those of others still find a place."""
+"""Deliveries per queue while memory is full, so that other endpoints still get some."""
 SHORTEST = 4
 SHORT_IN_ALL = 40_000
-"""Deliveries that lanes may then hold together: with very many of them, each may hold fewer."""
+"""Deliveries in all queues while memory is full: with very many queues, each may hold fewer."""
 SLOW = 1.0
-"""Seconds from which an answer is slow."""
+"""Seconds: an endpoint is slow if an answer takes at least this long."""
 PROBES = 4
-"""Requests under way to an endpoint of which it is not known yet whether it is slow."""
+"""Requests in flight to an endpoint until its first answer shows whether it is slow."""
 CATCH_UP = 0.02
-"""Seconds of a rate limit that may be made up for: clocks and timers ring late."""
+"""Seconds a rate limit may catch up, as timers fire late. Otherwise the rate would be too low."""
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """What is due to one endpoint, and how much of it may be under way at once.
+    """The queue of one endpoint: its due deliveries, and its limits.
 
-    `holding`: nothing starts and nothing is accepted (the endpoint is not active). An `ordered`
-    lane has one delivery under way until that one is settled, and its head blocks the rest.
-    `flying` are the ids of the deliveries that take up its limit, `unsettled` those taken and not
-    yet settled: sets, for a lane may become ordered, or cease to be, with deliveries under way.
-    It is `slow` after a slow answer, or none: None, when there was no answer yet. `waits_since` is
-    when the first request after the last answer was started. Between two starts are `interval`
-    seconds on average; the next is at `ready_at`.
+    `holding`: the endpoint is not active, so the queue starts nothing and accepts nothing.
+    `ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
+    `flying`: ids of deliveries in flight, which count for `limit`. `unsettled`: ids of deliveries
+    taken and not recorded. Both are sets, as `ordered` may change while deliveries are in flight.
+    `slow`: None before the first answer, then whether the last answer was slow or is overdue.
+    `waits_since`: the start of the first request after the last answer, infinity if none.
+    `interval`: mean seconds between two starts, 0 without rate limit; `ready_at`: the next start.
+    `ringed`: the queue is in the round robin, or waits for a slow slot. `alarm`: its next timer.
     """
 
     endpoint_id: UUID
@@ -49,7 +50,7 @@ class Lane:
     ordered: bool = False
     paused_until: float = 0.0
     told: float = 0.0
-    """The end of a rest according to the table, which learns of our own rests a little later."""
+    """The end of the pause stored in the table, which gets this daemon's own pauses later."""
     interval: float = 0.0
     ready_at: float = 0.0
     slow: bool | None = None
@@ -61,8 +62,10 @@ class Lane:
     queue: deque[Delivery] = field(default_factory=deque)
 
     def blocked_until(self) -> float:
-        """When the head may start: the end of a pause, its turn by the rate limit, or an ordered
-        head's own time; and before it is known whether the endpoint is slow, no more than some."""
+        """Return when the head may start: after a pause, the rate limit, an ordered head's time.
+
+        Before the first answer, at most PROBES requests start until SLOW seconds have passed.
+        """
         until = max(self.paused_until, self.ready_at) if self.interval else self.paused_until
         if self.ordered and self.queue:
             until = max(until, self.queue[0].next_at)
@@ -72,17 +75,20 @@ class Lane:
 
 
 class Lanes:
-    """All lanes of a daemon. `depth` bounds the deliveries waiting in one lane, SHORT does while
-    `crowded`; `places` all that are under way, `slow` those to slow endpoints."""
+    """The endpoint queues of a daemon.
+
+    `depth` bounds the waiting deliveries of one queue, SHORT does while `crowded` (memory is full).
+    `places` bounds all requests in flight, `slow` those to slow endpoints.
+    """
 
     def __init__(self, depth: int, *, places: int = 256, slow: int = 128) -> None:
         self._depth = depth
         self._places = Places(places)
         self._slow_places = max(1, slow)
         self.crowded = False
-        # Mutable state: every lane is in its environment's ring when it may have something to
-        # start, in the alarm heap when it must wait for a time, stands by when it must wait for a
-        # place of the slow ones, and in none when an event will bring it back. `_full`: see Places.
+        # A queue is in its environment's ring if it may start something, in the alarm heap if it
+        # waits for a time, in `_standing_by` if it waits for a slow slot. Otherwise an event, such
+        # as an answer, puts it back into the ring. For `_full` see Places.
         self._lanes: dict[UUID, Lane] = {}
         self._rings: dict[str, deque[Lane]] = {}
         self._turns: deque[deque[Lane]] = deque()
@@ -118,9 +124,9 @@ class Lanes:
         environment_id: str = "",
         interval: float = 0.0,
     ) -> list[Delivery]:
-        """Open a lane or change it; returns the waiting deliveries a holding lane must let go.
+        """Open or change a queue; return the waiting deliveries, removed, if it is `holding`.
 
-        `paused_until` is what the table says. As long as that stays the same, so does the pause.
+        `paused_until` is the pause in the table: an earlier one than before ends a longer pause.
         `interval`: seconds between two starts, 0 for no limit.
         """
         lane = self._lanes.get(endpoint_id)
@@ -139,14 +145,16 @@ class Lanes:
         return []
 
     def empty(self, endpoint_id: UUID) -> list[Delivery]:
-        """Let go of everything that waits in a lane."""
+        """Remove and return all waiting deliveries of a queue."""
         lane = self._lanes[endpoint_id]
         waiting, lane.queue = list(lane.queue), deque()
         return waiting
 
     def amend(self, endpoint_id: UUID, changed: Mapping[int, Delivery | None]) -> set[int]:
-        """Waiting deliveries become what they are now, in their places; None: gone. Returns the ids
-        of those that waited."""
+        """Replace waiting deliveries in their places, remove those that are None; return the ids.
+
+        Only ids of deliveries that were waiting are returned.
+        """
         lane = self._lanes[endpoint_id]
         waited = {d.id for d in lane.queue if d.id in changed}
         if waited:
@@ -156,7 +164,7 @@ class Lanes:
         return waited
 
     def under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
-        """Whether it was taken and is not settled yet."""
+        """Return True if the delivery was taken and its attempt is not recorded yet."""
         lane = self._lanes.get(endpoint_id)
         return lane is not None and delivery_id in lane.unsettled
 
@@ -165,7 +173,7 @@ class Lanes:
         return lane is not None and lane.holding
 
     def close(self, endpoint_id: UUID) -> bool:
-        """Forget a lane with nothing in it; False when there is something."""
+        """Remove an empty queue; return False if it has deliveries waiting or unrecorded."""
         lane = self._lanes[endpoint_id]
         if lane.queue or lane.unsettled:
             return False
@@ -175,7 +183,7 @@ class Lanes:
         return True
 
     def offer(self, delivery: Delivery) -> bool:
-        """Put a due delivery at the end of its lane; False when the lane is full or holding."""
+        """Append a due delivery to its queue; return False if the queue is full or holding."""
         lane = self._lanes[delivery.endpoint_id]
         if lane.holding or len(lane.queue) >= self.depth:
             return False
@@ -184,7 +192,7 @@ class Lanes:
         return True
 
     def put_first(self, delivery: Delivery) -> bool:
-        """Put a delivery back at the head of its lane, whatever its depth; False when holding."""
+        """Put a delivery at the head of its queue, even a full one; return False if holding."""
         lane = self._lanes[delivery.endpoint_id]
         if lane.holding:
             return False
@@ -193,7 +201,7 @@ class Lanes:
         return True
 
     def take(self, now: float) -> Delivery | None:
-        """The next delivery to start, counted as in flight from here on."""
+        """Return the next delivery to start, None if there is none; it counts as in flight now."""
         while self._alarms and self._alarms[0][0] <= now:
             at, _, alarmed = heappop(self._alarms)
             if at == alarmed.alarm:
@@ -218,12 +226,14 @@ class Lanes:
         return None
 
     def upcoming(self, endpoint_id: UUID) -> Iterator[int]:
-        """The events that wait in a lane, in its order."""
+        """Return the event ids of the waiting deliveries, in the order of the queue."""
         return (delivery.event_id for delivery in self._lanes[endpoint_id].queue)
 
     def land(self, delivery: Delivery, took: float | None = None) -> None:
-        """Its attempt is over after so many seconds, and its place free. In an ordered lane, not
-        before it is settled."""
+        """Note that the attempt ended after `took` seconds (None: unknown).
+
+        The slot is free now, but in an ordered queue only after the attempt is recorded.
+        """
         lane = self._lanes[delivery.endpoint_id]
         if took is not None:
             if took >= SLOW:
@@ -234,13 +244,13 @@ class Lanes:
             self._free(lane, delivery)
 
     def settle(self, delivery: Delivery) -> None:
-        """Its attempt is recorded, or was not made."""
+        """Note that the attempt is recorded, or was not made."""
         lane = self._lanes[delivery.endpoint_id]
         lane.unsettled.discard(delivery.id)
         self._free(lane, delivery)
 
     def pause(self, endpoint_id: UUID, until: float) -> None:
-        """Start nothing before `until`, unless a longer pause is in force already."""
+        """Start nothing before `until`; a longer pause stays."""
         lane = self._lanes[endpoint_id]
         lane.paused_until = max(lane.paused_until, until)
 
@@ -249,8 +259,10 @@ class Lanes:
         return 0 if lane.holding else max(0, self.depth - len(lane.queue))
 
     def saturated(self, coming: int) -> list[UUID]:
-        """Endpoints without room for so many: what they are owed is better left in the table,
-        where it costs nothing to make a row parked, and much to park it afterwards."""
+        """Return the endpoints without room for `coming` more deliveries.
+
+        Their rows are made parked, which is free; parking a row afterwards costs a statement.
+        """
         most = self.depth - min(coming, self.depth // 2)
         return [i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= most]
 
@@ -258,7 +270,7 @@ class Lanes:
         return self._alarms[0][0] if self._alarms else None
 
     def drop_shards(self, keep: frozenset[int]) -> list[Delivery]:
-        """Let go of what waits in lanes and belongs to other shards than these."""
+        """Remove and return the waiting deliveries of all other shards."""
         dropped: list[Delivery] = []
         for lane in self._lanes.values():
             if any(d.shard not in keep for d in lane.queue):
@@ -267,7 +279,7 @@ class Lanes:
         return dropped
 
     def set_back(self, seconds: float) -> None:
-        """The clock was set back: every time noted so far comes so much earlier by it."""
+        """Move all times back by `seconds`, as the clock was."""
         for lane in self._lanes.values():
             lane.paused_until -= seconds
             lane.ready_at -= seconds
@@ -324,7 +336,7 @@ class Lanes:
         self._call(lane)
 
     def _call_next(self) -> bool:
-        """Give one that stands by its turn, if there is a place; whether anybody has a turn now."""
+        """Move a queue that waits for a slow slot to the ring; return True if the ring has one."""
         while self._standing_by and len(self._slow) < self._slow_places and not self._turns:
             self._call(next(iter(self._standing_by.values())))
         return bool(self._turns)
@@ -335,7 +347,7 @@ class Lanes:
             self._ring_up(lane)
 
     def _set_alarm(self, lane: Lane, until: float) -> None:
-        if until < lane.alarm:  # one that rings earlier will find it blocked, and set the next
+        if until < lane.alarm:  # an earlier alarm finds the queue blocked and sets the next one
             lane.alarm = until
             heappush(self._alarms, (until, next(self._order), lane))
 

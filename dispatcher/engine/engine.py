@@ -1,6 +1,6 @@
-"""The engine: everything that sends, built in dependency order and introduced to its neighbours.
+"""Build the engine: all stages, in the order of their dependencies.
 
-Stages never import one another: each is handed the callables of those it works with here.
+Stages that work together get each other's callables here, so that their modules stay independent.
 """
 
 import asyncio
@@ -49,13 +49,15 @@ from dispatcher.transport.guard import guard_of
 from dispatcher.transport.sender import Sender
 
 IN_MEMORY = 20_000
-"""Deliveries held in memory at the most; the table holds the rest."""
+"""Most deliveries in memory; the others stay in the table."""
 LANE_DEPTH = 1_000
+"""Most deliveries that wait in one endpoint queue."""
 BODY_CACHE = 32 * 2**20
+"""Bytes of bodies in memory."""
 
 
 class Engine:
-    """The stages of one daemon, at rest; `daemon` runs them."""
+    """The stages of one daemon, not running; `dispatcher.daemon` runs them."""
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
@@ -74,7 +76,7 @@ class Engine:
         return f"<Engine {self.lease!r}, {self.pending!r}, {self.deliver.in_flight} in flight>"
 
     def _own(self, cipher: Cipher) -> None:
-        """What this daemon holds: deliveries in memory, endpoints as they are, shards by lease."""
+        """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
         concurrency = self._config.delivery.concurrency
         lanes = Lanes(LANE_DEPTH, places=concurrency, slow=concurrency // 2)
         self.pending = Pending(capacity=IN_MEMORY, lanes=lanes)
@@ -111,7 +113,7 @@ class Engine:
         self.sessions.lease.on_lost = self.lease.lost
 
     def _send(self) -> None:
-        """From a due delivery to a recorded attempt."""
+        """Build the stages from a due delivery to a recorded attempt."""
         config = self._config
         requests = _requests(config)
         self.recorder = Recorder(
@@ -158,7 +160,7 @@ class Engine:
         )
 
     def _feed(self) -> None:
-        """What brings deliveries to the sending side, and what must be done now and then."""
+        """Build the stages that bring deliveries into memory, and the periodic ones."""
         self.listener = Listener(self.sessions.listen, self.inbox_wake)
         self.sessions.fanout.on_lost = self._fanout_lost
         self.fanout = Fanout(
@@ -192,19 +194,22 @@ class Engine:
         self.replay = Replay(Recoveries(self.sessions.upkeep))
 
     async def fan_out(self) -> float:
-        """Whatever tells of new events, or stands in for being told, tells of those to examine."""
+        """Run one fan-out pass, then wake the schema check, and return the seconds to the next.
+
+        A wake-up for new events may be about events that wait for the schema check.
+        """
         try:
             return await self.fanout.look()
         finally:
             self.examine_wake.set()
 
     def _fanout_lost(self) -> None:
-        """A statement may have been committed whose answer we never read."""
+        """Read all shards again: a fan-out whose answer was lost may have been committed."""
         self.pending.doubt()
         self.refill_wake.set()
 
     def _rescheduled(self) -> None:
-        """Rows are due earlier than they were when they were read, or passed over."""
+        """Read all shards again, as rows were moved to earlier times."""
         self.pending.doubt()
         self.refill_wake.set()
 
@@ -217,7 +222,7 @@ class Engine:
         self.statist.note(results)
 
     def _facts(self) -> Mapping[str, object]:
-        """What people see of this daemon."""
+        """Return the status of this daemon that API and dashboard show."""
         flying, unrecorded = self.deliver.in_flight, len(self.recorder)
         later = len(self.pending.heap)
         return {
@@ -232,7 +237,7 @@ class Engine:
         }
 
     def vitals(self, *, stages_failing: int) -> Vitals:
-        """Return how this daemon is at the moment."""
+        """Return the current figures of this daemon for metrics and readiness."""
         busy, idle = self.sessions.counted()
         return Vitals(
             in_flight=self.deliver.in_flight,

@@ -1,4 +1,4 @@
-"""Inbox rows become deliveries: rows of a shard we own, handed straight to the sending side."""
+"""Fan out inbox rows: make deliveries in an owned shard and give them to the deliverer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,26 +16,31 @@ from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.telemetry import observe
 
 MOST_DELIVERIES = 20_000
-"""Deliveries a statement makes: it takes as many events as come to no more."""
+"""Most deliveries that one statement makes; it takes as many events as fit."""
 MOST_EVENTS = 500
+"""Most events that one statement takes."""
 SLICE = 5_000
-"""Deliveries a statement makes of an event that alone is too much for one."""
+"""Deliveries per statement for an event that makes more than MOST_DELIVERIES alone."""
 SMALLEST = 1 / 256
-"""What is left of these numbers at the least, when statements run into their timeout."""
+"""Smallest part of these numbers; statements that time out are made smaller down to it."""
 A_MOMENT = 0.1
-"""Seconds of fanning out between two looks at the promise, which a long backlog must not outlast."""
+"""Longest pass in seconds. Otherwise the polling window would end during a long backlog."""
 
 REFUSED_AT_ONCE = 20
-"""Events put aside in succession before the loop waits between them, up to two seconds: if the fault
-is not theirs, somebody has time to see it."""
+"""Events quarantined in a row until the loop waits between them, up to two seconds. Otherwise a
+fault elsewhere would quarantine the whole inbox before an operator can react."""
 
 NOTHING = FannedOut(0, None, 0, [], set())
 
 
 class Fanout:
-    """`admit(deliveries, parked)` takes what was made; `saturated(coming)` names the endpoints
-    whose deliveries are better made parked when so many may come; `backlog` tells whether enough
-    is waiting to be sent; `notified` whether emitters notify an idle daemon."""
+    """The stage that fans out events.
+
+    `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
+    the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
+    `backlog` returns True if enough deliveries wait to be sent. `notified` is True if emitters
+    notify an idle daemon.
+    """
 
     def __init__(
         self,
@@ -59,9 +64,9 @@ class Fanout:
         self._in_succession = 0
 
     async def look(self) -> float:
-        """Fan out what is in the inbox; returns the seconds until the next look.
+        """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailable; what was fanned out before is in the table whatever happens.
+        Raises StoreUnavailable or StatementTimeout; earlier statements of the pass stay committed.
         """
         picked, emptied = await self._drain()
         plan = self._promise.plan(monotonic(), picked, backlog=self._backlog())
@@ -70,7 +75,7 @@ class Fanout:
         return plan.wait if emptied else 0.0
 
     async def _drain(self) -> tuple[int, bool]:
-        """Fan out for a moment: how many events, and whether the inbox was empty then."""
+        """Fan out for at most A_MOMENT; return the number of events, and True if none are left."""
         picked, until = 0, monotonic() + A_MOMENT
         while self._lease.owned and monotonic() < until:
             turn = self._turns.next(monotonic())
@@ -82,12 +87,12 @@ class Fanout:
         return picked, not self._lease.owned
 
     async def _statement(self, turn: Turn) -> tuple[int, bool]:
-        """How many events one statement took, and whether there may be more for this turn."""
+        """Run one statement; return the events it took, and True if this turn may have more."""
         events = self._size.of(MOST_EVENTS)
         try:
             done = await self._fan_out(turn, events)
         except StatementTimeout as error:
-            if not self._lease.valid:  # heartbeats have no answer either: no event is to blame
+            if not self._lease.valid:  # heartbeats fail too, so no event is the cause
                 raise
             await self._too_much(turn, events, error)
             return 0, True
@@ -155,9 +160,9 @@ class Fanout:
         await self._quarantine(turn, error)
 
     async def _refused(self, turn: Turn, error: Exception) -> None:
-        """Find the event that the database refuses by ever smaller statements, and put it aside.
+        """Make statements smaller until one event is left that is refused, and quarantine it.
 
-        Raises StoreUnavailable, which makes the loop wait, when event after event is refused.
+        Raises StoreUnavailable, so that the loop waits, after REFUSED_AT_ONCE events in a row.
         """
         if self._size.shrink():
             return
@@ -167,7 +172,7 @@ class Fanout:
             raise StoreUnavailable(f"event after event is refused: {describe(error)}") from error
 
     async def _quarantine(self, turn: Turn, error: Exception) -> None:
-        """Put the first event of a turn aside; its environment's others wait for everybody else's."""
+        """Quarantine the first event of a turn, and let all other environments go first."""
         self._turns.done(turn)
         for row in await self._inbox.quarantine(
             "fan_out_failed",
@@ -182,20 +187,24 @@ class Fanout:
 
 
 class Size:
-    """How large a part of the usual numbers the next statement takes: a quarter after each timeout,
-    twice as much after each success."""
+    """The size of the next statement, as a part of the usual numbers.
+
+    A timeout divides it by four, a success doubles it.
+    """
 
     def __init__(self) -> None:
         self._part = 1.0
 
     def of(self, number: int) -> int:
+        """Return `number` scaled to the current size, at least 1."""
         return max(1, int(number * self._part))
 
     def fits(self) -> None:
+        """Double the size after a success, up to the whole."""
         self._part = min(1.0, self._part * 2)
 
     def shrink(self) -> bool:
-        """False when it cannot be smaller."""
+        """Divide the size by four; return False if it was the smallest already."""
         smaller = self._part > SMALLEST
         self._part = max(SMALLEST, self._part / 4)
         return smaller

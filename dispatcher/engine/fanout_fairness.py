@@ -1,26 +1,31 @@
-"""Which part of the inbox is fanned out next, so that nobody waits for all of another's flood.
+"""Decide which events are fanned out next, so that no environment waits for another's flood.
 
-First everybody's oldest events. When a statement could not take all there was, the next one passes
-over the environments that crowded it, and so on, until one takes all there is; then it is
-everybody's turn again. An environment's own events keep their order. Pure.
+The first statement takes the oldest events of all environments. If it cannot take all of them, the
+next statement excludes the environments with the largest part, and so on, until one statement takes
+all that is left. Then all environments are next again. The events of an environment keep their
+order. Pure.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 WATERMARK_AGE = 60.0
+"""The watermark is the highest inbox id taken this many seconds ago."""
 SWEEP_EVERY = 10.0
+"""Seconds between two reads of the whole inbox, which find events committed later than that."""
 LOOK_AGAIN_EVERY = 1.0
-"""Seconds after which what was committed late behind a flood is looked for. In between the inbox is read
-on from where a statement stopped: while an old snapshot is in use somewhere, every event that was taken
-leaves a row behind that would have to be looked at again."""
+"""Seconds between two reads from the watermark, which find events committed late behind a flood.
+
+Between them, each statement continues where the last one stopped. Otherwise it would read the dead
+rows of taken events again and again, as long as an old snapshot keeps them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Take events with inbox ids above `above`, but none of the environments `without`.
+    """The part of the inbox to take: ids above `above`, without the environments `without`.
 
-    `wide`: the first one alone is owed to more endpoints than one statement may make deliveries for.
+    `wide`: the first event alone has more endpoints than one statement may make deliveries for.
     """
 
     without: tuple[str, ...]
@@ -29,18 +34,19 @@ class Turn:
 
 
 class Turns:
-    """Whose turn it is. Times are steady seconds."""
+    """The order of the turns; times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._watermark = Watermark()
         self._bound = 0
         self._without: tuple[str, ...] = ()
-        # For each list of environments passed over: up to where all events are theirs, or taken.
+        # For each list of excluded environments: the inbox id up to which nothing is left to take.
         self._reached: dict[tuple[str, ...], int] = {}
         self._looked_at = float("-inf")
         self._wide: set[tuple[str, ...]] = set()
 
     def next(self, now: float) -> Turn:
+        """Return the part of the inbox that the next statement takes."""
         if now - self._looked_at >= LOOK_AGAIN_EVERY:
             self._looked_at = now
             self._reached.clear()
@@ -50,14 +56,18 @@ class Turns:
         return Turn(self._without, above, self._without in self._wide)
 
     def widen(self, turn: Turn) -> None:
-        """The first event of this turn is too much for one statement."""
+        """Note that the first event of this turn makes too many deliveries for one statement."""
         self._wide.add(turn.without)
 
     def took(
         self, turn: Turn, *, last: int | None, more: bool, crowding: Iterable[str], now: float
     ) -> None:
-        """A statement took events up to the inbox id `last`. If there are `more` of this turn,
-        `crowding` are the environments that had the greater part in it."""
+        """Note that a statement took events up to the inbox id `last`, None if it took none.
+
+        If this turn may have `more` events, the next turn also excludes `crowding`, the
+        environments with the largest part. If not, or if `crowding` adds none, the next turn is
+        for all environments.
+        """
         if not turn.without:
             self._watermark.seen(last, now)
         if not turn.without and not more:
@@ -68,15 +78,15 @@ class Turns:
         self._without = turn.without + added if added else ()
 
     def done(self, turn: Turn) -> None:
-        """The wide event of this turn has all its deliveries."""
+        """Note that the wide event of this turn has all its deliveries."""
         self._wide.discard(turn.without)
 
 
 class Watermark:
-    """Where to start reading the inbox: below are only dead index entries, and late commits.
+    """The inbox id where reading starts: below it are dead index entries and late commits only.
 
-    An id is drawn when its row is inserted, and may be committed much later: so the bound is the
-    highest id taken a minute ago, and every ten seconds there is none.
+    An id is assigned when its row is inserted, but the row may be committed much later. So the
+    watermark is the highest id taken WATERMARK_AGE ago, and every SWEEP_EVERY it is 0.
     """
 
     def __init__(self) -> None:
@@ -85,7 +95,10 @@ class Watermark:
         self._swept_at = 0.0
 
     def seen(self, highest: int | None, now: float) -> None:
-        """Events up to this id were taken. Only lower ones than before: the clock was set back."""
+        """Note that events up to this id were taken, None if none.
+
+        If it is below the watermark, the clock was set back: start without a watermark again.
+        """
         if highest is None:
             return
         if highest < self._above:
@@ -94,6 +107,7 @@ class Watermark:
             self._seen.append((now, highest))
 
     def above(self, now: float) -> int:
+        """Return the inbox id above which to read, 0 for the whole inbox."""
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             return 0

@@ -1,40 +1,46 @@
-"""When to look into the inbox next, and whether to promise emitters that we will.
+"""Decide when to read the inbox next, and whether to open a polling window.
 
-A notification makes commits queue for one lock, so a busy database is better polled: the daemon
-promises to look by itself for a moment, emitters see the promise and do not notify. Pure.
+Notifications make commits queue for one lock. So a daemon polls the inbox while it is busy, and
+announces this as a polling window in the database; during the window, emitters do not notify. Pure.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 WINDOW = 0.25
-"""Seconds over which the rate of events is taken."""
+"""Seconds over which the rate of events is measured."""
 BUSY = 40
-"""Events in one window from which polling is the better way (160/s)."""
+"""Polling starts at this many events in WINDOW (160/s)."""
 PROMISE_MS = 450
-"""How long one promise lasts. A daemon killed inside it is silent for no longer."""
+"""Length of a polling window. If the daemon is killed in it, events wait no longer than this."""
 RENEW_BEFORE = 0.2
+"""A polling window is renewed if fewer seconds than this are left."""
 GRACE = 0.05
-"""A transaction may read the promise just before its end and commit just after: poll beyond it."""
+"""Polling continues this many seconds after the polling window. Otherwise a transaction that read
+the window just before its end would commit without a notification or a poll."""
 POLL = 0.005
+"""Seconds between two reads while polling."""
 POLL_WITH_BACKLOG = 0.02
-"""With work waiting to be sent anyway, larger batches are worth more than fresher ones."""
+"""The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
 BACKSTOP = 1.0
-"""A notification can be lost; the inbox is looked at this often whatever happens."""
+"""Seconds after which an idle daemon reads the inbox, as a notification can be lost."""
 BACKSTOP_WITHOUT_NOTIFY = 0.2
-"""Seconds between two looks of an idle daemon where emitters never notify."""
+"""Seconds between two reads of an idle daemon if emitters never notify."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Promise first if `renew`, then look again after `wait` seconds (or when notified)."""
+    """The next step: renew the polling window if `renew`, then read again after `wait` seconds.
+
+    A notification ends the wait early.
+    """
 
     renew: bool
     wait: float
 
 
 class Promise:
-    """When to look next. `notified`: emitters notify an idle daemon."""
+    """The polling window of a daemon; `notified` is True if emitters notify an idle daemon."""
 
     def __init__(self, *, notified: bool = True) -> None:
         self._backstop = BACKSTOP if notified else BACKSTOP_WITHOUT_NOTIFY
@@ -42,7 +48,10 @@ class Promise:
         self._until = 0.0
 
     def plan(self, now: float, picked: int, *, backlog: bool) -> Plan:
-        """What to do after a look that took `picked` events out of the inbox, at steady time `now`."""
+        """Return the next step after a pass that took `picked` events from the inbox.
+
+        `now` is in monotonic seconds; `backlog` is True if enough deliveries wait to be sent.
+        """
         self._recent.append((now, picked))
         while self._recent[0][0] < now - WINDOW:
             self._recent.popleft()

@@ -1,10 +1,10 @@
-"""The lease: which shards are ours, and whether we may send at this very moment.
+"""Hold the lease: which shards this daemon owns, and whether it may send now.
 
-A heartbeat every quarter of a second renews one row, and its answer carries everything a daemon
-must know to go on: what it owns, whether somebody changed an endpoint or a delivery of ours, who
-else lives. No send starts unless a heartbeat asked less than a second ago was answered and acted
-on. Others take over from 1.2 s of silence if the server process of our session is gone, else when
-the lease of 10 s is over. So a late daemon has stopped before its successor starts.
+A heartbeat every quarter of a second renews one row. Its answer has all that a daemon must know to
+go on: its shards, whether an endpoint or one of its deliveries was changed, and the other daemons.
+A send starts only if a heartbeat sent less than a second ago was answered, and its changes applied.
+Other daemons take over after 1.2 s of silence if the server process of our session is gone, else
+after the lease of 10 s. So a late daemon has stopped before its successor starts.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -20,15 +20,19 @@ from dispatcher.telemetry import observe
 
 SHARDS = 64
 HEARTBEAT = 0.25
+"""Seconds between two heartbeats."""
 CONFIRM = 0.02
-"""After a change was acted on, the next heartbeat comes so soon: people wait for it to say so."""
+"""Seconds to the next heartbeat after changes were applied: callers wait for its confirmation."""
 CONFIDENCE = 1.0
-"""How long an answered heartbeat entitles to start sends."""
+"""Seconds for which an answered heartbeat permits to start sends."""
 
 
 class Lease:
-    """`changed` is called after what we own has changed; `heed` acts on nudges; `set_back` takes note
-    that rows of shards hold times of a clock that was set back."""
+    """The lease of this daemon on its shards.
+
+    `changed` is called after the owned shards have changed. `heed` applies change notices.
+    `set_back` is called if rows of shards hold times of a clock that was set back.
+    """
 
     def __init__(
         self,
@@ -62,21 +66,25 @@ class Lease:
 
     @property
     def valid(self) -> bool:
+        """Return True while sends may start."""
         return steady() - self._confirmed_at < CONFIDENCE
 
     def covers(self, shard: int) -> bool:
-        """Whether a delivery of this shard may be started now."""
+        """Return True if a delivery of this shard may start now."""
         return self.valid and shard in self.owned
 
     def lost(self) -> None:
-        """The session is gone, and others may take over: nothing is ours until we join again."""
+        """Give up all shards, as the session is lost and others may take over, until we rejoin."""
         self._before = self.daemon or self._before
         self.daemon = None
         self._confirmed_at = float("-inf")
         self._own(frozenset())
 
     async def beat(self) -> float:
-        """One heartbeat; returns the seconds to the next."""
+        """Send one heartbeat, apply its answer, and return the seconds to the next.
+
+        Raises StoreUnavailable or StatementTimeout.
+        """
         if self._left:
             return HEARTBEAT
         daemon = self.daemon or await self._join()
@@ -89,7 +97,7 @@ class Lease:
         self._note_step(renewal, self._clock.set(renewal.now, asked_at))
         news = renewal.version != self._endpoints.version
         if news and not await self._endpoints.refresh():
-            return 0.0  # there is more to act on, but the lease must not end meanwhile
+            return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
         if renewal.nudged:
             await self._heed()
         others = self._neighbours.sending(steady())
@@ -101,17 +109,16 @@ class Lease:
         return max(0.0, min(wait, self._neighbours.next_change(now)))
 
     async def leave(self) -> None:
-        """Hand everything over at once, so that others need not wait."""
+        """Give up all shards at once, so that other daemons need not wait for the lease to end."""
         self._left = True
         if self.daemon is not None:
             await self._daemons.leave(self.daemon)
             self.lost()
 
     async def _join(self) -> int:
-        """Enter under a new name, which inherits what our last one owned."""
-        if (
-            self._drawn is None
-        ):  # else the last try may have entered it, and we never read the answer
+        """Join with a new daemon id, which takes over the shards of the last one; return it."""
+        # A drawn id is kept until a join succeeds: a join whose answer was lost may be committed.
+        if self._drawn is None:
             self._drawn = randbits(62)
         await self._daemons.join(self._drawn, self._before)
         self.daemon = joined = self._drawn
@@ -126,7 +133,10 @@ class Lease:
             self._set_back(SetBack(-step, renewal.shards, renewal.horizon))
 
     def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
-        """Owners last heard of in the future died before they noticed that the clock was set back."""
+        """Note a clock step that the last owner of a claimed shard did not handle.
+
+        If its last heartbeat is in the future, the clock was set back after that heartbeat.
+        """
         ages: dict[float, set[int]] = {}
         for shard, age in claimed:
             if age is not None and age <= -STEP_SECONDS:
@@ -136,7 +146,10 @@ class Lease:
             self._set_back(SetBack(-age, frozenset(shards), horizon))
 
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
-        """Claim up to our fair share of the shards, or give up what is above it."""
+        """Claim shards up to this daemon's equal share, or release those above it.
+
+        A shard is released only when none of its deliveries is in memory.
+        """
         share = -(-SHARDS // (others + 1))
         shards = renewal.shards
         if len(shards) < share:
@@ -153,7 +166,7 @@ class Lease:
             self._leaving -= idle
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
-        """Those of which nothing is in flight or being recorded any more."""
+        """Return the shards without deliveries in memory."""
         return shards - self._pending.held_by_shard().keys() if shards else shards
 
     def _own(self, shards: frozenset[int]) -> None:

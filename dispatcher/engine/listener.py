@@ -1,7 +1,7 @@
-"""The LISTEN connection: a wake-up when an event was committed. It carries nothing else.
+"""Keep the LISTEN connection, which wakes the fan-out when an event was committed.
 
-A notification may be lost with the connection, so whoever waits looks for itself once a second,
-and at once after every reconnection: LISTEN first, then look.
+Nothing else uses the connection. A notification may be lost with it, so the fan-out also reads the
+inbox once a second, and at once after each reconnection: first LISTEN, then read.
 """
 
 import asyncio
@@ -12,12 +12,13 @@ from dispatcher.telemetry import observe
 
 CHANNEL = "dispatcher"
 KEEPALIVE = 3.0
+"""Seconds between two statements that test the connection."""
 ANNOUNCED_MS = 10_000
-"""Emitters notify until so long after the last keepalive: with no daemon left, they soon stop."""
+"""Emitters notify for so long after the last keepalive, so that they stop without a daemon."""
 
 
 class Listener:
-    """`wake` is set by every notification. Give it a session of its own."""
+    """The stage that listens; each notification sets `wake`. It needs its own session."""
 
     def __init__(self, session: Session, wake: asyncio.Event) -> None:
         self._session = session
@@ -29,9 +30,9 @@ class Listener:
         return self._session.listening
 
     async def keep(self) -> float:
-        """Listen if we do not, and make sure by a question that the connection lives.
+        """Listen if the session does not yet, and test the connection with a statement.
 
-        Returns the seconds to the next time. Raises StoreUnavailable or StatementTimeout.
+        Return the seconds to the next test. Raises StoreUnavailable or StatementTimeout.
         """
         new = await self._session.listen(CHANNEL, self._wake.set)
         await self._inbox.announce_listening(ANNOUNCED_MS)

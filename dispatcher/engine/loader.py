@@ -1,4 +1,4 @@
-"""What only the table holds comes into memory: rows due soon, and parked rows where there is room."""
+"""Load rows from the table into memory: rows due soon, and parked rows if their queue has room."""
 
 import asyncio
 from collections import Counter
@@ -14,24 +14,31 @@ from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.store.deliveries import Deliveries, Range
 
 HORIZON = 60.0
-"""How far ahead, in seconds, retries are held in memory."""
+"""Retries due within this many seconds are held in memory."""
 READ_AHEAD = 30.0
-"""A shard is read again when less than this of its horizon is left."""
+"""A shard is read again when less than this many seconds of its horizon are left."""
 READ_WHEN_FULL = 2_000
-"""Rows read at once when memory is full: most go no further than to be parked."""
+"""Rows read at once while memory is full; most of them are only parked."""
 SWEEP_EVERY = 15.0
+"""Seconds between two sweeps of all owned shards."""
 OVERDUE = 5.0
-"""A sweep looks for rows due longer ago than this that are not in memory."""
+"""A sweep looks for rows that are overdue by more seconds than this and not in memory."""
 RESCAN_EVERY = 5.0
+"""Seconds between two searches for endpoints with parked rows."""
 FEED_AT_ONCE = 100
+"""Endpoints whose parked rows are read in one pass."""
 FEED_MOST = 5_000
-"""Endpoints and rows of which parked ones are read in one statement."""
+"""Parked rows read in one statement."""
 PASS = 1.0
+"""Seconds between two passes of an idle loader."""
 
 
 class Refill:
-    """`admit(found, settled, are_parked)` takes what was read. `wake` is set when shards were gained
-    or a lane wants its parked rows."""
+    """The stage that loads rows from the table.
+
+    `admit(found, settled, are_parked)` takes the rows that were read. `wake` is set when shards
+    were gained or an endpoint queue needs its parked rows.
+    """
 
     def __init__(
         self,
@@ -50,24 +57,27 @@ class Refill:
         self._admit = admit
         self.wake = wake
         self._swept_at = 0.0
-        self._sweep_on: Mapping[int, float] = {}  # shards with more, and from when on
+        self._sweep_on: Mapping[int, float] = {}  # shards with more rows: where the sweep continues
         self._rescanned_at = float("-inf")
 
     def shards_changed(self) -> None:
-        """Parked rows of a shard just gained are known to nobody yet."""
+        """Search for parked rows at once: those of a new shard are not known yet."""
         self._rescanned_at = float("-inf")
         self.wake.set()
 
     def sweep_now(self) -> None:
-        """Sweep with the next pass, whenever the last one was."""
+        """Sweep in the next pass, even if the last sweep was a short time ago."""
         self._swept_at = float("-inf")
 
     async def look(self) -> float:
-        """One pass; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
+        """Make one pass, and return the seconds to the next.
+
+        Raises StoreUnavailable or StatementTimeout.
+        """
         behind = await self._read_ahead()
         if monotonic() - self._swept_at >= SWEEP_EVERY:
             if await self._sweep():
-                behind = True  # more of the same: the next pass sweeps again
+                behind = True  # there are more rows: the next pass sweeps again
             else:
                 self._swept_at = monotonic()
         if monotonic() - self._rescanned_at >= RESCAN_EVERY:
@@ -80,7 +90,10 @@ class Refill:
         return 0.0 if behind else PASS
 
     async def _read_ahead(self) -> bool:
-        """Read what is due, and what soon will be if there is room; whether more of it is due."""
+        """Read due rows, and with enough room those due within HORIZON.
+
+        Return True if more due rows are left than were read.
+        """
         now = self._clock.now()
         room, before = self._pending.room_ahead, now + HORIZON
         if not room:
@@ -103,10 +116,10 @@ class Refill:
         return any(last <= now for last in cut.values())
 
     async def _sweep(self) -> bool:
-        """Read rows long due that are neither in memory nor parked: what somebody else put there.
+        """Read overdue rows that are neither in memory nor parked, such as rows others inserted.
 
-        Return True if there are more of them than could be read at once. What was read is in memory
-        or parked then, so that every pass gets further.
+        Return True if there are more of them than one statement reads. Rows that were read are in
+        memory or parked then, so every pass gets further.
         """
         owned = self._pending.owned
         lows = {s: low for s, low in self._sweep_on.items() if s in owned}
@@ -125,7 +138,10 @@ class Refill:
         return found
 
     async def _feed(self) -> bool:
-        """Parked rows, as many as lanes have room for; whether there are lanes with room left."""
+        """Read as many parked rows as the queues have room for.
+
+        Return True if there are more endpoints with room than one pass reads.
+        """
         hungry = in_turns(self._pending.hungry(), lambda i: self._endpoints[i].environment_id)
         most: dict[UUID, int] = {}
         in_order = []
@@ -142,12 +158,15 @@ class Refill:
         return len(most) + len(in_order) < len(hungry)
 
     def _wanted(self, endpoint_id: UUID) -> int:
-        """Rows in memory stay parked in the table: as many more as may be among the first."""
+        """Return how many parked rows of an endpoint to read.
+
+        Rows in memory stay parked in the table and may come back first, so they are added.
+        """
         lane = self._pending.lanes[endpoint_id]
         return self._pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
 
     async def _feed_together(self, most: Mapping[UUID, int]) -> None:
-        """As far as FEED_MOST rows reach, but for the first endpoint all of its own."""
+        """Read parked rows of several endpoints: FEED_MOST in all, or what the first one needs."""
         at_most = max(FEED_MOST, next(iter(most.values())))
         with self._pending.reading() as settled:
             found = await self._deliveries.parked(most, self._pending.owned, at_most)
@@ -163,7 +182,10 @@ class Refill:
     async def _take(
         self, most: Mapping[UUID, int], found: Sequence[Delivery], settled: Collection[int | UUID]
     ) -> None:
-        """Endpoints of which nothing more, or nothing new, was found are left until the next rescan."""
+        """Admit parked rows that were read.
+
+        An endpoint without more rows, or without new ones, is not read until the next rescan.
+        """
         count = Counter(d.endpoint_id for d in found)
         new = {d.endpoint_id for d in found if d.id not in self._pending}
         for endpoint_id in most:
@@ -173,7 +195,10 @@ class Refill:
         await self._admit(found, settled, True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
-        """Rows already in memory come back too, so each shard may return that many more."""
+        """Share `room` among the shards.
+
+        Rows already in memory come back too, so each shard may return that many more.
+        """
         held = self._pending.held_by_shard()
         share = max(1, room // len(lows))
         return [Range(shard, low, held[shard] + share) for shard, low in lows.items()]
@@ -183,8 +208,10 @@ class Refill:
 
 
 def cut_short(ranges: Iterable[Range], found: Iterable[Delivery]) -> dict[int, float]:
-    """Return the shards of which as many rows were read as were asked for, each with the time of
-    the last one: there may be more from then on."""
+    """Return the shards whose range reached its row limit, with the due time of the last row.
+
+    There may be more rows from that time on.
+    """
     of_shard: dict[int, list[float]] = {}
     for delivery in found:
         of_shard.setdefault(delivery.shard, []).append(delivery.next_at)
@@ -194,8 +221,10 @@ def cut_short(ranges: Iterable[Range], found: Iterable[Delivery]) -> dict[int, f
 def reached(
     most: Mapping[UUID, int], found: Sequence[Delivery], at_most: int
 ) -> Mapping[UUID, int]:
-    """Those endpoints of which all that was asked for was read: when the reading was cut short,
-    those before the last."""
+    """Return the endpoints whose parked rows were read completely, as far as was asked.
+
+    If the statement reached its limit, these are the endpoints before the last one in the result.
+    """
     if len(found) < at_most:
         return most
     last = found[-1].endpoint_id
@@ -203,7 +232,10 @@ def reached(
 
 
 def in_turns(endpoint_ids: Iterable[UUID], environment: Callable[[UUID], str]) -> list[UUID]:
-    """One of each environment, then the next of each: so that nobody waits for all of another's."""
+    """Order endpoints round robin over their environments.
+
+    Otherwise one environment would wait for all endpoints of another.
+    """
     of_each: dict[str, list[UUID]] = {}
     for endpoint_id in endpoint_ids:
         of_each.setdefault(environment(endpoint_id), []).append(endpoint_id)

@@ -1,7 +1,7 @@
-"""The one loop: a pass, then the wait that the pass asked for, until cancelled.
+"""Run the passes of a stage: one pass, then the wait that it returned, until cancelled.
 
-A pass returns how many seconds to wait before the next; an event cuts the wait short. When the
-database cannot be asked the loop tries again, later and later, up to once in two seconds.
+A pass returns the seconds to wait before the next one; an event ends the wait early. While the
+database is unavailable, the loop tries again with growing delays of up to two seconds.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from time import monotonic
 
 BACKOFF_FIRST = 0.05
 BACKOFF_MOST = 2.0
+"""Seconds to wait after the first failed pass; the delay doubles up to the second number."""
 
 
 async def repeat(
@@ -24,8 +25,10 @@ async def repeat(
 ) -> None:
     """Run passes until cancelled.
 
-    `failed(error, seconds)` hears of each transient failure of a streak, `began` of the beginning
-    of each pass, `succeeded` of the end of each that did not fail.
+    `transient` are the errors after which to try again; other errors end the loop.
+    `failed(error, seconds)` is called after each of them, with the delay before the next pass;
+    `began` is called before each pass, `succeeded` after each pass without an error. `most` is the
+    longest delay in seconds.
     """
     backoff = BACKOFF_FIRST
     while True:
@@ -42,13 +45,13 @@ async def repeat(
             backoff = min(most, backoff * 2)
             continue
         if wake is None or wait <= 0:
-            await asyncio.sleep(wait)  # of nothing, too: others must have their turn
+            await asyncio.sleep(wait)  # also for 0 s: otherwise no other task would run
         else:
             await either(wake, wait)
 
 
 async def either(event: asyncio.Event, seconds: float | None) -> None:
-    """Wait for the event, but no longer than `seconds` (None: for ever)."""
+    """Wait for the event, at most `seconds` (None: without limit)."""
     if event.is_set():
         return
     try:
@@ -59,9 +62,9 @@ async def either(event: asyncio.Event, seconds: float | None) -> None:
 
 
 async def note_lag(noted: Callable[[float], None], every: float) -> None:
-    """Call `noted`, until cancelled, with the seconds by which a timer of `every` seconds was late.
+    """Call `noted` with the lateness in seconds of a timer of `every` seconds, until cancelled.
 
-    While the loop is busy with something else no timer comes: neither do answers and heartbeats.
+    A late timer shows that the event loop is blocked: then answers and heartbeats are late too.
     """
     while True:
         due = monotonic() + every

@@ -1,7 +1,7 @@
-"""What must be done now and then: a table of steps, each tried by itself.
+"""Run periodic maintenance: a table of steps, where each step runs and fails on its own.
 
-A step does a bounded part of its work in a pass, so that none holds up the others for long; one
-that fails is put off, later and later, and the others go on.
+A step does a bounded part of its work per pass, so that it does not delay the others for long. A
+step that fails is tried again with growing delays, while the others go on.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -25,30 +25,32 @@ from dispatcher.store.triggers import Triggers
 from dispatcher.telemetry import observe
 
 DAYS_AHEAD = 7
+"""Partitions are made this many days ahead, as inserts fail without one."""
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 CANCEL_SECONDS = 5.0
 MINUTE_SECONDS = 60.0
 REPLICATED_SECONDS = 5.0
-"""What became of a replicated event may arrive so long after it."""
+"""The rows that show an event's fate are replicated too, up to this many seconds after it."""
 REPLICATED_MOST_SECONDS = DAY_SECONDS
-"""Age of a replicated event up to which it is sent: a first copy brings all that were ever kept."""
+"""Oldest replicated event that is sent. Otherwise an initial copy would send all old events."""
 PUT_OFF_FIRST_SECONDS = 5.0
 PUT_OFF_MOST_SECONDS = 600.0
 CANCEL_MOST = 2_000
 KEYS_MOST = 5_000
 SUMS_MOST = 5_000
 ROWS_MOST = 1_000
-"""Of other kinds, what one statement removes."""
+"""Rows of other kinds per statement."""
 ANSWERED_MOST = 1_000
-"""Answers forgotten in one statement: each may hold a long body."""
+"""Idempotent responses removed per statement: fewer, as each may hold a long body."""
 
 
 @dataclass(slots=True)
 class Step:
-    """One kind of work. `run` does a bounded part of it, and returns True if more is left.
+    """One kind of maintenance work.
 
-    `due_at` is in steady seconds, `failures` counts those in succession.
+    `run` does a bounded part of it and returns True if more is left. `due_at` is in monotonic
+    seconds; `failures` counts the failures in a row.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Step:
 
 
 class Maintenance:
-    """Runs the steps that are due, in the order of their table."""
+    """The stage that runs the due steps, in the order of their table."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self._steps = tuple(steps)
@@ -67,7 +69,7 @@ class Maintenance:
     async def look(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreUnavailable, after which the pass goes on with another step.
+        Raises StoreUnavailable; the next pass starts with another step, as this one is delayed.
         """
         for step in self._steps:
             if step.due_at <= monotonic():
@@ -84,14 +86,17 @@ class Maintenance:
             step.due_at = monotonic() + put_off
             observe.maintenance_failed(step.name, error, put_off)
             if isinstance(error, StoreUnavailable):
-                raise  # it may be gone: each of the others would wait for it as long
+                raise  # otherwise each of the other steps would wait for the database as long
             return
         step.failures = 0
         step.due_at = monotonic() + (0.0 if more else step.every_seconds)
 
 
 class Upkeep:
-    """The steps of a daemon. `keep_…` are seconds; `now` is the database's time."""
+    """The maintenance steps of a daemon.
+
+    `keep_…` are retention times in seconds; `now` returns the database's time in epoch seconds.
+    """
 
     def __init__(
         self,
@@ -120,7 +125,10 @@ class Upkeep:
         self._now = now
 
     def steps(self) -> Sequence[Step]:
-        """Return all steps, due at once. What pins events comes before they are dropped."""
+        """Return all steps, due at once.
+
+        Steps that end what still needs events come before the step that drops events.
+        """
         return (
             Step("cancel", self._cancel, CANCEL_SECONDS),
             Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
@@ -217,10 +225,10 @@ class Upkeep:
         return False
 
     def _expired(self) -> int:
-        """The smallest id that need not end now: what is older is dropped within a day."""
+        """Return the id below which everything must end now: its events are dropped in a day."""
         return self._floor(self._keep_events - DAY_SECONDS)
 
     def _floor(self, age: float) -> int:
-        """The smallest id of the moment `age` seconds ago; 0 before ids began."""
+        """Return the smallest id of the time `age` seconds ago; 0 before the first possible id."""
         milliseconds = int((self._now() - age) * 1000) - ids.EPOCH_MS
         return max(0, milliseconds << ids.TIME_SHIFT)

@@ -1,9 +1,9 @@
-"""The other daemons' heartbeats, as this one has seen them, timed by its own steady clock.
+"""Track the heartbeats of the other daemons, timed by this daemon's own steady clock.
 
-The database's clock may be set at any time, so the age of a row is no proof of silence. Each daemon
-counts its renewals; silence is how long a count has not moved under the eyes of this daemon. The age
-helps only where this daemon was not looking: before its first look, and between two looks, of which
-it can say how far they were apart. Pure: times are arguments, in seconds.
+The database's clock may be set at any time, so the age of a heartbeat row does not prove silence.
+Each daemon counts its renewals. A daemon is silent for as long as its count has not changed between
+two reads of this daemon. The age of the row is used only for the time before the first read, and
+between two reads. Pure: times are arguments, in seconds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from dispatcher.core.model import Heartbeat, Silent
 
 STOPPED_SECONDS = 1.2
-"""A daemon silent for so long has stopped sending: its last heartbeat entitled it for 1 s."""
+"""A daemon silent for so long has stopped sending: a heartbeat permits sends for 1 s only."""
 LEASE_SECONDS = 10.0
-"""A daemon silent for so long loses its shards although its session lives."""
+"""A daemon silent for so long loses its shards, even if its database session still exists."""
 
 
 @dataclass(slots=True)
@@ -24,24 +24,24 @@ class _Seen:
 
 
 class Neighbours:
-    """What is known of the other daemons on this database."""
+    """The heartbeats of the other daemons on this database."""
 
     def __init__(self) -> None:
         self._seen: dict[int, _Seen] = {}
         self._looked_at = float("-inf")
 
     def look(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
-        """Take note of the heartbeats of all other daemons, read just before `now`."""
+        """Note the heartbeats of all other daemons, which were read just before `now`."""
         gap = now - self._looked_at
         self._seen = {h.daemon: self._noted(h, gap, now) for h in heartbeats}
         self._looked_at = now
 
     def sending(self, now: float) -> int:
-        """Return how many others may be sending."""
+        """Return how many other daemons may be sending."""
         return sum(now - seen.renewed_at < STOPPED_SECONDS for seen in self._seen.values())
 
     def silent(self, now: float) -> Sequence[Silent]:
-        """Return those that have stopped sending."""
+        """Return the daemons that have been silent for STOPPED_SECONDS or longer."""
         return [
             Silent(daemon, seen.renewals, now - seen.renewed_at >= LEASE_SECONDS)
             for daemon, seen in self._seen.items()
@@ -49,7 +49,7 @@ class Neighbours:
         ]
 
     def next_change(self, now: float) -> float:
-        """Return the seconds until one that stays silent may be taken for dead; infinity if none."""
+        """Return the seconds until a silent daemon reaches its next limit; infinity if none."""
         return min(
             (
                 seen.renewed_at + limit - now
@@ -64,6 +64,6 @@ class Neighbours:
         seen = self._seen.get(heartbeat.daemon)
         if seen is not None and seen.renewals == heartbeat.renewals:
             return seen
-        # It was renewed, or it joined, since the last look: not longer ago than that.
+        # It renewed or joined after the last read, so its silence is at most `gap`.
         silence = min(max(heartbeat.age, 0.0), gap)
         return _Seen(heartbeat.renewals, now - silence)

@@ -1,7 +1,7 @@
-"""Outcomes go into the database in batches; when they cannot, nothing more is sent.
+"""Record results in batches; if they cannot be written, sending stops.
 
-A result waits here for no longer than a batch takes to fill or FLUSH_EVERY passes. How many may
-wait bounds how many POSTs a crash can make us repeat.
+A result waits until a batch is full or FLUSH_EVERY seconds have passed. The bound on waiting
+results also bounds how many POSTs are repeated after a crash.
 """
 
 import asyncio
@@ -17,14 +17,21 @@ from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.telemetry import observe
 
 MOST_WAITING = 500
+"""Results that may wait until sending stops."""
 FULL = 250
+"""Results that are written without waiting for more."""
 FLUSH_EVERY = 0.04
+"""Seconds between two batches that are not full."""
 
 
 class Recorder:
-    """`settled(delivery, again)` is called for each result once it is in the table, `lost(delivery)`
-    for one whose delivery had moved on, `room` whenever there is room again, `noted(results)` once
-    they are all on record."""
+    """The stage that records results.
+
+    `settled(delivery, again)` is called for each recorded result; `again` is the delivery with its
+    next attempt, None if it has ended. `lost(delivery)` is called if the row was changed since the
+    delivery was read. `room` is called whenever there is room again, `noted(results)` after a
+    batch is recorded.
+    """
 
     def __init__(
         self,
@@ -55,10 +62,11 @@ class Recorder:
 
     @property
     def has_room(self) -> bool:
-        """Sending stops while this is false."""
+        """Return True if fewer than MOST_WAITING results wait; sending stops while it is False."""
         return len(self) < MOST_WAITING
 
     def put(self, result: Result) -> None:
+        """Add a result to the next batch."""
         self._waiting.append(result)
         self._some.set()
         self._empty.clear()
@@ -66,12 +74,12 @@ class Recorder:
             self._full.set()
 
     async def flush(self) -> float:
-        """Wait for results and write them; return 0, the seconds to the next time.
+        """Wait for results and write them; return 0.0, the seconds to the next pass.
 
-        A result that the database refuses for its data, even without what others sent us, is set
-        aside with its delivery, so that it holds up no other. Raises StoreUnavailable or
-        StatementTimeout, with what is not known to be written still waiting: the statement may be
-        repeated.
+        If the database refuses the data of a result, even without the receiver's answer, its
+        delivery goes to quarantine. Otherwise it would block all other results. Raises
+        StoreUnavailable or StatementTimeout; results that may be unwritten stay and are written
+        again, which is harmless.
         """
         await self._some.wait()
         await either(self._full, max(0.0, self._flushed_at + FLUSH_EVERY - monotonic()))
@@ -83,7 +91,7 @@ class Recorder:
         except StatementTimeout:
             self._most = max(1, len(batch) // 2)
             raise
-        finally:  # what was not set aside is tried again, the first
+        finally:  # refused results that were not quarantined come first in the next batch
             self._waiting[:0] = [result for result, _ in self._refused]
             self._refused.clear()
         self._most = min(MOST_WAITING, self._most * 2)
@@ -95,16 +103,16 @@ class Recorder:
         return 0.0
 
     async def drained(self) -> None:
-        """Returns when nothing waits any more."""
+        """Wait until all results are written."""
         await self._empty.wait()
 
     async def _write(self, batch: Sequence[Result]) -> None:
-        """Write the first results that wait, and let them go."""
+        """Write `batch`, the first of the waiting results, and remove them."""
         try:
             applied = await self._deliveries.record(batch)
         except (StoreUnavailable, StatementTimeout):
             raise
-        except Exception as error:  # noqa: BLE001 - a value the database refuses must stop nothing
+        except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._apart(batch, error, self._write)
             return
         late = [r for r in batch if r.delivery.id not in applied]
@@ -116,14 +124,18 @@ class Recorder:
         await self._write_late(late)
 
     async def _write_late(self, late: Sequence[Result]) -> None:
-        """Write the first results that wait, whose deliveries have moved on, and let them go."""
+        """Write the attempts of `late`, the first of the waiting results, and remove them.
+
+        Their rows were changed since they were read: the attempts are recorded, and a 2xx answer
+        ends its delivery.
+        """
         if not late:
             return
         try:
             new = await self._deliveries.record_late(late)
         except (StoreUnavailable, StatementTimeout):
             raise
-        except Exception as error:  # noqa: BLE001 - as for those in time
+        except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._apart(late, error, self._write_late)
             return
         observe.superseded(len(new), len(late))
@@ -138,7 +150,10 @@ class Recorder:
         error: Exception,
         write: Callable[[Sequence[Result]], Awaitable[None]],
     ) -> None:
-        """Find the result that cannot be written, and write it without what others sent us."""
+        """Split the batch until one refused result is left; write it without the answer's text.
+
+        Raises StoreUnavailable if it is refused for another reason than its data.
+        """
         if len(batch) > 1:
             half = len(batch) // 2
             await write(batch[:half])
@@ -151,12 +166,14 @@ class Recorder:
             await write([bare])
         elif is_data_error(error):
             self._refused.append((self._waiting.pop(0), error))
-        else:  # so it is not the value: nothing can be written at present
+        else:  # the data is not the reason, so nothing can be written at present
             raise StoreUnavailable(f"results are refused: {describe(error)}") from error
 
     async def _set_aside(self, tried: int) -> None:
-        """Move deliveries whose results were refused twice, while others can be written, to
-        quarantine; `tried` results were in the batch."""
+        """Quarantine deliveries whose results were refused twice while others can be written.
+
+        `tried` is the number of results in the batch.
+        """
         if self._refused and len(self._refused) == tried:
             await self._probe()
         for each in list(self._refused):
@@ -164,12 +181,14 @@ class Recorder:
             if result.delivery.id in self._suspects:
                 await self._set_one_aside(result.delivery, error)
                 self._refused.remove(each)
-        # The others once more: what refused them may have ended in the middle of the batch.
+        # The others are tried once more, as the fault may have ended during the batch.
         self._suspects = {result.delivery.id for result, _ in self._refused}
 
     async def _probe(self) -> None:
-        """Raise StoreUnavailable if no result at all can be written: then the fault is not in those
-        that were refused, and they wait."""
+        """Raise StoreUnavailable if no attempt at all can be written.
+
+        Then the refused results are not the cause, and they wait.
+        """
         try:
             await self._deliveries.probe()
         except Exception as error:
@@ -183,8 +202,8 @@ class Recorder:
         except Exception as refusal:
             if not is_data_error(refusal):
                 raise
-            # Its row cannot even be moved. It stays in memory as unrecorded: to be read again would
-            # be to be sent again, and again.
+            # The row cannot even be moved. The delivery stays in memory as unrecorded. Otherwise it
+            # would be read and sent again and again.
             observe.result_discarded(delivery, refusal, moved=False)
             return
         observe.result_discarded(delivery, error, moved=moved)

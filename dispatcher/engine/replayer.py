@@ -1,4 +1,7 @@
-"""Recoveries go on: what is to be sent again becomes inbox rows, step by step."""
+"""Run replays step by step: each step turns ended deliveries and events into inbox rows.
+
+A `Recovery` is one replay: many deliveries of one endpoint, chosen by time or filter.
+"""
 
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.replays import Recoveries
@@ -6,27 +9,33 @@ from dispatcher.store.session import StatementTimeout
 from dispatcher.telemetry import observe
 
 LOOK = 2_000
-"""Ended deliveries and events looked at in one step."""
+"""Ended deliveries and events that one step examines, at most."""
 LOOK_LEAST = 50
+"""The same after timeouts: each timeout divides the number by four, down to this."""
 MAKE = 1_000
-"""Inbox rows made in one step, and as many may wait there before the next one."""
+"""Inbox rows that one step makes, and that may wait in the inbox before the next step."""
 PENDING_MOST = 5_000
-"""What is emitted now for the endpoint has no more of its past before it."""
+"""Pending deliveries of the endpoint. Otherwise new events would wait behind the whole replay."""
 IDLE = 1.0
-"""Seconds in which a recovery that somebody else has started is noticed."""
+"""Seconds until a replay that was started elsewhere is noticed."""
 FAILURES_MOST = 8
-"""Steps in succession that may fail, the last about two minutes after the first."""
+"""Failed steps in a row until a replay fails, about two minutes after the first."""
 A_MOMENT = 0.05
-"""Seconds to leave one to the daemon that is at it."""
+"""Shortest wait in seconds while another daemon works on the replay."""
 
 
 class Replay:
+    """The stage that runs replays."""
+
     def __init__(self, recoveries: Recoveries) -> None:
         self._recoveries = recoveries
         self._look = LOOK
 
     async def look(self) -> float:
-        """One step; returns the seconds to the next. Raises StoreUnavailable or StatementTimeout."""
+        """Run one step, and return the seconds to the next.
+
+        Raises StoreUnavailable or StatementTimeout. After a timeout, the next step is smaller.
+        """
         try:
             step = await self._recoveries.step(
                 look=self._look, make=MAKE, waiting=MAKE, pending=PENDING_MOST
@@ -47,7 +56,10 @@ class Replay:
         return IDLE if wait is None else max(A_MOMENT, min(wait, IDLE))
 
     async def _put_off(self, error: Exception) -> float:
-        """The others go on; this one is tried again, some times."""
+        """Note a failed step: other replays go on, and this one is tried again FAILURES_MOST times.
+
+        Return 0.0, the seconds to the next step.
+        """
         failed = await self._recoveries.note_failure(describe(error), FAILURES_MOST)
         if failed is not None:
             observe.recovery_failed(*failed, error)

@@ -1,4 +1,4 @@
-"""The headers of one attempt: what the receiver reads, signed at this moment."""
+"""Build the signed headers of one attempt."""
 
 from dataclasses import dataclass, field
 
@@ -8,14 +8,21 @@ from dispatcher.core.model import Delivery, Endpoint, Event
 
 @dataclass(slots=True)
 class Request:
-    """`varied` is the JSON text kept with the attempt: what differs between attempts, no signature."""
+    """The headers of one attempt.
+
+    `varied` is the JSON text recorded with the attempt: the headers that differ between attempts,
+    and the timestamp, but no signature.
+    """
 
     headers: dict[str, str] = field(repr=False)
     varied: str
 
 
 class Requests:
-    """Builds requests under one brand. An endpoint may narrow `schemes`, never widen them."""
+    """A builder of requests with the header names of one brand.
+
+    An endpoint may choose some of `schemes`, but no others.
+    """
 
     def __init__(self, *, brand: str, schemes: tuple[str, ...], names: signing.HeaderNames) -> None:
         self._schemes = schemes
@@ -28,10 +35,10 @@ class Requests:
     def build(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float
     ) -> Request:
-        """Sign `event` for `endpoint`. ValueError: it cannot be signed.
+        """Sign `event` for `endpoint`, and return the headers.
 
-        `now` is what receivers compare with their clocks, `as_of` the database's time, by which an
-        old secret ends; both in epoch seconds.
+        Both times are in epoch seconds: receivers compare `now` with their clocks; `as_of` is the
+        database's time, by which a rotated secret ends. Raises ValueError if signing fails.
         """
         name, attempt = ids.delivery_name(delivery.id), delivery.attempt + 1
         timestamp = int(now)

@@ -1,8 +1,8 @@
-"""After the database's clock was set back: what was scheduled by it comes as much earlier.
+"""Move scheduled times back after the database's clock was set back.
 
-A retry is stored as a time on the database's clock. If that is set back by an hour, all retries of
-the hour before would wait an hour more than they should. Who owns a shard notices the step with a
-heartbeat, and moves the rows of its shards, once, a part of the table at a time.
+A retry is stored as a time by the database's clock. If the clock is set back by an hour, each
+retry would wait an hour too long. The owner of a shard notices the step with a heartbeat, and moves
+the rows of its shards once, one part of the table at a time.
 """
 
 import asyncio
@@ -15,13 +15,17 @@ from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
 
 ROWS_AT_ONCE = 5_000
+"""Rows of the table that one statement examines."""
 STEPS_MOST = 16
-"""Steps waiting at one time. A clock set back so often in seconds is broken, not wrong."""
+"""Steps that may wait; older ones are dropped. A clock that is set back more often is broken."""
 IDLE_SECONDS = 60.0
 
 
 class Reschedule:
-    """`done` is called after the rows were moved: what memory knows of their times is old."""
+    """The stage that moves scheduled times.
+
+    `done` is called after all rows of a step were moved, as memory may hold their old times.
+    """
 
     def __init__(
         self, deliveries: Deliveries, endpoints: Endpoints, *, done: Callable[[], None]
@@ -35,13 +39,15 @@ class Reschedule:
         self.wake = asyncio.Event()
 
     def set_back(self, step: SetBack) -> None:
-        """Take note of a step; waits for nothing."""
+        """Note that the clock was set back; return without waiting."""
         self._steps.append(step)
         self.wake.set()
 
     async def run_once(self) -> float:
-        """Move one part; return the seconds to the next. Raises StoreUnavailable or StatementTimeout,
-        with that part still to be moved."""
+        """Move the rows of one part of the table, and return the seconds to the next pass.
+
+        Raises StoreUnavailable or StatementTimeout; the part is tried again then.
+        """
         if not self._steps:
             return IDLE_SECONDS
         step = self._steps[0]

@@ -1,7 +1,7 @@
-"""The alarm clock of the near future: which retries held in memory are due, earliest first.
+"""Order the retries in memory by due time, earliest first.
 
-Bounded, and never the truth: the row in the database is. A full heap refuses, and whoever pushed
-leaves the delivery to the table, to be brought back when its time is nearer.
+The heap is bounded, and the row in the database is the truth. A full heap takes no more: the
+delivery stays in the table, and the loader reads it again when its time is nearer.
 """
 
 import heapq
@@ -13,10 +13,10 @@ from dispatcher.core.model import Delivery
 
 
 class RetryHeap:
-    """At most `capacity` deliveries by due time, on any one clock that never goes back.
+    """A heap of at most `capacity` deliveries by due time.
 
-    In the daemon that is the event loop's, so that a step of the wall clock moves no retry.
-    Deliveries due at the same time come out in the order they went in.
+    In the daemon, times are epoch seconds by the database's clock; `set_back` follows that clock
+    when it is set back. Deliveries due at the same time come out in the order they went in.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -34,11 +34,11 @@ class RetryHeap:
 
     @property
     def room(self) -> int:
-        """How many more pushes will be taken."""
+        """Return how many more deliveries fit."""
         return self._capacity - len(self._heap)
 
     def push(self, due: float, delivery: Delivery) -> bool:
-        """Whether there was room for it."""
+        """Add a delivery due at `due`; return False if the heap is full."""
         if self.room <= 0:
             return False
         heapq.heappush(self._heap, (due, self._pushed, delivery))
@@ -46,22 +46,22 @@ class RetryHeap:
         return True
 
     def pop_due(self, now: float, limit: int) -> list[Delivery]:
-        """At most `limit` deliveries due at `now` or before, removed."""
+        """Remove and return at most `limit` deliveries due at `now` or before."""
         due: list[Delivery] = []
         while self._heap and self._heap[0][0] <= now and len(due) < limit:
             due.append(heapq.heappop(self._heap)[2])
         return due
 
     def next_due(self) -> float | None:
-        """When the earliest is due; None when nothing waits."""
+        """Return when the earliest delivery is due, None if the heap is empty."""
         return self._heap[0][0] if self._heap else None
 
     def endpoints(self) -> set[UUID]:
-        """To whom what waits is owed."""
+        """Return the endpoints of the deliveries in the heap."""
         return {delivery.endpoint_id for _, _, delivery in self._heap}
 
     def discard_shards(self, shards: Container[int]) -> list[Delivery]:
-        """Remove the deliveries of these shards, which another daemon now owns: those removed."""
+        """Remove and return the deliveries of these shards, which this daemon no longer owns."""
         lost = [delivery for _, _, delivery in self._heap if delivery.shard in shards]
         if lost:
             self._heap = [entry for entry in self._heap if entry[2].shard not in shards]
@@ -69,19 +69,19 @@ class RetryHeap:
         return lost
 
     def discard(self, ids: Container[int]) -> None:
-        """Remove these deliveries, if they are here."""
+        """Remove the deliveries with these ids; ignore ids that are not in the heap."""
         kept = [entry for entry in self._heap if entry[2].id not in ids]
         if len(kept) < len(self._heap):
             self._heap = kept
             heapq.heapify(self._heap)
 
     def set_back(self, seconds: float) -> None:
-        """The clock was set back: all that waits is due so much earlier by it."""
+        """Move all due times back by `seconds`, as the clock was."""
         self._heap = [
             (due - seconds, order, replace(delivery, next_at=delivery.next_at - seconds))
             for due, order, delivery in self._heap
         ]
 
     def clear(self) -> None:
-        """Forget everything: the rows are still in the table."""
+        """Remove everything; the rows are still in the table."""
         self._heap.clear()

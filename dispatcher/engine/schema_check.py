@@ -1,7 +1,7 @@
-"""Events of types with an enforced schema: looked at, then put into the inbox or into quarantine.
+"""Check events of types with an enforced schema; move them to the inbox or to quarantine.
 
-Beside the way of ordinary events, not in it: nothing of theirs waits for this stage, which is
-woken whenever the fan-out has looked and gives that a head start.
+Ordinary events do not pass this stage and never wait for it. Each fan-out pass wakes it, and it
+starts a little later, so that the fan-out goes first.
 """
 
 import asyncio
@@ -18,26 +18,29 @@ from dispatcher.store.unvalidated_events import Unexamined, Waiting
 from dispatcher.telemetry import observe
 
 AT_ONCE = 100
-"""Events read, and moved, by one statement; at the default limit of 256 KiB no bound of theirs."""
+"""Events that one statement reads, or moves; DATA_AT_ONCE bounds the bytes of their data."""
 DATA_AT_ONCE = 2**20
-"""Bytes of data read at once, but for a single event's."""
+"""Bytes of data read at once; a single event may be larger."""
 A_MOMENT = 0.1
-"""Seconds after which what is decided is moved, before more is looked at."""
+"""Longest pass in seconds, after which checked events are moved."""
 HEAD_START = 0.05
-"""Seconds between a wake-up and the look, so that idle daemons do little for each ordinary event."""
+"""Seconds between a wake-up and the read. Otherwise an idle daemon would run a statement for each
+ordinary event."""
 BACKSTOP = 1.0
+"""Seconds between two reads without a wake-up."""
 SPARED = 10.0
-"""Seconds for which no other event of a type is compared after one that cost too much: else a few
-would hold up every other type. Quarantined events can be released."""
+"""Seconds without a check of a type after a check of it was too expensive: its events go to
+quarantine, where they can be released. Otherwise a few of them would delay all other types."""
 UNAVAILABLE = 2.0
+"""Seconds until the next pass if the process that checks schemas cannot be started."""
 
 
 Verdict: TypeAlias = tuple[int, tuple[int, str, str] | None]
-"""An event and, if it is to be put aside, `(id, reason, detail)`."""
+"""An event id and, if the event goes to quarantine, `(id, reason, detail)`."""
 
 
 class Examine:
-    """Owns the sandbox: `close` it at the end."""
+    """The stage that checks events. It owns the sandbox, which `close` ends."""
 
     def __init__(self, unexamined: Unexamined, sandbox: Sandbox, lease: Lease) -> None:
         self._unexamined = unexamined
@@ -47,9 +50,9 @@ class Examine:
         self._spared: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def look(self) -> float:
-        """Examine what waits, for a moment; returns the seconds until the next look.
+        """Check waiting events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout: what was not moved still waits.
+        Raises StoreUnavailable or StatementTimeout; events that were not moved are checked again.
         """
         if not self._busy:
             await asyncio.sleep(HEAD_START)
@@ -81,7 +84,10 @@ class Examine:
         passed: list[int],
         refused: list[tuple[int, str, str]],
     ) -> None:
-        """As many as a moment allows, one at least."""
+        """Check events for at most A_MOMENT, but at least one.
+
+        Add each to `passed` or to `refused`.
+        """
         passed += [event.id for event in waiting if event.schema is None]
         judged = {event.id: event for event in waiting if event.schema is not None}
         found = await self._with_data(list(judged), refused)
@@ -92,7 +98,7 @@ class Examine:
                 continue
             data = found.get(event.id)
             if event.id not in found:
-                passed.append(event.id)  # nothing to examine: the stages behind know what to do
+                passed.append(event.id)  # the event is gone: the next stages record that
             elif data is not None:
                 refusal = await self._judge(event, data)
                 if refusal is None:
@@ -105,7 +111,10 @@ class Examine:
     async def _with_data(
         self, ids: Sequence[int], refused: list[tuple[int, str, str]]
     ) -> Mapping[int, str | None]:
-        """Read data; what cannot be read is refused."""
+        """Return the data by event id, None if it was left for the next pass.
+
+        Events whose data cannot be read are added to `refused`. A missing event has no key.
+        """
         found: dict[int, str | None] = {}
 
         async def read(some: Sequence[int]) -> None:
@@ -126,7 +135,7 @@ class Examine:
             refusal = await self._sandbox.judge(schema, data)
         except SandboxUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must hold up no other event
+        except Exception as error:  # noqa: BLE001 - one broken check must not block other events
             observe.schema_check_broke(event.id, error)
             refusal = Refusal("check_failed", f"the check broke: {type(error).__name__}")
         if refusal is not None and refusal.reason == "too_costly":

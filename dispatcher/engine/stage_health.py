@@ -1,15 +1,15 @@
-"""Which stages get nowhere, and since when: what readiness asks. Pure, but for the clock it is given.
+"""Track which stages make no progress, and since when; readiness uses it.
 
-A stage fails from the first failed pass of a streak until a pass succeeds. One whose pass is not over
-for long (it is stuck in a statement) counts as failing since that pass began, unless it rests: then
-it waits for work, and nothing is late.
+A stage fails from the first failed pass of a streak until a pass succeeds. A stage whose pass takes
+too long, for example in a stuck statement, counts as failing since that pass began. While it only
+waits for work (`rests`), nothing is late. Pure: the clock is an argument.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 10.0
-"""A stage that has got nowhere for longer makes the daemon not ready."""
+"""A stage without progress for longer makes the daemon not ready."""
 
 
 @dataclass(slots=True)
@@ -18,40 +18,40 @@ class _Stage:
     failing_since: float | None = None
 
     def stuck_since(self) -> float | None:
-        """When it last may have got somewhere; None while it waits between two passes."""
+        """Return since when it may make no progress; None while it waits between two passes."""
         return self.began_at if self.failing_since is None else self.failing_since
 
 
 class StageHealth:
-    """`now` is a clock in seconds that never goes back."""
+    """The state of all stages; `now` is a clock in seconds that never goes back."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._stages: dict[str, _Stage] = {}
 
     def began(self, stage: str) -> None:
-        """A pass begins."""
+        """Note that a pass begins."""
         self._stages.setdefault(stage, _Stage()).began_at = self._now()
 
     def succeeded(self, stage: str) -> None:
-        """A pass is over, and did what it should."""
+        """Note that a pass succeeded."""
         self._stages[stage] = _Stage()
 
     def failed(self, stage: str) -> None:
-        """A pass is over, and failed."""
+        """Note that a pass failed."""
         state = self._stages.setdefault(stage, _Stage())
         if state.failing_since is None:
             state.failing_since = self._now() if state.began_at is None else state.began_at
         state.began_at = None
 
     def rests(self, stage: str) -> None:
-        """The pass under way only waits for work: it is as if it began now."""
+        """Note that the current pass only waits for work: it counts as if it began now."""
         state = self._stages.setdefault(stage, _Stage())
         if state.began_at is not None:
             state.began_at = self._now()
 
     def failing(self) -> Mapping[str, float]:
-        """Return the stages that have got nowhere for PATIENCE_SECONDS, with the seconds since then."""
+        """Return the seconds without progress of each stage for which PATIENCE_SECONDS are over."""
         now = self._now()
         since = {name: state.stuck_since() for name, state in self._stages.items()}
         return {

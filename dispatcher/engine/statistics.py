@@ -1,7 +1,7 @@
-"""What sending comes to, summed up by endpoint and by environment, and what a daemon says of itself.
+"""Write statistics by endpoint and by environment, and the status of this daemon.
 
-Nobody waits for it: what was recorded is added up in memory, and written every two seconds. A crash
-loses that much of the sums, never of the attempts themselves.
+Recorded attempts are added up in memory and written every two seconds, so that no send waits for
+it. A crash loses at most two seconds of the sums, never the attempts themselves.
 """
 
 import asyncio
@@ -22,12 +22,13 @@ from dispatcher.telemetry import observe
 Key = TypeVar("Key")
 
 FLUSH_EVERY = 2.0
+"""Seconds between two writes."""
 AT_ONCE = 500
-"""Endpoints a statement writes of; and after which the others have their turn."""
+"""Endpoints per statement, and per step of the summing. Otherwise it would block the event loop."""
 
 
 class Tally:
-    """Of one endpoint, since the last flush."""
+    """The counts of one endpoint since the last flush; `spent` is in milliseconds."""
 
     __slots__ = ("delivered", "durations", "environment_id", "exhausted", "failures", "spent")
 
@@ -41,8 +42,11 @@ class Tally:
 
 
 class Statist:
-    """`daemon` gives the name by which the facts are filed, None while there is none; `facts` what
-    this daemon holds, as JSON values."""
+    """The stage that writes statistics and the daemon's status.
+
+    `daemon` returns the daemon id, None while it has not joined. `facts` returns the status as
+    JSON values.
+    """
 
     def __init__(
         self,
@@ -65,7 +69,7 @@ class Statist:
         self._writing = asyncio.Lock()
 
     def note(self, results: Sequence[Result]) -> None:
-        """Take note of attempts that are on record; waits for nothing."""
+        """Add recorded attempts to the counts; return without waiting."""
         tallies = self._tallies
         for result in results:
             endpoint_id = result.delivery.endpoint_id
@@ -84,8 +88,10 @@ class Statist:
                 tally.exhausted += 1
 
     async def flush(self) -> float:
-        """Write what was noted; returns the seconds to the next time. Raises StoreUnavailable or
-        StatementTimeout; what was not written is written next time."""
+        """Write the counts and the status, and return the seconds to the next pass.
+
+        Raises StoreUnavailable or StatementTimeout; the next pass writes what was not written.
+        """
         async with self._writing:
             await self._gather()
             left = sorted(self._of_endpoints)
@@ -98,7 +104,7 @@ class Statist:
         return FLUSH_EVERY
 
     async def drained(self) -> None:
-        """Returns when everything noted so far is written."""
+        """Write all counts made so far, then return."""
         await self.flush()
 
     async def _add_of_endpoints(self, ids: Sequence[UUID]) -> None:
@@ -133,7 +139,7 @@ class Statist:
                 _add(self._of_environments, environment_id, sums)
 
     def _environment(self, endpoint_id: UUID) -> str | None:
-        """None: the endpoint is gone, and forgotten already."""
+        """Return the endpoint's environment, None if the endpoint was deleted and forgotten."""
         try:
             return self._endpoints[endpoint_id].environment_id
         except KeyError:

@@ -1,1 +1,1 @@
-"""One POST, safely: connections, one exchange, names, the egress guard and deadlines."""
+"""Send one POST safely: connections, exchange, name lookup, egress guard and deadlines."""

@@ -1,7 +1,7 @@
-"""One answer as its bytes come in. The status line decides; the rest is an excerpt.
+"""Parse one answer as its bytes arrive: the status line decides, the rest is an excerpt.
 
-Chunks are found by llhttp. Whatever is odd after the status line shortens the excerpt and
-costs the connection, never the verdict.
+llhttp parses chunked bodies. Malformed bytes after the status line shorten the excerpt and close
+the connection, but they never change the outcome.
 """
 
 import httptools
@@ -16,24 +16,24 @@ from dispatcher.transport.answer_head import (
 )
 
 HEAD_LIMIT_BYTES = 64 * 1024
-"""Of one head on the wire. Browsers and curl take 100 KB and more; no honest head has so much."""
+"""Most bytes of one head. Browsers and curl accept 100 KB and more; no real head is so large."""
 
 INTERIM_LIMIT = 16
-"""Answers such as `100 Continue` before the real one. More of them only cost time."""
+"""Most interim answers, such as `100 Continue`, before the final one."""
 
 CHUNK_FRAMING_BYTES = 4 * 1024
-"""What chunk sizes and trailers may take on the wire beyond the excerpt."""
+"""Most bytes that chunk sizes and trailers take on the wire, besides the excerpt."""
 
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Answer:
-    """One answer, fed with what was read, in pieces of any size.
+    """One answer, parsed from pieces of any size.
 
-    `status` is 0 until a final status line has been read: then the verdict is known.
-    `ended` is true when nothing more is wanted, `complete` when the body ended as it should.
-    `keeps_alive` is true when the connection may carry another request after it.
-    At most `body_limit` bytes of body are kept.
+    `status` is 0 until a final status line has been read, which decides the outcome. `ended` is
+    True when no more bytes are needed, `complete` when the body ended correctly. `keeps_alive` is
+    True when another request may follow on the connection. At most `body_limit` bytes of body are
+    kept.
     """
 
     __slots__ = (
@@ -66,34 +66,41 @@ class Answer:
 
     @property
     def began(self) -> bool:
-        """Return True if at least one byte of an answer has come."""
+        """Return True if at least one byte of the answer has arrived."""
         return bool(self._partial or self._interims or self.status)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Return the headers as far as they are kept, also those of a head that was cut."""
+        """Return the headers that are kept, also those of an incomplete head."""
         if self.head is not None:
             return self.head.headers
         return kept_headers(self._partial or b"")
 
     @property
     def body(self) -> bytes:
-        """Return the excerpt of the body, as it came, without chunk sizes."""
+        """Return the excerpt of the body as received, without chunk sizes."""
         return bytes(self._body[: self._body_limit])
 
     @property
     def truncated(self) -> bool:
+        """Return True if the excerpt is not the whole body."""
         return not self.complete or len(self._body) > self._body_limit
 
     def feed(self, data: bytes) -> bool:
-        """Take what was read, and return `ended`. Raises NotHttpError before a final status."""
+        """Parse the next bytes, and return `ended`.
+
+        Raises NotHttpError if they are not HTTP, before a final status only.
+        """
         rest = self._feed_head(data) if self.head is None else data
         if rest is not None:
             self._feed_body(rest)
         return self.ended
 
     def end_of_input(self, *, clean: bool) -> bool:
-        """Note that the connection has ended, `clean` or not. Return False if without a status."""
+        """Note that the connection has ended; `clean` is True if it ended without an error.
+
+        Return False if there was no status before.
+        """
         if not self.status:
             return False
         if not self.ended:
@@ -102,7 +109,7 @@ class Answer:
         return True
 
     def _feed_head(self, data: bytes) -> bytes | None:
-        """Return what follows a final head, None while there is no end of one."""
+        """Return the bytes after a final head, None while the head is not complete."""
         came: bytes | bytearray = data
         if self._partial is not None:
             self._partial += data
@@ -195,7 +202,7 @@ class Answer:
 
 
 class _Chunks:
-    """The content of a chunked body, found by llhttp. Callbacks are named as httptools wants."""
+    """The content of a chunked body, parsed by llhttp; httptools defines the callbacks' names."""
 
     __slots__ = ("_parser", "content", "ended", "surplus")
 
@@ -207,7 +214,10 @@ class _Chunks:
         self._parser.feed_data(_CHUNKED_HEAD)
 
     def feed(self, data: bytes) -> bool:
-        """Return False if the chunks are broken: what came before them is in `content`."""
+        """Parse the next bytes; return False if the chunks are malformed.
+
+        The content before the malformed chunk is in `content`.
+        """
         if self._parser is None:
             return False
         try:
@@ -218,7 +228,7 @@ class _Chunks:
                 return False
             self.surplus = True
         if self.ended:
-            self._parser = None  # it refers to us: waiting for the collector would hold memory
+            self._parser = None  # break the cycle. Otherwise memory waits for garbage collection
         return True
 
     def on_body(self, data: bytes) -> None:
@@ -233,7 +243,7 @@ class _Chunks:
 
 
 def _end_of_head(data: bytes | bytearray, start: int) -> int:
-    """Return where the first empty line ends, or -1. Lines may end in CRLF or in a bare LF."""
+    """Return where the first empty line ends, -1 if there is none; lines end in CRLF or LF."""
     crlf = data.find(b"\n\r\n", start)
     lf = data.find(b"\n\n", start, crlf + 1 if crlf >= 0 else len(data))
     if lf >= 0:

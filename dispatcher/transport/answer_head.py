@@ -1,6 +1,6 @@
-"""The head of an answer: its status, how its body ends, what is kept of its headers.
+"""Parse the head of an answer: its status, how its body ends, and the headers to keep.
 
-Read here and not by llhttp, which refuses status lines and headers that curl takes for a 200.
+llhttp is not used here, as it refuses status lines and headers that curl accepts as a 200.
 """
 
 import re
@@ -8,19 +8,21 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 HEADERS_LIMIT_BYTES = 8 * 1024
-"""Of names and values kept of an answer's head."""
+"""Most bytes of header names and values that are kept."""
 
 LINES_LIMIT = 512
-"""Of a head that are looked at for the excerpt."""
+"""Most lines of a head that are searched for headers to keep."""
 
 NOTABLE_LIMIT = 64
-"""Of the headers that say how a body ends: joining thousands would take time."""
+"""Most headers about the end of the body that are used, as joining thousands would take time."""
 
 HEADS_CACHED = 512
 CACHED_HEAD_BYTES = 1024
-"""Under load a receiver's heads are the same, for a second at least: half a MiB of memory."""
+"""Parsed heads that are kept, half a MiB in all: under load, a receiver's heads are the same for
+at least a second."""
 
 LENGTH_DIGITS = 19
+"""Most digits of a Content-Length, enough for 64 bits."""
 
 REQUEST_TIMEOUT = 408
 _NO_BODY = frozenset({101, 204, 304})
@@ -42,15 +44,15 @@ Framing = Literal["none", "length", "chunked", "until-close", "unknown"]
 
 
 class NotHttpError(Exception):
-    """What came is no HTTP answer; the text says why, and may quote it."""
+    """The bytes are no HTTP answer; the text describes why, and may quote them."""
 
 
 class Head(NamedTuple):
-    """What a head says.
+    """A parsed head.
 
-    `length` is that of the body if `framing` is by length. `keeps_alive` is true when another
-    request may follow on the connection, and then `keep_alive_seconds` is how long the receiver
-    says that it keeps it (None: it does not say).
+    `length` is the body's length in bytes if `framing` is "length". `keeps_alive` is True if
+    another request may follow on the connection. `keep_alive_seconds` is how long the receiver
+    announces to keep it, None if it announces nothing.
     """
 
     status: int
@@ -62,14 +64,14 @@ class Head(NamedTuple):
 
 
 def parse_head(head: bytes | bytearray) -> Head:
-    """Return what a head says, from its status line to its empty line. Raises NotHttpError."""
+    """Parse a head, from its status line to its empty line. Raises NotHttpError."""
     if len(head) <= CACHED_HEAD_BYTES:
         return _cached_head(bytes(head))
     return _parse(bytes(head))
 
 
 def parse_status(head: bytes | bytearray) -> int:
-    """Return the status of a head that begins with its status line. Raises NotHttpError."""
+    """Return the status from a status line and what follows it. Raises NotHttpError."""
     found = _STATUS_LINE.match(head)
     if found is None:
         line = bytes(head[:100]).split(b"\n", 1)[0].rstrip(b"\r")
@@ -78,12 +80,12 @@ def parse_status(head: bytes | bytearray) -> int:
 
 
 def is_interim(status: int) -> bool:
-    """Return True if another answer follows this one. `101 Switching Protocols` is the last."""
+    """Return True if another answer follows this one; none follows `101 Switching Protocols`."""
     return 100 <= status <= 199 and status != 101
 
 
 def kept_headers(head: bytes | bytearray) -> tuple[tuple[str, str], ...]:
-    """Return the headers of a head as far as they are kept, also of one that is cut or odd."""
+    """Return the headers to keep, also of an incomplete or malformed head."""
     room = HEADERS_LIMIT_BYTES
     kept: list[tuple[str, str]] = []
     for line in head.decode("latin-1").split("\n", LINES_LIMIT)[1:LINES_LIMIT]:
@@ -96,7 +98,8 @@ def kept_headers(head: bytes | bytearray) -> tuple[tuple[str, str], ...]:
             if not colon:
                 continue
             name, value = name.strip(), value.strip()
-        if len(name) + len(value) <= room:  # a shorter one behind it may matter: Retry-After
+        # Skip only what is too long: a shorter header may follow that is needed: Retry-After.
+        if len(name) + len(value) <= room:
             room -= len(name) + len(value)
             kept.append((name, value))
     return tuple(kept)
@@ -117,7 +120,7 @@ def _parse(head: bytes) -> Head:
         keeps_alive = keeps_alive and not _is_last(notable)
         said = _keep_alive_seconds(notable)
     if status in _NO_BODY:
-        # A body announced where none belongs may come all the same.
+        # The head may announce a body although its status has none, and the body may be sent.
         framing = "none" if framing == "until-close" or not length else "unknown"
         keeps_alive = keeps_alive and status != 101 and b"transfer-encoding" not in notable
     keeps_alive = keeps_alive and framing in ("none", "length", "chunked")
@@ -132,7 +135,7 @@ _cached_head = lru_cache(maxsize=HEADS_CACHED)(_parse)
 
 
 def _framing(notable: dict[bytes, bytes]) -> tuple[Framing, int]:
-    """Return how the body ends, and for a length how many bytes are to come."""
+    """Return how the body ends, and its length in bytes, 0 unless it ends by length."""
     codings = _values(notable, b"transfer-encoding")
     if codings and codings != [b"identity"]:
         return ("chunked", 0) if codings[-1] == b"chunked" else ("until-close", 0)
@@ -146,7 +149,7 @@ def _framing(notable: dict[bytes, bytes]) -> tuple[Framing, int]:
 
 def _is_last(notable: dict[bytes, bytes]) -> bool:
     if b"transfer-encoding" in notable and b"content-length" in notable:
-        return True  # others may see another end of this body
+        return True  # a proxy may see another end of this body: a request after it is unsafe
     return b"connection" in notable and b"close" in _values(notable, b"connection")
 
 

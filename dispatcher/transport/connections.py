@@ -1,8 +1,8 @@
-"""Connections to receivers: dialled, kept for a moment, bounded a receiver and in all.
+"""Open connections to receivers, keep them for some seconds, and bound their number.
 
-Every candidate address is judged by the guard before one is dialled, and again when its socket is
-made. An idle connection ends before the receiver is likely to end it, so that a request seldom
-meets one that is just being closed.
+The guard checks all addresses of a host before the first is dialled, and each address again when
+its socket is made. An idle connection is closed before the receiver is likely to close it.
+Otherwise a request could be sent on a connection that is just being closed.
 """
 
 import asyncio
@@ -26,21 +26,22 @@ from dispatcher.transport.target import Origin, Target
 from dispatcher.transport.tls import ClientContext
 
 IDLE_SECONDS = 4.0
-"""Servers keep idle connections for 5 s and more; the few that keep them shorter mostly say so."""
+"""Idle connections are kept so long: most servers keep them for 5 s or more, or announce less."""
 
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
-"""How much earlier than the receiver says that it will."""
+"""A connection is closed so much earlier than the receiver's Keep-Alive header announces."""
 
 SWEEP_SECONDS = 0.5
+"""Time between two searches for idle connections to close."""
 NEXT_ADDRESS_SECONDS = 0.25
-"""Until the next address is tried beside one that does not answer (RFC 8305)."""
+"""Time until the next address is tried in parallel with one that does not answer (RFC 8305)."""
 
 SHUTDOWN_SECONDS = 1.0
-"""How long a receiver may take to end a TLS connection; it is not waited for."""
+"""Longest TLS shutdown of a closing connection; no request waits for it."""
 
 
 class _Open:
-    """The connections to one origin: how many are open, those at rest, and who waits for one."""
+    """The connections to one origin: the number of open ones, idle ones, and waiting requests."""
 
     __slots__ = ("count", "idle", "origin", "waiting")
 
@@ -51,6 +52,7 @@ class _Open:
         self.waiting: deque[asyncio.Future[None]] = deque()
 
     def wake_one(self) -> None:
+        """Wake the first request that waits for a connection."""
         while self.waiting:
             waiter = self.waiting.popleft()
             if not waiter.done():
@@ -59,11 +61,11 @@ class _Open:
 
 
 class Connections:
-    """Takes, dials and keeps connections.
+    """The pool of connections to receivers.
 
-    `connect_timeout` is in seconds and spans lookup, connection and TLS. At most `idle_limit`
-    connections are kept at rest, at most `origin_limit` are open to one origin; who wants another
-    one waits, until its own deadline.
+    `connect_timeout` is in seconds, for lookup, connection and TLS together. `idle_limit` bounds
+    the idle connections, `origin_limit` the open connections to one origin: a request for one more
+    waits until its own deadline.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class Connections:
         return len(self._made)
 
     def close(self) -> None:
-        """Close all at once; exchanges under way end with an error."""
+        """Close all connections at once; running exchanges end with an error."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -106,7 +108,7 @@ class Connections:
             connection.abort()
 
     def take(self, origin: Origin) -> Connection | None:
-        """Return a connection at rest, the last one used, if there is one."""
+        """Return the idle connection that was used last, None if there is none."""
         opened = self._origins.get(origin)
         while opened is not None and opened.idle:
             connection, _ = opened.idle.popitem()
@@ -117,7 +119,7 @@ class Connections:
         return None
 
     def release(self, connection: Connection) -> None:
-        """Keep the connection for another exchange if it is fit for one, else close it."""
+        """Keep the connection for another exchange if it is reusable, else close it."""
         opened = self._made.get(connection)
         if opened is None:
             return
@@ -144,7 +146,7 @@ class Connections:
             self._context.remember(origin.server_name, tls)
 
     async def connect(self, target: Target, progress: Progress, share: str) -> Connection:
-        """Return a new connection, or one that came free while waiting. Raises PostError."""
+        """Return a new connection, or one that became idle while waiting. Raises PostError."""
         if self._is_closed:
             raise PostError("connect", "no connection: the dispatcher is stopping")
         origin = target.origin
@@ -183,7 +185,7 @@ class Connections:
                 progress.looked_up_at = monotonic()
                 connection = await self._dial(target, addresses, progress)
         except TimeoutError:
-            # With a connection made, it is the TLS handshake that stalled.
+            # If the TCP connection was made, the TLS handshake took too long.
             raise PostError(
                 "timeout" if progress.connected_at else "connect",
                 f"no connection within {self._connect_timeout:g} s (phase=connect)",

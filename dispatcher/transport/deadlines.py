@@ -1,8 +1,8 @@
-"""Many deadlines on one timer.
+"""Run many deadlines on one timer of the event loop.
 
-`asyncio.timeout` arms and disarms a timer of the event loop for every block, which costs a tenth
-of what a small HTTP request does. Nearly all of our blocks end early, and most have the same
-length: so they queue up by length, and one timer waits for the earliest head of a queue.
+`asyncio.timeout` starts and cancels a timer for every block, which costs a tenth of a small HTTP
+request. Nearly all blocks here end early, and most have the same length. So there is one queue of
+deadlines for each length, and one timer waits for the earliest head of all queues.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Self
 
 CLOCK_RESOLUTION = 0.001
-"""Timers of uvloop count whole milliseconds, and may fire a fraction of one early."""
+"""Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
 
 
 class Deadline:
-    """A block that ends with TimeoutError when its time is over, like `asyncio.timeout`."""
+    """A context manager that raises TimeoutError when its time is over, like `asyncio.timeout`."""
 
     __slots__ = ("_cancelling", "_expired", "_loop", "_queue", "_task", "when")
 
@@ -47,11 +47,12 @@ class Deadline:
         self._queue.pop(self, None)
         if not self._expired or self._task is None:
             return
-        # Our own cancellation ends here; one from elsewhere, at the same moment, goes on.
+        # Our own cancellation ends here. A cancellation from elsewhere at the same time goes on.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:
+        """Cancel the task in the block, as the time is over."""
         self._queue.pop(self, None)
         self._expired = True
         if self._task is not None:
@@ -72,7 +73,7 @@ class Deadlines:
         self._armed_for = inf
 
     def within(self, seconds: float) -> Deadline:
-        """A deadline so many seconds from now, to be entered at once."""
+        """Return a deadline `seconds` from now; enter it at once."""
         when = self._loop.time() + seconds
         if when < self._armed_for:
             self._arm(when)

@@ -1,11 +1,11 @@
-"""May we dial this address? The network table, the operator's allow-list, the URL policy.
+"""Decide which addresses may be dialled: network table, operator's allow-list and URL policy.
 
-The verdict that counts falls on the socket address, just before it is dialled: every name, literal
-and candidate passes `Guard.socket_factory`. The URL policy refuses early, with a sentence for the
-person who typed the URL, what could never be dialled or could be read in two ways.
+The decisive check is on the socket address, just before it is dialled: every host, name or literal,
+passes `Guard.socket_factory`. The URL policy refuses early, with a sentence for people, a URL that
+could never be dialled or that could be read in two ways.
 
-The table is our own: `ipaddress.is_private` and `is_global` differ between Python releases and
-let through NAT64, 6to4, multicast and addresses that wrap an IPv4 address.
+The network table is our own. `ipaddress.is_private` and `is_global` differ between Python releases
+and let pass NAT64, 6to4, multicast and addresses that contain an IPv4 address.
 """
 
 import errno
@@ -25,7 +25,7 @@ from dispatcher.transport.own_ports import OwnPort
 
 Address = IPv4Address | IPv6Address
 AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
-"""An address as `getaddrinfo` gives it: family, type, protocol, canonical name, socket address."""
+"""A result of `getaddrinfo`: family, type, protocol, canonical name and socket address."""
 
 DENIED: dict[Network, str] = {
     IPv4Network("0.0.0.0/8"): "an address of this network",
@@ -60,15 +60,15 @@ DENIED: dict[Network, str] = {
     IPv6Network("fe80::/10"): "a link-local address",
     IPv6Network("ff00::/8"): "a multicast address",
 }
-"""Refused unless allow-listed, and what to call them; the first that contains an address names it.
+"""Networks refused unless allow-listed, with the words for the error. The first match counts.
 
-Of IPv6, whatever lies outside `UNICAST` is refused too, named here or not.
+IPv6 addresses outside `UNICAST` are refused too, even if no network here contains them.
 """
 
 UNICAST = IPv6Network("2000::/3")
 
 NAT64 = IPv6Network("64:ff9b::/96")
-"""Judged by the IPv4 address in the last 32 bits, for that is where the gateway sends it."""
+"""Checked by the IPv4 address in the last 32 bits, as the gateway sends packets there."""
 
 WRAPPERS = tuple(
     IPv6Network(text)
@@ -81,7 +81,7 @@ WRAPPERS = tuple(
         "2002::/16",
     )
 )
-"""IPv6 forms that carry an IPv4 address; no allow-list entry opens them: list the IPv4 address."""
+"""IPv6 forms of IPv4 addresses. The allow-list cannot permit them: list the IPv4 address."""
 
 METADATA = frozenset(
     ip_address(text)
@@ -107,18 +107,18 @@ METADATA = frozenset(
         "fd20:ce::254",
     )
 )
-"""Where clouds hand out credentials and orders; no allow-list entry opens these either."""
+"""Cloud addresses that give out credentials and commands. The allow-list cannot permit them."""
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 INWARD_DOMAINS = ("local", "internal", "home.arpa", "onion", "invalid")
-"""Domains that mean something only inside a network, if at all (RFC 6761, 6762, 7686, 8375)."""
+"""Domains that exist only inside a network, or not at all (RFC 6761, 6762, 7686, 8375)."""
 
 WEB_PORTS = frozenset({80, 443})
 BAD_PORTS = frozenset(
     {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566}
     | {6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
 )
-"""From 1024 up, the ports browsers refuse to speak HTTP to (WHATWG fetch, "bad port")."""
+"""Ports from 1024 on to which browsers send no HTTP (WHATWG fetch, "bad port")."""
 
 
 REMEDY = ". To send there, list its address in egress.allow"
@@ -126,7 +126,7 @@ REMEDY_FOR_PORTS = ". To send there, list its address with that port in egress.a
 
 
 class BlockedError(OSError):
-    """The egress rules forbid this address or port. An OSError, as what dialling raises."""
+    """The egress rules forbid this address or port; an OSError, as all errors of dialling are."""
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
         super().__init__(f"{what} is not a permitted destination{remedy}")
@@ -134,24 +134,27 @@ class BlockedError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of the allow-list: a network, on one port or (None) on every ordinary one."""
+    """An entry of the allow-list: a network with one port, or with all usual ports (None)."""
 
     network: Network
     port: int | None
 
 
 def parse_allow(entries: Iterable[str]) -> tuple[Allowed, ...]:
-    """Read `10.0.0.0/8`, `10.1.2.3/32:8080`, `fd00::/8`, `[fd00::/8]:8080`; raises ValueError."""
+    """Parse entries such as `10.0.0.0/8`, `10.1.2.3/32:8080`, `fd00::/8` or `[fd00::/8]:8080`.
+
+    Raises ValueError.
+    """
     return tuple(Allowed(*network(entry)) for entry in entries)
 
 
 def is_own_address(address: Address) -> bool:
-    """Does this machine answer to the address itself, past every firewall in front of it?
+    """Return True if the address belongs to this machine, so that no firewall is in between.
 
-    Asked by binding a socket: so it holds for every interface, and for this moment.
+    It tries to bind a socket, so all interfaces count, with the addresses that they have now.
     """
     stranger = ip_address("192.0.2.1" if address.version == 4 else "2001:db8::1")
-    # Where the kernel lets us bind anything (net.ipv4.ip_nonlocal_bind), ask for a route instead.
+    # If the kernel permits to bind any address (net.ipv4.ip_nonlocal_bind), check the route.
     return _can_bind(address) and (not _can_bind(stranger) or _source_towards(address) == address)
 
 
@@ -195,11 +198,11 @@ class Guard:
         self._own_address = own_address
 
     def add_own_port(self, own: OwnPort) -> None:
-        """Refuse one more port of our own, which was not known before it was opened."""
+        """Refuse one more own port: a port that the system chose is known only once it is open."""
         self._own_ports = (*self._own_ports, own)
 
     def check_url(self, text: str) -> EndpointUrl:
-        """Return what a URL says if it may be delivered to. Raises UrlError."""
+        """Return the parsed URL if its endpoint is permitted. Raises UrlError."""
         url = parse_url(text, https_only=self._https_only)
         host, port = url.host, url.port
         if ":" in host or ends_in_number(host):
@@ -214,7 +217,7 @@ class Guard:
         return url
 
     def check_address(self, ip: str, port: int) -> None:
-        """Raise BlockedError, with the reason in words, unless this socket address may be dialled."""
+        """Raise BlockedError, with a sentence for people, unless the address may be dialled."""
         try:
             address = ip_address(ip)
         except ValueError:
@@ -233,7 +236,7 @@ class Guard:
             raise BlockedError(f"port {port}", remedy=REMEDY_FOR_PORTS)
 
     def socket_factory(self, addr_info: AddrInfo) -> socket.socket:
-        """A non-blocking socket for an address that may be dialled; raises BlockedError."""
+        """Return a non-blocking socket for a permitted address. Raises BlockedError."""
         family, type_, proto, _, address = addr_info
         self.check_address(address[0], address[1])
         sock = socket.socket(family, type_, proto)

@@ -1,4 +1,4 @@
-"""One connection to a receiver, and the one exchange under way on it."""
+"""Run exchanges (one request and its answer) on a connection to a receiver, one at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import NotHttpError
 
 JOINED_BYTES = 32 * 1024
-"""Bytes of body up to which it is copied behind its head, to leave with it in one packet."""
+"""A body of up to this many bytes is joined with its head, so that one packet can carry both."""
 
 PIECE_BYTES = 32 * 1024
-"""A larger body is handed to the transport in pieces: what waits in it is memory."""
+"""A larger body is written in pieces of this size, as the transport copies what it cannot send."""
 
 READ_BYTES = 16 * 1024
-"""Read and parsed at a time, so that no receiver holds up the loop."""
+"""Most bytes read and parsed at once, so that no receiver blocks the event loop."""
 
 
 class Outbox:
-    """Requests of one turn of the loop, written one after another at its end.
+    """The requests of one iteration of the event loop, written together at its end.
 
-    A write to a receiver that sleeps wakes it, which costs as much as all the rest of the request;
-    the one after finds it awake, or other receivers not yet answering.
+    The first write to a sleeping receiver wakes it, which costs as much as the rest of the request.
+    The following writes find it awake.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -30,6 +30,7 @@ class Outbox:
         self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
 
     def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write `data` at the end of this iteration of the event loop."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append((transport, data))
@@ -37,12 +38,12 @@ class Outbox:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
-            if not transport.is_closing():  # its reader has been called already
+            if not transport.is_closing():  # otherwise the connection has reported its end already
                 transport.write(data)
 
 
 class EndedError(Exception):
-    """The connection ended before an answer. `cause` is what the transport says, if anything."""
+    """The connection ended before an answer; `cause` is the transport's error, None if none."""
 
     def __init__(self, cause: Exception | None) -> None:
         super().__init__("the connection ended before an answer")
@@ -50,10 +51,10 @@ class EndedError(Exception):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """A connection that carries one exchange after another.
+    """A connection for one exchange after another.
 
-    All connections of a sender read into the same buffer, of which this is a `view`: it is free
-    again when a read has been looked at. `on_lost` is called once, when the connection has ended.
+    `view` is the read buffer, which all connections of a sender share: each read is parsed before
+    the next one. `on_lost` is called once, when the connection has ended.
     """
 
     __slots__ = (
@@ -98,12 +99,12 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_until = 0.0
         self.served = 0
 
-    # ── what the sender asks of it ───────────────────────────────────────────────────────────────
+    # ── called by the sender ─────────────────────────────────────────────────────────────────────
 
     def post(self, head: bytes, body: bytes, answer: Answer) -> asyncio.Future[None]:
-        """Send a request. The future ends when `answer` has a status.
+        """Send a request; return a future that is done when `answer` has a status.
 
-        It raises EndedError or NotHttpError when there will be none.
+        The future raises EndedError or NotHttpError if there is no status.
         """
         self.answer = answer
         self.first_byte_at = 0.0
@@ -120,7 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         return waiter
 
     def end_of_answer(self) -> asyncio.Future[None]:
-        """Return a future that ends when the answer that has a status has ended as well."""
+        """Return a future that is done when the rest of the answer has arrived or has ended."""
         self._waits_for_end = True
         waiter = self._waiter = self._loop.create_future()
         if self.answer is None or self.answer.ended:
@@ -129,14 +130,14 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_unsent(self) -> bool:
-        """Return True while the receiver has not taken all of the request."""
+        """Return True while part of the request is not sent yet."""
         return self._unwritten is not None or (
             not self.is_closing and self.transport.get_write_buffer_size() > 0
         )
 
     @property
     def is_reusable(self) -> bool:
-        """Return True if the exchange is over and another one may follow it."""
+        """Return True if the exchange has ended and another one may follow on the connection."""
         answer = self.answer
         return (
             answer is not None
@@ -147,19 +148,19 @@ class Connection(asyncio.BufferedProtocol):
         )
 
     def rest(self) -> None:
-        """Forget the exchange that is over. What comes now was not asked for."""
+        """Remove the ended exchange; bytes that arrive before the next one close the connection."""
         self.served += 1
         self.answer = None
         self._waiter = None
 
     def abort(self) -> None:
-        """Close at once; an exchange under way ends with EndedError."""
+        """Close at once; a running exchange ends with EndedError."""
         self._unwritten = None
         if not self.is_lost:
             self.is_closing = True
             self.transport.abort()
 
-    # ── what the transport tells it ──────────────────────────────────────────────────────────────
+    # ── called by the transport ──────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -171,7 +172,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         answer = self.answer
         if answer is None or answer.ended:
-            self.abort()  # it was not asked for
+            self.abort()  # these bytes belong to no request
             return
         if not self.first_byte_at:
             self.first_byte_at = monotonic()
@@ -186,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def eof_received(self) -> None:
-        """Let the transport close: the receiver has nothing more to say."""
+        """Let the transport close, as the receiver sends nothing more."""
         self.is_closing = True
 
     def pause_writing(self) -> None:
@@ -213,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.write(piece)
 
     def _wake(self) -> None:
-        """Let the sender look: there is the status or the end that it waits for."""
+        """Wake the sender, which waits for a status or for the end of the answer."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

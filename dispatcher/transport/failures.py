@@ -1,4 +1,4 @@
-"""Why a POST had no answer: a stable code, and a sentence that an endpoint's owner can act on."""
+"""Describe why a POST had no answer: a stable code, and a sentence for the endpoint's owner."""
 
 import os
 import ssl
@@ -9,7 +9,7 @@ UNKNOWN = "; whether the receiver acted on the request is unknown"
 
 
 class PostError(Exception):
-    """There is no answer. The text is the sentence; it names no address and no header's value."""
+    """The POST had no answer; the text is the sentence, without addresses and header values."""
 
     def __init__(self, code: ErrorCode, reason: str) -> None:
         super().__init__(reason)
@@ -22,7 +22,7 @@ def no_address(host: str, error: OSError) -> PostError:
 
 
 def no_connection(error: Exception) -> PostError:
-    # The text of the system's error names the address, which is not the endpoint owner's to know.
+    # The system's own text has the IP address, which an endpoint's owner must not learn.
     number = getattr(error, "errno", None)
     reason = os.strerror(number) if number else "none of its addresses answers"
     return PostError("connect", f"no connection: {reason}")
@@ -43,7 +43,7 @@ def no_answer(cause: Exception | None) -> PostError:
 
 
 def tls_reason(error: ssl.SSLError) -> str:
-    # Only errors that OpenSSL itself reports have these attributes.
+    # Only errors that OpenSSL reports have these attributes.
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {getattr(error, 'verify_message', 'no reason')}"
     reason = getattr(error, "reason", None) or "no common protocol"

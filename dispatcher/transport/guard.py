@@ -1,4 +1,4 @@
-"""The egress rules that a configuration asks for."""
+"""Build the egress rules of a configuration."""
 
 from dispatcher.config.sections import Config
 from dispatcher.store.address import AddressError, read
@@ -7,7 +7,7 @@ from dispatcher.transport.own_ports import own_ports
 
 
 def guard_of(config: Config, dsn: str | None = None) -> Guard:
-    """Return the egress rules; `dsn` is that of the database if it is not in the configuration."""
+    """Return the egress rules; `dsn` is the database address if the configuration has none."""
     if dsn is None and config.database.dsn is not None:
         dsn = config.database.dsn.get_secret_value()
     return Guard(
@@ -18,9 +18,9 @@ def guard_of(config: Config, dsn: str | None = None) -> Guard:
 
 
 def database_hosts(dsn: str) -> list[tuple[str, int]]:
-    """Return the servers of an address, as PG… variables and service files complete it.
+    """Return the servers of a database address, completed by PG… variables and service files.
 
-    An address that cannot be read has none: connecting says what is wrong with it.
+    Return an empty list if the address cannot be read: connecting reports the error.
     """
     try:
         return [(host.address, host.port) for host in read(dsn).hosts]

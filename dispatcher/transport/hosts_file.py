@@ -1,4 +1,4 @@
-"""Names in `/etc/hosts`, which `getaddrinfo` skips for a name that is written as absolute."""
+"""Read `/etc/hosts`, which `getaddrinfo` ignores for absolute names (with a final dot)."""
 
 import os
 from ipaddress import ip_address
@@ -23,7 +23,7 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
 
 
 class HostsFile:
-    """The file at `path`, read again when it has changed. Its first MiB counts."""
+    """The hosts file at `path`, read again after a change; only its first MiB is used."""
 
     def __init__(self, path: str = "/etc/hosts") -> None:
         self._path = path
@@ -31,7 +31,7 @@ class HostsFile:
         self._names: dict[str, tuple[str, ...]] = {}
 
     def addresses(self, host: str) -> tuple[str, ...]:
-        """Return what the file says of a host, nothing if it or the file is not there."""
+        """Return the addresses of a host, an empty tuple if the host or the file is missing."""
         try:
             status = os.stat(self._path)
             version = (status.st_mtime_ns, status.st_size, status.st_ino)

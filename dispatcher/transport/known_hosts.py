@@ -1,17 +1,19 @@
-"""Hosts whose names were looked up in time, shared out between those who asked for them.
+"""Remember hosts whose names were looked up in time, with a share for each environment.
 
-Being known is worth a lookup thread of its own class. So no environment may push out others' hosts by
-naming thousands of his own: when there are too many, the share that has most gives up its oldest,
-first those that were only looked up, then those that a delivery reached.
+Known hosts have their own class of lookup threads. So no environment may displace the hosts of
+others with thousands of its own: when there are too many, the largest share loses its oldest hosts,
+first those that were only looked up, then those that a delivery has reached.
 """
 
 from collections import OrderedDict
 
 HOSTS_LIMIT = 32_768
-"""About 10 MB."""
+"""Most hosts in all shares: about 10 MB of memory."""
 
 
 class _Share:
+    """The known hosts of one environment, oldest first."""
+
     def __init__(self) -> None:
         self.looked_up: OrderedDict[str, None] = OrderedDict()
         self.reached: OrderedDict[str, None] = OrderedDict()
@@ -21,7 +23,7 @@ class _Share:
 
 
 class KnownHosts:
-    """Pure bookkeeping. A share is named by whatever the caller shares by: an environment."""
+    """The known hosts by share; the name of a share is an environment id. Pure."""
 
     def __init__(self, limit: int = HOSTS_LIMIT) -> None:
         self._limit = limit
@@ -32,12 +34,12 @@ class KnownHosts:
         return self._count
 
     def knows(self, host: str, share: str) -> bool:
-        """Return True if the host is known to this share."""
+        """Return True if the host is known in this share."""
         known = self._shares.get(share)
         return known is not None and (host in known.looked_up or host in known.reached)
 
     def add(self, host: str, share: str, *, is_reached: bool = False) -> None:
-        """Note that the host was looked up, or that a delivery has reached it."""
+        """Note that the host was looked up, or, if `is_reached`, that a delivery reached it."""
         known = self._shares.setdefault(share, _Share())
         self._count -= len(known)
         if is_reached or host in known.reached:
@@ -52,7 +54,7 @@ class KnownHosts:
             self._drop_one()
 
     def discard(self, host: str) -> None:
-        """Forget the host in all shares: it does not answer any more."""
+        """Remove the host from all shares, as its lookup timed out."""
         for name, share in list(self._shares.items()):
             if host in share.looked_up or host in share.reached:
                 share.looked_up.pop(host, None)

@@ -1,7 +1,7 @@
-"""Ports of our own that no endpoint may aim at: the admin port's and the database's.
+"""List the daemon's own ports, which no endpoint may use: the admin port and the database.
 
-An allow-list entry for loopback or an inner network is meant for receivers. It must not let a
-tenant speak to the admin port from inside, or to PostgreSQL.
+An allow-list entry for loopback or a private network is meant for receivers. It must not let a
+tenant reach the admin port or PostgreSQL from inside.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,10 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class OwnPort:
-    """`noun` names it in a refusal; `at` is an address, all of this machine's, or any at all."""
+    """A port that is refused.
+
+    `noun` names it in the error. `at` is one address, all addresses of this machine, or any.
+    """
 
     noun: str
     port: int
@@ -22,15 +25,15 @@ class OwnPort:
 
 
 def admin_port(port: int) -> OwnPort:
-    """Return the admin port. Whatever it is bound to, it is refused on all of our addresses."""
+    """Return the admin port; it is refused on all addresses of this machine."""
     return OwnPort("the dispatcher's own admin port", port, "this machine")
 
 
 def own_ports(admin: int, database: Iterable[tuple[str, int]]) -> tuple[OwnPort, ...]:
-    """Return the ports that a configuration names.
+    """Return the ports of a configuration.
 
-    `admin` is the admin port, 0 if it is not known yet; `database` the servers of the database: a
-    name, an IP address or the directory of a socket, and a port.
+    `admin` is the admin port, 0 if it is not known yet. `database` are the database servers: a
+    host name, an IP address or a socket directory, each with a port.
     """
     found = [admin_port(admin)] if admin else []
     noun = "the dispatcher's own database"
@@ -38,7 +41,7 @@ def own_ports(admin: int, database: Iterable[tuple[str, int]]) -> tuple[OwnPort,
 
 
 def _at(host: str) -> Address | Literal["this machine", "anywhere"]:
-    # A server on a Unix socket mostly listens on the same port of loopback.
+    # A server on a Unix socket usually listens on the same port of loopback too.
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return "this machine"
     try:

@@ -1,4 +1,4 @@
-"""One POST: how far it has come, when, on which connection, and what was answered."""
+"""Track the progress of one POST: its phases, their times, its connection and its answer."""
 
 from time import monotonic
 
@@ -8,9 +8,9 @@ from dispatcher.transport.exchange import Connection
 
 
 class Progress:
-    """Moments on the monotonic clock; 0 for what did not happen.
+    """The progress of one POST; times are in monotonic seconds, 0 if the phase did not happen.
 
-    On a kept connection there is neither lookup nor connection nor TLS.
+    A POST on a kept connection has no lookup, no connect and no TLS phase.
     """
 
     __slots__ = (
@@ -34,27 +34,28 @@ class Progress:
 
     @property
     def has_status(self) -> bool:
-        """Return True if the outcome is decided."""
+        """Return True if there is a status, which decides the outcome."""
         return self.answer is not None and self.answer.status > 0
 
     @property
     def phase(self) -> str:
-        """Return how far a request without an answer came."""
+        """Return the phase that a request without an answer has reached."""
         if self.connection is None:
             return "connect"
         return "send" if self.is_unsent else "head"
 
     def give_up(self) -> None:
-        """Close the connection, for there is no more to learn on it."""
+        """Close the connection, and note whether all of the request was sent."""
         if self.connection is not None:
             self.is_unsent = self.connection.is_unsent
             self.connection.abort()
 
     def elapsed(self) -> float:
+        """Return the seconds since the start."""
         return monotonic() - self.started_at
 
     def timings(self) -> Timings:
-        """Return the seconds that each phase took."""
+        """Return the seconds of each phase, None for a phase that did not happen."""
         if not self.looked_up_at and self.connection is not None:
             first = self.connection.first_byte_at
             return Timings(None, None, None, first - self.started_at if first else None)

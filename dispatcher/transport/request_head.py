@@ -1,7 +1,7 @@
-"""The head of a request, octet for octet as it goes out.
+"""Write the head of a request, byte for byte as it is sent.
 
-Order: request line, Host, the defaults that the caller does not bring, the caller's headers in
-their order and case, Content-Length. What is the same for every request is prepared once.
+The order is: request line, Host, defaults that the caller does not set, the caller's headers in
+their order and case, Content-Length. The parts that repeat are prepared once.
 """
 
 import re
@@ -9,26 +9,27 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
-"""Headers that say where a request goes and where it ends: only we write them."""
+"""Headers that define where a request goes and where it ends: only the sender writes them."""
 
 LAYOUTS_CACHED = 4096
+"""Most combinations of header names whose layout is kept."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class RequestHeads:
-    """Writes heads. `defaults` are headers of every request that does not bring its own."""
+    """A writer of heads; `defaults` are headers for requests that do not set them."""
 
     def __init__(self, defaults: Mapping[str, str]) -> None:
         self._defaults = defaults
         self._layout = lru_cache(maxsize=LAYOUTS_CACHED)(self._lay_out)
 
     def build(self, start: str, headers: Mapping[str, str], length: int) -> bytes:
-        """Return the head of a request with so many bytes of body.
+        """Return the head of a request with a body of `length` bytes.
 
-        `start` is its request line and Host. Raises ValueError if a header has a control
-        character, or is one that only we write.
+        `start` is the request line and the Host header. Raises ValueError if a header has a
+        control character or an invalid name, or if only the sender may write it.
         """
         layout, replaced = self._layout(tuple(headers))
         if replaced:
@@ -43,9 +44,10 @@ class RequestHeads:
         return "".join(parts).encode()
 
     def _lay_out(self, names: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
-        """Return the parts of a head, with gaps, and the names that a later one replaces.
+        """Return the parts of a head with gaps, and the names that a later name replaces.
 
-        The first gap is for the start; from the third part on every other one is a value's.
+        The first part is the gap for `start`; from the third part on, every other one is the gap
+        for a value.
         """
         last = {name.lower(): name for name in names}
         if not FRAMING.isdisjoint(last):

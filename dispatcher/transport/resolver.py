@@ -1,15 +1,14 @@
-"""Names to addresses that may all be dialled, without a silent name server holding up the rest.
+"""Resolve host names to permitted addresses; a slow name server must not delay other lookups.
 
-`getaddrinfo` can be neither cancelled nor bounded in time. So every lookup has a thread of its own
-and runs as long as it likes, one a host, while those who asked stop waiting when the budget is
-spent. Threads are few, of three classes that cannot take one another's, and no environment gets
-more than its part of a class:
+`getaddrinfo` can be neither cancelled nor limited in time. So each lookup has its own thread, one
+for each host, and ends when it ends; its callers stop waiting after BUDGET_SECONDS. The number of
+threads is bounded in three classes, and no environment gets more than its part of a class:
 
-| class | hosts                                                                    |
-|-------|--------------------------------------------------------------------------|
-| known | that were looked up in time, or reached, and did not fall silent since   |
-| new   | all others                                                               |
-| slow  | whose last lookup timed out; after a pause that doubles with each timeout |
+| class | hosts                                                                          |
+|-------|--------------------------------------------------------------------------------|
+| known | looked up in time, or reached by a delivery, without a timeout since           |
+| new   | all others                                                                     |
+| slow  | the last lookup timed out; retried after a pause that doubles with each timeout |
 """
 
 import asyncio
@@ -25,25 +24,29 @@ from dispatcher.transport.hosts_file import HostsFile
 from dispatcher.transport.known_hosts import KnownHosts
 
 BUDGET_SECONDS = 2.0
-"""Until those who asked stop waiting, first for a thread and then for the answer."""
+"""Longest wait of a caller, once for a free thread and once more for the answer."""
 
 THREADS = {"known": 16, "new": 48, "slow": 8}
+"""Most lookups at once in each class."""
 THREADS_A_SHARE = {"known": 8, "new": 12, "slow": 2}
+"""Most lookups at once of one environment in each class."""
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 30.0
-"""Before a host that timed out is asked for again."""
+"""First and longest pause before a host that timed out is looked up again."""
 
 SLOW_LIMIT = 4096
+"""Most hosts remembered as slow."""
 CACHE_LIMIT = 4096
+"""Most answers in the cache."""
 CACHE_SECONDS = 10.0
 
 ADDRESSES_LIMIT = 4
-"""How many of an answer are tried, the families in turn."""
+"""Most addresses of an answer that are tried, IPv4 and IPv6 alternating."""
 
 
 class _Threads:
-    """How many lookups of one class run, and who waits for one to end."""
+    """The running lookups of one class, and the callers that wait for a free thread."""
 
     def __init__(self, limit: int, a_share: int) -> None:
         self._limit = limit
@@ -52,7 +55,7 @@ class _Threads:
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
 
     async def take(self, share: str) -> None:
-        """Return when a lookup may start, which `give_back` ends."""
+        """Wait until a lookup may start; call `give_back` when it has ended."""
         if self._is_free(share):
             self._running[share] += 1
             return
@@ -66,6 +69,7 @@ class _Threads:
             raise
 
     def give_back(self, share: str) -> None:
+        """Free a thread, and let waiting callers start whose share has a free one."""
         self._running[share] -= 1
         if not self._running[share]:
             del self._running[share]
@@ -86,9 +90,10 @@ class _Threads:
 
 
 class Resolver:
-    """Resolves names. An answer with one forbidden address is refused whole.
+    """A resolver of host names; it refuses an answer with a forbidden address as a whole.
 
-    `getaddrinfo` is called in threads, as `socket.getaddrinfo` would be.
+    `budget` is the longest wait in seconds. `getaddrinfo` is called in threads, with the arguments
+    of `socket.getaddrinfo`.
     """
 
     def __init__(
@@ -112,9 +117,10 @@ class Resolver:
         self._running: dict[str, asyncio.Future[list[str] | OSError]] = {}
 
     async def resolve(self, host: str, port: int, share: str = "") -> list[AddrInfo]:
-        """Return at most `ADDRESSES_LIMIT` addresses of the host, asked for on account of a share.
+        """Return at most `ADDRESSES_LIMIT` addresses of the host; the lookup counts for `share`.
 
-        Raises OSError if there is none, BlockedError if any of them may not be dialled.
+        Raises OSError if there is no address or no answer in time, and BlockedError if one of the
+        addresses is not permitted.
         """
         answer = self._cached(host)
         if answer is None:
@@ -124,7 +130,7 @@ class Resolver:
         return [addr_info(address, port) for address in _in_turn(answer)[:ADDRESSES_LIMIT]]
 
     def reached(self, host: str, share: str = "") -> None:
-        """Note that a delivery has reached this host: its name is worth a thread when needed."""
+        """Note that a delivery has reached this host, so that its next lookup is in class known."""
         self._known.add(host, share, is_reached=True)
 
     def _cached(self, host: str) -> list[str] | None:
@@ -136,7 +142,7 @@ class Resolver:
             await self._start_when_possible(host, share)
         try:
             async with asyncio.timeout(self._budget):
-                # Those who give up must not take the answer away from the others.
+                # A caller that gives up must not cancel the answer for the others.
                 answer = await asyncio.shield(self._running[host])
         except TimeoutError:
             self._timed_out(host)
@@ -181,7 +187,7 @@ class Resolver:
                 loop.call_soon_threadsafe(finish, answer)
 
         self._running[host] = loop.create_future()
-        # A daemon thread: a lookup without an answer must not hold up the end of the process.
+        # A daemon thread. Otherwise a lookup without an answer would delay the process's exit.
         threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
 
     def _look_up(self, host: str) -> list[str] | OSError:
@@ -189,7 +195,7 @@ class Resolver:
         if "." in host:
             if listed := self._hosts.addresses(host):
                 return list(listed)
-            # The final dot keeps the search domains of this machine out of it.
+            # The final dot makes the name absolute. Otherwise search domains would be tried too.
             name = f"{host.removesuffix('.')}."
         try:
             found = self._getaddrinfo(
@@ -212,11 +218,11 @@ class Resolver:
             self._cache.popitem(last=False)
 
     def _timed_out(self, host: str) -> None:
-        """Let the host wait before it is asked for again, longer each time."""
+        """Delay the next lookup of the host, longer after each timeout."""
         now = asyncio.get_running_loop().time()
         timeouts, until = self._slow.get(host, (0, 0.0))
         if now < until:
-            return  # another one that waited for the same answer
+            return  # another caller of the same lookup has noted it
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(timeouts, 10), LONGEST_PAUSE_SECONDS)
         self._known.discard(host)
         self._slow[host] = (timeouts + 1, now + pause)
@@ -230,7 +236,7 @@ def _again(reason: str) -> socket.gaierror:
 
 
 def _in_turn(addresses: list[str]) -> list[str]:
-    """Return the same addresses, IPv4 and IPv6 by turns, the family of the first one first."""
+    """Return the addresses with IPv4 and IPv6 alternating; the first one stays first."""
     families: dict[bool, list[str]] = {}
     for address in addresses:
         families.setdefault(":" in address, []).append(address)
@@ -239,6 +245,7 @@ def _in_turn(addresses: list[str]) -> list[str]:
 
 
 def addr_info(address: str, port: int) -> AddrInfo:
+    """Return the TCP socket address in the form of `getaddrinfo`."""
     if ":" in address:
         return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0))
     return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))

@@ -1,7 +1,7 @@
-"""One POST under one deadline. Whatever the receiver does, the answer is a value.
+"""Send one POST under one deadline; return a value, whether or not the receiver answers.
 
-The verdict is the final status line; the body is only an excerpt, read for a moment and never
-decoded. The connection of an answer that was not clean and complete is closed, any other kept.
+The final status line decides the outcome. The body is only an excerpt: it is read for at most
+BODY_SECONDS and never decoded. A connection is kept only after a clean and complete answer.
 """
 
 import math
@@ -25,19 +25,20 @@ from dispatcher.transport.target import Target, target_of
 from dispatcher.transport.tls import ClientContext
 
 BODY_SECONDS = 2.0
-"""How long after its status line the rest of an answer may still come."""
+"""Time for the rest of an answer after its status line."""
 
 URLS_CACHED = 4096
+"""Most parsed URLs that are kept."""
 
 ORIGIN_LIMIT = 1000
-"""Connections to one host and port: a bound on file descriptors, far above `max_in_flight`."""
+"""Most connections to one host and port: it bounds file descriptors, far above `max_in_flight`."""
 
 
 class Sender:
-    """The sending edge: the connections to all endpoints, open between `open` and `close`.
+    """The HTTP client for all endpoints; call `open` before the first post and `close` at the end.
 
-    Times are in seconds, `body_limit` in bytes. `concurrency` is how many posts the caller runs
-    at once; so many idle connections are kept at most.
+    Times are in seconds, `body_limit` in bytes. `concurrency` is the number of posts that the
+    caller runs at once, and the most idle connections that are kept.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Sender:
         await self.close()
 
     async def open(self) -> None:
+        """Start the client in the running event loop."""
         self._deadlines = Deadlines()
         self._target = lru_cache(maxsize=URLS_CACHED)(
             lambda url: target_of(self._guard.check_url(url))
@@ -94,7 +96,7 @@ class Sender:
         self._is_open = True
 
     async def close(self) -> None:
-        """Close every connection at once; posts still running end with an error."""
+        """Close all connections at once; running posts end with an error."""
         if self._is_open:
             self._connections.close()
 
@@ -104,14 +106,15 @@ class Sender:
         headers: Mapping[str, str],
         body: bytes,
         *,
-        timeout: float,  # noqa: ASYNC109 - how long the receiver may take is part of the answer
+        timeout: float,  # noqa: ASYNC109 - a timeout is a value here, not an exception
         share: str = "",
     ) -> Response | SendError:
-        """Send once; `timeout` spans from the name lookup to the last byte.
+        """Send one request, and return the answer or the error.
 
-        Only a request on a kept connection that ends before a byte of an answer is sent again, on
-        a new one. `share` names on whose account a name is looked up. Raises nothing that the
-        network or the receiver could cause.
+        `timeout` is in seconds, from the name lookup to the last byte. `share` is the environment
+        for which names are looked up. A request is sent a second time, on a new connection, only if
+        a kept connection ends before the first byte of an answer, or answers it with 408. Network
+        and receiver cause no exceptions. Raises RuntimeError if the sender is not open.
         """
         if not self._is_open:
             raise RuntimeError("the sender is not open")
@@ -122,7 +125,7 @@ class Sender:
             with self._deadlines.within(timeout):
                 connection = self._connections.take(target.origin)
                 if connection is None or not await self._ask(connection, head, body, progress):
-                    # There was none, or the receiver had ended it and has not seen this request.
+                    # No connection was idle, or the receiver closed it without reading the request.
                     await self._ask_on_new_connection(target, head, body, progress, share)
         except (TimeoutError, PostError, ValueError) as error:
             if not progress.has_status:
@@ -135,7 +138,7 @@ class Sender:
     async def _ask_on_new_connection(
         self, target: Target, head: bytes, body: bytes, progress: Progress, share: str
     ) -> None:
-        """Send the request on a new connection, and return when there is a status."""
+        """Send the request on a new connection, and wait for a status. Raises PostError."""
         connection = await self._connections.connect(target, progress, share)
         if not await self._ask(connection, head, body, progress):
             raise no_answer(None)
@@ -145,9 +148,10 @@ class Sender:
     async def _ask(
         self, connection: Connection, head: bytes, body: bytes, progress: Progress
     ) -> bool:
-        """Return True when there is a status, False if a kept connection ended without a byte.
+        """Send the request, and return True when there is a status.
 
-        Raises PostError.
+        Return False if a kept connection ended without a byte, or answered with 408. Raises
+        PostError.
         """
         progress.connection = connection
         answer = progress.answer = Answer(self._body_limit)
@@ -164,20 +168,20 @@ class Sender:
             progress.give_up()
             raise
         if connection.served and answer.status == REQUEST_TIMEOUT:
-            connection.abort()  # how some servers say that they end an idle connection
+            connection.abort()  # some servers send 408 when they close an idle connection
             return False
         return True
 
     async def _read_on(self, progress: Progress, timeout: float) -> None:  # noqa: ASYNC109
-        """Wait a moment for the rest of an answer that has a status."""
+        """Wait up to BODY_SECONDS for the rest of an answer that has a status."""
         seconds = min(timeout - progress.elapsed(), BODY_SECONDS)
         try:
-            # In steps of 10 ms, for every length of deadline has a queue of its own.
+            # In steps of 10 ms. Otherwise each deadline's own length would have its own queue.
             with self._deadlines.within(math.floor(seconds * 100) / 100):
                 if progress.connection is not None:
                     await progress.connection.end_of_answer()
         except TimeoutError:
-            progress.give_up()  # the status line has decided; the excerpt is as long as it is
+            progress.give_up()  # the status line has decided; the excerpt stays incomplete
         except BaseException:
             progress.give_up()
             raise
@@ -208,7 +212,7 @@ _PHASES = {
 
 def _failed(error: Exception, progress: Progress, timeout: float) -> SendError:
     code: ErrorCode = "blocked"
-    reason = _UNWRITABLE  # a ValueError of our own making may quote a header's value
+    reason = _UNWRITABLE  # not the text of a ValueError, which may contain a header's value
     if isinstance(error, TimeoutError):
         code, reason = "timeout", _PHASES[progress.phase].format(timeout)
     elif isinstance(error, PostError):

@@ -1,4 +1,4 @@
-"""Where POSTs go: what is found out once a URL."""
+"""Derive from an endpoint URL what every POST to it needs."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,10 @@ from dispatcher.core.endpoint_url import EndpointUrl, ends_in_number
 
 
 class Origin(NamedTuple):
-    """What a connection belongs to: requests to the same origin may follow one another on it.
+    """The key of a connection: requests to the same origin may share it, one after another.
 
-    `identity` names the certificates used for TLS; "" are the system's, and none of our own.
+    `identity` names the certificates used for TLS; "" means those of the system, and no client
+    certificate.
     """
 
     is_https: bool
@@ -18,12 +19,16 @@ class Origin(NamedTuple):
 
     @property
     def server_name(self) -> str:
-        """Return the name that the receiver's certificate must have, which TLS also sends."""
+        """Return the host name for the certificate check and for TLS server name indication."""
         return self.host.removesuffix(".")
 
 
 class Target(NamedTuple):
-    """`start` is the request line and the Host header; `is_literal`: the host is an address."""
+    """The destination of a POST.
+
+    `start` is the request line and the Host header. `is_literal` is True if the host is an IP
+    address.
+    """
 
     origin: Origin
     is_literal: bool
@@ -31,6 +36,7 @@ class Target(NamedTuple):
 
 
 def target_of(url: EndpointUrl) -> Target:
+    """Return the destination of a parsed URL."""
     return Target(
         Origin(url.is_https, url.host, url.port),
         ":" in url.host or ends_in_number(url.host),

@@ -1,4 +1,4 @@
-"""TLS as receivers get it: version 1.2 or newer, verified, HTTP/1.1, sessions taken up again."""
+"""Set up TLS to receivers: version 1.2 or newer, verified, HTTP/1.1, with session resumption."""
 
 import ssl
 from collections import OrderedDict
@@ -6,15 +6,16 @@ from time import monotonic
 from typing import Self
 
 SESSIONS_LIMIT = 1024
+"""Most sessions kept, one per host name."""
 
 SESSION_SECONDS = 600.0
-"""A session taken up again skips the certificate: it may be this old at most."""
+"""Longest age of a resumed session, as resumption does not check the certificate again."""
 
 
 class ClientContext(ssl.SSLContext):
-    """A context for connections to receivers, that remembers a session for each of their names.
+    """A TLS context for connections to receivers, which keeps one session for each host name.
 
-    Taking a session up again saves a round trip and the costly half of a handshake.
+    Resuming a session saves a round trip and the expensive half of a handshake.
     """
 
     def __new__(cls) -> Self:
@@ -28,7 +29,7 @@ class ClientContext(ssl.SSLContext):
         self.load_default_certs()
 
     def remember(self, host: str, connection: ssl.SSLObject) -> None:
-        """Keep the session of a connection on which an answer has come, for the next one."""
+        """Keep the session of a connection that has answered, for the next connection."""
         session = connection.session
         if session is None or not session.has_ticket:
             return
@@ -45,7 +46,7 @@ class ClientContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Begin a connection, with the session of the last one to the same name, if there is one."""
+        """Start a connection; resume the last session of the same host name if it is kept."""
         kept, until = self._sessions.get(str(server_hostname), (None, 0.0))
         if session is None and monotonic() < until:
             session = kept

@@ -1,4 +1,5 @@
--- $1 delivery. Nudges whose shard nobody owns bother nobody: its next owner reads everything anew.
+-- $1 delivery. Count its change notices that are not applied yet. Notices for shards without an
+-- owner do not count: the next owner reads the whole shard.
 SELECT count(*) AS unheeded
 FROM (SELECT shard FROM dispatcher.nudges WHERE delivery_id = $1 OFFSET 0) n
 JOIN dispatcher.shards s USING (shard)

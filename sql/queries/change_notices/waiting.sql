@@ -1,5 +1,6 @@
--- $1 shards we own  $2 nudges with ids above  $3 how many. Each with its delivery as it is now, if it is.
--- CASE: in the order of ids, and not shard by shard.
+-- $1 owned shards  $2 only notices with ids above  $3 limit. Return change notices with the current
+-- row of the delivery, NULL if it is gone. CASE: otherwise the planner may read shard by shard and
+-- then sort by id.
 SELECT n.id AS nudge, n.delivery_id, n.endpoint_id AS nudged_endpoint, n.shard AS nudged_shard,
        d.id, d.event_id, d.endpoint_id, d.shard, d.attempt, d.base, extract(epoch FROM d.next_at)::float8 AS next_at
 FROM (SELECT * FROM dispatcher.nudges

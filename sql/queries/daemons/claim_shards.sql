@@ -1,15 +1,18 @@
--- $1 daemon id  $2 how many  Then those it has seen silent for 1.2 s, a value a daemon: $3 ids  $4 their counts of
--- renewals  $5 whether for the whole lease of 10 s
+-- $1 daemon id  $2 most shards to claim  Then the daemons it has seen silent for 1.2 s, as arrays
+-- with one element a daemon: $3 ids  $4 counts of renewals  $5 true: silent for the whole lease of
+-- 10 s
 --
--- Free for taking: a shard without an owner; one whose owner has been silent for 1.2 s, by when it has stopped
--- sending, and whose session has ended; one whose owner, frozen or cut off, has been silent for the whole lease.
--- The claimer times the silence by its own steady clock: the database's may have been set meanwhile.
+-- A shard is free if it has no owner; or if its owner has been silent for 1.2 s, so it has stopped
+-- sending, and the owner's session has ended; or if its owner, frozen or disconnected, has been
+-- silent for the whole lease. The claimer measures the silence by its own steady clock, as the
+-- database's clock may have been set.
 --
--- A session has ended if its server process is not there any more, or another one has its pid. When a
--- process was started is hidden from other roles: then it counts as the same one.
+-- A session has ended if its server process is gone, or another process has its pid. The start time
+-- of a process is hidden from other roles: then it counts as the same process.
 --
--- Who is taken for dead is removed in the same statement: a heartbeat of it either comes first, and
--- it is not dead, or finds no row, and it knows. The owner's `age` in seconds is negative if the clock was set back.
+-- The same statement removes the dead daemons. So a late heartbeat either comes first, and its
+-- daemon is not dead, or it finds no row, and the daemon knows that it has lost its shards. The
+-- owner's `age` in seconds is negative if the clock was set back.
 WITH dead AS (
   DELETE FROM dispatcher.daemons
   WHERE id = ANY (ARRAY(
@@ -28,7 +31,7 @@ WITH dead AS (
   SELECT s.shard, s.owner, dead.age FROM dispatcher.shards s LEFT JOIN dead ON dead.id = s.owner
   WHERE s.owner IS NULL OR dead.id IS NOT NULL
      OR NOT EXISTS (SELECT 1 FROM dispatcher.daemons d WHERE d.id = s.owner)
-), free AS (                                 -- locked, and still as seen: not claimed by one who came meanwhile
+), free AS (                                 -- locked, and with the owner as seen: no other daemon has claimed it
   SELECT s.shard, seen.age FROM dispatcher.shards s JOIN seen ON seen.shard = s.shard AND s.owner IS NOT DISTINCT FROM seen.owner
   ORDER BY s.shard LIMIT $2 FOR UPDATE OF s SKIP LOCKED
 )

@@ -1,4 +1,4 @@
--- Rows of daemons that own nothing and have been silent for long.
+-- Remove daemons that own no shard and have been silent for an hour.
 DELETE FROM dispatcher.daemons d
 WHERE d.renewed_at < clock_timestamp() - interval '1 hour'
   AND NOT EXISTS (SELECT 1 FROM dispatcher.shards s WHERE s.owner = d.id)

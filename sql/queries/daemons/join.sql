@@ -1,7 +1,8 @@
--- $1 daemon id  $2 the id that this very process had before its session was lost, or NULL
+-- $1 daemon id  $2 the id that this process had before it lost its session, or NULL
 --
--- What that one owned is handed over at once: the process knows that it sends nothing by it any more.
--- Rows that the lost session still holds locked (its server process may be frozen) are not waited for.
+-- The shards of the old id are taken over at once, as the process knows that it sends nothing for
+-- them any more. SKIP LOCKED: the lost session may still hold locks, as its server process may be
+-- frozen. Otherwise this would wait.
 WITH stale AS (
   DELETE FROM dispatcher.daemons WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.daemons WHERE id = $2 FOR UPDATE SKIP LOCKED))
 ), inherited AS (

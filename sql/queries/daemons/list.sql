@@ -1,4 +1,5 @@
--- All that are known, those with most shards first: silence and the age of the facts in seconds.
+-- List all daemons, those with the most shards first. `silence` and `facts_age` (of the status) are
+-- in seconds.
 SELECT d.id, extract(epoch FROM clock_timestamp() - d.renewed_at)::float8 AS silence,
        ARRAY(SELECT s.shard FROM dispatcher.shards s WHERE s.owner = d.id ORDER BY s.shard) AS shards,
        f.facts::text AS facts,

@@ -1,10 +1,10 @@
--- $1 daemon id  $2 the endpoint version it has acted on. No row: it was taken for dead and removed, or this is
--- not the session that joined.
+-- $1 daemon id  $2 the endpoint version it has applied. No row: the daemon was removed as dead, or
+-- this is not the session that joined.
 --
--- One heartbeat row a daemon stands for all its shards. What a daemon must know to go on sending
--- comes back in the same answer: what it owns, whether endpoints changed, the heartbeats of the others (as arrays,
--- an element a daemon), and whether somebody changed a delivery of its shards. Rows older than `horizon` were
--- written before this heartbeat.
+-- One heartbeat row a daemon counts for all its shards. The answer has all that a daemon must know
+-- to go on sending: its shards, the endpoint version, the heartbeats of the other daemons (as
+-- arrays with one element a daemon), and whether there are change notices for its shards. A row
+-- written by a transaction before `horizon` was written before this heartbeat.
 UPDATE dispatcher.daemons SET renewed_at = clock_timestamp(), renewals = renewals + 1, confirmed_version = $2
 WHERE id = $1 AND backend_pid = pg_backend_pid()
 RETURNING extract(epoch FROM clock_timestamp())::float8 AS now,

@@ -1,9 +1,11 @@
--- $1 look at ids above  $2 at how many  $3 shards  $4 seconds  $5 transaction id: only rows written by an older one
+-- $1 examine ids above  $2 how many rows to examine  $3 shards  $4 seconds  $5 transaction id: only
+-- rows written by an older transaction
 --
--- After the database's clock was set back: what was to be tried at a time that is now further off comes so much
--- earlier, parked rows too. No row twice: once moved, it is not older any more. One that is being recorded gets
--- its time there. Every part of the table is looked at once, a bounded number of rows a statement, by a range and
--- by row addresses: whatever the planner believes of the table, it compares no row with a list.
+-- After the database's clock was set back by $4, move future times of retries back as much, of
+-- parked rows too. No row moves twice: a moved row was written by a newer transaction. SKIP LOCKED:
+-- a row that is being recorded gets its new time from that statement. The table is read once in
+-- ranges of ids, a bounded number of rows a statement, and updated by row address. Otherwise, with
+-- bad statistics, the planner could compare each row with a list of ids.
 WITH part AS MATERIALIZED (
   SELECT max(id) AS last FROM (SELECT id FROM dispatcher.deliveries WHERE id > $1 ORDER BY id LIMIT $2) ids
 ), late AS MATERIALIZED (

@@ -1,14 +1,15 @@
--- $1 how many of either kind  $2 expire deliveries with ids below
+-- $1 limit for each kind  $2 expire deliveries with ids below
 --
--- Deliveries of deleted endpoints and those too old to keep: each ends with a row that says so. Their
--- own age is asked, by the primary key: the event is as old, unless it waited long or was sent again.
+-- End deliveries of deleted endpoints, and deliveries that are too old; the history gets one row
+-- for each. The age is that of the delivery's id, read by the primary key. The event is as old,
+-- unless it waited long or was replayed.
 WITH doomed AS MATERIALIZED (
   (SELECT pending.id, 'the endpoint was deleted' AS error
    FROM dispatcher.pending_ids(ARRAY(SELECT id FROM dispatcher.endpoints WHERE deleted_at IS NOT NULL), $1, $1) AS pending(id))
   UNION ALL
   (SELECT d.id, 'expired: the event is about to be dropped by retention'
    FROM dispatcher.deliveries d WHERE d.id < $2 ORDER BY d.id LIMIT $1)
-), ours AS MATERIALIZED (                    -- not those being recorded: whoever waits could be waited for in turn
+), ours AS MATERIALIZED (                    -- SKIP LOCKED: waiting for rows that are being recorded could deadlock
   SELECT id FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM doomed)) FOR UPDATE SKIP LOCKED
 ), gone AS (
   DELETE FROM dispatcher.deliveries d USING doomed

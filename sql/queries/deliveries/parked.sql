@@ -1,5 +1,6 @@
--- $1 endpoints, $2 how many: a value an endpoint  $3 shards we own  $4 how many in all. What has waited longest, endpoint by endpoint.
--- A read, not a write: a parked row stays parked until recorded. Endpoints that $4 does not reach cost nothing.
+-- $1 endpoints, with one element an endpoint: $2 limit  $3 owned shards  $4 limit in all. Read due
+-- parked rows of each endpoint in turn, earliest due time first. Rows stay parked until they are
+-- recorded, so this writes nothing. Endpoints after limit $4 cost nothing.
 SELECT d.id, d.event_id, d.endpoint_id, d.shard, d.attempt, d.base, extract(epoch FROM d.next_at)::float8 AS next_at
 FROM unnest($1::uuid[], $2::int[]) AS e(id, most)
 CROSS JOIN LATERAL (

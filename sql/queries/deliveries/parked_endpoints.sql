@@ -1,5 +1,6 @@
--- Endpoints with parked deliveries: hops from one to the next in the index, whatever their number of rows.
--- The order is all of that index's: no other index has it.
+-- List endpoints with parked deliveries. It jumps from one endpoint to the next in the index, so
+-- the number of rows of an endpoint does not matter. ORDER BY names all columns of that index, so
+-- that the planner uses no other one.
 WITH RECURSIVE hop AS (
   (SELECT endpoint_id FROM dispatcher.deliveries WHERE parked ORDER BY endpoint_id, shard, next_at LIMIT 1)
   UNION ALL

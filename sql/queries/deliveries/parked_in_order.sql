@@ -1,5 +1,6 @@
--- $1 ordered endpoint  $2 its home shard, which we own  $3 how many. The first ones, due or not: the first blocks the rest.
--- CASE: with plain conditions, the whole index of what is parked may look cheaper than a look-up for each id.
+-- $1 ordered endpoint  $2 its home shard, which this daemon owns  $3 limit. Read the first parked
+-- rows, due or not, as the first one blocks the rest. CASE: otherwise the planner may scan the
+-- whole index of parked rows.
 SELECT d.id, d.event_id, d.endpoint_id, d.shard, d.attempt, d.base, extract(epoch FROM d.next_at)::float8 AS next_at
 FROM dispatcher.pending_ids(ARRAY[$1::uuid], $3, $3) AS pending(id)
 CROSS JOIN LATERAL (

@@ -1,11 +1,12 @@
--- Arrays, an attempt each: delivery, attempt number, started (epoch seconds), outcome, status, duration
--- in ms, error, request headers, response headers, response body, state (NULL: try again), delay in
--- seconds. A shorter one goes on with NULL. Most come as text, which costs the driver half as much to
--- write: as arrays, or as JSON texts with a separator between that none can contain.
+-- $1 to $12 are arrays with one element an attempt: delivery, attempt number, start (epoch
+-- seconds), outcome, status, duration in ms, error, request headers, response headers, response
+-- body, state (NULL: retry), delay in seconds. A shorter array is filled with NULL. Most come as
+-- text, which costs the driver half as much: as array literals, or as JSON texts joined by a
+-- separator that JSON cannot contain.
 --
--- The ended delivery is deleted, the other gets its next time, the attempt is written: one
--- statement, so that no crash can separate them. The attempt number is the fence: a row that is not
--- returned was superseded (or recorded before, when the answer to this statement was lost).
+-- One statement deletes an ended delivery, or sets the time of the next attempt, and writes the
+-- attempt, so that a crash cannot separate them. The attempt number is the fence: a delivery that
+-- is not returned was superseded (or was recorded before, and the answer was lost).
 WITH result AS MATERIALIZED (
   SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],

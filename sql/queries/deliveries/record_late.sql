@@ -1,21 +1,23 @@
--- As record.sql up to $10, then $11 event ids, $12 endpoint ids, and no state or delay: results whose
--- delivery has moved on without them (another daemon took it over, or this very result was written before).
+-- $1 to $10 as in record.sql, $11 event ids, $12 endpoint ids, no state and no delay. It records
+-- results whose delivery has changed since it was read: another daemon took it over, or the same
+-- result was written before.
 --
--- The attempt was made, so it is written, once. A 2xx ends the delivery whatever its number by now.
+-- The attempt was made, so it is written once. A 2xx ends the delivery, even if it has a higher
+-- attempt number now.
 WITH result AS MATERIALIZED (
   SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
                        $11::bigint[], $12::uuid[])
     AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, event_id, endpoint_id)
-), fresh AS MATERIALIZED (                   -- one written before ends nothing: the delivery may be a new one of its name
+), fresh AS MATERIALIZED (                   -- a result written before ends nothing: its delivery may have been retried
   SELECT r.*, e.environment_id, v.type
   FROM result r
   CROSS JOIN LATERAL (SELECT environment_id FROM dispatcher.endpoints WHERE id = r.endpoint_id OFFSET 0) e
   CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id OFFSET 0) v
-  CROSS JOIN LATERAL (                       -- both a lookup a row: never a hash of all history
+  CROSS JOIN LATERAL (                       -- OFFSET 0: a lookup for each row. Otherwise the planner may hash all of the history
     SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
                    WHERE a.delivery_id = r.id AND a.attempt = r.attempt AND a.started_at = to_timestamp(r.started_at)
-                     AND a.id > r.id         -- no partition older than the delivery
+                     AND a.id > r.id         -- skips partitions older than the delivery
                    OFFSET 0) AS known) already
   WHERE NOT already.known
 ), ended AS (

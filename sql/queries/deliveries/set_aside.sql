@@ -1,8 +1,8 @@
--- $1 delivery  $2 attempts on record  $3 detail
+-- $1 delivery  $2 number of recorded attempts  $3 detail
 --
--- The database refuses the result of its attempt, so the delivery goes to quarantine, where people see it
--- and can release it: under its own name, after the attempt that could not be recorded. No row: it had
--- moved on without this result.
+-- The database refuses the result of an attempt, so the delivery goes to quarantine, where people
+-- see it and can release it: with its own id, and with the attempt that could not be recorded
+-- counted. No row: the delivery has changed since it was read.
 WITH gone AS (
   DELETE FROM dispatcher.deliveries WHERE id = $1 AND attempt = $2
   RETURNING id, event_id, endpoint_id, environment_id, type, attempt

@@ -1,20 +1,21 @@
--- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full  $5 read inbox ids above
--- $6 environments whose turn it is not  $7 how many deliveries at the most
+-- $1 most inbox rows  $2 an owned shard  $3 daemon id  $4 endpoints whose queue is full  $5 only
+-- inbox ids above  $6 excluded environments  $7 most deliveries
 --
--- Inbox rows become deliveries in one statement: never between the tables, never in both.
--- The look at the inbox comes before any lock, so that an empty poll takes no transaction id.
--- Endpoints are found once a type, as arrays, so that no join order the planner may think of,
--- without statistics, multiplies events by all endpoints; and before rows are picked, so that these
--- are no more than make $7 deliveries. None picked of some seen: the first alone makes more.
--- What is made parked goes into the endpoint's home shard, where it is read back in one range.
+-- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
+-- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
+-- transaction id. Endpoints are found once for each type, as arrays. Otherwise, without statistics,
+-- the planner may join all events with all endpoints. They are found before rows are picked, so
+-- that the picked rows make at most $7 deliveries. If rows were seen but none picked, the first
+-- event alone makes more than $7: use fan_out_slice. Parked deliveries go into the endpoint's home
+-- shard, where one index range finds them.
 WITH waiting AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
+  SELECT 1 FROM dispatcher.inbox                    -- CASE: otherwise the planner takes the condition for a rare one
   WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
-), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
+), own AS MATERIALIZED (                     -- FOR SHARE: this daemon still owns the shard when its new rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
-), in_order AS MATERIALIZED (                -- an ordered endpoint's order is that of the fan-out: one daemon at a
-  SELECT ARRAY(                              -- time, while others pass over such environments and wait for nobody
+), in_order AS MATERIALIZED (                -- the fan-out fixes the order of an ordered endpoint, so one daemon at a
+  SELECT ARRAY(                              -- time fans out such environments; other daemons skip them and do not wait
     SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
   FROM own
 ), turn AS MATERIALIZED (
@@ -31,7 +32,7 @@ WITH waiting AS MATERIALIZED (
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
   FROM (SELECT DISTINCT environment_id, type FROM seen WHERE endpoint_id IS NULL) AS plain
-), wanted AS MATERIALIZED (                  -- an endpoint once, however many of its patterns match
+), wanted AS MATERIALIZED (                  -- each endpoint once, even if several of its patterns match
   SELECT t.environment_id, t.type, e.*
   FROM types t CROSS JOIN LATERAL (
     SELECT array_agg(e.id) AS ids, array_agg(CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END) AS shards,
@@ -43,7 +44,7 @@ WITH waiting AS MATERIALIZED (
   ) e
 ), picked AS MATERIALIZED (
   DELETE FROM dispatcher.inbox
-  WHERE id = ANY (ARRAY(                     -- an array, for an index scan
+  WHERE id = ANY (ARRAY(                     -- an array, so that the planner uses an index scan
     SELECT id FROM (
       SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce(cardinality(w.ids), 0) ELSE 1 END) OVER (ORDER BY s.id) AS deliveries
       FROM seen s LEFT JOIN wanted w USING (environment_id, type)) AS running
@@ -66,7 +67,7 @@ WITH waiting AS MATERIALIZED (
   SELECT dispatcher.next_id(), o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
   FROM owed o WHERE o.delivery_id IS NULL ORDER BY o.id
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
-), owing_again AS (                          -- apart, as looking for a conflict is a fifth of the work
+), owing_again AS (                          -- separate, as the check for conflicts costs a fifth of the work
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base, parked)
   SELECT o.delivery_id, o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.attempt, o.attempt, o.parked
   FROM owed o WHERE o.delivery_id IS NOT NULL
@@ -75,7 +76,7 @@ WITH waiting AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
        (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE cardinality($6::text[]) > 0) AS last_waiting,
-       CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- those with no less than an equal part in it
+       CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- environments with at least an average part
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,

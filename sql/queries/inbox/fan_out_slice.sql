@@ -1,8 +1,9 @@
--- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full
--- $5 read inbox ids above  $6 environments whose turn it is not
+-- $1 most deliveries  $2 an owned shard  $3 daemon id  $4 endpoints whose queue is full
+-- $5 only inbox ids above  $6 excluded environments
 --
--- One event owed to more endpoints than one statement may take: the next $1 of them, in endpoint
--- order; the inbox row remembers how far it got and goes when none is left.
+-- For an event with more endpoints than one statement may take: make deliveries for the next $1 of
+-- them, in endpoint order. The inbox row stores the last endpoint, and is deleted when none is
+-- left.
 WITH own AS MATERIALIZED (
   SELECT 1 FROM dispatcher.shards WHERE shard = $2 AND owner = $3 FOR SHARE
 ), in_order AS MATERIALIZED (                -- see fan_out.sql
@@ -37,7 +38,7 @@ WITH own AS MATERIALIZED (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
   SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
          CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
-  FROM picked p CROSS JOIN slice s CROSS JOIN LATERAL (   -- an index lookup each, whatever the statistics say
+  FROM picked p CROSS JOIN slice s CROSS JOIN LATERAL (   -- OFFSET 0: an index lookup for each endpoint, even with wrong statistics
     SELECT id, ordered, home_shard FROM dispatcher.endpoints
     WHERE id = s.endpoint_id AND active AND deleted_at IS NULL OFFSET 0
   ) e

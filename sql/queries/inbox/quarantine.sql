@@ -1,7 +1,8 @@
--- $1 reason  $2 detail  $3 read inbox ids above  $4 environments whose turn it is not  $5 plain rows only
+-- $1 reason  $2 detail  $3 only inbox ids above  $4 excluded environments  $5 true: no rows for a
+-- single endpoint
 --
--- The oldest such inbox row: fanning it out alone failed, so it must not be in the way. If somebody else
--- holds it by now, none: the next one may be well.
+-- Quarantine the oldest such inbox row, as its fan-out failed even alone. Otherwise it would block
+-- the rows after it. No row if another transaction has locked it: the next oldest row may be sound.
 WITH oldest AS MATERIALIZED (
   SELECT id FROM dispatcher.inbox
   WHERE id > $3 AND CASE WHEN environment_id = ANY ($4::text[]) THEN false ELSE true END

@@ -1,7 +1,7 @@
--- $1 events that pass  $2 events that do not  $3 their reasons  $4 their details
+-- $1 accepted events  $2 refused events, with one element each: $3 reasons  $4 details
 --
--- On to the inbox, or to quarantine: never between the tables, never in both. What another daemon has
--- moved is not moved again.
+-- Move events to the inbox or to quarantine in one statement, so that none is lost between the
+-- tables or is in both. Events that another daemon has moved are skipped.
 WITH gone AS (
   DELETE FROM dispatcher.unexamined
   WHERE id = ANY (ARRAY(

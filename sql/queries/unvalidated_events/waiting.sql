@@ -1,7 +1,8 @@
--- $1 how many  $2 shards we own
+-- $1 limit  $2 owned shards
 --
--- The oldest events that are ours to examine, with the schema; NULL: there is none to satisfy any more.
--- Daemons share them as they share the shards, so that no row need stay locked while it is looked at.
+-- Read the oldest events that this daemon must check, with their schema, NULL if it is no longer
+-- enforced. The event id maps to a shard, whose owner checks the event. Otherwise rows would be
+-- locked during the check.
 SELECT u.id, u.environment_id, u.type, t.schema::text AS schema
 FROM (
   SELECT id, environment_id, type FROM dispatcher.unexamined

@@ -1,6 +1,8 @@
--- $1 event ids  $2 bytes. Run where plan_cache_mode is force_custom_plan: only then are partitions pruned.
+-- $1 event ids  $2 most bytes. Run it with plan_cache_mode = force_custom_plan: otherwise
+-- partitions are not pruned.
 --
--- The data of the oldest, as many as come to no more than $2 bytes, but one at least; NULL for the rest.
+-- Read the data of the oldest events, at most $2 bytes in all but at least one event; NULL for the
+-- others.
 SELECT id, CASE WHEN up_to_here <= $2 OR up_to_here = size THEN data::text END AS data
 FROM (
   SELECT id, data, size, sum(size) OVER (ORDER BY id) AS up_to_here
