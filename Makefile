@@ -38,10 +38,10 @@ bench: $(INSTALLED)  ## Measure speed against bare loops in the same run
 campaign: $(INSTALLED)  ## Break the daemon and the database under load, and count what was lost
 	@$(BIN)/python -m tests.campaign $(ARGS)
 
-screenshots: $(INSTALLED)  ## Take docs/screenshots anew, in Chromium
+screenshots: $(INSTALLED)  ## Take docs/screenshots again, in Chromium
 	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)
 
-lock:  ## Write requirements.lock anew from pyproject.toml (needs uv; ARGS="--upgrade")
+lock:  ## Write requirements.lock again from pyproject.toml (needs uv; ARGS="--upgrade")
 	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet --output-file requirements.lock $(ARGS)
 

@@ -1,4 +1,4 @@
-"""`make bench`: what the README says about speed, measured here and now.
+"""`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
 python -m tests.bench [transport] [throughput] [latency] [listing] [--rounds N] [--number N]
 """
