@@ -1,5 +1,5 @@
 -- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full  $5 read inbox ids above
--- $6 environments whose turn it is not  $7 how many deliveries at the most
+-- $6 environments whose turn it is not  $7 how many deliveries at the most  $8 and up to this id
 --
 -- Inbox rows become deliveries in one statement: never between the tables, never in both.
 -- The look at the inbox comes before any lock, so that an empty poll takes no transaction id.
@@ -9,7 +9,7 @@
 -- What is made parked goes into the endpoint's home shard, where it is read back in one range.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
-  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
+  WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
 ), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
@@ -22,7 +22,7 @@ WITH waiting AS MATERIALIZED (
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND EXISTS (SELECT 1 FROM own)
+  WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM own)
     AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
              WHEN EXISTS (SELECT 1 FROM turn) THEN true
              WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
@@ -74,7 +74,7 @@ WITH waiting AS MATERIALIZED (
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
-       (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE cardinality($6::text[]) > 0) AS last_waiting,
+       (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,
        CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- those with no less than an equal part in it
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
