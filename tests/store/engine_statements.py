@@ -106,8 +106,8 @@ def _fanning_out(queues: Queues) -> Rows:
 def _checking(queues: Queues) -> Rows:
     ids = queues.ids(range(8_000_001, 8_000_001 + BATCH))
     return {
-        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}", 200, 4, "unexamined_pkey"),
-        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}'", 200, 4, "unexamined_pkey"),
+        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unexamined_pkey"),
+        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unexamined_pkey"),
         "unvalidated_events/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unexamined_pkey"),
     }  # fmt: skip
 
