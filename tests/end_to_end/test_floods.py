@@ -105,7 +105,7 @@ FROM generate_series(1, 300000) AS n
 """
 LATE = """
 INSERT INTO dispatcher.events (id, type, data)
-SELECT dispatcher.id_floor(now() - make_interval(mins => $1)) + 1, 'a', '{"n":' || $1::text || '}'
+SELECT dispatcher.id_floor(now() - make_interval(mins => $1::integer)) + 1, 'a', json_build_object('n', $1)
 """
 
 
