@@ -17,6 +17,7 @@ RELATIONS_PER_DAY_OF_ATTEMPTS = 5
 """The table and its four indexes."""
 RELATIONS_PER_DAY_OF_EVENTS = 2
 """The table and its one index."""
+OLD_SNAPSHOT_SECONDS = 600.0
 LOCKS_SHARE = 4
 """A statement that reads all days should need at most this fraction (1/4) of the lock table."""
 
@@ -82,4 +83,22 @@ def locks_needed(keep_events: float, keep_attempts: float) -> int:
     return events * RELATIONS_PER_DAY_OF_EVENTS + attempts * RELATIONS_PER_DAY_OF_ATTEMPTS
 
 
-CHECKS: tuple[Check, ...] = (triggers, lock_table)
+async def old_snapshots(config: "Config", session: "Session") -> str | None:
+    from dispatcher.store.server import Server
+
+    found = await Server(session).old_snapshots(OLD_SNAPSHOT_SECONDS)
+    if not found:
+        return None
+    sessions = "; ".join(
+        f"process {one.pid} of role {one.role}"
+        + ("" if one.age is None else f", for {one.age / 60:.0f} minutes")
+        for one in found
+    )
+    return (
+        f"transactions that have been open for long keep what was deleted from the tables: {sessions}."
+        " Fanning out gets slower and tables grow until they end. End them with"
+        " SELECT pg_terminate_backend(…), and let idle_in_transaction_session_timeout end the next."
+    )
+
+
+CHECKS: tuple[Check, ...] = (triggers, lock_table, old_snapshots)

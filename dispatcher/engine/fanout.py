@@ -78,16 +78,41 @@ class Fanout:
         """Fan out for at most A_MOMENT; return the number of events, and True if none are left."""
         picked, until = 0, monotonic() + A_MOMENT
         while self._lease.owned and monotonic() < until:
+            await self._keep_mark()
             turn = self._turns.next(monotonic())
             taken, more = await self._statement(turn)
             picked += taken
-            if not more and not turn.without:
+            if not more and turn.everybodys and not self._turns.searching:
                 return picked, True
             await asyncio.sleep(0)
         return picked, not self._lease.owned
 
+    async def _keep_mark(self) -> None:
+        """Move the mark in the database, or read it: rarely, and a timeout is no one's fault."""
+        if due := self._turns.mark_due(monotonic()):
+            try:
+                self._turns.marked(await self._inbox.raise_mark(*due))
+            except StatementTimeout:
+                if not self._lease.valid:
+                    raise
+
+    async def _search(self, turn: Turn) -> None:
+        """Look for late commits in a piece below the mark."""
+        began = monotonic()
+        try:
+            first, _ = await self._inbox.first(above=turn.above, up_to=turn.up_to)
+        except StatementTimeout:
+            if not self._lease.valid:
+                raise
+            self._turns.search_timed_out()
+        else:
+            self._turns.searched(turn, first, monotonic() - began)
+
     async def _statement(self, turn: Turn) -> tuple[int, bool]:
-        """Run one statement; return the events it took, and True if this turn may have more."""
+        """How many events one statement took, and whether there may be more for this turn."""
+        if turn.late:
+            await self._search(turn)
+            return 0, True
         events = self._size.of(MOST_EVENTS)
         try:
             done = await self._fan_out(turn, events)
@@ -124,6 +149,7 @@ class Fanout:
                 saturated=self._saturated(1),
                 above=turn.above,
                 without=turn.without,
+                up_to=turn.up_to,
             )
         return await self._inbox.fan_out(
             limit=events,
@@ -133,6 +159,7 @@ class Fanout:
             above=turn.above,
             without=turn.without,
             most=self._size.of(MOST_DELIVERIES),
+            up_to=turn.up_to,
         )
 
     def _took(self, turn: Turn, events: int, done: FannedOut) -> bool:
@@ -151,13 +178,37 @@ class Fanout:
         return more
 
     async def _too_much(self, turn: Turn, events: int, error: StatementTimeout) -> None:
+        """Take less in the next statement. Only an event that was all it could take is put aside."""
         observe.fan_out_too_large(events)
-        if self._size.shrink():
+        first = turn.up_to if turn.alone else await self._first(turn)
+        if first is None or self._size.shrink():
             return
-        if not turn.wide:
+        if not turn.alone:
+            self._turns.isolate(first)
+        elif not turn.wide:
             self._turns.widen(turn)
-            return
-        await self._quarantine(turn, error)
+        else:
+            await self._quarantine(turn, error)
+
+    async def _first(self, turn: Turn) -> int | None:
+        """Look for the first event of a turn in a stretch of the inbox.
+
+        Before it there may be more rows that were taken, but are kept for an old snapshot, than can be
+        read in time; taking fewer events would be of no help. None: it is not in this stretch, or that
+        was too long; the next look is in another.
+        """
+        up_to = self._turns.stretch(turn)
+        try:
+            first, looked = await self._inbox.first(
+                above=turn.above, up_to=up_to, without=turn.without
+            )
+        except StatementTimeout:
+            if not self._lease.valid:
+                raise
+            self._turns.stretch_timed_out()
+            return None
+        self._turns.pass_over(turn, looked if first is None else first - 1)
+        return first
 
     async def _refused(self, turn: Turn, error: Exception) -> None:
         """Make statements smaller until one event is left that is refused, and quarantine it.
@@ -166,24 +217,23 @@ class Fanout:
         """
         if self._size.shrink():
             return
+        if not turn.alone:
+            first = await self._first(turn)
+            if first is not None:
+                self._turns.isolate(first)
+            return
         await self._quarantine(turn, error)
         self._in_succession += 1
         if self._in_succession > REFUSED_AT_ONCE:
             raise StoreUnavailable(f"event after event is refused: {describe(error)}") from error
 
     async def _quarantine(self, turn: Turn, error: Exception) -> None:
-        """Quarantine the first event of a turn, and let all other environments go first."""
-        self._turns.done(turn)
-        for row in await self._inbox.quarantine(
-            "fan_out_failed",
-            describe(error),
-            above=turn.above,
-            without=turn.without,
-            plain=turn.wide,
-        ):
+        """Put the event aside; its environment's others wait for everybody else's."""
+        crowding: tuple[str, ...] = ()
+        for row in await self._inbox.quarantine("fan_out_failed", describe(error), turn.up_to):
             observe.quarantined(row["event_id"], "fan_out_failed")
             crowding = (row["environment_id"],)
-            self._turns.took(turn, last=None, more=True, crowding=crowding, now=monotonic())
+        self._turns.took(turn, last=turn.up_to, more=True, crowding=crowding, now=monotonic())
 
 
 class Size:

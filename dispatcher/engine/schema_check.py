@@ -6,10 +6,12 @@ starts a little later, so that the fan-out goes first.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeAlias
 
 from dispatcher.engine.bisection import apart
+from dispatcher.engine.fanout_fairness import Turn, Turns
 from dispatcher.engine.lease import Lease
 from dispatcher.schema_validation.validate import Refusal
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailable
@@ -22,7 +24,11 @@ AT_ONCE = 100
 DATA_AT_ONCE = 2**20
 """Bytes of data read at once; a single event may be larger."""
 A_MOMENT = 0.1
-"""Longest pass in seconds, after which checked events are moved."""
+"""Seconds after which what is decided is moved, before more is looked at."""
+ITS_PART = 0.05
+"""Seconds of it after which an environment's other events wait for everybody else's."""
+MOST_COSTS = 1_000
+"""Environments whose cost is remembered."""
 HEAD_START = 0.05
 """Seconds between a wake-up and the read. Otherwise an idle daemon would run a statement for each
 ordinary event."""
@@ -39,6 +45,18 @@ Verdict: TypeAlias = tuple[int, tuple[int, str, str] | None]
 """An event id and, if the event goes to quarantine, `(id, reason, detail)`."""
 
 
+@dataclass(slots=True)
+class Decided:
+    """Events that pass, and those put aside as `(id, reason, detail)`."""
+
+    passed: list[int] = field(default_factory=list)
+    refused: list[tuple[int, str, str]] = field(default_factory=list)
+
+    @property
+    def ids(self) -> set[int]:
+        return {*self.passed, *(event_id for event_id, _, _ in self.refused)}
+
+
 class Examine:
     """The stage that checks events. It owns the sandbox, which `close` ends."""
 
@@ -47,6 +65,8 @@ class Examine:
         self._sandbox = sandbox
         self._lease = lease
         self._busy = False
+        self._turns = Turns()
+        self._cost: dict[str, float] = {}  # seconds of an environment's latest event
         self._spared: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def look(self) -> float:
@@ -56,57 +76,82 @@ class Examine:
         """
         if not self._busy:
             await asyncio.sleep(HEAD_START)
-        waiting = await self._waiting()
-        self._busy = bool(waiting)
-        if not waiting:
-            return BACKSTOP
-        passed: list[int] = []
-        refused: list[tuple[int, str, str]] = []
-        wait = 0.0
+        turn = self._turns.next(monotonic())
+        waiting = await self._waiting(turn)
+        self._busy = bool(waiting or turn.without)
+        decided = Decided()
+        wait = 0.0 if self._busy else BACKSTOP
         try:
-            await self._examine(waiting, passed, refused)
+            if waiting:
+                await self._examine(waiting, decided)
         except SandboxUnavailable as error:
             observe.sandbox_unavailable(error)
             wait = UNAVAILABLE
-        await self._move(passed, refused)
+        if waiting:
+            await self._move(decided.passed, decided.refused)
+        self._took(turn, waiting, decided.ids)
         return wait
+
+    def _took(self, turn: Turn, waiting: Sequence[Waiting], decided: set[int]) -> None:
+        """If more waits, it is next the turn of environments that had none decided just now."""
+        left = [event.id for event in waiting if event.id not in decided]
+        last = left[0] - 1 if left else waiting[-1].id if waiting else None
+        self._turns.took(
+            turn,
+            last=last,
+            more=bool(left) or len(waiting) == AT_ONCE,
+            crowding={event.environment_id for event in waiting if event.id in decided},
+            now=monotonic(),
+        )
 
     async def close(self) -> None:
         await self._sandbox.close()
 
-    async def _waiting(self) -> Sequence[Waiting]:
+    async def _waiting(self, turn: Turn) -> Sequence[Waiting]:
         owned = sorted(self._lease.owned)
-        return await self._unexamined.waiting(AT_ONCE, owned) if owned else ()
+        if not owned:
+            return ()
+        return await self._unexamined.waiting(
+            AT_ONCE, owned, above=turn.above, without=turn.without
+        )
 
-    async def _examine(
-        self,
-        waiting: Sequence[Waiting],
-        passed: list[int],
-        refused: list[tuple[int, str, str]],
-    ) -> None:
-        """Check events for at most A_MOMENT, but at least one.
-
-        Add each to `passed` or to `refused`.
-        """
-        passed += [event.id for event in waiting if event.schema is None]
-        judged = {event.id: event for event in waiting if event.schema is not None}
-        found = await self._with_data(list(judged), refused)
-        unreadable = {event_id for event_id, _, _ in refused}
-        until = monotonic() + A_MOMENT
-        for event in judged.values():
-            if event.id in unreadable:
+    async def _examine(self, waiting: Sequence[Waiting], decided: Decided) -> None:
+        """As many as a moment allows, one at least; environments that cost little come first, and
+        none takes more than its part of the moment."""
+        decided.passed += [event.id for event in waiting if event.schema is None]
+        judged = [event for event in waiting if event.schema is not None]
+        found = await self._with_data([event.id for event in judged], decided.refused)
+        unreadable = {event_id for event_id, _, _ in decided.refused}
+        began, spent = monotonic(), dict[str, float]()
+        for event in sorted(judged, key=lambda event: self._cost.get(event.environment_id, 0.0)):
+            if event.id in unreadable or spent.get(event.environment_id, 0.0) > ITS_PART:
                 continue
             data = found.get(event.id)
             if event.id not in found:
-                passed.append(event.id)  # the event is gone: the next stages record that
+                decided.passed.append(
+                    event.id
+                )  # nothing to examine: the stages behind know what to do
             elif data is not None:
-                refusal = await self._judge(event, data)
-                if refusal is None:
-                    passed.append(event.id)
-                else:
-                    refused.append((event.id, refusal.reason, refusal.detail))
-            if monotonic() > until:
+                await self._decide(event, data, decided, spent)
+            if monotonic() - began > A_MOMENT:
                 break
+
+    async def _decide(
+        self, event: Waiting, data: str, decided: Decided, spent: dict[str, float]
+    ) -> None:
+        """Judge an event, and remember what that cost its environment."""
+        began = monotonic()
+        refusal = await self._judge(event, data)
+        if refusal is None:
+            decided.passed.append(event.id)
+        else:
+            decided.refused.append((event.id, refusal.reason, refusal.detail))
+        environment, cost = event.environment_id, monotonic() - began
+        spent[environment] = spent.get(environment, 0.0) + cost
+        self._cost.pop(environment, None)
+        self._cost[environment] = cost
+        if len(self._cost) > MOST_COSTS:
+            del self._cost[next(iter(self._cost))]
 
     async def _with_data(
         self, ids: Sequence[int], refused: list[tuple[int, str, str]]

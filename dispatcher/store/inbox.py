@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from dispatcher.core.ids import LARGEST
 from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import delivery
 from dispatcher.store.session import Session
@@ -46,14 +47,12 @@ class Inbox:
         above: int,
         without: Sequence[str] = (),
         most: int = 20_000,
+        up_to: int = LARGEST,
     ) -> FannedOut:
-        """Turn up to `limit` inbox rows with ids above `above` into deliveries of `shard`.
-
-        Rows of the environments `without` are skipped. The statement takes as many rows as make at
-        most `most` deliveries.
-        """
+        """Turn up to `limit` inbox rows with ids above `above` and up to `up_to`, but none of the
+        environments `without`, into deliveries of `shard`: as many rows as make no more than `most`."""
         rows = await self._session.fetch(
-            statement("inbox/fan_out"), limit, shard, daemon, saturated, above, without, most
+            statement("inbox/fan_out"), limit, shard, daemon, saturated, above, without, most, up_to
         )
         return _fanned_out(rows)
 
@@ -66,33 +65,41 @@ class Inbox:
         saturated: Sequence[UUID],
         above: int = 0,
         without: Sequence[str] = (),
+        up_to: int = LARGEST,
     ) -> FannedOut:
         """Make the next `limit` deliveries of the oldest event that is too large for one statement.
 
         `picked` is 1 when all its deliveries are made.
         """
         rows = await self._session.fetch(
-            statement("inbox/fan_out_slice"), limit, shard, daemon, saturated, above, without
+            statement("inbox/fan_out_slice"), limit, shard, daemon, saturated, above, without, up_to
         )
         return _fanned_out(rows)
 
-    async def quarantine(
-        self,
-        reason: str,
-        detail: str,
-        *,
-        above: int = 0,
-        without: Sequence[str] = (),
-        plain: bool = False,
-    ) -> list[dict[str, Any]]:
-        """Move the oldest such row to quarantine. Otherwise it would block the rows behind it.
+    async def first(
+        self, *, above: int, up_to: int = LARGEST, without: Sequence[str] = ()
+    ) -> tuple[int | None, int]:
+        """Return the oldest id of such rows, or None, and up to which id was looked: `up_to`, or a
+        second ago by the database's clock."""
+        (row,) = await self._session.fetch(statement("inbox/first"), above, up_to, without)
+        return row["first"], row["up_to"]
 
-        With `plain`, skip rows that are for a single endpoint. Return the row with the keys `id
-        event_id environment_id type`, or nothing if another daemon holds it.
+    async def raise_mark(self, taken: int, clear: int = 0) -> int:
+        """Raise the mark that all daemons read the inbox from, to `taken` at the most; return it.
+
+        It does not pass a row that waits; up to `clear` none is looked for.
         """
-        rows = await self._session.fetch(
-            statement("inbox/quarantine"), reason, detail, above, without, plain
-        )
+        (row,) = await self._session.fetch(statement("inbox/raise_mark"), taken, clear)
+        mark: int = row["mark"]
+        return mark
+
+    async def quarantine(self, reason: str, detail: str, inbox_id: int) -> list[dict[str, Any]]:
+        """Put this row aside, so that it holds up no other one.
+
+        Returns the row with the keys `id event_id environment_id type`, or nothing if another daemon
+        holds it.
+        """
+        rows = await self._session.fetch(statement("inbox/quarantine"), reason, detail, inbox_id)
         return [dict(row) for row in rows]
 
     async def promise_polling(self, milliseconds: int) -> None:

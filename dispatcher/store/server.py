@@ -60,6 +60,15 @@ class Room:
         return f"ALTER {self.scope.upper()} {self.name} CONNECTION LIMIT {least} or more"
 
 
+@dataclass(frozen=True, slots=True)
+class OldSnapshot:
+    """A session, and for how many seconds its transaction has run; None: we may not know."""
+
+    pid: int
+    role: str
+    age: float | None
+
+
 class Server:
     """Reads about the server, and `notify`. The methods raise what the session raises."""
 
@@ -74,6 +83,11 @@ class Server:
     async def rooms(self) -> list[Room]:
         """Return the connection limits that apply. `used` does not count this session."""
         return [Room(**row) for row in await self._session.fetch(statement("server/rooms"))]
+
+    async def old_snapshots(self, seconds: float) -> list[OldSnapshot]:
+        """Return transactions that keep what was deleted for longer than so many seconds."""
+        rows = await self._session.fetch(statement("server/old_snapshots"), seconds)
+        return [OldSnapshot(**row) for row in rows]
 
     async def notify(self, channel: str) -> None:
         """Send a notification on a channel."""

@@ -26,10 +26,18 @@ class Unexamined:
     def __init__(self, session: Asked) -> None:
         self._session = session
 
-    async def waiting(self, limit: int, shards: Collection[int]) -> Sequence[Waiting]:
-        """Return the oldest events whose check is up to the owner of these shards."""
+    async def waiting(
+        self,
+        limit: int,
+        shards: Collection[int],
+        *,
+        above: int = 0,
+        without: Collection[str] = (),
+    ) -> Sequence[Waiting]:
+        """The oldest that the owner of these shards is to examine, with ids above `above` and of
+        none of the environments `without`."""
         rows = await self._session.fetch(
-            statement("unvalidated_events/waiting"), limit, list(shards)
+            statement("unvalidated_events/waiting"), limit, list(shards), above, list(without)
         )
         return [Waiting(**row) for row in rows]
 

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from dispatcher.cli import event_checks
 from dispatcher.cli.event_checks import locks_needed
-from tests.conftest import Connection
+from dispatcher.store.server import OldSnapshot, Server
+from tests.conftest import Connection, connected
 from tests.end_to_end.shell import Shell
 
 DAY = 86_400.0
@@ -29,6 +31,27 @@ async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connect
     assert "do not fire" not in await said(dispatcher, "warnings")
     await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER events_inserted")
     assert "do not fire: events_inserted" in await said(dispatcher, "warnings")
+
+
+async def test_that_a_snapshot_has_been_held_for_long(
+    dispatcher: Shell, connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(dsn) as old:
+        await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        pid = await old.fetchval("SELECT pg_backend_pid()")
+        server = Server(connection)
+        assert await server.old_snapshots(600.0) == []
+        [found] = await server.old_snapshots(0.0)
+        assert found.pid == pid
+        assert found.role == await connection.fetchval("SELECT current_user")
+        assert found.age is not None
+
+        async def long_ago(self: Server, seconds: float) -> list[OldSnapshot]:
+            return [OldSnapshot(pid, "app", 1200.0), OldSnapshot(5, "x", None)]
+
+        monkeypatch.setattr(Server, "old_snapshots", long_ago)
+        warning = await event_checks.old_snapshots(None, None)  # type: ignore[arg-type]
+    assert f"process {pid} of role app, for 20 minutes; process 5 of role x." in str(warning)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,35 @@ async def test_after_timeouts_smaller_statements_follow_one_another_at_once(
     await receiver.wait_for(300, within=2)
 
 
+KEPT = """
+INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+SELECT dispatcher.id_floor(now() - interval '10 minutes') + n * 6000000::bigint, n, 'env_default', 'a'
+FROM generate_series(1, 300000) AS n
+"""
+LATE = """
+INSERT INTO dispatcher.events (id, type, data)
+SELECT dispatcher.id_floor(now() - make_interval(mins => $1::integer)) + 1, 'a', json_build_object('n', $1)
+"""
+
+
+async def test_while_an_old_snapshot_is_held_new_and_late_events_are_sent(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    """What was taken since then cannot be removed: 300,000 rows of eight minutes."""
+    await story.subscribe(receiver.url)
+    async with connected(story.dsn) as old:
+        await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        await story.connection.execute(KEPT)
+        await story.connection.execute("DELETE FROM dispatcher.inbox")
+        for minutes in (3, 6, 11):
+            await story.connection.execute(LATE, minutes)
+        await story.insert(first=20)
+        await daemons.start(database={"statement_timeout": "1s"})
+        arrived = await receiver.wait_for(4, within=30)
+    assert set(numbers(arrived)) == {3, 6, 11, 20}
+    assert await _aside(story, 0)
+
+
 async def _slow_down(story: Story, type_: str) -> None:
     """Let finding the patterns of an event type take longer than a statement may."""
     await story.connection.execute(

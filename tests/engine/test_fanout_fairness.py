@@ -2,12 +2,13 @@
 
 from dispatcher.engine.fanout_fairness import (
     LOOK_AGAIN_EVERY,
-    SWEEP_EVERY,
+    MARK_READ_EVERY_SECONDS,
     WATERMARK_AGE,
     Turn,
     Turns,
     Watermark,
 )
+from dispatcher.engine.inbox_sweep import ROUND_EVERY_SECONDS
 
 START = 1000.0
 LIMIT = 10
@@ -111,67 +112,108 @@ def test_a_wide_event_is_wide_in_its_turn_only_and_until_it_is_done() -> None:
 # ── the watermark ───────────────────────────────────────────────────────────────────────────────
 
 
-def swept(at: float) -> Watermark:
-    """A watermark whose last sweep was then."""
-    watermark = Watermark()
-    assert watermark.above(at) == 0
-    return watermark
-
-
 def test_nothing_is_passed_over_in_the_first_minute() -> None:
-    watermark = swept(START)
+    watermark = Watermark()
+    assert watermark.due(START) == 0
     for second in range(int(WATERMARK_AGE)):
         watermark.seen(second, START + second)
-        assert watermark.above(START + second) == 0
+        assert not watermark.due(START + second)
 
 
-def test_ids_taken_a_minute_ago_bound_the_look_except_every_ten_seconds() -> None:
-    watermark = swept(START)
-    bounds = []
-    for second in range(200):
-        now = START + second
-        watermark.seen(1000 + second, now)
-        bounds.append(watermark.above(now))
-    for second, bound in enumerate(bounds):
-        if second and second % SWEEP_EVERY == 0:
-            assert bound == 0
-        elif second > WATERMARK_AGE:
-            assert bound == 1000 + second - WATERMARK_AGE
+def test_ids_taken_a_minute_ago_are_proposed_once_a_second_at_the_most() -> None:
+    watermark = Watermark()
+    proposed = []
+    for tenth in range(2000):
+        now = START + tenth / 10
+        watermark.seen(1000 + tenth, now)
+        if mark := watermark.due(now):
+            watermark.marked(mark)
+            proposed.append((now, mark))
+    assert proposed[0] == (START + WATERMARK_AGE, 1000)
+    assert 130 <= len(proposed) <= 140
+
+
+def test_the_mark_is_read_now_and_then_when_nothing_moves() -> None:
+    watermark = Watermark()
+    times = [t for t in range(60) if watermark.due(START + t) is not None]
+    assert times == list(range(0, 60, int(MARK_READ_EVERY_SECONDS)))
 
 
 def test_it_remembers_no_more_than_an_id_a_second() -> None:
-    watermark = swept(START)
+    watermark = Watermark()
     for n in range(10_000):
         watermark.seen(n, START + n / 1000)
     assert len(watermark._seen) == 10
 
 
-def test_looks_that_took_nothing_leave_it_where_it_was() -> None:
-    watermark = swept(START)
-    watermark.seen(7, START)
-    watermark.seen(None, START + 30)
-    assert watermark.above(START + 5) == 0
-    later = START + WATERMARK_AGE
-    watermark.above(later)  # a sweep
-    assert watermark.above(later + 1) == 7
-    assert watermark.above(later + 9) == 7
+def test_a_daemon_starts_where_the_others_are() -> None:
+    turns = Turns()
+    assert turns.mark_due(START) == (0, 0)
+    turns.marked(700)
+    turns.next(START)  # a search below
+    assert turns.next(START) == Turn((), above=700)
 
 
-def test_it_never_goes_back() -> None:
-    """A late commit has a smaller id than those taken before it."""
-    watermark = swept(START)
-    watermark.seen(100, START)
-    watermark.seen(5, START + 2)
-    later = START + WATERMARK_AGE + 5
-    watermark.above(later)  # a sweep
-    assert watermark.above(later + 1) == 100
-
-
-def test_a_clock_set_back_hides_nothing_for_longer_than_a_sweep_takes() -> None:
-    watermark = swept(START)
+def test_a_clock_set_back_takes_the_mark_back() -> None:
+    watermark = Watermark()
     watermark.seen(1_000_000, START)
-    now = START + WATERMARK_AGE + 1
-    while watermark.above(now) != 1_000_000:
-        now += 0.1
-    watermark.seen(500, now)  # a sweep found it
-    assert watermark.above(now) == 0
+    assert watermark.due(START + WATERMARK_AGE) == 1_000_000
+    watermark.marked(1_000_000)
+    watermark.marked(500)
+    assert watermark.above == 500
+    assert watermark.due(START + 2 * WATERMARK_AGE) == 0
+
+
+# ── what was committed late ─────────────────────────────────────────────────────────────────────
+
+
+def marked() -> Turns:
+    turns = Turns()
+    turns.marked(700)
+    return turns
+
+
+def test_a_search_below_the_mark_comes_between_other_turns_every_ten_seconds() -> None:
+    turns = marked()
+    late = turns.next(START)
+    assert (late.late, late.above, late.up_to) == (True, 0, 700)
+    turns.searched(late, None, 0.0)
+    for tenth in range(99):
+        assert not turns.next(START + tenth / 10).late
+    assert any(turns.next(START + ROUND_EVERY_SECONDS + n).late for n in range(2))
+
+
+def test_what_a_search_finds_is_taken_next_and_no_more_than_its_piece() -> None:
+    turns = marked()
+    turns.searched(turns.next(START), 123, 0.0)
+    turn = turns.next(START)
+    assert turn == Turn((), above=122, up_to=700, detour=True)
+    turns.took(turn, last=200, more=True, crowding=["a"], now=START)
+    assert turns.next(START) == Turn(("a",), above=700)
+    turns.took(Turn(("a",), above=700), last=None, more=False, crowding=[], now=START)
+    turn = turns.next(START)
+    assert (turn.above, turn.up_to) == (200, 700)
+    turns.took(turn, last=None, more=False, crowding=[], now=START)
+    assert not turns.next(START).detour
+
+
+def test_where_a_stretch_has_no_event_it_is_not_read_again() -> None:
+    turns = Turns()
+    turn = turns.next(START)
+    turns.stretch_timed_out()
+    assert turns.stretch(turn) < turn.up_to
+    turns.pass_over(turn, 5000)
+    assert [turns.next(START + n) for n in range(3) if not turns.next(START + n).late]
+    assert turns._bound == 5000
+
+
+def test_one_event_alone_is_all_a_turn_can_take() -> None:
+    turns = Turns()
+    assert not turns.next(START).alone
+    turns.isolate(42)
+    turn = turns.next(START)
+    assert (turn.above, turn.up_to, turn.alone) == (41, 42, True)
+    turns.widen(turn)
+    assert turns.next(START).wide
+    turns.took(turns.next(START), last=42, more=True, crowding=[], now=START)
+    assert not turns.next(START).alone

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dispatcher.core.ids import LARGEST
 from tests.store.engine_rows import DAEMON, ENDPOINTS, ORDERED, Queues, array, endpoint
 
 SHARDS = array(range(64))
@@ -93,18 +94,20 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}'", 200, 20, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/quarantine": ("fanout", "'reason', 'detail', 0, '{}', false", 1, 20, "inbox_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey"),
+        "inbox/first": ("fanout", f"0, {LARGEST}, '{{}}'", 1, 20, "inbox_pkey"),
+        "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey"),
     }  # fmt: skip
 
 
 def _checking(queues: Queues) -> Rows:
     ids = queues.ids(range(8_000_001, 8_000_001 + BATCH))
     return {
-        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}", 200, 4, "unexamined_pkey"),
-        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}'", 200, 4, "unexamined_pkey"),
+        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unexamined_pkey"),
+        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unexamined_pkey"),
         "unvalidated_events/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unexamined_pkey"),
     }  # fmt: skip
 

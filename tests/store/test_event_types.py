@@ -288,7 +288,7 @@ async def test_a_long_backlog_is_read_and_moved_by_index(connection: Connection)
         "INSERT INTO dispatcher.unexamined SELECT n, 'env_default', 'a.b' FROM generate_series(1, 50000) AS n"
     )
     for name, values in (
-        ("waiting", f"100, '{{{','.join(map(str, ALL))}}}'"),
+        ("waiting", f"100, '{{{','.join(map(str, ALL))}}}', 0, '{{}}'"),
         ("move", "'{1,2}', '{3}', '{schema}', '{why}'"),
     ):
         await connection.execute(f"PREPARE {name} AS {statement(f'unvalidated_events/{name}')}")

@@ -7,11 +7,14 @@ from uuid import UUID
 
 import pytest
 
+from dispatcher.core.ids import LARGEST
 from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, connected
 from tests.store import rows
+from tests.store.plans import MEASURED, explain
 
 SHARD = 5
 NOTHING = FannedOut(0, None, 0, [], set())
@@ -206,7 +209,7 @@ async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_end
     await rows.endpoint(connection, "*", home=3)
     first = await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST)
         second = await rows.event(connection)
         other = await rows.event(connection, environment=elsewhere)
         done = await fan_out(session, owner)
@@ -226,7 +229,7 @@ async def test_without_ordered_endpoints_nobody_takes_the_turn(
     await rows.endpoint(connection, "*")
     await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST)
         event = await rows.event(connection)
         done = await fan_out(session, owner)
         assert (done.picked, done.last_picked) == (1, event)
@@ -263,10 +266,10 @@ async def test_a_look_into_an_empty_inbox_takes_no_transaction_id(
     await rows.endpoint(connection, "*")
     look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST)
         assert await connection.fetchval(taken) is not None
 
 
@@ -356,3 +359,81 @@ async def test_deliveries_for_an_ordered_endpoint_are_parked_in_its_home_shard(
     assert (done.deliveries, done.made, done.parked) == ([], 1, {ordered})
     (row,) = await rows.deliveries(connection)
     assert (row["shard"], row["parked"]) == (41, True)
+
+
+# ── the mark ────────────────────────────────────────────────────────────────────────────────────
+
+KEPT = 300_000
+"""Rows that were taken, and cannot be removed while a snapshot from before is held."""
+PAST = """
+INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+SELECT dispatcher.id_floor(now() - interval '10 minutes') + n, n, 'env_default', 'a' FROM generate_series(1, $1::integer) AS n
+"""
+
+
+async def old_id(connection: Connection, minutes: int) -> int:
+    number: int = await connection.fetchval(
+        "SELECT dispatcher.id_floor(now() - make_interval(mins => $1))", minutes
+    )
+    return number
+
+
+async def test_the_mark_is_kept_for_all_daemons_and_never_goes_back_by_itself(
+    connection: Connection, session: Session
+) -> None:
+    older, newer = await old_id(connection, 9), await old_id(connection, 5)
+    await connection.execute("SELECT setval('dispatcher.inbox_mark', 0)")
+    assert await Inbox(session).raise_mark(newer) == newer
+    assert await Inbox(session).raise_mark(older) == newer
+    assert await Inbox(session).raise_mark(0) == newer
+
+
+async def test_the_mark_stays_below_what_waits_and_out_of_the_last_minute(
+    connection: Connection, session: Session
+) -> None:
+    before = await old_id(connection, 1)
+    assert before <= await Inbox(session).raise_mark(LARGEST) <= await old_id(connection, 1)
+    await connection.execute("SELECT setval('dispatcher.inbox_mark', 0)")
+    await connection.execute(PAST, 1)
+    (waits,) = await rows.inbox(connection)
+    assert await Inbox(session).raise_mark(LARGEST) == waits - 1
+
+
+async def test_the_mark_goes_back_with_a_clock_that_was_set_back(
+    connection: Connection, session: Session
+) -> None:
+    ahead = await old_id(connection, -60)
+    await connection.execute("SELECT setval('dispatcher.inbox_mark', $1::bigint)", ahead)
+    assert await Inbox(session).raise_mark(0) <= await old_id(connection, 1)
+
+
+async def test_the_first_row_of_a_stretch_is_found_but_none_of_the_last_second(
+    connection: Connection, session: Session
+) -> None:
+    await connection.execute(PAST, 2)
+    older, newer = await rows.inbox(connection)
+    inbox = Inbox(session)
+    assert (await inbox.first(above=0))[0] == older
+    assert await inbox.first(above=older, up_to=newer) == (newer, newer)
+    assert await inbox.first(above=0, up_to=older - 1) == (None, older - 1)
+    assert (await inbox.first(above=0, without=["env_default"]))[0] is None
+    assert await inbox.first(above=LARGEST) == (None, LARGEST)
+
+
+async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
+    connection: Connection, session: Session, dsn: str
+) -> None:
+    async with connected(dsn) as old:
+        await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        await connection.execute(PAST, KEPT)
+        await connection.execute("DELETE FROM dispatcher.inbox")
+        for above, most in ((0, None), (await Inbox(session).raise_mark(LARGEST), 300)):
+            plan = await explain(
+                connection,
+                "inbox/fan_out",
+                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST}",
+                "generic",
+                MEASURED,
+                plan_settings("fanout"),
+            )
+            assert plan.blocks <= most if most else plan.blocks > 1000

@@ -123,7 +123,7 @@ async def test_the_oldest_row_is_put_aside_with_the_reason(
     connection: Connection, session: Session
 ) -> None:
     events = [await rows.event(connection) for _ in range(2)]
-    put = await Inbox(session).quarantine("fan_out_failed", "it took too long")
+    put = await Inbox(session).quarantine("fan_out_failed", "it took too long", events[0])
     assert put == [
         {
             "id": events[0],
@@ -149,7 +149,7 @@ async def test_a_directed_row_keeps_its_direction_in_quarantine(
     event = await rows.event(connection)
     await connection.execute("DELETE FROM dispatcher.inbox")
     directed = await rows.directed(connection, event, endpoint, delivery_id=12, attempt=3)
-    await Inbox(session).quarantine("r", "d")
+    await Inbox(session).quarantine("r", "d", directed)
     row = await connection.fetchrow("SELECT * FROM dispatcher.quarantine")
     assert row is not None
     assert (row["id"], row["event_id"], row["endpoint_id"], row["delivery_id"], row["attempt"]) == (
@@ -165,9 +165,9 @@ async def test_an_event_put_aside_half_way_remembers_how_far_it_got(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoints = sorted([await rows.endpoint(connection, "*") for _ in range(5)])
-    await rows.event(connection)
+    event = await rows.event(connection)
     await take_slice(session, owner)
-    await Inbox(session).quarantine("r", "d")
+    await Inbox(session).quarantine("r", "d", event)
     reached = await connection.fetchval("SELECT after_endpoint FROM dispatcher.quarantine")
     assert reached == endpoints[2]
 
@@ -175,8 +175,8 @@ async def test_an_event_put_aside_half_way_remembers_how_far_it_got(
 async def test_a_row_another_session_holds_is_not_quarantined(
     connection: Connection, session: Session
 ) -> None:
-    await rows.event(connection)
+    event = await rows.event(connection)
     async with connection.transaction():
         await connection.execute("SELECT 1 FROM dispatcher.inbox FOR UPDATE")
-        assert await Inbox(session).quarantine("r", "d") == []
+        assert await Inbox(session).quarantine("r", "d", event) == []
     assert len(await rows.inbox(connection)) == 1

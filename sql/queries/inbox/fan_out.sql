@@ -1,5 +1,5 @@
--- $1 most inbox rows  $2 an owned shard  $3 daemon id  $4 endpoints whose queue is full  $5 only
--- inbox ids above  $6 excluded environments  $7 most deliveries
+-- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full  $5 read inbox ids above
+-- $6 environments whose turn it is not  $7 how many deliveries at the most  $8 and up to this id
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
@@ -9,9 +9,9 @@
 -- event alone makes more than $7: use fan_out_slice. Parked deliveries go into the endpoint's home
 -- shard, where one index range finds them.
 WITH waiting AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.inbox                    -- CASE: otherwise the planner takes the condition for a rare one
-  WHERE id > $5 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
-), own AS MATERIALIZED (                     -- FOR SHARE: this daemon still owns the shard when its new rows become visible
+  SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
+  WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
+), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
 ), in_order AS MATERIALIZED (                -- the fan-out fixes the order of an ordered endpoint, so one daemon at a
@@ -23,7 +23,7 @@ WITH waiting AS MATERIALIZED (
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND EXISTS (SELECT 1 FROM own)
+  WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM own)
     AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
              WHEN EXISTS (SELECT 1 FROM turn) THEN true
              WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
@@ -75,8 +75,8 @@ WITH waiting AS MATERIALIZED (
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
-       (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE cardinality($6::text[]) > 0) AS last_waiting,
-       CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- environments with at least an average part
+       (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,
+       CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- those with no less than an equal part in it
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,

@@ -1,5 +1,5 @@
--- $1 most deliveries  $2 an owned shard  $3 daemon id  $4 endpoints whose queue is full
--- $5 only inbox ids above  $6 excluded environments
+-- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full
+-- $5 read inbox ids above  $6 environments whose turn it is not  $7 and up to this id
 --
 -- For an event with more endpoints than one statement may take: make deliveries for the next $1 of
 -- them, in endpoint order. The inbox row stores the last endpoint, and is deleted when none is
@@ -15,7 +15,7 @@ WITH own AS MATERIALIZED (
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
-  WHERE id > $5 AND endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own)
+  WHERE id > $5 AND id <= $7 AND endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own)
     AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
              WHEN EXISTS (SELECT 1 FROM turn) THEN true
              WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false

@@ -1,0 +1,11 @@
+-- $1 an inbox id up to which rows were taken  $2 up to this one there is certainly none
+--
+-- The mark never passes a row that is there to be taken, nor the last minute: if the clock was set
+-- back, it goes back too. Written only when it moves.
+WITH kept AS MATERIALIZED (
+  SELECT last_value AS mark, dispatcher.id_floor(clock_timestamp() - interval '1 minute') AS latest FROM dispatcher.inbox_mark
+), wanted AS MATERIALIZED (
+  SELECT mark, greatest(0, least(latest, greatest(mark, least($1::bigint, (
+    SELECT id - 1 FROM dispatcher.inbox WHERE id > greatest(kept.mark, $2) AND id <= least($1, kept.latest) ORDER BY id LIMIT 1))))) AS moved FROM kept
+)
+SELECT CASE WHEN moved = mark THEN mark ELSE setval('dispatcher.inbox_mark', moved) END AS mark FROM wanted

@@ -1,0 +1,94 @@
+"""Environments take turns at having their events compared with a schema."""
+
+from collections.abc import Collection, Mapping, Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from dispatcher.engine import schema_check
+from dispatcher.engine.lease import Lease
+from dispatcher.engine.schema_check import Examine
+from dispatcher.schema_validation.worker import Sandbox
+from dispatcher.store.unvalidated_events import Unexamined, Waiting
+
+COSTLY_SECONDS = 0.9
+CHEAP_SECONDS = 0.001
+MOST_LOOKS = 2_000
+
+
+class Stage:
+    """A table of unvalidated events, and a sandbox whose checks take time by a clock of their own."""
+
+    def __init__(self, events: str) -> None:
+        """A letter is an event of that environment; upper case: one that costs just under the limit."""
+        self.rows = {
+            number: Waiting(number, letter, "a.b", letter)
+            for number, letter in enumerate(events, start=1)
+        }
+        self.now = 1000.0
+        self.order = ""
+        self.moved_at: dict[str, float] = {}
+
+    async def waiting(
+        self, limit: int, shards: Collection[int], *, above: int = 0, without: Collection[str] = ()
+    ) -> Sequence[Waiting]:
+        rows = [row for row in self.rows.values() if row.id > above]
+        return [row for row in rows if row.environment_id not in without][:limit]
+
+    async def with_data(self, ids: Collection[int], size: int) -> Mapping[int, str | None]:
+        return dict.fromkeys(ids, "{}")
+
+    async def judge(self, schema: str, data: str) -> None:
+        self.order += schema
+        self.now += COSTLY_SECONDS if schema.isupper() else CHEAP_SECONDS
+
+    async def move(
+        self, passed: Collection[int], refused: Collection[tuple[int, str, str]]
+    ) -> Sequence[tuple[int, str]]:
+        for number in passed:
+            self.moved_at.setdefault(self.rows.pop(number).environment_id, self.now - 1000.0)
+        return ()
+
+    async def run(self) -> None:
+        lease = SimpleNamespace(owned=frozenset({1}))
+        examine = Examine(cast(Unexamined, self), cast(Sandbox, self), cast(Lease, lease))
+        for _ in range(MOST_LOOKS):
+            if await examine.look() and not self.rows:
+                return
+        raise AssertionError(f"{len(self.rows)} events still wait")
+
+
+async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
+    stage = Stage(events)
+    monkeypatch.setattr(schema_check, "monotonic", lambda: stage.now)
+    monkeypatch.setattr(schema_check, "HEAD_START", 0.0)
+    await stage.run()
+    return stage
+
+
+@pytest.mark.parametrize("costly", [50, 350])
+async def test_a_costly_schema_holds_up_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, costly: int
+) -> None:
+    stage = await examined(monkeypatch, "A" * costly + "b" * 3)
+    assert stage.order[:4] == "Abbb"
+    assert stage.moved_at["b"] < 2 * COSTLY_SECONDS
+
+
+async def test_several_costly_ones_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = await examined(monkeypatch, "A" * 20 + "B" * 20 + "C" * 20 + "d")
+    assert set(stage.order[:4]) == set("ABCd")
+
+
+async def test_cheap_ones_in_great_numbers_hold_up_no_costly_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = await examined(monkeypatch, "A" + "bc" * 1000 + "A")
+    assert stage.order.rindex("A") < 1000
+
+
+async def test_an_environments_events_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = await examined(monkeypatch, "Ab" * 60)
+    assert sorted(stage.order) == sorted("Ab" * 60)
+    assert stage.rows == {}
