@@ -41,9 +41,12 @@ campaign: $(INSTALLED)  ## Break the daemon and the database under load, and cou
 screenshots: $(INSTALLED)  ## Take docs/screenshots again, in Chromium
 	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)
 
-lock:  ## Write requirements.lock again from pyproject.toml (needs uv; ARGS="--upgrade")
-	@$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --quiet --output-file requirements.lock $(ARGS)
+COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --quiet
+
+lock:  ## Write both requirements files again from pyproject.toml (needs uv; ARGS="--upgrade")
+	@$(UV) $(COMPILE) --group dev --output-file requirements.lock $(ARGS)
+	@$(UV) $(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
 
 wheel: $(INSTALLED)  ## Build dist/*.whl
 	@$(BIN)/python -m hatchling build -t wheel

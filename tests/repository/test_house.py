@@ -4,10 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import dispatcher
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
+RUNTIME_LOCK = (ROOT / "requirements-runtime.lock").read_text()
 
 
 def test_the_changelog_begins_with_the_version_of_the_package() -> None:
@@ -32,5 +35,14 @@ def test_every_dependency_is_locked() -> None:
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE))
 
 
-def test_the_lock_names_no_index_and_no_place() -> None:
-    assert re.findall(r"^.*(?:://|^-|file:| @ ).*$", LOCK, re.MULTILINE) == []
+@pytest.mark.parametrize("lock", [LOCK, RUNTIME_LOCK])
+def test_a_lock_names_no_index_and_no_place(lock: str) -> None:
+    assert re.findall(r"^.*(?:://|^-|file:| @ ).*$", lock, re.MULTILINE) == []
+
+
+def test_what_is_installed_for_production_is_what_was_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names = {re.split(r"[^a-z0-9-]", each)[0] for each in project["project"]["dependencies"]}
+    assert names <= set(re.findall(r"^([a-z0-9.-]+)==", RUNTIME_LOCK, re.MULTILINE))
+    entries = re.split(r"\n(?=\S)", LOCK.strip())
+    assert set(re.split(r"\n(?=\S)", RUNTIME_LOCK.strip())) <= set(entries)
