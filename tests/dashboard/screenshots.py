@@ -35,7 +35,7 @@ from tests.receivers import Receiver
 DOCS = Path(__file__).parents[2] / "docs"
 TALLEST = 1050
 SENTENCES: Mapping[str, tuple[str, str]] = {
-    "sign-in": ("Signing in", "A token opens it; what one sees and may do is what the token may."),
+    "sign-in": ("Signing in", "A token opens it; it decides what you see and may do."),
     "overview": ("Overview", "What is sent, how fast and how well, what waits, and who sends it."),
     "overview-table": ("Overview, as a table", "The same figures for those who read, or listen."),
     "webhooks": ("Webhooks", "Each with its last 24 hours: success, latency, what is pending."),
