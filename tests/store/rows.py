@@ -99,8 +99,9 @@ async def delivery(
 ) -> Delivery:
     """A pending delivery, of an event that is not in the inbox any more."""
     if event_id is None:
-        event_id = await event(connection)
-        await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", event_id)
+        async with connection.transaction():  # otherwise a daemon could fan the event out before
+            event_id = await event(connection)
+            await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", event_id)
     row = await connection.fetchrow(
         """INSERT INTO dispatcher.deliveries
              (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base, parked)
