@@ -257,7 +257,12 @@ async def test_an_address_that_can_not_be_read_is_a_wrong_configuration(dispatch
         assert "hun" not in ended.err
 
 
-async def test_a_port_that_is_taken_is_named(dispatcher: Shell, receiver: Receiver) -> None:
+async def test_a_port_that_is_taken_is_named(
+    dispatcher: Shell, connection: Connection, receiver: Receiver
+) -> None:
+    await connection.execute(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    )  # else `check` warns on 14
     taken = dispatcher.setting(admin__port=str(receiver.port))
     for ended in await taken.each("run", "check", f"demo --port {receiver.port}"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
