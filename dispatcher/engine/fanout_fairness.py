@@ -26,7 +26,7 @@ STRIDES = 16
 class Turn:
     """Take events with inbox ids above `above` and up to `up_to`, but none of the environments `without`.
 
-    `wide`: the first one alone is owed to more endpoints than one statement may make deliveries for.
+    `wide`: the first event alone has more endpoints than one statement may make deliveries for.
     `late`: only search this piece, which is below the mark. `detour`: events found by a search.
     """
 

@@ -42,7 +42,7 @@ class Places:
         """Return True if an environment holds as many places as it may."""
         if len(self._lanes) < 2:
             return False
-        # One at the least: an ordered lane holds its place for longer than its request is under way.
+        # At least one: an ordered queue holds its place for longer than its request is under way.
         free = max(1, self._limit - self._total)
         return self._held[environment_id] >= SHARE * free
 
