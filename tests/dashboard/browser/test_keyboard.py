@@ -97,7 +97,8 @@ async def reload_until(page: Page, wanted: Locator) -> None:
     for _ in range(20):
         await page.reload()
         with suppress(AssertionError):
-            return await expect(wanted).to_be_visible(timeout=500)
+            await expect(wanted).to_be_visible(timeout=500)
+            return
     await expect(wanted).to_be_visible()
 
 
