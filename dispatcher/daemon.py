@@ -21,9 +21,9 @@ from dispatcher.config.sections import Config
 from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.engine.clock import steady
+from dispatcher.engine.clock import monotonic
 from dispatcher.engine.engine import Engine
-from dispatcher.engine.loop import either, note_lag, repeat
+from dispatcher.engine.loop import measure_lag, repeat, wait_for_event
 from dispatcher.engine.stage_health import StageHealth
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.measure import Measure
@@ -109,7 +109,7 @@ class Daemon:
         self.ready = asyncio.Event()
 
         self._engine = Engine(config, dsn, cipher)
-        self._health = StageHealth(steady)
+        self._health = StageHealth(monotonic)
         self._failing: frozenset[str] = frozenset()
         sessions = self._engine.sessions
         self._measure = Measure(sessions.statistics)
@@ -199,7 +199,7 @@ class Daemon:
                     return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
                 observe.store_unavailable(what, error, PAUSE_AGAIN)
-                await either(self._stopping, PAUSE_AGAIN)
+                await wait_for_event(self._stopping, PAUSE_AGAIN)
         return None
 
     def _start(
@@ -214,17 +214,17 @@ class Daemon:
         beside = partial(self._loop, group, transient=Exception)
         sending = [
             loop("lease", self._engine.lease.beat, most=0.5),
-            loop("record", self._engine.recorder.flush),
+            loop("record", self._engine.recorder.run_once),
             beside("health", self._engine.health.flush, self._engine.health.wake),
             beside("statistics", self._engine.statist.flush),
-            group.create_task(note_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
+            group.create_task(measure_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
             beside("listen", self._engine.listener.keep),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
             beside("examine", self._engine.examine.look, self._engine.examine_wake),
-            loop("refill", self._engine.refill.look, self._engine.refill_wake),
+            loop("refill", self._engine.refill.run_once, self._engine.refill_wake),
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
             beside("maintenance", self._engine.maintenance.look),
             beside("replay", self._engine.replay.look),
@@ -250,11 +250,11 @@ class Daemon:
             repeat(
                 one_pass,
                 transient=transient,
-                failed=partial(self._stage_failed, stage),
+                on_failure=partial(self._stage_failed, stage),
                 wake=wake,
-                most=most,
-                began=partial(self._health.began, stage),
-                succeeded=partial(self._health.succeeded, stage),
+                backoff_limit=most,
+                on_begin=partial(self._health.began, stage),
+                on_success=partial(self._health.succeeded, stage),
             ),
             name=stage,
         )
@@ -275,7 +275,7 @@ class Daemon:
                 await self._engine.sessions.open_all()
             except StoreUnavailable as error:
                 observe.connection_warning(str(error))
-                await either(self._stopping, OPEN_AGAIN_SECONDS)
+                await wait_for_event(self._stopping, OPEN_AGAIN_SECONDS)
             else:
                 return
 

@@ -21,7 +21,7 @@ from dispatcher.demo.application import Application, insert_yourself
 from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
-from dispatcher.engine.loop import either
+from dispatcher.engine.loop import wait_for_event
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
 PERIOD = 1.0
@@ -101,7 +101,7 @@ class Performance:
             await self._emit(list(islice(samples(), events)))
             tally.last = monotonic()
             while not tally.complete.is_set() and (patience := tally.patience()) > 0:
-                await either(tally.complete, patience)
+                await wait_for_event(tally.complete, patience)
         delivered = await self._recorded(list(tally.latencies))
         verified = len(tally.latencies)
         well = delivered == verified == events and not tally.faults

@@ -8,7 +8,7 @@ from typing import Any
 
 from dispatcher.core import payload
 from dispatcher.core.model import Event
-from dispatcher.engine.loop import BACKOFF_FIRST, BACKOFF_MOST
+from dispatcher.engine.loop import BACKOFF_FIRST_SECONDS, BACKOFF_LIMIT_SECONDS
 from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.events import Events
 
@@ -40,7 +40,7 @@ class Bodies:
         self._under_way: set[int] = set()
         self._hits = 0
         self._reading: asyncio.Task[None] | None = None
-        self._backoff = BACKOFF_FIRST
+        self._backoff = BACKOFF_FIRST_SECONDS
 
     def __repr__(self) -> str:
         return f"<Bodies {len(self._kept)}, {self._size} of {self._capacity} bytes>"
@@ -113,10 +113,10 @@ class Bodies:
                     continue
                 # Fail the callers after the pause. Otherwise they would ask again at once.
                 await asyncio.sleep(self._backoff)
-                self._backoff = min(BACKOFF_MOST, self._backoff * 2)
+                self._backoff = min(BACKOFF_LIMIT_SECONDS, self._backoff * 2)
                 self._fail(wanted, error)
                 continue
-            self._backoff = BACKOFF_FIRST
+            self._backoff = BACKOFF_FIRST_SECONDS
             for event_id in {*wanted, *found} & self._wanted.keys():
                 self._wanted.pop(event_id).set_result(found.get(event_id))
         self._reading = None

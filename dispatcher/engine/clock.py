@@ -3,50 +3,50 @@
 import time
 from collections.abc import Callable
 
-STEP_SECONDS = 5.0
+CLOCK_STEP_SECONDS = 5.0
 """A jump of at least this many seconds means that the database's clock was set, not corrected."""
 
+_CLOCK_ID = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-def steady() -> float:
+
+def monotonic() -> float:
     """Return seconds on a clock that never goes back and runs while the machine is suspended.
 
     `time.monotonic` stops during a suspend. A lease timed by it would look valid after a resume,
     although another daemon has taken over. No clock runs in a virtual machine that its host
     pauses: there, only the attempt number prevents that a result is recorded twice.
     """
-    return time.clock_gettime(_STEADY)
-
-
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(_CLOCK_ID)
 
 
 class Clock:
-    """The database's time in epoch seconds, carried forward by this machine's steady clock.
+    """The database's time in epoch seconds, carried forward by this machine's monotonic clock.
 
     The estimate is at most the true time, so that no retry is early; quick answers make it more
     exact. Before the first answer, this machine's wall clock is used.
     """
 
-    def __init__(self, steady: Callable[[], float] = steady) -> None:
-        self._steady = steady
-        self._ahead = time.time() - steady()
-        self._asked = False
+    def __init__(self, monotonic: Callable[[], float] = monotonic) -> None:
+        self._monotonic = monotonic
+        self._offset = time.time() - monotonic()
+        self._is_set = False
 
     def now(self) -> float:
-        return self._steady() + self._ahead
+        """Return the estimated time of the database in epoch seconds."""
+        return self._monotonic() + self._offset
 
     def set(self, database_now: float, asked_at: float) -> float:
-        """Adjust to `database_now`, the answer to a statement sent at `asked_at` (steady seconds).
+        """Adjust to `database_now`, the answer to a statement sent at `asked_at` (monotonic).
 
         Return by how many seconds the database's clock was set since the last answer, negative if
-        it was set back. Return 0.0 for the first answer, and for a jump below STEP_SECONDS.
+        it was set back. Return 0.0 for the first answer, and for a jump below CLOCK_STEP_SECONDS.
         """
         # The true offset lies between these two, as the answer's travel time is unknown.
-        least, most = database_now - self._steady(), database_now - asked_at
-        before, first = self._ahead, not self._asked
-        self._asked = True
-        if not first and least <= before <= most:
+        lower, upper = database_now - self._monotonic(), database_now - asked_at
+        previous, is_first = self._offset, not self._is_set
+        self._is_set = True
+        if not is_first and lower <= previous <= upper:
             return 0.0
-        self._ahead = least
-        step = least - before
-        return 0.0 if first or abs(step) < STEP_SECONDS else step
+        self._offset = lower
+        step = lower - previous
+        return 0.0 if is_first or abs(step) < CLOCK_STEP_SECONDS else step

@@ -24,7 +24,7 @@ from dispatcher.engine.delivery_buffer import Pending
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.engine.endpoint_health import Health
 from dispatcher.engine.lease import Lease
-from dispatcher.engine.loop import either
+from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.request_headers import Requests
 from dispatcher.store.deliveries import Deliveries
@@ -151,7 +151,7 @@ class Deliver:
                 return delivery
             if self._pending.hungry():
                 self._hungry()
-            await either(self._wake, self._patience())
+            await wait_for_event(self._wake, self._patience())
 
     @property
     def _may_start(self) -> bool:

@@ -21,7 +21,7 @@ is four times as long."""
 
 
 class Sweep:
-    """One round after the other, from the oldest ids up to the mark. Times are steady seconds."""
+    """One round after the other, from the oldest ids up to the mark. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._cuts: list[int] | None = None

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
 from dispatcher.core.model import SetBack
-from dispatcher.engine.clock import STEP_SECONDS, Clock, steady
+from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.delivery_buffer import Pending
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.engine.neighbours import Neighbours
@@ -67,7 +67,7 @@ class Lease:
     @property
     def valid(self) -> bool:
         """Return True while sends may start."""
-        return steady() - self._confirmed_at < CONFIDENCE
+        return monotonic() - self._confirmed_at < CONFIDENCE
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
@@ -88,23 +88,23 @@ class Lease:
         if self._left:
             return HEARTBEAT
         daemon = self.daemon or await self._join()
-        asked_at = steady()
+        asked_at = monotonic()
         renewal = await self._daemons.renew(daemon, self._endpoints.version)
         if renewal is None:
             self.lost()
             return 0.0
-        self._neighbours.look(renewal.others, steady())
+        self._neighbours.look(renewal.others, monotonic())
         self._note_step(renewal, self._clock.set(renewal.now, asked_at))
         news = renewal.version != self._endpoints.version
         if news and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
         if renewal.nudged:
             await self._heed()
-        others = self._neighbours.sending(steady())
+        others = self._neighbours.sending(monotonic())
         await self._endpoints.share_with(others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal, others)
-        now = steady()
+        now = monotonic()
         wait = (CONFIRM if news else HEARTBEAT) - (now - asked_at)
         return max(0.0, min(wait, self._neighbours.next_change(now)))
 
@@ -139,7 +139,7 @@ class Lease:
         """
         ages: dict[float, set[int]] = {}
         for shard, age in claimed:
-            if age is not None and age <= -STEP_SECONDS:
+            if age is not None and age <= -CLOCK_STEP_SECONDS:
                 ages.setdefault(age, set()).add(shard)
         for age, shards in ages.items():
             observe.database_clock_stepped(age)
@@ -153,7 +153,7 @@ class Lease:
         share = -(-SHARDS // (others + 1))
         shards = renewal.shards
         if len(shards) < share:
-            silent = self._neighbours.silent(steady())
+            silent = self._neighbours.silent(monotonic())
             claimed = await self._daemons.claim_shards(daemon, share - len(shards), silent)
             self._note_claimed(claimed, renewal.horizon)
             shards |= {c.shard for c in claimed}

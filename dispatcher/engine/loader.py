@@ -69,7 +69,7 @@ class Refill:
         """Sweep in the next pass, even if the last sweep was a short time ago."""
         self._swept_at = float("-inf")
 
-    async def look(self) -> float:
+    async def run_once(self) -> float:
         """Make one pass, and return the seconds to the next.
 
         Raises StoreUnavailable or StatementTimeout.

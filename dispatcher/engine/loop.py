@@ -1,72 +1,78 @@
 """Run the passes of a stage: one pass, then the wait that it returned, until cancelled.
 
-A pass returns the seconds to wait before the next one; an event ends the wait early. While the
-database is unavailable, the loop tries again with growing delays of up to two seconds.
+A pass is the method `run_once() -> float` of a stage. It returns the seconds until the stage wants
+to run again; an event ends the wait early. While the database is unavailable, the loop tries again
+with growing delays of up to two seconds.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-BACKOFF_FIRST = 0.05
-BACKOFF_MOST = 2.0
-"""Seconds to wait after the first failed pass; the delay doubles up to the second number."""
+BACKOFF_FIRST_SECONDS = 0.05
+BACKOFF_LIMIT_SECONDS = 2.0
+"""The delay after the first failed pass, and the longest one: each failure doubles the delay."""
 
 
 async def repeat(
-    one_pass: Callable[[], Awaitable[float]],
+    run_once: Callable[[], Awaitable[float]],
     *,
     transient: type[Exception] | tuple[type[Exception], ...],
-    failed: Callable[[Exception, float], None],
+    on_failure: Callable[[Exception, float], None],
     wake: asyncio.Event | None = None,
-    most: float = BACKOFF_MOST,
-    began: Callable[[], None] = lambda: None,
-    succeeded: Callable[[], None] = lambda: None,
+    backoff_limit: float = BACKOFF_LIMIT_SECONDS,
+    on_begin: Callable[[], None] = lambda: None,
+    on_success: Callable[[], None] = lambda: None,
 ) -> None:
     """Run passes until cancelled.
 
-    `transient` are the errors after which to try again; other errors end the loop.
-    `failed(error, seconds)` is called after each of them, with the delay before the next pass;
-    `began` is called before each pass, `succeeded` after each pass without an error. `most` is the
-    longest delay in seconds.
+    `transient` are the errors after which to try again; any other error ends the loop and is
+    raised. `on_failure(error, seconds)` is called after each failed pass, with the delay before
+    the next one. `on_begin` is called before each pass, `on_success` after each pass without an
+    error. `wake` ends the wait between two passes. `backoff_limit` is the longest delay in seconds
+    after a failed pass.
     """
-    backoff = BACKOFF_FIRST
+    backoff = BACKOFF_FIRST_SECONDS
     while True:
         if wake is not None:
             wake.clear()
-        began()
+        on_begin()
         try:
-            wait = await one_pass()
-            backoff = BACKOFF_FIRST
-            succeeded()
+            delay = await run_once()
         except transient as error:
-            failed(error, backoff)
+            on_failure(error, backoff)
             await asyncio.sleep(backoff)
-            backoff = min(most, backoff * 2)
+            backoff = min(backoff_limit, backoff * 2)
             continue
-        if wake is None or wait <= 0:
-            await asyncio.sleep(wait)  # also for 0 s: otherwise no other task would run
+        backoff = BACKOFF_FIRST_SECONDS
+        on_success()
+        if wake is None or delay <= 0:
+            await asyncio.sleep(delay)  # also for 0 s. Otherwise no other task would run.
         else:
-            await either(wake, wait)
+            await wait_for_event(wake, delay)
 
 
-async def either(event: asyncio.Event, seconds: float | None) -> None:
-    """Wait for the event, at most `seconds` (None: without limit)."""
+async def wait_for_event(
+    event: asyncio.Event,
+    timeout: float | None,  # noqa: ASYNC109 - a timeout here is a result, not an error
+) -> None:
+    """Return when the event is set, at the latest after `timeout` seconds (None: no limit)."""
     if event.is_set():
         return
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout):
             await event.wait()
     except TimeoutError:
         pass
 
 
-async def note_lag(noted: Callable[[float], None], every: float) -> None:
-    """Call `noted` with the lateness in seconds of a timer of `every` seconds, until cancelled.
+async def measure_lag(on_lag: Callable[[float], None], interval: float) -> None:
+    """Call `on_lag` every `interval` seconds with the lateness in seconds of that timer.
 
-    A late timer shows that the event loop is blocked: then answers and heartbeats are late too.
+    Run until cancelled. A late timer shows that the event loop is blocked: then answers and
+    heartbeats are late too.
     """
     while True:
-        due = monotonic() + every
-        await asyncio.sleep(every)
-        noted(max(0.0, monotonic() - due))
+        due = monotonic() + interval
+        await asyncio.sleep(interval)
+        on_lag(max(0.0, monotonic() - due))

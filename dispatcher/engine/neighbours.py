@@ -1,4 +1,4 @@
-"""Track the heartbeats of the other daemons, timed by this daemon's own steady clock.
+"""Track the heartbeats of the other daemons, timed by this daemon's own monotonic clock.
 
 The database's clock may be set at any time, so the age of a heartbeat row does not prove silence.
 Each daemon counts its renewals. A daemon is silent for as long as its count has not changed between

@@ -10,7 +10,7 @@ from dataclasses import replace
 from time import monotonic
 
 from dispatcher.core.model import Delivery, Result
-from dispatcher.engine.loop import either
+from dispatcher.engine.loop import wait_for_event
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
@@ -73,7 +73,7 @@ class Recorder:
         if len(self._waiting) >= FULL:
             self._full.set()
 
-    async def flush(self) -> float:
+    async def run_once(self) -> float:
         """Wait for results and write them; return 0.0, the seconds to the next pass.
 
         If the database refuses the data of a result, even without the receiver's answer, its
@@ -82,7 +82,7 @@ class Recorder:
         again, which is harmless.
         """
         await self._some.wait()
-        await either(self._full, max(0.0, self._flushed_at + FLUSH_EVERY - monotonic()))
+        await wait_for_event(self._full, max(0.0, self._flushed_at + FLUSH_EVERY - monotonic()))
         batch = self._waiting[: self._most]
         self._flushed_at = monotonic()
         try:

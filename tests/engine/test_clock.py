@@ -1,13 +1,13 @@
-"""The database's time, carried forward by the machine's steady clock."""
+"""The database's time, carried forward by the machine's monotonic clock."""
 
 import time
 
 import pytest
 
-from dispatcher.engine.clock import Clock, steady
+from dispatcher.engine.clock import Clock, monotonic
 
 
-class Steady:
+class FakeMonotonic:
     """A clock that tests move."""
 
     def __init__(self, now: float) -> None:
@@ -19,7 +19,7 @@ class Steady:
 
 def test_before_the_database_was_asked_the_machines_time_stands_in() -> None:
     assert Clock().now() == pytest.approx(time.time(), abs=1)
-    assert Clock(Steady(5.0)).now() == pytest.approx(time.time(), abs=1)
+    assert Clock(FakeMonotonic(5.0)).now() == pytest.approx(time.time(), abs=1)
 
 
 @pytest.mark.parametrize(
@@ -35,26 +35,26 @@ def test_before_the_database_was_asked_the_machines_time_stands_in() -> None:
 def test_it_goes_on_from_the_databases_answer(
     asked_at: float, answered_at: float, then: float, expected: float
 ) -> None:
-    steady = Steady(answered_at)
-    clock = Clock(steady)
+    source = FakeMonotonic(answered_at)
+    clock = Clock(source)
     clock.set(5000.0, asked_at)
-    steady.now = then
+    source.now = then
     assert clock.now() == expected
 
 
 @pytest.mark.parametrize("slow_question", [0.0, 0.7, 1.0])
 def test_an_answer_that_took_long_teaches_less_than_one_that_did_not(slow_question: float) -> None:
-    steady = Steady(10.0)
-    clock = Clock(steady)
+    source = FakeMonotonic(10.0)
+    clock = Clock(source)
     clock.set(5000.0, 9.999)
-    steady.now = 21.0
+    source.now = 21.0
     clock.set(5010.0 + slow_question, 20.0)  # asked at 20.0, answered some time in that second
     assert clock.now() == pytest.approx(5011.0)
 
 
 def test_a_quick_answer_brings_it_closer() -> None:
-    steady = Steady(11.0)
-    clock = Clock(steady)
+    source = FakeMonotonic(11.0)
+    clock = Clock(source)
     clock.set(5000.1, 10.0)
     assert clock.now() == pytest.approx(5000.1)
     clock.set(5000.999, 10.998)
@@ -62,8 +62,8 @@ def test_a_quick_answer_brings_it_closer() -> None:
 
 
 def test_each_answer_replaces_the_one_before_even_when_the_database_went_back() -> None:
-    steady = Steady(10.0)
-    clock = Clock(steady)
+    source = FakeMonotonic(10.0)
+    clock = Clock(source)
     clock.set(5000.0, 10.0)
     for moved in (4000.0, 4000.5, 6000.0):
         clock.set(moved, 10.0)
@@ -83,23 +83,23 @@ def test_each_answer_replaces_the_one_before_even_when_the_database_went_back() 
     ],
 )
 def test_it_tells_when_the_databases_clock_was_set(moved: float, step: float) -> None:
-    steady = Steady(10.0)
-    clock = Clock(steady)
+    source = FakeMonotonic(10.0)
+    clock = Clock(source)
     assert clock.set(5000.0, 10.0) == 0.0, "the first answer is compared with nothing"
-    steady.now = 11.0
+    source.now = 11.0
     assert clock.set(moved + 1.0, 11.0) == pytest.approx(step)
     assert clock.now() == moved + 1.0
 
 
 def test_an_answer_that_took_long_is_not_a_step() -> None:
-    steady = Steady(10.0)
-    clock = Clock(steady)
+    source = FakeMonotonic(10.0)
+    clock = Clock(source)
     clock.set(5000.0, 10.0)
-    steady.now = 40.0
+    source.now = 40.0
     assert clock.set(5000.5, 10.0) == 0.0
     assert clock.set(5029.5, 10.0) == 0.0
     assert clock.now() == 5030.0
 
 
-def test_the_steady_clock_goes_on_while_the_machine_is_suspended() -> None:
-    assert steady() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1)
+def test_the_monotonic_clock_goes_on_while_the_machine_is_suspended() -> None:
+    assert monotonic() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1)

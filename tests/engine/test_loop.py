@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from dispatcher.engine.loop import BACKOFF_FIRST, either, repeat
+from dispatcher.engine.loop import BACKOFF_FIRST_SECONDS, repeat, wait_for_event
 
 
 class AwayError(Exception):
@@ -39,7 +39,9 @@ class Passes:
     async def run(self, wake: asyncio.Event | None = None, most: float = 2.0) -> list[float]:
         """Run them all; the seconds between their beginnings."""
         with suppress(asyncio.CancelledError):
-            await repeat(self, transient=AwayError, failed=self.failed, wake=wake, most=most)
+            await repeat(
+                self, transient=AwayError, on_failure=self.failed, wake=wake, backoff_limit=most
+            )
         return [later - earlier for earlier, later in pairwise(self.began)]
 
 
@@ -72,7 +74,7 @@ async def test_an_event_during_a_pass_is_not_lost() -> None:
 
     with suppress(asyncio.CancelledError):
         async with asyncio.timeout(5):
-            await repeat(one_pass, transient=AwayError, failed=passes.failed, wake=wake)
+            await repeat(one_pass, transient=AwayError, on_failure=passes.failed, wake=wake)
     assert len(passes.began) == 2
 
 
@@ -92,9 +94,9 @@ async def test_a_success_ends_the_streak() -> None:
     passes = Passes(AwayError("1"), AwayError("2"), 0.0, AwayError("3"))
     await passes.run()
     assert [seconds for _, seconds in passes.failures] == [
-        BACKOFF_FIRST,
-        BACKOFF_FIRST * 2,
-        BACKOFF_FIRST,
+        BACKOFF_FIRST_SECONDS,
+        BACKOFF_FIRST_SECONDS * 2,
+        BACKOFF_FIRST_SECONDS,
     ]
 
 
@@ -117,25 +119,25 @@ async def test_loops_that_never_wait_let_others_run() -> None:
     for wake in (None, asyncio.Event()):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await repeat(spin, transient=AwayError, failed=failed, wake=wake)
+                await repeat(spin, transient=AwayError, on_failure=failed, wake=wake)
 
 
 @pytest.mark.parametrize("seconds", [None, 30.0])
-async def test_either_returns_at_once_when_the_event_was_before(seconds: float | None) -> None:
+async def test_wait_for_event_returns_at_once_if_the_event_is_set(seconds: float | None) -> None:
     event = asyncio.Event()
     event.set()
     async with asyncio.timeout(5):
-        await either(event, seconds)
+        await wait_for_event(event, seconds)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 0.01])
-async def test_either_returns_when_the_time_is_over(seconds: float) -> None:
+async def test_wait_for_event_returns_after_the_timeout(seconds: float) -> None:
     async with asyncio.timeout(5):
-        await either(asyncio.Event(), seconds)
+        await wait_for_event(asyncio.Event(), seconds)
 
 
-async def test_either_is_cancelled_as_one_expects() -> None:
-    waiting: Awaitable[None] = asyncio.create_task(either(asyncio.Event(), 30.0))
+async def test_wait_for_event_can_be_cancelled() -> None:
+    waiting: Awaitable[None] = asyncio.create_task(wait_for_event(asyncio.Event(), 30.0))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await waiting

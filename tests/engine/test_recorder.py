@@ -58,7 +58,7 @@ async def test_a_result_the_database_refuses_is_written_without_what_others_sent
     ends = Ends(table)
     for each in (result(1), result(2, POISON), result(3)):
         ends.recorder.put(each)
-    await ends.recorder.flush()
+    await ends.recorder.run_once()
     assert (table.written, ends.settled, ends.lost) == ([1, 2, 3], [1, 2, 3], [])
     assert len(ends.recorder) == 0
 
@@ -70,9 +70,9 @@ async def test_an_outage_between_two_parts_repeats_only_what_is_not_written(away
     for each in (result(1), result(2), result(3, POISON), result(4)):
         ends.recorder.put(each)
     with pytest.raises(StoreUnavailable):
-        await ends.recorder.flush()
+        await ends.recorder.run_once()
     assert len(ends.recorder) == 4 - len(ends.settled)
-    await ends.recorder.flush()
+    await ends.recorder.run_once()
     assert (sorted(table.written), sorted(ends.settled), ends.lost) == (
         [1, 2, 3, 4],
         [1, 2, 3, 4],
@@ -87,5 +87,5 @@ async def test_sending_stops_while_five_hundred_wait(waiting: int, room: bool) -
     for number in range(waiting):
         ends.recorder.put(result(number))
     assert ends.recorder.has_room == room
-    await ends.recorder.flush()
+    await ends.recorder.run_once()
     assert (ends.recorder.has_room, len(ends.recorder)) == (True, 0)

@@ -54,7 +54,7 @@ class Ends:
         for _ in range(limit):
             if not len(self.recorder):
                 return
-            await self.recorder.flush()
+            await self.recorder.run_once()
         raise AssertionError(f"{len(self.recorder)} results still wait")
 
 

@@ -47,13 +47,13 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
 
     endpoints = Endpoints()
     refill = Refill(deliveries, pending, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
-    await refill.look()
+    await refill.run_once()
     await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
     pending.raise_watermark(SHARD, clock.now() + HORIZON)
     refill.sweep_now()
     left = []
     while True:
-        wait = await refill.look()
+        wait = await refill.run_once()
         waiting = "SELECT count(*) FROM dispatcher.deliveries WHERE NOT parked"
         left.append(await connection.fetchval(waiting) - len(pending))
         if wait or len(left) > ROWS:
