@@ -22,11 +22,12 @@ test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core
 test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18" ARGS="tests/store")
 	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/end_to_end)
 
-check: $(INSTALLED)  ## Format, lint, types, import layers
+check: $(INSTALLED)  ## Format, lint, types, import layers, measures, words and documents
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/repository
 
 fix: $(INSTALLED)  ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix .

@@ -42,8 +42,10 @@ class Proxy:
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
     def cut(self, session: str = "") -> int:
-        """Connections as they are now carry nothing any more, or those of one session of the daemons;
-        new ones do. Return how many were cut."""
+        """Silence the present connections, or those of one session of the daemons.
+
+        New ones carry bytes again. Return the number of silenced connections.
+        """
         cut = {way for way in self._ways if not session or way.name == f"dispatcher/{session}"}
         for way in cut:
             way.open.clear()

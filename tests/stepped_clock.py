@@ -32,8 +32,10 @@ class SteppedClock:
 
 @contextmanager
 def stepped_clock(directory: Path) -> Iterator[SteppedClock]:
-    """The clock of servers started in here; this process, and those it started before, have the
-    machine's."""
+    """Set the clock of servers that are started in this context.
+
+    This process, and servers that were started before, keep the machine's.
+    """
     file = directory / "offset"
     environment = {
         "FAKETIME_TIMESTAMP_FILE": str(file),

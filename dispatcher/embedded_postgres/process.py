@@ -27,14 +27,14 @@ DISPATCHER_* may hold secrets.
 """
 
 
-def options(who: Account, directory: Path, inherited: list[int]) -> dict[str, Any]:
-    """Return the arguments for `subprocess` to start a child in `directory` as user `who`.
+def options(account: Account, directory: Path, inherited: list[int]) -> dict[str, Any]:
+    """Return the arguments for `subprocess` to start a child in `directory` as `account`.
 
     The child ends with this thread. It has its own session, because only the parent handles Ctrl-C,
     and a small environment. The descriptors in `inherited` stay open in it.
     """
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    found: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "cwd": directory,
         "env": {**kept, "LC_ALL": "C", "TZ": "UTC"},
         "start_new_session": True,
@@ -43,8 +43,8 @@ def options(who: Account, directory: Path, inherited: list[int]) -> dict[str, An
         "preexec_fn": _end_with(os.getpid()),
     }
     if os.geteuid() == 0:
-        found |= {"user": who.uid, "group": who.gid, "extra_groups": []}
-    return found
+        arguments |= {"user": account.uid, "group": account.gid, "extra_groups": []}
+    return arguments
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:
@@ -64,15 +64,15 @@ def _end_with(parent: int) -> Callable[[], None] | None:
     return ask
 
 
-def lock(path: Path, patience: float = 0) -> int | None:
+def lock(path: Path, timeout: float = 0) -> int | None:
     """Lock a file and return its descriptor.
 
-    Return None if another process still holds the lock after `patience` seconds. Closing the
+    Return None if another process still holds the lock after `timeout` seconds. Closing the
     descriptor unlocks the file, unless a child inherited it: then the end of the last such child
     does.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

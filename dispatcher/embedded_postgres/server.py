@@ -17,11 +17,10 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -30,29 +29,31 @@ from urllib.parse import quote
 
 from dispatcher.embedded_postgres import binaries as binaries_module
 from dispatcher.embedded_postgres import process
-from dispatcher.embedded_postgres.binaries import Account, Binaries, PostgresUnavailable
+from dispatcher.embedded_postgres.binaries import Account, Binaries, PostgresUnavailableError
+from dispatcher.embedded_postgres.data_directory import (
+    Creation,
+    PidFile,
+    check_major,
+    refuse_other_majors,
+    remove_stale_pid_file,
+    remove_unfinished,
+)
+from dispatcher.embedded_postgres.log_file import LogFile
 
-__all__ = ["EmbeddedPostgres", "PostgresUnavailable", "running"]
+__all__ = ["EmbeddedPostgres", "PostgresUnavailableError", "running"]
 
 DATABASE = "dispatcher"
 PORT = 5432
-INITIALISE = (
-    *("-U", "postgres", "-A", "trust", "-E", "UTF8"),
-    *("--no-locale", "--no-sync", "--no-instructions"),
-)
-INITIALISE_LIMIT = 120.0
-"""Seconds until one step of creating the data must be done."""
-START_LIMIT = 120.0
+START_LIMIT_SECONDS = 120.0
 """Seconds until the server must be ready; recovery after a crash takes longest."""
-PREDECESSOR_LIMIT = 30.0
+PREDECESSOR_LIMIT_SECONDS = 30.0
 """Seconds for the server of a killed process to finish its shutdown."""
+POLL_SECONDS = 0.01
+"""How often to look whether a server is ready."""
 STOP_LIMITS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 """Seconds to wait after each signal: fast shutdown first. The others lose no data either, but the
 next start has to recover.
 """
-LARGEST_LOG = 8 * 1024 * 1024
-"""Bytes: a larger log file is renamed at the next start."""
-
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         "max_connections": "60",
@@ -73,13 +74,12 @@ def running(directory: Path) -> str | None:
     time.
     """
     directory = directory.resolve()
-    deadline = time.monotonic() + START_LIMIT
+    deadline = time.monotonic() + START_LIMIT_SECONDS
     while _in_use(directory / "server.lock") and time.monotonic() < deadline:
         for data in directory.glob("pg[0-9]*"):
-            lines = _pid_file(data)
-            if len(lines) > 7 and lines[7].strip() == "ready":
-                return _address(Path(lines[4]))
-        time.sleep(0.02)
+            if socket := PidFile.read(data).socket_directory:
+                return _address(socket)
+        time.sleep(POLL_SECONDS)
     return None
 
 
@@ -101,9 +101,7 @@ class EmbeddedPostgres:
         self._directory = directory.resolve()
         self._configured = binaries
         self._settings = {**SETTINGS, **settings}
-        self._durable = self._settings.get("fsync") != "off"
-        self._log = self._directory / "postgres.log"
-        self._log_start = 0
+        self._log = LogFile(self._directory / "postgres.log")
         self._locks: list[int] = []
         self._account: Account
         self._server: subprocess.Popen[bytes] | None = None
@@ -125,7 +123,7 @@ class EmbeddedPostgres:
         """Start the server, block until it answers, and return its DSN.
 
         The DSN's user is `postgres`, a superuser. The first start takes half a second, later ones
-        some hundredths of a second. Raises PostgresUnavailable.
+        some hundredths of a second. Raise PostgresUnavailableError.
         """
         if self.pid is not None:
             return self.dsn
@@ -136,7 +134,9 @@ class EmbeddedPostgres:
             self._start()
         except (OSError, subprocess.SubprocessError) as error:
             self.stop()
-            raise PostgresUnavailable(f"the embedded PostgreSQL cannot start: {error}") from error
+            raise PostgresUnavailableError(
+                f"the embedded PostgreSQL cannot start: {error}"
+            ) from error
         except BaseException:
             self.stop()
             raise
@@ -172,16 +172,15 @@ class EmbeddedPostgres:
         self._account = binaries_module.account(data.stat().st_uid if data.exists() else None)
         self._open_directory()
         self._lock_directory(data)
-        self._open_log()
-        for unfinished in self._directory.glob("*.new-*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+        self._log.open()
+        remove_unfinished(self._directory)
         binaries = binaries_module.reachable(binaries, self._account, self._directory)
         if data.exists():
-            _check_major(data, binaries)
+            check_major(data, binaries)
         else:
-            self._refuse_other_majors(binaries)
-            self._initialise(binaries, data)
-        _forget_predecessor(data)
+            refuse_other_majors(self._directory, binaries)
+            self._creation(binaries).create(data, DATABASE)
+        remove_stale_pid_file(data)
         self._socket = self._socket_directory()
         self._server = self._spawn(binaries, data, self._socket)
         self._await_ready(data)
@@ -194,79 +193,37 @@ class EmbeddedPostgres:
                 step.mkdir(exist_ok=True)
                 step.chmod(mode)
         if closed := binaries_module.barrier(self._directory, self._account):
-            raise PostgresUnavailable(
-                f"user {self._account.name}, who runs the embedded PostgreSQL, cannot enter"
+            raise PostgresUnavailableError(
+                f"user {self._account.name} runs the embedded PostgreSQL and cannot enter"
                 f" {closed}: allow it (chmod o+x) or choose another state directory"
             )
 
     def _lock_directory(self, data: Path) -> None:
         lock = process.lock(self._directory / "lock")
         if lock is None:
-            raise PostgresUnavailable(
+            raise PostgresUnavailableError(
                 f"another process already runs the embedded PostgreSQL in {self._directory}:"
                 " stop it, or give this one a state directory or a database.dsn of its own"
             )
         self._locks.append(lock)
         # If its parent was killed, the previous server may still be writing its last checkpoint.
-        lock = process.lock(self._directory / "server.lock", PREDECESSOR_LIMIT)
+        lock = process.lock(self._directory / "server.lock", PREDECESSOR_LIMIT_SECONDS)
         if lock is None:
-            raise PostgresUnavailable(
+            raise PostgresUnavailableError(
                 f"the server of an earlier process still runs in {data}: end it with"
-                f" kill -INT {_pid_file(data)[0]}"
+                f" kill -INT {PidFile.read(data).pid}"
             )
         self._locks.append(lock)
 
-    def _refuse_other_majors(self, binaries: Binaries) -> None:
-        """Raise PostgresUnavailable if there is data of another major version.
-
-        Otherwise the server would start with an empty database, and the data would look lost.
-        """
-        for data in self._directory.glob("pg[0-9]*"):
-            if data.name[2:].isdigit():
-                _check_major(data, binaries)
-
-    def _open_log(self) -> None:
-        if self._log.exists() and self._log.stat().st_size > LARGEST_LOG:
-            self._log.replace(self._log.with_suffix(".log.1"))
-        self._log.touch(mode=0o600)
-        self._log_start = self._log.stat().st_size
-
-    def _tail(self) -> str:
-        with self._log.open("rb") as log:
-            log.seek(self._log_start)
-            lines = log.read().decode(errors="replace").split("\n")
-        return " / ".join([line.strip() for line in lines if line.strip()][-4:])[-800:]
-
-    def _initialise(self, binaries: Binaries, data: Path) -> None:
-        # Create the data under another name. Otherwise a killed process leaves half a database.
-        fresh = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=self._directory))
-        os.chown(fresh, self._account.uid, self._account.gid)
-        initdb = binaries.directory / "initdb"
-        self._run([initdb, "-D", fresh, *INITIALISE])
-        single: list[str | Path] = [binaries.directory / "postgres", "--single", "-F"]
-        single += ["--exit_on_error=on"]
-        self._run([*single, "-D", fresh, "postgres"], f"CREATE DATABASE {DATABASE}\n".encode())
-        if self._durable:
-            self._run([initdb, "-D", fresh, "--sync-only"])
-        fresh.rename(data)
-        if self._durable:
-            _sync(self._directory)
-
-    def _run(self, command: Sequence[str | Path], input_: bytes = b"") -> None:
-        with self._log.open("ab") as log:
-            ended = subprocess.run(  # noqa: S603
-                command,
-                input=input_,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=INITIALISE_LIMIT,
-                check=False,
-                **process.options(self._account, self._directory, self._locks[1:]),
-            )
-        if ended.returncode != 0:
-            raise PostgresUnavailable(
-                f"PostgreSQL's data could not be made in {self._directory}: {self._tail()}"
-            )
+    def _creation(self, binaries: Binaries) -> Creation:
+        return Creation(
+            self._directory,
+            binaries,
+            self._account,
+            self._log,
+            self._locks[1:],
+            is_durable=self._settings.get("fsync") != "off",
+        )
 
     def _socket_directory(self) -> Path:
         socket = self._directory / "socket"
@@ -283,7 +240,7 @@ class EmbeddedPostgres:
     def _spawn(self, binaries: Binaries, data: Path, socket: Path) -> subprocess.Popen[bytes]:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         where: list[str | Path] = ["-D", data, "-h", "", "-k", socket, "-p", str(PORT)]
-        with self._log.open("ab") as log:
+        with self._log.path.open("ab") as log:
             server = subprocess.Popen(  # noqa: S603
                 [binaries.directory / "postgres", *where, *options],
                 stdin=subprocess.DEVNULL,
@@ -295,16 +252,18 @@ class EmbeddedPostgres:
         return server
 
     def _await_ready(self, data: Path) -> None:
-        deadline = time.monotonic() + START_LIMIT
+        deadline = time.monotonic() + START_LIMIT_SECONDS
         while time.monotonic() < deadline:
             if self.pid is None:
-                raise PostgresUnavailable(f"PostgreSQL ended while starting: {self._tail()}")
-            lines = _pid_file(data)
-            if len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready":
+                raise PostgresUnavailableError(
+                    f"PostgreSQL ended while starting: {self._log.tail()}"
+                )
+            file = PidFile.read(data)
+            if file.pid == str(self.pid) and file.socket_directory:
                 return
-            time.sleep(0.01)
-        raise PostgresUnavailable(
-            f"PostgreSQL was not ready after {START_LIMIT:.0f} seconds: {self._tail()}"
+            time.sleep(POLL_SECONDS)
+        raise PostgresUnavailableError(
+            f"PostgreSQL was not ready after {START_LIMIT_SECONDS:.0f} seconds: {self._log.tail()}"
         )
 
 
@@ -321,54 +280,9 @@ def _in_use(path: Path) -> bool:
     return lock is None
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _end(server: subprocess.Popen[bytes]) -> None:
-    for signal_, patience in STOP_LIMITS:
+    for signal_, timeout in STOP_LIMITS:
         if server.poll() is None:
             server.send_signal(signal_)
             with suppress(subprocess.TimeoutExpired):
-                server.wait(patience)
-
-
-def _check_major(data: Path, binaries: Binaries) -> None:
-    found = (data / "PG_VERSION").read_text().strip()
-    if found != str(binaries.major):
-        raise PostgresUnavailable(
-            f"{data} was made by PostgreSQL {found}, but the one in {binaries.directory} is"
-            f" {binaries.version}: use PostgreSQL {found} (database.binaries), or take a dump with"
-            " it to carry over, or move that directory away to begin with an empty database"
-        )
-
-
-def _forget_predecessor(data: Path) -> None:
-    """Remove the pid file of a server that has ended.
-
-    PostgreSQL trusts that file if any process of the same user has its process id, for example
-    after a reboot. The lock shows that no server of ours runs. So only a server that was started by
-    hand is left to check for. Raises PostgresUnavailable if there is one.
-    """
-    pid = _pid_file(data)[0]
-    if not pid.isdigit() or sys.platform != "linux":
-        return
-    try:
-        directory = Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        directory = None
-    if directory == data:
-        raise PostgresUnavailable(f"a PostgreSQL started by hand, process {pid}, runs in {data}")
-    (data / "postmaster.pid").unlink()
-
-
-def _pid_file(data: Path) -> list[str]:
-    """Return the lines of postmaster.pid: the first is the process id, the eighth its status."""
-    try:
-        return (data / "postmaster.pid").read_text().split("\n")
-    except FileNotFoundError:
-        return ["?"]
+                server.wait(timeout)

@@ -51,8 +51,11 @@ No header is required but Authorization, which `ignored_auth` is about; and
 
 @dataclass(frozen=True, slots=True)
 class Fuzzed:
-    """`cases` requests were made by the fuzzer. `accepted` are the operations that, asked for as
-    described, did it at least once; `tried` those that were asked."""
+    """Count what the fuzzer did.
+
+    `cases` is the number of requests it made. `accepted` are the operations that succeeded at least
+    once when called as described; `tried` are those that were called.
+    """
 
     cases: int
     failures: tuple[str, ...]
@@ -70,8 +73,10 @@ class Fuzzed:
 
 @contextmanager
 def kept_inside() -> Iterator[None]:
-    """Nothing that a fuzzer makes up is looked up or dialled outside of this machine; and wrong
-    tokens, of which it tries many, do not lock it out."""
+    """Configure a daemon that resolves and connects to nothing outside of this machine.
+
+    Wrong tokens, of which a fuzzer tries many, do not lock it out.
+    """
 
     async def resolve(*_: object, **__: object) -> NoReturn:
         raise OSError("names are not looked up here")
@@ -118,8 +123,11 @@ async def fuzz(
     seed: int,
     without: str | None = None,
 ) -> Fuzzed:
-    """`examples` is how many requests of each kind are made up for an operation, at most; `without`
-    is found in the names of those to leave out."""
+    """Run the fuzzer.
+
+    `examples` is the largest number of requests of each kind for an operation; operations with
+    `without` in their name are left out.
+    """
     await furnish(address)
     report = directory / "fuzz.json"
     process = await asyncio.create_subprocess_exec(

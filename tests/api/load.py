@@ -60,8 +60,11 @@ async def _emit(running: Load, dsn: str, rate: int, environment_id: str) -> None
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that arrived. `started_at` is what is on record; `signed` names, by scheme, those whose
-    secrets its signatures were made with, in their order."""
+    """A request that arrived.
+
+    `started_at` is the recorded time. `signed` names, by scheme, the secrets of its signatures, in
+    their order.
+    """
 
     started_at: float
     path: str

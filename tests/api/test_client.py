@@ -297,7 +297,7 @@ class Scripted(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer[1])
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - the name that http.server calls
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

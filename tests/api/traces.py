@@ -16,8 +16,11 @@ SHORTEST = 12
 
 
 def traces(text: str, secrets: Iterable[str]) -> list[str]:
-    """Which of the secrets are in the text: plain, in hexadecimal, in base64 at any offset, as a
-    whole or as the key that they spell."""
+    """Return the secrets that the text contains.
+
+    They are found in plain text, in hexadecimal and in base64 at any offset, as a whole or as the
+    key that they encode.
+    """
     lower = text.lower()
     return [
         secret
@@ -80,8 +83,10 @@ async def every_row(connection: Connection) -> str:
 
 
 async def dump(dsn: str, binaries: Path | None) -> str | None:
-    """What pg_dump makes of it, in both ways to write bytes; None where there is no pg_dump of the
-    server's version."""
+    """Return the output of pg_dump, with bytes written in both ways.
+
+    Return None if there is no pg_dump of the server's version.
+    """
     program = shutil.which("pg_dump", path=str(find(binaries).directory))
     if program is None:
         return None

@@ -212,8 +212,10 @@ def _weigh(burst: Burst, times: dict[str, Any], posts: int, log: Path) -> tuple[
 
 
 def worst_second(each: Counter[int], number: int, many: int) -> tuple[int, list[tuple[int, int]]]:
-    """Return the least that was sent in a second while more than `many` were due, and the seconds
-    without anything, each with how many were due."""
+    """Return the slowest second while more than `many` were due, and the seconds without a request.
+
+    Each comes with the number that was due.
+    """
     due, sent, idle = number - sum(n for second, n in each.items() if second < 0), [], []
     for second in range(max(each, default=0)):
         if due <= many:

@@ -109,7 +109,9 @@ def judge(
     frozen: bool = False,
     stepped: bool = False,
 ) -> Findings:
-    """`stored`: the numbers in the events table; `wanted`: the types each endpoint subscribed to;
+    """Compare what was committed with what arrived.
+
+    `stored`: the numbers in the events table; `wanted`: the types each endpoint subscribed to;
     `attempts`: `delivery attempt outcome started next_at state`, times in epoch seconds;
     `longest`: seconds an attempt and its recording may take; `frozen`: daemons were stopped in the
     middle, so the times in signatures say nothing; `stepped`: the database's clock was set, so its

@@ -24,8 +24,11 @@ INSERT = "INSERT INTO dispatcher.events (type, data) VALUES ($1, $2)"
 
 @dataclass(slots=True)
 class Emitted:
-    """The numbers of events by what became of their transaction; `types` knows each one's type,
-    `replica` those inserted in the replica role, `inserted_at` when."""
+    """The numbers of events by the result of their transaction.
+
+    `types` has the type of each, `inserted_at` its time; `replica` those inserted in the replica
+    role.
+    """
 
     types: dict[int, str] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
@@ -55,8 +58,10 @@ async def produce(
     per_second: float,
     replica: float = 0.0,
 ) -> None:
-    """Transactions until cancelled, about `per_second` events, a share in the replica role; outlives
-    the database's absences."""
+    """Commit about `per_second` events a second until cancelled, also through lost connections.
+
+    A share of them is inserted in the replica role.
+    """
     while True:
         try:
             connection = await asyncpg.connect(dsn(), timeout=5)

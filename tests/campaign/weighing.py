@@ -34,10 +34,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """`play` does it, `weigh` looks at the result. `frozen` and `stepped`: see
-    `oracle.judge`.
+    """A campaign: `play` does it, `weigh` looks at the result.
 
-    `serves` makes the server in a directory; `lacking` says what it needs and is not here.
+    `frozen` and `stepped`: see `oracle.judge`. `serves` makes the server in a directory; `lacking`
+    says what it needs and is not here.
     """
 
     play: Callable[[Stage], Awaitable[None]]

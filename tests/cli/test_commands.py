@@ -20,7 +20,7 @@ from dispatcher.cli.errors import Failure, Misuse, explain
 from dispatcher.cli.params import Moment, shown
 from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import Invalid, Unknown
-from dispatcher.embedded_postgres.server import PostgresUnavailable
+from dispatcher.embedded_postgres.server import PostgresUnavailableError
 from dispatcher.encryption.keyring import KeyRefused
 from dispatcher.store.migrate import StaleDatabase
 from dispatcher.store.session import PermissionDeniedError, StatementTimeout, StoreUnavailable
@@ -245,7 +245,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (Unknown("there is no webhook x"), Failure, "there is no webhook x"),
         (KeyRefused("another key"), Failure, "another key"),
         (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
-        (PostgresUnavailable("made by 15"), Failure, "made by 15"),
+        (PostgresUnavailableError("made by 15"), Failure, "made by 15"),
         (
             client.Invalid(422, "invalid", "…", [{"message": "is wrong", "pointer": "/events/0"}]),
             Misuse,
@@ -273,7 +273,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (PermissionError(13, "Permission denied", "/x/key"), Failure, "/x/key: Permission denied"),
         (OSError("no room"), Failure, "no room"),
         (
-            caused(PostgresUnavailable("cannot start: /x"), PermissionError(13, "no")),
+            caused(PostgresUnavailableError("cannot start: /x"), PermissionError(13, "no")),
             Failure,
             "cannot start: /x (database.state_directory says where it keeps its data)",
         ),

@@ -89,8 +89,11 @@ class Visitor:
         csrf: str | None = None,
         meant: str | None = None,
     ) -> Page:
-        """A list is a field that comes several times. `csrf` in place of the right one; `meant` is
-        the environment that the form was made for."""
+        """Send a form with the page's CSRF token, or with `csrf` in its place.
+
+        A list is a field that comes several times. `meant` is the environment that the form was
+        made for.
+        """
         path = self.place(path)
         if path.startswith("/e/"):
             fields = {"environment": meant or path.split("/")[2], **(fields or {})}

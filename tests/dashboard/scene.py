@@ -37,8 +37,10 @@ class Scene:
 
 
 class Director:
-    """Sets the scene through the API of one environment, with receivers that behave as told;
-    each type is emitted `rounds` times."""
+    """Set the scene through the API of one environment, with receivers of every behaviour.
+
+    Each type is emitted `rounds` times.
+    """
 
     def __init__(
         self, ask: Client, environment_id: str, well: Receiver, badly: Receiver, *, rounds: int = 1

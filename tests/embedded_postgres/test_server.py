@@ -22,7 +22,7 @@ import pytest
 from dispatcher.embedded_postgres import binaries as binaries_module
 from dispatcher.embedded_postgres import process as process_module
 from dispatcher.embedded_postgres.binaries import Account, Binaries
-from dispatcher.embedded_postgres.server import EmbeddedPostgres, PostgresUnavailable, running
+from dispatcher.embedded_postgres.server import EmbeddedPostgres, PostgresUnavailableError, running
 
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root can step down to another user")
@@ -31,11 +31,11 @@ CHILD = """
 import sys
 from pathlib import Path
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from dispatcher.embedded_postgres.server import PostgresUnavailable
+from dispatcher.embedded_postgres.server import PostgresUnavailableError
 server = EmbeddedPostgres(Path(sys.argv[1]), binaries=Path(sys.argv[2]))
 try:
     print(server.start(), flush=True)
-except PostgresUnavailable as error:
+except PostgresUnavailableError as error:
     print(error, flush=True)
 sys.stdin.read()
 server.stop()
@@ -285,7 +285,7 @@ async def test_a_second_instance_is_refused_and_does_not_disturb_the_first(
 ) -> None:
     first = open_embedded(cold)
     first.start()
-    with pytest.raises(PostgresUnavailable, match="another process already runs"):
+    with pytest.raises(PostgresUnavailableError, match="another process already runs"):
         open_embedded(cold).start()
     assert await ask(first.dsn, "SELECT 1") == 1
 
@@ -296,7 +296,9 @@ def test_data_of_another_major_version_is_refused(
     data = directory / f"pg{found.major}"
     data.mkdir(parents=True, mode=0o711)
     (data / "PG_VERSION").write_text("11\n")
-    with pytest.raises(PostgresUnavailable, match=rf"PostgreSQL 11, but .* is {found.version}:"):
+    with pytest.raises(
+        PostgresUnavailableError, match=rf"PostgreSQL 11, but .* is {found.version}:"
+    ):
         open_embedded(directory).start()
 
 
@@ -306,7 +308,7 @@ def test_no_empty_database_is_made_beside_one_of_another_major_version(
     older = directory / "pg11"
     older.mkdir(parents=True, mode=0o711)
     (older / "PG_VERSION").write_text("11\n")
-    with pytest.raises(PostgresUnavailable, match="pg11 was made by PostgreSQL 11"):
+    with pytest.raises(PostgresUnavailableError, match="pg11 was created by PostgreSQL 11"):
         open_embedded(directory).start()
     assert not (directory / f"pg{found.major}").exists()
 
@@ -314,7 +316,9 @@ def test_no_empty_database_is_made_beside_one_of_another_major_version(
 def test_a_server_that_does_not_start_is_quoted(
     cold: Path, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
-    with pytest.raises(PostgresUnavailable, match='invalid value for parameter "shared_buffers"'):
+    with pytest.raises(
+        PostgresUnavailableError, match='invalid value for parameter "shared_buffers"'
+    ):
         open_embedded(cold, shared_buffers="much").start()
     assert server_is_gone(cold)
 
@@ -325,13 +329,13 @@ def test_a_failed_initialisation_is_quoted_and_leaves_no_data(
     failing = fake_binaries(
         open_directory / secrets.token_hex(4), "16.2", "echo 'no space for you'; exit 1"
     )
-    with pytest.raises(PostgresUnavailable, match="no space for you"):
+    with pytest.raises(PostgresUnavailableError, match="no space for you"):
         EmbeddedPostgres(directory, binaries=failing).start()
     assert not (directory / "pg16").exists()
 
 
 def test_a_directory_without_binaries_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PostgresUnavailable, match=rf"{tmp_path} has no working initdb"):
+    with pytest.raises(PostgresUnavailableError, match=rf"{tmp_path} has no working initdb"):
         binaries_module.find(tmp_path)
 
 
@@ -339,7 +343,7 @@ def test_a_directory_without_binaries_is_named(tmp_path: Path) -> None:
 def test_an_old_major_version_is_refused(tmp_path: Path, version: str) -> None:
     old = fake_binaries(tmp_path / "bin", version)
     with pytest.raises(
-        PostgresUnavailable, match=f"14 or newer is needed, but {old} has {version}"
+        PostgresUnavailableError, match=f"14 or newer is needed, but {old} has {version}"
     ):
         binaries_module.find(old)
 
@@ -385,7 +389,7 @@ def test_a_server_somebody_started_by_hand_is_respected(
     data = cold / f"pg{found.major}"
     with stranger(data) as pid:
         write_pid_file(data, pid)
-        with pytest.raises(PostgresUnavailable, match=f"by hand, process {pid}"):
+        with pytest.raises(PostgresUnavailableError, match=f"by hand, process {pid}"):
             open_embedded(cold).start()
     assert (data / "postmaster.pid").exists()
 
@@ -455,7 +459,7 @@ def test_a_closed_state_directory_is_named(
 ) -> None:
     closed = open_directory / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(PostgresUnavailable, match=rf"cannot enter {closed}: allow it"):
+    with pytest.raises(PostgresUnavailableError, match=rf"cannot enter {closed}: allow it"):
         open_embedded(closed / "state").start()
 
 
@@ -493,7 +497,7 @@ def test_system_binaries_in_a_closed_place_are_named(directory: Path, open_direc
     closed = open_directory / "opt"
     closed.mkdir(mode=0o700)
     bin_ = fake_binaries(closed / "bin", "16.2")
-    with pytest.raises(PostgresUnavailable, match=rf"because {closed} is closed to it"):
+    with pytest.raises(PostgresUnavailableError, match=rf"because {closed} is closed to it"):
         EmbeddedPostgres(directory, binaries=bin_).start()
 
 

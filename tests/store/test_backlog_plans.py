@@ -1,5 +1,7 @@
-"""How much is read to measure what waits: so many rows of each kind and no more, found by index,
-whatever the planner believes."""
+"""How much is read to measure the backlog: so many rows of each kind, found by index.
+
+This holds whatever the planner believes.
+"""
 
 from collections.abc import AsyncIterator
 

@@ -1,5 +1,7 @@
-"""How much is read for the overview, with many webhooks and much that waits: what is counted is
-counted so far and no further, and sums are found by index, whatever the planner believes."""
+"""How much is read for the overview, with many webhooks and a large backlog.
+
+Counting stops at a limit, and sums are found by index, whatever the planner believes.
+"""
 
 from collections.abc import AsyncIterator
 from uuid import UUID

@@ -56,10 +56,11 @@ class Place:
 
 
 class Browsing:
-    """Opens browsers of people who have never been here; `complaints` is what they came across:
-    words on the console, violations of the policy, dialogs, requests to other hosts, failures.
+    """Opens browsers without cookies, and collects complaints.
 
-    `expected` are statuses below 500 that a test provokes: a browser notes them on its console.
+    `complaints` are lines on the console, violations of the policy, dialogs, requests to other
+    hosts, and failures. `expected` are statuses below 500 that a test provokes: a browser notes
+    them on its console.
     """
 
     def __init__(self, browser: Browser, api: Api) -> None:
@@ -70,8 +71,10 @@ class Browsing:
         self._contexts: list[BrowserContext] = []
 
     async def open(self, token: str | None = None, **options: Any) -> Page:
-        """A page of a new browser, still empty, signed in by a link if a token is given; `options`
-        are those of Playwright's contexts."""
+        """Return an empty page of a new browser.
+
+        It is signed in by a link if a token is given; `options` are those of Playwright's contexts.
+        """
         options = {"viewport": WIDE, "base_url": self._api.address, **options}
         context = await self._browser.new_context(**options)
         self._contexts.append(context)
