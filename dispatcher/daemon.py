@@ -224,12 +224,12 @@ class Daemon:
             beside("listen", self._engine.listener.keep),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
             beside("examine", self._engine.examine.look, self._engine.examine_wake),
-            loop("refill", self._engine.refill.run_once, self._engine.refill_wake),
+            loop("refill", self._engine.loader.run_once, self._engine.loader_wake),
             loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
             beside("maintenance", self._engine.maintenance.look),
             beside("replay", self._engine.replay.look),
             beside("measure", self._measure.look),
-            group.create_task(self._engine.deliver.run(), name="deliver"),
+            group.create_task(self._engine.deliverer.run(), name="deliver"),
         ]
         if not self._config.delivery.paused:
             forget = self._on_record("pause", Pauses.forget_configured)
@@ -284,7 +284,7 @@ class Daemon:
     ) -> None:
         """Start nothing more, finish what is under way, record it, and release the shards."""
         systemd.stopping()
-        observe.draining(self._engine.deliver.in_flight, len(self._engine.recorder))
+        observe.draining(self._engine.deliverer.in_flight, len(self._engine.recorder))
         for task in feeding:
             task.cancel()
         await asyncio.wait(feeding)
@@ -295,7 +295,9 @@ class Daemon:
         try:
             await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if not finishing.done():
-                observe.drain_cut_short(self._engine.deliver.in_flight, len(self._engine.recorder))
+                observe.drain_cut_short(
+                    self._engine.deliverer.in_flight, len(self._engine.recorder)
+                )
         finally:
             for left in (*ends, *sending):
                 left.cancel()
@@ -307,7 +309,7 @@ class Daemon:
         """Do every step, also after one that failed. Raises the unexpected errors as a group."""
         errors: list[Exception] = []
         for step in (
-            self._engine.deliver.drained,
+            self._engine.deliverer.drained,
             self._record_last,
             self._engine.health.drained,
             self._leave,

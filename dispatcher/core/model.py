@@ -99,7 +99,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Nudge:
+class ChangeNotice:
     """A change notice: a process other than the owner of the shard changed a delivery's row.
 
     `delivery` is the row as it is now, None if it was deleted.

@@ -23,7 +23,7 @@ class UnreadableEventError(Exception):
     """The event is in the database, but its row cannot be read."""
 
 
-class Bodies:
+class BodyCache:
     """A cache of at most `capacity` bytes; it drops the least recently used bodies first.
 
     `soon` iterates over the ids of events that are needed next: they are read ahead. Only the
@@ -43,7 +43,7 @@ class Bodies:
         self._backoff = BACKOFF_FIRST_SECONDS
 
     def __repr__(self) -> str:
-        return f"<Bodies {len(self._kept)}, {self._size} of {self._capacity} bytes>"
+        return f"<BodyCache {len(self._kept)}, {self._size} of {self._capacity} bytes>"
 
     def get(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
         """Return the event if it is cached, None if not.

@@ -1,11 +1,11 @@
 """Apply change notices: API, dashboard and CLI write one for each delivery that they change.
 
-The lease calls this stage with the next heartbeat. A `Nudge` is a change notice.
+The lease calls this stage with the next heartbeat. A `ChangeNotice` is a change notice.
 """
 
 from collections.abc import Callable
 
-from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.deliveries import Deliveries
@@ -24,7 +24,7 @@ class Nudged:
         self,
         nudges: Nudges,
         deliveries: Deliveries,
-        pending: Pending,
+        buffer: DeliveryBuffer,
         endpoints: KnownEndpoints,
         *,
         now: Callable[[], float],
@@ -32,7 +32,7 @@ class Nudged:
     ) -> None:
         self._nudges = nudges
         self._deliveries = deliveries
-        self._pending = pending
+        self._buffer = buffer
         self._endpoints = endpoints
         self._now = now
         self._wake = wake
@@ -45,17 +45,17 @@ class Nudged:
         it was applied, so that none is lost; applying one twice does no harm. Raises
         StoreUnavailable or StatementTimeout.
         """
-        with self._pending.reading() as settled:
-            nudges = await self._nudges.waiting(self._pending.owned, self._above, AT_ONCE)
+        with self._buffer.reading() as settled:
+            nudges = await self._nudges.waiting(self._buffer.owned, self._above, AT_ONCE)
             await self._endpoints.know(n.endpoint_id for n in nudges)
-            heeded, to_park = self._pending.amend(nudges, self._now(), settled)
+            heeded, to_park = self._buffer.apply_changes(nudges, self._now(), settled)
         self._above = nudges[-1].id if len(nudges) == AT_ONCE else 0
         self._wake()
         if to_park:
             try:
-                await self._deliveries.park([d.id for d in to_park], self._pending.owned)
+                await self._deliveries.park([d.id for d in to_park], self._buffer.owned)
             except BaseException:
-                self._pending.leave(to_park)
+                self._buffer.requeue_unread(to_park)
                 raise
         if heeded:
             await self._nudges.remove(heeded)

@@ -18,15 +18,15 @@ from dispatcher.core.model import (
     Result,
     SendError,
 )
-from dispatcher.engine.body_cache import Bodies, UnreadableEventError
+from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.engine.endpoint_health import Health
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.recorder import Recorder
-from dispatcher.engine.request_headers import Requests
+from dispatcher.engine.request_headers import RequestBuilder
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 from dispatcher.telemetry import observe
@@ -44,7 +44,7 @@ DISABLE_TAKES = 5.0
 the change is written and read back."""
 
 
-class Deliver:
+class Deliverer:
     """The stage that sends deliveries.
 
     Deliveries enter memory by `admit`; `run` starts the due ones, and `_attempt` makes one attempt.
@@ -54,13 +54,13 @@ class Deliver:
 
     def __init__(
         self,
-        pending: Pending,
+        buffer: DeliveryBuffer,
         lease: Lease,
         endpoints: KnownEndpoints,
-        bodies: Bodies,
+        bodies: BodyCache,
         deliveries: Deliveries,
         sender: Sender,
-        requests: Requests,
+        requests: RequestBuilder,
         recorder: Recorder,
         health: Health,
         clock: Clock,
@@ -69,7 +69,7 @@ class Deliver:
         timeout: float,
         hungry: Callable[[], None],
     ) -> None:
-        self._pending = pending
+        self._buffer = buffer
         self._lease = lease
         self._endpoints = endpoints
         self._bodies = bodies
@@ -107,17 +107,17 @@ class Deliver:
     ) -> None:
         """Take deliveries that were read from the table, or just written to it.
 
-        `settled` is the set of Pending.reading. `parked` are endpoints with rows that stay in the
+        `settled` is the set of DeliveryBuffer.reading. `parked` are endpoints with rows that stay in the
         table. `are_parked` is True if the deliveries are parked rows: without room they stay so.
         Raises StoreUnavailable or StatementTimeout.
         """
         try:
             await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
         except BaseException:
-            self._pending.leave(deliveries)
+            self._buffer.requeue_unread(deliveries)
             raise
-        self._pending.note_parked(parked)
-        to_park = self._pending.admit(deliveries, self._clock.now(), settled)
+        self._buffer.note_parked(parked)
+        to_park = self._buffer.admit(deliveries, self._clock.now(), settled)
         self._wake.set()
         if not are_parked:
             await self._park(to_park)
@@ -149,7 +149,7 @@ class Deliver:
             delivery = self._take()
             if delivery is not None:
                 return delivery
-            if self._pending.hungry():
+            if self._buffer.endpoints_needing_refill():
                 self._hungry()
             await wait_for_event(self._wake, self._patience())
 
@@ -159,8 +159,8 @@ class Deliver:
 
     def _take(self) -> Delivery | None:
         """Return the next delivery to start, None if none can or may start."""
-        delivery = self._pending.take(self._clock.now()) if self._may_start else None
-        if delivery is not None and self._pending.got_hungry(delivery.endpoint_id):
+        delivery = self._buffer.take(self._clock.now()) if self._may_start else None
+        if delivery is not None and self._buffer.just_needs_refill(delivery.endpoint_id):
             self._hungry()
         return delivery
 
@@ -173,7 +173,7 @@ class Deliver:
 
     async def _tick(self) -> None:
         try:
-            await self._park(self._pending.tick(self._clock.now()))
+            await self._park(self._buffer.release_due(self._clock.now()))
         except (StoreUnavailable, StatementTimeout) as error:
             observe.store_unavailable("park", error, 0.0)
 
@@ -182,11 +182,11 @@ class Deliver:
             try:
                 await self._deliveries.park([d.id for d in deliveries], self._lease.owned)
             except BaseException:
-                self._pending.leave(deliveries)
+                self._buffer.requeue_unread(deliveries)
                 raise
 
     def _patience(self) -> float:
-        alarm = self._pending.next_alarm()
+        alarm = self._buffer.next_alarm()
         # While nothing may start, a due alarm stays due. Otherwise the loop would spin.
         if alarm is None or not self._may_start:
             return LOOK_AGAIN
@@ -204,13 +204,13 @@ class Deliver:
             self._put(delivery, time.time(), "{}", _broken_attempt(delivery, error))
 
     async def _try(self, delivery: Delivery) -> None:
-        soon = self._pending.lanes.upcoming(delivery.endpoint_id)
+        soon = self._buffer.queues.upcoming(delivery.endpoint_id)
         try:
             event = self._bodies.get(delivery.event_id, soon)
             if event is None:
                 event = await self._bodies.read(delivery.event_id, soon)
         except (StoreUnavailable, StatementTimeout):
-            self._pending.give_back(delivery)
+            self._buffer.give_back(delivery)
             return
         except UnreadableEventError as error:
             observe.event_unreadable(delivery, error)
@@ -222,7 +222,7 @@ class Deliver:
         # The lease or the endpoint may have changed while the body was read.
         endpoint = self._endpoints[delivery.endpoint_id]
         if not self._lease.covers(delivery.shard) or not endpoint.active:
-            self._pending.give_back(delivery)
+            self._buffer.give_back(delivery)
             return
         await self._send(delivery, endpoint, event)
 
@@ -254,7 +254,7 @@ class Deliver:
         )
         rest = DISABLE_TAKES if decided.disable else decided.pause
         if rest:
-            self._pending.lanes.pause(endpoint.id, self._clock.now() + rest)
+            self._buffer.queues.pause(endpoint.id, self._clock.now() + rest)
         self._health.note(endpoint, delivery, event.type, decided)
         self._put(delivery, started_at, varied, decided, answer)
 
@@ -279,7 +279,7 @@ class Deliver:
                 response_body=response.body if response else None,
             )
         )
-        self._pending.land(delivery, answer.duration if answer else None)
+        self._buffer.finish_attempt(delivery, answer.duration if answer else None)
 
     def _finished(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)

@@ -14,23 +14,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
-from dispatcher.core.model import Delivery, Nudge
-from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.core.model import ChangeNotice, Delivery
+from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.retry_heap import RetryHeap
 
 NEVER_READ = float("-inf")
 
 
-class Pending:
+class DeliveryBuffer:
     """The deliveries in memory: endpoint queues, retry heap, watermarks and parked endpoints.
 
     `capacity` bounds the number of deliveries. When it is reached, each endpoint still gets a
     short queue.
     """
 
-    def __init__(self, *, capacity: int, lanes: Lanes) -> None:
+    def __init__(self, *, capacity: int, queues: EndpointQueues) -> None:
         self.capacity = capacity
-        self.lanes = lanes
+        self.queues = queues
         self.heap = RetryHeap(capacity // 2)
         # `_held` maps each delivery in memory (waiting, in the heap, in flight or unrecorded) to
         # its shard. Otherwise a row that is read twice would be sent twice.
@@ -43,7 +43,7 @@ class Pending:
 
     def __repr__(self) -> str:
         return (
-            f"<Pending {len(self._held)} of {self.capacity} held, {self.heap!r}, {self.lanes!r}, "
+            f"<DeliveryBuffer {len(self._held)} of {self.capacity} held, {self.heap!r}, {self.queues!r}, "
             f"{len(self._parked)} endpoints with parked ones>"
         )
 
@@ -58,7 +58,7 @@ class Pending:
         return max(0, self.capacity - len(self._held))
 
     @property
-    def room_ahead(self) -> int:
+    def room_for_later(self) -> int:
         """Return how many deliveries that are not due yet fit; 0 if less than 1/8 of capacity."""
         room = min(self.room, self.heap.room)
         return room if room >= self.capacity // 8 else 0
@@ -66,22 +66,22 @@ class Pending:
     def room_for(self, endpoint_id: UUID) -> int:
         """Return how many due deliveries of this endpoint fit."""
         self._share()
-        room = self.lanes.room(endpoint_id)
-        return room if self.lanes.crowded else min(room, self.room)
+        room = self.queues.room(endpoint_id)
+        return room if self.queues.is_memory_full else min(room, self.room)
 
-    def saturated(self, coming: int) -> list[UUID]:
+    def endpoints_without_room(self, coming: int) -> list[UUID]:
         """Return the endpoints without room for `coming` deliveries.
 
         The fan-out makes their next deliveries parked. Otherwise each would be parked afterwards.
         """
         self._share()
-        return self.lanes.saturated(coming)
+        return self.queues.endpoints_without_room(coming)
 
     @property
     def owned(self) -> Collection[int]:
         return self._watermarks.keys()
 
-    def held_by_shard(self) -> Counter[int]:
+    def count_by_shard(self) -> Counter[int]:
         return Counter(self._held.values())
 
     # Shards
@@ -92,7 +92,7 @@ class Pending:
         New shards are unread. Waiting deliveries of other shards leave memory.
         """
         for delivery in (
-            *self.lanes.drop_shards(shards),
+            *self.queues.drop_shards(shards),
             *self.heap.discard_shards(self._watermarks.keys() - shards),
         ):
             self._held.pop(delivery.id, None)
@@ -109,28 +109,28 @@ class Pending:
         if shard in self._watermarks:
             self._watermarks[shard] = to
 
-    def read_again(self, shard: int, since: float) -> None:
+    def lower_watermark(self, shard: int, since: float) -> None:
         """Lower the watermark to `since`, so that the next read finds what is due from then on."""
         if self._watermarks.get(shard, since) > since:
             self._watermarks[shard] = since
 
-    def doubt(self) -> None:
+    def invalidate_watermarks(self) -> None:
         """Reset all watermarks, so that the next read finds rows this daemon may have missed."""
         self._watermarks = dict.fromkeys(self._watermarks, NEVER_READ)
 
     def set_back(self, seconds: float) -> None:
         """Move all times in memory back by `seconds`, as the database's clock was."""
         self.heap.set_back(seconds)
-        self.lanes.set_back(seconds)
-        self.doubt()
+        self.queues.set_back(seconds)
+        self.invalidate_watermarks()
 
-    def leave(self, deliveries: Iterable[Delivery]) -> None:
+    def requeue_unread(self, deliveries: Iterable[Delivery]) -> None:
         """Lower the watermarks, so that the next read finds these deliveries again.
 
         Call it for deliveries that were read but neither taken into memory nor parked.
         """
         for delivery in deliveries:
-            self.read_again(delivery.shard, delivery.next_at)
+            self.lower_watermark(delivery.shard, delivery.next_at)
 
     @contextmanager
     def reading(self) -> Iterator[set[int | UUID]]:
@@ -172,7 +172,7 @@ class Pending:
         self._parked.update(d.endpoint_id for d in to_park)
         return to_park
 
-    def tick(self, now: float) -> list[Delivery]:
+    def release_due(self, now: float) -> list[Delivery]:
         """Move due deliveries from the heap into the endpoint queues, and return those to park."""
         due = self.heap.next_due()
         if due is None or due > now:
@@ -180,14 +180,14 @@ class Pending:
         to_park = []
         self._share()
         for delivery in self.heap.pop_due(now, self.capacity):
-            if not self.lanes.offer(delivery):
+            if not self.queues.offer(delivery):
                 self._held.pop(delivery.id, None)
                 to_park.append(delivery)
         self._parked.update(d.endpoint_id for d in to_park)
         return to_park
 
-    def amend(
-        self, nudges: Iterable[Nudge], now: float, settled: Collection[int | UUID]
+    def apply_changes(
+        self, nudges: Iterable[ChangeNotice], now: float, settled: Collection[int | UUID]
     ) -> tuple[list[int], list[Delivery]]:
         """Apply change notices to the deliveries in memory.
 
@@ -202,7 +202,7 @@ class Pending:
         changed: dict[UUID, dict[int, Delivery | None]] = {}
         for nudge in nudges:
             known = {nudge.delivery_id, nudge.endpoint_id}.isdisjoint(settled)
-            flying = self.lanes.under_way(nudge.endpoint_id, nudge.delivery_id)
+            flying = self.queues.is_under_way(nudge.endpoint_id, nudge.delivery_id)
             if known and not flying and nudge.shard in self._watermarks:
                 heeded.append(nudge.id)
                 now_is = nudge.delivery
@@ -215,7 +215,7 @@ class Pending:
         for endpoint_id, rows in changed.items():
             for reader in self._readers:
                 reader.update(rows)
-            if self.lanes[endpoint_id].ordered:
+            if self.queues[endpoint_id].ordered:
                 self._amend_in_order(endpoint_id, rows)
             else:
                 to_park += self._amend(endpoint_id, rows, now)
@@ -224,51 +224,51 @@ class Pending:
 
     def take(self, now: float) -> Delivery | None:
         """Return the next delivery to start, None if none can start now."""
-        return self.lanes.take(now)
+        return self.queues.take(now)
 
-    def got_hungry(self, endpoint_id: UUID) -> bool:
+    def just_needs_refill(self, endpoint_id: UUID) -> bool:
         """Return True exactly when a queue with parked rows falls to half of its depth.
 
         Call it after `take`, and wake the loader on True. Otherwise the queue could run empty
         before the loader's next pass. Always False while memory is full: the queues are so short
         then that each delivery would wake the loader.
         """
-        if endpoint_id not in self._parked or self.lanes.crowded:
+        if endpoint_id not in self._parked or self.queues.is_memory_full:
             return False
-        return self.lanes.room(endpoint_id) == self.lanes.depth // 2 + 1
+        return self.queues.room(endpoint_id) == self.queues.depth // 2 + 1
 
-    def land(self, delivery: Delivery, took: float | None = None) -> None:
+    def finish_attempt(self, delivery: Delivery, took: float | None = None) -> None:
         """Note that the attempt has ended and waits to be recorded.
 
         `took` is its duration in seconds, None if it is unknown. An ordered queue starts
         nothing until the attempt is recorded.
         """
-        self.lanes.land(delivery, took)
+        self.queues.finish_attempt(delivery, took)
 
     def give_back(self, delivery: Delivery) -> None:
         """Release a delivery that was taken but not started; the owner of its shard reads it."""
-        self.lanes.settle(delivery)
+        self.queues.confirm_recorded(delivery)
         self._held.pop(delivery.id, None)
         self._reborn.pop(delivery.id, None)
         self._read_lane_again(delivery.endpoint_id)
-        self.read_again(delivery.shard, delivery.next_at)
+        self.lower_watermark(delivery.shard, delivery.next_at)
 
-    def settle(self, delivery: Delivery, again: Delivery | None) -> None:
+    def confirm_recorded(self, delivery: Delivery, again: Delivery | None) -> None:
         """Note that the attempt is recorded.
 
         `again` is the delivery with its next attempt, None if the delivery has ended.
         """
-        lane = self.lanes[delivery.endpoint_id]
+        lane = self.queues[delivery.endpoint_id]
         self._held.pop(delivery.id, None)
         for settled in self._readers:
             settled.add(delivery.id)
-        self.lanes.settle(delivery)
+        self.queues.confirm_recorded(delivery)
         if reborn := self._reborn.pop(delivery.id, None):
-            self.leave([reborn])
+            self.requeue_unread([reborn])
         if again is None or again.shard not in self._watermarks:
             return
         if lane.ordered:
-            if self.lanes.put_first(again):
+            if self.queues.put_first(again):
                 self._held[again.id] = again.shard
             else:
                 self._read_lane_again(again.endpoint_id)
@@ -276,13 +276,13 @@ class Pending:
             if self.heap.push(again.next_at, again):
                 self._held[again.id] = again.shard
             else:
-                self.read_again(again.shard, again.next_at)
+                self.lower_watermark(again.shard, again.next_at)
 
-    def lose(self, delivery: Delivery) -> None:
+    def discard_stale(self, delivery: Delivery) -> None:
         """Note that the attempt was superseded: the row has changed, so read it again."""
-        self.settle(delivery, None)
+        self.confirm_recorded(delivery, None)
         self._read_lane_again(delivery.endpoint_id)
-        self.read_again(delivery.shard, NEVER_READ)
+        self.lower_watermark(delivery.shard, NEVER_READ)
 
     # Endpoints
 
@@ -297,9 +297,9 @@ class Pending:
         environment_id: str = "",
         interval: float = 0.0,
     ) -> list[Delivery]:
-        """Open or change an endpoint's queue (see Lanes.configure); return deliveries to park."""
-        resumes = self.lanes.holds(endpoint_id)
-        evicted = self.lanes.configure(
+        """Open or change an endpoint's queue (see EndpointQueues.configure); return deliveries to park."""
+        resumes = self.queues.is_paused(endpoint_id)
+        evicted = self.queues.configure(
             endpoint_id,
             limit=limit,
             holding=holding,
@@ -317,7 +317,7 @@ class Pending:
     def forget(self, endpoint_ids: Iterable[UUID]) -> list[UUID]:
         """Close the queues of endpoints without deliveries in memory, and return their ids."""
         later = self.heap.endpoints()
-        closed = [i for i in endpoint_ids if i not in later and self.lanes.close(i)]
+        closed = [i for i in endpoint_ids if i not in later and self.queues.close(i)]
         self._parked.difference_update(closed)
         return closed
 
@@ -325,18 +325,18 @@ class Pending:
         """Note that these endpoints have parked rows in the table."""
         self._parked.update(endpoint_ids)
 
-    def none_parked(self, endpoint_id: UUID) -> None:
+    def clear_parked(self, endpoint_id: UUID) -> None:
         self._parked.discard(endpoint_id)
 
-    def hungry(self) -> list[UUID]:
+    def endpoints_needing_refill(self) -> list[UUID]:
         """Return the endpoints that need a refill: parked rows, and a queue less than half full."""
         self._share()
-        half = self.lanes.depth // 2
-        return [i for i in self._parked if self.lanes.room(i) > half]
+        half = self.queues.depth // 2
+        return [i for i in self._parked if self.queues.room(i) > half]
 
     def next_alarm(self) -> float | None:
         """Return the earliest time at which a delivery may start; None if no time is known."""
-        times = [t for t in (self.heap.next_due(), self.lanes.next_alarm()) if t is not None]
+        times = [t for t in (self.heap.next_due(), self.queues.next_alarm()) if t is not None]
         return min(times, default=None)
 
     def _read_lane_again(self, endpoint_id: UUID) -> None:
@@ -345,23 +345,23 @@ class Pending:
         An ordered queue is emptied, so that it starts again with its first row.
         """
         self._parked.add(endpoint_id)
-        if self.lanes[endpoint_id].ordered:
+        if self.queues[endpoint_id].ordered:
             for settled in self._readers:
                 settled.add(endpoint_id)
-            for delivery in self.lanes.empty(endpoint_id):
+            for delivery in self.queues.empty(endpoint_id):
                 self._held.pop(delivery.id, None)
 
     def _amend(
         self, endpoint_id: UUID, rows: Mapping[int, Delivery | None], now: float
     ) -> list[Delivery]:
         """Replace the rows of an unordered queue, and return deliveries to park."""
-        self.lanes.amend(endpoint_id, dict.fromkeys(rows))
+        self.queues.replace_waiting(endpoint_id, dict.fromkeys(rows))
         to_park = []
         for number, delivery in rows.items():
             self._held.pop(number, None)
             if delivery is None:
                 continue
-            if delivery.next_at <= now and self.room and self.lanes.put_first(delivery):
+            if delivery.next_at <= now and self.room and self.queues.put_first(delivery):
                 self._held[number] = delivery.shard
             elif not self._place(delivery, now):
                 to_park.append(delivery)
@@ -373,20 +373,20 @@ class Pending:
         If a changed row is in the table only, the queue is read again: a read that has begun may
         have missed that this row comes first.
         """
-        waited = self.lanes.amend(endpoint_id, rows)
+        waited = self.queues.replace_waiting(endpoint_id, rows)
         for number, delivery in rows.items():
             if delivery is None:
                 self._held.pop(number, None)
             elif number not in waited:
                 self._held.pop(number, None)
                 self._read_lane_again(endpoint_id)
-                self.leave([delivery])
+                self.requeue_unread([delivery])
 
     def _under_way(self, delivery: Delivery) -> bool:
-        return self.lanes.under_way(delivery.endpoint_id, delivery.id)
+        return self.queues.is_under_way(delivery.endpoint_id, delivery.id)
 
     def _place(self, delivery: Delivery, now: float) -> bool:
-        lane = self.lanes[delivery.endpoint_id]
+        lane = self.queues[delivery.endpoint_id]
         self._share()
         # A delivery without attempts is due at once. Otherwise a clock that is a little behind
         # the database's would put it into the heap.
@@ -394,12 +394,12 @@ class Pending:
             if self.room and self.heap.push(delivery.next_at, delivery):
                 self._held[delivery.id] = delivery.shard
             else:
-                self.read_again(delivery.shard, delivery.next_at)
+                self.lower_watermark(delivery.shard, delivery.next_at)
             return True
-        if self.lanes.offer(delivery):
+        if self.queues.offer(delivery):
             self._held[delivery.id] = delivery.shard
             return True
         return False
 
     def _share(self) -> None:
-        self.lanes.crowded = not self.room
+        self.queues.is_memory_full = not self.room

@@ -10,7 +10,7 @@ import orjson
 from dispatcher.core.model import Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKey
 from dispatcher.engine.bisection import apart
-from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
@@ -31,7 +31,7 @@ class KnownEndpoints:
         self,
         endpoints: Endpoints,
         deliveries: Deliveries,
-        pending: Pending,
+        buffer: DeliveryBuffer,
         cipher: Cipher,
         *,
         max_in_flight: int,
@@ -39,7 +39,7 @@ class KnownEndpoints:
     ) -> None:
         self._endpoints = endpoints
         self._deliveries = deliveries
-        self._pending = pending
+        self._buffer = buffer
         self._cipher = cipher
         self._max_in_flight = max_in_flight
         self._retry = retry
@@ -138,7 +138,7 @@ class KnownEndpoints:
 
     def _forget(self) -> None:
         """Remove deleted endpoints without deliveries. Otherwise the cache would grow for good."""
-        for endpoint_id in self._pending.forget(self._deleted):
+        for endpoint_id in self._buffer.forget(self._deleted):
             self._deleted.discard(endpoint_id)
             del self._known[endpoint_id]
             self._homes.pop(endpoint_id, None)
@@ -146,7 +146,7 @@ class KnownEndpoints:
     async def _configure(self, ids: Iterable[UUID]) -> None:
         evicted = []
         for endpoint in (self._known[i] for i in ids):
-            evicted += self._pending.configure(
+            evicted += self._buffer.configure(
                 endpoint.id,
                 limit=self._limit(endpoint),
                 holding=not endpoint.active,
@@ -157,9 +157,9 @@ class KnownEndpoints:
             )
         if evicted:
             try:
-                await self._deliveries.park([d.id for d in evicted], self._pending.owned)
+                await self._deliveries.park([d.id for d in evicted], self._buffer.owned)
             except BaseException:
-                self._pending.leave(evicted)
+                self._buffer.requeue_unread(evicted)
                 raise
 
     def _limit(self, endpoint: Endpoint) -> int:

@@ -2,7 +2,7 @@
 
 Start order is round robin over environments, then over the endpoints of each. Slow endpoints share
 a limited number of slots, so that many of them cannot use all concurrency. Pure: times are
-arguments (epoch seconds), and nothing here waits. A `Lane` is the queue of one endpoint.
+arguments (epoch seconds), and nothing here waits. A `EndpointQueue` is the queue of one endpoint.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from math import inf
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.places import Places
+from dispatcher.engine.slots import Slots
 
 SHORT = 32
 """Deliveries per queue while memory is full, so that other endpoints still get some."""
@@ -30,7 +30,7 @@ CATCH_UP = 0.02
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class EndpointQueue:
     """The queue of one endpoint: its due deliveries, and its limits.
 
     `holding`: the endpoint is not active, so the queue starts nothing and accepts nothing.
@@ -74,7 +74,7 @@ class Lane:
         return until
 
 
-class Lanes:
+class EndpointQueues:
     """The endpoint queues of a daemon.
 
     `depth` bounds the waiting deliveries of one queue, SHORT does while `crowded` (memory is full).
@@ -83,35 +83,35 @@ class Lanes:
 
     def __init__(self, depth: int, *, places: int = 256, slow: int = 128) -> None:
         self._depth = depth
-        self._places = Places(places)
+        self._places = Slots(places)
         self._slow_places = max(1, slow)
-        self.crowded = False
+        self.is_memory_full = False
         # A queue is in its environment's ring if it may start something, in the alarm heap if it
         # waits for a time, in `_standing_by` if it waits for a slow slot. Otherwise an event, such
-        # as an answer, puts it back into the ring. For `_full` see Places.
-        self._lanes: dict[UUID, Lane] = {}
-        self._rings: dict[str, deque[Lane]] = {}
-        self._turns: deque[deque[Lane]] = deque()
-        self._full: list[deque[Lane]] = []
-        self._standing_by: dict[UUID, Lane] = {}
+        # as an answer, puts it back into the ring. For `_full` see Slots.
+        self._queues: dict[UUID, EndpointQueue] = {}
+        self._rings: dict[str, deque[EndpointQueue]] = {}
+        self._turns: deque[deque[EndpointQueue]] = deque()
+        self._full: list[deque[EndpointQueue]] = []
+        self._standing_by: dict[UUID, EndpointQueue] = {}
         self._slow: set[int] = set()
-        self._alarms: list[tuple[float, int, Lane]] = []
+        self._alarms: list[tuple[float, int, EndpointQueue]] = []
         self._order = count()
 
     def __repr__(self) -> str:
-        waiting = sum(len(lane.queue) for lane in self._lanes.values())
-        flying = sum(len(lane.flying) for lane in self._lanes.values())
-        return f"<Lanes {len(self._lanes)}: {waiting} waiting, {flying} in flight>"
+        waiting = sum(len(lane.queue) for lane in self._queues.values())
+        flying = sum(len(lane.flying) for lane in self._queues.values())
+        return f"<EndpointQueues {len(self._queues)}: {waiting} waiting, {flying} in flight>"
 
     @property
     def depth(self) -> int:
-        if not self.crowded:
+        if not self.is_memory_full:
             return self._depth
-        share = SHORT_IN_ALL // max(1, len(self._lanes))
+        share = SHORT_IN_ALL // max(1, len(self._queues))
         return min(self._depth, SHORT, max(SHORTEST, share))
 
-    def __getitem__(self, endpoint_id: UUID) -> Lane:
-        return self._lanes[endpoint_id]
+    def __getitem__(self, endpoint_id: UUID) -> EndpointQueue:
+        return self._queues[endpoint_id]
 
     def configure(
         self,
@@ -129,9 +129,9 @@ class Lanes:
         `paused_until` is the pause in the table: an earlier one than before ends a longer pause.
         `interval`: seconds between two starts, 0 for no limit.
         """
-        lane = self._lanes.get(endpoint_id)
+        lane = self._queues.get(endpoint_id)
         if lane is None:
-            lane = self._lanes[endpoint_id] = Lane(endpoint_id, environment_id, limit)
+            lane = self._queues[endpoint_id] = EndpointQueue(endpoint_id, environment_id, limit)
             self._places.open_lane(environment_id)
         lane.interval = interval
         lane.limit, lane.holding, lane.ordered = limit, holding, ordered
@@ -146,16 +146,18 @@ class Lanes:
 
     def empty(self, endpoint_id: UUID) -> list[Delivery]:
         """Remove and return all waiting deliveries of a queue."""
-        lane = self._lanes[endpoint_id]
+        lane = self._queues[endpoint_id]
         waiting, lane.queue = list(lane.queue), deque()
         return waiting
 
-    def amend(self, endpoint_id: UUID, changed: Mapping[int, Delivery | None]) -> set[int]:
+    def replace_waiting(
+        self, endpoint_id: UUID, changed: Mapping[int, Delivery | None]
+    ) -> set[int]:
         """Replace waiting deliveries in their places, remove those that are None; return the ids.
 
         Only ids of deliveries that were waiting are returned.
         """
-        lane = self._lanes[endpoint_id]
+        lane = self._queues[endpoint_id]
         waited = {d.id for d in lane.queue if d.id in changed}
         if waited:
             now = (changed.get(delivery.id, delivery) for delivery in lane.queue)
@@ -163,28 +165,28 @@ class Lanes:
             self._ring_up(lane)
         return waited
 
-    def under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
+    def is_under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
         """Return True if the delivery was taken and its attempt is not recorded yet."""
-        lane = self._lanes.get(endpoint_id)
+        lane = self._queues.get(endpoint_id)
         return lane is not None and delivery_id in lane.unsettled
 
-    def holds(self, endpoint_id: UUID) -> bool:
-        lane = self._lanes.get(endpoint_id)
+    def is_paused(self, endpoint_id: UUID) -> bool:
+        lane = self._queues.get(endpoint_id)
         return lane is not None and lane.holding
 
     def close(self, endpoint_id: UUID) -> bool:
         """Remove an empty queue; return False if it has deliveries waiting or unrecorded."""
-        lane = self._lanes[endpoint_id]
+        lane = self._queues[endpoint_id]
         if lane.queue or lane.unsettled:
             return False
-        del self._lanes[endpoint_id]
+        del self._queues[endpoint_id]
         self._places.close_lane(lane.environment_id)
         self._standing_by.pop(endpoint_id, None)
         return True
 
     def offer(self, delivery: Delivery) -> bool:
         """Append a due delivery to its queue; return False if the queue is full or holding."""
-        lane = self._lanes[delivery.endpoint_id]
+        lane = self._queues[delivery.endpoint_id]
         if lane.holding or len(lane.queue) >= self.depth:
             return False
         lane.queue.append(delivery)
@@ -193,7 +195,7 @@ class Lanes:
 
     def put_first(self, delivery: Delivery) -> bool:
         """Put a delivery at the head of its queue, even a full one; return False if holding."""
-        lane = self._lanes[delivery.endpoint_id]
+        lane = self._queues[delivery.endpoint_id]
         if lane.holding:
             return False
         lane.queue.appendleft(delivery)
@@ -227,14 +229,14 @@ class Lanes:
 
     def upcoming(self, endpoint_id: UUID) -> Iterator[int]:
         """Return the event ids of the waiting deliveries, in the order of the queue."""
-        return (delivery.event_id for delivery in self._lanes[endpoint_id].queue)
+        return (delivery.event_id for delivery in self._queues[endpoint_id].queue)
 
-    def land(self, delivery: Delivery, took: float | None = None) -> None:
+    def finish_attempt(self, delivery: Delivery, took: float | None = None) -> None:
         """Note that the attempt ended after `took` seconds (None: unknown).
 
         The slot is free now, but in an ordered queue only after the attempt is recorded.
         """
-        lane = self._lanes[delivery.endpoint_id]
+        lane = self._queues[delivery.endpoint_id]
         if took is not None:
             if took >= SLOW:
                 self._find_slow(lane)
@@ -243,28 +245,28 @@ class Lanes:
         if not lane.ordered:
             self._free(lane, delivery)
 
-    def settle(self, delivery: Delivery) -> None:
+    def confirm_recorded(self, delivery: Delivery) -> None:
         """Note that the attempt is recorded, or was not made."""
-        lane = self._lanes[delivery.endpoint_id]
+        lane = self._queues[delivery.endpoint_id]
         lane.unsettled.discard(delivery.id)
         self._free(lane, delivery)
 
     def pause(self, endpoint_id: UUID, until: float) -> None:
         """Start nothing before `until`; a longer pause stays."""
-        lane = self._lanes[endpoint_id]
+        lane = self._queues[endpoint_id]
         lane.paused_until = max(lane.paused_until, until)
 
     def room(self, endpoint_id: UUID) -> int:
-        lane = self._lanes[endpoint_id]
+        lane = self._queues[endpoint_id]
         return 0 if lane.holding else max(0, self.depth - len(lane.queue))
 
-    def saturated(self, coming: int) -> list[UUID]:
+    def endpoints_without_room(self, coming: int) -> list[UUID]:
         """Return the endpoints without room for `coming` more deliveries.
 
         Their rows are made parked, which is free; parking a row afterwards costs a statement.
         """
         most = self.depth - min(coming, self.depth // 2)
-        return [i for i, lane in self._lanes.items() if lane.holding or len(lane.queue) >= most]
+        return [i for i, lane in self._queues.items() if lane.holding or len(lane.queue) >= most]
 
     def next_alarm(self) -> float | None:
         return self._alarms[0][0] if self._alarms else None
@@ -272,7 +274,7 @@ class Lanes:
     def drop_shards(self, keep: frozenset[int]) -> list[Delivery]:
         """Remove and return the waiting deliveries of all other shards."""
         dropped: list[Delivery] = []
-        for lane in self._lanes.values():
+        for lane in self._queues.values():
             if any(d.shard not in keep for d in lane.queue):
                 dropped += (d for d in lane.queue if d.shard not in keep)
                 lane.queue = deque(d for d in lane.queue if d.shard in keep)
@@ -280,7 +282,7 @@ class Lanes:
 
     def set_back(self, seconds: float) -> None:
         """Move all times back by `seconds`, as the clock was."""
-        for lane in self._lanes.values():
+        for lane in self._queues.values():
             lane.paused_until -= seconds
             lane.ready_at -= seconds
             lane.waits_since -= seconds
@@ -288,7 +290,7 @@ class Lanes:
             lane.queue = deque(replace(d, next_at=d.next_at - seconds) for d in lane.queue)
         self._alarms = [(at - seconds, order, lane) for at, order, lane in self._alarms]
 
-    def _next_in_turn(self) -> Lane | None:
+    def _next_in_turn(self) -> EndpointQueue | None:
         ring = self._turns.popleft()
         if self._places.has_share(ring[0].environment_id):
             self._full.append(ring)
@@ -301,7 +303,7 @@ class Lanes:
             del self._rings[lane.environment_id]
         return lane
 
-    def _start(self, lane: Lane, now: float) -> Delivery:
+    def _start(self, lane: EndpointQueue, now: float) -> Delivery:
         delivery = lane.queue.popleft()
         lane.flying.add(delivery.id)
         self._places.take(lane.environment_id)
@@ -314,7 +316,7 @@ class Lanes:
         self._ring_up(lane)
         return delivery
 
-    def _free(self, lane: Lane, delivery: Delivery) -> None:
+    def _free(self, lane: EndpointQueue, delivery: Delivery) -> None:
         if delivery.id in lane.flying:
             lane.flying.remove(delivery.id)
             self._places.give_back(lane.environment_id)
@@ -325,12 +327,12 @@ class Lanes:
                     self._call(next(iter(self._standing_by.values())))
         self._ring_up(lane)
 
-    def _find_slow(self, lane: Lane) -> None:
+    def _find_slow(self, lane: EndpointQueue) -> None:
         if not lane.slow:
             lane.slow = True
             self._slow |= lane.flying
 
-    def _find_quick(self, lane: Lane) -> None:
+    def _find_quick(self, lane: EndpointQueue) -> None:
         lane.slow = False
         self._slow -= lane.flying
         self._call(lane)
@@ -341,17 +343,17 @@ class Lanes:
             self._call(next(iter(self._standing_by.values())))
         return bool(self._turns)
 
-    def _call(self, lane: Lane) -> None:
+    def _call(self, lane: EndpointQueue) -> None:
         if self._standing_by.pop(lane.endpoint_id, None):
             lane.ringed = False
             self._ring_up(lane)
 
-    def _set_alarm(self, lane: Lane, until: float) -> None:
+    def _set_alarm(self, lane: EndpointQueue, until: float) -> None:
         if until < lane.alarm:  # an earlier alarm finds the queue blocked and sets the next one
             lane.alarm = until
             heappush(self._alarms, (until, next(self._order), lane))
 
-    def _ring_up(self, lane: Lane) -> None:
+    def _ring_up(self, lane: EndpointQueue) -> None:
         if not lane.ringed and lane.queue and len(lane.flying) < lane.limit and not lane.holding:
             lane.ringed = True
             ring = self._rings.get(lane.environment_id)

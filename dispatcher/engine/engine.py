@@ -14,22 +14,22 @@ from dispatcher.config.sections import Config
 from dispatcher.core.figures import Vitals
 from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.engine.body_cache import Bodies
+from dispatcher.engine.body_cache import BodyCache
 from dispatcher.engine.change_notices import Nudged
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.deliverer import Deliver
-from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.deliverer import Deliverer
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.engine.endpoint_health import Health
-from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.listener import Listener
-from dispatcher.engine.loader import Refill
+from dispatcher.engine.loader import Loader
 from dispatcher.engine.maintenance import Maintenance, Upkeep
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.replayer import Replay
-from dispatcher.engine.request_headers import Requests
+from dispatcher.engine.request_headers import RequestBuilder
 from dispatcher.engine.reschedule import Reschedule
 from dispatcher.engine.schema_check import Examine
 from dispatcher.engine.statistics import Statist
@@ -66,24 +66,24 @@ class Engine:
         self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
         self.inbox_wake = asyncio.Event()
-        self.refill_wake = asyncio.Event()
+        self.loader_wake = asyncio.Event()
         self.examine_wake = asyncio.Event()
         self._own(cipher)
         self._send()
         self._feed()
 
     def __repr__(self) -> str:
-        return f"<Engine {self.lease!r}, {self.pending!r}, {self.deliver.in_flight} in flight>"
+        return f"<Engine {self.lease!r}, {self.buffer!r}, {self.deliverer.in_flight} in flight>"
 
     def _own(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
         concurrency = self._config.delivery.concurrency
-        lanes = Lanes(LANE_DEPTH, places=concurrency, slow=concurrency // 2)
-        self.pending = Pending(capacity=IN_MEMORY, lanes=lanes)
+        queues = EndpointQueues(LANE_DEPTH, places=concurrency, slow=concurrency // 2)
+        self.buffer = DeliveryBuffer(capacity=IN_MEMORY, queues=queues)
         self.endpoints = KnownEndpoints(
             Endpoints(self.sessions.endpoints),
             Deliveries(self.sessions.endpoints),
-            self.pending,
+            self.buffer,
             cipher,
             max_in_flight=self._config.delivery.max_in_flight,
             retry=self._config.retry.policy(),
@@ -91,10 +91,10 @@ class Engine:
         nudged = Nudged(
             Nudges(self.sessions.lease),
             Deliveries(self.sessions.lease),
-            self.pending,
+            self.buffer,
             self.endpoints,
             now=self.clock.now,
-            wake=self._wake_deliver,
+            wake=self._wake_deliverer,
         )
         self.reschedule = Reschedule(
             Deliveries(self.sessions.upkeep),
@@ -103,7 +103,7 @@ class Engine:
         )
         self.lease = Lease(
             Daemons(self.sessions.lease),
-            self.pending,
+            self.buffer,
             self.endpoints,
             self.clock,
             changed=self._shards_changed,
@@ -118,9 +118,9 @@ class Engine:
         requests = _requests(config)
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            settled=self.pending.settle,
-            lost=self.pending.lose,
-            room=self._wake_deliver,
+            settled=self.buffer.confirm_recorded,
+            lost=self.buffer.discard_stale,
+            room=self._wake_deliverer,
             noted=self._noted,
         )
         self.statist = Statist(
@@ -143,11 +143,11 @@ class Engine:
             concurrency=config.delivery.concurrency,
             user_agent=requests.user_agent,
         )
-        self.deliver = Deliver(
-            self.pending,
+        self.deliverer = Deliverer(
+            self.buffer,
             self.lease,
             self.endpoints,
-            Bodies(Events(self.sessions.bodies), capacity=BODY_CACHE),
+            BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE),
             Deliveries(self.sessions.refill),
             self.sender,
             requests,
@@ -156,7 +156,7 @@ class Engine:
             self.clock,
             concurrency=config.delivery.concurrency,
             timeout=config.delivery.timeout,
-            hungry=self.refill_wake.set,
+            hungry=self.loader_wake.set,
         )
 
     def _feed(self) -> None:
@@ -166,21 +166,21 @@ class Engine:
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
-            admit=lambda made, parked: self.deliver.admit(made, parked=parked),
-            saturated=self.pending.saturated,
+            admit=lambda made, parked: self.deliverer.admit(made, parked=parked),
+            saturated=self.buffer.endpoints_without_room,
             backlog=self._has_backlog,
             notified=self._config.database.notify,
         )
         self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
-        self.refill = Refill(
+        self.loader = Loader(
             Deliveries(self.sessions.refill),
-            self.pending,
+            self.buffer,
             self.endpoints,
             self.clock,
-            admit=lambda found, settled, are_parked: self.deliver.admit(
+            admit=lambda found, settled, are_parked: self.deliverer.admit(
                 found, settled=settled, are_parked=are_parked
             ),
-            wake=self.refill_wake,
+            wake=self.loader_wake,
         )
         retention = self._config.retention
         upkeep = Upkeep(
@@ -205,16 +205,16 @@ class Engine:
 
     def _fanout_lost(self) -> None:
         """Read all shards again: a fan-out whose answer was lost may have been committed."""
-        self.pending.doubt()
-        self.refill_wake.set()
+        self.buffer.invalidate_watermarks()
+        self.loader_wake.set()
 
     def _rescheduled(self) -> None:
         """Read all shards again, as rows were moved to earlier times."""
-        self.pending.doubt()
-        self.refill_wake.set()
+        self.buffer.invalidate_watermarks()
+        self.loader_wake.set()
 
     def _shards_changed(self) -> None:
-        self.refill.shards_changed()
+        self.loader.shards_changed()
         self.inbox_wake.set()
 
     def _noted(self, results: Sequence[Result]) -> None:
@@ -223,15 +223,15 @@ class Engine:
 
     def _facts(self) -> Mapping[str, object]:
         """Return the status of this daemon that API and dashboard show."""
-        flying, unrecorded = self.deliver.in_flight, len(self.recorder)
-        later = len(self.pending.heap)
+        flying, unrecorded = self.deliverer.in_flight, len(self.recorder)
+        later = len(self.buffer.heap)
         return {
             "version": __version__,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "up": monotonic() - self._began,
             "in_flight": flying,
-            "in_lanes": max(0, len(self.pending) - later - flying - unrecorded),
+            "in_lanes": max(0, len(self.buffer) - later - flying - unrecorded),
             "in_heap": later,
             "unrecorded": unrecorded,
         }
@@ -240,7 +240,7 @@ class Engine:
         """Return the current figures of this daemon for metrics and readiness."""
         busy, idle = self.sessions.counted()
         return Vitals(
-            in_flight=self.deliver.in_flight,
+            in_flight=self.deliverer.in_flight,
             unrecorded=len(self.recorder),
             shards=len(self.lease.owned),
             lease_valid=self.lease.valid,
@@ -250,15 +250,15 @@ class Engine:
             connections_idle=idle,
         )
 
-    def _wake_deliver(self) -> None:
-        self.deliver.wake()
+    def _wake_deliverer(self) -> None:
+        self.deliverer.wake()
 
     def _has_backlog(self) -> bool:
-        return len(self.pending) > self._config.delivery.concurrency
+        return len(self.buffer) > self._config.delivery.concurrency
 
 
-def _requests(config: Config) -> Requests:
-    return Requests(
+def _requests(config: Config) -> RequestBuilder:
+    return RequestBuilder(
         brand=config.signing.brand,
         schemes=config.signing.schemes,
         names=config.signing.header_names(),

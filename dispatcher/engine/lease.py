@@ -12,7 +12,7 @@ from secrets import randbits
 
 from dispatcher.core.model import SetBack
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
-from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.engine.neighbours import Neighbours
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
@@ -37,7 +37,7 @@ class Lease:
     def __init__(
         self,
         daemons: Daemons,
-        pending: Pending,
+        buffer: DeliveryBuffer,
         endpoints: KnownEndpoints,
         clock: Clock,
         *,
@@ -46,7 +46,7 @@ class Lease:
         set_back: Callable[[SetBack], None],
     ) -> None:
         self._daemons = daemons
-        self._pending = pending
+        self._buffer = buffer
         self._endpoints = endpoints
         self._clock = clock
         self._changed = changed
@@ -129,7 +129,7 @@ class Lease:
         if step:
             observe.database_clock_stepped(step)
         if step < 0:
-            self._pending.set_back(-step)
+            self._buffer.set_back(-step)
             self._set_back(SetBack(-step, renewal.shards, renewal.horizon))
 
     def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
@@ -167,11 +167,11 @@ class Lease:
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
         """Return the shards without deliveries in memory."""
-        return shards - self._pending.held_by_shard().keys() if shards else shards
+        return shards - self._buffer.count_by_shard().keys() if shards else shards
 
     def _own(self, shards: frozenset[int]) -> None:
         if shards != self.owned:
             self.owned = shards
-            self._pending.own(shards)
+            self._buffer.own(shards)
             observe.shards_changed(self.daemon, len(shards))
             self._changed()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import NEVER_READ, Pending
+from dispatcher.engine.delivery_buffer import NEVER_READ, DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.store.deliveries import Deliveries, Range
 
@@ -33,7 +33,7 @@ PASS = 1.0
 """Seconds between two passes of an idle loader."""
 
 
-class Refill:
+class Loader:
     """The stage that loads rows from the table.
 
     `admit(found, settled, are_parked)` takes the rows that were read. `wake` is set when shards
@@ -43,7 +43,7 @@ class Refill:
     def __init__(
         self,
         deliveries: Deliveries,
-        pending: Pending,
+        buffer: DeliveryBuffer,
         endpoints: KnownEndpoints,
         clock: Clock,
         *,
@@ -51,7 +51,7 @@ class Refill:
         wake: asyncio.Event,
     ) -> None:
         self._deliveries = deliveries
-        self._pending = pending
+        self._buffer = buffer
         self._endpoints = endpoints
         self._clock = clock
         self._admit = admit
@@ -84,7 +84,7 @@ class Refill:
             rescanned_at = monotonic()
             found = await self._deliveries.parked_endpoints()
             await self._endpoints.know(found)
-            self._pending.note_parked(found)
+            self._buffer.note_parked(found)
             self._rescanned_at = rescanned_at
         behind = await self._feed() or behind
         return 0.0 if behind else PASS
@@ -95,24 +95,24 @@ class Refill:
         Return True if more due rows are left than were read.
         """
         now = self._clock.now()
-        room, before = self._pending.room_ahead, now + HORIZON
+        room, before = self._buffer.room_for_later, now + HORIZON
         if not room:
-            room, before = self._pending.room or READ_WHEN_FULL, now
-        wanted = [s for s in self._pending.owned if self._wants_reading(s, before)]
+            room, before = self._buffer.room or READ_WHEN_FULL, now
+        wanted = [s for s in self._buffer.owned if self._wants_reading(s, before)]
         if not wanted:
             return False
-        ranges = self._ranges({s: self._pending.watermark(s) for s in wanted}, room)
+        ranges = self._ranges({s: self._buffer.watermark(s) for s in wanted}, room)
         for shard in wanted:
-            self._pending.raise_watermark(shard, before)
+            self._buffer.raise_watermark(shard, before)
         try:
             found = await self._read(ranges, before)
         except BaseException:
             for r in ranges:
-                self._pending.read_again(r.shard, r.low)
+                self._buffer.lower_watermark(r.shard, r.low)
             raise
         cut = cut_short(ranges, found)
         for shard, last in cut.items():
-            self._pending.read_again(shard, last)
+            self._buffer.lower_watermark(shard, last)
         return any(last <= now for last in cut.values())
 
     async def _sweep(self) -> bool:
@@ -121,18 +121,18 @@ class Refill:
         Return True if there are more of them than one statement reads. Rows that were read are in
         memory or parked then, so every pass gets further.
         """
-        owned = self._pending.owned
+        owned = self._buffer.owned
         lows = {s: low for s, low in self._sweep_on.items() if s in owned}
         lows = lows or dict.fromkeys(owned, NEVER_READ)
         if not lows:
             return False
-        ranges = self._ranges(lows, max(self._pending.room, READ_WHEN_FULL))
+        ranges = self._ranges(lows, max(self._buffer.room, READ_WHEN_FULL))
         found = await self._read(ranges, self._clock.now() - OVERDUE)
         self._sweep_on = cut_short(ranges, found)
         return bool(self._sweep_on)
 
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
-        with self._pending.reading() as settled:
+        with self._buffer.reading() as settled:
             found = await self._deliveries.due(ranges, before)
             await self._admit(found, settled, False)
         return found
@@ -142,12 +142,14 @@ class Refill:
 
         Return True if there are more endpoints with room than one pass reads.
         """
-        hungry = in_turns(self._pending.hungry(), lambda i: self._endpoints[i].environment_id)
+        hungry = in_turns(
+            self._buffer.endpoints_needing_refill(), lambda i: self._endpoints[i].environment_id
+        )
         most: dict[UUID, int] = {}
         in_order = []
         for endpoint_id in hungry[:FEED_AT_ONCE]:
             wanted = self._wanted(endpoint_id)
-            if self._pending.lanes[endpoint_id].ordered:
+            if self._buffer.queues[endpoint_id].ordered:
                 in_order.append((endpoint_id, self._endpoints.home(endpoint_id), wanted))
             else:
                 most[endpoint_id] = wanted
@@ -162,20 +164,20 @@ class Refill:
 
         Rows in memory stay parked in the table and may come back first, so they are added.
         """
-        lane = self._pending.lanes[endpoint_id]
-        return self._pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+        lane = self._buffer.queues[endpoint_id]
+        return self._buffer.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
 
     async def _feed_together(self, most: Mapping[UUID, int]) -> None:
         """Read parked rows of several endpoints: FEED_MOST in all, or what the first one needs."""
         at_most = max(FEED_MOST, next(iter(most.values())))
-        with self._pending.reading() as settled:
-            found = await self._deliveries.parked(most, self._pending.owned, at_most)
+        with self._buffer.reading() as settled:
+            found = await self._deliveries.parked(most, self._buffer.owned, at_most)
             await self._take(reached(most, found, at_most), found, settled)
 
     async def _feed_in_order(self, endpoint_id: UUID, home: int, most: int) -> None:
-        with self._pending.reading() as settled:
+        with self._buffer.reading() as settled:
             found = []
-            if home in self._pending.owned:
+            if home in self._buffer.owned:
                 found = await self._deliveries.parked_in_order(endpoint_id, home, most)
             await self._take({endpoint_id: most}, found, settled)
 
@@ -187,11 +189,11 @@ class Refill:
         An endpoint without more rows, or without new ones, is not read until the next rescan.
         """
         count = Counter(d.endpoint_id for d in found)
-        new = {d.endpoint_id for d in found if d.id not in self._pending}
+        new = {d.endpoint_id for d in found if d.id not in self._buffer}
         for endpoint_id in most:
             more = count[endpoint_id] == most[endpoint_id] and endpoint_id in new
             if not more and endpoint_id not in settled:
-                self._pending.none_parked(endpoint_id)
+                self._buffer.clear_parked(endpoint_id)
         await self._admit(found, settled, True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
@@ -199,12 +201,12 @@ class Refill:
 
         Rows already in memory come back too, so each shard may return that many more.
         """
-        held = self._pending.held_by_shard()
+        held = self._buffer.count_by_shard()
         share = max(1, room // len(lows))
         return [Range(shard, low, held[shard] + share) for shard, low in lows.items()]
 
     def _wants_reading(self, shard: int, before: float) -> bool:
-        return self._pending.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
+        return self._buffer.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
 
 
 def cut_short(ranges: Iterable[Range], found: Iterable[Delivery]) -> dict[int, float]:

@@ -18,7 +18,7 @@ class Request:
     varied: str
 
 
-class Requests:
+class RequestBuilder:
     """A builder of requests with the header names of one brand.
 
     An endpoint may choose some of `schemes`, but no others.

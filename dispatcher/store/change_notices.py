@@ -6,7 +6,7 @@ A change notice tells a daemon that another process changed a delivery which it 
 from collections.abc import Collection
 from typing import Any
 
-from dispatcher.core.model import Nudge
+from dispatcher.core.model import ChangeNotice
 from dispatcher.store.deliveries import delivery
 from dispatcher.store.session import Asked
 from dispatcher.store.statements import statement
@@ -18,7 +18,7 @@ class Nudges:
     def __init__(self, session: Asked) -> None:
         self._session = session
 
-    async def waiting(self, shards: Collection[int], above: int, most: int) -> list[Nudge]:
+    async def waiting(self, shards: Collection[int], above: int, most: int) -> list[ChangeNotice]:
         """Return the first change notices of these shards with ids above `above`, oldest first."""
         rows = await self._session.fetch(
             statement("change_notices/waiting"), list(shards), above, most
@@ -36,8 +36,8 @@ class Nudges:
         return count
 
 
-def _nudge(row: Any) -> Nudge:
-    return Nudge(
+def _nudge(row: Any) -> ChangeNotice:
+    return ChangeNotice(
         id=row["nudge"],
         delivery_id=row["delivery_id"],
         endpoint_id=row["nudged_endpoint"],

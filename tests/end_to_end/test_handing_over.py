@@ -24,7 +24,7 @@ async def test_requests_that_hang_keep_back_their_own_shards_only(
         await _holds(one, n)
     await receiver.wait_for(45)
     leaving = set(sorted(one._engine.lease.owned)[32:])
-    busy = leaving & set(one._engine.pending.held_by_shard())
+    busy = leaving & set(one._engine.buffer.count_by_shard())
     assert busy
     other = await daemons.start()
     await until(lambda: other._engine.lease.owned == leaving - busy, "what is idle", within=AT_ONCE)
@@ -36,4 +36,4 @@ async def test_requests_that_hang_keep_back_their_own_shards_only(
 
 async def _holds(daemon: Daemon, count: int) -> None:
     """Returns once so many deliveries are in its memory, a shard each."""
-    await until(lambda: len(daemon._engine.pending) == count, f"{count} are fanned out")
+    await until(lambda: len(daemon._engine.buffer) == count, f"{count} are fanned out")

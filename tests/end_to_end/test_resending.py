@@ -79,7 +79,7 @@ async def _waiting(story: Story, count: int) -> bool:
 
 
 def holds(daemon: Daemon, delivery_id: int) -> bool:
-    return delivery_id in daemon._engine.pending
+    return delivery_id in daemon._engine.buffer
 
 
 # ── retry ───────────────────────────────────────────────────────────────────────────────────────

@@ -5,30 +5,30 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.core.model import Delivery, Nudge
-from dispatcher.engine.delivery_buffer import Pending
-from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.core.model import ChangeNotice, Delivery
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queues import EndpointQueues
 
 A, ORDERED = UUID(int=1), UUID(int=2)
 NOW = 1000.0
 HOUR = 3600.0
 
 
-def opened(*, depth: int = 10, capacity: int = 100, holding: bool = False) -> Pending:
+def opened(*, depth: int = 10, capacity: int = 100, holding: bool = False) -> DeliveryBuffer:
     """Memory of a daemon that owns shard 0, read a minute ahead."""
-    pending = Pending(capacity=capacity, lanes=Lanes(depth))
-    pending.own(frozenset([0]))
-    pending.raise_watermark(0, NOW + 60)
+    buffer = DeliveryBuffer(capacity=capacity, queues=EndpointQueues(depth))
+    buffer.own(frozenset([0]))
+    buffer.raise_watermark(0, NOW + 60)
     for endpoint_id in (A, ORDERED):
         ordered = endpoint_id == ORDERED
-        pending.configure(
+        buffer.configure(
             endpoint_id,
             limit=1 if ordered else 5,
             holding=holding,
             ordered=ordered,
             paused_until=0.0,
         )
-    return pending
+    return buffer
 
 
 def delivery(
@@ -37,25 +37,25 @@ def delivery(
     return Delivery(number, number, to, shard, attempt, 0, next_at)
 
 
-def gone(of: Delivery) -> Nudge:
-    return Nudge(of.id + 500, of.id, of.endpoint_id, of.shard, None)
+def gone(of: Delivery) -> ChangeNotice:
+    return ChangeNotice(of.id + 500, of.id, of.endpoint_id, of.shard, None)
 
 
-def changed(now_is: Delivery) -> Nudge:
-    return Nudge(now_is.id + 500, now_is.id, now_is.endpoint_id, now_is.shard, now_is)
+def changed(now_is: Delivery) -> ChangeNotice:
+    return ChangeNotice(now_is.id + 500, now_is.id, now_is.endpoint_id, now_is.shard, now_is)
 
 
-def amend(pending: Pending, *nudges: Nudge) -> tuple[list[int], list[int]]:
+def amend(buffer: DeliveryBuffer, *nudges: ChangeNotice) -> tuple[list[int], list[int]]:
     """The deliveries whose nudges are done with, and those to park."""
-    with pending.reading() as settled:
-        heeded, to_park = pending.amend(nudges, NOW, settled)
+    with buffer.reading() as settled:
+        heeded, to_park = buffer.apply_changes(nudges, NOW, settled)
     return [n - 500 for n in heeded], [d.id for d in to_park]
 
 
-def taken(pending: Pending, now: float = NOW) -> list[int]:
-    pending.tick(now)
+def taken(buffer: DeliveryBuffer, now: float = NOW) -> list[int]:
+    buffer.release_due(now)
     found = []
-    while one := pending.take(now):
+    while one := buffer.take(now):
         found.append(one.id)
     return found
 
@@ -64,86 +64,86 @@ def taken(pending: Pending, now: float = NOW) -> list[int]:
 
 
 def test_one_that_is_gone_from_the_table_is_let_go_wherever_it_waits() -> None:
-    pending = opened()
+    buffer = opened()
     due, later, ordered = delivery(1), delivery(2, next_at=NOW + 5), delivery(3, ORDERED)
-    pending.admit([due, later, ordered, delivery(4)], NOW)
-    assert amend(pending, gone(due), gone(later), gone(ordered)) == ([1, 2, 3], [])
-    assert len(pending) == 1
-    assert taken(pending, NOW + 10) == [4]
-    assert pending.held_by_shard() == {0: 1}
+    buffer.admit([due, later, ordered, delivery(4)], NOW)
+    assert amend(buffer, gone(due), gone(later), gone(ordered)) == ([1, 2, 3], [])
+    assert len(buffer) == 1
+    assert taken(buffer, NOW + 10) == [4]
+    assert buffer.count_by_shard() == {0: 1}
 
 
 def test_the_rest_of_an_ordered_lane_keeps_its_order_when_its_first_is_gone() -> None:
-    pending = opened()
-    pending.admit([delivery(n, ORDERED, next_at=NOW + HOUR) for n in (1,)], NOW)
-    pending.admit([delivery(n, ORDERED) for n in (2, 3)], NOW)
-    assert taken(pending) == []
-    amend(pending, gone(delivery(1, ORDERED)))
-    assert taken(pending) == [2]
+    buffer = opened()
+    buffer.admit([delivery(n, ORDERED, next_at=NOW + HOUR) for n in (1,)], NOW)
+    buffer.admit([delivery(n, ORDERED) for n in (2, 3)], NOW)
+    assert taken(buffer) == []
+    amend(buffer, gone(delivery(1, ORDERED)))
+    assert taken(buffer) == [2]
 
 
 def test_what_was_read_before_it_was_cancelled_does_not_come_back() -> None:
-    pending = opened()
-    with pending.reading() as settled:
-        amend(pending, gone(delivery(1)))
-        pending.admit([delivery(1), delivery(2)], NOW, settled)
-    assert taken(pending) == [2]
+    buffer = opened()
+    with buffer.reading() as settled:
+        amend(buffer, gone(delivery(1)))
+        buffer.admit([delivery(1), delivery(2)], NOW, settled)
+    assert taken(buffer) == [2]
 
 
 # ── what is due now ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_one_that_is_due_now_comes_first_in_its_lane_held_before_or_not() -> None:
-    pending = opened()
-    pending.admit([delivery(1), delivery(2), delivery(3, next_at=NOW + 30)], NOW)
-    amend(pending, changed(delivery(3)))
-    amend(pending, changed(delivery(4)))
-    assert len(pending) == 4
-    assert taken(pending, NOW + 60) == [4, 3, 1, 2]
+    buffer = opened()
+    buffer.admit([delivery(1), delivery(2), delivery(3, next_at=NOW + 30)], NOW)
+    amend(buffer, changed(delivery(3)))
+    amend(buffer, changed(delivery(4)))
+    assert len(buffer) == 4
+    assert taken(buffer, NOW + 60) == [4, 3, 1, 2]
 
 
 def test_it_comes_first_even_in_a_full_lane_but_is_parked_when_memory_is_full() -> None:
-    pending = opened(depth=2)
-    pending.admit([delivery(1), delivery(2)], NOW)
-    assert amend(pending, changed(delivery(3))) == ([3], [])
-    pending.capacity = 3
-    assert amend(pending, changed(delivery(4))) == ([4], [4])
-    pending.none_parked(A)
-    amend(pending, changed(delivery(4)))
-    taken(pending)
-    assert pending.hungry() == [A]
+    buffer = opened(depth=2)
+    buffer.admit([delivery(1), delivery(2)], NOW)
+    assert amend(buffer, changed(delivery(3))) == ([3], [])
+    buffer.capacity = 3
+    assert amend(buffer, changed(delivery(4))) == ([4], [4])
+    buffer.clear_parked(A)
+    amend(buffer, changed(delivery(4)))
+    taken(buffer)
+    assert buffer.endpoints_needing_refill() == [A]
 
 
 def test_one_whose_endpoint_is_held_is_parked() -> None:
-    pending = opened(holding=True)
-    assert amend(pending, changed(delivery(1))) == ([1], [1])
-    assert len(pending) == 0
+    buffer = opened(holding=True)
+    assert amend(buffer, changed(delivery(1))) == ([1], [1])
+    assert len(buffer) == 0
 
 
 def test_one_that_is_due_later_than_was_thought_waits_for_that() -> None:
-    pending = opened()
-    pending.admit([delivery(1)], NOW)
-    amend(pending, changed(delivery(1, next_at=NOW + 7)))
-    assert taken(pending, NOW + 6) == []
-    assert taken(pending, NOW + 7) == [1]
+    buffer = opened()
+    buffer.admit([delivery(1)], NOW)
+    amend(buffer, changed(delivery(1, next_at=NOW + 7)))
+    assert taken(buffer, NOW + 6) == []
+    assert taken(buffer, NOW + 7) == [1]
 
 
 def test_the_first_of_an_ordered_lane_is_due_now_in_its_place() -> None:
-    pending = opened()
-    pending.admit([delivery(1, ORDERED, next_at=NOW + HOUR), delivery(2, ORDERED)], NOW)
-    assert taken(pending) == []
-    assert amend(pending, changed(delivery(2, ORDERED)), changed(delivery(1, ORDERED)))[1] == []
-    assert taken(pending) == [1]
+    buffer = opened()
+    buffer.admit([delivery(1, ORDERED, next_at=NOW + HOUR), delivery(2, ORDERED)], NOW)
+    assert taken(buffer) == []
+    assert amend(buffer, changed(delivery(2, ORDERED)), changed(delivery(1, ORDERED)))[1] == []
+    assert taken(buffer) == [1]
 
 
 def test_an_ordered_one_that_is_only_in_the_table_is_read_in_its_order() -> None:
-    pending = opened()
-    with pending.reading() as settled:
-        amend(pending, changed(delivery(1, ORDERED)))
+    buffer = opened()
+    with buffer.reading() as settled:
+        amend(buffer, changed(delivery(1, ORDERED)))
         # A read that was under way may know of 2 and not of 1.
-        pending.admit([delivery(2, ORDERED)], NOW, settled)
-    assert (taken(pending), pending.hungry()) == ([], [ORDERED])
-    assert pending.watermark(0) <= NOW
+        buffer.admit([delivery(2, ORDERED)], NOW, settled)
+    assert (taken(buffer), buffer.endpoints_needing_refill()) == ([], [ORDERED])
+    assert buffer.watermark(0) <= NOW
 
 
 # ── what is under way ───────────────────────────────────────────────────────────────────────────
@@ -153,48 +153,48 @@ def test_an_ordered_one_that_is_only_in_the_table_is_read_in_its_order() -> None
 def test_what_is_under_way_or_being_recorded_is_left_alone_until_it_is_settled(
     landed: bool,
 ) -> None:
-    pending = opened()
+    buffer = opened()
     one = delivery(1)
-    pending.admit([one], NOW)
-    assert taken(pending) == [1]
+    buffer.admit([one], NOW)
+    assert taken(buffer) == [1]
     if landed:
-        pending.land(one)
-    assert amend(pending, changed(one)) == ([], [])
-    assert taken(pending) == []
-    pending.settle(one, replace(one, attempt=2, next_at=NOW + 30))
-    assert amend(pending, changed(replace(one, attempt=2))) == ([1], [])
-    assert taken(pending) == [1]
+        buffer.finish_attempt(one)
+    assert amend(buffer, changed(one)) == ([], [])
+    assert taken(buffer) == []
+    buffer.confirm_recorded(one, replace(one, attempt=2, next_at=NOW + 30))
+    assert amend(buffer, changed(replace(one, attempt=2))) == ([1], [])
+    assert taken(buffer) == [1]
 
 
 def test_a_nudge_read_before_an_attempt_was_settled_is_out_of_date() -> None:
-    pending = opened()
+    buffer = opened()
     one = delivery(1)
-    pending.admit([one], NOW)
-    taken(pending)
-    with pending.reading() as settled:
-        pending.settle(one, None)
-        assert pending.amend([changed(one)], NOW, settled) == ([], [])
-    assert taken(pending) == []
+    buffer.admit([one], NOW)
+    taken(buffer)
+    with buffer.reading() as settled:
+        buffer.confirm_recorded(one, None)
+        assert buffer.apply_changes([changed(one)], NOW, settled) == ([], [])
+    assert taken(buffer) == []
 
 
 def test_the_nudge_of_a_shard_that_is_not_ours_is_left_to_its_owner() -> None:
-    pending = opened()
-    assert amend(pending, changed(delivery(1, shard=9))) == ([], [])
-    assert len(pending) == 0
+    buffer = opened()
+    assert amend(buffer, changed(delivery(1, shard=9))) == ([], [])
+    assert len(buffer) == 0
 
 
 # ── what ended and is sent again ────────────────────────────────────────────────────────────────
 
 
 def test_one_sent_again_while_its_end_is_being_settled_is_read_after_that() -> None:
-    pending = opened()
+    buffer = opened()
     one = delivery(1, attempt=2)
-    pending.admit([one], NOW)
-    taken(pending)
+    buffer.admit([one], NOW)
+    taken(buffer)
     again = replace(one, attempt=3, base=3)
-    pending.admit([again], NOW)  # as fan-out made it, quicker than we learned of the end
-    assert taken(pending) == []
-    pending.settle(one, None)
-    assert pending.watermark(0) == NOW
-    pending.admit([again], NOW)
-    assert taken(pending) == [1]
+    buffer.admit([again], NOW)  # as fan-out made it, quicker than we learned of the end
+    assert taken(buffer) == []
+    buffer.confirm_recorded(one, None)
+    assert buffer.watermark(0) == NOW
+    buffer.admit([again], NOW)
+    assert taken(buffer) == [1]

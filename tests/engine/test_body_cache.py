@@ -1,4 +1,4 @@
-"""Bodies are read ahead in few statements, and no further than there is room."""
+"""BodyCache are read ahead in few statements, and no further than there is room."""
 
 import asyncio
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.engine.body_cache import READ_AT_ONCE, Bodies
+from dispatcher.engine.body_cache import READ_AT_ONCE, BodyCache
 
 NUMBER = 1_000
 
@@ -24,7 +24,7 @@ class Table:
         return [{"id": i, "type": "t", "environment_id": "e", "data": self.data} for i in ids]
 
 
-async def sent_in_order(bodies: Bodies, each: int) -> int:
+async def sent_in_order(bodies: BodyCache, each: int) -> int:
     """Send all events, each so many times; how often one had to be waited for."""
     misses = 0
     for event in range(1, NUMBER + 1):
@@ -40,7 +40,7 @@ async def sent_in_order(bodies: Bodies, each: int) -> int:
 @pytest.mark.parametrize("each", [1, 10])
 async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
     table = Table(size=100)
-    misses = await sent_in_order(Bodies(table, capacity=2**25), each)  # type: ignore[arg-type] # as much of it as is used
+    misses = await sent_in_order(BodyCache(table, capacity=2**25), each)  # type: ignore[arg-type] # as much of it as is used
     assert len(table.asked) <= NUMBER // READ_AT_ONCE + 2
     assert max(table.asked) <= READ_AT_ONCE
     assert misses <= 2  # the first, and perhaps one of the last
@@ -49,5 +49,5 @@ async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
 @pytest.mark.parametrize("size", [10_000, 100_000])
 async def test_large_ones_are_not_read_again_and_again(size: int) -> None:
     table = Table(size)
-    await sent_in_order(Bodies(table, capacity=10 * size), each=1)  # type: ignore[arg-type] # likewise
+    await sent_in_order(BodyCache(table, capacity=10 * size), each=1)  # type: ignore[arg-type] # likewise
     assert sum(table.asked) <= NUMBER + READ_AT_ONCE  # those of the first statement

@@ -21,10 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dispatcher.core.model import Delivery, Nudge
+from dispatcher.core.model import ChangeNotice, Delivery
 from dispatcher.engine import endpoint_queues
-from dispatcher.engine.delivery_buffer import NEVER_READ, Pending
-from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.engine.delivery_buffer import NEVER_READ, DeliveryBuffer
+from dispatcher.engine.endpoint_queues import EndpointQueues
 
 A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
 SHARDS = [0, 1, 2]
@@ -64,7 +64,7 @@ class Read:
 class Heed:
     """Nudges as they were read, each with its row."""
 
-    nudges: list[Nudge]
+    nudges: list[ChangeNotice]
     reading: AbstractContextManager[set[int | UUID]]
     settled: set[int | UUID]
 
@@ -86,14 +86,14 @@ class Machine(RuleBasedStateMachine):
         self.now, self.number = 1000.0, 0
         self.table: dict[int, Row] = {}
         self.holding = dict.fromkeys(ENDPOINTS, False)
-        self.pending = Pending(capacity=CAPACITY, lanes=Lanes(DEPTH))
+        self.buffer = DeliveryBuffer(capacity=CAPACITY, queues=EndpointQueues(DEPTH))
         self.daemon = Daemon()
         self.attempted: set[tuple[int, int]] = set()
-        self.nudges: list[Nudge] = []
+        self.nudges: list[ChangeNotice] = []
         self.ended: dict[int, Delivery] = {}
         for endpoint_id in ENDPOINTS:
             self.configure(endpoint_id)
-        self.pending.own(frozenset(SHARDS))
+        self.buffer.own(frozenset(SHARDS))
 
     # ── the table ───────────────────────────────────────────────────────────────────────────────
 
@@ -106,7 +106,7 @@ class Machine(RuleBasedStateMachine):
     def park(self, deliveries: list[Delivery]) -> None:
         for each in deliveries:
             row = self.table.get(each.id)
-            if row and row.delivery.shard in self.pending.owned:
+            if row and row.delivery.shard in self.buffer.owned:
                 row.parked = True
 
     def select(self, shard: int, low: float, before: float, most: int) -> list[Delivery]:
@@ -125,7 +125,7 @@ class Machine(RuleBasedStateMachine):
             for row in self.table.values()
             if row.parked
             and row.delivery.endpoint_id == endpoint_id
-            and row.delivery.shard in self.pending.owned
+            and row.delivery.shard in self.buffer.owned
             and (row.delivery.next_at <= self.now or endpoint_id == ORDERED)
         ]
         found.sort(key=lambda each: each.id if endpoint_id == ORDERED else each.next_at)
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
     # ── what is made, and read ──────────────────────────────────────────────────────────────────
 
     def configure(self, endpoint_id: UUID) -> None:
-        evicted = self.pending.configure(
+        evicted = self.buffer.configure(
             endpoint_id,
             limit=1 if endpoint_id == ORDERED else LIMIT,
             holding=self.holding[endpoint_id],
@@ -152,32 +152,32 @@ class Machine(RuleBasedStateMachine):
 
     @rule(endpoint_id=endpoints, shard=shards, count=st.integers(1, 6))
     def fan_out(self, endpoint_id: UUID, shard: int, count: int) -> None:
-        if shard not in self.pending.owned or self.holding[endpoint_id]:
+        if shard not in self.buffer.owned or self.holding[endpoint_id]:
             return
-        full = endpoint_id in self.pending.saturated(count)
+        full = endpoint_id in self.buffer.endpoints_without_room(count)
         for _ in range(count):
             if endpoint_id == ORDERED or full:
                 home = HOME if endpoint_id == ORDERED else shard
                 self.insert(endpoint_id, home, parked=True)
-                self.pending.note_parked([endpoint_id])
+                self.buffer.note_parked([endpoint_id])
             else:
                 self.park(
-                    self.pending.admit([self.insert(endpoint_id, shard, parked=False)], self.now)
+                    self.buffer.admit([self.insert(endpoint_id, shard, parked=False)], self.now)
                 )
 
     @rule(shard=shards, room=st.integers(1, 4))
     def begin_to_read_ahead(self, shard: int, room: int) -> None:
         before = self.now + HORIZON
-        low = self.pending.watermark(shard)
-        if shard in self.pending.owned and low < before:
-            most = self.pending.held_by_shard()[shard] + room
-            self.pending.raise_watermark(shard, before)
+        low = self.buffer.watermark(shard)
+        if shard in self.buffer.owned and low < before:
+            most = self.buffer.count_by_shard()[shard] + room
+            self.buffer.raise_watermark(shard, before)
             rows = self.select(shard, low, before, most)
             self.begin(Read(rows, *self.reading(), most, shard, low, before))
 
     @rule(shard=shards)
     def begin_to_sweep(self, shard: int) -> None:
-        if shard in self.pending.owned:
+        if shard in self.buffer.owned:
             rows = self.select(shard, NEVER_READ, self.now - OVERDUE, 100)
             self.begin(Read(rows, *self.reading(), 101))
 
@@ -187,14 +187,14 @@ class Machine(RuleBasedStateMachine):
         self.begin_to_feed()
 
     def begin_to_feed(self) -> None:
-        for endpoint_id in self.pending.hungry():
-            lane = self.pending.lanes[endpoint_id]
-            most = self.pending.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+        for endpoint_id in self.buffer.endpoints_needing_refill():
+            lane = self.buffer.queues[endpoint_id]
+            most = self.buffer.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
             rows = self.select_parked(endpoint_id, most)
             self.begin(Read(rows, *self.reading(), most, endpoint_id=endpoint_id))
 
     def reading(self) -> tuple[AbstractContextManager[set[int | UUID]], set[int | UUID]]:
-        reading = self.pending.reading()
+        reading = self.buffer.reading()
         return reading, reading.__enter__()
 
     def begin(self, read: Read) -> None:
@@ -215,34 +215,34 @@ class Machine(RuleBasedStateMachine):
         read = self.daemon.reads.pop(which % len(self.daemon.reads))
         if fails:
             if read.shard is not None:
-                self.pending.read_again(read.shard, read.low)
+                self.buffer.lower_watermark(read.shard, read.low)
         else:
             if read.endpoint_id and len(read.rows) < read.most:
-                self.pending.none_parked(read.endpoint_id)
-            self.park(self.pending.admit(read.rows, self.now, read.settled))
+                self.buffer.clear_parked(read.endpoint_id)
+            self.park(self.buffer.admit(read.rows, self.now, read.settled))
             if read.shard is not None and len(read.rows) == read.most:
-                self.pending.read_again(read.shard, read.rows[-1].next_at)
+                self.buffer.lower_watermark(read.shard, read.rows[-1].next_at)
         read.reading.__exit__(None, None, None)
 
     def rescan(self) -> None:
-        self.pending.note_parked({r.delivery.endpoint_id for r in self.table.values() if r.parked})
+        self.buffer.note_parked({r.delivery.endpoint_id for r in self.table.values() if r.parked})
 
     # ── what is sent, and recorded ──────────────────────────────────────────────────────────────
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 7.0, 30.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.park(self.pending.tick(self.now))
+        self.park(self.buffer.release_due(self.now))
 
     @rule(most=st.integers(1, 5))
     def take(self, most: int) -> None:
         for _ in range(most):
-            one = self.pending.take(self.now)
+            one = self.buffer.take(self.now)
             if one is None:
                 return
             assert one.id not in [each.id for each in self.daemon.flying]
             assert (one.id, one.attempt) not in self.attempted
-            assert one.shard in self.pending.owned
+            assert one.shard in self.buffer.owned
             assert one.next_at <= self.now
             assert not self.holding[one.endpoint_id]
             row = self.table.get(one.id)
@@ -261,7 +261,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=some)
     def land(self, which: int) -> None:
         one = self.daemon.flying.pop(which % len(self.daemon.flying))
-        self.pending.land(one)
+        self.buffer.finish_attempt(one)
         self.daemon.landed.append(one)
 
     @precondition(lambda self: self.daemon.flying)
@@ -269,7 +269,7 @@ class Machine(RuleBasedStateMachine):
     def give_back(self, which: int) -> None:
         one = self.daemon.flying.pop(which % len(self.daemon.flying))
         self.attempted.discard((one.id, one.attempt))
-        self.pending.give_back(one)
+        self.buffer.give_back(one)
 
     @precondition(lambda self: self.daemon.landed)
     @rule(which=some, delay=st.sampled_from([None, None, 0.0, 3.0, 15.0, 100.0]))
@@ -293,9 +293,9 @@ class Machine(RuleBasedStateMachine):
     def settle(self, which: int) -> None:
         one, again, applied = self.daemon.recorded.pop(which % len(self.daemon.recorded))
         if applied:
-            self.pending.settle(one, again)
+            self.buffer.confirm_recorded(one, again)
         else:
-            self.pending.lose(one)
+            self.buffer.discard_stale(one)
 
     @rule(delay=st.sampled_from([None, 0.0, 3.0, 15.0, 100.0]))
     def finish_everything(self, delay: float | None) -> None:
@@ -335,7 +335,7 @@ class Machine(RuleBasedStateMachine):
 
     def nudge(self, one: Delivery, then: str) -> None:
         self.number += 1
-        self.nudges.append(Nudge(self.number, one.id, one.endpoint_id, one.shard, None))
+        self.nudges.append(ChangeNotice(self.number, one.id, one.endpoint_id, one.shard, None))
         if then:
             self.begin_to_heed()
         if then == "heed":
@@ -346,23 +346,23 @@ class Machine(RuleBasedStateMachine):
     def send_again(self, which: int, shard: int) -> None:
         """One that ended is pending again, as fan-out makes it so."""
         one = list(self.ended.values())[which % len(self.ended)]
-        if self.is_nudged(one) or shard not in self.pending.owned or one.endpoint_id == ORDERED:
+        if self.is_nudged(one) or shard not in self.buffer.owned or one.endpoint_id == ORDERED:
             return
         del self.ended[one.id]
         parked = self.holding[one.endpoint_id]
         again = replace(one, shard=shard, base=one.attempt, next_at=self.now)
         self.table[one.id] = Row(again, parked)
         if parked:
-            self.pending.note_parked([one.endpoint_id])
+            self.buffer.note_parked([one.endpoint_id])
         else:
-            self.park(self.pending.admit([again], self.now))
+            self.park(self.buffer.admit([again], self.now))
 
     def is_nudged(self, one: Delivery) -> bool:
         return one.id in [nudge.delivery_id for nudge in self.nudges]
 
     @rule()
     def begin_to_heed(self) -> None:
-        waiting = [n for n in self.nudges if n.shard in self.pending.owned]
+        waiting = [n for n in self.nudges if n.shard in self.buffer.owned]
         rows = [self.table.get(nudge.delivery_id) for nudge in waiting]
         read = [
             replace(n, delivery=r.delivery if r else None)
@@ -375,7 +375,7 @@ class Machine(RuleBasedStateMachine):
     def end_to_heed(self, fails: bool) -> None:
         heed = self.daemon.heeds.pop(0)
         if not fails:
-            heeded, to_park = self.pending.amend(heed.nudges, self.now, heed.settled)
+            heeded, to_park = self.buffer.apply_changes(heed.nudges, self.now, heed.settled)
             self.park(to_park)
             self.nudges = [nudge for nudge in self.nudges if nudge.id not in heeded]
         heed.reading.__exit__(None, None, None)
@@ -389,7 +389,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def forget_endpoints(self) -> None:
-        for endpoint_id in self.pending.forget(ENDPOINTS):
+        for endpoint_id in self.buffer.forget(ENDPOINTS):
             self.configure(endpoint_id)  # as soon as something is owed to it
 
     @rule(owned=st.sets(shards))
@@ -398,14 +398,14 @@ class Machine(RuleBasedStateMachine):
         self.end_all_reads()
         while self.daemon.recorded:
             self.settle(0)
-        self.pending.own(frozenset(owned))
+        self.buffer.own(frozenset(owned))
 
     @rule(which=some, done=st.booleans())
     def another_daemon_sends(self, which: int, done: bool) -> None:
         theirs = [
             row
             for row in self.table.values()
-            if row.delivery.shard not in self.pending.owned and self.first_in_order(row.delivery)
+            if row.delivery.shard not in self.buffer.owned and self.first_in_order(row.delivery)
         ]
         if theirs:
             row = theirs[which % len(theirs)]
@@ -432,15 +432,15 @@ class Machine(RuleBasedStateMachine):
     def every_pending_delivery_is_in_memory_or_parked_or_will_be_read(self) -> None:
         for number, row in self.table.items():
             one = row.delivery
-            if one.shard in self.pending.owned and not row.parked and not self.held(number):
+            if one.shard in self.buffer.owned and not row.parked and not self.held(number):
                 assert (
-                    one.next_at >= self.pending.watermark(one.shard)
+                    one.next_at >= self.buffer.watermark(one.shard)
                     or self.is_being_read(one)
                     or self.is_nudged(one)
                 )
 
     def held(self, number: int) -> bool:
-        return number in self.pending._held
+        return number in self.buffer._held
 
     def is_being_read(self, one: Delivery) -> bool:
         return any(
@@ -450,13 +450,13 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        assert len(self.pending) <= CAPACITY + len(ENDPOINTS) * (QUEUE + LIMIT)
+        assert len(self.buffer) <= CAPACITY + len(ENDPOINTS) * (QUEUE + LIMIT)
 
     def teardown(self) -> None:
         """With nobody else about, everything is sent in the end, without any sweep."""
         self.end_all_reads()
         self.finish_everything(None)
-        self.pending.own(frozenset(SHARDS))
+        self.buffer.own(frozenset(SHARDS))
         for endpoint_id in ENDPOINTS:
             self.change_an_endpoint(endpoint_id, holding=False)
         for _ in range(100):
@@ -467,7 +467,7 @@ class Machine(RuleBasedStateMachine):
             self.read_everything()
             self.take(5)
         assert self.table == {}
-        assert len(self.pending) == 0
+        assert len(self.buffer) == 0
 
     def end_all_reads(self) -> None:
         while self.daemon.reads:

@@ -8,9 +8,9 @@ import pytest
 
 from dispatcher.core.model import Heartbeat, SetBack, Silent
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import Pending
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
-from dispatcher.engine.endpoint_queues import Lanes
+from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import HEARTBEAT, Lease
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
 
@@ -75,7 +75,7 @@ def lease(table: Table, steps: list[SetBack]) -> Lease:
 
     return Lease(
         cast(Daemons, table),
-        Pending(capacity=10, lanes=Lanes(10)),
+        DeliveryBuffer(capacity=10, queues=EndpointQueues(10)),
         cast(KnownEndpoints, Endpoints()),
         Clock(),
         changed=lambda: None,

@@ -7,29 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import CATCH_UP, Lanes
+from dispatcher.engine.endpoint_queues import CATCH_UP, EndpointQueues
 
 A, B = UUID(int=1), UUID(int=2)
 NOW = 1000.0
 
 
-def opened(*, interval: float = 0.1, ordered: bool = False) -> Lanes:
+def opened(*, interval: float = 0.1, ordered: bool = False) -> EndpointQueues:
     """A is limited, B is not."""
-    lanes = Lanes(100)
-    configure(lanes, A, interval=interval, ordered=ordered)
-    configure(lanes, B)
-    return lanes
+    queues = EndpointQueues(100)
+    configure(queues, A, interval=interval, ordered=ordered)
+    configure(queues, B)
+    return queues
 
 
 def configure(
-    lanes: Lanes,
+    queues: EndpointQueues,
     endpoint_id: UUID,
     *,
     interval: float = 0.0,
     ordered: bool = False,
     paused_until: float = 0.0,
 ) -> None:
-    lanes.configure(
+    queues.configure(
         endpoint_id,
         limit=50,
         holding=False,
@@ -39,69 +39,69 @@ def configure(
     )
 
 
-def offer(lanes: Lanes, to: UUID, *numbers: int) -> None:
+def offer(queues: EndpointQueues, to: UUID, *numbers: int) -> None:
     for number in numbers:
-        assert lanes.offer(Delivery(number, number, to, 0, 0, 0, 0.0))
+        assert queues.offer(Delivery(number, number, to, 0, 0, 0, 0.0))
 
 
-def taken(lanes: Lanes, now: float) -> list[int]:
+def taken(queues: EndpointQueues, now: float) -> list[int]:
     """All that can be started, answered at once."""
     found = []
-    while one := lanes.take(now):
+    while one := queues.take(now):
         found.append(one.id)
-        lanes.land(one, 0.001)
-        lanes.settle(one)
+        queues.finish_attempt(one, 0.001)
+        queues.confirm_recorded(one)
     return found
 
 
 def test_the_next_one_waits_for_its_turn_and_an_alarm_tells_when_that_is() -> None:
-    lanes = opened()
-    offer(lanes, A, 1, 2, 3)
-    assert taken(lanes, NOW) == [1]
-    assert lanes.next_alarm() == pytest.approx(NOW + 0.1 - CATCH_UP)
-    assert taken(lanes, NOW + 0.05) == []
-    assert taken(lanes, NOW + 0.1) == [2]
-    assert taken(lanes, NOW + 0.2) == [3]
+    queues = opened()
+    offer(queues, A, 1, 2, 3)
+    assert taken(queues, NOW) == [1]
+    assert queues.next_alarm() == pytest.approx(NOW + 0.1 - CATCH_UP)
+    assert taken(queues, NOW + 0.05) == []
+    assert taken(queues, NOW + 0.1) == [2]
+    assert taken(queues, NOW + 0.2) == [3]
 
 
 def test_a_neighbour_is_not_held_up() -> None:
-    lanes = opened()
-    offer(lanes, A, 1, 2)
-    offer(lanes, B, 11, 12, 13)
-    assert taken(lanes, NOW) == [1, 11, 12, 13]
+    queues = opened()
+    offer(queues, A, 1, 2)
+    offer(queues, B, 11, 12, 13)
+    assert taken(queues, NOW) == [1, 11, 12, 13]
 
 
 def test_rest_saves_nothing_up() -> None:
-    lanes = opened(interval=1.0)
-    offer(lanes, A, 1, 2, 3, 4)
-    assert taken(lanes, NOW) == [1]
-    assert taken(lanes, NOW + 50) == [2]
-    assert taken(lanes, NOW + 50.9) == []
-    assert taken(lanes, NOW + 51) == [3]
+    queues = opened(interval=1.0)
+    offer(queues, A, 1, 2, 3, 4)
+    assert taken(queues, NOW) == [1]
+    assert taken(queues, NOW + 50) == [2]
+    assert taken(queues, NOW + 50.9) == []
+    assert taken(queues, NOW + 51) == [3]
 
 
 def test_a_pause_that_is_longer_counts() -> None:
-    lanes = opened()
-    offer(lanes, A, 1, 2)
-    assert taken(lanes, NOW) == [1]
-    lanes.pause(A, NOW + 5)
-    assert taken(lanes, NOW + 4.9) == []
-    assert taken(lanes, NOW + 5) == [2]
+    queues = opened()
+    offer(queues, A, 1, 2)
+    assert taken(queues, NOW) == [1]
+    queues.pause(A, NOW + 5)
+    assert taken(queues, NOW + 4.9) == []
+    assert taken(queues, NOW + 5) == [2]
 
 
 def test_an_ordered_lane_has_a_rate_too() -> None:
-    lanes = opened(ordered=True)
-    offer(lanes, A, 1, 2)
-    assert taken(lanes, NOW) == [1]
-    assert taken(lanes, NOW + 0.1) == [2]
+    queues = opened(ordered=True)
+    offer(queues, A, 1, 2)
+    assert taken(queues, NOW) == [1]
+    assert taken(queues, NOW + 0.1) == [2]
 
 
 def test_a_lifted_limit_lets_the_next_one_start_at_once() -> None:
-    lanes = opened(interval=1.0)
-    offer(lanes, A, 1, 2, 3)
-    assert taken(lanes, NOW) == [1]
-    configure(lanes, A, interval=0.0)
-    assert taken(lanes, NOW + 0.01) == [2, 3]
+    queues = opened(interval=1.0)
+    offer(queues, A, 1, 2, 3)
+    assert taken(queues, NOW) == [1]
+    configure(queues, A, interval=0.0)
+    assert taken(queues, NOW + 0.01) == [2, 3]
 
 
 @given(
@@ -109,13 +109,13 @@ def test_a_lifted_limit_lets_the_next_one_start_at_once() -> None:
     st.lists(st.floats(0.0, 0.3), min_size=1, max_size=80),
 )
 def test_no_stretch_of_time_has_more_than_its_share(interval: float, waits: list[float]) -> None:
-    lanes = opened(interval=interval)
+    queues = opened(interval=interval)
     starts: list[float] = []
     now = NOW
-    offer(lanes, A, *range(100))
+    offer(queues, A, *range(100))
     for wait in waits:
         now += wait
-        starts += [now] * len(taken(lanes, now))
+        starts += [now] * len(taken(queues, now))
     for i, begin in enumerate(starts):
         for j in range(i, len(starts)):
             share = (starts[j] - begin + CATCH_UP) / interval
@@ -123,20 +123,20 @@ def test_no_stretch_of_time_has_more_than_its_share(interval: float, waits: list
 
 
 def test_lateness_of_a_timer_is_made_up_for() -> None:
-    lanes = opened(interval=0.01)
-    offer(lanes, A, *range(100))
+    queues = opened(interval=0.01)
+    offer(queues, A, *range(100))
     late = 0.002
-    count = sum(len(taken(lanes, NOW + n * 0.01 + late)) for n in range(50))
+    count = sum(len(taken(queues, NOW + n * 0.01 + late)) for n in range(50))
     assert 49 <= count <= 53
 
 
 def test_a_limited_lane_starts_its_next_in_time_when_the_clock_is_set_back() -> None:
-    lanes = opened(interval=10.0)
-    offer(lanes, A, *range(1 + 2))
-    assert taken(lanes, NOW) != []
-    due = lanes.next_alarm()
+    queues = opened(interval=10.0)
+    offer(queues, A, *range(1 + 2))
+    assert taken(queues, NOW) != []
+    due = queues.next_alarm()
     assert due is not None
-    lanes.set_back(500.0)
-    assert lanes.next_alarm() == due - 500.0
-    assert taken(lanes, due - 500.1) == []
-    assert taken(lanes, due - 500.0) != []
+    queues.set_back(500.0)
+    assert queues.next_alarm() == due - 500.0
+    assert taken(queues, due - 500.1) == []
+    assert taken(queues, due - 500.0) != []

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from dispatcher.core.model import Delivery, Endpoint, Event
 from dispatcher.core.signing import HeaderNames
-from dispatcher.engine.request_headers import Requests
+from dispatcher.engine.request_headers import RequestBuilder
 
 NAMES = HeaderNames("X-Sign", "X-Hex", "X-Time", "X-Stripe")
-REQUESTS = Requests(brand="Brand", schemes=("body-hex", "standard"), names=NAMES)
+REQUESTS = RequestBuilder(brand="Brand", schemes=("body-hex", "standard"), names=NAMES)
 DELIVERY = Delivery(7, 5, UUID(int=1), 0, 2, 0, 0.0)
 EVENT = Event(5, "a.b", b"{}")
 ENDPOINT = Endpoint(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import PROBES, SLOW, Lanes
+from dispatcher.engine.endpoint_queues import PROBES, SLOW, EndpointQueues
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0
@@ -19,10 +19,10 @@ def opened(
     environments: str = "xxx",
     places: int = 256,
     limit: int = 10,
-) -> Lanes:
-    lanes = Lanes(100, places=places, slow=slow)
+) -> EndpointQueues:
+    queues = EndpointQueues(100, places=places, slow=slow)
     for endpoint_id, environment in zip(endpoint_ids, environments, strict=False):
-        lanes.configure(
+        queues.configure(
             endpoint_id,
             limit=limit,
             holding=False,
@@ -30,140 +30,140 @@ def opened(
             paused_until=0.0,
             environment_id=environment,
         )
-    return lanes
+    return queues
 
 
-def offer(lanes: Lanes, to: UUID, count: int = 20) -> None:
+def offer(queues: EndpointQueues, to: UUID, count: int = 20) -> None:
     for number in range(count):
-        assert lanes.offer(delivery(to.int * 100 + number, to))
+        assert queues.offer(delivery(to.int * 100 + number, to))
 
 
 def delivery(number: int, to: UUID) -> Delivery:
     return Delivery(number, number, to, 0, 0, 0, 0.0)
 
 
-def taken(lanes: Lanes, now: float = NOW) -> list[Delivery]:
+def taken(queues: EndpointQueues, now: float = NOW) -> list[Delivery]:
     """Everything that can be started now."""
     found = []
-    while (one := lanes.take(now)) is not None:
+    while (one := queues.take(now)) is not None:
         found.append(one)
     return found
 
 
-def land(lanes: Lanes, *deliveries: Delivery, took: float) -> None:
+def land(queues: EndpointQueues, *deliveries: Delivery, took: float) -> None:
     for one in deliveries:
-        lanes.land(one, took)
-        lanes.settle(one)
+        queues.finish_attempt(one, took)
+        queues.confirm_recorded(one)
 
 
-def proven(lanes: Lanes, *endpoint_ids: UUID, took: float = QUICK) -> None:
+def proven(queues: EndpointQueues, *endpoint_ids: UUID, took: float = QUICK) -> None:
     """Each has answered once."""
     for endpoint_id in endpoint_ids:
-        lanes.offer(delivery(endpoint_id.int * 1000, endpoint_id))
-    land(lanes, *taken(lanes), took=took)
+        queues.offer(delivery(endpoint_id.int * 1000, endpoint_id))
+    land(queues, *taken(queues), took=took)
 
 
 # ── turns ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_environment_with_one_endpoint_has_as_many_turns_as_one_with_many() -> None:
-    lanes = opened(A, B, C, environments="xxy")
+    queues = opened(A, B, C, environments="xxy")
     for endpoint_id in (A, B, C):
-        offer(lanes, endpoint_id, 2)
-    assert [one.endpoint_id for one in taken(lanes)] == [A, C, B, C, A, B]
+        offer(queues, endpoint_id, 2)
+    assert [one.endpoint_id for one in taken(queues)] == [A, C, B, C, A, B]
 
 
 def test_an_environment_that_had_nothing_for_a_while_comes_back() -> None:
-    lanes = opened(A, B, environments="xy")
-    offer(lanes, A, 1)
-    offer(lanes, B, 2)
-    assert len(taken(lanes)) == 3
-    lanes.offer(delivery(1, A))
-    assert [one.id for one in taken(lanes)] == [1]
+    queues = opened(A, B, environments="xy")
+    offer(queues, A, 1)
+    offer(queues, B, 2)
+    assert len(taken(queues)) == 3
+    queues.offer(delivery(1, A))
+    assert [one.id for one in taken(queues)] == [1]
 
 
 # ── how many before the first answer ────────────────────────────────────────────────────────────
 
 
 def test_before_the_first_answer_a_few_are_under_way() -> None:
-    lanes = opened(A)
-    offer(lanes, A)
-    assert len(taken(lanes)) == PROBES
-    assert lanes.next_alarm() == NOW + SLOW
+    queues = opened(A)
+    offer(queues, A)
+    assert len(taken(queues)) == PROBES
+    assert queues.next_alarm() == NOW + SLOW
 
 
 def test_after_a_quick_answer_as_many_as_the_endpoint_may_have() -> None:
-    lanes = opened(A)
-    proven(lanes, A)
-    offer(lanes, A)
-    assert len(taken(lanes)) == 10
+    queues = opened(A)
+    proven(queues, A)
+    offer(queues, A)
+    assert len(taken(queues)) == 10
 
 
 def test_without_an_answer_for_a_while_it_is_slow_and_may_have_what_slow_ones_have() -> None:
-    lanes = opened(A)
-    offer(lanes, A)
-    taken(lanes)
-    assert taken(lanes, NOW + SLOW / 2) == []
-    assert len(taken(lanes, NOW + SLOW)) == 6 - PROBES
+    queues = opened(A)
+    offer(queues, A)
+    taken(queues)
+    assert taken(queues, NOW + SLOW / 2) == []
+    assert len(taken(queues, NOW + SLOW)) == 6 - PROBES
 
 
 # ── the slow ones ───────────────────────────────────────────────────────────────────────────────
 
 
 def test_slow_endpoints_share_their_places_and_quick_ones_need_none() -> None:
-    lanes = opened(A, B, C)
-    proven(lanes, A, B, took=SLOW)
-    proven(lanes, C)
+    queues = opened(A, B, C)
+    proven(queues, A, B, took=SLOW)
+    proven(queues, C)
     for endpoint_id in (A, B, C):
-        offer(lanes, endpoint_id)
-    started = [one.endpoint_id for one in taken(lanes)]
+        offer(queues, endpoint_id)
+    started = [one.endpoint_id for one in taken(queues)]
     assert started.count(A) == started.count(B) == 3
     assert started.count(C) == 10
 
 
 def test_a_place_that_becomes_free_goes_to_those_who_stand_by_in_turn() -> None:
-    lanes = opened(A, B, slow=2)
-    proven(lanes, A, B, took=SLOW)
-    offer(lanes, A)
-    offer(lanes, B)
-    first = taken(lanes)
+    queues = opened(A, B, slow=2)
+    proven(queues, A, B, took=SLOW)
+    offer(queues, A)
+    offer(queues, B)
+    first = taken(queues)
     order = [one.endpoint_id for one in first]
     for _ in range(6):
-        land(lanes, first.pop(0), took=SLOW)
-        first += taken(lanes)
+        land(queues, first.pop(0), took=SLOW)
+        first += taken(queues)
         order.append(first[-1].endpoint_id)
     assert order == [A, B] * 4
 
 
 def test_a_quick_answer_makes_it_quick_again_at_once() -> None:
-    lanes = opened(A, B)
-    proven(lanes, A, B, took=SLOW)
-    offer(lanes, A)
-    offer(lanes, B)
-    under_way = taken(lanes)
+    queues = opened(A, B)
+    proven(queues, A, B, took=SLOW)
+    offer(queues, A)
+    offer(queues, B)
+    under_way = taken(queues)
     assert len(under_way) == 6
     (mine, *others) = [one for one in under_way if one.endpoint_id == A]
-    land(lanes, mine, took=QUICK)
-    started = [one.endpoint_id for one in taken(lanes)]
+    land(queues, mine, took=QUICK)
+    started = [one.endpoint_id for one in taken(queues)]
     assert started.count(A) == 10 - len(others)
     assert started.count(B) == 10 - 7
 
 
 def test_one_that_stands_by_and_rests_keeps_nobody_else_waiting() -> None:
-    lanes = opened(A, B, slow=1)
-    proven(lanes, A, B, took=SLOW)
+    queues = opened(A, B, slow=1)
+    proven(queues, A, B, took=SLOW)
     for endpoint_id in (A, B):
-        offer(lanes, endpoint_id, 2)
-    (first,) = taken(lanes)
+        offer(queues, endpoint_id, 2)
+    (first,) = taken(queues)
     assert first.endpoint_id == A
-    lanes.pause(A, NOW + 3600)
-    lanes.pause(B, NOW + 3600)
-    land(lanes, first, took=SLOW)
-    assert taken(lanes) == []
-    lanes.configure(B, limit=10, holding=True, ordered=False, paused_until=0.0)
-    lanes.configure(B, limit=10, holding=False, ordered=False, paused_until=0.0)
-    offer(lanes, B, 1)
-    assert [one.endpoint_id for one in taken(lanes)] == [B]
+    queues.pause(A, NOW + 3600)
+    queues.pause(B, NOW + 3600)
+    land(queues, first, took=SLOW)
+    assert taken(queues) == []
+    queues.configure(B, limit=10, holding=True, ordered=False, paused_until=0.0)
+    queues.configure(B, limit=10, holding=False, ordered=False, paused_until=0.0)
+    offer(queues, B, 1)
+    assert [one.endpoint_id for one in taken(queues)] == [B]
 
 
 @given(
@@ -172,24 +172,24 @@ def test_one_that_stands_by_and_rests_keeps_nobody_else_waiting() -> None:
 def test_whatever_happens_everything_is_started_in_the_end(
     steps: list[tuple[UUID, bool, int]],
 ) -> None:
-    lanes = opened(A, B, C, slow=2, environments="xyx")
+    queues = opened(A, B, C, slow=2, environments="xyx")
     under_way: list[Delivery] = []
     now, offered, started = NOW, 0, 0
     for endpoint_id, quick, landing in steps:
         offered += 1
-        lanes.offer(delivery(offered, endpoint_id))
-        under_way += (fresh := taken(lanes, now))
+        queues.offer(delivery(offered, endpoint_id))
+        under_way += (fresh := taken(queues, now))
         started += len(fresh)
         for one in under_way[:landing]:
-            land(lanes, one, took=QUICK if quick else SLOW)
+            land(queues, one, took=QUICK if quick else SLOW)
         del under_way[:landing]
         now += SLOW / 3
     while True:
-        under_way += (fresh := taken(lanes, now))
+        under_way += (fresh := taken(queues, now))
         started += len(fresh)
         if not under_way:
             break
-        land(lanes, under_way.pop(0), took=SLOW)
+        land(queues, under_way.pop(0), took=SLOW)
     assert started == offered
 
 
@@ -197,51 +197,51 @@ def test_whatever_happens_everything_is_started_in_the_end(
 
 
 def test_quick_endpoints_that_fall_silent_leave_places_to_other_environments() -> None:
-    lanes = opened(A, B, C, environments="xxy", places=16, limit=100)
-    proven(lanes, A, B, C)
-    offer(lanes, A)
-    offer(lanes, B)
-    silent = taken(lanes)
+    queues = opened(A, B, C, environments="xxy", places=16, limit=100)
+    proven(queues, A, B, C)
+    offer(queues, A)
+    offer(queues, B)
+    silent = taken(queues)
     assert len(silent) == 14
-    offer(lanes, C, 1)
-    (healthy,) = taken(lanes)
+    offer(queues, C, 1)
+    (healthy,) = taken(queues)
     assert healthy.endpoint_id == C
-    land(lanes, healthy, took=QUICK)
-    offer(lanes, C, 1)
-    assert [one.endpoint_id for one in taken(lanes)] == [C]
+    land(queues, healthy, took=QUICK)
+    offer(queues, C, 1)
+    assert [one.endpoint_id for one in taken(queues)] == [C]
 
 
 def test_an_environment_that_holds_its_share_goes_on_when_a_place_is_free_again() -> None:
-    lanes = opened(A, C, environments="xy", places=8, limit=100)
-    proven(lanes, A, C)
-    offer(lanes, A)
-    held = taken(lanes)
+    queues = opened(A, C, environments="xy", places=8, limit=100)
+    proven(queues, A, C)
+    offer(queues, A)
+    held = taken(queues)
     assert len(held) == 7
-    land(lanes, held[0], took=QUICK)
-    assert len(taken(lanes)) == 1
+    land(queues, held[0], took=QUICK)
+    assert len(taken(queues)) == 1
 
 
 def test_several_environments_together_leave_a_place_to_another_one() -> None:
-    lanes = opened(A, B, C, environments="xyz", places=64, limit=100)
-    proven(lanes, A, B, C)
-    offer(lanes, A, 64)
-    offer(lanes, B, 64)
-    assert len(taken(lanes)) < 64
-    offer(lanes, C, 1)
-    assert [one.endpoint_id for one in taken(lanes)] == [C]
+    queues = opened(A, B, C, environments="xyz", places=64, limit=100)
+    proven(queues, A, B, C)
+    offer(queues, A, 64)
+    offer(queues, B, 64)
+    assert len(taken(queues)) < 64
+    offer(queues, C, 1)
+    assert [one.endpoint_id for one in taken(queues)] == [C]
 
 
 def test_an_environment_alone_takes_every_place() -> None:
-    lanes = opened(A, B, environments="xx", places=16, limit=100)
-    proven(lanes, A, B)
-    offer(lanes, A)
-    assert len(taken(lanes)) == 20
+    queues = opened(A, B, environments="xx", places=16, limit=100)
+    proven(queues, A, B)
+    offer(queues, A)
+    assert len(taken(queues)) == 20
 
 
 def test_an_environment_whose_lanes_are_closed_counts_no_more() -> None:
-    lanes = opened(A, C, environments="xy", places=8, limit=100)
-    proven(lanes, A, C)
-    offer(lanes, A)
-    assert len(taken(lanes)) == 7
-    assert lanes.close(C)
-    assert len(taken(lanes)) == 13
+    queues = opened(A, C, environments="xy", places=8, limit=100)
+    proven(queues, A, C)
+    offer(queues, A)
+    assert len(taken(queues)) == 7
+    assert queues.close(C)
+    assert len(taken(queues)) == 13

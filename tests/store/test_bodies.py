@@ -1,8 +1,8 @@
-"""Bodies in memory: bounded, whatever they are."""
+"""BodyCache in memory: bounded, whatever they are."""
 
 import pytest
 
-from dispatcher.engine.body_cache import OVERHEAD, Bodies
+from dispatcher.engine.body_cache import OVERHEAD, BodyCache
 from dispatcher.store.events import Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -16,7 +16,7 @@ ROOM = 10
 async def test_no_more_are_kept_than_there_is_room_for_and_all_can_be_read(
     connection: Connection, session: Session, size: int
 ) -> None:
-    bodies = Bodies(Events(session), capacity=ROOM * (OVERHEAD + 200))
+    bodies = BodyCache(Events(session), capacity=ROOM * (OVERHEAD + 200))
     events = [await rows.event(connection, data=f'"{"x" * size}"') for _ in range(30)]
     for event in (*events, *events):
         read = await bodies.read(event)

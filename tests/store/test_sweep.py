@@ -6,9 +6,9 @@ from uuid import UUID
 
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import Pending
-from dispatcher.engine.endpoint_queues import Lanes
-from dispatcher.engine.loader import HORIZON, Refill
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.loader import HORIZON, Loader
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -34,28 +34,28 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
     """How many rows are neither in memory nor parked after each pass that was made at once."""
     endpoint = await rows.endpoint(connection)
     deliveries, clock = Deliveries(session), Clock()
-    pending = Pending(capacity=100, lanes=Lanes(50))
-    pending.own(frozenset([SHARD]))
-    pending.configure(endpoint, limit=9, holding=False, ordered=False, paused_until=0.0)
+    buffer = DeliveryBuffer(capacity=100, queues=EndpointQueues(50))
+    buffer.own(frozenset([SHARD]))
+    buffer.configure(endpoint, limit=9, holding=False, ordered=False, paused_until=0.0)
 
     async def admit(
         found: Sequence[Delivery], settled: Collection[int | UUID], are_parked: bool
     ) -> None:
-        to_park = pending.admit(found, clock.now(), settled)
+        to_park = buffer.admit(found, clock.now(), settled)
         if not are_parked:
             await deliveries.park([d.id for d in to_park], [SHARD])
 
     endpoints = Endpoints()
-    refill = Refill(deliveries, pending, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
+    refill = Loader(deliveries, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
     await refill.run_once()
     await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
-    pending.raise_watermark(SHARD, clock.now() + HORIZON)
+    buffer.raise_watermark(SHARD, clock.now() + HORIZON)
     refill.sweep_now()
     left = []
     while True:
         wait = await refill.run_once()
         waiting = "SELECT count(*) FROM dispatcher.deliveries WHERE NOT parked"
-        left.append(await connection.fetchval(waiting) - len(pending))
+        left.append(await connection.fetchval(waiting) - len(buffer))
         if wait or len(left) > ROWS:
             return left
 

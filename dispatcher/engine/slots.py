@@ -11,22 +11,22 @@ SHARE = 7
 """An environment may hold so many places for each free one: alone 7 of 8, each of two 7 of 15."""
 
 
-class Places:
+class Slots:
     """`limit` places. An environment that is alone, by its lanes, may take all of them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: Counter[str] = Counter()
         self._total = 0
-        self._lanes: Counter[str] = Counter()
+        self._queues: Counter[str] = Counter()
 
     def open_lane(self, environment_id: str) -> None:
         """Count a lane of an environment."""
-        self._lanes[environment_id] += 1
+        self._queues[environment_id] += 1
 
     def close_lane(self, environment_id: str) -> None:
         """Count a lane less."""
-        _subtract(self._lanes, environment_id)
+        _subtract(self._queues, environment_id)
 
     def take(self, environment_id: str) -> None:
         """Count a place as held."""
@@ -40,7 +40,7 @@ class Places:
 
     def has_share(self, environment_id: str) -> bool:
         """Return True if an environment holds as many places as it may."""
-        if len(self._lanes) < 2:
+        if len(self._queues) < 2:
             return False
         # At least one: an ordered queue holds its place for longer than its request is under way.
         free = max(1, self._limit - self._total)
