@@ -55,18 +55,16 @@ class NoMatchingSignatureError(SignatureVerificationError):
 
 
 class StaleTimestampError(SignatureVerificationError):
-    """The signature is valid, but its time is too old or too far ahead.
-
-    The request is a replay, or a clock is wrong.
-    """
+    """The signature is valid, but its time is too old or too far ahead: a replay, or a wrong clock."""
 
 
-_LEAST_SPECIFIC_FIRST = (
-    MissingSignatureError,
-    MalformedSignatureError,
-    NoMatchingSignatureError,
-    StaleTimestampError,
-)
+def _most_specific(failures: list[SignatureVerificationError]) -> SignatureVerificationError:
+    """Return the failure that says most about the request."""
+    for kind in (StaleTimestampError, NoMatchingSignatureError, MalformedSignatureError):
+        for failure in failures:
+            if isinstance(failure, kind):
+                return failure
+    return failures[0]
 
 
 def construct_event(
@@ -134,37 +132,16 @@ def verify(
     if not isinstance(payload, bytes | bytearray | memoryview):
         raise TypeError("payload must be the body's bytes as they arrived, before any parsing")
     moment = time.time() if now is None else now
-    signed = _SignedRequest(bytes(payload), _secrets(secret), tolerance, moment)
-    accepted = _accepted(schemes)
+    secrets, accepted = _secrets(secret), _accepted(schemes)
     fields = _fields(headers, signature_header, timestamp_header)
-    return _valid_scheme(signed, accepted, fields, signature_header, timestamp_header)
-
-
-def _valid_scheme(
-    signed: "_SignedRequest",
-    accepted: Sequence[str],
-    fields: dict[str, str],
-    signature_header: str | None,
-    timestamp_header: str | None,
-) -> str:
-    """Return the accepted scheme of the first valid signature.
-
-    Raise the most specific SignatureVerificationError if there is none.
-    """
+    request = _Request(bytes(payload), fields, timestamp_header, secrets, tolerance, moment)
     failures: list[SignatureVerificationError] = []
     for scheme, name in _signature_headers(fields, signature_header):
-        try:
-            if scheme not in accepted:
-                raise MissingSignatureError(_not_accepted(scheme))
-            signed.check(scheme, _READERS[scheme](fields, name, timestamp_header))
-        except SignatureVerificationError as failure:
-            failures.append(failure)
-        else:
+        failure = request.failure(scheme, name, accepted)
+        if failure is None:
             return scheme
-    nothing = MissingSignatureError(
-        f"the headers hold no signature ({' or '.join(accepted)} expected)"
-    )
-    raise max(failures, key=lambda f: _LEAST_SPECIFIC_FIRST.index(type(f)), default=nothing)
+        failures.append(failure)
+    raise _most_specific(failures or [MissingSignatureError(_no_signature(accepted))])
 
 
 def _secrets(secret: str | Sequence[str]) -> list[str]:
@@ -183,6 +160,10 @@ def _accepted(schemes: Sequence[str] | None) -> Sequence[str]:
     if not accepted or not set(accepted) <= set(SCHEMES):
         raise ValueError(f"schemes must be among {', '.join(SCHEMES)}")
     return accepted
+
+
+def _no_signature(accepted: Sequence[str]) -> str:
+    return f"the headers hold no signature ({' or '.join(accepted)} expected)"
 
 
 def _not_accepted(scheme: str) -> str:
@@ -227,10 +208,7 @@ def _text(part: object) -> str:
 def _signature_headers(
     fields: dict[str, str], signature_header: str | None
 ) -> list[tuple[str, str]]:
-    """Return the scheme and the name of every signature header.
-
-    The form of the value shows the scheme.
-    """
+    """Return the scheme, which the value's form shows, and the name of every signature header."""
     if signature_header is None:
         names = [name for name in fields if name.endswith("-signature")]
     else:
@@ -316,19 +294,29 @@ def _seconds(timestamp: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _SignedRequest:
-    """The body of a request, the possible secrets, and when its signature may have been made.
-
-    `tolerance` is in seconds, and `now` is a Unix time.
-    """
+class _Request:
+    """A request with the possible secrets. `tolerance` is in seconds, and `now` is a Unix time."""
 
     payload: bytes
+    fields: dict[str, str]
+    timestamp_header: str | None
     secrets: list[str]
     tolerance: float
     now: float
 
-    def check(self, scheme: str, claim: _Claim) -> None:
-        """Raise SignatureVerificationError unless a signature of the claim is valid now."""
+    def failure(
+        self, scheme: str, name: str, accepted: Sequence[str]
+    ) -> SignatureVerificationError | None:
+        """Return why the signature in the header `name` is invalid, None if it is valid."""
+        try:
+            if scheme not in accepted:
+                raise MissingSignatureError(_not_accepted(scheme))
+            self._check(scheme, _READERS[scheme](self.fields, name, self.timestamp_header))
+        except SignatureVerificationError as failure:
+            return failure
+        return None
+
+    def _check(self, scheme: str, claim: _Claim) -> None:
         message = claim.prefix.encode() + self.payload
         received = [text.encode(errors="replace") for text in claim.signatures]
         expected = [_signature(scheme, key, message) for key in _keys(scheme, self.secrets)]
@@ -340,10 +328,8 @@ class _SignedRequest:
             return
         age = self.now - claim.timestamp
         if not abs(age) <= self.tolerance:
-            direction = "ago" if age > 0 else "ahead"
-            raise StaleTimestampError(
-                f"signed {abs(age):.0f} s {direction}, at most {self.tolerance:g} s allowed"
-            )
+            difference = f"{abs(age):.0f} s {'ago' if age > 0 else 'ahead'}"
+            raise StaleTimestampError(f"signed {difference}, at most {self.tolerance:g} s allowed")
 
 
 def _signature(scheme: str, key: bytes, message: bytes) -> bytes:

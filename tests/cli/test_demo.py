@@ -92,7 +92,7 @@ def test_a_header_that_is_missing_is_a_fault(receiver: Receiver, missing: str, f
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        (json.dumps(json.loads(body_of())).encode(), "not put together as promised"),
+        (json.dumps(json.loads(body_of())).encode(), "not in the documented form"),
         (body_of("user.updated"), "the headers name another event"),
         (b"[]", "not a JSON object"),
     ],
