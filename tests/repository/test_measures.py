@@ -23,8 +23,6 @@ LONG_MODULES = {
     "dispatcher/api/pipeline.py",
     "dispatcher/client/methods.py",
     "dispatcher/daemon.py",
-    "dispatcher/engine/delivery_buffer.py",
-    "dispatcher/engine/endpoint_queues.py",
     "dispatcher/store/session.py",
     "dispatcher/telemetry/observe.py",
 }
