@@ -28,9 +28,7 @@ LONG_MODULES = {
     "dispatcher/telemetry/observe.py",
 }
 LONG_FUNCTIONS = {
-    "dispatcher/demo/__init__.py give",
     "dispatcher/engine/engine.py _send",
-    "dispatcher/receiver.py verify",
     "dispatcher/store/connections.py __init__",
 }
 NAMED_ALIKE = {
