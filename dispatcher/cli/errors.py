@@ -97,14 +97,14 @@ def _explain_one(error: BaseException) -> Failure | None:
 
 def _of_the_api(error: "ClientError") -> Failure:
     """Return the failure for an error of the API, with a line for each problem and its place."""
-    from dispatcher.client import ApiError, Invalid, Unauthorized
+    from dispatcher.client import ApiError, InvalidError, UnauthorizedError
 
     if not isinstance(error, ApiError):
         return Failure(f"the API does not answer: {error}")
     said = "\n".join(_detail(detail) for detail in error.details) or error.message
-    if isinstance(error, Unauthorized):
+    if isinstance(error, UnauthorizedError):
         return Failure(f"the API refuses the token: {said}")
-    return Misuse(said) if isinstance(error, Invalid) else Failure(said)
+    return Misuse(said) if isinstance(error, InvalidError) else Failure(said)
 
 
 def _detail(detail: Mapping[str, str]) -> str:

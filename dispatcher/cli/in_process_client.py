@@ -18,8 +18,8 @@ from dispatcher.api.routes import Route
 from dispatcher.cli import database
 from dispatcher.cli.database import Database
 from dispatcher.client.call import Call
-from dispatcher.client.methods import AwaitingGroups
-from dispatcher.client.resources import Answer
+from dispatcher.client.methods import AsyncApi
+from dispatcher.client.resources import Response
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.core.errors import Refused
 from dispatcher.core.model import RawJson
@@ -43,7 +43,7 @@ async def opened(
         yield Direct(config, visited, Pool([session]).of(""), environment)
 
 
-class Direct(AwaitingGroups):
+class Direct(AsyncApi):
     """The client for people with access to the database. It may do everything.
 
     Without an environment, it uses that of the webhook that a call names. It raises ApiError as the
@@ -58,16 +58,16 @@ class Direct(AwaitingGroups):
         self._database = visited
         self._pool = pool
 
-    async def ask(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T]) -> T:
         """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
         except (Refused, ValidationError, types.Failure) as error:
             failure = errors.explain(error, envelope, "")
-            answer = Answer(failure.status, {}, envelope.refuse(failure, ""))
+            answer = Response(failure.status, {}, envelope.refuse(failure, ""))
         return call.read(answer.data())
 
-    async def _answer(self, wish: Call[Any]) -> Answer:
+    async def _answer(self, wish: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _found(wish)
         office = Office(self._config, await self._cipher(route, wish.body or {}))
@@ -87,7 +87,7 @@ class Direct(AwaitingGroups):
             await office.checks.close()
         if answer.awaits is not None:
             await answer.awaits(self._pool)
-        return Answer(answer.status, {}, written)
+        return Response(answer.status, {}, written)
 
     async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
         """Return the cipher for a call, None if no key is configured for a call that needs none.
@@ -142,7 +142,7 @@ def _call(
 
 
 def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
-    """Return the route of a call and its path parameters. Raise NotFound if there is none."""
+    """Return the route of a call and its path parameters. Raise NotFoundError if there is none."""
     asked = wish.path.split("/")
     for route in ROUTES:
         for method, path in route.paths():
@@ -152,4 +152,4 @@ def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
                 if all(part == text for part, text in pairs if not part.startswith("{")):
                     named = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
                     return route, named
-    raise client.NotFound(404, "not_found", f"there is nothing at {wish.path}")
+    raise client.NotFoundError(404, "not_found", f"there is nothing at {wish.path}")

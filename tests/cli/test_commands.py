@@ -247,19 +247,25 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
         (PostgresUnavailableError("made by 15"), Failure, "made by 15"),
         (
-            client.Invalid(422, "invalid", "…", [{"message": "is wrong", "pointer": "/events/0"}]),
+            client.InvalidError(
+                422, "invalid", "…", [{"message": "is wrong", "pointer": "/events/0"}]
+            ),
             Misuse,
             "events.0: is wrong",
         ),
         (
-            client.Invalid(400, "bad", "…", [{"message": "m", "parameter": "limit"}]),
+            client.InvalidError(400, "bad", "…", [{"message": "m", "parameter": "limit"}]),
             Misuse,
             "limit: m",
         ),
-        (client.NotFound(404, "not_found", "gone"), Failure, "gone"),
-        (client.Unauthorized(401, "unauthorized", "m"), Failure, "the API refuses the token: m"),
+        (client.NotFoundError(404, "not_found", "gone"), Failure, "gone"),
         (
-            client.ConnectionFailed("no connection to x", sent=False),
+            client.UnauthorizedError(401, "unauthorized", "m"),
+            Failure,
+            "the API refuses the token: m",
+        ),
+        (
+            client.ConnectionFailedError("no connection to x", sent=False),
             Failure,
             "the API does not answer: no connection to x",
         ),

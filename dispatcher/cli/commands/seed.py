@@ -12,7 +12,7 @@ from dispatcher.cli.target import Place, ask, placed
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
     from dispatcher.services.event_types import Change
     from dispatcher.services.inputs.event_types import EventTypeEntry
@@ -65,17 +65,15 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
     return shipped_catalogs.parsed(file.read_bytes(), toml=file.suffix != ".json")
 
 
-async def _put(
-    client: "AwaitingGroups", entries: Sequence["EventTypeEntry"]
-) -> Mapping[str, "Change"]:
+async def _put(client: "AsyncApi", entries: Sequence["EventTypeEntry"]) -> Mapping[str, "Change"]:
     """Write the event types over the API. Return the change to each."""
-    from dispatcher.client import NotFound
+    from dispatcher.client import NotFoundError
 
     changes: dict[str, Change] = {}
     for entry in entries:
         try:
             before: Resource | None = await client.event_types.get(entry.name)
-        except NotFound:
+        except NotFoundError:
             before = None
         after = await client.event_types.put(entry.name, **_fields(entry))
         if before is None:
