@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
 from dispatcher.dashboard.protection import HEADERS
@@ -64,7 +64,7 @@ async def payload(visit: Visit) -> web.Response:
     """
     found = await _delivery(visit)
     if found.payload is None:
-        raise Unknown("The event is no longer kept.")
+        raise NotFoundError("The event is no longer kept.")
     name = f'attachment; filename="{found.id}.json"'
     headers = {**HEADERS, "Content-Disposition": name}
     body = found.payload.encode()
@@ -78,7 +78,7 @@ async def retry(visit: Visit) -> web.Response:
         async with visit.changing() as session:
             resend = visit.office.resend(session, visit.actor)
             number = await resend.retry(visit.environment_id, name)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "retried")
@@ -91,7 +91,7 @@ async def cancel(visit: Visit) -> web.Response:
         async with visit.changing() as session:
             resend = visit.office.resend(session, visit.actor)
             number = await resend.cancel(visit.environment_id, name)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "cancelled")
@@ -120,7 +120,7 @@ async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
         return await visit.office.webhooks(visit.pool, visit.actor).get(
             found.webhook_id, visit.environment_id
         )
-    except Unknown:
+    except NotFoundError:
         return None
 
 
