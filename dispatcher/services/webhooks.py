@@ -13,12 +13,7 @@ import orjson
 from dispatcher.config.sections import Limits
 from dispatcher.core import ids
 from dispatcher.core.endpoint_url import UrlError
-from dispatcher.core.errors import (
-    ChangedError,
-    ConflictError,
-    InvalidError,
-    NotFoundError,
-)
+from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Bounds, filled
 from dispatcher.encryption.cipher import Cipher, WrongKey
