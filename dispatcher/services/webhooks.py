@@ -1,8 +1,9 @@
 """Create, change, delete and test webhooks. The engine and the store call them endpoints."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from secrets import token_hex
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,7 +31,7 @@ from dispatcher.store.session import Queryable
 from dispatcher.transport.egress import Guard
 
 SECRET_BYTES = 32
-AT_ONCE = 100
+AT_ONCE = 50
 """Webhooks read in one step. More would block the event loop and delay heartbeats."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
@@ -149,8 +150,11 @@ class Webhooks:
         bytes.
         """
         limits = self._rules.limits
+        read: Callable[..., Awaitable[Sequence[Mapping[str, Any]]]] = self._endpoints.list_of_all
+        if environment_id is not None:
+            read = partial(self._endpoints.list, environment_id)
         found, more = await filled(
-            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
+            lambda last, step: read(after=last, limit=step),
             after,
             Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],

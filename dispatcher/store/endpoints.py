@@ -93,10 +93,17 @@ class Endpoints:
         return dict(rows[0]) if rows else None
 
     async def list(
-        self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None
+        self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
     ) -> Sequence[Mapping[str, Any]]:
-        """Return endpoints as `get` does, oldest first."""
+        """Return endpoints of an environment as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
+        return [dict(row) for row in rows]
+
+    async def list_of_all(
+        self, *, after: UUID | None = None, limit: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return endpoints of all environments as `get` does, oldest first."""
+        rows = await self._session.fetch(statement("endpoints/list_of_all"), after, limit)
         return [dict(row) for row in rows]
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:
