@@ -6,6 +6,7 @@ the connection, but they never change the outcome.
 
 import httptools
 
+from dispatcher.core.model import Response, Timings
 from dispatcher.transport.answer_head import (
     CACHED_HEAD_BYTES,
     Head,
@@ -92,6 +93,13 @@ class Answer:
     def truncated(self) -> bool:
         """Return True if the excerpt is not the whole body."""
         return not self.complete or len(self._body) > self._body_limit
+
+    def response(self, duration: float, timings: Timings) -> Response:
+        """Return the answer as a value; `duration` is in seconds."""
+        head, body = self.head, self._body
+        if head is None or not self.complete or len(body) > self._body_limit:
+            return Response(self.status, self.headers, self.body, self.truncated, duration, timings)
+        return Response(self.status, head.headers, bytes(body), False, duration, timings)
 
     def feed(self, data: bytes) -> bool:
         """Parse the next bytes, and return `ended`.
