@@ -37,7 +37,7 @@ SETTINGS = {
 }
 
 SHARED = {"standing_dsn", "chromium"}
-"""Fixtures of a whole module that open and close sockets while its tests run."""
+"""Fixtures of a whole module that open sockets and start processes while its tests run."""
 
 MEMORY = "/dev/shm"  # noqa: S108
 ROOM = 4 * 1024**3
@@ -84,7 +84,7 @@ def nothing_is_left(
     It is set up after the fixtures of wider scope and before, so torn down after, the test's own.
     """
     name = request.node.nodeid
-    watch = leaks.Watch(name, tests_loop, sockets=SHARED.isdisjoint(request.fixturenames))
+    watch = leaks.Watch(name, tests_loop, alone=SHARED.isdisjoint(request.fixturenames))
     token = leaks.TEST.set(name)
     yield
     leaks.TEST.reset(token)

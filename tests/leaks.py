@@ -42,27 +42,34 @@ def task_factory(
 
 
 class Watch:
-    """Notes what is there when a test begins; `leftovers` is what it left."""
+    """Notes what is there when a test begins; `leftovers` is what it left.
 
-    def __init__(self, test: str, loop: asyncio.AbstractEventLoop, *, sockets: bool) -> None:
+    If the test is not `alone`, but asks a daemon that serves others too, only its tasks are counted.
+    """
+
+    def __init__(self, test: str, loop: asyncio.AbstractEventLoop, *, alone: bool) -> None:
         self._test = test
         self._loop = loop
         self._tasks = _owned[test] = weakref.WeakSet()
-        self._threads = set(threading.enumerate())
-        self._children = children()
-        self._sockets = socket_descriptors() if sockets else None
+        self._alone = alone
+        if alone:
+            self._threads = set(threading.enumerate())
+            self._children = children()
+            self._sockets = socket_descriptors()
 
     def leftovers(self) -> list[str]:
         """Return a line for each; wait for those that are about to end."""
         del _owned[self._test]
         found = [f"task {task}" for task in self._unfinished()]
+        if not self._alone:
+            return found
         found += [f"thread {thread.name}" for thread in self._running()]
         left = self._settled(children, self._children)
         found += [f"child process {described(child)}" for child in left]
-        if self._sockets is not None and socket_descriptors() - self._sockets:
+        if socket_descriptors() - self._sockets:
             gc.collect()  # a forgotten one warns, which fails the test too
             left = self._settled(socket_descriptors, self._sockets)
-            found += [f"{described_socket(each)}" for each in left]
+            found += [described_socket(each) for each in left]
         return found
 
     def _unfinished(self) -> list["asyncio.Task[Any]"]:
