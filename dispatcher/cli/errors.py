@@ -55,7 +55,7 @@ def _explain_all(group: BaseExceptionGroup) -> Failure | None:
 
 def _explain_one(error: BaseException) -> Failure | None:
     """Return the failure for an expected error, None for any other."""
-    from dispatcher.core.errors import Invalid, Refused
+    from dispatcher.core.errors import InvalidError, RefusedError
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.schema_validation.worker import SandboxUnavailable
@@ -72,12 +72,12 @@ def _explain_one(error: BaseException) -> Failure | None:
         KeyRefused
         | MigrationError
         | PostgresUnavailableError
-        | Refused
+        | RefusedError
         | EventRefused
         | SandboxUnavailable
     )
     match error:
-        case Invalid() | AddressError():
+        case InvalidError() | AddressError():
             return Misuse(str(error))
         case PostgresUnavailableError(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")
@@ -97,14 +97,14 @@ def _explain_one(error: BaseException) -> Failure | None:
 
 def _of_the_api(error: "ClientError") -> Failure:
     """Return the failure for an error of the API, with a line for each problem and its place."""
-    from dispatcher.client import ApiError, Invalid, Unauthorized
+    from dispatcher.client import ApiError, InvalidError, UnauthorizedError
 
     if not isinstance(error, ApiError):
         return Failure(f"the API does not answer: {error}")
     said = "\n".join(_detail(detail) for detail in error.details) or error.message
-    if isinstance(error, Unauthorized):
+    if isinstance(error, UnauthorizedError):
         return Failure(f"the API refuses the token: {said}")
-    return Misuse(said) if isinstance(error, Invalid) else Failure(said)
+    return Misuse(said) if isinstance(error, InvalidError) else Failure(said)
 
 
 def _detail(detail: Mapping[str, str]) -> str:

@@ -18,13 +18,13 @@ from dispatcher.api.routes import Route
 from dispatcher.cli import database
 from dispatcher.cli.database import Database
 from dispatcher.client.call import Call
-from dispatcher.client.methods import AwaitingGroups
-from dispatcher.client.resources import Answer
+from dispatcher.client.methods import AsyncApi
+from dispatcher.client.resources import Response
 from dispatcher.config.sections import Config, ConfigError
-from dispatcher.core.errors import Refused
+from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_key
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import Pool, PoolShare
 
@@ -43,7 +43,7 @@ async def opened(
         yield Direct(config, visited, Pool([session]).of(""), environment)
 
 
-class Direct(AwaitingGroups):
+class Direct(AsyncApi):
     """The client for people with access to the database. It may do everything.
 
     Without an environment, it uses that of the webhook that a call names. It raises ApiError as the
@@ -58,20 +58,21 @@ class Direct(AwaitingGroups):
         self._database = visited
         self._pool = pool
 
-    async def ask(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T]) -> T:
         """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
-        except (Refused, ValidationError, types.Failure) as error:
+        except (RefusedError, ValidationError, types.Failure) as error:
             failure = errors.explain(error, envelope, "")
-            answer = Answer(failure.status, {}, envelope.refuse(failure, ""))
+            answer = Response(failure.status, {}, envelope.refuse(failure, ""))
         return call.read(answer.data())
 
-    async def _answer(self, wish: Call[Any]) -> Answer:
+    async def _answer(self, wish: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _found(wish)
-        office = Office(self._config, await self._cipher(route, wish.body or {}))
-        call = _call(office, self._pool, route, path, wish)
+        cipher = await self._cipher(route, wish.body or {})
+        settings = ServiceSettings.from_config(self._config, cipher)
+        call = _call(settings, self._pool, route, path, wish)
         call = replace(call, environment_id=await self._environment(call, route))
         try:
             async with (
@@ -79,15 +80,15 @@ class Direct(AwaitingGroups):
                 if route.in_transaction
                 else nullcontext(self._pool) as session
             ):
-                answer = await route.handle(replace(call, session=session))
+                answer = await route.handle(replace(call, services=call.services.within(session)))
                 answer = replace(answer, paged=answer.paged or answer.next is not None)
                 shape = answer.shape or route.shape
                 written = envelope.write(answer, shape, link=None, secrets=True)
         finally:
-            await office.checks.close()
+            await settings.close()
         if answer.awaits is not None:
             await answer.awaits(self._pool)
-        return Answer(answer.status, {}, written)
+        return Response(answer.status, {}, written)
 
     async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
         """Return the cipher for a call, None if no key is configured for a call that needs none.
@@ -107,16 +108,19 @@ class Direct(AwaitingGroups):
         if route.everywhere:
             return types.ALL
         if self.environment is not None:
-            environments = call.office.environments(self._pool, call.actor)
-            return (await environments.get(self.environment)).id
+            return (await call.services.environments.get(self.environment)).id
         if "webhook_id" in call.path:
-            webhooks = call.office.webhooks(self._pool, call.actor)
-            return (await webhooks.get(uuid(call.path["webhook_id"]), None)).environment_id
+            webhook_id = uuid(call.path["webhook_id"])
+            return (await call.services.webhooks.get(webhook_id, None)).environment_id
         return DEFAULT_ENVIRONMENT
 
 
 def _call(
-    office: Office, pool: PoolShare, route: Route, path: Mapping[str, str], wish: Call[Any]
+    settings: ServiceSettings,
+    pool: PoolShare,
+    route: Route,
+    path: Mapping[str, str],
+    wish: Call[Any],
 ) -> types.Call:
     """Return the call as `api/pipeline.py` builds it from a request.
 
@@ -125,11 +129,9 @@ def _call(
     body = orjson.dumps(wish.body or {})
     actor = database.actor()
     return types.Call(
-        office=office,
+        services=Services(pool, actor, settings),
         pool=pool,
-        session=pool,
         principal=Principal(actor.name, actor.name, "admin", None),
-        actor=actor,
         environment_id=DEFAULT_ENVIRONMENT,
         path=path,
         form=route.form and envelope.read(route.form, route.shape, body, None),
@@ -142,7 +144,7 @@ def _call(
 
 
 def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
-    """Return the route of a call and its path parameters. Raise NotFound if there is none."""
+    """Return the route of a call and its path parameters. Raise NotFoundError if there is none."""
     asked = wish.path.split("/")
     for route in ROUTES:
         for method, path in route.paths():
@@ -152,4 +154,4 @@ def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
                 if all(part == text for part, text in pairs if not part.startswith("{")):
                     named = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
                     return route, named
-    raise client.NotFound(404, "not_found", f"there is nothing at {wish.path}")
+    raise client.NotFoundError(404, "not_found", f"there is nothing at {wish.path}")

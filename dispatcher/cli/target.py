@@ -12,7 +12,7 @@ import click
 from dispatcher.cli.errors import Misuse
 
 if TYPE_CHECKING:
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,7 +74,7 @@ _OPTIONS = (
 )
 
 
-def ask(place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]") -> T:
+def ask(place: Place, wish: "Callable[[AsyncApi], Awaitable[T]]") -> T:
     """Run `wish` with a client of the API or of the database. Return its result."""
     import asyncio
 
@@ -93,9 +93,7 @@ def ask(place: Place, wish: "Callable[[AwaitingGroups], Awaitable[T]]") -> T:
     return asyncio.run(on_the_database())
 
 
-async def _over_the_api(
-    place: Place, url: str, wish: "Callable[[AwaitingGroups], Awaitable[T]]"
-) -> T:
+async def _over_the_api(place: Place, url: str, wish: "Callable[[AsyncApi], Awaitable[T]]") -> T:
     """Run `wish` with a client of the API. Raise Misuse if the URL or the token is unusable."""
     from dispatcher.client import AsyncClient
 
@@ -126,16 +124,16 @@ def _token(file: Path | None) -> str:
         return opened.read(LONGEST_TOKEN).decode("ascii", errors="replace").strip()
 
 
-async def everywhere(client: "AwaitingGroups") -> "AsyncIterator[AwaitingGroups]":
+async def everywhere(client: "AsyncApi") -> "AsyncIterator[AsyncApi]":
     """Yield a client for the named environment, or one for each visible environment."""
-    from dispatcher.client import Forbidden
+    from dispatcher.client import ForbiddenError
 
     if client.environment is not None:
         yield client
         return
     try:
         ids = [each.id async for each in client.environments.each(limit=100)]
-    except Forbidden:  # the token may not list environments: use its own
+    except ForbiddenError:  # the token may not list environments: use its own
         yield client
         return
     for id_ in reversed(ids):

@@ -13,20 +13,20 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import urlencode
 
 from dispatcher.client.resources import (
-    ConnectionFailed,
+    ConnectionFailedError,
     Page,
     Resource,
-    Unavailable,
+    UnavailableError,
 )
 
 P = ParamSpec("P")
 T = TypeVar("T")
-C = TypeVar("C", "Blocking", "Awaiting")
+C = TypeVar("C", "SyncCaller", "AsyncCaller")
 
-LONGEST_PAGE = "100"
-"""The `limit` of a page if the caller has set none: few large pages instead of many small ones."""
-PAUSES = (0.2, 1.0)
-"""Seconds before each repetition of a request; there are no further repetitions."""
+DEFAULT_LIMIT = "100"
+"""The `limit` of a page if the program sets none: few large pages instead of many small ones."""
+PAUSES_SECONDS = (0.2, 1.0)
+"""The pause before each repetition of a request; there are no further repetitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +50,31 @@ class Call(Generic[T]):
         """Return the path with the query."""
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
-    def pause(self, repeated: int, failure: ConnectionFailed | Unavailable) -> float | None:
+    def pause(
+        self, repeated: int, failure: ConnectionFailedError | UnavailableError
+    ) -> float | None:
         """Return the seconds until the next repetition, after `repeated` repetitions.
 
         Return None if the request must not be repeated again.
         """
-        undone = isinstance(failure, ConnectionFailed) and not failure.sent
-        if repeated >= len(PAUSES) or not (self.repeatable or undone):
+        is_unsent = isinstance(failure, ConnectionFailedError) and not failure.sent
+        if repeated >= len(PAUSES_SECONDS) or not (self.repeatable or is_unsent):
             return None
-        return PAUSES[repeated]
+        return PAUSES_SECONDS[repeated]
 
 
-def following(call: Call[Page], page: Page) -> Call[Page] | None:
+def next_page_call(call: Call[Page], page: Page) -> Call[Page] | None:
     """Return the call for the page after this one, None if this is the last page."""
     if page.next_cursor is None:
         return None
-    longest = {"limit": LONGEST_PAGE}  # unless the caller has set a limit
-    return replace(call, query={**longest, **call.query, "cursor": page.next_cursor})
+    query = {"limit": DEFAULT_LIMIT, **call.query, "cursor": page.next_cursor}
+    return replace(call, query=query)
 
 
-class Asking(ABC):
-    """A caller of the API in one environment.
+class Caller(ABC):
+    """A caller of the API, bound to one environment.
 
-    None means the token's own environment, or env_default.
+    Without one, it is bound to the token's own environment, or env_default.
     """
 
     environment: str | None
@@ -84,103 +86,107 @@ class Asking(ABC):
         return other
 
 
-class Blocking(Asking):
+class SyncCaller(Caller):
     """A caller whose methods return when the response is there."""
 
     @abstractmethod
-    def ask(self, call: Call[T]) -> T: ...
+    def send(self, call: Call[T]) -> T: ...
 
-    def follow(self, call: Call[Page] | None) -> Iterator[Resource]:
+    def iterate(self, call: Call[Page] | None) -> Iterator[Resource]:
         """Yield every item of a listing; the next page is requested when it is needed."""
         while call is not None:
-            page = self.ask(call)
+            page = self.send(call)
             yield from page
-            call = following(call, page)
+            call = next_page_call(call, page)
 
     def collect(self, call: Call[Page]) -> list[Resource]:
         """Return every item of a listing."""
-        return list(self.follow(call))
+        return list(self.iterate(call))
 
 
-class Awaiting(Asking):
+class AsyncCaller(Caller):
     """A caller whose methods are coroutines."""
 
     @abstractmethod
-    async def ask(self, call: Call[T]) -> T: ...
+    async def send(self, call: Call[T]) -> T: ...
 
-    async def follow(self, call: Call[Page] | None) -> AsyncIterator[Resource]:
+    async def iterate(self, call: Call[Page] | None) -> AsyncIterator[Resource]:
         """Yield every item of a listing; the next page is requested when it is needed."""
         while call is not None:
-            page = await self.ask(call)
+            page = await self.send(call)
             for item in page:
                 yield item
-            call = following(call, page)
+            call = next_page_call(call, page)
 
     async def collect(self, call: Call[Page]) -> list[Resource]:
         """Return every item of a listing."""
-        return [item async for item in self.follow(call)]
+        return [item async for item in self.iterate(call)]
 
 
-class Group(Generic[C]):
+class MethodGroup(Generic[C]):
     """The methods for one kind of resource."""
 
-    def __init__(self, asking: C) -> None:
-        self.asking: C = asking
+    def __init__(self, caller: C) -> None:
+        self.caller: C = caller
 
 
-class asked(Generic[P, T]):
-    """A descriptor for a method that describes a call; the caller gets or awaits its result."""
+class ApiMethod(Generic[P, T]):
+    """A descriptor for a method that describes a call. The program gets or awaits its result."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Call[T]]) -> None:
         self.describe = describe
 
     @overload
-    def __get__(self, group: Group[Blocking], owner: object) -> Callable[P, T]: ...
+    def __get__(self, group: MethodGroup[SyncCaller], owner: object) -> Callable[P, T]: ...
     @overload
     def __get__(
-        self, group: Group[Awaiting], owner: object
+        self, group: MethodGroup[AsyncCaller], owner: object
     ) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, group: Any, owner: object) -> Any:
-        def ask(*args: Any, **kwargs: Any) -> Any:
-            return group.asking.ask(self.describe(group, *args, **kwargs))
+        def send(*args: Any, **kwargs: Any) -> Any:
+            return group.caller.send(self.describe(group, *args, **kwargs))
 
-        return update_wrapper(ask, self.describe) if group else self
+        return update_wrapper(send, self.describe) if group else self
 
 
-class followed(Generic[P]):
+class ItemIterator(Generic[P]):
     """A descriptor for an iterator over every item of a listing that another method describes."""
 
-    def __init__(self, listing: asked[P, Page]) -> None:
+    def __init__(self, listing: ApiMethod[P, Page]) -> None:
         self.describe = listing.describe
 
     @overload
-    def __get__(self, group: Group[Blocking], owner: object) -> Callable[P, Iterator[Resource]]: ...
+    def __get__(
+        self, group: MethodGroup[SyncCaller], owner: object
+    ) -> Callable[P, Iterator[Resource]]: ...
     @overload
     def __get__(
-        self, group: Group[Awaiting], owner: object
+        self, group: MethodGroup[AsyncCaller], owner: object
     ) -> Callable[P, AsyncIterator[Resource]]: ...
     def __get__(self, group: Any, owner: object) -> Any:
-        def follow(*args: Any, **kwargs: Any) -> Any:
-            return group.asking.follow(self.describe(group, *args, **kwargs))
+        def iterate(*args: Any, **kwargs: Any) -> Any:
+            return group.caller.iterate(self.describe(group, *args, **kwargs))
 
-        return update_wrapper(follow, self.describe) if group else self
+        return update_wrapper(iterate, self.describe) if group else self
 
 
-class collected(Generic[P]):
-    """A descriptor for a method that describes a listing; the caller gets every item of it."""
+class CollectedListing(Generic[P]):
+    """A descriptor for a method that describes a listing. The program gets every item of it."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Call[Page]]) -> None:
         self.describe = describe
 
     @overload
-    def __get__(self, group: Group[Blocking], owner: object) -> Callable[P, list[Resource]]: ...
+    def __get__(
+        self, group: MethodGroup[SyncCaller], owner: object
+    ) -> Callable[P, list[Resource]]: ...
     @overload
     def __get__(
-        self, group: Group[Awaiting], owner: object
+        self, group: MethodGroup[AsyncCaller], owner: object
     ) -> Callable[P, Coroutine[Any, Any, list[Resource]]]: ...
     def __get__(self, group: Any, owner: object) -> Any:
         def collect(*args: Any, **kwargs: Any) -> Any:
-            return group.asking.collect(self.describe(group, *args, **kwargs))
+            return group.caller.collect(self.describe(group, *args, **kwargs))
 
         return update_wrapper(collect, self.describe) if group else self
 
@@ -188,15 +194,18 @@ class collected(Generic[P]):
 G = TypeVar("G")
 
 
-class part(Generic[G]):
-    """A descriptor for a group of a client; on the class of the client, it is the group's class."""
+class GroupAttribute(Generic[G]):
+    """A descriptor for a method group of a client.
 
-    def __init__(self, kind: type[G]) -> None:
-        self._kind: Any = kind
+    On the class of the client, it is the class of the group.
+    """
+
+    def __init__(self, group: type[G]) -> None:
+        self._group: Any = group
 
     @overload
     def __get__(self, client: None, owner: object) -> type[G]: ...
     @overload
     def __get__(self, client: object, owner: object) -> G: ...
     def __get__(self, client: Any, owner: object) -> Any:
-        return self._kind if client is None else self._kind(client)
+        return self._group if client is None else self._group(client)

@@ -10,9 +10,9 @@ import math
 import re
 from typing import Any
 
-DEEPEST = 100
+MOST_LEVELS = 100
 """Nesting levels of a field with the user's own data; a deeper one becomes its JSON text."""
-LONGEST_NUMBER = 4_000
+MOST_DIGITS = 4_000
 """Digits of a number. Python does not convert longer ones from text, because that takes too long.
 """
 OWN_DATA = ("payload", "data", "metadata", "example", "schema", "detail")
@@ -29,18 +29,18 @@ def read(body: bytes) -> Any:
     Raises ValueError, RecursionError and UnicodeDecodeError if it is not readable JSON.
     """
     text = body.decode()
-    if _depth(text) > DEEPEST:
+    if _depth(text) > MOST_LEVELS:
         text = _flattened(text)
     return json.loads(text, parse_int=_integer, parse_float=_number)
 
 
 def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= LONGEST_NUMBER else text
+    return int(text) if len(text) <= MOST_DIGITS else text
 
 
 def _number(text: str) -> float | str:
-    found = float(text)
-    return found if math.isfinite(found) else text
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def _depth(text: str) -> int:
@@ -63,16 +63,15 @@ def _flattened(text: str) -> str:
 
 def _too_deep(text: str) -> list[tuple[int, int]]:
     """Return the start and end of each such field, only the outermost ones, in order."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     opened: list[tuple[int, bool]] = []
     heights = [0]
     name = (0, "")
     for token in _TOKENS.finditer(text):
         if token[0] in "{[":
             is_own = name[1] in OWN_DATA and text[name[0] : token.start()].strip() == ":"
-            opened.append(
-                (token.start(), is_own and len(opened) > 1)
-            )  # the first level is the envelope
+            is_in_envelope = len(opened) > 1  # the first level is the envelope itself
+            opened.append((token.start(), is_own and is_in_envelope))
             heights.append(0)
         elif token[0] in "}]":
             if not opened:  # the text is not JSON; `json.loads` reports it
@@ -80,9 +79,9 @@ def _too_deep(text: str) -> list[tuple[int, int]]:
             start, is_own = opened.pop()
             height = heights.pop() + 1
             heights[-1] = max(heights[-1], height)
-            if is_own and height > DEEPEST:
-                found = [span for span in found if span[0] < start]
-                found.append((start, token.end()))
+            if is_own and height > MOST_LEVELS:
+                spans = [span for span in spans if span[0] < start]
+                spans.append((start, token.end()))
         else:
             name = (token.end(), token[0][1:-1])
-    return found
+    return spans

@@ -17,7 +17,7 @@ _IN_CAMEL = {"signing_secret": "secret"}
 
 def camel(name: str) -> str:
     """Return the name of a field in the API: `createdAt` for `created_at`."""
-    return _IN_CAMEL.get(name) or _SNAKE.sub(lambda found: found[1].upper(), name)
+    return _IN_CAMEL.get(name) or _SNAKE.sub(lambda match: match[1].upper(), name)
 
 
 class Resource(dict[str, Any]):
@@ -32,13 +32,13 @@ class Resource(dict[str, Any]):
         super().__init__(fields)
         for name in NESTED:
             if isinstance(fields.get(name), list):
-                self[name] = [Resource(each) for each in fields[name]]
+                self[name] = [Resource(item) for item in fields[name]]
 
     def __getattr__(self, name: str) -> Any:
         try:
             return self[camel(name)]
         except KeyError:
-            raise AttributeError(f"there is no field {camel(name)!r}") from None
+            raise AttributeError(f"the resource has no field {camel(name)!r}") from None
 
     def __repr__(self) -> str:
         shown = {name: "…" if name in ("secret", "token") else self[name] for name in self}
@@ -81,7 +81,7 @@ class ClientError(Exception):
     """The request failed, or its result is unknown. The text holds no token."""
 
 
-class ConnectionFailed(ClientError):
+class ConnectionFailedError(ClientError):
     """There was no response. If `sent` is False, the request was not sent, so nothing was done."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
@@ -115,47 +115,47 @@ class ApiError(ClientError):
         self.retry_after = retry_after
 
 
-class Invalid(ApiError):
+class InvalidError(ApiError):
     """The request is invalid (400, 422 and similar)."""
 
 
-class Unauthorized(ApiError):
+class UnauthorizedError(ApiError):
     """The token is missing, wrong, expired or revoked (401)."""
 
 
-class Forbidden(ApiError):
+class ForbiddenError(ApiError):
     """The token does not allow the request (403)."""
 
 
-class NotFound(ApiError):
+class NotFoundError(ApiError):
     """The object does not exist, or not in this environment (404)."""
 
 
-class Conflict(ApiError):
+class ConflictError(ApiError):
     """The request conflicts with the current state (409, 412)."""
 
 
-class RateLimited(ApiError):
+class RateLimitedError(ApiError):
     """This address has sent too many wrong tokens (429)."""
 
 
-class Unavailable(ApiError):
+class UnavailableError(ApiError):
     """The API is unavailable at present (502, 503, 504)."""
 
 
 _ERRORS: dict[int, type[ApiError]] = {
-    **dict.fromkeys((400, 405, 406, 413, 415, 422), Invalid),
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    **dict.fromkeys((409, 412), Conflict),
-    429: RateLimited,
-    **dict.fromkeys((502, 503, 504), Unavailable),
+    **dict.fromkeys((400, 405, 406, 413, 415, 422), InvalidError),
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    **dict.fromkeys((409, 412), ConflictError),
+    429: RateLimitedError,
+    **dict.fromkeys((502, 503, 504), UnavailableError),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A response of the API, not parsed yet. The names of its headers are in lower case."""
 
     status: int
@@ -168,9 +168,9 @@ class Answer:
         if self.status == HTTPStatus.NO_CONTENT:
             return None
         if not HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise self._refusal(document.get("error"))
+            raise self._error(document.get("error"))
         if document.get("success") is not True:
-            raise self._refusal(None)
+            raise self._error(None)
         return document.get("data")
 
     def _document(self) -> dict[str, Any]:
@@ -180,19 +180,19 @@ class Answer:
             return {}
         return document if isinstance(document, dict) else {}
 
-    def _refusal(self, error: Any) -> ApiError:
+    def _error(self, error: Any) -> ApiError:
         """Return the error for a response that is no success.
 
         The response may come from a proxy in between, and then has no error of the API, or is a
         redirect.
         """
-        kind = _ERRORS.get(self.status, ApiError)
+        error_type = _ERRORS.get(self.status, ApiError)
         after = self.headers.get("retry-after", "")
         wait = float(after) if after.isascii() and after.isdigit() else None
         if not isinstance(error, dict):
-            message = f"the answer with status {self.status} is not one of Dispatcher's API"
-            return kind(self.status, f"http_{self.status}", message, retry_after=wait)
-        return kind(
+            message = f"the response with status {self.status} is not one of Dispatcher's API"
+            return error_type(self.status, f"http_{self.status}", message, retry_after=wait)
+        return error_type(
             self.status,
             str(error.get("code")),
             str(error.get("message")),
@@ -221,4 +221,4 @@ def page(data: Any) -> Page:
 
 
 def nothing(_: Any) -> None:
-    return None
+    """Return None: the response has no data."""

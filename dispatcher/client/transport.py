@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from dispatcher.client.call import Call
-from dispatcher.client.methods import AwaitingGroups, BlockingGroups
+from dispatcher.client.methods import AsyncApi, SyncApi
 from dispatcher.client.resources import (
-    Answer,
-    ConnectionFailed,
+    ConnectionFailedError,
     JsonText,
-    Unavailable,
+    Response,
+    UnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -50,17 +50,17 @@ class Address:
 
     def headers(self, call: Call[Any], environment: str | None) -> dict[str, str]:
         """Return the headers of a call's request."""
-        named = {
+        headers = {
             "Accept": "application/json",
             "Authorization": f"Bearer {self.token}",
             "Content-Type": None if call.body is None else "application/json",
             "Idempotency-Key": call.key,
             "X-Environment-Id": environment,
         }
-        return {name: value for name, value in named.items() if value is not None}
+        return {name: value for name, value in headers.items() if value is not None}
 
 
-def written(body: Mapping[str, Any] | None) -> bytes | None:
+def encoded(body: Mapping[str, Any] | None) -> bytes | None:
     """Return the body as JSON, None if there is none; a JsonText in it stays as it is.
 
     Raises ValueError and TypeError for values that are not JSON.
@@ -81,7 +81,7 @@ def _value(value: Any) -> str:
     return value
 
 
-class Client(BlockingGroups):
+class Client(SyncApi):
     """A client of the API at `base_url`, which several threads may share.
 
         client = Client("https://dispatcher.example.com", token)
@@ -90,7 +90,7 @@ class Client(BlockingGroups):
     Each request has its own connection. `environment` is needed only with a token for all
     environments (default: env_default). `timeout` is in seconds, for each wait for the server.
 
-    A method raises ApiError if the API rejects the request, ConnectionFailed if there is no
+    A method raises ApiError if the API rejects the request, ConnectionFailedError if there is no
     response, and ValueError for an invalid argument. A request that may be repeated is repeated at
     most twice, if there is no response or a 502, 503 or 504.
     """
@@ -105,35 +105,35 @@ class Client(BlockingGroups):
     def __repr__(self) -> str:
         return f"Client({self._address.url!r})"
 
-    def ask(self, call: Call[T]) -> T:
+    def send(self, call: Call[T]) -> T:
         """Return the result of a call, after at most two repetitions."""
         repeated = 0
         while True:
             try:
-                return call.read(self._send(call).data())
-            except (ConnectionFailed, Unavailable) as failure:
+                return call.read(self._request(call).data())
+            except (ConnectionFailedError, UnavailableError) as failure:
                 pause = call.pause(repeated, failure)
                 if pause is None:
                     raise
             repeated += 1
             time.sleep(pause)
 
-    def _send(self, call: Call[Any]) -> Answer:
-        body = written(call.body)
+    def _request(self, call: Call[Any]) -> Response:
+        body = encoded(call.body)
         parts = self._address.parts
         headers = self._address.headers(call, self.environment)
         connection = self._connection(parts)
         try:
             connection.connect()
         except OSError as error:
-            raise _no_answer(parts, error, sent=False) from None
+            raise _connection_failed(parts, error, sent=False) from None
         try:
             connection.request(call.method, parts.path + call.target, body, headers)
             response = connection.getresponse()
-            named = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, named, response.read())
+            received = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, received, response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise _no_answer(parts, error, sent=True) from None
+            raise _connection_failed(parts, error, sent=True) from None
         finally:
             connection.close()
 
@@ -145,9 +145,11 @@ class Client(BlockingGroups):
         return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=context)
 
 
-def _no_answer(parts: SplitResult, error: Exception, *, sent: bool) -> ConnectionFailed:
-    what = "no answer from" if sent else "no connection to"
-    return ConnectionFailed(f"{what} {parts.netloc}: {_reason(error)}", sent=sent)
+def _connection_failed(
+    parts: SplitResult, error: Exception, *, sent: bool
+) -> ConnectionFailedError:
+    failure = "no answer from" if sent else "no connection to"
+    return ConnectionFailedError(f"{failure} {parts.netloc}: {_reason(error)}", sent=sent)
 
 
 def _reason(error: Exception) -> str:
@@ -164,7 +166,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-class AsyncClient(AwaitingGroups):
+class AsyncClient(AsyncApi):
     """A client like `Client`, but its methods are coroutines. It keeps connections (aiohttp).
 
         async with AsyncClient("https://dispatcher.example.com", token) as client:
@@ -200,38 +202,38 @@ class AsyncClient(AwaitingGroups):
         if self._opened is not None:
             await self._opened.close()
 
-    async def ask(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T]) -> T:
         """Return the result of a call, after at most two repetitions."""
         repeated = 0
         while True:
             try:
-                answer = await self._send(call)
-                return call.read(answer.data())
-            except (ConnectionFailed, Unavailable) as failure:
+                response = await self._request(call)
+                return call.read(response.data())
+            except (ConnectionFailedError, UnavailableError) as failure:
                 pause = call.pause(repeated, failure)
                 if pause is None:
                     raise
             repeated += 1
             await asyncio.sleep(pause)
 
-    async def _send(self, call: Call[Any]) -> Answer:
+    async def _request(self, call: Call[Any]) -> Response:
         import aiohttp
         from yarl import URL
 
         if self._opened is None:
-            raise RuntimeError("an AsyncClient is used in `async with`")
+            raise RuntimeError("the AsyncClient is not open: use it in `async with`")
         url = URL(self._address.parts.geturl() + call.target, encoded=True)
         try:
             async with self._opened.request(
                 call.method,
                 url,
-                data=written(call.body),
+                data=encoded(call.body),
                 headers=self._address.headers(call, self.environment),
                 allow_redirects=False,
             ) as response:
-                named = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, named, await response.read())
+                received = {name.lower(): value for name, value in response.headers.items()}
+                return Response(response.status, received, await response.read())
         except aiohttp.ClientConnectorError as error:
-            raise _no_answer(self._address.parts, error.os_error, sent=False) from None
+            raise _connection_failed(self._address.parts, error.os_error, sent=False) from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _no_answer(self._address.parts, error, sent=True) from None
+            raise _connection_failed(self._address.parts, error, sent=True) from None

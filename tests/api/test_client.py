@@ -19,7 +19,7 @@ import pytest
 from dispatcher import client as clients
 from dispatcher import receiver as verifier
 from dispatcher.client import AsyncClient, Client, Page, Resource
-from dispatcher.client.resources import Answer
+from dispatcher.client.resources import Response
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
 from tests.end_to_end.stories import until
@@ -80,7 +80,7 @@ async def test_a_webhook_is_made_listed_changed_and_deleted(ask: Ask, receiver: 
     assert (await ask("webhooks.get", UUID(made.id))).updated_at >= changed.updated_at
 
     assert await ask("webhooks.delete", made.id) is None
-    with pytest.raises(clients.NotFound) as refused:
+    with pytest.raises(clients.NotFoundError) as refused:
         await ask("webhooks.get", made.id)
     assert (refused.value.status, refused.value.code) == (404, "not_found")
     assert refused.value.request_id
@@ -162,7 +162,7 @@ async def test_what_failed_is_recovered(
         return bool((await ask("webhooks.recovery", made.id, started.id)).state == "DONE")
 
     await until(done, "the recovery is done")
-    with pytest.raises(clients.Conflict, match="is DONE"):
+    with pytest.raises(clients.ConflictError, match="is DONE"):
         await ask("webhooks.cancel_recovery", made.id, started.id)
 
 
@@ -181,7 +181,7 @@ async def test_an_event_is_emitted_once_a_key(ask: Ask) -> None:
         first.id,
     ]
     assert len(await ask("events.list", id=first.id)) == 1
-    with pytest.raises(clients.Conflict):
+    with pytest.raises(clients.ConflictError):
         await ask("events.emit", "a.b", {"n": 2}, idempotency_key="k")
 
 
@@ -227,28 +227,28 @@ async def test_a_delivery_is_cancelled_and_sent_again(ask: Ask, receiver: Receiv
 
 
 async def test_a_refusal_says_what_is_meant(ask: Ask) -> None:
-    with pytest.raises(clients.Invalid) as refused:
+    with pytest.raises(clients.InvalidError) as refused:
         await ask("webhooks.create", url="http://10.0.0.1/", events=["*"])
     assert (refused.value.status, refused.value.code) == (422, "invalid")
     [detail] = refused.value.details
     assert detail["pointer"] == "/url"
-    with pytest.raises(clients.Invalid, match="limit"):
+    with pytest.raises(clients.InvalidError, match="limit"):
         await ask("webhooks.list_deliveries", uuid4(), limit=1000)
 
 
 async def test_a_token_that_is_not_enough_is_told_apart_and_never_shown(api: Api) -> None:
     reader = asker(Client(api.address, await api.token("read")))
-    with pytest.raises(clients.Forbidden):
+    with pytest.raises(clients.ForbiddenError):
         await reader("webhooks.create", url="https://example.com/", events=["*"])
     wrong = Client(api.address, TOKEN)
-    with pytest.raises(clients.Unauthorized) as refused:
+    with pytest.raises(clients.UnauthorizedError) as refused:
         await asker(wrong)("webhooks.list")
     assert TOKEN not in f"{refused.value!r}{refused.value}{wrong!r}{vars(wrong)}"
 
 
 @pytest.mark.parametrize("id_", ["..", ".", "a/../b", "x?y=1", "é"])
 async def test_an_id_never_asks_for_something_else(ask: Ask, id_: str) -> None:
-    with pytest.raises((clients.NotFound, ValueError)):
+    with pytest.raises((clients.NotFoundError, ValueError)):
         await ask("webhooks.get", id_)
 
 
@@ -317,7 +317,7 @@ def answering(*answers: tuple[int, bytes] | None) -> Iterator[Script]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.client.call.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("dispatcher.client.call.PAUSES_SECONDS", (0.01, 0.01))
 
 
 @pytest.fixture(params=["blocking", "awaiting"])
@@ -346,13 +346,13 @@ async def test_what_may_be_repeated_is_repeated_under_the_same_key(kind: str) ->
 
 
 async def test_repetitions_come_to_an_end(kind: str) -> None:
-    with answering(BUSY) as server, pytest.raises(clients.Unavailable, match="not now"):
+    with answering(BUSY) as server, pytest.raises(clients.UnavailableError, match="not now"):
         await asking(kind, server.url, "webhooks.list")
     assert len(server.keys) == 3
 
 
 async def test_a_rotation_whose_answer_was_lost_is_not_repeated(kind: str) -> None:
-    with answering(None) as server, pytest.raises(clients.ConnectionFailed) as failed:
+    with answering(None) as server, pytest.raises(clients.ConnectionFailedError) as failed:
         await asking(kind, server.url, "webhooks.rotate_secret", "1")
     assert (len(server.keys), failed.value.sent) == (1, True)
 
@@ -360,7 +360,9 @@ async def test_a_rotation_whose_answer_was_lost_is_not_repeated(kind: str) -> No
 async def test_nobody_there_is_a_failed_connection(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(clients.ConnectionFailed, match=f"no connection to 127.0.0.1:{port}") as e:
+    with pytest.raises(
+        clients.ConnectionFailedError, match=f"no connection to 127.0.0.1:{port}"
+    ) as e:
         await asking(kind, f"http://127.0.0.1:{port}", "webhooks.rotate_secret", "1")
     assert e.value.sent is False
 
@@ -368,7 +370,7 @@ async def test_nobody_there_is_a_failed_connection(kind: str) -> None:
 async def test_https_where_plain_http_is_spoken_is_called_a_failure_of_tls(kind: str) -> None:
     with answering(None) as server:
         url = server.url.replace("http://", "https://")
-        with pytest.raises(clients.ConnectionFailed, match="TLS failed") as e:
+        with pytest.raises(clients.ConnectionFailedError, match="TLS failed") as e:
             await asking(kind, url, "webhooks.rotate_secret", "1")
     assert e.value.sent is False
 
@@ -376,12 +378,12 @@ async def test_https_where_plain_http_is_spoken_is_called_a_failure_of_tls(kind:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        ((502, b"<html>"), clients.Unavailable),
+        ((502, b"<html>"), clients.UnavailableError),
         ((302, b""), clients.ApiError),
         ((200, b"not json"), clients.ApiError),
         ((200, b"[" * 100_000), clients.ApiError),
         ((200, b'{"success":false}'), clients.ApiError),
-        ((404, b'{"success":false,"error":"?"}'), clients.NotFound),
+        ((404, b'{"success":false,"error":"?"}'), clients.NotFoundError),
     ],
 )
 async def test_an_answer_of_something_else_is_no_answer_of_ours(
@@ -416,8 +418,8 @@ def test_a_resource_is_what_came_and_is_read_either_way() -> None:
 def test_how_long_to_wait_is_in_the_error(after: str | None, seconds: float | None) -> None:
     body = b'{"success":false,"error":{"code":"too_many_wrong_tokens","message":"m"}}'
     headers = {} if after is None else {"retry-after": after}
-    with pytest.raises(clients.RateLimited) as refused:
-        Answer(429, headers, body).data()
+    with pytest.raises(clients.RateLimitedError) as refused:
+        Response(429, headers, body).data()
     assert refused.value.retry_after == seconds
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dispatcher.client import documents
-from dispatcher.client.documents import DEEPEST, read
-from dispatcher.client.resources import Answer, page
+from dispatcher.client.documents import MOST_LEVELS, read
+from dispatcher.client.resources import Response, page
 
 
 def nested(levels: int) -> str:
@@ -20,7 +20,7 @@ def listed(*payloads: str) -> bytes:
 
 
 def payloads(body: bytes) -> list[Any]:
-    return [each.payload for each in page(Answer(200, {}, body).data())]
+    return [each.payload for each in page(Response(200, {}, body).data())]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def payloads(body: bytes) -> list[Any]:
         (nested(1200), nested(1200)),
         ('{"a":' * 1200 + "1" + "}" * 1200, '{"a":' * 1200 + "1" + "}" * 1200),
         (f'{{"data":{nested(1200)}}}', f'{{"data":{nested(1200)}}}'),
-        (nested(DEEPEST), json.loads(nested(DEEPEST))),
+        (nested(MOST_LEVELS), json.loads(nested(MOST_LEVELS))),
         (nested(100_000), nested(100_000)),
         ('"' + "[" * 1200 + '\\""', "[" * 1200 + '"'),
         (r'"\ud800"', "\ud800"),
@@ -49,7 +49,7 @@ def test_one_odd_datum_is_given_as_its_text_and_hides_no_other(text: str, value:
 def test_a_datum_is_read_wherever_a_resource_holds_one() -> None:
     deep = nested(500)
     event = f'{{"data":{deep},"deliveries":[{{"payload":{deep},"id":"dlv_1"}}]}}'
-    found = Answer(200, {}, f'{{"success":true,"data":{event}}}'.encode()).data()
+    found = Response(200, {}, f'{{"success":true,"data":{event}}}'.encode()).data()
     assert found == {"data": deep, "deliveries": [{"payload": deep, "id": "dlv_1"}]}
 
 
@@ -62,5 +62,5 @@ def test_what_is_no_json_is_none(body: bytes) -> None:
 
 
 def test_what_is_read_can_be_written() -> None:
-    body = listed(nested(DEEPEST - 1), nested(DEEPEST), nested(DEEPEST + 1), "1e999")
+    body = listed(nested(MOST_LEVELS - 1), nested(MOST_LEVELS), nested(MOST_LEVELS + 1), "1e999")
     assert json.loads(json.dumps(documents.read(body)))

@@ -15,7 +15,7 @@ from dispatcher.cli.target import Place, ask, placed
 if TYPE_CHECKING:
     from aiohttp import ClientSession, web
 
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
 
 LARGEST_BODY = 16 * 1024 * 1024
 """Bytes of a request body. Larger ones get a 413."""
@@ -73,14 +73,14 @@ def listen(
     """
     types = [text.strip() for text in events.split(",")]
 
-    async def wish(client: "AwaitingGroups") -> None:
+    async def wish(client: "AsyncApi") -> None:
         await _listen(client, Receiver(forward, as_json), types, port, url)
 
     ask(place, wish)
 
 
 async def _listen(
-    client: "AwaitingGroups", receiver: "Receiver", types: list[str], port: int, url: str | None
+    client: "AsyncApi", receiver: "Receiver", types: list[str], port: int, url: str | None
 ) -> None:
     """Register the receiver as a webhook, and delete the webhook after the first signal."""
     from dispatcher.cli.signals import heard
@@ -97,13 +97,13 @@ async def _listen(
                 await _remove(client, webhook.id)
 
 
-async def _remove(client: "AwaitingGroups", webhook_id: str) -> None:
+async def _remove(client: "AsyncApi", webhook_id: str) -> None:
     """Delete the webhook. If that fails, print the command to delete it by hand."""
-    from dispatcher.client import NotFound
+    from dispatcher.client import NotFoundError
 
     try:
         await client.webhooks.delete(webhook_id)
-    except NotFound:  # another client has deleted it
+    except NotFoundError:  # another client has deleted it
         return
     except BaseException:
         click.echo(f"delete it by hand: dispatcher webhook delete {webhook_id}", err=True)

@@ -21,7 +21,7 @@ from dispatcher.cli.target import (
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
 
 EVERY = 0.3
 """Seconds between two requests for the progress."""
@@ -51,11 +51,11 @@ class Replay:
         """Return True if the recovery has started and not ended."""
         return self.recovery is not None and self.recovery.state == "RUNNING"
 
-    def client(self, client: "AwaitingGroups") -> "AwaitingGroups":
+    def client(self, client: "AsyncApi") -> "AsyncApi":
         """Return the client, bound to the webhook's environment."""
         return client.within(self.webhook.environment_id)
 
-    async def look(self, client: "AwaitingGroups") -> None:
+    async def look(self, client: "AsyncApi") -> None:
         """Update the progress of the recovery, if it has started."""
         if self.recovery is not None:
             webhooks = self.client(client).webhooks
@@ -131,7 +131,7 @@ def _say(replays: list[Replay], as_json: bool) -> None:
 
 
 async def _counted(
-    client: "AwaitingGroups", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
+    client: "AsyncApi", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
 ) -> list[Replay]:
     """Return a replay with its preview for each webhook; without ids, for all active ones."""
     if webhook_ids:
@@ -154,10 +154,10 @@ def _tell(replays: list[Replay]) -> None:
 
 
 async def _send(
-    client: "AwaitingGroups", replays: list[Replay], span: dict[str, Any], rate: int | None
+    client: "AsyncApi", replays: list[Replay], span: dict[str, Any], rate: int | None
 ) -> None:
     """Start all replays, each up to the time of its preview, and wait until they end."""
-    from dispatcher.client import Conflict
+    from dispatcher.client import ConflictError
 
     for each in replays:
         counted_to = {**span, "until": each.preview.until}
@@ -165,12 +165,12 @@ async def _send(
             each.recovery = await each.client(client).webhooks.recover(
                 each.webhook.id, rate=rate, **counted_to
             )
-        except Conflict as error:
+        except ConflictError as error:
             each.refused = error.message
     await _followed(client, [each for each in replays if each.recovery is not None])
 
 
-async def _followed(client: "AwaitingGroups", replays: list[Replay]) -> None:
+async def _followed(client: "AsyncApi", replays: list[Replay]) -> None:
     """Show the progress on a terminal until all recoveries end."""
     import asyncio
 

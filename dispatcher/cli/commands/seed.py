@@ -12,7 +12,7 @@ from dispatcher.cli.target import Place, ask, placed
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
     from dispatcher.services.event_types import Change
     from dispatcher.services.inputs.event_types import EventTypeEntry
@@ -65,17 +65,15 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
     return shipped_catalogs.parsed(file.read_bytes(), toml=file.suffix != ".json")
 
 
-async def _put(
-    client: "AwaitingGroups", entries: Sequence["EventTypeEntry"]
-) -> Mapping[str, "Change"]:
+async def _put(client: "AsyncApi", entries: Sequence["EventTypeEntry"]) -> Mapping[str, "Change"]:
     """Write the event types over the API. Return the change to each."""
-    from dispatcher.client import NotFound
+    from dispatcher.client import NotFoundError
 
     changes: dict[str, Change] = {}
     for entry in entries:
         try:
             before: Resource | None = await client.event_types.get(entry.name)
-        except NotFound:
+        except NotFoundError:
             before = None
         after = await client.event_types.put(entry.name, **_fields(entry))
         if before is None:
@@ -96,16 +94,16 @@ async def _load(
 ) -> Mapping[str, "Change"]:
     """Write the event types into the database, all or none. Return the change to each."""
     from dispatcher.cli import database
-    from dispatcher.services.services import Office
+    from dispatcher.services.services import Services, ServiceSettings
 
     await database.look(visited)
-    office = Office(config, None)
+    settings = ServiceSettings.from_config(config, None)
     try:
         async with database.session(visited, config) as session:
-            writer = office.catalogue_writer(session, database.actor())
-            return await writer.load(environment, entries)
+            services = Services(session, database.actor(), settings)
+            return await services.event_type_writer.load(environment, entries)
     finally:
-        await office.checks.close()
+        await settings.close()
 
 
 def _sorted(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
 
 EVERY = 0.5
 """Seconds between two polls."""
@@ -60,7 +60,7 @@ def tail(
 
 
 async def _tail(
-    client: "AwaitingGroups", webhook_id: UUID | None, tell: "Callable[[Resource], bool]"
+    client: "AsyncApi", webhook_id: UUID | None, tell: "Callable[[Resource], bool]"
 ) -> None:
     """Poll until the first signal, or until `tell` returns True."""
     import asyncio
@@ -86,7 +86,7 @@ async def _tail(
 class View:
     """The deliveries of one environment or of one webhook, polled."""
 
-    def __init__(self, client: "AwaitingGroups", webhook_id: UUID | None) -> None:
+    def __init__(self, client: "AsyncApi", webhook_id: UUID | None) -> None:
         from dispatcher.cli.delivery_watch import Watch
 
         self._client = client
@@ -107,12 +107,17 @@ class View:
 
         The daemon may be restarting, so the command keeps polling.
         """
-        from dispatcher.client import ConnectionFailed, Unavailable
+        from dispatcher.client import ConnectionFailedError, UnavailableError
         from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
         try:
             ended = await self.ended()
-        except (ConnectionFailed, Unavailable, StoreUnavailable, StatementTimeout) as error:
+        except (
+            ConnectionFailedError,
+            UnavailableError,
+            StoreUnavailable,
+            StatementTimeout,
+        ) as error:
             if self._answers:
                 click.echo(f"waiting for an answer: {error}", err=True)
             self._answers = False
@@ -122,7 +127,7 @@ class View:
 
     async def ended(self) -> "list[Resource]":
         """Return the deliveries that have ended since the last call."""
-        from dispatcher.client import NotFound
+        from dispatcher.client import NotFoundError
 
         items = [each async for each in self._each(since=self._watch.since, limit=100)]
         now = datetime.now(UTC)
@@ -131,7 +136,7 @@ class View:
         for id_ in self._watch.due(now):
             try:
                 ended += self._watch.see([await self._client.deliveries.get(id_)], now)
-            except NotFound:  # its retention has passed
+            except NotFoundError:  # its retention has passed
                 continue
         return ended
 

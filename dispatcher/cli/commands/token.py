@@ -12,7 +12,7 @@ from dispatcher.cli.target import Place, ask, placed
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
 
 SHOWN_FIELDS = ("id", "name", "scope", "environmentId", "createdAt", "expiresAt")
 LISTED_FIELDS = (*SHOWN_FIELDS, "lastUsedAt", "revokedAt")
@@ -52,7 +52,7 @@ def create(place: Place, scope: str, name: str, expires: timedelta | None, as_js
     until = None if expires is None else datetime.now(UTC) + expires
     environment = place.environment or "env_default"
 
-    async def wish(client: "AwaitingGroups") -> "Resource":
+    async def wish(client: "AsyncApi") -> "Resource":
         return await client.within(None).tokens.create(
             name, environment, scope=scope, expires_at=until
         )
@@ -72,7 +72,7 @@ def create(place: Place, scope: str, name: str, expires: timedelta | None, as_js
 def list_(place: Place, as_json: bool) -> None:
     """List the tokens, newest first, including revoked and expired ones."""
 
-    async def wish(client: "AwaitingGroups") -> list["Resource"]:
+    async def wish(client: "AsyncApi") -> list["Resource"]:
         every = [each async for each in client.within(None).tokens.each()]
         return [e for e in every if place.environment in (None, e.environment_id)]
 

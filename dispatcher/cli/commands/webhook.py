@@ -18,7 +18,7 @@ from dispatcher.cli.target import (
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AwaitingGroups
+    from dispatcher.client.methods import AsyncApi
 
 SHOWN = 20
 
@@ -61,7 +61,7 @@ def create(
 def list_(place: Place, as_json: bool) -> None:
     """List the webhooks, oldest first; those of every environment without --environment."""
 
-    async def found(client: "AwaitingGroups") -> list["Resource"]:
+    async def found(client: "AsyncApi") -> list["Resource"]:
         return [each async for one in everywhere(client) for each in await one.webhooks.list()]
 
     webhooks = sorted(ask(place, found), key=lambda each: str(each.created_at))
@@ -195,7 +195,7 @@ def deliveries(
 ) -> None:
     """List the deliveries of a webhook, newest first."""
 
-    async def found(client: "AwaitingGroups") -> list["Resource"]:
+    async def found(client: "AsyncApi") -> list["Resource"]:
         items: list[Resource] = []
         async for item in client.webhooks.each_delivery(
             webhook_id, status=status, event=event, since=since, until=until, limit=min(limit, 100)

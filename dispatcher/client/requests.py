@@ -1,0 +1,62 @@
+"""The descriptions of requests that most methods of the API share."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from dispatcher.client.call import Call
+from dispatcher.client.resources import Page, Resource, camel, nothing, page, resource
+
+Id = str | UUID
+Moment = str | datetime
+"""A time. As text it is RFC 3339 with an offset, such as `2026-02-26T12:00:00Z`."""
+
+
+def path(*segments: Id) -> str:
+    """Return the path of a resource below `/api`.
+
+    An id such as `..` would lead to another path. Raise ValueError for an id of dots only.
+    """
+    return "/".join(["/api", *map(_quoted, segments)])
+
+
+def _quoted(segment: Id) -> str:
+    text = str(segment)
+    if text.strip(".") == "":
+        raise ValueError(f"{text!r} is not an id")
+    return quote(text, safe="")
+
+
+def get(path: str) -> Call[Resource]:
+    """Describe a request for one resource."""
+    return Call("GET", path, resource)
+
+
+def listing(path: str, **filters: object) -> Call[Page]:
+    """Describe a request for a page of a listing. A filter that is None is left out."""
+    query = {name: str(_plain(value)) for name, value in filters.items() if value is not None}
+    return Call("GET", path, page, query)
+
+
+def post(path: str, fields: Mapping[str, Any], *, key: str | None = None) -> Call[Resource]:
+    """Describe a POST, with a new Idempotency-Key unless one is given.
+
+    By the key, the API recognises a repeated request.
+    """
+    return Call("POST", path, resource, body=body(fields), key=key or str(uuid4()))
+
+
+def delete(path: str) -> Call[None]:
+    """Describe the deletion of a resource."""
+    return Call("DELETE", path, nothing)
+
+
+def body(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request, with the names of its fields as in the API."""
+    return {camel(name): _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
