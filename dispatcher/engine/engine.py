@@ -199,7 +199,7 @@ class Engine:
         A wake-up for new events may be about events that wait for the schema check.
         """
         try:
-            return await self.fanout.look()
+            return await self.fanout.run_once()
         finally:
             self.examine_wake.set()
 
