@@ -21,8 +21,8 @@ from dispatcher.core.model import (
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
-from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_cache import EndpointCache
+from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.recorder import Recorder
@@ -56,13 +56,13 @@ class Deliverer:
         self,
         buffer: DeliveryBuffer,
         lease: Lease,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         bodies: BodyCache,
         deliveries: Deliveries,
         sender: Sender,
         requests: RequestBuilder,
         recorder: Recorder,
-        health: Health,
+        health: EndpointHealth,
         clock: Clock,
         *,
         concurrency: int,
@@ -112,7 +112,7 @@ class Deliverer:
         Raises StoreUnavailable or StatementTimeout.
         """
         try:
-            await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+            await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
         except BaseException:
             self._buffer.requeue_unread(deliveries)
             raise

@@ -10,7 +10,7 @@ from uuid import UUID
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import NEVER_READ, DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.store.deliveries import Deliveries, Range
 
 HORIZON = 60.0
@@ -44,7 +44,7 @@ class Loader:
         self,
         deliveries: Deliveries,
         buffer: DeliveryBuffer,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         clock: Clock,
         *,
         admit: Callable[[Sequence[Delivery], Collection[int | UUID], bool], Awaitable[None]],
@@ -83,7 +83,7 @@ class Loader:
         if monotonic() - self._rescanned_at >= RESCAN_EVERY:
             rescanned_at = monotonic()
             found = await self._deliveries.parked_endpoints()
-            await self._endpoints.know(found)
+            await self._endpoints.load(found)
             self._buffer.note_parked(found)
             self._rescanned_at = rescanned_at
         behind = await self._feed() or behind
