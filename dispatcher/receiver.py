@@ -42,31 +42,29 @@ class SignatureVerificationError(Exception):
     """The request is not authentic. The text says why and holds no secret."""
 
 
-class MissingSignature(SignatureVerificationError):
+class MissingSignatureError(SignatureVerificationError):
     """The request has no signature of an accepted scheme, or not all of its headers."""
 
 
-class MalformedSignature(SignatureVerificationError):
+class MalformedSignatureError(SignatureVerificationError):
     """The signature headers have a form that Dispatcher does not write."""
 
 
-class NoMatchingSignature(SignatureVerificationError):
+class NoMatchingSignatureError(SignatureVerificationError):
     """The secret is another one, or the body is not the one that was signed."""
 
 
-class StaleTimestamp(SignatureVerificationError):
-    """The signature is valid, but its time is too old or too far ahead.
-
-    The request is a replay, or a clock is wrong.
-    """
+class StaleTimestampError(SignatureVerificationError):
+    """The signature is valid, but its time is too old or too far ahead: a replay, or a wrong clock."""
 
 
-_LEAST_TELLING_FIRST = (
-    MissingSignature,
-    MalformedSignature,
-    NoMatchingSignature,
-    StaleTimestamp,
-)
+def _most_specific(failures: list[SignatureVerificationError]) -> SignatureVerificationError:
+    """Return the failure that says most about the request."""
+    for kind in (StaleTimestampError, NoMatchingSignatureError, MalformedSignatureError):
+        for failure in failures:
+            if isinstance(failure, kind):
+                return failure
+    return failures[0]
 
 
 def construct_event(
@@ -82,7 +80,7 @@ def construct_event(
 ) -> dict[str, Any]:
     """Verify the request and return the event in `payload`; the arguments are those of `verify`.
 
-    Raises SignatureVerificationError if the request is not authentic. Raises ValueError if the
+    Raise SignatureVerificationError if the request is not authentic. Raise ValueError if the
     signature is valid, but the body is not a JSON object, or is nested too deeply for Python.
     """
     verify(
@@ -118,48 +116,38 @@ def verify(
     """Return the scheme by which the request is signed with `secret`.
 
     `payload` is the body as it arrived. `headers` is a mapping or pairs, with names in any case.
-    `secret` is the text that was shown for the webhook, or several texts during a rotation. White
-    space around a secret is removed, because files and shells add line ends. `tolerance` is how
-    many seconds the signed time may differ from `now` (Unix seconds, default: the current time), in
-    both directions.
-
-    A signature of any one of `schemes` is enough. The default is the schemes that sign a time. With
-    `body-hex` among them, a captured request can be replayed at any later time.
+    `secret` is the text that was shown for the webhook, or several texts during a rotation; white
+    space around it is removed. `tolerance` is how many seconds the signed time may differ from
+    `now` (Unix seconds, default: the current time), in both directions. One signature of any of
+    `schemes` is enough; the default is the schemes that sign a time.
 
     Signatures are read from all headers that end in `-signature`, with any brand, and the time of a
     `timestamped-hex` one from the header that ends in `-timestamp`. `signature_header` and
     `timestamp_header` name other headers to read instead.
 
-    Raises SignatureVerificationError, as the most specific subclass, if no signature is valid.
-    Raises TypeError if the body is not bytes, a secret is not text, or a header is neither text nor
-    a list of texts. Raises ValueError for an unknown scheme, and for an empty secret, with which
-    anyone could sign.
+    Raise SignatureVerificationError, as the most specific subclass, if no signature is valid. Raise
+    TypeError if the body is not bytes, or if a secret or a header is not text. Raise ValueError for
+    an unknown scheme, and for an empty secret, because with that everybody can sign.
     """
     if not isinstance(payload, bytes | bytearray | memoryview):
         raise TypeError("payload must be the body's bytes as they arrived, before any parsing")
-    secrets = _secrets(secret)
-    wanted = _wanted(schemes)
-    fields = _fields(headers, signature_header, timestamp_header)
     moment = time.time() if now is None else now
+    secrets, accepted = _secrets(secret), _accepted(schemes)
+    fields = _fields(headers, signature_header, timestamp_header)
+    request = _Request(bytes(payload), fields, timestamp_header, secrets, tolerance, moment)
     failures: list[SignatureVerificationError] = []
-    for scheme, name in _found(fields, signature_header):
-        try:
-            if scheme not in wanted:
-                raise MissingSignature(_unwanted(scheme))
-            claim = _READERS[scheme](fields, name, timestamp_header)
-            _check(claim, scheme, bytes(payload), secrets, moment, tolerance)
-        except SignatureVerificationError as failure:
-            failures.append(failure)
-        else:
+    for scheme, name in _signature_headers(fields, signature_header):
+        failure = request.failure(scheme, name, accepted)
+        if failure is None:
             return scheme
-    nothing = MissingSignature(f"the headers hold no signature ({' or '.join(wanted)} expected)")
-    raise max(failures, key=lambda f: _LEAST_TELLING_FIRST.index(type(f)), default=nothing)
+        failures.append(failure)
+    raise _most_specific(failures or [MissingSignatureError(_no_signature(accepted))])
 
 
 def _secrets(secret: str | Sequence[str]) -> list[str]:
-    given: object = secret  # None where an environment variable is not set
-    secrets = [secret] if isinstance(secret, str) else [] if given is None else list(secret)
-    if given is None or not all(isinstance(text, str) for text in secrets):
+    argument: object = secret  # None where an environment variable is not set
+    secrets = [secret] if isinstance(secret, str) else [] if argument is None else list(secret)
+    if argument is None or not all(isinstance(text, str) for text in secrets):
         raise TypeError("a secret must be text, or a list of texts")
     secrets = [text.strip() for text in secrets]
     if not secrets or not all(text.removeprefix("whsec_").strip() for text in secrets):
@@ -167,41 +155,45 @@ def _secrets(secret: str | Sequence[str]) -> list[str]:
     return secrets
 
 
-def _wanted(schemes: Sequence[str] | None) -> Sequence[str]:
-    wanted = TIMESTAMPED if schemes is None else schemes
-    if not wanted or not set(wanted) <= set(SCHEMES):
+def _accepted(schemes: Sequence[str] | None) -> Sequence[str]:
+    accepted = TIMESTAMPED if schemes is None else schemes
+    if not accepted or not set(accepted) <= set(SCHEMES):
         raise ValueError(f"schemes must be among {', '.join(SCHEMES)}")
-    return wanted
+    return accepted
 
 
-def _unwanted(scheme: str) -> str:
+def _no_signature(accepted: Sequence[str]) -> str:
+    return f"the headers hold no signature ({' or '.join(accepted)} expected)"
+
+
+def _not_accepted(scheme: str) -> str:
     if scheme == "body-hex":
         return (
             "the signature covers no time, so the request could be a replay; "
             'schemes=("body-hex",) accepts that'
         )
-    return f"signed by the scheme {scheme}, which was not asked for"
+    return f"signed by the scheme {scheme}, which is not among the accepted schemes"
 
 
-# Finding ------------------------------------------------------------------------------------------
+# Headers ------------------------------------------------------------------------------------------
 
 
 def _fields(headers: Headers, *named: str | None) -> dict[str, str]:
     """Return the relevant headers, with names in lower case."""
     relevant = {"webhook-id", *(name.lower() for name in named if name)}
     fields: dict[str, str] = {}
-    given: object = headers  # whatever a caller without a type checker passes
-    if given is None or isinstance(given, str | bytes):
-        raise TypeError(f"headers must be a mapping or pairs, not {type(given).__name__}")
+    argument: object = headers  # any value, if the program has no type checker
+    if argument is None or isinstance(argument, str | bytes):
+        raise TypeError(f"headers must be a mapping or pairs, not {type(argument).__name__}")
     for name, value in headers.items() if hasattr(headers, "items") else headers:
         name = _text(name).strip().lower()
         if name not in relevant and not name.endswith(("-signature", "-timestamp")):
             continue
-        for each in value if isinstance(value, list | tuple) else (value,):
-            text = _text(each).strip()
+        for part in value if isinstance(value, list | tuple) else (value,):
+            text = _text(part).strip()
             # If two differ, a proxy in front may have checked the other one.
             if fields.setdefault(name, text) != text:
-                raise MalformedSignature(f"two different headers named {name}")
+                raise MalformedSignatureError(f"two different headers named {name}")
     return fields
 
 
@@ -213,17 +205,16 @@ def _text(part: object) -> str:
     return part
 
 
-def _found(fields: dict[str, str], signature_header: str | None) -> list[tuple[str, str]]:
-    """Return the scheme and the name of every signature header.
-
-    The form of the value shows the scheme.
-    """
+def _signature_headers(
+    fields: dict[str, str], signature_header: str | None
+) -> list[tuple[str, str]]:
+    """Return the scheme, which the value's form shows, and the name of every signature header."""
     if signature_header is None:
         names = [name for name in fields if name.endswith("-signature")]
     else:
         names = [name for name in fields if name == signature_header.lower()]
     if len(names) > _MOST_SIGNATURE_HEADERS:  # each costs a pass over the body
-        raise MalformedSignature(f"{len(names)} signature headers")
+        raise MalformedSignatureError(f"{len(names)} signature headers")
     return [(_scheme(name, fields[name]), name) for name in names]
 
 
@@ -235,7 +226,7 @@ def _scheme(name: str, value: str) -> str:
     return "stripe" if value.startswith("t=") else "timestamped-hex"
 
 
-# Reading ------------------------------------------------------------------------------------------
+# Claims -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +245,12 @@ def _body_hex(fields: dict[str, str], name: str, _: str | None) -> _Claim:
 def _standard(fields: dict[str, str], name: str, _: str | None) -> _Claim:
     id_, timestamp = fields.get("webhook-id"), fields.get("webhook-timestamp")
     if id_ is None or timestamp is None:
-        raise MissingSignature("webhook-signature came without webhook-id or webhook-timestamp")
+        raise MissingSignatureError(
+            "webhook-signature came without webhook-id or webhook-timestamp"
+        )
     # With a dot in the id, the signed text could be split at another place.
     if not _ID.fullmatch(id_):
-        raise MalformedSignature("webhook-id is not an id")
+        raise MalformedSignatureError("webhook-id is not an id")
     tokens = (token.partition(",") for token in fields[name].split())
     signatures = [text for version, _, text in tokens if version == "v1"]
     return _Claim(signatures, f"{id_}.{timestamp}.", _seconds(timestamp))
@@ -270,7 +263,7 @@ def _timestamped_hex(fields: dict[str, str], name: str, timestamp_header: str | 
         timestamp_header = beside if beside in others or len(others) != 1 else others[0]
     timestamp = fields.get(timestamp_header.lower())
     if timestamp is None:
-        raise MissingSignature(f"{name} came without a header for its timestamp")
+        raise MissingSignatureError(f"{name} came without a header for its timestamp")
     return _Claim([fields[name]], f"{timestamp}.", _seconds(timestamp))
 
 
@@ -279,7 +272,7 @@ def _stripe(fields: dict[str, str], name: str, _: str | None) -> _Claim:
     timestamps = [text for key, _, text in items if key == "t"]
     signatures = [text for key, _, text in items if key == "v1"]
     if len(timestamps) > 1:
-        raise MalformedSignature(f"{name} holds several timestamps")
+        raise MalformedSignatureError(f"{name} holds several timestamps")
     return _Claim(signatures, f"{timestamps[0]}.", _seconds(timestamps[0]))
 
 
@@ -293,27 +286,50 @@ _READERS = {
 
 def _seconds(timestamp: str) -> int:
     if not _TIMESTAMP.fullmatch(timestamp):
-        raise MalformedSignature("the timestamp is not a number of Unix seconds")
+        raise MalformedSignatureError("the timestamp is not a number of Unix seconds")
     return int(timestamp)
 
 
-# Judging ------------------------------------------------------------------------------------------
+# Signatures ---------------------------------------------------------------------------------------
 
 
-def _check(
-    claim: _Claim, scheme: str, payload: bytes, secrets: list[str], now: float, tolerance: float
-) -> None:
-    message = claim.prefix.encode() + payload
-    given = [text.encode(errors="replace") for text in claim.signatures]
-    expected = [_signature(scheme, key, message) for key in _keys(scheme, secrets)]
-    if not any(hmac.compare_digest(one, other) for one in given for other in expected):
-        raise NoMatchingSignature("no signature matches: another secret, or an altered body")
-    if claim.timestamp is None:
-        return
-    age = now - claim.timestamp
-    if not abs(age) <= tolerance:
-        where = "ago" if age > 0 else "ahead"
-        raise StaleTimestamp(f"signed {abs(age):.0f} s {where}, at most {tolerance:g} s allowed")
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request with the possible secrets. `tolerance` is in seconds, and `now` is a Unix time."""
+
+    payload: bytes
+    fields: dict[str, str]
+    timestamp_header: str | None
+    secrets: list[str]
+    tolerance: float
+    now: float
+
+    def failure(
+        self, scheme: str, name: str, accepted: Sequence[str]
+    ) -> SignatureVerificationError | None:
+        """Return why the signature in the header `name` is invalid, None if it is valid."""
+        try:
+            if scheme not in accepted:
+                raise MissingSignatureError(_not_accepted(scheme))
+            self._check(scheme, _READERS[scheme](self.fields, name, self.timestamp_header))
+        except SignatureVerificationError as failure:
+            return failure
+        return None
+
+    def _check(self, scheme: str, claim: _Claim) -> None:
+        message = claim.prefix.encode() + self.payload
+        received = [text.encode(errors="replace") for text in claim.signatures]
+        expected = [_signature(scheme, key, message) for key in _keys(scheme, self.secrets)]
+        if not any(hmac.compare_digest(one, other) for one in received for other in expected):
+            raise NoMatchingSignatureError(
+                "no signature matches: another secret, or an altered body"
+            )
+        if claim.timestamp is None:
+            return
+        age = self.now - claim.timestamp
+        if not abs(age) <= self.tolerance:
+            difference = f"{abs(age):.0f} s {'ago' if age > 0 else 'ahead'}"
+            raise StaleTimestampError(f"signed {difference}, at most {self.tolerance:g} s allowed")
 
 
 def _signature(scheme: str, key: bytes, message: bytes) -> bytes:

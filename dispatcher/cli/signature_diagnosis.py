@@ -10,10 +10,10 @@ from math import inf
 from dispatcher.receiver import (
     SCHEMES,
     TIMESTAMPED,
-    MissingSignature,
-    NoMatchingSignature,
+    MissingSignatureError,
+    NoMatchingSignatureError,
     SignatureVerificationError,
-    StaleTimestamp,
+    StaleTimestampError,
     verify,
 )
 
@@ -85,7 +85,7 @@ def judge(request: Signed, *, scheme: str | None = None, tolerance: float, now: 
     """
     tried = SCHEMES if scheme is None else (scheme,)
     failures = {each: request.failure(each, tolerance, now) for each in tried}
-    present = {e: f for e, f in failures.items() if not isinstance(f, MissingSignature)}
+    present = {e: f for e, f in failures.items() if not isinstance(f, MissingSignatureError)}
     checks = tuple(_check(each, failure) for each, failure in (present or failures).items())
     accepted = TIMESTAMPED if scheme is None else (scheme,)
     good = next((each for each in accepted if each in failures and failures[each] is None), None)
@@ -97,7 +97,9 @@ def judge(request: Signed, *, scheme: str | None = None, tolerance: float, now: 
 def _check(scheme: str, failure: Exception | None) -> Check:
     if failure is None:
         return Check(scheme, None, None)
-    return Check(scheme, type(failure).__name__, str(failure))
+    name = type(failure).__name__
+    kind = name.removesuffix("Error") if isinstance(failure, SignatureVerificationError) else name
+    return Check(scheme, kind, str(failure))
 
 
 def _reservations(scheme: str, present: Mapping[str, Exception | None]) -> Iterator[str]:
@@ -120,15 +122,17 @@ def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[s
     kinds = {type(failure) for failure in failures.values() if failure is not None}
     if failures.get("body-hex", kinds) is None:
         yield f"the signature of body-hex holds; to accept that one say --scheme body-hex. {_NO_TIME}"
-    if StaleTimestamp in kinds:
+    if StaleTimestampError in kinds:
         yield (
             "the signature itself is right: the request is an old one (--at and --tolerance say as"
             " of when to judge it), or the clock here or there is wrong"
         )
-    elif NoMatchingSignature in kinds:
-        schemes = [s for s, failure in failures.items() if isinstance(failure, NoMatchingSignature)]
+    elif NoMatchingSignatureError in kinds:
+        schemes = [
+            s for s, failure in failures.items() if isinstance(failure, NoMatchingSignatureError)
+        ]
         yield from _mismatch(request, schemes)
-    elif kinds <= {MissingSignature}:
+    elif kinds <= {MissingSignatureError}:
         names = sorted({name.lower() for name, _ in request.headers})
         yield f"the headers given are: {', '.join(names) or 'none'}"
         yield "a proxy in front may have dropped the signature's headers, or the wrong ones were saved"

@@ -19,7 +19,8 @@ from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.signing_in import SigningIn
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import SignIn, SignIns
-from dispatcher.services.services import Office
+from dispatcher.services.history import History
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
 from dispatcher.telemetry import observe
 
@@ -41,14 +42,14 @@ class Dashboard:
     def __init__(
         self,
         pool: Pool,
-        office: Office,
+        settings: ServiceSettings,
         auth: Auth,
         bootstrap: bytes | None,
         *,
         authentication: Pool,
     ) -> None:
         self._pool = pool
-        self._office = office
+        self._settings = settings
         self._files = Files.read()
         self._renderer = Renderer(self._files.names)
         self._signing_in = SigningIn(self._renderer, auth, SignIns(authentication, bootstrap))
@@ -167,8 +168,10 @@ class Dashboard:
         if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
             raise Unknown(f"There is no environment {wanted[:64]!r}.")
         pool = self._pool.of(share_of(signed_in.principal, wanted))
-        standing = await self._office.pauses(pool, Actor("dashboard")).standing(wanted)
-        return Visit(request, name, signed_in, standing, self._office, pool, self._renderer)
+        actor = Actor(f"token:{signed_in.principal.token_id}", request_id(request), request.remote)
+        services = Services(pool, actor, self._settings)
+        standing = await services.pauses.standing(wanted)
+        return Visit(request, name, signed_in, standing, services, pool, self._renderer)
 
     async def _remember(self, request: web.Request, signed_in: SignIn, looked_at: str) -> None:
         if signed_in.environment_id != looked_at:
@@ -196,7 +199,7 @@ class Dashboard:
         named = [request.match_info[part] for part in IDS if part in request.match_info]
         if not named:
             return None
-        return await self._office.history(self._pool).environment_of(named[0])
+        return await History(self._pool).environment_of(named[0])
 
     # ── addresses without an environment ─────────────────────────────────────────────────────────
 

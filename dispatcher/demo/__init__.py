@@ -13,27 +13,28 @@ from dispatcher.config.sections import Config
 from dispatcher.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
 from dispatcher.demo.receiver import Receiver
-from dispatcher.demo.show import Performance
+from dispatcher.demo.show import Show
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.tokens import EVERY, NewToken
 from dispatcher.services.inputs.webhooks import NewWebhook
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhooks import Webhook
 from dispatcher.store.session import Session
 
 NAME = "Dispatcher demo"
 """The name of the demo's webhook and token."""
-READY_WITHIN = 30.0
-"""Seconds for the daemon to get ready."""
+READY_LIMIT_SECONDS = 30.0
+"""The longest time for the daemon to get ready."""
+STATEMENT_TIMEOUT_SECONDS = 60.0
 OTHER_DAEMON = (
-    "Another daemon works on this database and will send some of the demo's events:"
-    " those do not arrive unless its egress.allow has 127.0.0.1/32."
+    "Another daemon works on this database and will send some of the demo's events. Stop it, or add"
+    " 127.0.0.1/32 to its egress.allow. Otherwise those events do not arrive."
 )
 
 
-async def give(
+async def run(
     config: Config,
     dsn: str,
     cipher: Cipher,
@@ -45,14 +46,14 @@ async def give(
     """Run the demo until it ends or is interrupted; return True if it succeeded.
 
     `events` is how many samples to emit, None for no limit. `once` ends the demo when they have
-    arrived. Raises StoreUnavailable, and any error that ends the daemon.
+    arrived. Raise StoreUnavailable, and any error that ends the daemon.
     """
-    session = Session(dsn, "demo", statement_timeout=60.0)
+    session = Session(dsn, "demo", statement_timeout=STATEMENT_TIMEOUT_SECONDS)
     application = Application(session, "env_default" if own_database else ENVIRONMENT)
     receiver = Receiver(body_hex_header=config.signing.body_hex_header)
     try:
         if not await application.enter():
-            click.echo("another demo runs in this database: stop it first", err=True)
+            click.echo("Another demo runs in this database. Stop it first.", err=True)
             return False
         if not own_database and await application.daemons():
             click.echo(OTHER_DAEMON, err=True)
@@ -62,27 +63,33 @@ async def give(
             _token(session, EVERY if own_database else application.environment) as token,
         ):
             daemon = Daemon(config, dsn, cipher)
-            performance = Performance(application, receiver, webhook.id)
-
-            async def perform() -> bool:
-                if not await _ready(daemon):
-                    return False
-                link = daemon.admin_address + daemon.dashboard.invite(token)
-                performance.introduce(dsn, daemon.admin_address, link)
-                return await (performance.once(events or 1) if once else performance.go_on(events))
-
-            interrupted = not once
-            return await _play(daemon, perform(), interrupted)
+            show = Show(application, receiver, webhook.id)
+            showing = _shown(show, daemon, dsn, token, events=events, once=once)
+            return await _run_beside(daemon, showing, if_interrupted=not once)
     finally:
         await session.close()
 
 
+async def _shown(
+    show: Show, daemon: Daemon, dsn: str, token: str, *, events: int | None, once: bool
+) -> bool:
+    """Wait for the daemon, print the addresses, and emit samples. Return True if all went well."""
+    if not await _ready(daemon):
+        return False
+    link = daemon.admin_address + daemon.dashboard.invite(token)
+    show.print_addresses(dsn, daemon.admin_address, link)
+    return await (show.emit_and_wait(events or 1) if once else show.emit_each_second(events))
+
+
 async def _ready(daemon: Daemon) -> bool:
     try:
-        async with asyncio.timeout(READY_WITHIN):
+        async with asyncio.timeout(READY_LIMIT_SECONDS):
             await daemon.ready.wait()
     except TimeoutError:
-        click.echo(f"the daemon is not ready after {READY_WITHIN:.0f} seconds", err=True)
+        click.echo(
+            f"The daemon is not ready after {READY_LIMIT_SECONDS:.0f} seconds. Look at its log above.",
+            err=True,
+        )
         return False
     return True
 
@@ -95,9 +102,9 @@ async def _registered(
 
     Webhooks of demos that were killed are deleted first.
     """
-    office, actor = Office(config, cipher), Actor("demo")
+    services = Services(session, Actor("demo"), ServiceSettings.from_config(config, cipher))
     async with session.transaction() as opened:
-        webhooks = office.webhooks(opened, actor)
+        webhooks = services.within(opened).webhooks
         for old in await webhooks.list(application.environment):
             if old.name == NAME:
                 await webhooks.delete(old.id)
@@ -108,7 +115,7 @@ async def _registered(
         yield webhook
     finally:
         async with session.transaction() as opened:
-            await office.webhooks(opened, actor).delete(webhook.id)
+            await services.within(opened).webhooks.delete(webhook.id)
 
 
 @asynccontextmanager
@@ -122,35 +129,37 @@ async def _token(session: Session, environment_id: str) -> AsyncIterator[str]:
     )
     actor = Actor("demo")
     async with session.transaction() as opened:
-        made = await Tokens(opened, actor).create(form, environment_id=None)
+        token = await Tokens(opened, actor).create(form, environment_id=None)
     try:
-        yield made.token or ""
+        yield token.token or ""
     finally:
         async with session.transaction() as opened:
-            await Tokens(opened, actor).revoke(made.id, environment_id=None)
+            await Tokens(opened, actor).revoke(token.id, environment_id=None)
 
 
-async def _play(daemon: Daemon, performance: Coroutine[Any, Any, bool], otherwise: bool) -> bool:
-    """Run the daemon and the performance together.
+async def _run_beside(
+    daemon: Daemon, show: Coroutine[Any, Any, bool], *, if_interrupted: bool
+) -> bool:
+    """Run the daemon and the show together.
 
-    Return the performance's result, or `otherwise` if it was interrupted.
+    Return the result of the show, or `if_interrupted` if a signal ended it.
     """
     async with asyncio.TaskGroup() as group:
         group.create_task(daemon.run(), name="daemon")
-        performing = group.create_task(performance, name="performance")
-        _handle_signals(daemon, performing)
-        await asyncio.wait({performing})
+        task = group.create_task(show, name="show")
+        _handle_signals(daemon, task)
+        await asyncio.wait({task})
         daemon.stop()
-    return otherwise if performing.cancelled() else performing.result()
+    return if_interrupted if task.cancelled() else task.result()
 
 
-def _handle_signals(daemon: Daemon, performing: "asyncio.Task[bool]") -> None:
-    """End the performance and drain the daemon on the first signal; do not wait on the second."""
+def _handle_signals(daemon: Daemon, show: "asyncio.Task[bool]") -> None:
+    """End the show and drain the daemon on the first signal; do not wait on the second."""
 
     def stop() -> None:
-        if performing.done():
+        if show.done():
             daemon.force()
-        performing.cancel()
+        show.cancel()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

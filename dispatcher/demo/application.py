@@ -31,10 +31,10 @@ _UNFINISHED = """
     FROM dispatcher.delivery_status WHERE endpoint_id = $1 AND state <> 'DELIVERED'
     ORDER BY created_at LIMIT $2
 """
-_YOURSELF = (
+_EXAMPLE = (
     "INSERT INTO dispatcher.events (type, data) VALUES ('user.created', '{\"id\":\"usr_1\"}')"
 )
-_YOURSELF_ELSEWHERE = (
+_EXAMPLE_ELSEWHERE = (
     "INSERT INTO dispatcher.events (type, data, environment_id)"
     " VALUES ('user.created', '{\"id\":\"usr_1\"}', 'env_demo')"
 )
@@ -75,15 +75,15 @@ class Application:
         count: int = (await self._session.fetch(_RECORDED, webhook_id, events))[0][0]
         return count
 
-    async def unfinished(self, webhook_id: UUID, most: int) -> list[str]:
-        """Return one line for each delivery that has not succeeded, at most `most` lines."""
-        rows = await self._session.fetch(_UNFINISHED, webhook_id, most)
+    async def unfinished(self, webhook_id: UUID, limit: int) -> list[str]:
+        """Return one line for each delivery that has not succeeded, at most `limit` lines."""
+        rows = await self._session.fetch(_UNFINISHED, webhook_id, limit)
         return [
             f"{row['event']} {row['state']} after {row['attempts']} attempts: {row['error']}"
             for row in rows
         ]
 
 
-def insert_yourself(environment: str) -> str:
+def example_insert(environment: str) -> str:
     """Return the SQL with which the user can emit an event."""
-    return _YOURSELF_ELSEWHERE if environment == ENVIRONMENT else _YOURSELF
+    return _EXAMPLE_ELSEWHERE if environment == ENVIRONMENT else _EXAMPLE

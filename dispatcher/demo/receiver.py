@@ -11,8 +11,8 @@ from dispatcher.core import ids
 from dispatcher.demo.samples import Sample
 from dispatcher.receiver import SignatureVerificationError, construct_event, verify
 
-LARGEST_BODY = 9 * 2**20
-"""Bytes of a request's body."""
+LARGEST_BODY_BYTES = 9 * 2**20
+"""The largest request body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Arrival:
     sample: Sample | None = None
 
 
-class Unfaithful(ValueError):
+class AlteredEventError(ValueError):
     """The signature is valid, but the event is not the one that was emitted."""
 
 
@@ -66,7 +66,7 @@ class Receiver:
         self.emitted = Emitted()
         self.arrived: Callable[[Arrival], None] = lambda _: None
         self._body_hex_header = body_hex_header
-        app = web.Application(client_max_size=LARGEST_BODY)
+        app = web.Application(client_max_size=LARGEST_BODY_BYTES)
         app.router.add_post("/", self._receive)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
@@ -86,55 +86,55 @@ class Receiver:
 
     async def _receive(self, request: web.Request) -> web.Response:
         at = perf_counter()
-        arrival = self.judge(await request.read(), request.headers, at)
+        arrival = self.check(await request.read(), request.headers, at)
         self.arrived(arrival)
         return web.Response(status=400 if arrival.fault else 200, text=arrival.fault)
 
-    def judge(self, body: bytes, headers: Mapping[str, str], at: float) -> Arrival:
+    def check(self, body: bytes, headers: Mapping[str, str], at: float) -> Arrival:
         """Return the result for a request that arrived at the time `at` of `perf_counter`."""
         attempt = _branded(headers, "attempt")
         try:
-            event = self._believed(body, headers)
+            event = self._verified(body, headers)
             sample, started = self._matched(event["event"], _data(body, event, headers))
         except (SignatureVerificationError, ValueError) as error:
             return Arrival("?", headers.get("webhook-id", "?"), attempt, 0.0, str(error))
         latency = _age(event["event_id"]) if started is None else at - started
         return Arrival(event["event"], event["event_id"], attempt, latency, None, sample)
 
-    def _believed(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    def _verified(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         """Return the event if both signatures are valid: `body-hex` and one with a timestamp.
 
-        Raises SignatureVerificationError otherwise.
+        Raise SignatureVerificationError otherwise.
         """
         named = self._body_hex_header
         verify(body, headers, self.secret, schemes=("body-hex",), signature_header=named)
         return construct_event(body, headers, self.secret)
 
     def _matched(self, type_: str, data: str) -> tuple[Sample, float] | tuple[None, None]:
-        found = self.emitted.find(data)
-        if found is None:
+        emitted = self.emitted.find(data)
+        if emitted is None:
             return None, None
-        if found[0].type != type_:
-            raise Unfaithful("the data is another event's")
-        return found
+        if emitted[0].type != type_:
+            raise AlteredEventError("the data belongs to another event")
+        return emitted
 
 
 def _data(body: bytes, event: Mapping[str, object], headers: Mapping[str, str]) -> str:
     """Return the producer's text.
 
-    Raises Unfaithful if the headers or the rest of the body are not as expected.
+    Raise AlteredEventError if the headers or the rest of the body are not as expected.
     """
     if event.get("event_id") != headers.get("webhook-id") or event.get("event") != _branded(
         headers, "event"
     ):
-        raise Unfaithful("the headers name another event than the body")
+        raise AlteredEventError("the headers name another event than the body")
     around = ",".join(
         f'"{key}":"{event.get(key)}"'
         for key in ("event", "event_id", "timestamp", "environment_id")
     )
     prefix, text = f'{{{around},"data":', body.decode()
     if not text.startswith(prefix):
-        raise Unfaithful("the body is not put together as promised")
+        raise AlteredEventError("the body is not in the documented form")
     return text[len(prefix) : -1]
 
 

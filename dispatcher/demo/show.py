@@ -1,4 +1,4 @@
-"""The performances of the demo: samples without end, or a number of them and a result."""
+"""What the demo shows: samples without end, or a number of them and a result."""
 
 import asyncio
 import shlex
@@ -17,22 +17,22 @@ from uuid import UUID
 
 import click
 
-from dispatcher.demo.application import Application, insert_yourself
+from dispatcher.demo.application import Application, example_insert
 from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
 
-PERIOD = 1.0
-"""Seconds between two samples."""
+PERIOD_SECONDS = 1.0
+"""The time between two samples."""
 MOST_SINGLES = 500
 """Most events with their own INSERT in one run; the rest are one statement."""
-QUIET_LIMIT = 20.0
-"""Seconds without an arrival after which the demo stops waiting."""
-RECORD_LIMIT = 10.0
-"""Seconds from the last arrival until it must be recorded."""
-SHOWN = 5
+QUIET_LIMIT_SECONDS = 20.0
+"""The time without an arrival after which the demo stops waiting."""
+RECORD_LIMIT_SECONDS = 10.0
+"""The time from the last arrival until it must be recorded."""
+MOST_PROBLEMS = 5
 """Most lines about problems."""
 
 
@@ -47,9 +47,9 @@ class Tally:
     last: float = field(default_factory=monotonic)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def patience(self) -> float:
+    def seconds_left(self) -> float:
         """Return for how many more seconds to wait."""
-        return self.last + QUIET_LIMIT - monotonic()
+        return self.last + QUIET_LIMIT_SECONDS - monotonic()
 
     def note(self, arrival: Arrival) -> None:
         """Count an arrival, and set `complete` when the last sample is there."""
@@ -63,59 +63,62 @@ class Tally:
             self.complete.set()
 
 
-class Performance:
-    """The two performances: `go_on` and `once`. Both return True if everything went well."""
+class Show:
+    """The output of the demo.
+
+    `emit_each_second` and `emit_and_wait` return True if everything went well.
+    """
 
     def __init__(self, application: Application, receiver: Receiver, webhook_id: UUID) -> None:
         self._application = application
         self._receiver = receiver
         self._webhook_id = webhook_id
 
-    def introduce(self, dsn: str, admin: str, link: str) -> None:
-        """Print all addresses, and how to emit an event by hand. `link` signs in once."""
-        sql = insert_yourself(self._application.environment).replace('"', '\\"')
-        click.echo(f"dashboard   {link} (this link signs in once, within ten minutes)")
+    def print_addresses(self, dsn: str, admin: str, link: str) -> None:
+        """Print all addresses, and how to emit an event by hand. `link` is a one-time login link."""
+        sql = example_insert(self._application.environment).replace('"', '\\"')
+        click.echo(f"dashboard   {link} (a one-time login link, valid for ten minutes)")
         click.echo(
-            f"API         {admin}/api ({admin}/openapi.json describes it; both want a token)"
+            f"API         {admin}/api ({admin}/openapi.json describes it; both need a token)"
         )
         click.echo(f"receiver    {self._receiver.url} (verifies every signature and every byte)")
         click.echo(f'\nEmit an event yourself:\n\n  {_psql(dsn)} \\\n    -c "{sql}"\n')
 
-    async def go_on(self, events: int | None) -> bool:
+    async def emit_each_second(self, events: int | None) -> bool:
         """Emit a sample every second, at most `events`, and show arrivals until cancelled."""
         self._receiver.arrived = self._show
         for sample in islice(samples(), events):
             try:
                 await self._emit_one(sample)
             except (StoreUnavailable, StatementTimeout) as error:
-                click.echo(f"not emitted: {error}", err=True)
-            await asyncio.sleep(PERIOD)
+                click.echo(f"The sample was not emitted: {error}", err=True)
+            await asyncio.sleep(PERIOD_SECONDS)
         await asyncio.Event().wait()
         return True
 
-    async def once(self, events: int) -> bool:
+    async def emit_and_wait(self, events: int) -> bool:
         """Emit `events` samples, wait until all are delivered and verified, and print a result."""
         with _progress(events) as bar:
             tally = Tally(events, bar)
             self._receiver.arrived = tally.note
             await self._emit(list(islice(samples(), events)))
             tally.last = monotonic()
-            while not tally.complete.is_set() and (patience := tally.patience()) > 0:
-                await wait_for_event(tally.complete, patience)
+            while not tally.complete.is_set() and (left := tally.seconds_left()) > 0:
+                await wait_for_event(tally.complete, left)
         delivered = await self._recorded(list(tally.latencies))
         verified = len(tally.latencies)
-        well = delivered == verified == events and not tally.faults
-        if not well:
-            await self._complain(tally)
+        succeeded = delivered == verified == events and not tally.faults
+        if not succeeded:
+            await self._print_problems(tally)
         p50 = f"{median(tally.latencies.values()) * 1000:.1f}" if verified else "-"
         click.echo(f"{delivered} delivered, {verified} verified, p50 {p50} ms")
-        return well
+        return succeeded
 
-    async def _emit(self, wanted: Sequence[Sample]) -> None:
-        singles = min(MOST_SINGLES, (len(wanted) + 1) // 2)
-        for sample in wanted[:singles]:
+    async def _emit(self, events: Sequence[Sample]) -> None:
+        singles = min(MOST_SINGLES, (len(events) + 1) // 2)
+        for sample in events[:singles]:
             await self._emit_one(sample)
-        if rest := wanted[singles:]:
+        if rest := events[singles:]:
             self._receiver.emitted.add(*rest)
             await self._application.emit_many(rest)
 
@@ -125,29 +128,29 @@ class Performance:
 
     async def _recorded(self, events: Sequence[str]) -> int:
         """Return how many are recorded as delivered; wait for the last ones for some seconds."""
-        deadline = monotonic() + RECORD_LIMIT
+        deadline = monotonic() + RECORD_LIMIT_SECONDS
         while True:
             recorded = await self._application.recorded(self._webhook_id, events)
             if recorded >= len(events) or monotonic() > deadline:
                 return recorded
             await asyncio.sleep(0.05)
 
-    async def _complain(self, tally: Tally) -> None:
-        for fault, count in tally.faults.most_common(SHOWN):
-            click.echo(f"{count} times not verified: {fault}", err=True)
+    async def _print_problems(self, tally: Tally) -> None:
+        for fault, count in tally.faults.most_common(MOST_PROBLEMS):
+            click.echo(f"{count} deliveries were not verified: {fault}", err=True)
         missing = tally.expected - len(tally.latencies)
-        click.echo(f"{missing} of {tally.expected} did not arrive", err=True)
-        for line in await self._application.unfinished(self._webhook_id, SHOWN):
+        click.echo(f"{missing} of {tally.expected} events did not arrive.", err=True)
+        for line in await self._application.unfinished(self._webhook_id, MOST_PROBLEMS):
             click.echo(f"  {line}", err=True)
 
     def _show(self, arrival: Arrival) -> None:
         if arrival.sample:
             self._receiver.emitted.forget(arrival.sample)
         now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
-        what = f"{arrival.type:<24} {arrival.event:<23}"
+        event = f"{arrival.type:<24} {arrival.event:<23}"
         verdict = f"NOT VERIFIED: {arrival.fault}" if arrival.fault else "verified"
         click.echo(
-            f"{now}  {what}  attempt {arrival.attempt}  {arrival.latency * 1000:7.1f} ms  {verdict}"
+            f"{now}  {event}  attempt {arrival.attempt}  {arrival.latency * 1000:7.1f} ms  {verdict}"
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
+from dispatcher.engine.parking import park
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.deliveries import Deliveries
 
@@ -45,17 +46,12 @@ class ChangeNoticeReader:
         it was applied, so that none is lost; applying one twice does no harm. Raises
         StoreUnavailable or StatementTimeout.
         """
-        with self._buffer.reading() as settled:
+        with self._buffer.reading() as stale:
             notices = await self._notices.waiting(self._buffer.owned, self._after_id, BATCH)
             await self._endpoints.load(notice.endpoint_id for notice in notices)
-            applied, to_park = self._buffer.apply_changes(notices, self._now(), settled)
+            applied = self._buffer.apply_changes(notices, self._now(), stale)
         self._after_id = notices[-1].id if len(notices) == BATCH else 0
         self._wake()
-        if to_park:
-            try:
-                await self._deliveries.park([d.id for d in to_park], self._buffer.owned)
-            except BaseException:
-                self._buffer.requeue_unread(to_park)
-                raise
-        if applied:
-            await self._notices.remove(applied)
+        await park(self._deliveries, self._buffer, applied.to_park)
+        if applied.notice_ids:
+            await self._notices.remove(applied.notice_ids)

@@ -14,6 +14,7 @@ from dispatcher.config.sections import Config
 from dispatcher.core.figures import Vitals
 from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
+from dispatcher.engine.attempt import AttemptRunner
 from dispatcher.engine.body_cache import BodyCache
 from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
@@ -48,12 +49,12 @@ from dispatcher.telemetry import observe
 from dispatcher.transport.guard import guard_of
 from dispatcher.transport.sender import Sender
 
-DELIVERIES_LIMIT = 20_000
+BUFFER_CAPACITY = 20_000
 """Most deliveries in memory; the others stay in the table."""
 QUEUE_DEPTH = 1_000
 """Most deliveries that wait in one endpoint queue."""
 BODY_CACHE_BYTES = 32 * 2**20
-"""Bytes of bodies in memory."""
+"""Size of the bodies in memory."""
 
 
 class Engine:
@@ -78,8 +79,8 @@ class Engine:
     def _own(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
         concurrency = self._config.delivery.concurrency
-        queues = EndpointQueues(QUEUE_DEPTH, places=concurrency, slow=concurrency // 2)
-        self.buffer = DeliveryBuffer(capacity=DELIVERIES_LIMIT, queues=queues)
+        self.queues = EndpointQueues(QUEUE_DEPTH, slots=concurrency, slow_slots=concurrency // 2)
+        self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
         self.endpoints = EndpointCache(
             Endpoints(self.sessions.endpoints),
             Deliveries(self.sessions.endpoints),
@@ -143,20 +144,29 @@ class Engine:
             concurrency=config.delivery.concurrency,
             user_agent=requests.user_agent,
         )
+        attempts = AttemptRunner(
+            self.buffer,
+            self.queues,
+            self.lease,
+            self.endpoints,
+            BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES),
+            requests,
+            self.sender,
+            self.recorder,
+            self.health,
+            self.clock,
+            timeout=config.delivery.timeout,
+        )
         self.deliverer = Deliverer(
             self.buffer,
             self.lease,
             self.endpoints,
-            BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES),
             Deliveries(self.sessions.refill),
-            self.sender,
-            requests,
             self.recorder,
-            self.health,
             self.clock,
+            attempt=attempts.run,
             concurrency=config.delivery.concurrency,
-            timeout=config.delivery.timeout,
-            hungry=self.loader_wake.set,
+            on_refill_needed=self.loader_wake.set,
         )
 
     def _feed(self) -> None:
@@ -177,8 +187,8 @@ class Engine:
             self.buffer,
             self.endpoints,
             self.clock,
-            admit=lambda found, settled, are_parked: self.deliverer.admit(
-                found, settled=settled, are_parked=are_parked
+            admit=lambda rows, stale, are_parked: self.deliverer.admit(
+                rows, stale=stale, are_parked=are_parked
             ),
             wake=self.loader_wake,
         )
@@ -224,7 +234,7 @@ class Engine:
     def _status(self) -> Mapping[str, object]:
         """Return the status of this daemon that API and dashboard show."""
         in_flight, unrecorded = self.deliverer.in_flight, len(self.recorder)
-        later = len(self.buffer.heap)
+        later = self.buffer.later
         return {
             "version": __version__,
             "host": socket.gethostname(),

@@ -7,7 +7,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import Conflict, Unknown
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store.delivery_actions import Resends
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 BY_HAND = "cancelled by hand"
 ATTEMPTS_MOST = 30_000
@@ -24,7 +24,7 @@ class Resend:
     After the commit, wait with `propagation.heeded`.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._resends = Resends(session)
         self._journal = Journal(session, actor)
 

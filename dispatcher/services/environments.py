@@ -11,7 +11,7 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.environments import NewEnvironment
 from dispatcher.store import environments as stored
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 RANDOM_BYTES = 12
 
@@ -34,7 +34,9 @@ class Environment:
 class Environments:
     """The environments. The methods also raise StoreUnavailable and StatementTimeout."""
 
-    def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().environments) -> None:
+    def __init__(
+        self, session: Queryable, actor: Actor, *, most: int = Limits().environments
+    ) -> None:
         self._stored = stored.Environments(session)
         self._journal = Journal(session, actor)
         self._most = most

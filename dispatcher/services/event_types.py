@@ -25,7 +25,7 @@ from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut, text
 from dispatcher.store.event_types import EventTypes
 from dispatcher.store.pool import Opening
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 OUTLINED: Final = 1000
 """Types on one page of the dashboard."""
@@ -59,7 +59,7 @@ class Catalogue:
     StatementTimeout. Call `delete` in a transaction.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = EventTypes(session)
         self._journal = Journal(session, actor)
 
@@ -204,7 +204,7 @@ class CatalogueWriter:
         raise Conflict("others keep changing the same event types: try again")
 
     async def _is_still(
-        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+        self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
     ) -> bool:
         """Lock the catalogue. Return True if the types are still as they were read."""
         stored = EventTypes(session)
@@ -214,7 +214,7 @@ class CatalogueWriter:
         return all(_columns_of(rows.get(change.name)) == change.before for change in wanted)
 
     async def _put(
-        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+        self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
         stored = EventTypes(session)
         await self._has_room(stored, environment_id, wanted)
@@ -241,7 +241,7 @@ class CatalogueWriter:
                 " delete some first"
             )
 
-    async def _note(self, session: Asked, environment_id: str, change: _Change) -> None:
+    async def _note(self, session: Queryable, environment_id: str, change: _Change) -> None:
         before = change.before or NEW
         await Journal(session, self._actor).note(
             "event_type.create" if change.before is None else "event_type.update",

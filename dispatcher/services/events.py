@@ -6,13 +6,13 @@ from dispatcher.core.model import RawJson
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.events import NewEvent
 from dispatcher.store.events import EventRefused, Events
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 
 class Emission:
     """Emitting of events. Call the methods within a transaction."""
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._events = Events(session)
         self._journal = Journal(session, actor)
 

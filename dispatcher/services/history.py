@@ -29,7 +29,7 @@ from dispatcher.services.history_resources import (
 from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
 from dispatcher.store.history import Seen, Wanted
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 LISTED: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
@@ -54,7 +54,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class History:
     """Reads of the history. The methods raise Unknown, StoreUnavailable and StatementTimeout."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._stored = stored.History(session)
 
     async def deliveries(

@@ -11,7 +11,7 @@ from dispatcher.core.errors import Conflict, Unknown
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 ALL = "*"
 NAMED_MOST = 100
@@ -87,7 +87,7 @@ class Pauses:
     starts later than a second after the change. A send in progress is finished.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._pauses = pauses.Pauses(session)
         self._endpoints = Endpoints(session)
         self._journal = Journal(session, actor)

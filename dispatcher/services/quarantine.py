@@ -11,7 +11,7 @@ from dispatcher.core.errors import Unknown
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import quarantine as stored
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 PREFIX: Final = "q"
 
@@ -39,7 +39,7 @@ class Quarantined:
 class Quarantine:
     """The quarantine. The methods raise Unknown, StoreUnavailable and StatementTimeout."""
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Quarantine(session)
         self._journal = Journal(session, actor)
 

@@ -18,7 +18,7 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.recoveries import NewRecovery
 from dispatcher.store import replays as stored
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 PREFIX = "rec"
 COUNT_MOST = 100_000
@@ -72,7 +72,7 @@ class Recoveries:
     not in the environment.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Recoveries(session)
         self._journal = Journal(session, actor)
 

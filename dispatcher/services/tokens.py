@@ -26,7 +26,7 @@ from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 PREFIX: Final = "dsp_"
 """A prefix by which people, and programs that look for leaked secrets, recognize a token."""
@@ -85,7 +85,7 @@ class Tokens:
     `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
 
-    def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().tokens) -> None:
+    def __init__(self, session: Queryable, actor: Actor, *, most: int = Limits().tokens) -> None:
         """Set the limit: `most` is how many valid tokens an environment may have."""
         self._stored = stored.Tokens(session)
         self._journal = Journal(session, actor)

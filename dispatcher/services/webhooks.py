@@ -1,8 +1,9 @@
 """Create, change, delete and test webhooks. The engine and the store call them endpoints."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from secrets import token_hex
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,11 +27,11 @@ from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.transport.egress import Guard
 
 SECRET_BYTES = 32
-AT_ONCE = 100
+AT_ONCE = 50
 """Webhooks read in one step. More would block the event loop and delay heartbeats."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
@@ -70,7 +71,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class WebhookRules:
     """The rules for webhooks: allowed targets, enabled schemes, headers of the daemon itself."""
 
     guard: Guard
@@ -87,13 +88,13 @@ class Webhooks:
     """
 
     def __init__(
-        self, session: Asked, actor: Actor, *, cipher: Cipher | None, ground: Ground
+        self, session: Queryable, actor: Actor, *, cipher: Cipher | None, rules: WebhookRules
     ) -> None:
         self._endpoints = Endpoints(session)
         self._events = Events(session)
         self._journal = Journal(session, actor)
         self._sealing = cipher
-        self._ground = ground
+        self._rules = rules
 
     async def create(self, form: NewWebhook, *, environment_id: str) -> Webhook:
         """Create a webhook for events emitted from now on. Return it with its secret."""
@@ -148,9 +149,12 @@ class Webhooks:
         page has at most `limit` webhooks (by default limits.page) and about limits.page_bytes
         bytes.
         """
-        limits = self._ground.limits
+        limits = self._rules.limits
+        read: Callable[..., Awaitable[Sequence[Mapping[str, Any]]]] = self._endpoints.list_of_all
+        if environment_id is not None:
+            read = partial(self._endpoints.list, environment_id)
         found, more = await filled(
-            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
+            lambda last, step: read(after=last, limit=step),
             after,
             Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],
@@ -238,7 +242,7 @@ class Webhooks:
         return row
 
     async def _check_room(self, environment_id: str) -> None:
-        most = self._ground.limits.webhooks
+        most = self._rules.limits.webhooks
         if await self._endpoints.count(environment_id, most) >= most:
             raise Conflict(
                 f"the environment has {most} webhooks, the most (limits.webhooks): delete some first"
@@ -249,17 +253,17 @@ class Webhooks:
         if given.get("url") is not None:
             self._target(given["url"])
         for scheme in given.get("signature_schemes") or ():
-            if scheme not in self._ground.schemes:
+            if scheme not in self._rules.schemes:
                 raise Invalid.field("signature_schemes", f"{scheme} is not in signing.schemes")
-        webhook_columns.check(given, self._ground.limits)
+        webhook_columns.check(given, self._rules.limits)
         for name in given.get("headers") or ():
-            if name.lower() in self._ground.own_headers:
+            if name.lower() in self._rules.own_headers:
                 raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
 
     def _target(self, url: str) -> tuple[str, str]:
         """Return the URL as it was typed, and its host. Raise Invalid if the URL is not allowed."""
         try:
-            target = self._ground.guard.check_url(url)
+            target = self._rules.guard.check_url(url)
         except UrlError as error:
             raise Invalid.field("url", str(error)) from None
         return target.text, target.shown_host
@@ -287,8 +291,8 @@ class Webhooks:
         changed = {name.lower() for name in changes}
         headers = {n: v for n, v in self._opened(row).items() if n.lower() not in changed}
         headers |= {name: value for name, value in changes.items() if value is not None}
-        if len(headers) > self._ground.limits.headers:
-            raise Invalid.field("headers", f"are at most {self._ground.limits.headers}")
+        if len(headers) > self._rules.limits.headers:
+            raise Invalid.field("headers", f"are at most {self._rules.limits.headers}")
         return self._sealed_headers(headers, row["id"])
 
     def _opened(self, row: Mapping[str, Any]) -> dict[str, str]:

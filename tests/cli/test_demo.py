@@ -44,7 +44,7 @@ def headers_of(body: bytes, *, secret: str = SECRET, age: float = 0) -> dict[str
 
 
 def test_an_event_of_the_demo_is_verified_and_timed(receiver: Receiver) -> None:
-    arrival = receiver.judge(body_of(), headers_of(body_of()), perf_counter() + 2)
+    arrival = receiver.check(body_of(), headers_of(body_of()), perf_counter() + 2)
     assert (arrival.fault, arrival.sample) == (None, SAMPLE)
     assert (arrival.type, arrival.event, arrival.attempt) == ("user.created", EVENT, "1")
     assert 2 <= arrival.latency < 3
@@ -52,13 +52,13 @@ def test_an_event_of_the_demo_is_verified_and_timed(receiver: Receiver) -> None:
 
 def test_an_event_of_somebody_else_is_verified_all_the_same(receiver: Receiver) -> None:
     body = body_of(data='{"id": "usr_2"}')
-    arrival = receiver.judge(body, headers_of(body), perf_counter())
+    arrival = receiver.check(body, headers_of(body), perf_counter())
     assert (arrival.fault, arrival.sample) == (None, None)
 
 
 def test_what_was_forgotten_is_somebody_elses(receiver: Receiver) -> None:
     receiver.emitted.forget(SAMPLE)
-    assert receiver.judge(body_of(), headers_of(body_of()), perf_counter()).sample is None
+    assert receiver.check(body_of(), headers_of(body_of()), perf_counter()).sample is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_signed_with_another_secret_or_long_ago_is_a_fault(
     receiver: Receiver, changed: dict[str, Any], fault: str
 ) -> None:
     headers = headers_of(body_of(), **changed)
-    assert fault in str(receiver.judge(body_of(), headers, perf_counter()).fault)
+    assert fault in str(receiver.check(body_of(), headers, perf_counter()).fault)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_what_is_signed_with_another_secret_or_long_ago_is_a_fault(
 def test_a_header_that_is_missing_is_a_fault(receiver: Receiver, missing: str, fault: str) -> None:
     headers = headers_of(body_of())
     del headers[missing]
-    assert fault in str(receiver.judge(body_of(), headers, perf_counter()).fault)
+    assert fault in str(receiver.check(body_of(), headers, perf_counter()).fault)
 
 
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        (json.dumps(json.loads(body_of())).encode(), "not put together as promised"),
+        (json.dumps(json.loads(body_of())).encode(), "not in the documented form"),
         (body_of("user.updated"), "the headers name another event"),
         (b"[]", "not a JSON object"),
     ],
@@ -100,18 +100,20 @@ def test_a_header_that_is_missing_is_a_fault(receiver: Receiver, missing: str, f
 def test_a_body_not_as_promised_is_a_fault_however_rightly_signed(
     receiver: Receiver, body: bytes, fault: str
 ) -> None:
-    assert fault in str(receiver.judge(body, headers_of(body), perf_counter()).fault)
+    assert fault in str(receiver.check(body, headers_of(body), perf_counter()).fault)
 
 
 def test_a_byte_added_on_the_way_is_a_fault(receiver: Receiver) -> None:
-    arrival = receiver.judge(body_of() + b" ", headers_of(body_of()), perf_counter())
+    arrival = receiver.check(body_of() + b" ", headers_of(body_of()), perf_counter())
     assert "no signature matches" in str(arrival.fault)
 
 
 def test_the_data_of_one_event_under_the_type_of_another_is_a_fault(receiver: Receiver) -> None:
     body = body_of("user.updated")
     headers = {**headers_of(body), "X-Acme-Event": "user.updated"}
-    assert receiver.judge(body, headers, perf_counter()).fault == "the data is another event's"
+    assert (
+        receiver.check(body, headers, perf_counter()).fault == "the data belongs to another event"
+    )
 
 
 def test_samples_are_json_of_proper_types_and_never_the_same() -> None:

@@ -19,11 +19,11 @@ from multidict import CIMultiDict
 from dispatcher import receiver
 from dispatcher.core import signing
 from dispatcher.receiver import (
-    MalformedSignature,
-    MissingSignature,
-    NoMatchingSignature,
+    MalformedSignatureError,
+    MissingSignatureError,
+    NoMatchingSignatureError,
     SignatureVerificationError,
-    StaleTimestamp,
+    StaleTimestampError,
     construct_event,
     verify,
 )
@@ -92,7 +92,7 @@ def test_the_schemes_are_those_that_sign() -> None:
 def test_the_present_is_the_default_now() -> None:
     headers = signed("standard", timestamp=int(time.time()))
     assert construct_event(BODY, headers, SECRET) == EVENT
-    with pytest.raises(StaleTimestamp):
+    with pytest.raises(StaleTimestampError):
         construct_event(BODY, signed("standard", timestamp=NOW - 10**6), SECRET)
 
 
@@ -157,7 +157,9 @@ def test_the_value_of_a_header_may_be_a_list_of_texts() -> None:
     doubled = {name: (value, value) for name, value in signed("standard").items()}
     assert verify(BODY, doubled, SECRET, now=NOW) == "standard"
     two = {**lists, "webhook-signature": ["v1,AAAA", lists["webhook-signature"][0]]}
-    with pytest.raises(MalformedSignature, match="two different headers named webhook-signature"):
+    with pytest.raises(
+        MalformedSignatureError, match="two different headers named webhook-signature"
+    ):
         verify(BODY, two, SECRET, now=NOW)
 
 
@@ -224,7 +226,7 @@ def test_headers_of_any_name_are_found_when_named(scheme: str) -> None:
         timestamp_header="proof-time",
     )
     assert found == scheme
-    with pytest.raises(MissingSignature):
+    with pytest.raises(MissingSignatureError):
         verify(BODY, headers, SECRET, schemes=(scheme,), now=NOW)
 
 
@@ -304,14 +306,14 @@ def test_one_altered_character_anywhere_is_refused(
 
 @pytest.mark.parametrize("scheme", receiver.SCHEMES)
 def test_another_secret_does_not_match(scheme: str) -> None:
-    with pytest.raises(NoMatchingSignature, match="another secret"):
+    with pytest.raises(NoMatchingSignatureError, match="another secret"):
         verify(BODY, signed(scheme), PREVIOUS, schemes=(scheme,), now=NOW)
 
 
 @pytest.mark.parametrize("scheme", receiver.TIMESTAMPED)
 @pytest.mark.parametrize("age", [301, 10**6, -301, -(10**6)])
 def test_a_time_out_of_tolerance_either_way_is_stale(scheme: str, age: int) -> None:
-    with pytest.raises(StaleTimestamp, match=f"{abs(age)} s {'ago' if age > 0 else 'ahead'}"):
+    with pytest.raises(StaleTimestampError, match=f"{abs(age)} s {'ago' if age > 0 else 'ahead'}"):
         verify(BODY, signed(scheme), SECRET, now=NOW + age)
 
 
@@ -338,7 +340,7 @@ def test_the_tolerance_is_inclusive_and_ones_own(
     if accepted:
         assert run() == "standard"
     else:
-        with pytest.raises(StaleTimestamp):
+        with pytest.raises(StaleTimestampError):
             run()
 
 
@@ -363,47 +365,47 @@ def test_the_tolerance_is_inclusive_and_ones_own(
 )
 def test_a_timestamp_that_is_no_unix_time_is_malformed(timestamp: str) -> None:
     headers = signed("standard") | {"webhook-timestamp": timestamp}
-    with pytest.raises(MalformedSignature, match="Unix seconds"):
+    with pytest.raises(MalformedSignatureError, match="Unix seconds"):
         verify(BODY, headers, SECRET, now=NOW)
 
 
 @pytest.mark.parametrize(
     ("headers", "error", "complaint"),
     [
-        ({}, MissingSignature, "hold no signature"),
-        ({"webhook-id": "evt_42", "webhook-timestamp": "1"}, MissingSignature, "no signature"),
-        ({"webhook-signature": "v1,abc"}, MissingSignature, "without webhook-id"),
+        ({}, MissingSignatureError, "hold no signature"),
+        ({"webhook-id": "evt_42", "webhook-timestamp": "1"}, MissingSignatureError, "no signature"),
+        ({"webhook-signature": "v1,abc"}, MissingSignatureError, "without webhook-id"),
         (
             {"webhook-signature": "v1,abc", "webhook-id": "evt_42"},
-            MissingSignature,
+            MissingSignatureError,
             "webhook-timestamp",
         ),
-        ({"x-a-signature": "ab" * 32}, MissingSignature, "without a header for its timestamp"),
-        ({"x-a-signature": "sha256=" + "ab" * 32}, MissingSignature, "body-hex"),
-        ({"x-a-signature": ""}, MissingSignature, "timestamp"),
+        ({"x-a-signature": "ab" * 32}, MissingSignatureError, "without a header for its timestamp"),
+        ({"x-a-signature": "sha256=" + "ab" * 32}, MissingSignatureError, "body-hex"),
+        ({"x-a-signature": ""}, MissingSignatureError, "timestamp"),
         (
             {"webhook-signature": "v1,a", "webhook-id": "evt.1", "webhook-timestamp": "1"},
-            MalformedSignature,
+            MalformedSignatureError,
             "not an id",
         ),
         (
             {"webhook-signature": "v1,a", "webhook-id": "é", "webhook-timestamp": "1"},
-            MalformedSignature,
+            MalformedSignatureError,
             "not an id",
         ),
-        ({"stripe-signature": "t=1,t=2,v1=a"}, MalformedSignature, "several timestamps"),
-        ({"stripe-signature": "t="}, MalformedSignature, "Unix seconds"),
-        ({"stripe-signature": f"t={NOW}"}, NoMatchingSignature, "no signature matches"),
-        ({"stripe-signature": f"t={NOW},v1="}, NoMatchingSignature, "no signature matches"),
-        ({"stripe-signature": f"t={NOW},v1=\udcff"}, NoMatchingSignature, "matches"),
+        ({"stripe-signature": "t=1,t=2,v1=a"}, MalformedSignatureError, "several timestamps"),
+        ({"stripe-signature": "t="}, MalformedSignatureError, "Unix seconds"),
+        ({"stripe-signature": f"t={NOW}"}, NoMatchingSignatureError, "no signature matches"),
+        ({"stripe-signature": f"t={NOW},v1="}, NoMatchingSignatureError, "no signature matches"),
+        ({"stripe-signature": f"t={NOW},v1=\udcff"}, NoMatchingSignatureError, "matches"),
         (
             {f"x-{n}-signature": f"t={NOW},v1=a" for n in range(9)},
-            MalformedSignature,
+            MalformedSignatureError,
             "9 signature headers",
         ),
         (
             [("webhook-id", "evt_1"), ("Webhook-Id", "evt_2")],
-            MalformedSignature,
+            MalformedSignatureError,
             "two different headers named webhook-id",
         ),
     ],
@@ -419,7 +421,7 @@ def test_requests_without_a_sound_signature_are_refused_with_the_reason(
 def test_a_signature_of_another_version_does_not_count(version: str) -> None:
     headers = signed("standard")
     headers["webhook-signature"] = headers["webhook-signature"].replace("v1", version)
-    with pytest.raises(NoMatchingSignature):
+    with pytest.raises(NoMatchingSignatureError):
         verify(BODY, headers, SECRET, now=NOW)
 
 
@@ -427,13 +429,15 @@ def test_stripping_headers_does_not_turn_a_timed_signature_into_a_lasting_one() 
     headers = signed(*receiver.SCHEMES)
     for name in ("webhook-signature", "x-noderails-timestamp", "Stripe-Signature"):
         del headers[name]
-    with pytest.raises(MissingSignature):
+    with pytest.raises(MissingSignatureError):
         verify(BODY, headers, SECRET, now=NOW + 10**6)
     assert verify(BODY, headers, SECRET, schemes=("body-hex",), now=NOW + 10**6) == "body-hex"
 
 
 def test_a_scheme_that_was_not_asked_for_is_not_enough() -> None:
-    with pytest.raises(MissingSignature, match="scheme stripe, which was not asked for"):
+    with pytest.raises(
+        MissingSignatureError, match="scheme stripe, which is not among the accepted"
+    ):
         verify(BODY, signed("stripe"), SECRET, schemes=("standard",), now=NOW)
 
 
@@ -452,12 +456,12 @@ def test_a_signature_under_one_scheme_is_none_under_another() -> None:
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        (signed("stripe") | {"webhook-signature": "v1,a"}, StaleTimestamp),
+        (signed("stripe") | {"webhook-signature": "v1,a"}, StaleTimestampError),
         (
             {"webhook-signature": "v1,a"} | signed("stripe", secrets=(PREVIOUS,)),
-            NoMatchingSignature,
+            NoMatchingSignatureError,
         ),
-        ({"a-signature": "x", "b-signature": "t=x"}, MalformedSignature),
+        ({"a-signature": "x", "b-signature": "t=x"}, MalformedSignatureError),
     ],
 )
 def test_of_several_failures_the_most_telling_is_raised(
@@ -479,7 +483,7 @@ def test_no_error_repeats_a_secret_or_the_right_signature() -> None:
 @pytest.mark.parametrize("secret", ["not base64", "é" * 32, "abcde"])
 def test_a_secret_that_is_not_base64_signs_nothing_under_standard(secret: str) -> None:
     headers = signed("standard") | {"webhook-signature": "v1,"}
-    with pytest.raises(NoMatchingSignature):
+    with pytest.raises(NoMatchingSignatureError):
         verify(BODY, headers, secret, now=NOW)
     text_keyed = signed("stripe", secrets=(secret,))
     assert verify(BODY, text_keyed, secret, now=NOW) == "stripe"

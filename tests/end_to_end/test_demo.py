@@ -11,7 +11,7 @@ import pytest
 from dispatcher.demo import show
 from dispatcher.demo.application import Application
 from dispatcher.demo.receiver import Receiver as DemoReceiver
-from dispatcher.demo.show import Performance
+from dispatcher.demo.show import Show
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell
@@ -60,14 +60,14 @@ async def test_the_demo_keeps_to_an_environment_of_its_own_in_a_given_database(
 async def test_the_demo_says_what_did_not_arrive(
     dsn: str, story: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(show, "QUIET_LIMIT", 0.1)
+    monkeypatch.setattr(show, "QUIET_LIMIT_SECONDS", 0.1)
     webhook = await story.subscribe("http://127.0.0.1:9009/")
     session = Session(dsn, "test")
-    shown = Performance(
+    shown = Show(
         Application(session, "env_default"), DemoReceiver(body_hex_header="X-Signature"), webhook.id
     )
-    assert not await shown.once(3)
+    assert not await shown.emit_and_wait(3)
     await session.close()
     said = capsys.readouterr()
     assert said.out == "0 delivered, 0 verified, p50 - ms\n"
-    assert said.err == "3 of 3 did not arrive\n"
+    assert said.err == "3 of 3 events did not arrive.\n"

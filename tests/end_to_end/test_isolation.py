@@ -112,7 +112,7 @@ async def test_lanes_much_too_small_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "QUEUE_DEPTH", 10)
-    monkeypatch.setattr(engine_module, "DELIVERIES_LIMIT", 40)
+    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 40)
     await story.subscribe(receiver.url + "a")
     await story.subscribe(receiver.url + "b")
     await story.subscribe(receiver.url + "c")
@@ -130,7 +130,7 @@ async def test_retries_that_fill_the_memory_do_not_keep_new_deliveries_out(
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "DELIVERIES_LIMIT", 200)
+    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 200)
     receiver.otherwise = 500
     await story.subscribe(receiver.url, "role.*")
     await story.subscribe(another.url, "user.*")
@@ -152,7 +152,7 @@ async def test_hanging_endpoints_that_fill_the_memory_do_not_keep_a_healthy_one_
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "DELIVERIES_LIMIT", 200)
+    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 200)
     receiver.otherwise = HANG
     for n in range(4):
         await story.subscribe(f"{receiver.url}{n}", "role.*")

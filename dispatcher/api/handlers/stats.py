@@ -18,7 +18,7 @@ async def stats(call: Call) -> Answer:
     if query.all and call.principal.environment_id is not None:
         raise Forbidden("a token of one environment cannot read the figures of the others")
     of = None if query.all else call.environment_id
-    return Answer(await call.office.backlogs(call.session).stats(of))
+    return Answer(await call.services.backlogs.stats(of))
 
 
 ROUTES = (

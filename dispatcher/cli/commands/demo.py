@@ -15,9 +15,18 @@ LOOPBACK = "127.0.0.1/32"
 
 
 @click.command()
-@click.option("--events", type=click.IntRange(min=1), metavar="N", help="Emit only so many.")
-@click.option("--once", is_flag=True, help="Emit at once, wait for all to be delivered, and exit.")
-@click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="The admin port.")
+@click.option(
+    "--events", type=click.IntRange(min=1), metavar="N", help="Emit N events, then no more."
+)
+@click.option(
+    "--once", is_flag=True, help="Emit all events at once, wait until they are delivered, and exit."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="P",
+    help="The admin port. Default: admin.port, or a free one.",
+)
 @click.pass_context
 def demo(context: click.Context, events: int | None, once: bool, port: int | None) -> None:
     """Start a database, the daemon and a receiver that verifies every delivery.
@@ -41,8 +50,8 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
         database.serving(config, directory) as serving,
         asyncio.Runner(loop_factory=loop_factory(None)) as runner,
     ):
-        shown = runner.run(_demo(config, serving, events, once=once))
-    context.exit(0 if shown else 1)
+        succeeded = runner.run(_demo(config, serving, events, once=once))
+    context.exit(0 if succeeded else 1)
 
 
 def _staged(
@@ -72,10 +81,10 @@ def _staged(
 
 
 async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
-    """Run the demo. Return True if it showed what it was meant to show."""
+    """Run the demo. Return True if it succeeded."""
     from dispatcher.cli import database
     from dispatcher.cli.errors import Failure
-    from dispatcher.demo import give
+    from dispatcher.demo import run
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.store.migrate import MigrationError
 
@@ -85,8 +94,8 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
     except (MigrationError, KeyRefused) as error:
         if not serving.ours:
             raise
-        anew = f"the demo's own data is left from another time: delete {config.state_directory()}"
-        raise Failure(f"{error}\n{anew}") from None
-    return await give(
+        remedy = f"The demo's own data is of another version. Delete {config.state_directory()}."
+        raise Failure(f"{error}\n{remedy}") from None
+    return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )

@@ -36,13 +36,12 @@ async def recover(visit: Visit) -> web.Response:
     try:
         form = NewRecovery.model_validate(_given(visit, typed), strict=False)
         if typed.get("step") != "start":
-            counted = await visit.office.recoveries(visit.pool, visit.actor).preview(
+            counted = await visit.services.replays.preview(
                 visit.environment_id, webhook.named(visit), form
             )
             return await _page(visit, typed, form=form, preview=counted)
-        async with visit.changing() as session:
-            recoveries = visit.office.recoveries(session, visit.actor)
-            await recoveries.start(visit.environment_id, webhook.named(visit), form)
+        async with visit.changing() as services:
+            await services.replays.start(visit.environment_id, webhook.named(visit), form)
     except (ValidationError, Invalid) as error:
         return await _page(visit, typed, mistakes(error), status=422)
     except Conflict as refused:
@@ -54,9 +53,8 @@ async def cancel(visit: Visit) -> web.Response:
     """Cancel a recovery."""
     name = visit.request.match_info["recovery_id"]
     try:
-        async with visit.changing() as session:
-            recoveries = visit.office.recoveries(session, visit.actor)
-            await recoveries.cancel(visit.environment_id, webhook.named(visit), name)
+        async with visit.changing() as services:
+            await services.replays.cancel(visit.environment_id, webhook.named(visit), name)
     except Conflict as refused:
         return await _page(visit, {"preset": "hour"}, {"form": str(refused)}, status=409)
     return see_other(_address(visit), "cancelled")
@@ -73,7 +71,7 @@ async def _page(
 ) -> web.Response:
     looked = await webhook.look(visit)
     before = visit.position()
-    found = await visit.office.recoveries(visit.pool, visit.actor).list(
+    found = await visit.services.replays.list(
         visit.environment_id, looked.webhook.id, before=before, limit=SHOWN
     )
     return webhook.page(

@@ -67,7 +67,7 @@ async def times(visit: Visit) -> web.Response:
         form = Schedule.model_validate({n: _number(text) for n, text in typed.items()})
     except ValidationError:
         return visit.page("webhook_tries.html", tries=None)
-    return visit.page("webhook_tries.html", tries=tries(visit.office.retry, form))
+    return visit.page("webhook_tries.html", tries=tries(visit.settings.retry, form))
 
 
 def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
@@ -90,8 +90,8 @@ async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
     visit.demand("write")
     if not form.given():
         return
-    async with visit.changing() as session:
-        await visit.office.webhooks(session, visit.actor).update(
+    async with visit.changing() as services:
+        await services.webhooks.update(
             webhook.named(visit),
             visit.environment_id,
             form,
@@ -108,7 +108,7 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    types = await visit.services.event_types.list(visit.environment_id)
     own = orjson.loads(looked.webhook.retry or "{}")
     return webhook.page(
         visit,
@@ -120,12 +120,12 @@ async def _form(
         events=events,
         types=types,
         matches=matching(events, [t.name for t in types]),
-        schemes=visit.office.schemes,
+        schemes=visit.settings.schemes,
         chosen=await visit.several("schemes") if wrong else looked.webhook.signature_schemes or (),
         blank_headers=BLANK_HEADERS,
-        configured=asdict(visit.office.retry),
-        delivery=visit.office.delivery,
-        tries=tries(visit.office.retry, Schedule.model_validate(own)),
+        configured=asdict(visit.settings.retry),
+        delivery=visit.settings.delivery,
+        tries=tries(visit.settings.retry, Schedule.model_validate(own)),
         mistakes=wrong or {},
     )
 
