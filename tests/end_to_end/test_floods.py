@@ -44,8 +44,8 @@ async def test_others_do_not_wait_for_all_of_a_flood(
 async def test_events_owed_to_very_many_endpoints_are_fanned_out_in_parts(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "MOST_DELIVERIES", 50)
-    monkeypatch.setattr(fanout, "SLICE", 20)
+    monkeypatch.setattr(fanout, "DELIVERIES_LIMIT", 50)
+    monkeypatch.setattr(fanout, "OVERSIZED_LIMIT", 20)
     for n in range(40):
         await story.subscribe(f"{receiver.url}{n}", "*")
     for n in range(30):
