@@ -30,7 +30,7 @@ from dispatcher.api.types import (
     Failure,
 )
 from dispatcher.api.work import Work
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT
 from dispatcher.services.audit_log import Actor
@@ -265,7 +265,7 @@ async def _session(call: Call, route: Route) -> AsyncIterator[Queryable]:
 
 
 async def _check_environment(call: Call, route: Route) -> None:
-    """Raise Unknown if the environment does not exist.
+    """Raise NotFoundError if the environment does not exist.
 
     That of a bound token exists, and the default one cannot be deleted, so neither is looked up.
     """
@@ -306,26 +306,26 @@ def page_limit(query: Any) -> int:
 
 
 def uuid(text: str) -> UUID:
-    """Return an id in its canonical spelling. Raise Unknown for any other text."""
+    """Return an id in its canonical spelling. Raise NotFoundError for any other text."""
     try:
         found = UUID(text)
     except ValueError:
         found = None
     if found is None or str(found) != text.lower():
-        raise Unknown(f"there is nothing with the id {text[:100]!r}")
+        raise NotFoundError(f"there is nothing with the id {text[:100]!r}")
     return found
 
 
 def _environment(request: web.Request, principal: Principal) -> str:
     """Return the environment that a request is about.
 
-    Raise Unknown for one that the token may not use, as if it did not exist.
+    Raise NotFoundError for one that the token may not use, as if it did not exist.
     """
     named = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if named is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
     if not _ENVIRONMENT.fullmatch(named) or principal.environment_id not in (None, named):
-        raise Unknown(f"there is no environment {named[:64]!r}")
+        raise NotFoundError(f"there is no environment {named[:64]!r}")
     return named
 
 

@@ -21,7 +21,7 @@ from dispatcher.client.call import Call
 from dispatcher.client.methods import AsyncApi
 from dispatcher.client.resources import Response
 from dispatcher.config.sections import Config, ConfigError
-from dispatcher.core.errors import Refused
+from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_key
 from dispatcher.services.services import Services, ServiceSettings
@@ -62,7 +62,7 @@ class Direct(AsyncApi):
         """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
-        except (Refused, ValidationError, types.Failure) as error:
+        except (RefusedError, ValidationError, types.Failure) as error:
             failure = errors.explain(error, envelope, "")
             answer = Response(failure.status, {}, envelope.refuse(failure, ""))
         return call.read(answer.data())

@@ -5,7 +5,7 @@ from uuid import UUID
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import Forbidden
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.audit_log import AuditEntry
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.audit import AuditQuery
@@ -33,9 +33,9 @@ async def list_environments(call: Call) -> Answer:
 
 
 async def create_environment(call: Call) -> Answer:
-    """Create an environment. Raise Forbidden for a token of one environment."""
+    """Create an environment. Raise ForbiddenError for a token of one environment."""
     if call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment cannot make others")
+        raise ForbiddenError("a token of one environment cannot make others")
     made = await call.services.environments.create(call.form)
     return Answer(made, 201)
 
@@ -103,12 +103,12 @@ async def resume(call: Call) -> Answer:
 def _whom(call: Call) -> str | None:
     """Return the environment to pause or resume, None for all of them.
 
-    Raise Forbidden if the body asks for all and the token belongs to one environment.
+    Raise ForbiddenError if the body asks for all and the token belongs to one environment.
     """
     if not call.form.all:
         return call.environment_id
     if call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment cannot pause or resume the others")
+        raise ForbiddenError("a token of one environment cannot pause or resume the others")
     return None
 
 
