@@ -49,6 +49,8 @@ CREATE TABLE dispatcher.event_types (
 );
 -- The trigger on events asks for every statement whether there is any.
 CREATE INDEX event_types_enforced ON dispatcher.event_types (environment_id, name) WHERE enforce;
+-- Names are listed by code point. The primary key sorts them by the language of the database.
+CREATE INDEX event_types_name ON dispatcher.event_types (environment_id, name COLLATE "C");
 COMMENT ON TABLE dispatcher.event_types IS
   'The catalogue of event types. The API writes it. It documents types; only an enforced schema has an effect.';
 
