@@ -94,7 +94,7 @@ async def test_a_recovery_that_waits_pins_no_partition(
     await connection.execute("DELETE FROM dispatcher.quarantine")
     await running(connection, endpoint)
     assert await Partitions(session).drop_one("events", 30 * DAY) is None
-    await steps["waiting_recoveries"].run()
+    await steps["waiting_replays"].run()
     assert await Partitions(session).drop_one("events", 30 * DAY) is not None
 
 
