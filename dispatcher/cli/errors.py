@@ -55,7 +55,7 @@ def _explain_all(group: BaseExceptionGroup) -> Failure | None:
 
 def _explain_one(error: BaseException) -> Failure | None:
     """Return the failure for an expected error, None for any other."""
-    from dispatcher.core.errors import Invalid, Refused
+    from dispatcher.core.errors import InvalidError, RefusedError
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.schema_validation.worker import SandboxUnavailable
@@ -72,12 +72,12 @@ def _explain_one(error: BaseException) -> Failure | None:
         KeyRefused
         | MigrationError
         | PostgresUnavailableError
-        | Refused
+        | RefusedError
         | EventRefused
         | SandboxUnavailable
     )
     match error:
-        case Invalid() | AddressError():
+        case InvalidError() | AddressError():
             return Misuse(str(error))
         case PostgresUnavailableError(__cause__=OSError()):
             return Failure(f"{error} (database.state_directory says where it keeps its data)")

@@ -119,10 +119,10 @@ class Engine:
         requests = _requests(config)
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            settled=self.buffer.confirm_recorded,
-            lost=self.buffer.discard_stale,
-            room=self._wake_deliverer,
-            noted=self._noted,
+            on_recorded=self.buffer.confirm_recorded,
+            on_superseded=self.buffer.discard_stale,
+            on_room=self._wake_deliverer,
+            on_batch=self._noted,
         )
         self.statist = Statist(
             Statistics(self.sessions.statistics),

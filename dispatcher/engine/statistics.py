@@ -11,12 +11,13 @@ from uuid import UUID
 
 import orjson
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import BINS, bin_of, both
 from dispatcher.core.model import Result
 from dispatcher.engine.bisection import apart
 from dispatcher.engine.endpoint_cache import KnownEndpoints
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.statistics import ALL, Statistics, Sums
+from dispatcher.store.statistics import Statistics, Sums
 from dispatcher.telemetry import observe
 
 Key = TypeVar("Key")
@@ -130,12 +131,12 @@ class Statist:
         for place, (endpoint_id, tally) in enumerate(tallies.items(), start=1):
             sums = _sums(tally)
             _add(self._of_endpoints, endpoint_id, sums)
-            _add(gathered, tally.environment_id or ALL, sums)
+            _add(gathered, tally.environment_id or ALL_ENVIRONMENTS, sums)
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
         for environment_id, sums in gathered.items():
-            _add(self._of_environments, ALL, sums)
-            if environment_id != ALL:
+            _add(self._of_environments, ALL_ENVIRONMENTS, sums)
+            if environment_id != ALL_ENVIRONMENTS:
                 _add(self._of_environments, environment_id, sums)
 
     def _environment(self, endpoint_id: UUID) -> str | None:

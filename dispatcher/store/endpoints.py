@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatcher.core.model import SetBack
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 NAMED = ("name", "description", "url", "active")
@@ -18,7 +18,7 @@ SETTINGS = (
 class Endpoints:
     """The endpoints."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[UUID]) -> list[dict[str, Any]]:

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
-
-EVERY = "*"
-"""Stands for the environment of requests that concern all environments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Answer:
 class Answered:
     """The stored responses, by environment and key."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def claim(self, environment_id: str, key: str, fingerprint: bytes) -> Answer:

@@ -19,7 +19,7 @@ from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.errors import Failure, Misuse, explain
 from dispatcher.cli.params import Moment, shown
 from dispatcher.config.sections import ConfigError
-from dispatcher.core.errors import Invalid, Unknown
+from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
 from dispatcher.encryption.keyring import KeyRefused
 from dispatcher.store.migrate import StaleDatabase
@@ -241,8 +241,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ("error", "kind", "said"),
     [
         (ConfigError(["a.b: wrong", "c.d: worse"]), Misuse, "a.b: wrong\nc.d: worse"),
-        (Invalid.field("url", "must be one"), Misuse, "url: must be one"),
-        (Unknown("there is no webhook x"), Failure, "there is no webhook x"),
+        (InvalidError.field("url", "must be one"), Misuse, "url: must be one"),
+        (NotFoundError("there is no webhook x"), Failure, "there is no webhook x"),
         (KeyRefused("another key"), Failure, "another key"),
         (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
         (PostgresUnavailableError("made by 15"), Failure, "made by 15"),

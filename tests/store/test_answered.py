@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from dispatcher.core.errors import Refused
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.errors import RefusedError
 from dispatcher.engine.maintenance import DAY_SECONDS as DAY
 from dispatcher.engine.maintenance import Maintenance, Upkeep
-from dispatcher.store.idempotency import EVERY, Answer, Answered
+from dispatcher.store.idempotency import Answer, Answered
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -27,7 +28,7 @@ async def test_the_first_claims_and_the_next_is_told_the_answer(session: Session
 
 async def test_keys_are_those_of_their_environment(session: Session) -> None:
     answered = Answered(session)
-    for environment in ("env_default", "other", EVERY):
+    for environment in ("env_default", "other", ALL_ENVIRONMENTS):
         assert (await answered.claim(environment, KEY, PRINT)).new
     await answered.keep("other", KEY, 204, None)
     assert (await answered.claim("env_default", KEY, PRINT)).status is None
@@ -55,7 +56,7 @@ async def test_what_was_undone_was_not_claimed(
             await Answered(opened).claim("env_default", KEY, PRINT)
             claimed.set()
             await undo.wait()
-            raise Refused
+            raise RefusedError
 
     claimed, undo = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(claim_in_vain(claimed, undo))
@@ -64,7 +65,7 @@ async def test_what_was_undone_was_not_claimed(
     second = asyncio.create_task(Answered(other).claim("env_default", KEY, b"second"))
     await rows.waits_for_lock(connection, pid)
     undo.set()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         await first
     assert await second == Answer(True, b"second", None, None)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.target import Place, ask, placed
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -35,7 +36,7 @@ def seed(place: Place, source: str, as_json: bool) -> None:
     from dispatcher.config.loading import load
 
     entries = _entries(source)
-    environment = place.environment or "env_default"
+    environment = place.environment or DEFAULT_ENVIRONMENT
     if place.url is not None:
         changes = ask(place, lambda client: _put(client, entries))
     else:
@@ -94,16 +95,16 @@ async def _load(
 ) -> Mapping[str, "Change"]:
     """Write the event types into the database, all or none. Return the change to each."""
     from dispatcher.cli import database
-    from dispatcher.services.services import Office
+    from dispatcher.services.services import Services, ServiceSettings
 
     await database.look(visited)
-    office = Office(config, None)
+    settings = ServiceSettings.from_config(config, None)
     try:
         async with database.session(visited, config) as session:
-            writer = office.catalogue_writer(session, database.actor())
-            return await writer.load(environment, entries)
+            services = Services(session, database.actor(), settings)
+            return await services.event_type_writer.load(environment, entries)
     finally:
-        await office.checks.close()
+        await settings.close()
 
 
 def _sorted(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:
