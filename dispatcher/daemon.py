@@ -12,7 +12,7 @@ from dispatcher import __version__
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
 from dispatcher.api.auth import Auth
-from dispatcher.api.connections import ConnectionLimits
+from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import Serving
