@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.target import Place, ask, placed
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -55,7 +56,7 @@ def emit(place: Place, type_: str, data: str, idempotency_key: str | None, as_js
         answer = _over_the_api(place, type_, data, idempotency_key)
     else:
         visited, config = database.find(load(place.config_file))
-        environment = place.environment or "env_default"
+        environment = place.environment or DEFAULT_ENVIRONMENT
         name = asyncio.run(_emit(visited, config, type_, data, environment, idempotency_key))
         answer = {"id": name, "type": type_, "environmentId": environment}
     click.echo(json.dumps(answer) if as_json else answer["id"])

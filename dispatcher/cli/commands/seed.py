@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.target import Place, ask, placed
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -35,7 +36,7 @@ def seed(place: Place, source: str, as_json: bool) -> None:
     from dispatcher.config.loading import load
 
     entries = _entries(source)
-    environment = place.environment or "env_default"
+    environment = place.environment or DEFAULT_ENVIRONMENT
     if place.url is not None:
         changes = ask(place, lambda client: _put(client, entries))
     else:

@@ -9,6 +9,7 @@ import click
 
 from dispatcher.cli.params import Duration, shown
 from dispatcher.cli.target import Place, ask, placed
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -50,7 +51,7 @@ def create(place: Place, scope: str, name: str, expires: timedelta | None, as_js
     The token is valid in --environment, which is env_default unless given, or in all with '*'.
     """
     until = None if expires is None else datetime.now(UTC) + expires
-    environment = place.environment or "env_default"
+    environment = place.environment or DEFAULT_ENVIRONMENT
 
     async def wish(client: "AsyncApi") -> "Resource":
         return await client.within(None).tokens.create(
@@ -102,7 +103,9 @@ def _fields(token: "Resource", names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _described(token: "Resource") -> str:
-    where = "every environment" if token.environment_id == "*" else token.environment_id
+    where = (
+        "every environment" if token.environment_id == ALL_ENVIRONMENTS else token.environment_id
+    )
     lines = [
         f"{token.id}  {token.name}",
         f"  scope    {token.scope}, in {where}",
