@@ -59,6 +59,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u
 ends are among them."""
 
 
-def shown(text: str) -> str:
-    """Return text that others wrote, safe for a terminal: control characters appear as codes."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+def escape_controls(text: str) -> str:
+    """Return the text of others, safe for a terminal: control characters appear as codes."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
