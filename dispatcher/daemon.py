@@ -28,7 +28,7 @@ from dispatcher.engine.stage_health import StageHealth
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
-from dispatcher.services.services import Office
+from dispatcher.services.services import ServiceSettings
 from dispatcher.services.tokens import Gate, bootstrap
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import StatementTimeout, StoreUnavailable
@@ -77,12 +77,12 @@ class Front:
         *,
         authentication: Pool,
     ) -> None:
-        office, first = Office(config, cipher), bootstrap(config)
+        settings, first = ServiceSettings.from_config(config, cipher), bootstrap(config)
         auth = Auth(Gate(authentication, first))
         body_most = max(config.limits.body_bytes, 2 * config.delivery.max_data)
         serving = Serving(
             pool=people,
-            office=office,
+            settings=settings,
             auth=auth,
             cursors=Cursors(cipher.cursor_key()),
             work=Work(body_most),
@@ -90,9 +90,9 @@ class Front:
         app = build(checks, serving, ROUTES, body_most=body_most, failing=failing, paused=paused)
         if config.admin.hosts:
             app.middlewares.append(only_for(config.admin.hosts))
-        self.dashboard = Dashboard(people, office, auth, first, authentication=authentication)
+        self.dashboard = Dashboard(people, settings, auth, first, authentication=authentication)
         self.dashboard.add(app, PAGES)
-        app.on_cleanup.append(lambda _: office.checks.close())
+        app.on_cleanup.append(lambda _: settings.close())
         connections = ConnectionLimits(
             most=config.limits.connections, of_one_address=config.limits.connections_per_address
         )

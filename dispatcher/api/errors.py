@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from dispatcher.api.representations import Dialect
 from dispatcher.api.types import Detail, Failure
 from dispatcher.core.errors import (
-    Changed,
-    Conflict,
-    Forbidden,
-    Invalid,
-    Refused,
-    Unknown,
+    ChangedError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    RefusedError,
 )
 from dispatcher.schema_validation.checks import SchemaChecksBusyError
 from dispatcher.schema_validation.worker import SandboxUnavailable
@@ -27,12 +27,12 @@ from dispatcher.store.session import (
 )
 from dispatcher.telemetry import observe
 
-REFUSALS: dict[type[Refused], tuple[int, str]] = {
-    Invalid: (422, "What was given is not valid"),
-    Unknown: (404, "There is no such thing"),
-    Conflict: (409, "It does not go with how things are"),
-    Changed: (412, "It was changed meanwhile"),
-    Forbidden: (403, "The token does not allow that"),
+REFUSALS: dict[type[RefusedError], tuple[int, str]] = {
+    InvalidError: (422, "What was given is not valid"),
+    NotFoundError: (404, "There is no such thing"),
+    ConflictError: (409, "It does not go with how things are"),
+    ChangedError: (412, "It was changed meanwhile"),
+    ForbiddenError: (403, "The token does not allow that"),
 }
 
 UNAVAILABLE: dict[type[Exception], str] = {
@@ -57,10 +57,10 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
     match error:
         case Failure():
             return error
-        case Invalid():
+        case InvalidError():
             details = [Detail(p.reason, pointer=dialect.pointer(p.place)) for p in error.problems]
-            return Failure(422, error.code, REFUSALS[Invalid][1], *details)
-        case Refused():
+            return Failure(422, error.code, REFUSALS[InvalidError][1], *details)
+        case RefusedError():
             status, title = REFUSALS[type(error)]
             return Failure(status, error.code, title, Detail(str(error)))
         case ValidationError():
@@ -83,7 +83,7 @@ def malformed(error: ValidationError) -> Failure:
         Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
         for problem in problems(error).problems
     ]
-    return Failure(422, "invalid", REFUSALS[Invalid][1], *details)
+    return Failure(422, "invalid", REFUSALS[InvalidError][1], *details)
 
 
 def unreadable_query(error: ValidationError) -> Failure:

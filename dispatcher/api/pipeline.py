@@ -30,16 +30,16 @@ from dispatcher.api.types import (
     Failure,
 )
 from dispatcher.api.work import Work
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.base import Form
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.idempotency import Answered
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
@@ -60,7 +60,7 @@ class Serving:
     """The handler of every route, for aiohttp."""
 
     pool: Pool
-    office: Office
+    settings: ServiceSettings
     auth: Auth
     cursors: Cursors
     work: Work
@@ -76,8 +76,8 @@ class Serving:
 
     async def _answered(self, asked: "Understood", route: Route) -> web.Response:
         async with _session(asked.call, route) as session:
-            call = replace(asked.call, session=session)
-            await self._exists(call, route)
+            call = replace(asked.call, services=asked.call.services.within(session))
+            await _check_environment(call, route)
             replayed = await self._replayed(asked, call)
             if replayed is not None:
                 return replayed
@@ -110,13 +110,11 @@ class Serving:
         held.enter_context(self.work.body(share, _expected(request)))
         body = await self._body(request, route, share)
         body, raw = _unread(request, route, body)
-        key = conditions.idempotency_key(request)
+        key, pool = conditions.idempotency_key(request), self.pool.of(share)
         call = Call(
-            office=self.office,
-            pool=self.pool.of(share),
-            session=self.pool.of(share),
+            services=Services(pool, _actor(request, principal), self.settings),
+            pool=pool,
             principal=principal,
-            actor=_actor(request, principal),
             environment_id=environment_id,
             path=request.match_info,
             form=await self._form(request, route, body, share),
@@ -132,16 +130,6 @@ class Serving:
             once = (key, hashlib.sha256(said).digest())
         return Understood(request, route, dialect, call, once, share)
 
-    async def _exists(self, call: Call, route: Route) -> None:
-        """Raise Unknown if the environment does not exist.
-
-        That of a bound token exists, and the default one cannot be deleted, so neither is looked
-        up.
-        """
-        known = (call.principal.environment_id, DEFAULT_ENVIRONMENT)
-        if not route.everywhere and call.environment_id not in known:
-            await self.office.environments(call.session, call.actor).get(call.environment_id)
-
     async def _replayed(self, asked: "Understood", call: Call) -> web.Response | None:
         """Return the stored response if this Idempotency-Key was used before, without its secrets.
 
@@ -151,7 +139,7 @@ class Serving:
         if asked.once is None:
             return None
         key, fingerprint = asked.once
-        claim = await Answered(call.session).claim(call.environment_id, key, fingerprint)
+        claim = await Answered(call.services.session).claim(call.environment_id, key, fingerprint)
         if claim.new:
             return None
         if claim.fingerprint != fingerprint or claim.status is None:
@@ -268,12 +256,22 @@ async def _items(asked: "Understood", answer: Answer) -> tuple[orjson.Fragment, 
 
 
 @asynccontextmanager
-async def _session(call: Call, route: Route) -> AsyncIterator[Asked]:
+async def _session(call: Call, route: Route) -> AsyncIterator[Queryable]:
     if not route.in_transaction:
         yield call.pool
         return
     async with call.pool.transaction() as session:
         yield session
+
+
+async def _check_environment(call: Call, route: Route) -> None:
+    """Raise NotFoundError if the environment does not exist.
+
+    That of a bound token exists, and the default one cannot be deleted, so neither is looked up.
+    """
+    known = (call.principal.environment_id, DEFAULT_ENVIRONMENT)
+    if not route.everywhere and call.environment_id not in known:
+        await call.services.environments.get(call.environment_id)
 
 
 def share_of(principal: Principal, environment_id: str) -> str:
@@ -308,26 +306,26 @@ def page_limit(query: Any) -> int:
 
 
 def uuid(text: str) -> UUID:
-    """Return an id in its canonical spelling. Raise Unknown for any other text."""
+    """Return an id in its canonical spelling. Raise NotFoundError for any other text."""
     try:
         found = UUID(text)
     except ValueError:
         found = None
     if found is None or str(found) != text.lower():
-        raise Unknown(f"there is nothing with the id {text[:100]!r}")
+        raise NotFoundError(f"there is nothing with the id {text[:100]!r}")
     return found
 
 
 def _environment(request: web.Request, principal: Principal) -> str:
     """Return the environment that a request is about.
 
-    Raise Unknown for one that the token may not use, as if it did not exist.
+    Raise NotFoundError for one that the token may not use, as if it did not exist.
     """
     named = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if named is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
     if not _ENVIRONMENT.fullmatch(named) or principal.environment_id not in (None, named):
-        raise Unknown(f"there is no environment {named[:64]!r}")
+        raise NotFoundError(f"there is no environment {named[:64]!r}")
     return named
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
-from dispatcher.services.audit_log import Actor
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 ALL = "*"
 
@@ -28,17 +27,15 @@ class Shape:
 class Call:
     """A request that is parsed and authorized.
 
-    - `session` is a transaction if the route changes something.
+    - `services` are bound to a transaction if the route changes something.
     - `position` is where the requested page begins.
     - `revision` is the one in If-Match.
     - `raw` is the JSON text of the route's `raw` field.
     """
 
-    office: Office
+    services: Services
     pool: PoolShare
-    session: Asked
     principal: Principal
-    actor: Actor
     environment_id: str
     path: Mapping[str, str]
     form: Any
@@ -47,6 +44,11 @@ class Call:
     revision: int | None
     idempotency_key: str | None
     raw: RawJson | None
+
+    @property
+    def settings(self) -> ServiceSettings:
+        """Return the settings of the services."""
+        return self.services.settings
 
     @property
     def is_paged(self) -> bool:
@@ -59,7 +61,7 @@ class Call:
         if self.query.limit is not None:
             asked: int = self.query.limit
             return asked
-        return DEFAULT_LIMIT if self.is_paged else self.office.limits.page
+        return DEFAULT_LIMIT if self.is_paged else self.settings.limits.page
 
     @property
     def before(self) -> int | None:
@@ -86,7 +88,7 @@ class Answer:
     revision: int | None = None
     location: str | None = None
     shape: Shape | None = None
-    awaits: Callable[[Asked], Awaitable[bool]] | None = None
+    awaits: Callable[[Queryable], Awaitable[bool]] | None = None
 
     @classmethod
     def of(cls, page: Page[Any]) -> "Answer":

@@ -55,7 +55,7 @@ def _explain_group(group: BaseExceptionGroup) -> CommandError | None:
 
 def _explain_one(error: BaseException) -> CommandError | None:
     """Return the failure for an expected error, None for any other."""
-    from dispatcher.core.errors import Invalid, Refused
+    from dispatcher.core.errors import InvalidError, RefusedError
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
     from dispatcher.encryption.keyring import KeyRefused
     from dispatcher.schema_validation.worker import SandboxUnavailable
@@ -72,12 +72,12 @@ def _explain_one(error: BaseException) -> CommandError | None:
         KeyRefused
         | MigrationError
         | PostgresUnavailableError
-        | Refused
+        | RefusedError
         | EventRefused
         | SandboxUnavailable
     )
     match error:
-        case Invalid() | AddressError():
+        case InvalidError() | AddressError():
             return MisuseError(str(error))
         case PostgresUnavailableError(__cause__=OSError()):
             return CommandError(f"{error} (database.state_directory says where it keeps its data)")

@@ -21,10 +21,10 @@ from dispatcher.client.call import Call
 from dispatcher.client.methods import AsyncApi
 from dispatcher.client.resources import Response
 from dispatcher.config.sections import Config, ConfigError
-from dispatcher.core.errors import Refused
+from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_key
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import Pool, PoolShare
 
@@ -62,7 +62,7 @@ class InProcessClient(AsyncApi):
         """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
-        except (Refused, ValidationError, types.Failure) as error:
+        except (RefusedError, ValidationError, types.Failure) as error:
             failure = errors.explain(error, envelope, "")
             answer = Response(failure.status, {}, envelope.refuse(failure, ""))
         return call.read(answer.data())
@@ -70,8 +70,9 @@ class InProcessClient(AsyncApi):
     async def _answer(self, request: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _match(request)
-        office = Office(self._config, await self._cipher(route, request.body or {}))
-        call = _call(office, self._pool, route, path, request)
+        cipher = await self._cipher(route, request.body or {})
+        settings = ServiceSettings.from_config(self._config, cipher)
+        call = _call(settings, self._pool, route, path, request)
         call = replace(call, environment_id=await self._environment(call, route))
         try:
             async with (
@@ -79,12 +80,12 @@ class InProcessClient(AsyncApi):
                 if route.in_transaction
                 else nullcontext(self._pool) as session
             ):
-                answer = await route.handle(replace(call, session=session))
+                answer = await route.handle(replace(call, services=call.services.within(session)))
                 answer = replace(answer, paged=answer.paged or answer.next is not None)
                 shape = answer.shape or route.shape
                 written = envelope.write(answer, shape, link=None, secrets=True)
         finally:
-            await office.checks.close()
+            await settings.close()
         if answer.awaits is not None:
             await answer.awaits(self._pool)
         return Response(answer.status, {}, written)
@@ -107,16 +108,19 @@ class InProcessClient(AsyncApi):
         if route.everywhere:
             return types.ALL
         if self.environment is not None:
-            environments = call.office.environments(self._pool, call.actor)
-            return (await environments.get(self.environment)).id
+            return (await call.services.environments.get(self.environment)).id
         if "webhook_id" in call.path:
-            webhooks = call.office.webhooks(self._pool, call.actor)
-            return (await webhooks.get(uuid(call.path["webhook_id"]), None)).environment_id
+            webhook_id = uuid(call.path["webhook_id"])
+            return (await call.services.webhooks.get(webhook_id, None)).environment_id
         return DEFAULT_ENVIRONMENT
 
 
 def _call(
-    office: Office, pool: PoolShare, route: Route, path: Mapping[str, str], request: Call[Any]
+    settings: ServiceSettings,
+    pool: PoolShare,
+    route: Route,
+    path: Mapping[str, str],
+    request: Call[Any],
 ) -> types.Call:
     """Return the call as `api/pipeline.py` builds it from a request.
 
@@ -125,11 +129,9 @@ def _call(
     body = orjson.dumps(request.body or {})
     actor = database.actor()
     return types.Call(
-        office=office,
+        services=Services(pool, actor, settings),
         pool=pool,
-        session=pool,
         principal=Principal(actor.name, actor.name, "admin", None),
-        actor=actor,
         environment_id=DEFAULT_ENVIRONMENT,
         path=path,
         form=route.form and envelope.read(route.form, route.shape, body, None),

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dispatcher.store.session import Asked
+    from dispatcher.store.session import Queryable
 
 
-async def warnings(asked: "Asked") -> list[str]:
+async def warnings(asked: "Queryable") -> list[str]:
     """Return a warning for each right that a role could use against users of the schema."""
     from dispatcher.store.schema_rights import SchemaRights
 

@@ -210,7 +210,7 @@ class Limits(_Section):
     event_types: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     page: Annotated[int, Field(ge=1, le=10_000)] = 1_000
-    page_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 4 * 2**20
+    page_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 2**20
     body_bytes: Annotated[int, Field(ge=65_536, le=64 * 2**20)] = 2**20
     connections: Annotated[int, Field(ge=16, le=10_000)] = 512
     connections_per_address: Annotated[int, Field(ge=1, le=10_000)] = 64

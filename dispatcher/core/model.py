@@ -112,6 +112,13 @@ class ChangeNotice:
     delivery: Delivery | None
 
 
+class AppliedChanges(NamedTuple):
+    """The ids of the change notices that were applied, and the deliveries to park."""
+
+    notice_ids: list[int]
+    to_park: list[Delivery]
+
+
 class Heartbeat(NamedTuple):
     """The row of another daemon: how often it has renewed its lease, and when it last did.
 

@@ -15,6 +15,7 @@ Everything but a 2xx is retried: receivers have bad deployments, and a 404 at 12
 from http import HTTPStatus
 
 from dispatcher.core.model import (
+    Delivery,
     Outcome,
     Response,
     RetryPolicy,
@@ -25,8 +26,12 @@ from dispatcher.core.retry_schedule import next_delay, retry_after
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
-LONGEST_LOCATION = 200
-"""Characters of a redirect's target that an error repeats."""
+LOCATION_CHARACTERS = 200
+"""Longest part of a redirect's target that an error repeats."""
+
+BROKEN_RETRIES = 5
+BROKEN_RETRY_SECONDS = 30.0
+"""First delay after an attempt that failed by an error in the daemon; it doubles each time."""
 
 _DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, pause=None, disable=None)
 
@@ -46,14 +51,38 @@ def decide(
     Disabling an endpoint does not end its deliveries: they wait until it is enabled again.
     """
     if isinstance(result, SendError):
-        state, delay = _again_or_failed(attempt, policy, chance, at_least=0.0)
+        state, delay = _retry_or_fail(attempt, policy, chance, at_least=0.0)
         return Outcome(result.code, result.reason, state, delay, pause=None, disable=None)
     if is_success(result.status):
         return _DELIVERED
-    pause = _wished_pause(result, now)
-    state, delay = _again_or_failed(attempt, policy, chance, at_least=pause or 0.0)
+    pause = _requested_pause(result, now)
+    state, delay = _retry_or_fail(attempt, policy, chance, at_least=pause or 0.0)
     disable = "gone" if result.status == HTTPStatus.GONE else None
-    return Outcome("http", _refusal(result), state, delay, pause, disable)
+    return Outcome("http", _describe(result), state, delay, pause, disable)
+
+
+def broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
+    """Return the outcome of an attempt that failed by an error in the daemon.
+
+    It has its own retry schedule, as the configured one may have caused the error.
+    """
+    attempt = delivery.attempt - delivery.base
+    reason = f"internal error: {type(error).__name__}"
+    if attempt >= BROKEN_RETRIES:
+        return Outcome("protocol", reason, "FAILED", None, None, None)
+    return Outcome("protocol", reason, None, BROKEN_RETRY_SECONDS * 2**attempt, None, None)
+
+
+def unreadable_event(reason: str) -> Outcome:
+    """Return the outcome of a delivery whose event is in the database, but cannot be read."""
+    error = f"the event cannot be read: {reason}. Retry when it is repaired"
+    return Outcome("cancelled", error, "FAILED", None, None, None)
+
+
+def missing_event() -> Outcome:
+    """Return the outcome of a delivery whose event was pruned."""
+    error = "the event is no longer in the database"
+    return Outcome("cancelled", error, "CANCELLED", None, None, None)
 
 
 def is_success(status: int) -> bool:
@@ -61,7 +90,7 @@ def is_success(status: int) -> bool:
     return 200 <= status <= 299
 
 
-def _again_or_failed(
+def _retry_or_fail(
     attempt: int, policy: RetryPolicy, chance: float, *, at_least: float
 ) -> tuple[State | None, float | None]:
     if attempt > policy.retries:
@@ -69,25 +98,25 @@ def _again_or_failed(
     return None, max(next_delay(policy, attempt - 1, chance), at_least)
 
 
-def _wished_pause(response: Response, now: float) -> float | None:
+def _requested_pause(response: Response, now: float) -> float | None:
     if response.status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         return None
     return retry_after(_values(response, "retry-after"), now)
 
 
-def _refusal(response: Response) -> str:
+def _describe(response: Response) -> str:
     location = next(iter(_values(response, "location")), "")
     if 300 <= response.status <= 399 and location:
-        return f"redirect to {_presentable(location)} is not followed"
+        return f"redirect to {_printable(location)} is not followed"
     if response.status in _PHRASES:
         return f"answered {response.status} {_PHRASES[response.status]}"
     return f"answered {response.status}"
 
 
-def _presentable(text: str) -> str:
+def _printable(text: str) -> str:
     """Return `text` for a log line and a database column: printable, and cut to a length."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:LONGEST_LOCATION])
-    return shown if len(text) <= LONGEST_LOCATION else f"{shown}…"
+    shown = "".join(c if c.isprintable() else "?" for c in text[:LOCATION_CHARACTERS])
+    return shown if len(text) <= LOCATION_CHARACTERS else f"{shown}…"
 
 
 def _values(response: Response, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from aiohttp import web
 from dispatcher.api.auth import Auth
 from dispatcher.api.errors import REFUSALS, unavailable
 from dispatcher.api.pipeline import request_id, share_of
-from dispatcher.core.errors import Refused, Unknown
+from dispatcher.core.errors import NotFoundError, RefusedError
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
@@ -19,7 +19,8 @@ from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.signing_in import SigningIn
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import SignIn, SignIns
-from dispatcher.services.services import Office
+from dispatcher.services.history import History
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
 from dispatcher.telemetry import observe
 
@@ -41,14 +42,14 @@ class Dashboard:
     def __init__(
         self,
         pool: Pool,
-        office: Office,
+        settings: ServiceSettings,
         auth: Auth,
         bootstrap: bytes | None,
         *,
         authentication: Pool,
     ) -> None:
         self._pool = pool
-        self._office = office
+        self._settings = settings
         self._files = Files.read()
         self._renderer = Renderer(self._files.names)
         self._signing_in = SigningIn(self._renderer, auth, SignIns(authentication, bootstrap))
@@ -129,7 +130,7 @@ class Dashboard:
             await self._remember(request, signed_in, environment_id)
         try:
             return await view(visit)
-        except Unknown:
+        except NotFoundError:
             elsewhere = await self._elsewhere(visit)
             if elsewhere is None:
                 raise
@@ -160,15 +161,17 @@ class Dashboard:
     async def _visit(self, request: web.Request, signed_in: SignIn, name: str) -> Visit:
         """Return the request with its session and environment.
 
-        Raise Unknown if the environment does not exist or the token may not use it.
+        Raise NotFoundError if the environment does not exist or the token may not use it.
         """
         wanted = request.match_info["environment"]
         bound = signed_in.principal.environment_id
         if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
-            raise Unknown(f"There is no environment {wanted[:64]!r}.")
+            raise NotFoundError(f"There is no environment {wanted[:64]!r}.")
         pool = self._pool.of(share_of(signed_in.principal, wanted))
-        standing = await self._office.pauses(pool, Actor("dashboard")).standing(wanted)
-        return Visit(request, name, signed_in, standing, self._office, pool, self._renderer)
+        actor = Actor(f"token:{signed_in.principal.token_id}", request_id(request), request.remote)
+        services = Services(pool, actor, self._settings)
+        standing = await services.pauses.standing(wanted)
+        return Visit(request, name, signed_in, standing, services, pool, self._renderer)
 
     async def _remember(self, request: web.Request, signed_in: SignIn, looked_at: str) -> None:
         if signed_in.environment_id != looked_at:
@@ -196,7 +199,7 @@ class Dashboard:
         named = [request.match_info[part] for part in IDS if part in request.match_info]
         if not named:
             return None
-        return await self._office.history(self._pool).environment_of(named[0])
+        return await History(self._pool).environment_of(named[0])
 
     # ── addresses without an environment ─────────────────────────────────────────────────────────
 
@@ -219,7 +222,7 @@ class Dashboard:
         of = await self._environment_of(request)
         bound = signed_in.principal.environment_id
         if of is not None and bound not in (None, of):
-            raise Unknown("There is no such thing.")
+            raise NotFoundError("There is no such thing.")
         target = of or _usual(signed_in)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 
@@ -234,7 +237,7 @@ class Dashboard:
     def _broken(self, request: web.Request, error: Exception) -> web.Response:
         """Return the error page for an exception. Log an unexpected one."""
         match error:
-            case Refused():
+            case RefusedError():
                 return self._problem(request, REFUSALS[type(error)][0], str(error))
             case web.HTTPException():
                 return self._problem(request, error.status, error.reason)

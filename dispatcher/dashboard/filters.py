@@ -44,7 +44,7 @@ async def opened(visit: Visit, typed: Iterable[str]) -> web.Response | None:
         found = _ID.fullmatch(text)
         if found is None:
             continue
-        environment_id = await visit.office.history(visit.pool).environment_of(text)
+        environment_id = await visit.services.history.environment_of(text)
         if environment_id == visit.environment_id or (environment_id and visit.sees_all):
             name, part = _PAGES[found[1]]
             return see_other(addresses.address(environment_id, name, None, **{part: text}))

@@ -9,21 +9,18 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.api.pipeline import request_id
-from dispatcher.core.errors import Forbidden, Invalid
+from dispatcher.core.errors import ForbiddenError, InvalidError
 from dispatcher.core.ids import LARGEST
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, masked
 from dispatcher.dashboard.rendering import Renderer
-from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import SignIn
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.tokens import Scope
 from dispatcher.services.pauses import Standing
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
-from dispatcher.store.session import Asked
 
 SAID = {
     "created": "Created.",
@@ -61,7 +58,7 @@ class Visit:
     name: str
     signed_in: SignIn
     environment: Standing
-    office: Office
+    services: Services
     pool: PoolShare
     renderer: Renderer
 
@@ -80,10 +77,9 @@ class Visit:
         return self.principal.environment_id is None
 
     @property
-    def actor(self) -> Actor:
-        """Return the actor for the audit log."""
-        name = f"token:{self.principal.token_id}"
-        return Actor(name, request_id(self.request), self.request.remote)
+    def settings(self) -> ServiceSettings:
+        """Return the settings of the services."""
+        return self.services.settings
 
     @property
     def csrf(self) -> str:
@@ -104,16 +100,19 @@ class Visit:
         return self.principal.may(scope)
 
     def demand(self, scope: Scope) -> None:
-        """Raise Forbidden if the token lacks the scope."""
+        """Raise ForbiddenError if the token lacks the scope."""
         if not self.principal.may(scope):
-            raise Forbidden(f"That needs a token with the scope {scope}.")
+            raise ForbiddenError(f"That needs a token with the scope {scope}.")
 
     @asynccontextmanager
-    async def changing(self, scope: Scope = "write") -> AsyncIterator[Asked]:
-        """Open a transaction for a change. Raise Forbidden if the token lacks the scope."""
+    async def changing(self, scope: Scope = "write") -> AsyncIterator[Services]:
+        """Open a transaction for a change, and yield the services bound to it.
+
+        Raise ForbiddenError if the token lacks the scope.
+        """
         self.demand(scope)
         async with self.pool.transaction() as session:
-            yield session
+            yield self.services.within(session)
 
     async def fields(self) -> Mapping[str, str]:
         """Return the fields of the form, with the last value of each."""
@@ -171,7 +170,7 @@ def see_other(path: str, said: str | None = None) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "Location": location})
 
 
-def mistakes(error: Invalid | ValidationError) -> dict[str, str]:
+def mistakes(error: InvalidError | ValidationError) -> dict[str, str]:
     """Return the problems by field, so that the form can show each beside its field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     return {str(p.place[0]) if p.place else "form": p.reason for p in reversed(invalid.problems)}

@@ -18,7 +18,7 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.tokens import EVERY, NewToken
 from dispatcher.services.inputs.webhooks import NewWebhook
-from dispatcher.services.services import Office
+from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhooks import Webhook
 from dispatcher.store.session import Session
@@ -102,9 +102,9 @@ async def _registered(
 
     Webhooks of demos that were killed are deleted first.
     """
-    office, actor = Office(config, cipher), Actor("demo")
+    services = Services(session, Actor("demo"), ServiceSettings.from_config(config, cipher))
     async with session.transaction() as opened:
-        webhooks = office.webhooks(opened, actor)
+        webhooks = services.within(opened).webhooks
         for old in await webhooks.list(application.environment):
             if old.name == NAME:
                 await webhooks.delete(old.id)
@@ -115,7 +115,7 @@ async def _registered(
         yield webhook
     finally:
         async with session.transaction() as opened:
-            await office.webhooks(opened, actor).delete(webhook.id)
+            await services.within(opened).webhooks.delete(webhook.id)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.parking import park
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.deliveries import Deliveries
 
@@ -48,14 +49,9 @@ class Nudged:
         with self._buffer.reading() as settled:
             nudges = await self._nudges.waiting(self._buffer.owned, self._above, AT_ONCE)
             await self._endpoints.know(n.endpoint_id for n in nudges)
-            heeded, to_park = self._buffer.apply_changes(nudges, self._now(), settled)
+            applied = self._buffer.apply_changes(nudges, self._now(), settled)
         self._above = nudges[-1].id if len(nudges) == AT_ONCE else 0
         self._wake()
-        if to_park:
-            try:
-                await self._deliveries.park([d.id for d in to_park], self._buffer.owned)
-            except BaseException:
-                self._buffer.requeue_unread(to_park)
-                raise
-        if heeded:
-            await self._nudges.remove(heeded)
+        await park(self._deliveries, self._buffer, applied.to_park)
+        if applied.notice_ids:
+            await self._nudges.remove(applied.notice_ids)

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import orjson
 
-from dispatcher.core.model import Endpoint, RetryPolicy
+from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKey
 from dispatcher.engine.bisection import apart
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queue import QueueSettings
+from dispatcher.engine.parking import park
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
@@ -144,23 +146,18 @@ class KnownEndpoints:
             self._homes.pop(endpoint_id, None)
 
     async def _configure(self, ids: Iterable[UUID]) -> None:
-        evicted = []
+        to_park: list[Delivery] = []
         for endpoint in (self._known[i] for i in ids):
-            evicted += self._buffer.configure(
-                endpoint.id,
+            settings = QueueSettings(
                 limit=self._limit(endpoint),
-                holding=not endpoint.active,
-                ordered=endpoint.ordered,
-                paused_until=endpoint.paused_until or 0.0,
                 environment_id=endpoint.environment_id,
+                is_paused=not endpoint.active,
+                is_ordered=endpoint.ordered,
+                stored_pause=endpoint.paused_until or 0.0,
                 interval=self._interval(endpoint),
             )
-        if evicted:
-            try:
-                await self._deliveries.park([d.id for d in evicted], self._buffer.owned)
-            except BaseException:
-                self._buffer.requeue_unread(evicted)
-                raise
+            to_park += self._buffer.configure(endpoint.id, settings)
+        await park(self._deliveries, self._buffer, to_park)
 
     def _limit(self, endpoint: Endpoint) -> int:
         if endpoint.ordered:

@@ -1,363 +1,297 @@
-"""Keep one queue per endpoint, so that a slow or dead endpoint delays only its own deliveries.
+"""Queue due deliveries by endpoint, so that one endpoint cannot hold up others.
 
-Start order is round robin over environments, then over the endpoints of each. Slow endpoints share
-a limited number of slots, so that many of them cannot use all concurrency. Pure: times are
-arguments (epoch seconds), and nothing here waits. A `EndpointQueue` is the queue of one endpoint.
+Environments take turns, and in each environment its endpoints. Each queue is bounded, and has its
+own limit of attempts in flight; a pause or a rate limit stops only that queue. Slow endpoints
+share a limited number of slots, so that many of them cannot use all concurrency. Pure: times are
+arguments (epoch seconds), and nothing here waits.
 """
 
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
+from dispatcher.engine.endpoint_queue import SLOW_SECONDS, EndpointQueue, QueueSettings
+from dispatcher.engine.round_robin import RoundRobin
 from dispatcher.engine.slots import Slots
+from dispatcher.engine.slow_slots import SlowSlots
 
-SHORT = 32
+SHORT_DEPTH = 32
 """Deliveries per queue while memory is full, so that other endpoints still get some."""
-SHORTEST = 4
-SHORT_IN_ALL = 40_000
+SHORTEST_DEPTH = 4
+SHORT_TOTAL = 40_000
 """Deliveries in all queues while memory is full: with very many queues, each may hold fewer."""
-SLOW = 1.0
-"""Seconds: an endpoint is slow if an answer takes at least this long."""
-PROBES = 4
-"""Requests in flight to an endpoint until its first answer shows whether it is slow."""
-CATCH_UP = 0.02
-"""Seconds a rate limit may catch up, as timers fire late. Otherwise the rate would be too low."""
-
-
-@dataclass(slots=True, eq=False)
-class EndpointQueue:
-    """The queue of one endpoint: its due deliveries, and its limits.
-
-    `holding`: the endpoint is not active, so the queue starts nothing and accepts nothing.
-    `ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
-    `flying`: ids of deliveries in flight, which count for `limit`. `unsettled`: ids of deliveries
-    taken and not recorded. Both are sets, as `ordered` may change while deliveries are in flight.
-    `slow`: None before the first answer, then whether the last answer was slow or is overdue.
-    `waits_since`: the start of the first request after the last answer, infinity if none.
-    `interval`: mean seconds between two starts, 0 without rate limit; `ready_at`: the next start.
-    `ringed`: the queue is in the round robin, or waits for a slow slot. `alarm`: its next timer.
-    """
-
-    endpoint_id: UUID
-    environment_id: str
-    limit: int
-    holding: bool = False
-    ordered: bool = False
-    paused_until: float = 0.0
-    told: float = 0.0
-    """The end of the pause stored in the table, which gets this daemon's own pauses later."""
-    interval: float = 0.0
-    ready_at: float = 0.0
-    slow: bool | None = None
-    waits_since: float = inf
-    ringed: bool = False
-    alarm: float = inf
-    flying: set[int] = field(default_factory=set)
-    unsettled: set[int] = field(default_factory=set)
-    queue: deque[Delivery] = field(default_factory=deque)
-
-    def blocked_until(self) -> float:
-        """Return when the head may start: after a pause, the rate limit, an ordered head's time.
-
-        Before the first answer, at most PROBES requests start until SLOW seconds have passed.
-        """
-        until = max(self.paused_until, self.ready_at) if self.interval else self.paused_until
-        if self.ordered and self.queue:
-            until = max(until, self.queue[0].next_at)
-        if self.slow is None and len(self.flying) >= PROBES:
-            until = max(until, self.waits_since + SLOW)
-        return until
 
 
 class EndpointQueues:
     """The endpoint queues of a daemon.
 
-    `depth` bounds the waiting deliveries of one queue, SHORT does while `crowded` (memory is full).
-    `places` bounds all requests in flight, `slow` those to slow endpoints.
+    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`.
+    `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
     """
 
-    def __init__(self, depth: int, *, places: int = 256, slow: int = 128) -> None:
+    def __init__(self, depth: int, *, slots: int = 256, slow_slots: int = 128) -> None:
         self._depth = depth
-        self._places = Slots(places)
-        self._slow_places = max(1, slow)
+        self._slots = Slots(slots)
+        self._slow_slots = SlowSlots(max(1, slow_slots))
         self.is_memory_full = False
-        # A queue is in its environment's ring if it may start something, in the alarm heap if it
-        # waits for a time, in `_standing_by` if it waits for a slow slot. Otherwise an event, such
-        # as an answer, puts it back into the ring. For `_full` see Slots.
+        # A queue is in the round robin if it may start something, in the alarm heap if it waits
+        # for a time, in `_slow_slots` if it waits for a slow slot. Otherwise an event, such as an
+        # answer, puts it back into the round robin.
         self._queues: dict[UUID, EndpointQueue] = {}
-        self._rings: dict[str, deque[EndpointQueue]] = {}
-        self._turns: deque[deque[EndpointQueue]] = deque()
-        self._full: list[deque[EndpointQueue]] = []
-        self._standing_by: dict[UUID, EndpointQueue] = {}
-        self._slow: set[int] = set()
+        self._round_robin = RoundRobin(self._slots)
         self._alarms: list[tuple[float, int, EndpointQueue]] = []
-        self._order = count()
+        self._alarm_order = count()
 
     def __repr__(self) -> str:
-        waiting = sum(len(lane.queue) for lane in self._queues.values())
-        flying = sum(len(lane.flying) for lane in self._queues.values())
-        return f"<EndpointQueues {len(self._queues)}: {waiting} waiting, {flying} in flight>"
-
-    @property
-    def depth(self) -> int:
-        if not self.is_memory_full:
-            return self._depth
-        share = SHORT_IN_ALL // max(1, len(self._queues))
-        return min(self._depth, SHORT, max(SHORTEST, share))
+        waiting = sum(len(queue.waiting) for queue in self._queues.values())
+        in_flight = sum(len(queue.in_flight) for queue in self._queues.values())
+        return f"<EndpointQueues {len(self._queues)}: {waiting} waiting, {in_flight} in flight>"
 
     def __getitem__(self, endpoint_id: UUID) -> EndpointQueue:
         return self._queues[endpoint_id]
 
-    def configure(
-        self,
-        endpoint_id: UUID,
-        *,
-        limit: int,
-        holding: bool,
-        ordered: bool,
-        paused_until: float,
-        environment_id: str = "",
-        interval: float = 0.0,
-    ) -> list[Delivery]:
-        """Open or change a queue; return the waiting deliveries, removed, if it is `holding`.
+    # Settings
 
-        `paused_until` is the pause in the table: an earlier one than before ends a longer pause.
-        `interval`: seconds between two starts, 0 for no limit.
-        """
-        lane = self._queues.get(endpoint_id)
-        if lane is None:
-            lane = self._queues[endpoint_id] = EndpointQueue(endpoint_id, environment_id, limit)
-            self._places.open_lane(environment_id)
-        lane.interval = interval
-        lane.limit, lane.holding, lane.ordered = limit, holding, ordered
-        if holding or paused_until < lane.told:
-            lane.paused_until = paused_until
-        lane.paused_until = max(lane.paused_until, paused_until)
-        lane.told = paused_until
-        if holding:
-            return self.empty(endpoint_id)
-        self._ring_up(lane)
+    def configure(self, endpoint_id: UUID, settings: QueueSettings) -> list[Delivery]:
+        """Open or change a queue; if it is paused, remove and return its waiting deliveries."""
+        queue = self._queues.get(endpoint_id)
+        if queue is None:
+            queue = self._queues[endpoint_id] = EndpointQueue(
+                endpoint_id, settings.environment_id, settings
+            )
+            self._slots.add_queue(queue.environment_id)
+        queue.configure(settings)
+        if settings.is_paused:
+            return queue.remove_waiting()
+        self._schedule(queue)
         return []
-
-    def empty(self, endpoint_id: UUID) -> list[Delivery]:
-        """Remove and return all waiting deliveries of a queue."""
-        lane = self._queues[endpoint_id]
-        waiting, lane.queue = list(lane.queue), deque()
-        return waiting
-
-    def replace_waiting(
-        self, endpoint_id: UUID, changed: Mapping[int, Delivery | None]
-    ) -> set[int]:
-        """Replace waiting deliveries in their places, remove those that are None; return the ids.
-
-        Only ids of deliveries that were waiting are returned.
-        """
-        lane = self._queues[endpoint_id]
-        waited = {d.id for d in lane.queue if d.id in changed}
-        if waited:
-            now = (changed.get(delivery.id, delivery) for delivery in lane.queue)
-            lane.queue = deque(delivery for delivery in now if delivery is not None)
-            self._ring_up(lane)
-        return waited
-
-    def is_under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
-        """Return True if the delivery was taken and its attempt is not recorded yet."""
-        lane = self._queues.get(endpoint_id)
-        return lane is not None and delivery_id in lane.unsettled
-
-    def is_paused(self, endpoint_id: UUID) -> bool:
-        lane = self._queues.get(endpoint_id)
-        return lane is not None and lane.holding
-
-    def close(self, endpoint_id: UUID) -> bool:
-        """Remove an empty queue; return False if it has deliveries waiting or unrecorded."""
-        lane = self._queues[endpoint_id]
-        if lane.queue or lane.unsettled:
-            return False
-        del self._queues[endpoint_id]
-        self._places.close_lane(lane.environment_id)
-        self._standing_by.pop(endpoint_id, None)
-        return True
-
-    def offer(self, delivery: Delivery) -> bool:
-        """Append a due delivery to its queue; return False if the queue is full or holding."""
-        lane = self._queues[delivery.endpoint_id]
-        if lane.holding or len(lane.queue) >= self.depth:
-            return False
-        lane.queue.append(delivery)
-        self._ring_up(lane)
-        return True
-
-    def put_first(self, delivery: Delivery) -> bool:
-        """Put a delivery at the head of its queue, even a full one; return False if holding."""
-        lane = self._queues[delivery.endpoint_id]
-        if lane.holding:
-            return False
-        lane.queue.appendleft(delivery)
-        self._ring_up(lane)
-        return True
-
-    def take(self, now: float) -> Delivery | None:
-        """Return the next delivery to start, None if there is none; it counts as in flight now."""
-        while self._alarms and self._alarms[0][0] <= now:
-            at, _, alarmed = heappop(self._alarms)
-            if at == alarmed.alarm:
-                alarmed.alarm = inf
-            self._ring_up(alarmed)
-        self._turns.extend(self._full)
-        self._full.clear()
-        while self._turns or self._call_next():
-            lane = self._next_in_turn()
-            if lane is None or lane.holding or not lane.queue or len(lane.flying) >= lane.limit:
-                continue
-            if now - lane.waits_since >= SLOW:
-                self._find_slow(lane)
-            until = lane.blocked_until()
-            if until > now:
-                self._set_alarm(lane, until)
-            elif lane.slow and len(self._slow) >= self._slow_places:
-                lane.ringed = True
-                self._standing_by[lane.endpoint_id] = lane
-            else:
-                return self._start(lane, now)
-        return None
-
-    def upcoming(self, endpoint_id: UUID) -> Iterator[int]:
-        """Return the event ids of the waiting deliveries, in the order of the queue."""
-        return (delivery.event_id for delivery in self._queues[endpoint_id].queue)
-
-    def finish_attempt(self, delivery: Delivery, took: float | None = None) -> None:
-        """Note that the attempt ended after `took` seconds (None: unknown).
-
-        The slot is free now, but in an ordered queue only after the attempt is recorded.
-        """
-        lane = self._queues[delivery.endpoint_id]
-        if took is not None:
-            if took >= SLOW:
-                self._find_slow(lane)
-            elif lane.slow is not False:
-                self._find_quick(lane)
-        if not lane.ordered:
-            self._free(lane, delivery)
-
-    def confirm_recorded(self, delivery: Delivery) -> None:
-        """Note that the attempt is recorded, or was not made."""
-        lane = self._queues[delivery.endpoint_id]
-        lane.unsettled.discard(delivery.id)
-        self._free(lane, delivery)
 
     def pause(self, endpoint_id: UUID, until: float) -> None:
         """Start nothing before `until`; a longer pause stays."""
-        lane = self._queues[endpoint_id]
-        lane.paused_until = max(lane.paused_until, until)
+        queue = self._queues[endpoint_id]
+        queue.paused_until = max(queue.paused_until, until)
+
+    def is_paused(self, endpoint_id: UUID) -> bool:
+        """Return True if the queue accepts nothing; False also if there is no such queue."""
+        queue = self._queues.get(endpoint_id)
+        return queue is not None and queue.settings.is_paused
+
+    def is_ordered(self, endpoint_id: UUID) -> bool:
+        """Return True if the endpoint gets one delivery at a time."""
+        return self._queues[endpoint_id].settings.is_ordered
+
+    def close(self, endpoint_id: UUID) -> bool:
+        """Remove an empty queue; return False if it has deliveries waiting or unrecorded."""
+        queue = self._queues[endpoint_id]
+        if queue.waiting or queue.unrecorded:
+            return False
+        del self._queues[endpoint_id]
+        self._slots.remove_queue(queue.environment_id)
+        self._slow_slots.stop_waiting(queue)
+        return True
+
+    # Room
+
+    @property
+    def depth(self) -> int:
+        """Return how many deliveries may wait in one queue."""
+        if not self.is_memory_full:
+            return self._depth
+        share = SHORT_TOTAL // max(1, len(self._queues))
+        return min(self._depth, SHORT_DEPTH, max(SHORTEST_DEPTH, share))
 
     def room(self, endpoint_id: UUID) -> int:
-        lane = self._queues[endpoint_id]
-        return 0 if lane.holding else max(0, self.depth - len(lane.queue))
+        """Return how many more deliveries the queue accepts."""
+        queue = self._queues[endpoint_id]
+        return 0 if queue.settings.is_paused else max(0, self.depth - len(queue.waiting))
+
+    def count_held(self, endpoint_id: UUID) -> int:
+        """Return how many deliveries of the endpoint wait, are in flight or are unrecorded."""
+        queue = self._queues[endpoint_id]
+        return len(queue.waiting) + len(queue.unrecorded)
 
     def endpoints_without_room(self, coming: int) -> list[UUID]:
         """Return the endpoints without room for `coming` more deliveries.
 
         Their rows are made parked, which is free; parking a row afterwards costs a statement.
         """
-        most = self.depth - min(coming, self.depth // 2)
-        return [i for i, lane in self._queues.items() if lane.holding or len(lane.queue) >= most]
+        depth_left = self.depth - min(coming, self.depth // 2)
+        return [
+            endpoint_id
+            for endpoint_id, queue in self._queues.items()
+            if queue.settings.is_paused or len(queue.waiting) >= depth_left
+        ]
 
-    def next_alarm(self) -> float | None:
-        return self._alarms[0][0] if self._alarms else None
+    # Waiting deliveries
 
-    def drop_shards(self, keep: frozenset[int]) -> list[Delivery]:
-        """Remove and return the waiting deliveries of all other shards."""
-        dropped: list[Delivery] = []
-        for lane in self._queues.values():
-            if any(d.shard not in keep for d in lane.queue):
-                dropped += (d for d in lane.queue if d.shard not in keep)
-                lane.queue = deque(d for d in lane.queue if d.shard in keep)
-        return dropped
+    def offer(self, delivery: Delivery) -> bool:
+        """Append a due delivery to its queue; return False if the queue is full or paused."""
+        queue = self._queues[delivery.endpoint_id]
+        if queue.settings.is_paused or len(queue.waiting) >= self.depth:
+            return False
+        queue.waiting.append(delivery)
+        self._schedule(queue)
+        return True
+
+    def put_first(self, delivery: Delivery) -> bool:
+        """Put a delivery at the head of its queue, even a full one; return False if paused."""
+        queue = self._queues[delivery.endpoint_id]
+        if queue.settings.is_paused:
+            return False
+        queue.waiting.appendleft(delivery)
+        self._schedule(queue)
+        return True
+
+    def empty(self, endpoint_id: UUID) -> list[Delivery]:
+        """Remove and return all waiting deliveries of a queue."""
+        return self._queues[endpoint_id].remove_waiting()
+
+    def replace_waiting(
+        self, endpoint_id: UUID, changes: Mapping[int, Delivery | None]
+    ) -> set[int]:
+        """Replace waiting deliveries in their places, remove those that are None.
+
+        Return the ids of those that were waiting.
+        """
+        queue = self._queues[endpoint_id]
+        replaced = queue.replace_waiting(changes)
+        if replaced:
+            self._schedule(queue)
+        return replaced
+
+    def next_events(self, endpoint_id: UUID) -> Iterator[int]:
+        """Return the event ids of the waiting deliveries, in the order of the queue."""
+        return (delivery.event_id for delivery in self._queues[endpoint_id].waiting)
+
+    def drop_other_shards(self, shards: frozenset[int]) -> list[Delivery]:
+        """Remove and return the waiting deliveries whose shard is not in `shards`."""
+        return [d for queue in self._queues.values() for d in queue.remove_other_shards(shards)]
 
     def set_back(self, seconds: float) -> None:
         """Move all times back by `seconds`, as the clock was."""
-        for lane in self._queues.values():
-            lane.paused_until -= seconds
-            lane.ready_at -= seconds
-            lane.waits_since -= seconds
-            lane.alarm -= seconds
-            lane.queue = deque(replace(d, next_at=d.next_at - seconds) for d in lane.queue)
-        self._alarms = [(at - seconds, order, lane) for at, order, lane in self._alarms]
+        for queue in self._queues.values():
+            queue.set_back(seconds)
+        self._alarms = [(at - seconds, order, queue) for at, order, queue in self._alarms]
 
-    def _next_in_turn(self) -> EndpointQueue | None:
-        ring = self._turns.popleft()
-        if self._places.has_share(ring[0].environment_id):
-            self._full.append(ring)
-            return None
-        lane = ring.popleft()
-        lane.ringed = False
-        if ring:
-            self._turns.append(ring)
-        else:
-            del self._rings[lane.environment_id]
-        return lane
+    # Attempts
 
-    def _start(self, lane: EndpointQueue, now: float) -> Delivery:
-        delivery = lane.queue.popleft()
-        lane.flying.add(delivery.id)
-        self._places.take(lane.environment_id)
-        lane.unsettled.add(delivery.id)
-        lane.waits_since = min(lane.waits_since, now)
-        if lane.interval:
-            lane.ready_at = max(lane.ready_at, now - CATCH_UP) + lane.interval
-        if lane.slow:
-            self._slow.add(delivery.id)
-        self._ring_up(lane)
+    def take(self, now: float) -> Delivery | None:
+        """Return the next delivery to start, None if there is none; it is in flight from now on."""
+        self._pass_alarms(now)
+        self._round_robin.restart()
+        while (queue := self._next_queue()) is not None:
+            if not queue.can_start():
+                continue
+            if now - queue.unanswered_since >= SLOW_SECONDS:
+                self._mark_slow(queue)
+            blocked_until = queue.blocked_until()
+            if blocked_until > now:
+                self._set_alarm(queue, blocked_until)
+            elif queue.is_slow and not self._slow_slots.has_free:
+                self._slow_slots.wait(queue)
+            else:
+                return self._start(queue, now)
+        return None
+
+    def is_under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
+        """Return True if the delivery was taken and its attempt is not recorded yet."""
+        queue = self._queues.get(endpoint_id)
+        return queue is not None and delivery_id in queue.unrecorded
+
+    def finish_attempt(self, delivery: Delivery, seconds: float | None = None) -> None:
+        """Note that the attempt ended after `seconds` (None: unknown).
+
+        The slot is free now, but in an ordered queue only after the attempt is recorded.
+        """
+        queue = self._queues[delivery.endpoint_id]
+        if seconds is not None:
+            if seconds >= SLOW_SECONDS:
+                self._mark_slow(queue)
+            elif queue.is_slow is not False:
+                self._mark_quick(queue)
+        if not queue.settings.is_ordered:
+            self._free_slot(queue, delivery)
+
+    def confirm_recorded(self, delivery: Delivery) -> None:
+        """Note that the attempt is recorded, or was not made."""
+        queue = self._queues[delivery.endpoint_id]
+        queue.unrecorded.discard(delivery.id)
+        self._free_slot(queue, delivery)
+
+    def next_alarm(self) -> float | None:
+        """Return the earliest time for which a queue waits, None if none waits for a time."""
+        return self._alarms[0][0] if self._alarms else None
+
+    # Scheduling
+
+    def _schedule(self, queue: EndpointQueue) -> None:
+        """Give the queue a turn if it can start something and has none yet."""
+        if not queue.is_scheduled and queue.can_start():
+            self._round_robin.add(queue)
+
+    def _next_queue(self) -> EndpointQueue | None:
+        """Return the queue whose turn it is; if none has one, resume those that wait for a slot."""
+        queue = self._round_robin.next()
+        while queue is None and self._resume_waiting():
+            queue = self._round_robin.next()
+        return queue
+
+    def _resume_waiting(self) -> bool:
+        """Resume queues that wait for a slow slot until one has a turn; return False if none."""
+        while self._slow_slots.has_free and not self._round_robin.has_turns:
+            queue = self._slow_slots.next_waiting()
+            if queue is None:
+                break
+            self._resume(queue)
+        return self._round_robin.has_turns
+
+    def _resume(self, queue: EndpointQueue) -> None:
+        if self._slow_slots.stop_waiting(queue):
+            self._schedule(queue)
+
+    def _start(self, queue: EndpointQueue, now: float) -> Delivery:
+        delivery = queue.start(now)
+        self._slots.take(queue.environment_id)
+        if queue.is_slow:
+            self._slow_slots.take((delivery.id,))
+        self._schedule(queue)
         return delivery
 
-    def _free(self, lane: EndpointQueue, delivery: Delivery) -> None:
-        if delivery.id in lane.flying:
-            lane.flying.remove(delivery.id)
-            self._places.give_back(lane.environment_id)
-            lane.waits_since = inf
-            if delivery.id in self._slow:
-                self._slow.remove(delivery.id)
-                if self._standing_by:
-                    self._call(next(iter(self._standing_by.values())))
-        self._ring_up(lane)
+    def _free_slot(self, queue: EndpointQueue, delivery: Delivery) -> None:
+        if delivery.id in queue.in_flight:
+            queue.in_flight.remove(delivery.id)
+            queue.unanswered_since = inf
+            self._slots.give_back(queue.environment_id)
+            if self._slow_slots.is_held_by(delivery.id):
+                self._slow_slots.give_back((delivery.id,))
+                waiting = self._slow_slots.next_waiting()
+                if waiting is not None:
+                    self._resume(waiting)
+        self._schedule(queue)
 
-    def _find_slow(self, lane: EndpointQueue) -> None:
-        if not lane.slow:
-            lane.slow = True
-            self._slow |= lane.flying
+    def _mark_slow(self, queue: EndpointQueue) -> None:
+        if not queue.is_slow:
+            queue.is_slow = True
+            self._slow_slots.take(queue.in_flight)
 
-    def _find_quick(self, lane: EndpointQueue) -> None:
-        lane.slow = False
-        self._slow -= lane.flying
-        self._call(lane)
+    def _mark_quick(self, queue: EndpointQueue) -> None:
+        queue.is_slow = False
+        self._slow_slots.give_back(queue.in_flight)
+        self._resume(queue)
 
-    def _call_next(self) -> bool:
-        """Move a queue that waits for a slow slot to the ring; return True if the ring has one."""
-        while self._standing_by and len(self._slow) < self._slow_places and not self._turns:
-            self._call(next(iter(self._standing_by.values())))
-        return bool(self._turns)
+    def _set_alarm(self, queue: EndpointQueue, at: float) -> None:
+        # An alarm that is earlier finds the queue blocked, and sets the next one.
+        if at < queue.alarm_at:
+            queue.alarm_at = at
+            heappush(self._alarms, (at, next(self._alarm_order), queue))
 
-    def _call(self, lane: EndpointQueue) -> None:
-        if self._standing_by.pop(lane.endpoint_id, None):
-            lane.ringed = False
-            self._ring_up(lane)
-
-    def _set_alarm(self, lane: EndpointQueue, until: float) -> None:
-        if until < lane.alarm:  # an earlier alarm finds the queue blocked and sets the next one
-            lane.alarm = until
-            heappush(self._alarms, (until, next(self._order), lane))
-
-    def _ring_up(self, lane: EndpointQueue) -> None:
-        if not lane.ringed and lane.queue and len(lane.flying) < lane.limit and not lane.holding:
-            lane.ringed = True
-            ring = self._rings.get(lane.environment_id)
-            if ring is None:
-                ring = self._rings[lane.environment_id] = deque()
-                self._turns.append(ring)
-            ring.append(lane)
+    def _pass_alarms(self, now: float) -> None:
+        """Give a turn to all queues whose time has come."""
+        while self._alarms and self._alarms[0][0] <= now:
+            at, _, queue = heappop(self._alarms)
+            if at == queue.alarm_at:
+                queue.alarm_at = inf
+            self._schedule(queue)

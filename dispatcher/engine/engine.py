@@ -14,6 +14,7 @@ from dispatcher.config.sections import Config
 from dispatcher.core.figures import Vitals
 from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
+from dispatcher.engine.attempt import AttemptRunner
 from dispatcher.engine.body_cache import BodyCache
 from dispatcher.engine.change_notices import Nudged
 from dispatcher.engine.clock import Clock
@@ -48,12 +49,12 @@ from dispatcher.telemetry import observe
 from dispatcher.transport.guard import guard_of
 from dispatcher.transport.sender import Sender
 
-IN_MEMORY = 20_000
+BUFFER_CAPACITY = 20_000
 """Most deliveries in memory; the others stay in the table."""
-LANE_DEPTH = 1_000
+QUEUE_DEPTH = 1_000
 """Most deliveries that wait in one endpoint queue."""
-BODY_CACHE = 32 * 2**20
-"""Bytes of bodies in memory."""
+BODY_CACHE_BYTES = 32 * 2**20
+"""Size of the bodies in memory."""
 
 
 class Engine:
@@ -78,8 +79,8 @@ class Engine:
     def _own(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
         concurrency = self._config.delivery.concurrency
-        queues = EndpointQueues(LANE_DEPTH, places=concurrency, slow=concurrency // 2)
-        self.buffer = DeliveryBuffer(capacity=IN_MEMORY, queues=queues)
+        self.queues = EndpointQueues(QUEUE_DEPTH, slots=concurrency, slow_slots=concurrency // 2)
+        self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
         self.endpoints = KnownEndpoints(
             Endpoints(self.sessions.endpoints),
             Deliveries(self.sessions.endpoints),
@@ -118,10 +119,10 @@ class Engine:
         requests = _requests(config)
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            settled=self.buffer.confirm_recorded,
-            lost=self.buffer.discard_stale,
-            room=self._wake_deliverer,
-            noted=self._noted,
+            on_recorded=self.buffer.confirm_recorded,
+            on_superseded=self.buffer.discard_stale,
+            on_room=self._wake_deliverer,
+            on_batch=self._noted,
         )
         self.statist = Statist(
             Statistics(self.sessions.statistics),
@@ -143,20 +144,29 @@ class Engine:
             concurrency=config.delivery.concurrency,
             user_agent=requests.user_agent,
         )
+        attempts = AttemptRunner(
+            self.buffer,
+            self.queues,
+            self.lease,
+            self.endpoints,
+            BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES),
+            requests,
+            self.sender,
+            self.recorder,
+            self.health,
+            self.clock,
+            timeout=config.delivery.timeout,
+        )
         self.deliverer = Deliverer(
             self.buffer,
             self.lease,
             self.endpoints,
-            BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE),
             Deliveries(self.sessions.refill),
-            self.sender,
-            requests,
             self.recorder,
-            self.health,
             self.clock,
+            attempt=attempts.run,
             concurrency=config.delivery.concurrency,
-            timeout=config.delivery.timeout,
-            hungry=self.loader_wake.set,
+            on_refill_needed=self.loader_wake.set,
         )
 
     def _feed(self) -> None:
@@ -177,8 +187,8 @@ class Engine:
             self.buffer,
             self.endpoints,
             self.clock,
-            admit=lambda found, settled, are_parked: self.deliverer.admit(
-                found, settled=settled, are_parked=are_parked
+            admit=lambda rows, stale, are_parked: self.deliverer.admit(
+                rows, stale=stale, are_parked=are_parked
             ),
             wake=self.loader_wake,
         )
@@ -224,7 +234,7 @@ class Engine:
     def _facts(self) -> Mapping[str, object]:
         """Return the status of this daemon that API and dashboard show."""
         flying, unrecorded = self.deliverer.in_flight, len(self.recorder)
-        later = len(self.buffer.heap)
+        later = self.buffer.later
         return {
             "version": __version__,
             "host": socket.gethostname(),

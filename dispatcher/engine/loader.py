@@ -9,35 +9,36 @@ from uuid import UUID
 
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import NEVER_READ, DeliveryBuffer
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.watermarks import NEVER_READ
 from dispatcher.store.deliveries import Deliveries, Range
 
-HORIZON = 60.0
-"""Retries due within this many seconds are held in memory."""
-READ_AHEAD = 30.0
-"""A shard is read again when less than this many seconds of its horizon are left."""
-READ_WHEN_FULL = 2_000
+HORIZON_SECONDS = 60.0
+"""Retries due within this time are held in memory."""
+READ_AHEAD_SECONDS = 30.0
+"""A shard is read again when less than this is left of its horizon."""
+ROWS_WHEN_FULL = 2_000
 """Rows read at once while memory is full; most of them are only parked."""
-SWEEP_EVERY = 15.0
-"""Seconds between two sweeps of all owned shards."""
-OVERDUE = 5.0
-"""A sweep looks for rows that are overdue by more seconds than this and not in memory."""
-RESCAN_EVERY = 5.0
-"""Seconds between two searches for endpoints with parked rows."""
-FEED_AT_ONCE = 100
+SWEEP_SECONDS = 15.0
+"""Time between two sweeps of all owned shards."""
+OVERDUE_SECONDS = 5.0
+"""A sweep looks for rows that are overdue for longer and not in memory."""
+RESCAN_SECONDS = 5.0
+"""Time between two searches for endpoints with parked rows."""
+ENDPOINTS_AT_ONCE = 100
 """Endpoints whose parked rows are read in one pass."""
-FEED_MOST = 5_000
+PARKED_AT_ONCE = 5_000
 """Parked rows read in one statement."""
-PASS = 1.0
-"""Seconds between two passes of an idle loader."""
+IDLE_SECONDS = 1.0
+"""Time between two passes of an idle loader."""
 
 
 class Loader:
     """The stage that loads rows from the table.
 
-    `admit(found, settled, are_parked)` takes the rows that were read. `wake` is set when shards
-    were gained or an endpoint queue needs its parked rows.
+    `admit(rows, stale, are_parked)` takes the rows that were read. `wake` is set when shards were
+    gained or an endpoint queue needs its parked rows.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class Loader:
         self._admit = admit
         self.wake = wake
         self._swept_at = 0.0
-        self._sweep_on: Mapping[int, float] = {}  # shards with more rows: where the sweep continues
+        # The due times from which the next pass continues a sweep, by shard.
+        self._sweep_from: Mapping[int, float] = {}
         self._rescanned_at = float("-inf")
 
     def shards_changed(self) -> None:
@@ -70,50 +72,46 @@ class Loader:
         self._swept_at = float("-inf")
 
     async def run_once(self) -> float:
-        """Make one pass, and return the seconds to the next.
+        """Make one pass, and return the seconds to the next, 0.0 if there are more rows to read.
 
         Raises StoreUnavailable or StatementTimeout.
         """
-        behind = await self._read_ahead()
-        if monotonic() - self._swept_at >= SWEEP_EVERY:
+        has_more = await self._read_ahead()
+        if monotonic() - self._swept_at >= SWEEP_SECONDS:
             if await self._sweep():
-                behind = True  # there are more rows: the next pass sweeps again
+                has_more = True
             else:
                 self._swept_at = monotonic()
-        if monotonic() - self._rescanned_at >= RESCAN_EVERY:
-            rescanned_at = monotonic()
-            found = await self._deliveries.parked_endpoints()
-            await self._endpoints.know(found)
-            self._buffer.note_parked(found)
-            self._rescanned_at = rescanned_at
-        behind = await self._feed() or behind
-        return 0.0 if behind else PASS
+        if monotonic() - self._rescanned_at >= RESCAN_SECONDS:
+            await self._rescan()
+        has_more = await self._refill_queues() or has_more
+        return 0.0 if has_more else IDLE_SECONDS
 
     async def _read_ahead(self) -> bool:
-        """Read due rows, and with enough room those due within HORIZON.
+        """Read due rows, and with enough room those due within HORIZON_SECONDS.
 
         Return True if more due rows are left than were read.
         """
         now = self._clock.now()
-        room, before = self._buffer.room_for_later, now + HORIZON
+        room, before = self._buffer.room_for_later, now + HORIZON_SECONDS
         if not room:
-            room, before = self._buffer.room or READ_WHEN_FULL, now
-        wanted = [s for s in self._buffer.owned if self._wants_reading(s, before)]
-        if not wanted:
+            room, before = self._buffer.room or ROWS_WHEN_FULL, now
+        shards = [shard for shard in self._buffer.owned if self._is_to_read(shard, before, now)]
+        if not shards:
             return False
-        ranges = self._ranges({s: self._buffer.watermark(s) for s in wanted}, room)
-        for shard in wanted:
+        ranges = self._ranges({shard: self._buffer.watermark(shard) for shard in shards}, room)
+        for shard in shards:
             self._buffer.raise_watermark(shard, before)
         try:
-            found = await self._read(ranges, before)
+            rows = await self._read(ranges, before)
         except BaseException:
-            for r in ranges:
-                self._buffer.lower_watermark(r.shard, r.low)
+            for one_range in ranges:
+                self._buffer.lower_watermark(one_range.shard, one_range.low)
             raise
-        cut = cut_short(ranges, found)
-        for shard, last in cut.items():
-            self._buffer.lower_watermark(shard, last)
-        return any(last <= now for last in cut.values())
+        unread = unread_from(ranges, rows)
+        for shard, due in unread.items():
+            self._buffer.lower_watermark(shard, due)
+        return any(due <= now for due in unread.values())
 
     async def _sweep(self) -> bool:
         """Read overdue rows that are neither in memory nor parked, such as rows others inserted.
@@ -122,123 +120,124 @@ class Loader:
         memory or parked then, so every pass gets further.
         """
         owned = self._buffer.owned
-        lows = {s: low for s, low in self._sweep_on.items() if s in owned}
+        lows = {shard: low for shard, low in self._sweep_from.items() if shard in owned}
         lows = lows or dict.fromkeys(owned, NEVER_READ)
         if not lows:
             return False
-        ranges = self._ranges(lows, max(self._buffer.room, READ_WHEN_FULL))
-        found = await self._read(ranges, self._clock.now() - OVERDUE)
-        self._sweep_on = cut_short(ranges, found)
-        return bool(self._sweep_on)
+        ranges = self._ranges(lows, max(self._buffer.room, ROWS_WHEN_FULL))
+        rows = await self._read(ranges, self._clock.now() - OVERDUE_SECONDS)
+        self._sweep_from = unread_from(ranges, rows)
+        return bool(self._sweep_from)
+
+    async def _rescan(self) -> None:
+        """Search for endpoints with parked rows, as other daemons park rows too."""
+        began_at = monotonic()
+        endpoint_ids = await self._deliveries.parked_endpoints()
+        await self._endpoints.know(endpoint_ids)
+        self._buffer.note_parked(endpoint_ids)
+        self._rescanned_at = began_at
 
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
-        with self._buffer.reading() as settled:
-            found = await self._deliveries.due(ranges, before)
-            await self._admit(found, settled, False)
-        return found
+        with self._buffer.reading() as stale:
+            rows = await self._deliveries.due(ranges, before)
+            await self._admit(rows, stale, False)
+        return rows
 
-    async def _feed(self) -> bool:
+    async def _refill_queues(self) -> bool:
         """Read as many parked rows as the queues have room for.
 
         Return True if there are more endpoints with room than one pass reads.
         """
-        hungry = in_turns(
-            self._buffer.endpoints_needing_refill(), lambda i: self._endpoints[i].environment_id
+        endpoint_ids = in_turns(
+            self._buffer.endpoints_needing_refill(),
+            lambda endpoint_id: self._endpoints[endpoint_id].environment_id,
         )
-        most: dict[UUID, int] = {}
-        in_order = []
-        for endpoint_id in hungry[:FEED_AT_ONCE]:
-            wanted = self._wanted(endpoint_id)
-            if self._buffer.queues[endpoint_id].ordered:
-                in_order.append((endpoint_id, self._endpoints.home(endpoint_id), wanted))
-            else:
-                most[endpoint_id] = wanted
-        for endpoint_id, home, wanted in in_order:
-            await self._feed_in_order(endpoint_id, home, wanted)
-        if most:
-            await self._feed_together(most)
-        return len(most) + len(in_order) < len(hungry)
+        limits = {i: self._buffer.rows_to_read(i) for i in endpoint_ids[:ENDPOINTS_AT_ONCE]}
+        # Look up all endpoints before the first statement. They may be forgotten during one.
+        homes = {i: self._endpoints.home(i) for i in limits if self._endpoints[i].ordered}
+        for endpoint_id, home in homes.items():
+            await self._refill_ordered(endpoint_id, home, limits.pop(endpoint_id))
+        if limits:
+            await self._refill_unordered(limits)
+        return len(endpoint_ids) > ENDPOINTS_AT_ONCE
 
-    def _wanted(self, endpoint_id: UUID) -> int:
-        """Return how many parked rows of an endpoint to read.
+    async def _refill_unordered(self, limits: Mapping[UUID, int]) -> None:
+        """Read parked rows of several endpoints, each up to its limit.
 
-        Rows in memory stay parked in the table and may come back first, so they are added.
+        One statement reads at most PARKED_AT_ONCE rows, or as many as the first endpoint needs.
         """
-        lane = self._buffer.queues[endpoint_id]
-        return self._buffer.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+        total = max(PARKED_AT_ONCE, next(iter(limits.values())))
+        with self._buffer.reading() as stale:
+            rows = await self._deliveries.parked(limits, self._buffer.owned, total)
+            await self._take_parked(completely_read(limits, rows, total), rows, stale)
 
-    async def _feed_together(self, most: Mapping[UUID, int]) -> None:
-        """Read parked rows of several endpoints: FEED_MOST in all, or what the first one needs."""
-        at_most = max(FEED_MOST, next(iter(most.values())))
-        with self._buffer.reading() as settled:
-            found = await self._deliveries.parked(most, self._buffer.owned, at_most)
-            await self._take(reached(most, found, at_most), found, settled)
+    async def _refill_ordered(self, endpoint_id: UUID, shard: int, limit: int) -> None:
+        """Read parked rows of an ordered endpoint, from its first one on."""
+        with self._buffer.reading() as stale:
+            rows = []
+            if shard in self._buffer.owned:
+                rows = await self._deliveries.parked_in_order(endpoint_id, shard, limit)
+            await self._take_parked({endpoint_id: limit}, rows, stale)
 
-    async def _feed_in_order(self, endpoint_id: UUID, home: int, most: int) -> None:
-        with self._buffer.reading() as settled:
-            found = []
-            if home in self._buffer.owned:
-                found = await self._deliveries.parked_in_order(endpoint_id, home, most)
-            await self._take({endpoint_id: most}, found, settled)
-
-    async def _take(
-        self, most: Mapping[UUID, int], found: Sequence[Delivery], settled: Collection[int | UUID]
+    async def _take_parked(
+        self, limits: Mapping[UUID, int], rows: Sequence[Delivery], stale: Collection[int | UUID]
     ) -> None:
         """Admit parked rows that were read.
 
         An endpoint without more rows, or without new ones, is not read until the next rescan.
         """
-        count = Counter(d.endpoint_id for d in found)
-        new = {d.endpoint_id for d in found if d.id not in self._buffer}
-        for endpoint_id in most:
-            more = count[endpoint_id] == most[endpoint_id] and endpoint_id in new
-            if not more and endpoint_id not in settled:
+        counts = Counter(row.endpoint_id for row in rows)
+        with_new = {row.endpoint_id for row in rows if row.id not in self._buffer}
+        for endpoint_id, limit in limits.items():
+            has_more = counts[endpoint_id] == limit and endpoint_id in with_new
+            if not has_more and endpoint_id not in stale:
                 self._buffer.clear_parked(endpoint_id)
-        await self._admit(found, settled, True)
+        await self._admit(rows, stale, True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
         """Share `room` among the shards.
 
         Rows already in memory come back too, so each shard may return that many more.
         """
-        held = self._buffer.count_by_shard()
+        counts = self._buffer.count_by_shard()
         share = max(1, room // len(lows))
-        return [Range(shard, low, held[shard] + share) for shard, low in lows.items()]
+        return [Range(shard, low, counts[shard] + share) for shard, low in lows.items()]
 
-    def _wants_reading(self, shard: int, before: float) -> bool:
-        return self._buffer.watermark(shard) < max(before - READ_AHEAD, self._clock.now())
+    def _is_to_read(self, shard: int, before: float, now: float) -> bool:
+        return self._buffer.watermark(shard) < max(before - READ_AHEAD_SECONDS, now)
 
 
-def cut_short(ranges: Iterable[Range], found: Iterable[Delivery]) -> dict[int, float]:
+def unread_from(ranges: Iterable[Range], rows: Iterable[Delivery]) -> dict[int, float]:
     """Return the shards whose range reached its row limit, with the due time of the last row.
 
     There may be more rows from that time on.
     """
-    of_shard: dict[int, list[float]] = {}
-    for delivery in found:
-        of_shard.setdefault(delivery.shard, []).append(delivery.next_at)
-    return {r.shard: times[-1] for r in ranges if len(times := of_shard.get(r.shard, [])) == r.most}
+    by_shard: dict[int, list[float]] = {}
+    for row in rows:
+        by_shard.setdefault(row.shard, []).append(row.next_at)
+    return {r.shard: due[-1] for r in ranges if len(due := by_shard.get(r.shard, [])) == r.most}
 
 
-def reached(
-    most: Mapping[UUID, int], found: Sequence[Delivery], at_most: int
+def completely_read(
+    limits: Mapping[UUID, int], rows: Sequence[Delivery], total: int
 ) -> Mapping[UUID, int]:
-    """Return the endpoints whose parked rows were read completely, as far as was asked.
+    """Return the endpoints whose parked rows were read completely, each up to its limit.
 
     If the statement reached its limit, these are the endpoints before the last one in the result.
     """
-    if len(found) < at_most:
-        return most
-    last = found[-1].endpoint_id
-    return dict(takewhile(lambda asked: asked[0] != last, most.items()))
+    if len(rows) < total:
+        return limits
+    last = rows[-1].endpoint_id
+    return dict(takewhile(lambda item: item[0] != last, limits.items()))
 
 
-def in_turns(endpoint_ids: Iterable[UUID], environment: Callable[[UUID], str]) -> list[UUID]:
+def in_turns(endpoint_ids: Iterable[UUID], environment_of: Callable[[UUID], str]) -> list[UUID]:
     """Order endpoints round robin over their environments.
 
     Otherwise one environment would wait for all endpoints of another.
     """
-    of_each: dict[str, list[UUID]] = {}
+    by_environment: dict[str, list[UUID]] = {}
     for endpoint_id in endpoint_ids:
-        of_each.setdefault(environment(endpoint_id), []).append(endpoint_id)
-    return [i for turn in zip_longest(*of_each.values()) for i in turn if i is not None]
+        by_environment.setdefault(environment_of(endpoint_id), []).append(endpoint_id)
+    rounds = zip_longest(*by_environment.values())
+    return [i for endpoints in rounds for i in endpoints if i is not None]

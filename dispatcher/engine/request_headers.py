@@ -7,21 +7,22 @@ from dispatcher.core.model import Delivery, Endpoint, Event
 
 
 @dataclass(slots=True)
-class Request:
+class SignedRequest:
     """The headers of one attempt.
 
-    `varied` is the JSON text recorded with the attempt: the headers that differ between attempts,
+    `recorded` is the JSON text recorded with the attempt: the headers that differ between attempts,
     and the timestamp, but no signature.
     """
 
     headers: dict[str, str] = field(repr=False)
-    varied: str
+    recorded: str
 
 
 class RequestBuilder:
     """A builder of requests with the header names of one brand.
 
-    An endpoint may choose some of `schemes`, but no others.
+    `schemes` are the signature schemes of the configuration: an endpoint may choose some of them,
+    but no others.
     """
 
     def __init__(self, *, brand: str, schemes: tuple[str, ...], names: signing.HeaderNames) -> None:
@@ -34,7 +35,7 @@ class RequestBuilder:
 
     def build(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float
-    ) -> Request:
+    ) -> SignedRequest:
         """Sign `event` for `endpoint`, and return the headers.
 
         Both times are in epoch seconds: receivers compare `now` with their clocks; `as_of` is the
@@ -59,8 +60,8 @@ class RequestBuilder:
             self._attempt: str(attempt),
             **signatures,
         }
-        varied = f'{{"{self._delivery}":"{name}","{self._attempt}":"{attempt}","timestamp":"{timestamp}"}}'
-        return Request(headers, varied)
+        recorded = f'{{"{self._delivery}":"{name}","{self._attempt}":"{attempt}","timestamp":"{timestamp}"}}'
+        return SignedRequest(headers, recorded)
 
     def _allowed(self, endpoint: Endpoint) -> tuple[str, ...]:
         if endpoint.schemes is None:

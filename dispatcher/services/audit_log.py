@@ -9,7 +9,7 @@ import orjson
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.store.audit import Audit
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 LOOK = 10_000
 """Most entries that are read for one page. A filter may leave out most of them."""
@@ -30,7 +30,7 @@ class Actor:
 class Journal:
     """The audit entries of one actor in one transaction."""
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._audit = Audit(session)
         self._actor = actor
 
@@ -71,7 +71,7 @@ class AuditEntry:
 class Trail:
     """The stored audit log, for reading."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._audit = Audit(session)
 
     async def list(

@@ -20,7 +20,7 @@ from dispatcher.core.figures import (
     Waiting,
 )
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statistics import ALL, Statistics
 
 COUNTED_MOST: Final = 5_000
@@ -58,7 +58,7 @@ class Stats:
 class Backlogs:
     """Reads of the backlog. The methods raise StoreUnavailable and StatementTimeout."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
         self._daemons = Daemons(session)
 

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 from dispatcher.config.sections import Limits
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import (
-    Conflict,
-    Invalid,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
     Problem,
-    Unknown,
 )
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Bounds, filled
@@ -25,7 +25,7 @@ from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut, text
 from dispatcher.store.event_types import EventTypes
 from dispatcher.store.pool import Opening
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 OUTLINED: Final = 1000
 """Types on one page of the dashboard."""
@@ -55,11 +55,11 @@ class EventType:
 class Catalogue:
     """The catalogue of event types.
 
-    The methods raise Unknown for a type that is not in the environment, StoreUnavailable and
+    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailable and
     StatementTimeout. Call `delete` in a transaction.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = EventTypes(session)
         self._journal = Journal(session, actor)
 
@@ -90,7 +90,7 @@ class Catalogue:
         return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
-        """Return one type. Raise Unknown if there is none."""
+        """Return one type. Raise NotFoundError if there is none."""
         row = (
             await self._stored.get(environment_id, name)
             if event_patterns.TYPE.match(name)
@@ -108,7 +108,7 @@ class Catalogue:
     async def delete(self, environment_id: str, name: str) -> None:
         """Delete a type. Its events are sent as before, without a schema check.
 
-        Raise Unknown if there is no such type.
+        Raise NotFoundError if there is no such type.
         """
         if not (
             event_patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)
@@ -138,7 +138,7 @@ class CatalogueWriter:
     holds a connection and locks. The transaction then verifies that the type has not changed since
     it was read. `most` is how many types an environment may have.
 
-    The methods raise Invalid; Unknown for an environment; Conflict if the catalogue is full or
+    The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue is full or
     others keep changing the same type; SchemaChecksBusyError and SandboxUnavailable;
     StoreUnavailable and StatementTimeout.
     """
@@ -173,7 +173,7 @@ class CatalogueWriter:
         for number, entry in enumerate(entries):
             if entry.name in forms:
                 problem = Problem(("event_types", number, "name"), f"{entry.name} comes twice")
-                raise Invalid(problem)
+                raise InvalidError(problem)
             forms[entry.name] = entry
         numbers = {name: number for number, name in enumerate(forms)}
         _, changes = await self._write(
@@ -187,7 +187,7 @@ class CatalogueWriter:
         self,
         environment_id: str,
         forms: Mapping[str, EventTypePut],
-        placed: Callable[[Invalid, str], Invalid],
+        placed: Callable[[InvalidError, str], InvalidError],
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
         """Write all `forms`, by name. `placed` adds to a problem where in the request it is."""
         for _ in range(TRIES):
@@ -196,25 +196,25 @@ class CatalogueWriter:
             for change in wanted:
                 try:
                     await self._check(environment_id, change)
-                except Invalid as error:
+                except InvalidError as error:
                     raise placed(error, change.name) from None
             async with self._pool.transaction() as opened:
                 if await self._is_still(opened, environment_id, wanted):
                     return await self._put(opened, environment_id, wanted)
-        raise Conflict("others keep changing the same event types: try again")
+        raise ConflictError("others keep changing the same event types: try again")
 
     async def _is_still(
-        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+        self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
     ) -> bool:
         """Lock the catalogue. Return True if the types are still as they were read."""
         stored = EventTypes(session)
         if not await stored.lock(environment_id):
-            raise Unknown(f"there is no environment {environment_id!r}")
+            raise NotFoundError(f"there is no environment {environment_id!r}")
         rows = await stored.named(environment_id, [change.name for change in wanted])
         return all(_columns_of(rows.get(change.name)) == change.before for change in wanted)
 
     async def _put(
-        self, session: Asked, environment_id: str, wanted: Sequence[_Change]
+        self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
         stored = EventTypes(session)
         await self._has_room(stored, environment_id, wanted)
@@ -236,12 +236,12 @@ class CatalogueWriter:
     ) -> None:
         new = sum(change.before is None for change in wanted)
         if new and await stored.count(environment_id) + new > self._most:
-            raise Conflict(
+            raise ConflictError(
                 f"an environment has at most {self._most} event types (limits.event_types):"
                 " delete some first"
             )
 
-    async def _note(self, session: Asked, environment_id: str, change: _Change) -> None:
+    async def _note(self, session: Queryable, environment_id: str, change: _Change) -> None:
         before = change.before or NEW
         await Journal(session, self._actor).note(
             "event_type.create" if change.before is None else "event_type.update",
@@ -261,8 +261,8 @@ class CatalogueWriter:
         if refusal is None:
             return
         if refusal.reason in ("schema_unusable", "too_costly"):
-            raise Invalid.field("schema", refusal.detail)
-        raise Invalid.field("example", f"does not satisfy the schema: {refusal.detail}")
+            raise InvalidError.field("schema", refusal.detail)
+        raise InvalidError.field("example", f"does not satisfy the schema: {refusal.detail}")
 
 
 NEW: Final[Mapping[str, Any]] = {
@@ -287,9 +287,9 @@ def _check_enforcing(change: _Change) -> None:
     if not change.after["enforce"]:
         return
     if change.after["schema"] is None:
-        raise Invalid.field("enforce", "there is no schema to enforce")
+        raise InvalidError.field("enforce", "there is no schema to enforce")
     if event_patterns.is_reserved(change.name):
-        raise Invalid.field(
+        raise InvalidError.field(
             "enforce", f"{change.name} is the dispatcher's own: its events are not examined"
         )
 
@@ -314,15 +314,15 @@ def _check_name(name: str) -> None:
     try:
         event_patterns.parse_type(name)
     except ValueError as error:
-        raise Invalid.field("name", str(error)) from None
+        raise InvalidError.field("name", str(error)) from None
 
 
-def _within(error: Invalid, *place: str | int) -> Invalid:
-    return Invalid(*(Problem((*place, *p.place), p.reason) for p in error.problems))
+def _within(error: InvalidError, *place: str | int) -> InvalidError:
+    return InvalidError(*(Problem((*place, *p.place), p.reason) for p in error.problems))
 
 
-def _unknown(name: str) -> Unknown:
-    return Unknown(f"there is no event type {name!r} in the catalogue")
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no event type {name!r} in the catalogue")
 
 
 def _event_type(row: Mapping[str, Any]) -> EventType:

@@ -10,7 +10,7 @@ import orjson
 
 from dispatcher.core import histogram
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statistics import ALL, Statistics
 
 COUNTED: Final = 10_000
@@ -108,7 +108,7 @@ class DaemonFacts:
 class Overview:
     """Reads of the current state. The methods raise StoreUnavailable and StatementTimeout."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
         self._daemons = Daemons(session)
 

@@ -7,11 +7,11 @@ are delivered after it.
 from dataclasses import dataclass
 from datetime import datetime
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 ALL = "*"
 NAMED_MOST = 100
@@ -87,16 +87,16 @@ class Pauses:
     starts later than a second after the change. A send in progress is finished.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._pauses = pauses.Pauses(session)
         self._endpoints = Endpoints(session)
         self._journal = Journal(session, actor)
 
     async def get(self, environment_id: str | None) -> Pause:
-        """Return the pause state. Raise Unknown if there is no such environment."""
+        """Return the pause state. Raise NotFoundError if there is no such environment."""
         found = await self._pauses.since(environment_id)
         if found is None:
-            raise Unknown(f"there is no environment {environment_id}")
+            raise NotFoundError(f"there is no environment {environment_id}")
         own, of_all = found
         return Pause(environment_id, bool(own or of_all), own, of_all)
 
@@ -108,11 +108,11 @@ class Pauses:
     async def standing(self, environment_id: str) -> Standing:
         """Return an environment and what stops its sending. This needs no transaction.
 
-        Raise Unknown if there is no such environment.
+        Raise NotFoundError if there is no such environment.
         """
         row = await self._pauses.standing(environment_id)
         if row is None:
-            raise Unknown(f"there is no environment {environment_id}")
+            raise NotFoundError(f"there is no environment {environment_id}")
         return Standing(
             row["id"],
             row["name"],
@@ -124,7 +124,7 @@ class Pauses:
         """Pause, and return the pause and the version of endpoints that daemons must have acted on
         before nothing more is sent (see `propagation.confirmed`).
 
-        Nothing happens if it is paused. Raises Unknown.
+        Nothing happens if it is paused. Raises NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.
         version = await self._endpoints.bump()
@@ -133,7 +133,7 @@ class Pauses:
     async def resume(self, environment_id: str | None) -> Pause:
         """Resume sending. Do nothing if it is not paused.
 
-        Raise Unknown if there is no such environment. Raise Conflict if the environment itself is
+        Raise NotFoundError if there is no such environment. Raise ConflictError if the environment itself is
         not paused but all environments are: resuming it would send nothing.
         """
         version = await self._endpoints.bump()
@@ -142,7 +142,7 @@ class Pauses:
             return await self.get(environment_id)
         found = await self.get(environment_id)
         if found.paused:
-            raise Conflict('All environments are paused; resume them with {"all": true}')
+            raise ConflictError('All environments are paused; resume them with {"all": true}')
         return found
 
     async def apply_configured(self) -> Configured:

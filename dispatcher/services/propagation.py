@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.session import Asked, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import Queryable, StatementTimeout, StoreUnavailable
 
 ASK_EVERY = 0.05
 MARGIN_SECONDS = 1.0
 """Additional time after the requested one, before a running statement is given up."""
 
 
-async def confirmed(asked: Asked, version: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109 - running out of it is an answer
+async def confirmed(asked: Queryable, version: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109 - running out of it is an answer
     """Wait until no daemon starts a send with endpoints older than `version`.
 
     Call this after the commit. Return True, or False if it takes longer than `timeout` seconds.
@@ -24,7 +24,7 @@ async def confirmed(asked: Asked, version: int, timeout: float = 1.0) -> bool:  
     return await _none(lambda: daemons.unconfirmed(version), timeout)
 
 
-async def heeded(asked: Asked, delivery_id: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109
+async def heeded(asked: Queryable, delivery_id: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109
     """Wait until no daemon holds the delivery as it was before the change.
 
     Call this after the commit. Return True, or False if it takes longer than `timeout` seconds,

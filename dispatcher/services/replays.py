@@ -13,12 +13,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Conflict, Invalid, Unknown
+from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.recoveries import NewRecovery
 from dispatcher.store import replays as stored
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 PREFIX = "rec"
 COUNT_MOST = 100_000
@@ -68,28 +68,28 @@ class Recovery:
 class Recoveries:
     """The replays of webhooks.
 
-    Each method also raises StoreUnavailable and StatementTimeout, and Unknown for a webhook that is
+    Each method also raises StoreUnavailable and StatementTimeout, and NotFoundError for a webhook that is
     not in the environment.
     """
 
-    def __init__(self, session: Asked, actor: Actor) -> None:
+    def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Recoveries(session)
         self._journal = Journal(session, actor)
 
     async def preview(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Preview:
-        """Count what a replay would send, for about COUNT_SECONDS at most. Raise Invalid."""
+        """Count what a replay would send, for about COUNT_SECONDS at most. Raise InvalidError."""
         _, preview = await self._count(environment_id, webhook_id, form)
         return preview
 
     async def start(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Recovery:
         """Start a replay. Call this in a transaction. Daemons begin within about a second.
 
-        Raise Invalid. Raise Conflict if the webhook is disabled, because its deliveries would wait,
+        Raise InvalidError. Raise ConflictError if the webhook is disabled, because its deliveries would wait,
         or if a replay of it is running.
         """
         active, preview = await self._count(environment_id, webhook_id, form)
         if not active:
-            raise Conflict(f"the webhook {webhook_id} is disabled: enable it first")
+            raise ConflictError(f"the webhook {webhook_id} is disabled: enable it first")
         row = await self._stored.start(
             environment_id,
             webhook_id,
@@ -100,7 +100,7 @@ class Recoveries:
             total=None if preview.more else preview.failed + preview.missed,
         )
         if row is None:
-            raise Conflict(f"a recovery of the webhook {webhook_id} is running")
+            raise ConflictError(f"a recovery of the webhook {webhook_id} is running")
         started = _recovery(row)
         await self._journal.note(
             "webhook.recover",
@@ -130,7 +130,7 @@ class Recoveries:
         return Page(tuple(map(_recovery, shown)), shown[-1]["id"] if more else None)
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
-        """Return one replay. Raise Unknown if there is none."""
+        """Return one replay. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             raise _unknown(recovery_id)
@@ -139,14 +139,14 @@ class Recoveries:
     async def cancel(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Cancel a replay. Call this in a transaction. It makes no deliveries after the commit.
 
-        Deliveries that were made are sent. Raise Conflict if the replay has ended. Return a
+        Deliveries that were made are sent. Raise ConflictError if the replay has ended. Return a
         cancelled one unchanged.
         """
         row = await self._stored.cancel(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             over = await self.get(environment_id, webhook_id, recovery_id)
             if over.state != "CANCELLED":
-                raise Conflict(f"the recovery {recovery_id} is {over.state}")
+                raise ConflictError(f"the recovery {recovery_id} is {over.state}")
             return over
         cancelled = _recovery(row)
         await self._journal.note(
@@ -175,9 +175,9 @@ class Recoveries:
                 look=COUNT_LOOK,
             )
             if found is None:
-                raise Unknown(f"there is no webhook {webhook_id}")
+                raise NotFoundError(f"there is no webhook {webhook_id}")
             if not found.forwards:
-                raise Invalid.field("since", "must be in the past")
+                raise InvalidError.field("since", "must be in the past")
             failed, missed = failed + found.failed, missed + found.missed
             stuck = found.position == position
             until, position = found.until, found.position
@@ -194,8 +194,8 @@ def _number(recovery_id: str) -> int:
         raise _unknown(recovery_id) from None
 
 
-def _unknown(recovery_id: str) -> Unknown:
-    return Unknown(f"there is no recovery {recovery_id}")
+def _unknown(recovery_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no recovery {recovery_id}")
 
 
 def _within(row: dict[str, Any]) -> datetime:

@@ -1,9 +1,13 @@
-"""Build every service for one session.
+"""Bind every service to the session and the actor of one request.
 
 The API, the dashboard and the command line all use them.
 """
 
-from dispatcher.config.sections import Config
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from dispatcher.config.sections import Config, Delivery, Limits
+from dispatcher.core.model import RetryPolicy
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, Trail
@@ -18,91 +22,153 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Recoveries
 from dispatcher.services.tokens import Tokens
-from dispatcher.services.webhooks import Ground, Webhooks
+from dispatcher.services.webhooks import WebhookRules, Webhooks
 from dispatcher.store.pool import Opening
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.transport.guard import guard_of
 
 
-class Office:
-    """The services. `cipher` is None if secrets can be neither created nor read.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Hold the parts of the services that live longer than a request. Close it at the end.
 
-    `schemes`, `retry` and `delivery` are the configured defaults of webhooks. Close `checks` at the
-    end.
+    - `cipher` encrypts secrets. It is None if secrets can be neither created nor read.
+    - `retry` and `delivery` are the configured defaults of webhooks.
+    - `limits` are the configured limits on numbers and bytes.
+    - `checks` runs the schema checks in a process of its own, which the first check starts.
     """
 
-    def __init__(self, config: Config, cipher: Cipher | None) -> None:
-        self.schemes = config.signing.schemes
-        self.retry = config.retry.policy()
-        self.delivery = config.delivery
-        self.limits = config.limits
-        self.checks = SchemaChecks()
-        self._cipher = cipher
-        self._ground = Ground(
-            guard=guard_of(config),
-            schemes=config.signing.schemes,
-            own_headers=frozenset(_own_headers(config)),
+    cipher: Cipher | None = field(repr=False)
+    retry: RetryPolicy
+    delivery: Delivery
+    limits: Limits
+    webhook_rules: WebhookRules
+    checks: SchemaChecks
+
+    @classmethod
+    def from_config(cls, config: Config, cipher: Cipher | None) -> "ServiceSettings":
+        """Return the settings of a configuration."""
+        return cls(
+            cipher=cipher,
+            retry=config.retry.policy(),
+            delivery=config.delivery,
             limits=config.limits,
+            webhook_rules=WebhookRules(
+                guard=guard_of(config),
+                schemes=config.signing.schemes,
+                own_headers=frozenset(_own_headers(config)),
+                limits=config.limits,
+            ),
+            checks=SchemaChecks(),
         )
 
-    def webhooks(self, session: Asked, actor: Actor) -> Webhooks:
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Return the signature schemes that are switched on."""
+        return self.webhook_rules.schemes
+
+    async def close(self) -> None:
+        """End the process of the schema checks."""
+        await self.checks.close()
+
+
+class Services:
+    """The services of one request. Each is built when it is first used.
+
+    `session` runs the statements: a transaction for changes, a pool for reading. `actor` is named
+    in the audit log.
+    """
+
+    def __init__(self, session: Queryable, actor: Actor, settings: ServiceSettings) -> None:
+        self.session = session
+        self.actor = actor
+        self.settings = settings
+
+    def within(self, session: Queryable) -> "Services":
+        """Return the services of the same request that run their statements in `session`."""
+        return Services(session, self.actor, self.settings)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
         """Return the service for webhooks."""
-        return Webhooks(session, actor, cipher=self._cipher, ground=self._ground)
+        cipher, rules = self.settings.cipher, self.settings.webhook_rules
+        return Webhooks(self.session, self.actor, cipher=cipher, rules=rules)
 
-    def catalogue(self, session: Asked, actor: Actor) -> Catalogue:
-        """Return the service that reads a catalogue and deletes from it."""
-        return Catalogue(session, actor)
+    @cached_property
+    def event_types(self) -> Catalogue:
+        """Return the service that reads event types and deletes them."""
+        return Catalogue(self.session, self.actor)
 
-    def catalogue_writer(self, pool: Opening, actor: Actor) -> CatalogueWriter:
-        """Return the service that writes a catalogue in its own transactions."""
-        return CatalogueWriter(pool, actor, self.checks, most=self.limits.event_types)
+    @cached_property
+    def event_type_writer(self) -> CatalogueWriter:
+        """Return the service that writes event types in its own transactions.
 
-    def emission(self, session: Asked, actor: Actor) -> Emission:
+        Raise TypeError if the services are bound to a transaction, because the schema check must
+        not run inside of one.
+        """
+        if not isinstance(self.session, Opening):
+            raise TypeError("event types are written in a transaction of their own")
+        checks, most = self.settings.checks, self.settings.limits.event_types
+        return CatalogueWriter(self.session, self.actor, checks, most=most)
+
+    @cached_property
+    def events(self) -> Emission:
         """Return the service that emits events."""
-        return Emission(session, actor)
+        return Emission(self.session, self.actor)
 
-    def environments(self, session: Asked, actor: Actor) -> Environments:
+    @cached_property
+    def environments(self) -> Environments:
         """Return the service for environments."""
-        return Environments(session, actor, most=self.limits.environments)
+        return Environments(self.session, self.actor, most=self.settings.limits.environments)
 
-    def history(self, session: Asked) -> History:
+    @cached_property
+    def history(self) -> History:
         """Return the service that reads deliveries and events."""
-        return History(session)
+        return History(self.session)
 
-    def overview(self, session: Asked) -> Overview:
+    @cached_property
+    def overview(self) -> Overview:
         """Return the service that summarizes the current state."""
-        return Overview(session)
+        return Overview(self.session)
 
-    def backlogs(self, session: Asked) -> Backlogs:
+    @cached_property
+    def backlogs(self) -> Backlogs:
         """Return the service that counts the backlog."""
-        return Backlogs(session)
+        return Backlogs(self.session)
 
-    def pauses(self, session: Asked, actor: Actor) -> Pauses:
+    @cached_property
+    def pauses(self) -> Pauses:
         """Return the service that pauses and resumes sending."""
-        return Pauses(session, actor)
+        return Pauses(self.session, self.actor)
 
-    def quarantine(self, session: Asked, actor: Actor) -> Quarantine:
+    @cached_property
+    def quarantine(self) -> Quarantine:
         """Return the service for quarantined events."""
-        return Quarantine(session, actor)
+        return Quarantine(self.session, self.actor)
 
-    def recoveries(self, session: Asked, actor: Actor) -> Recoveries:
+    @cached_property
+    def replays(self) -> Recoveries:
         """Return the service for replays."""
-        return Recoveries(session, actor)
+        return Recoveries(self.session, self.actor)
 
-    def resend(self, session: Asked, actor: Actor) -> Resend:
+    @cached_property
+    def delivery_actions(self) -> Resend:
         """Return the service that retries or cancels one delivery."""
-        return Resend(session, actor)
+        return Resend(self.session, self.actor)
 
-    def tokens(self, session: Asked, actor: Actor) -> Tokens:
+    @cached_property
+    def tokens(self) -> Tokens:
         """Return the service for tokens."""
-        return Tokens(session, actor, most=self.limits.tokens)
+        return Tokens(self.session, self.actor, most=self.settings.limits.tokens)
 
-    def trail(self, session: Asked) -> Trail:
+    @cached_property
+    def audit_log(self) -> Trail:
         """Return the service that reads the audit log."""
-        return Trail(session)
+        return Trail(self.session)
 
 
 def _own_headers(config: Config) -> list[str]:
+    """Return the names of the headers that the daemon sets itself, in lower case."""
     names = config.signing.header_names()
     brand = config.signing.brand
     own = [f"X-{brand}-{word}" for word in ("Event", "Delivery", "Attempt")]

@@ -17,16 +17,16 @@ from uuid import UUID
 
 from dispatcher.config.sections import Config, Limits
 from dispatcher.core.errors import (
-    Conflict,
-    Forbidden,
-    Invalid,
-    Unknown,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
 )
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 
 PREFIX: Final = "dsp_"
 """A prefix by which people, and programs that look for leaked secrets, recognize a token."""
@@ -85,7 +85,7 @@ class Tokens:
     `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
 
-    def __init__(self, session: Asked, actor: Actor, *, most: int = Limits().tokens) -> None:
+    def __init__(self, session: Queryable, actor: Actor, *, most: int = Limits().tokens) -> None:
         """Set the limit: `most` is how many valid tokens an environment may have."""
         self._stored = stored.Tokens(session)
         self._journal = Journal(session, actor)
@@ -94,12 +94,12 @@ class Tokens:
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
         """Create a token. Call this in a transaction.
 
-        Raise Invalid, Conflict if there are too many tokens, and Forbidden if the caller is bound
+        Raise InvalidError, Conflict if there are too many tokens, and ForbiddenError if the caller is bound
         to one environment and requests a token for every one.
         """
         bound_to = None if form.environment_id == EVERY else form.environment_id
         if environment_id is not None and bound_to is None:
-            raise Forbidden("a token of one environment cannot make one for every environment")
+            raise ForbiddenError("a token of one environment cannot make one for every environment")
         if environment_id is not None and bound_to != environment_id:
             raise _unknown_environment(form)
         text = PREFIX + token_urlsafe(RANDOM_BYTES)
@@ -114,9 +114,9 @@ class Tokens:
         if not row["known"]:
             raise _unknown_environment(form)
         if not row["lasting"]:
-            raise Invalid.field("expires_at", "must be in the future")
+            raise InvalidError.field("expires_at", "must be in the future")
         if not row["room"]:
-            raise Conflict(
+            raise ConflictError(
                 f"there are {self._most} tokens, the most (limits.tokens): revoke some first"
             )
         made = _token(row, text)
@@ -144,11 +144,11 @@ class Tokens:
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
         """Revoke a token. Call this in a transaction. The token is refused as soon as it commits.
 
-        Raise Unknown if there is no such token or it is revoked already.
+        Raise NotFoundError if there is no such token or it is revoked already.
         """
         row = await self._stored.revoke(token_id, environment_id)
         if row is None:
-            raise Unknown(f"there is no token {token_id} to revoke")
+            raise NotFoundError(f"there is no token {token_id} to revoke")
         await self._journal.note(
             "token.revoke", str(token_id), row["environment_id"], name=row["name"]
         )
@@ -232,9 +232,9 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
-def _unknown_environment(form: NewToken) -> Invalid:
+def _unknown_environment(form: NewToken) -> InvalidError:
     """Return the error. It is the same if the environment exists but the caller may not see it."""
-    return Invalid.field("environment_id", f"there is no environment {form.environment_id!r}")
+    return InvalidError.field("environment_id", f"there is no environment {form.environment_id!r}")
 
 
 def _token(row: Mapping[str, Any], text: str | None = None) -> Token:

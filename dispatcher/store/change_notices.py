@@ -8,14 +8,14 @@ from typing import Any
 
 from dispatcher.core.model import ChangeNotice
 from dispatcher.store.deliveries import delivery
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
 class Nudges:
     """The table of change notices."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def waiting(self, shards: Collection[int], above: int, most: int) -> list[ChangeNotice]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dispatcher.core.model import Heartbeat, Silent
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -40,7 +40,7 @@ class Claimed(NamedTuple):
 class Daemons:
     """The daemons and the owners of shards."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def join(self, daemon: int, before: int | None = None) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
 class SignIns:
     """Dashboard sessions. The SHA-256 of a session's cookie is its id."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def create(

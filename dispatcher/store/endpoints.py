@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatcher.core.model import SetBack
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 NAMED = ("name", "description", "url", "active")
@@ -18,7 +18,7 @@ SETTINGS = (
 class Endpoints:
     """The endpoints."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[UUID]) -> list[dict[str, Any]]:
@@ -93,10 +93,17 @@ class Endpoints:
         return dict(rows[0]) if rows else None
 
     async def list(
-        self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None
+        self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
     ) -> Sequence[Mapping[str, Any]]:
-        """Return endpoints as `get` does, oldest first."""
+        """Return endpoints of an environment as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
+        return [dict(row) for row in rows]
+
+    async def list_of_all(
+        self, *, after: UUID | None = None, limit: int | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return endpoints of all environments as `get` does, oldest first."""
+        rows = await self._session.fetch(statement("endpoints/list_of_all"), after, limit)
         return [dict(row) for row in rows]
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:

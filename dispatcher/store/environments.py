@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -13,7 +13,7 @@ class Environments:
     list.
     """
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def create(self, id: str, name: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -17,7 +17,7 @@ class EventRefused(ValueError):
 class Events:
     """The events."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def with_ids(self, ids: Collection[int]) -> Sequence[Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from dispatcher.core.ids import LARGEST
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 DAYS_AT_ONCE = 60
@@ -48,7 +48,7 @@ class Seen:
 class History:
     """Reads of the history. Each returns at most the rows that its caller asks for."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def endpoints(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 EVERY = "*"
@@ -26,7 +26,7 @@ class Answer:
 class Answered:
     """The stored responses, by environment and key."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def claim(self, environment_id: str, key: str, fingerprint: bytes) -> Answer:

@@ -89,14 +89,19 @@ TABLES = {
             name text NOT NULL,
             sha256 text NOT NULL,
             applied_at timestamptz NOT NULL DEFAULT now()
-        )""",
-    # The session that migrates now.
+        );
+        COMMENT ON TABLE dispatcher.migrations IS
+            'The applied migrations. "dispatcher migrate" writes it; every daemon compares it with'
+            ' its own files before it starts.'""",
     "dispatcher.migrator": """
         CREATE TABLE dispatcher.migrator (
             only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
             pid integer NOT NULL,
             backend_start timestamptz
-        )""",
+        );
+        COMMENT ON TABLE dispatcher.migrator IS
+            'The session that migrates now, by its server process. No other session can hold this'
+            ' place, as it could hold an advisory lock.'""",
 }
 
 

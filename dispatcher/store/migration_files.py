@@ -9,6 +9,8 @@ from importlib.resources.abc import Traversable
 from dispatcher.store import sql_files
 
 NO_TRANSACTION = "-- no-transaction"
+FIRST_BEFORE_RELEASE = "ids_settings_environments"
+"""The first migration of the set that existed before any release, which was replaced."""
 OWN_TRANSACTION = (["BEGIN"], ["START", "TRANSACTION"], ["COMMIT"], ["ROLLBACK"])
 
 
@@ -101,8 +103,14 @@ def read(directory: Traversable | None = None) -> list[Migration]:
 def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
     """Return the files still to apply, in order, given the applied ones.
 
-    Raise NewerDatabase, EditedMigration or BadMigrations if the two do not match.
+    Raise NewerDatabase, EditedMigration, UnusableDatabase or BadMigrations if the two do not match.
     """
+    if applied and applied[0].name == FIRST_BEFORE_RELEASE:
+        raise UnusableDatabase(
+            "a version from before the first release migrated this database, and its migrations"
+            " cannot be continued: use a new database, or delete the schema with all events"
+            " (DROP SCHEMA dispatcher CASCADE), and run dispatcher migrate"
+        )
     _refuse_gap([row.number for row in applied], "the database's migrations")
     if len(applied) > len(files):
         newest = applied[-1]

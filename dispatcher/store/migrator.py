@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -12,7 +12,7 @@ class Migrator:
     Use the connection that migrates.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Queryable) -> None:
         self._asked = asked
 
     async def claim(self) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import asyncpg
 
 from dispatcher.store.fair_slots import BusyError, FairSlots
-from dispatcher.store.session import Asked, Session, StoreUnavailable, Transaction
+from dispatcher.store.session import Queryable, Session, StoreUnavailable, Transaction
 
 WAIT_SECONDS = 2.0
 """How long a request waits for a connection. After that the client should learn that we are busy.
@@ -21,7 +21,8 @@ class PoolBusyError(StoreUnavailable):
     """Every connection is taken. No statement was sent to the database."""
 
 
-class Opening(Asked, Protocol):
+@runtime_checkable
+class Opening(Queryable, Protocol):
     """An object that can also open a transaction: a session or a pool."""
 
     @property

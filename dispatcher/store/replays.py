@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -42,7 +42,7 @@ class Recoveries:
     Rows are dicts of its columns and of `reached`, the time of the position.
     """
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def count(

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
 class Replicated:
     """The events that arrived in the replica role."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def adopt(

@@ -2,14 +2,14 @@
 
 import asyncpg
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
 class SchemaRights:
     """Reads of PostgreSQL's catalog, for `dispatcher check`."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Queryable) -> None:
         self._asked = asked
 
     async def creators(self) -> list[asyncpg.Record]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dispatcher.store.connections import Sessions
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -72,7 +72,7 @@ class OldSnapshot:
 class Server:
     """Reads about the server, and `notify`. The methods raise what the session raises."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def facts(self) -> Facts:

@@ -62,7 +62,7 @@ class StatementTimeout(Exception):
     """The server gave up on a statement and rolled it back."""
 
 
-class Asked(Protocol):
+class Queryable(Protocol):
     """An object that runs statements: a session, a transaction, or a pool."""
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]: ...

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -25,7 +25,7 @@ class ServerLimits:
 class Settings:
     """The row of settings."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def read(self) -> StoredSettings:

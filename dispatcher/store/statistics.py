@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 ALL: Final = "*"
@@ -25,7 +25,7 @@ class Sums(NamedTuple):
 class Statistics:
     """The statistics and the counts of what waits."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def add_of_endpoints(self, sums: Mapping[UUID, Sums]) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
 class Triggers:
     """The triggers of the events table."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def silent(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ Their types have an enforced schema.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from dispatcher.store.session import Asked
+from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
@@ -23,7 +23,7 @@ class Waiting:
 class Unexamined:
     """The events that wait for the schema check."""
 
-    def __init__(self, session: Asked) -> None:
+    def __init__(self, session: Queryable) -> None:
         self._session = session
 
     async def waiting(

@@ -19,7 +19,7 @@ from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.errors import CommandError, MisuseError, explain
 from dispatcher.cli.params import Moment, escape_controls
 from dispatcher.config.sections import ConfigError
-from dispatcher.core.errors import Invalid, Unknown
+from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
 from dispatcher.encryption.keyring import KeyRefused
 from dispatcher.store.migrate import StaleDatabase
@@ -241,8 +241,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ("error", "kind", "said"),
     [
         (ConfigError(["a.b: wrong", "c.d: worse"]), MisuseError, "a.b: wrong\nc.d: worse"),
-        (Invalid.field("url", "must be one"), MisuseError, "url: must be one"),
-        (Unknown("there is no webhook x"), CommandError, "there is no webhook x"),
+        (InvalidError.field("url", "must be one"), MisuseError, "url: must be one"),
+        (NotFoundError("there is no webhook x"), CommandError, "there is no webhook x"),
         (KeyRefused("another key"), CommandError, "another key"),
         (StaleDatabase("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
         (PostgresUnavailableError("made by 15"), CommandError, "made by 15"),

@@ -16,7 +16,7 @@ from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.webhooks import NewWebhook
-from dispatcher.services.webhooks import Ground, Webhook, Webhooks
+from dispatcher.services.webhooks import Webhook, WebhookRules, Webhooks
 from dispatcher.store.session import Session
 from dispatcher.transport.egress import Guard, parse_allow
 from tests.conftest import Connection, connected
@@ -117,10 +117,10 @@ class Story:
     async def webhooks(self) -> AsyncIterator[Webhooks]:
         """What people would call, in a transaction."""
         session = Session(self.dsn, "test")
-        ground = Ground(Guard(parse_allow(LOOPBACK)), tuple(signing.SCHEMES), ())
+        rules = WebhookRules(Guard(parse_allow(LOOPBACK)), tuple(signing.SCHEMES), ())
         try:
             async with session.transaction() as opened:
-                yield Webhooks(opened, Actor("test"), cipher=self._cipher, ground=ground)
+                yield Webhooks(opened, Actor("test"), cipher=self._cipher, rules=rules)
         finally:
             await session.close()
 

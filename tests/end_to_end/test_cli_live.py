@@ -9,25 +9,25 @@ from typing import Any
 import aiohttp
 import pytest
 
+from dispatcher.daemon import Daemon
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell, Started
-from tests.end_to_end.stories import Story
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 TOKEN = "t" * 40
-RETRY = {"retry__base": "100ms", "retry__retries": "1", "retry__jitter": "0"}
+RETRY = {"base": "100ms", "retries": 1, "jitter": 0}
 
 
 @pytest.fixture
-async def daemon(dispatcher: Shell) -> Started:
-    """A process of its own."""
-    return await dispatcher.setting(secrets__admin_token=TOKEN, **RETRY).start("run")
+async def daemon(daemons: Daemons, quiet: None) -> Daemon:
+    return await daemons.start(secrets={"admin_token": TOKEN}, retry=RETRY)
 
 
 @pytest.fixture
-async def address(daemon: Started) -> str:
+async def address(daemon: Daemon) -> str:
     """Of the daemon's API."""
-    return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
+    return daemon.admin_address
 
 
 @pytest.fixture
@@ -169,12 +169,17 @@ async def test_one_that_is_pending_already_is_told_when_it_ends(
 
 
 async def test_it_waits_for_a_daemon_that_comes_back(
-    dispatcher: Shell, daemon: Started, over_the_api: Shell, address: str, receiver: Receiver
+    dispatcher: Shell,
+    daemons: Daemons,
+    daemon: Daemon,
+    over_the_api: Shell,
+    address: str,
+    receiver: Receiver,
 ) -> None:
     await dispatcher("webhook", "create", receiver.url, "--events", "*")
     tailing = await over_the_api.start("tail", "--count", "1")
     await said(tailing, "Waiting for deliveries")
-    await daemon.stop()
+    await daemons.stop(daemon)
     await said(tailing, "No answer at present, still waiting: no connection to 127.0.0.1")
     port = address.rpartition(":")[2]
     again = dispatcher.setting(secrets__admin_token=TOKEN, admin__port=port)

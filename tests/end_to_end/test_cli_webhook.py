@@ -11,17 +11,16 @@ import pytest
 
 from tests.conftest import Connection
 from tests.end_to_end.shell import Ended, Shell
-from tests.end_to_end.stories import Story
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 TOKEN = "t" * 40
 
 
 @pytest.fixture
-async def address(dispatcher: Shell) -> str:
-    """Of the API of a daemon, which is a process of its own."""
-    daemon = await dispatcher.setting(secrets__admin_token=TOKEN).start("run")
-    return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
+async def address(daemons: Daemons, quiet: None) -> str:
+    """Of the API of a daemon."""
+    return (await daemons.start(secrets={"admin_token": TOKEN})).admin_address
 
 
 @pytest.fixture

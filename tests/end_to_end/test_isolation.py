@@ -100,7 +100,7 @@ async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
     await daemons.start(delivery={"timeout": "2s"}, retry={"base": "50ms"})
     await story.insert(1_800)
     await another.wait_for(1_800)
-    assert await story.count("parked") >= 1_800 - engine_module.LANE_DEPTH - 32
+    assert await story.count("parked") >= 1_800 - engine_module.QUEUE_DEPTH - 32
     hanging = len(receiver.requests)
     receiver.otherwise = 200  # those in flight hang until their timeout, and are tried again
     await story.ended(DELIVERED=3_600)
@@ -111,8 +111,8 @@ async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
 async def test_lanes_much_too_small_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "LANE_DEPTH", 10)
-    monkeypatch.setattr(engine_module, "IN_MEMORY", 40)
+    monkeypatch.setattr(engine_module, "QUEUE_DEPTH", 10)
+    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 40)
     await story.subscribe(receiver.url + "a")
     await story.subscribe(receiver.url + "b")
     await story.subscribe(receiver.url + "c")
@@ -130,7 +130,7 @@ async def test_retries_that_fill_the_memory_do_not_keep_new_deliveries_out(
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "IN_MEMORY", 200)
+    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 200)
     receiver.otherwise = 500
     await story.subscribe(receiver.url, "role.*")
     await story.subscribe(another.url, "user.*")
@@ -152,7 +152,7 @@ async def test_hanging_endpoints_that_fill_the_memory_do_not_keep_a_healthy_one_
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "IN_MEMORY", 200)
+    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 200)
     receiver.otherwise = HANG
     for n in range(4):
         await story.subscribe(f"{receiver.url}{n}", "role.*")

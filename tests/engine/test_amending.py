@@ -7,6 +7,7 @@ import pytest
 
 from dispatcher.core.model import ChangeNotice, Delivery
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.endpoint_queues import EndpointQueues
 
 A, ORDERED = UUID(int=1), UUID(int=2)
@@ -23,10 +24,7 @@ def opened(*, depth: int = 10, capacity: int = 100, holding: bool = False) -> De
         ordered = endpoint_id == ORDERED
         buffer.configure(
             endpoint_id,
-            limit=1 if ordered else 5,
-            holding=holding,
-            ordered=ordered,
-            paused_until=0.0,
+            QueueSettings(limit=1 if ordered else 5, is_paused=holding, is_ordered=ordered),
         )
     return buffer
 
@@ -103,10 +101,9 @@ def test_one_that_is_due_now_comes_first_in_its_lane_held_before_or_not() -> Non
 
 
 def test_it_comes_first_even_in_a_full_lane_but_is_parked_when_memory_is_full() -> None:
-    buffer = opened(depth=2)
+    buffer = opened(depth=2, capacity=3)
     buffer.admit([delivery(1), delivery(2)], NOW)
     assert amend(buffer, changed(delivery(3))) == ([3], [])
-    buffer.capacity = 3
     assert amend(buffer, changed(delivery(4))) == ([4], [4])
     buffer.clear_parked(A)
     amend(buffer, changed(delivery(4)))

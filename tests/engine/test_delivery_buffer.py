@@ -5,8 +5,10 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.delivery_buffer import NEVER_READ, DeliveryBuffer
-from dispatcher.engine.endpoint_queues import SHORT, EndpointQueues
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queue import QueueSettings
+from dispatcher.engine.endpoint_queues import SHORT_DEPTH, EndpointQueues
+from dispatcher.engine.watermarks import NEVER_READ
 
 A, B, ORDERED = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0
@@ -42,10 +44,11 @@ def configure(
     ordered = endpoint_id == ORDERED
     return buffer.configure(
         endpoint_id,
-        limit=1 if ordered else limit,
-        holding=holding,
-        ordered=ordered,
-        paused_until=0.0,
+        QueueSettings(
+            limit=1 if ordered else limit,
+            is_paused=holding,
+            is_ordered=ordered,
+        ),
     )
 
 
@@ -153,9 +156,9 @@ def test_when_memory_is_full_each_endpoint_still_has_a_short_queue() -> None:
     to_park = buffer.admit([delivery(n) for n in range(100)], NOW)
     assert ids(to_park) == list(range(50, 100))
     assert buffer.room == 0
-    assert (buffer.room_for(A), buffer.room_for(B)) == (0, SHORT)
+    assert (buffer.room_for(A), buffer.room_for(B)) == (0, SHORT_DEPTH)
     to_park = buffer.admit([delivery(n, B) for n in range(100, 200)], NOW)
-    assert len(to_park) == 100 - SHORT
+    assert len(to_park) == 100 - SHORT_DEPTH
     assert buffer.endpoints_without_room(1) == [A, B]
 
 
@@ -435,7 +438,7 @@ def test_what_waits_for_its_time_keeps_its_distance_when_the_clock_is_set_back()
 def test_an_ordered_lane_and_one_at_rest_go_on_in_time_when_the_clock_is_set_back() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED, next_at=NOW + 10), delivery(2, B)], NOW)
-    buffer.queues.pause(B, NOW + 5)
+    buffer._queues.pause(B, NOW + 5)
     assert taken(buffer) == []
     buffer.set_back(500.0)
     assert taken(buffer, NOW - 496) == []

@@ -23,8 +23,10 @@ from hypothesis.stateful import (
 
 from dispatcher.core.model import ChangeNotice, Delivery
 from dispatcher.engine import endpoint_queues
-from dispatcher.engine.delivery_buffer import NEVER_READ, DeliveryBuffer
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.watermarks import NEVER_READ
 
 A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
 SHARDS = [0, 1, 2]
@@ -143,10 +145,11 @@ class Machine(RuleBasedStateMachine):
     def configure(self, endpoint_id: UUID) -> None:
         evicted = self.buffer.configure(
             endpoint_id,
-            limit=1 if endpoint_id == ORDERED else LIMIT,
-            holding=self.holding[endpoint_id],
-            ordered=endpoint_id == ORDERED,
-            paused_until=0.0,
+            QueueSettings(
+                limit=1 if endpoint_id == ORDERED else LIMIT,
+                is_paused=self.holding[endpoint_id],
+                is_ordered=endpoint_id == ORDERED,
+            ),
         )
         self.park(evicted)
 
@@ -188,8 +191,7 @@ class Machine(RuleBasedStateMachine):
 
     def begin_to_feed(self) -> None:
         for endpoint_id in self.buffer.endpoints_needing_refill():
-            lane = self.buffer.queues[endpoint_id]
-            most = self.buffer.room_for(endpoint_id) + len(lane.queue) + len(lane.unsettled)
+            most = self.buffer.rows_to_read(endpoint_id)
             rows = self.select_parked(endpoint_id, most)
             self.begin(Read(rows, *self.reading(), most, endpoint_id=endpoint_id))
 
@@ -440,7 +442,7 @@ class Machine(RuleBasedStateMachine):
                 )
 
     def held(self, number: int) -> bool:
-        return number in self.buffer._held
+        return number in self.buffer
 
     def is_being_read(self, one: Delivery) -> bool:
         return any(
@@ -477,7 +479,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_nothing_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint_queues, "SHORT", QUEUE)
+    monkeypatch.setattr(endpoint_queues, "SHORT_DEPTH", QUEUE)
     run_state_machine_as_test(
         Machine, settings=settings(max_examples=150, stateful_step_count=60, deadline=None)
     )

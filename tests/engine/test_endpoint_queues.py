@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import SHORT, EndpointQueues
+from dispatcher.engine.endpoint_queue import QueueSettings
+from dispatcher.engine.endpoint_queues import SHORT_DEPTH, EndpointQueues
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0
@@ -32,12 +33,13 @@ def configure(
     endpoint_id: UUID = A,
     *,
     limit: int = 100,
-    holding: bool = False,
+    paused: bool = False,
     ordered: bool = False,
     paused_until: float = 0.0,
 ) -> list[Delivery]:
     return queues.configure(
-        endpoint_id, limit=limit, holding=holding, ordered=ordered, paused_until=paused_until
+        endpoint_id,
+        QueueSettings(limit=limit, is_paused=paused, is_ordered=ordered, stored_pause=paused_until),
     )
 
 
@@ -61,7 +63,7 @@ def test_an_empty_lane_gives_nothing() -> None:
     assert EndpointQueues(5).take(NOW) is None
 
 
-def test_lanes_take_turns_whatever_each_has_waiting() -> None:
+def test_queues_take_turns_whatever_each_has_waiting() -> None:
     queues = opened(A, B, C)
     offer(queues, 1, 2, 3, 4, to=A)
     offer(queues, 11, 12, to=B)
@@ -69,13 +71,13 @@ def test_lanes_take_turns_whatever_each_has_waiting() -> None:
     assert taken(queues) == [1, 11, 21, 2, 12, 3, 4]
 
 
-def test_a_lane_keeps_its_own_order() -> None:
+def test_a_queue_keeps_its_own_order() -> None:
     queues = opened(A)
     offer(queues, 3, 1, 2)
     assert taken(queues) == [3, 1, 2]
 
 
-def test_what_comes_later_waits_for_the_lanes_that_were_there() -> None:
+def test_what_comes_later_waits_for_the_queues_that_were_there() -> None:
     queues = opened(A, B)
     offer(queues, 1, 2, 3, to=A)
     assert taken(queues, most=1) == [1]
@@ -86,7 +88,7 @@ def test_what_comes_later_waits_for_the_lanes_that_were_there() -> None:
 # ── how much at once ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_lane_at_its_limit_waits_for_a_landing_and_stops_nobody_else() -> None:
+def test_a_queue_at_its_limit_waits_for_a_landing_and_stops_nobody_else() -> None:
     queues = opened(A, limit=2)
     configure(queues, B)
     offer(queues, 1, 2, 3, 4, to=A)
@@ -122,14 +124,14 @@ def test_a_full_lane_accepts_nothing_more(depth: int, accepted: int) -> None:
     assert queues.room(A) == depth
 
 
-def test_while_memory_is_crowded_lanes_are_short() -> None:
+def test_while_memory_is_crowded_queues_are_short() -> None:
     queues = opened(A, depth=1000)
-    offer(queues, *range(SHORT - 1))
+    offer(queues, *range(SHORT_DEPTH - 1))
     queues.is_memory_full = True
-    assert (queues.depth, queues.room(A)) == (SHORT, 1)
+    assert (queues.depth, queues.room(A)) == (SHORT_DEPTH, 1)
     assert offer(queues, 100, 101) == [True, False]
     queues.is_memory_full = False
-    assert queues.room(A) == 1000 - SHORT
+    assert queues.room(A) == 1000 - SHORT_DEPTH
     assert EndpointQueues(5).depth == 5
 
 
@@ -154,18 +156,18 @@ def test_endpoints_without_room_for_what_is_coming_are_saturated(
 
 def test_a_holding_endpoint_is_saturated() -> None:
     queues = opened(A, B)
-    configure(queues, B, holding=True)
+    configure(queues, B, paused=True)
     assert queues.endpoints_without_room(1) == [B]
 
 
 # ── holding ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_lane_that_comes_to_hold_lets_everything_go_and_takes_nothing() -> None:
+def test_a_queue_that_comes_to_hold_lets_everything_go_and_takes_nothing() -> None:
     queues = opened(A)
     offer(queues, 1, 2, 3)
     assert taken(queues, most=1) == [1]
-    assert [d.id for d in configure(queues, A, holding=True)] == [2, 3]
+    assert [d.id for d in configure(queues, A, paused=True)] == [2, 3]
     assert offer(queues, 4) == [False]
     assert not queues.put_first(delivery(1))
     assert (queues.is_paused(A), queues.room(A), taken(queues)) == (True, 0, [])
@@ -242,7 +244,7 @@ def test_a_pause_goes_on_until_the_table_says_that_it_ended(
 def test_disabling_an_endpoint_ends_its_pause() -> None:
     queues = opened(A)
     queues.pause(A, NOW + 10)
-    configure(queues, A, holding=True)
+    configure(queues, A, paused=True)
     configure(queues, A)
     offer(queues, 1)
     assert taken(queues) == [1]
@@ -292,7 +294,7 @@ def test_one_put_back_first_is_next_even_in_a_full_lane() -> None:
 
 
 @pytest.mark.parametrize("becomes", [True, False])
-def test_a_lane_that_becomes_ordered_or_ceases_to_be_counts_its_landings_once(
+def test_a_queue_that_becomes_ordered_or_ceases_to_be_counts_its_landings_once(
     becomes: bool,
 ) -> None:
     queues = opened(A, ordered=not becomes, limit=1)
@@ -316,12 +318,12 @@ def test_what_belongs_to_shards_we_lost_is_let_go_and_the_rest_keeps_its_order()
     for number in range(6):
         queues.offer(delivery(number, A, shard=number % 3))
     queues.offer(delivery(10, B, shard=2))
-    dropped = queues.drop_shards(frozenset({0, 1}))
+    dropped = queues.drop_other_shards(frozenset({0, 1}))
     assert sorted(d.id for d in dropped) == [2, 5, 10]
     assert taken(queues) == [0, 1, 3, 4]
 
 
-def test_a_lane_is_closed_only_when_nothing_of_it_is_left() -> None:
+def test_a_queue_is_closed_only_when_nothing_of_it_is_left() -> None:
     queues = opened(A)
     offer(queues, 1)
     assert not queues.close(A)
@@ -337,7 +339,7 @@ def test_a_lane_is_closed_only_when_nothing_of_it_is_left() -> None:
 def test_events_that_wait_are_named_in_their_order() -> None:
     queues = opened(A)
     offer(queues, 3, 1, 2)
-    assert list(queues.upcoming(A)) == [3, 1, 2]
+    assert list(queues.next_events(A)) == [3, 1, 2]
 
 
 def test_the_repr_tells_how_much_waits_and_how_much_is_in_flight() -> None:
@@ -358,7 +360,7 @@ class AnyQueues(RuleBasedStateMachine):
         self.queues = opened(A, B, C, depth=5, limit=2)
         self.now, self.limit, self.number = NOW, 2, 0
         self.waiting: set[int] = set()
-        self.flying: list[Delivery] = []
+        self.in_flight: list[Delivery] = []
 
     @rule(endpoint_id=st.sampled_from([A, B, C]))
     def offer(self, endpoint_id: UUID) -> None:
@@ -372,13 +374,13 @@ class AnyQueues(RuleBasedStateMachine):
         if one is not None:
             assert self.queues[one.endpoint_id].paused_until <= self.now
             self.waiting.remove(one.id)
-            self.flying.append(one)
-            assert Counter(d.endpoint_id for d in self.flying)[one.endpoint_id] <= self.limit
+            self.in_flight.append(one)
+            assert Counter(d.endpoint_id for d in self.in_flight)[one.endpoint_id] <= self.limit
 
     @rule(data=st.data())
     def land(self, data: st.DataObject) -> None:
-        if self.flying:
-            one = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        if self.in_flight:
+            one = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
             self.queues.finish_attempt(one)
             self.queues.confirm_recorded(one)
 
@@ -398,10 +400,10 @@ class AnyQueues(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         while self.waiting:
-            for one in self.flying:
+            for one in self.in_flight:
                 self.queues.finish_attempt(one)
                 self.queues.confirm_recorded(one)
-            self.flying.clear()
+            self.in_flight.clear()
             before = len(self.waiting)
             self.take()
             if len(self.waiting) == before:  # so all that waits waits for a time
@@ -415,9 +417,10 @@ test_whatever_happens_nothing_is_lost_or_started_twice = AnyQueues.TestCase
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "each"), [(1, SHORT), (1_250, SHORT), (4_000, 10), (10_000, 4), (15_000, 4)]
+    ("endpoints", "each"),
+    [(1, SHORT_DEPTH), (1_250, SHORT_DEPTH), (4_000, 10), (10_000, 4), (15_000, 4)],
 )
-def test_the_more_lanes_share_a_full_memory_the_less_each_holds(endpoints: int, each: int) -> None:
+def test_the_more_queues_share_a_full_memory_the_less_each_holds(endpoints: int, each: int) -> None:
     queues = opened(*(UUID(int=n) for n in range(endpoints)))
     assert queues.depth == 100
     queues.is_memory_full = True

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.loader import cut_short, in_turns, reached
+from dispatcher.engine.loader import completely_read, in_turns, unread_from
 from dispatcher.store.deliveries import Range
 
 
@@ -37,12 +37,14 @@ def test_of_an_endpoint_that_was_not_reached_there_may_be_more(
     a, b, c = ids = [UUID(int=n) for n in range(3)]
     named = dict(zip("abc", ids, strict=True))
     rows = [Delivery(n, n, named[each], 0, 0, 0, 0.0) for n, each in enumerate(found)]
-    assert list(reached({a: 5, b: 5, c: 5}, rows, at_most)) == [named[each] for each in whole]
+    assert list(completely_read({a: 5, b: 5, c: 5}, rows, at_most)) == [
+        named[each] for each in whole
+    ]
 
 
 def test_a_shard_with_as_many_rows_as_asked_for_may_have_more_after_the_last() -> None:
     ranges = [Range(shard, 0.0, 2) for shard in range(3)]
     due = [(0, 1.0), (1, 2.0), (0, 3.0)]
     found = [Delivery(n, n, UUID(int=1), shard, 0, 0, at) for n, (shard, at) in enumerate(due)]
-    assert cut_short(ranges, found) == {0: 3.0}
-    assert cut_short(ranges, []) == {}
+    assert unread_from(ranges, found) == {0: 3.0}
+    assert unread_from(ranges, []) == {}

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import CATCH_UP, EndpointQueues
+from dispatcher.engine.endpoint_queue import CATCH_UP_SECONDS, QueueSettings
+from dispatcher.engine.endpoint_queues import EndpointQueues
 
 A, B = UUID(int=1), UUID(int=2)
 NOW = 1000.0
@@ -31,11 +32,7 @@ def configure(
 ) -> None:
     queues.configure(
         endpoint_id,
-        limit=50,
-        holding=False,
-        ordered=ordered,
-        paused_until=paused_until,
-        interval=interval,
+        QueueSettings(limit=50, is_ordered=ordered, stored_pause=paused_until, interval=interval),
     )
 
 
@@ -58,7 +55,7 @@ def test_the_next_one_waits_for_its_turn_and_an_alarm_tells_when_that_is() -> No
     queues = opened()
     offer(queues, A, 1, 2, 3)
     assert taken(queues, NOW) == [1]
-    assert queues.next_alarm() == pytest.approx(NOW + 0.1 - CATCH_UP)
+    assert queues.next_alarm() == pytest.approx(NOW + 0.1 - CATCH_UP_SECONDS)
     assert taken(queues, NOW + 0.05) == []
     assert taken(queues, NOW + 0.1) == [2]
     assert taken(queues, NOW + 0.2) == [3]
@@ -118,7 +115,7 @@ def test_no_stretch_of_time_has_more_than_its_share(interval: float, waits: list
         starts += [now] * len(taken(queues, now))
     for i, begin in enumerate(starts):
         for j in range(i, len(starts)):
-            share = (starts[j] - begin + CATCH_UP) / interval
+            share = (starts[j] - begin + CATCH_UP_SECONDS) / interval
             assert j - i <= share + 1e-6
 
 

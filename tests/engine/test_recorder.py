@@ -47,9 +47,9 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             table,  # type: ignore[arg-type] # as much of it as the recorder uses
-            settled=lambda delivery, _: self.settled.append(delivery.id),
-            lost=lambda delivery: self.lost.append(delivery.id),
-            room=lambda: None,
+            on_recorded=lambda delivery, _: self.settled.append(delivery.id),
+            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_room=lambda: None,
         )
 
 

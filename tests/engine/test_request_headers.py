@@ -49,7 +49,7 @@ def test_the_time_signed_is_this_machines() -> None:
 
 def test_what_is_kept_of_a_request_has_no_signature_and_no_header_of_the_webhooks_own() -> None:
     request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.0, 0.0)
-    assert request.varied == (
+    assert request.recorded == (
         '{"X-Brand-Delivery":"dlv_7","X-Brand-Attempt":"3","timestamp":"1234"}'
     )
     assert request.headers["X-Own"] == "1"

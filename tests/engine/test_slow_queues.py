@@ -6,30 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import PROBES, SLOW, EndpointQueues
+from dispatcher.engine.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
+from dispatcher.engine.endpoint_queues import EndpointQueues
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0
-QUICK = SLOW / 10
+QUICK = SLOW_SECONDS / 10
 
 
 def opened(
     *endpoint_ids: UUID,
     slow: int = 6,
     environments: str = "xxx",
-    places: int = 256,
+    slots: int = 256,
     limit: int = 10,
 ) -> EndpointQueues:
-    queues = EndpointQueues(100, places=places, slow=slow)
+    queues = EndpointQueues(100, slots=slots, slow_slots=slow)
     for endpoint_id, environment in zip(endpoint_ids, environments, strict=False):
-        queues.configure(
-            endpoint_id,
-            limit=limit,
-            holding=False,
-            ordered=False,
-            paused_until=0.0,
-            environment_id=environment,
-        )
+        queues.configure(endpoint_id, QueueSettings(limit=limit, environment_id=environment))
     return queues
 
 
@@ -88,8 +82,8 @@ def test_an_environment_that_had_nothing_for_a_while_comes_back() -> None:
 def test_before_the_first_answer_a_few_are_under_way() -> None:
     queues = opened(A)
     offer(queues, A)
-    assert len(taken(queues)) == PROBES
-    assert queues.next_alarm() == NOW + SLOW
+    assert len(taken(queues)) == PROBE_LIMIT
+    assert queues.next_alarm() == NOW + SLOW_SECONDS
 
 
 def test_after_a_quick_answer_as_many_as_the_endpoint_may_have() -> None:
@@ -103,8 +97,8 @@ def test_without_an_answer_for_a_while_it_is_slow_and_may_have_what_slow_ones_ha
     queues = opened(A)
     offer(queues, A)
     taken(queues)
-    assert taken(queues, NOW + SLOW / 2) == []
-    assert len(taken(queues, NOW + SLOW)) == 6 - PROBES
+    assert taken(queues, NOW + SLOW_SECONDS / 2) == []
+    assert len(taken(queues, NOW + SLOW_SECONDS)) == 6 - PROBE_LIMIT
 
 
 # ── the slow ones ───────────────────────────────────────────────────────────────────────────────
@@ -112,7 +106,7 @@ def test_without_an_answer_for_a_while_it_is_slow_and_may_have_what_slow_ones_ha
 
 def test_slow_endpoints_share_their_places_and_quick_ones_need_none() -> None:
     queues = opened(A, B, C)
-    proven(queues, A, B, took=SLOW)
+    proven(queues, A, B, took=SLOW_SECONDS)
     proven(queues, C)
     for endpoint_id in (A, B, C):
         offer(queues, endpoint_id)
@@ -123,13 +117,13 @@ def test_slow_endpoints_share_their_places_and_quick_ones_need_none() -> None:
 
 def test_a_place_that_becomes_free_goes_to_those_who_stand_by_in_turn() -> None:
     queues = opened(A, B, slow=2)
-    proven(queues, A, B, took=SLOW)
+    proven(queues, A, B, took=SLOW_SECONDS)
     offer(queues, A)
     offer(queues, B)
     first = taken(queues)
     order = [one.endpoint_id for one in first]
     for _ in range(6):
-        land(queues, first.pop(0), took=SLOW)
+        land(queues, first.pop(0), took=SLOW_SECONDS)
         first += taken(queues)
         order.append(first[-1].endpoint_id)
     assert order == [A, B] * 4
@@ -137,7 +131,7 @@ def test_a_place_that_becomes_free_goes_to_those_who_stand_by_in_turn() -> None:
 
 def test_a_quick_answer_makes_it_quick_again_at_once() -> None:
     queues = opened(A, B)
-    proven(queues, A, B, took=SLOW)
+    proven(queues, A, B, took=SLOW_SECONDS)
     offer(queues, A)
     offer(queues, B)
     under_way = taken(queues)
@@ -151,17 +145,17 @@ def test_a_quick_answer_makes_it_quick_again_at_once() -> None:
 
 def test_one_that_stands_by_and_rests_keeps_nobody_else_waiting() -> None:
     queues = opened(A, B, slow=1)
-    proven(queues, A, B, took=SLOW)
+    proven(queues, A, B, took=SLOW_SECONDS)
     for endpoint_id in (A, B):
         offer(queues, endpoint_id, 2)
     (first,) = taken(queues)
     assert first.endpoint_id == A
     queues.pause(A, NOW + 3600)
     queues.pause(B, NOW + 3600)
-    land(queues, first, took=SLOW)
+    land(queues, first, took=SLOW_SECONDS)
     assert taken(queues) == []
-    queues.configure(B, limit=10, holding=True, ordered=False, paused_until=0.0)
-    queues.configure(B, limit=10, holding=False, ordered=False, paused_until=0.0)
+    queues.configure(B, QueueSettings(limit=10, is_paused=True))
+    queues.configure(B, QueueSettings(limit=10))
     offer(queues, B, 1)
     assert [one.endpoint_id for one in taken(queues)] == [B]
 
@@ -181,15 +175,15 @@ def test_whatever_happens_everything_is_started_in_the_end(
         under_way += (fresh := taken(queues, now))
         started += len(fresh)
         for one in under_way[:landing]:
-            land(queues, one, took=QUICK if quick else SLOW)
+            land(queues, one, took=QUICK if quick else SLOW_SECONDS)
         del under_way[:landing]
-        now += SLOW / 3
+        now += SLOW_SECONDS / 3
     while True:
         under_way += (fresh := taken(queues, now))
         started += len(fresh)
         if not under_way:
             break
-        land(queues, under_way.pop(0), took=SLOW)
+        land(queues, under_way.pop(0), took=SLOW_SECONDS)
     assert started == offered
 
 
@@ -197,7 +191,7 @@ def test_whatever_happens_everything_is_started_in_the_end(
 
 
 def test_quick_endpoints_that_fall_silent_leave_places_to_other_environments() -> None:
-    queues = opened(A, B, C, environments="xxy", places=16, limit=100)
+    queues = opened(A, B, C, environments="xxy", slots=16, limit=100)
     proven(queues, A, B, C)
     offer(queues, A)
     offer(queues, B)
@@ -212,7 +206,7 @@ def test_quick_endpoints_that_fall_silent_leave_places_to_other_environments() -
 
 
 def test_an_environment_that_holds_its_share_goes_on_when_a_place_is_free_again() -> None:
-    queues = opened(A, C, environments="xy", places=8, limit=100)
+    queues = opened(A, C, environments="xy", slots=8, limit=100)
     proven(queues, A, C)
     offer(queues, A)
     held = taken(queues)
@@ -222,7 +216,7 @@ def test_an_environment_that_holds_its_share_goes_on_when_a_place_is_free_again(
 
 
 def test_several_environments_together_leave_a_place_to_another_one() -> None:
-    queues = opened(A, B, C, environments="xyz", places=64, limit=100)
+    queues = opened(A, B, C, environments="xyz", slots=64, limit=100)
     proven(queues, A, B, C)
     offer(queues, A, 64)
     offer(queues, B, 64)
@@ -232,14 +226,14 @@ def test_several_environments_together_leave_a_place_to_another_one() -> None:
 
 
 def test_an_environment_alone_takes_every_place() -> None:
-    queues = opened(A, B, environments="xx", places=16, limit=100)
+    queues = opened(A, B, environments="xx", slots=16, limit=100)
     proven(queues, A, B)
     offer(queues, A)
     assert len(taken(queues)) == 20
 
 
 def test_an_environment_whose_lanes_are_closed_counts_no_more() -> None:
-    queues = opened(A, C, environments="xy", places=8, limit=100)
+    queues = opened(A, C, environments="xy", slots=8, limit=100)
     proven(queues, A, C)
     offer(queues, A)
     assert len(taken(queues)) == 7

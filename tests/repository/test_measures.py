@@ -22,8 +22,6 @@ MOST_MODULES_AT_THE_TOP = 8
 LONG_MODULES = {
     "dispatcher/api/pipeline.py",
     "dispatcher/daemon.py",
-    "dispatcher/engine/delivery_buffer.py",
-    "dispatcher/engine/endpoint_queues.py",
     "dispatcher/store/session.py",
     "dispatcher/telemetry/observe.py",
 }

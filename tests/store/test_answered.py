@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dispatcher.core.errors import Refused
+from dispatcher.core.errors import RefusedError
 from dispatcher.engine.maintenance import DAY_SECONDS as DAY
 from dispatcher.engine.maintenance import Maintenance, Upkeep
 from dispatcher.store.idempotency import EVERY, Answer, Answered
@@ -55,7 +55,7 @@ async def test_what_was_undone_was_not_claimed(
             await Answered(opened).claim("env_default", KEY, PRINT)
             claimed.set()
             await undo.wait()
-            raise Refused
+            raise RefusedError
 
     claimed, undo = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(claim_in_vain(claimed, undo))
@@ -64,7 +64,7 @@ async def test_what_was_undone_was_not_claimed(
     second = asyncio.create_task(Answered(other).claim("env_default", KEY, b"second"))
     await rows.waits_for_lock(connection, pid)
     undo.set()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         await first
     assert await second == Answer(True, b"second", None, None)
 

@@ -13,8 +13,10 @@ import pytest
 from dispatcher.embedded_postgres import binaries as binaries_module
 from dispatcher.store import migrate, sql_files
 from dispatcher.store.migrate import Applied, Migration
+from dispatcher.store.migration_files import FIRST_BEFORE_RELEASE
 from dispatcher.store.migrator import Migrator
 from tests.conftest import connected
+from tests.store import catalog
 from tests.store import rows as stored
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -132,8 +134,8 @@ async def test_a_file_without_a_transaction_runs_statement_by_statement(
     assert await empty.fetchval("SELECT obj_description('one'::regclass)") == "a;b"
 
 
-async def test_the_projects_own_files_are_valid_for_psql(
-    empty: Connection, empty_dsn: str, binaries: Path | None
+async def test_psql_makes_the_same_schema_of_the_projects_own_files(
+    connection: Connection, empty: Connection, empty_dsn: str, binaries: Path | None
 ) -> None:
     own = str(binaries_module.find(binaries).directory)
     psql = shutil.which("psql", path=own) or shutil.which("psql")
@@ -146,7 +148,7 @@ async def test_the_projects_own_files_are_valid_for_psql(
     )
     _, errors = await process.communicate()
     assert (process.returncode, b"ERROR" in errors) == (0, False), errors
-    assert await empty.fetchval("SELECT to_regclass('dispatcher.events')") == "dispatcher.events"
+    assert await catalog.describe(empty) == await catalog.describe(connection)
 
 
 # ── failing ─────────────────────────────────────────────────────────────────────────────────────
@@ -278,6 +280,28 @@ async def test_a_migration_behind_an_open_reader_holds_no_producer_up(
             assert len(await run) == 1
 
 
+async def test_a_further_migration_is_applied_over_live_data(dsn: str, tmp_path: Path) -> None:
+    """It stands beside the project's own files, and rows that wait for a daemon stay."""
+    files = migrate.read()
+    for file in files:
+        (tmp_path / file.file).write_bytes(file.sql.encode())
+    change = "ALTER TABLE dispatcher.inbox ADD COLUMN extra text NOT NULL DEFAULT 'none';"
+    (tmp_path / f"{len(files) + 1:04}_extra.sql").write_text(change)
+    async with migrate.connected(dsn) as connection:
+        before = await connection.fetchval("SELECT dispatcher.emit('a.b', '1')")
+        with pytest.raises(migrate.StaleDatabase, match=r"lacks 1 .*_extra\.sql"):
+            await migrate.check(connection, directory=tmp_path)
+        assert len(await migrate.migrate(connection, directory=tmp_path)) == 1
+        after = await connection.fetchval("SELECT dispatcher.emit('a.b', '2')")
+        rows = await connection.fetch(
+            "SELECT 'evt_' || i.event_id AS event, i.extra, e.data"
+            " FROM dispatcher.inbox i JOIN dispatcher.events e ON e.id = i.event_id ORDER BY i.id"
+        )
+        assert [tuple(row) for row in rows] == [(before, "none", "1"), (after, "none", "2")]
+        with pytest.raises(migrate.NewerDatabase, match="install the newer version"):
+            await migrate.check(connection)
+
+
 async def test_a_lock_that_cannot_be_had_is_given_up_with_the_name_of_its_holder(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +377,19 @@ async def test_a_database_newer_than_the_program_is_refused(
     for act in (migrate.migrate, migrate.check):
         with pytest.raises(migrate.NewerDatabase, match=r"0002_two.*knows 1"):
             await act(empty, directory=tmp_path)
+
+
+async def test_a_database_with_the_migrations_from_before_a_release_is_refused(
+    empty: Connection, tmp_path: Path
+) -> None:
+    names = [FIRST_BEFORE_RELEASE, *(f"file{number}" for number in range(2, 18))]
+    for number, name in enumerate(names, start=1):
+        (tmp_path / f"{number:04}_{name}.sql").write_text("SELECT 1;")
+    await migrate.migrate(empty, directory=tmp_path)
+    for act in (migrate.migrate, migrate.pending, migrate.check):
+        with pytest.raises(migrate.UnusableDatabase, match=r"new database.*run dispatcher migrate"):
+            await act(empty)
+    assert await recorded(empty) == list(range(1, 18))
 
 
 async def test_a_database_that_is_not_utf8_is_refused(

@@ -43,9 +43,9 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             Deliveries(session),
-            settled=lambda delivery, _: self.settled.append(delivery.id),
-            lost=lambda delivery: self.lost.append(delivery.id),
-            room=lambda: None,
+            on_recorded=lambda delivery, _: self.settled.append(delivery.id),
+            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_room=lambda: None,
         )
 
     async def record(self, deliveries: Sequence[Delivery], limit: int = 40) -> None:

@@ -7,8 +7,9 @@ from uuid import UUID
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.endpoint_queues import EndpointQueues
-from dispatcher.engine.loader import HORIZON, Loader
+from dispatcher.engine.loader import HORIZON_SECONDS, Loader
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -36,7 +37,7 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
     deliveries, clock = Deliveries(session), Clock()
     buffer = DeliveryBuffer(capacity=100, queues=EndpointQueues(50))
     buffer.own(frozenset([SHARD]))
-    buffer.configure(endpoint, limit=9, holding=False, ordered=False, paused_until=0.0)
+    buffer.configure(endpoint, QueueSettings(limit=9))
 
     async def admit(
         found: Sequence[Delivery], settled: Collection[int | UUID], are_parked: bool
@@ -49,7 +50,7 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
     refill = Loader(deliveries, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
     await refill.run_once()
     await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
-    buffer.raise_watermark(SHARD, clock.now() + HORIZON)
+    buffer.raise_watermark(SHARD, clock.now() + HORIZON_SECONDS)
     refill.sweep_now()
     left = []
     while True:

@@ -5,7 +5,7 @@ from uuid import UUID
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import Forbidden
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.audit_log import AuditEntry
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.audit import AuditQuery
@@ -24,25 +24,26 @@ PAUSE = Shape("pause", id="environment_id")
 
 async def list_environments(call: Call) -> Answer:
     """Return a page of environments. A token of one environment sees only its own."""
-    environments = call.office.environments(call.session, call.actor)
     if call.principal.environment_id is not None:
-        return Answer((await environments.get(call.principal.environment_id),), paged=True)
-    page = await environments.list(before=call.before, limit=page_limit(call.query))
+        return Answer(
+            (await call.services.environments.get(call.principal.environment_id),), paged=True
+        )
+    page = await call.services.environments.list(before=call.before, limit=page_limit(call.query))
     return Answer.of(page)
 
 
 async def create_environment(call: Call) -> Answer:
-    """Create an environment. Raise Forbidden for a token of one environment."""
+    """Create an environment. Raise ForbiddenError for a token of one environment."""
     if call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment cannot make others")
-    made = await call.office.environments(call.session, call.actor).create(call.form)
+        raise ForbiddenError("a token of one environment cannot make others")
+    made = await call.services.environments.create(call.form)
     return Answer(made, 201)
 
 
 async def list_tokens(call: Call) -> Answer:
     """Return the tokens of the environment, or of all for a token of all environments."""
     after = None if call.position is None else UUID(call.position)
-    found = await call.office.tokens(call.session, call.actor).list(
+    found = await call.services.tokens.list(
         call.principal.environment_id, after=after, limit=call.limit + 1
     )
     shown = found[: call.limit]
@@ -52,15 +53,17 @@ async def list_tokens(call: Call) -> Answer:
 
 async def create_token(call: Call) -> Answer:
     """Create a token. The response is the only one that contains its text."""
-    tokens = call.office.tokens(call.session, call.actor)
-    made = await tokens.create(call.form, environment_id=call.principal.environment_id)
+    made = await call.services.tokens.create(
+        call.form, environment_id=call.principal.environment_id
+    )
     return Answer(made, 201)
 
 
 async def revoke_token(call: Call) -> Answer:
     """Revoke a token."""
-    tokens = call.office.tokens(call.session, call.actor)
-    await tokens.revoke(uuid(call.path["token_id"]), environment_id=call.principal.environment_id)
+    await call.services.tokens.revoke(
+        uuid(call.path["token_id"]), environment_id=call.principal.environment_id
+    )
     return Answer(status=204)
 
 
@@ -70,7 +73,7 @@ async def audit(call: Call) -> Answer:
     bound = call.principal.environment_id
     if bound is not None and query.environment_id not in (None, bound):
         return Answer((), paged=True)
-    page = await call.office.trail(call.session).list(
+    page = await call.services.audit_log.list(
         bound or query.environment_id,
         actor=query.actor,
         action=query.action,
@@ -83,30 +86,29 @@ async def audit(call: Call) -> Answer:
 
 async def paused(call: Call) -> Answer:
     """Return whether the environment, or all environments, are paused."""
-    return Answer(await call.office.pauses(call.session, call.actor).get(call.environment_id))
+    return Answer(await call.services.pauses.get(call.environment_id))
 
 
 async def pause(call: Call) -> Answer:
     """Pause sending for the environment, or for all of them."""
-    pauses = call.office.pauses(call.session, call.actor)
-    paused, version = await pauses.pause(_whom(call))
+    paused, version = await call.services.pauses.pause(_whom(call))
     return Answer(paused, awaits=lambda pool: confirmed(pool, version))
 
 
 async def resume(call: Call) -> Answer:
     """Resume sending for the environment, or for all of them."""
-    return Answer(await call.office.pauses(call.session, call.actor).resume(_whom(call)))
+    return Answer(await call.services.pauses.resume(_whom(call)))
 
 
 def _whom(call: Call) -> str | None:
     """Return the environment to pause or resume, None for all of them.
 
-    Raise Forbidden if the body asks for all and the token belongs to one environment.
+    Raise ForbiddenError if the body asks for all and the token belongs to one environment.
     """
     if not call.form.all:
         return call.environment_id
     if call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment cannot pause or resume the others")
+        raise ForbiddenError("a token of one environment cannot pause or resume the others")
     return None
 
 

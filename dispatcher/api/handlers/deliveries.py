@@ -16,7 +16,7 @@ async def of_webhook(call: Call) -> Answer:
     """Return a page of the deliveries of a webhook."""
     webhook_id = uuid(call.path["webhook_id"])
     return Answer.of(
-        await call.office.history(call.session).deliveries(
+        await call.services.history.deliveries(
             call.environment_id,
             webhook_id,
             _filters(call.query),
@@ -29,7 +29,7 @@ async def of_webhook(call: Call) -> Answer:
 async def of_all(call: Call) -> Answer:
     """Return a page of the deliveries of the environment."""
     return Answer.of(
-        await call.office.history(call.session).deliveries(
+        await call.services.history.deliveries(
             call.environment_id,
             filters=_filters(call.query),
             before=call.before,
@@ -41,25 +41,29 @@ async def of_all(call: Call) -> Answer:
 async def get(call: Call) -> Answer:
     """Return a delivery."""
     name = call.path["delivery_id"]
-    return Answer(await call.office.history(call.session).delivery(call.environment_id, name))
+    return Answer(await call.services.history.delivery(call.environment_id, name))
 
 
 async def attempts(call: Call) -> Answer:
     """Return the attempts of a delivery."""
     name = call.path["delivery_id"]
-    return Answer(await call.office.history(call.session).attempts(call.environment_id, name))
+    return Answer(await call.services.history.attempts(call.environment_id, name))
 
 
 async def retry(call: Call) -> Answer:
     """Retry a delivery now."""
-    resend = call.office.resend(call.session, call.actor)
-    return await _changed(call, await resend.retry(call.environment_id, call.path["delivery_id"]))
+    return await _changed(
+        call,
+        await call.services.delivery_actions.retry(call.environment_id, call.path["delivery_id"]),
+    )
 
 
 async def cancel(call: Call) -> Answer:
     """Cancel a pending delivery."""
-    resend = call.office.resend(call.session, call.actor)
-    return await _changed(call, await resend.cancel(call.environment_id, call.path["delivery_id"]))
+    return await _changed(
+        call,
+        await call.services.delivery_actions.cancel(call.environment_id, call.path["delivery_id"]),
+    )
 
 
 async def _changed(call: Call, delivery_id: int) -> Answer:
@@ -68,7 +72,7 @@ async def _changed(call: Call, delivery_id: int) -> Answer:
     The response waits briefly for the daemon that holds the delivery to apply the change.
     """
     name = ids.delivery_name(delivery_id)
-    delivery = await call.office.history(call.session).delivery(call.environment_id, name)
+    delivery = await call.services.history.delivery(call.environment_id, name)
     return Answer(delivery, awaits=lambda pool: heeded(pool, delivery_id))
 
 

@@ -9,7 +9,7 @@ SHAPE = Shape("event_type", id="name")
 
 
 def _catalogue(call: Call) -> Catalogue:
-    return call.office.catalogue(call.session, call.actor)
+    return call.services.event_types
 
 
 async def list_(call: Call) -> Answer:
@@ -18,7 +18,7 @@ async def list_(call: Call) -> Answer:
         call.environment_id,
         after=call.position or "",
         limit=call.limit,
-        most_bytes=call.office.limits.page_bytes,
+        most_bytes=call.settings.limits.page_bytes,
     )
     return Answer(found, paged=call.is_paged, next=more)
 
@@ -30,8 +30,9 @@ async def get(call: Call) -> Answer:
 
 async def put(call: Call) -> Answer:
     """Create or replace an event type. Answer 201 if it is new, else 200."""
-    writer = call.office.catalogue_writer(call.pool, call.actor)
-    type_, made = await writer.put(call.environment_id, call.path["name"], call.form)
+    type_, made = await call.services.event_type_writer.put(
+        call.environment_id, call.path["name"], call.form
+    )
     return Answer(type_, 201 if made else 200)
 
 

@@ -17,10 +17,10 @@ QUARANTINED = Shape("quarantined_event")
 
 async def emit(call: Call) -> Answer:
     """Emit an event with its data byte for byte. Return the event."""
-    name = await call.office.emission(call.session, call.actor).emit(
+    name = await call.services.events.emit(
         call.environment_id, call.form, call.raw or RawJson("null"), key=call.idempotency_key
     )
-    event = await call.office.history(call.session).event(call.environment_id, name)
+    event = await call.services.history.event(call.environment_id, name)
     return Answer(event, 201, location=f"/api/events/{name}")
 
 
@@ -28,7 +28,7 @@ async def list_(call: Call) -> Answer:
     """Return a page of events."""
     query: EventQuery = call.query
     filters = EventFilters(id=query.id, type=query.type, since=query.since, until=query.until)
-    page = await call.office.history(call.session).events(
+    page = await call.services.history.events(
         call.environment_id, filters, before=call.before, limit=page_limit(query)
     )
     return Answer.of(page)
@@ -37,11 +37,11 @@ async def list_(call: Call) -> Answer:
 async def get(call: Call) -> Answer:
     """Return an event."""
     name = call.path["event_id"]
-    return Answer(await call.office.history(call.session).event(call.environment_id, name))
+    return Answer(await call.services.history.event(call.environment_id, name))
 
 
 def _quarantine(call: Call) -> Quarantine:
-    return call.office.quarantine(call.session, call.actor)
+    return call.services.quarantine
 
 
 async def list_quarantined(call: Call) -> Answer:

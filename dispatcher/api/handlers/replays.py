@@ -12,7 +12,7 @@ PREVIEW = Shape("recovery_preview", id="webhook_id")
 
 
 def _recoveries(call: Call) -> Recoveries:
-    return call.office.recoveries(call.session, call.actor)
+    return call.services.replays
 
 
 async def start(call: Call) -> Answer:
@@ -28,7 +28,7 @@ async def start(call: Call) -> Answer:
 async def list_(call: Call) -> Answer:
     """Return a page of the recoveries of a webhook."""
     webhook_id = uuid(call.path["webhook_id"])
-    await call.office.webhooks(call.session, call.actor).get(webhook_id, call.environment_id)
+    await call.services.webhooks.get(webhook_id, call.environment_id)
     page = await _recoveries(call).list(
         call.environment_id,
         webhook_id,

@@ -2,7 +2,7 @@
 
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import Forbidden
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.backlog import Stats
 from dispatcher.services.inputs.stats import StatsQuery
 
@@ -12,13 +12,13 @@ STATS = Shape("stats", id="environment_id")
 async def stats(call: Call) -> Answer:
     """Return the figures of one environment, or of all environments together with `all`.
 
-    Raise Forbidden if `all` is asked for with a token of one environment.
+    Raise ForbiddenError if `all` is asked for with a token of one environment.
     """
     query: StatsQuery = call.query
     if query.all and call.principal.environment_id is not None:
-        raise Forbidden("a token of one environment cannot read the figures of the others")
+        raise ForbiddenError("a token of one environment cannot read the figures of the others")
     of = None if query.all else call.environment_id
-    return Answer(await call.office.backlogs(call.session).stats(of))
+    return Answer(await call.services.backlogs.stats(of))
 
 
 ROUTES = (

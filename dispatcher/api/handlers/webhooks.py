@@ -20,7 +20,7 @@ SHAPE = Shape("webhook")
 
 
 def _webhooks(call: Call) -> Webhooks:
-    return call.office.webhooks(call.session, call.actor)
+    return call.services.webhooks
 
 
 def _id(call: Call) -> UUID:
@@ -77,10 +77,9 @@ async def rotate_secret(call: Call) -> Answer:
 
 async def test(call: Call) -> Answer:
     """Send a test event to a webhook. Return its delivery."""
-    catalogue = call.office.catalogue(call.session, call.actor)
-    sample = await catalogue.sample(call.environment_id, TEST_TYPE)
+    sample = await call.services.event_types.sample(call.environment_id, TEST_TYPE)
     name = await _webhooks(call).test(_id(call), call.environment_id, sample=sample)
-    delivery = await call.office.history(call.session).delivery(call.environment_id, name)
+    delivery = await call.services.history.delivery(call.environment_id, name)
     return Answer(delivery, 202, location=f"/api/deliveries/{name}")
 
 

@@ -1,7 +1,7 @@
 """Resources as JSON values: the only place that decides how a field is written."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -16,6 +16,10 @@ SECRET_FIELDS = frozenset({"signing_secret", "token"})
 """Only the call that creates a secret shows it. Other responses leave these fields out."""
 
 _IN_CAMEL = {"signing_secret": "secret"}
+
+_PLAIN = frozenset({str, int, bool, float, type(None)})
+"""Types whose values JSON has as they are."""
+_WITHOUT_OFFSET = -len("+00:00")
 
 
 @cache
@@ -32,27 +36,30 @@ def document(resource: Any, named: Callable[[str], str], *, secrets: bool) -> di
 
     Leave out secrets unless `secrets`. Insert fields that are JSON text as they are.
     """
-    raw = _raw_fields(resource.__class__)
-    written = {}
-    for each in fields(resource):
-        value = getattr(resource, each.name)
-        if each.name in SECRET_FIELDS and (value is None or not secrets):
+    written: dict[str, Any] = {}
+    for field in _fields(resource.__class__, named):
+        value = getattr(resource, field.attribute)
+        if field.is_secret and (value is None or not secrets):
             continue
-        if value is not None and each.name in raw:
-            written[named(each.name)] = orjson.Fragment(value)
+        if value.__class__ in _PLAIN:
+            written[field.name] = (
+                orjson.Fragment(value) if field.is_raw and value is not None else value
+            )
         else:
-            written[named(each.name)] = _value(value, named, secrets=secrets)
+            written[field.name] = _value(value, named, secrets=secrets)
     return written
 
 
 def moment(value: datetime) -> str:
     """Return a time in UTC with milliseconds, as in `2026-02-26T12:00:00.000Z`."""
-    text = value.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    in_utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")[:_WITHOUT_OFFSET] + "Z"
 
 
 def _value(value: Any, named: Callable[[str], str], *, secrets: bool) -> Any:
     """Return the JSON value of a field."""
+    if value.__class__ in _PLAIN:
+        return value
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, UUID):
@@ -66,9 +73,26 @@ def _value(value: Any, named: Callable[[str], str], *, secrets: bool) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How one field of a resource is written. `is_raw`: its text is JSON already."""
+
+    attribute: str
+    name: str
+    is_secret: bool
+    is_raw: bool
+
+
 @cache
-def _raw_fields(kind: Any) -> frozenset[str]:
+def _fields(kind: Any, named: Callable[[str], str]) -> tuple[_Field, ...]:
+    """Return how the fields of a class are written, once a class: a page has many resources."""
     hints = get_type_hints(kind)
-    return frozenset(
-        name for name, hint in hints.items() if hint is RawJson or RawJson in get_args(hint)
+    return tuple(
+        _Field(
+            each.name,
+            named(each.name),
+            is_secret=each.name in SECRET_FIELDS,
+            is_raw=hints[each.name] is RawJson or RawJson in get_args(hints[each.name]),
+        )
+        for each in fields(kind)
     )

@@ -99,16 +99,16 @@ async def _load(
 ) -> Mapping[str, "Change"]:
     """Write the event types into the database, all or none. Return the change to each."""
     from dispatcher.cli import database
-    from dispatcher.services.services import Office
+    from dispatcher.services.services import Services, ServiceSettings
 
     await database.check_schema(target_database)
-    office = Office(config, None)
+    settings = ServiceSettings.from_config(config, None)
     try:
         async with database.session(target_database, config) as session:
-            writer = office.catalogue_writer(session, database.actor())
-            return await writer.load(environment, entries)
+            services = Services(session, database.actor(), settings)
+            return await services.event_type_writer.load(environment, entries)
     finally:
-        await office.checks.close()
+        await settings.close()
 
 
 def _by_change(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:

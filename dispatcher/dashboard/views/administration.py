@@ -7,7 +7,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Invalid, Unknown
+from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.dashboard import addresses
 from dispatcher.dashboard.request import Visit, mistakes, see_other
 from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
@@ -29,13 +29,11 @@ async def create_token(visit: Visit) -> web.Response:
     typed = await visit.fields()
     try:
         form = NewToken.model_validate(_new_token(visit, typed))
-        async with visit.changing("admin") as session:
-            made = await visit.office.tokens(session, visit.actor).create(
-                form, environment_id=visit.principal.environment_id
-            )
+        async with visit.changing("admin") as services:
+            made = await services.tokens.create(form, environment_id=visit.principal.environment_id)
             # Render before the commit. Otherwise an error after it would lose the token.
             return visit.page("token.html", secret=True, token=made)
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _tokens(visit, typed, mistakes(error), status=422)
 
 
@@ -44,11 +42,9 @@ async def revoke_token(visit: Visit) -> web.Response:
     try:
         token_id = UUID(visit.request.match_info["token_id"])
     except ValueError:
-        raise Unknown("There is no such token.") from None
-    async with visit.changing("admin") as session:
-        await visit.office.tokens(session, visit.actor).revoke(
-            token_id, environment_id=visit.principal.environment_id
-        )
+        raise NotFoundError("There is no such token.") from None
+    async with visit.changing("admin") as services:
+        await services.tokens.revoke(token_id, environment_id=visit.principal.environment_id)
     return see_other(visit.url("tokens"), "revoked")
 
 
@@ -59,7 +55,7 @@ async def _tokens(
     *,
     status: int = 200,
 ) -> web.Response:
-    listed = await visit.office.tokens(visit.pool, visit.actor).list(visit.principal.environment_id)
+    listed = await visit.services.tokens.list(visit.principal.environment_id)
     return visit.page(
         "tokens.html",
         status=status,
@@ -87,7 +83,7 @@ async def audit(visit: Visit) -> web.Response:
     visit.demand("admin")
     asked = {n: visit.request.query.get(n, "").strip() for n in ("actor", "action", "subject")}
     everywhere = visit.sees_all and "all" in visit.request.query
-    page = await visit.office.trail(visit.pool).list(
+    page = await visit.services.audit_log.list(
         None if everywhere else visit.environment_id,
         actor=asked["actor"] or None,
         action=asked["action"] or None,
@@ -102,9 +98,7 @@ async def environments(visit: Visit) -> web.Response:
     """Show the environments to switch to: as a page, or as the list for the menu."""
     _demand_all(visit)
     before = visit.position()
-    page = await visit.office.environments(visit.pool, visit.actor).list(
-        before=before, limit=ENVIRONMENTS_SHOWN
-    )
+    page = await visit.services.environments.list(before=before, limit=ENVIRONMENTS_SHOWN)
     name = addresses.counterpart(visit.request.query.get("page", "overview"))
     links = [(each, addresses.address(each.id, name)) for each in page.items]
     listed = "HX-Request" in visit.request.headers
@@ -116,19 +110,19 @@ async def switch(visit: Visit) -> web.Response:
     """Redirect to the same kind of page in another environment."""
     _demand_all(visit)
     wanted = visit.request.query.get("to", "").strip()
-    await visit.office.environments(visit.pool, visit.actor).get(wanted)
+    await visit.services.environments.get(wanted)
     name = addresses.counterpart(visit.request.query.get("page", "overview"))
     return see_other(addresses.address(wanted, name))
 
 
 def _demand_all(visit: Visit) -> None:
     if not visit.sees_all:
-        raise Unknown("There is nothing here.")
+        raise NotFoundError("There is nothing here.")
 
 
 async def quarantine(visit: Visit) -> web.Response:
     """Show the events in quarantine."""
-    page = await visit.office.quarantine(visit.pool, visit.actor).list(
+    page = await visit.services.quarantine.list(
         visit.environment_id, before=visit.position(), limit=SHOWN
     )
     return visit.page("quarantine.html", quarantined=page)
@@ -137,16 +131,16 @@ async def quarantine(visit: Visit) -> web.Response:
 async def release(visit: Visit) -> web.Response:
     """Release an event from quarantine."""
     name = visit.request.match_info["quarantine_id"]
-    async with visit.changing() as session:
-        await visit.office.quarantine(session, visit.actor).release(visit.environment_id, name)
+    async with visit.changing() as services:
+        await services.quarantine.release(visit.environment_id, name)
     return see_other(visit.url("quarantine"), "released")
 
 
 async def discard(visit: Visit) -> web.Response:
     """Discard an event in quarantine."""
     name = visit.request.match_info["quarantine_id"]
-    async with visit.changing() as session:
-        await visit.office.quarantine(session, visit.actor).discard(visit.environment_id, name)
+    async with visit.changing() as services:
+        await services.quarantine.discard(visit.environment_id, name)
     return see_other(visit.url("quarantine"), "discarded")
 
 

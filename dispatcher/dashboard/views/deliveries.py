@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
 from dispatcher.dashboard.protection import HEADERS
@@ -33,7 +33,7 @@ async def list_(visit: Visit) -> web.Response:
     wrong: Mapping[str, str] = {}
     try:
         wanted = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
-        found = await visit.office.history(visit.pool).deliveries(
+        found = await visit.services.history.deliveries(
             visit.environment_id, looked.webhook.id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
@@ -64,7 +64,7 @@ async def payload(visit: Visit) -> web.Response:
     """
     found = await _delivery(visit)
     if found.payload is None:
-        raise Unknown("The event is no longer kept.")
+        raise NotFoundError("The event is no longer kept.")
     name = f'attachment; filename="{found.id}.json"'
     headers = {**HEADERS, "Content-Disposition": name}
     body = found.payload.encode()
@@ -75,10 +75,9 @@ async def retry(visit: Visit) -> web.Response:
     """Retry a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = visit.request.match_info["delivery_id"]
     try:
-        async with visit.changing() as session:
-            resend = visit.office.resend(session, visit.actor)
-            number = await resend.retry(visit.environment_id, name)
-    except Conflict as refused:
+        async with visit.changing() as services:
+            number = await services.delivery_actions.retry(visit.environment_id, name)
+    except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "retried")
@@ -88,10 +87,9 @@ async def cancel(visit: Visit) -> web.Response:
     """Cancel a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = visit.request.match_info["delivery_id"]
     try:
-        async with visit.changing() as session:
-            resend = visit.office.resend(session, visit.actor)
-            number = await resend.cancel(visit.environment_id, name)
-    except Conflict as refused:
+        async with visit.changing() as services:
+            number = await services.delivery_actions.cancel(visit.environment_id, name)
+    except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "cancelled")
@@ -99,7 +97,7 @@ async def cancel(visit: Visit) -> web.Response:
 
 async def _delivery(visit: Visit) -> Delivery:
     name = visit.request.match_info["delivery_id"]
-    return await visit.office.history(visit.pool).delivery(visit.environment_id, name)
+    return await visit.services.history.delivery(visit.environment_id, name)
 
 
 async def _page(visit: Visit, *, refused: str | None = None, status: int = 200) -> web.Response:
@@ -117,10 +115,8 @@ async def _page(visit: Visit, *, refused: str | None = None, status: int = 200) 
 async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
     """Return the webhook of a delivery, None if it was deleted, which keeps its deliveries."""
     try:
-        return await visit.office.webhooks(visit.pool, visit.actor).get(
-            found.webhook_id, visit.environment_id
-        )
-    except Unknown:
+        return await visit.services.webhooks.get(found.webhook_id, visit.environment_id)
+    except NotFoundError:
         return None
 
 

@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import Visit, mistakes, see_other
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.event_types import EventType
@@ -16,7 +16,7 @@ from dispatcher.services.inputs.event_types import EventTypePut
 
 async def list_(visit: Visit) -> web.Response:
     """Show the catalogue, and the shipped catalogues to add."""
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    types = await visit.services.event_types.list(visit.environment_id)
     return visit.page("event_types.html", types=types, shipped=shipped_catalogs.shipped())
 
 
@@ -27,8 +27,7 @@ async def seed(visit: Visit) -> web.Response:
         raise web.HTTPNotFound
     entries = shipped_catalogs.open_shipped(wanted)
     visit.demand("write")
-    writer = visit.office.catalogue_writer(visit.pool, visit.actor)
-    await writer.load(visit.environment_id, entries)
+    await visit.services.event_type_writer.load(visit.environment_id, entries)
     return see_other(visit.url("event_types"), "changed")
 
 
@@ -38,7 +37,7 @@ async def edit(visit: Visit) -> web.Response:
     if name is None:
         visit.demand("write")
         return _form(visit, None, {})
-    found = await visit.office.catalogue(visit.pool, visit.actor).get(visit.environment_id, name)
+    found = await visit.services.event_types.get(visit.environment_id, name)
     return _form(visit, found, _typed(found))
 
 
@@ -49,9 +48,8 @@ async def put(visit: Visit) -> web.Response:
     try:
         form = EventTypePut.model_validate(_given(typed))
         visit.demand("write")
-        writer = visit.office.catalogue_writer(visit.pool, visit.actor)
-        _, made = await writer.put(visit.environment_id, name, form)
-    except (ValidationError, Invalid) as error:
+        _, made = await visit.services.event_type_writer.put(visit.environment_id, name, form)
+    except (ValidationError, InvalidError) as error:
         return _form(visit, None, {**typed, "name": name}, mistakes(error), status=422)
     return see_other(visit.url("event_types"), "created" if made else "changed")
 
@@ -59,8 +57,8 @@ async def put(visit: Visit) -> web.Response:
 async def delete(visit: Visit) -> web.Response:
     """Delete an event type."""
     name = visit.request.match_info["name"]
-    async with visit.changing() as session:
-        await visit.office.catalogue(session, visit.actor).delete(visit.environment_id, name)
+    async with visit.changing() as services:
+        await services.event_types.delete(visit.environment_id, name)
     return see_other(visit.url("event_types"))
 
 
@@ -91,7 +89,7 @@ def _typed(found: EventType) -> dict[str, str]:
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the input model expects them, with JSON parsed.
 
-    Raise Invalid if a field is not JSON.
+    Raise InvalidError if a field is not JSON.
     """
     return {
         "description": typed.get("description", "").strip(),
@@ -107,7 +105,7 @@ def _json(field: str, text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Invalid.field(field, f"is not JSON: {error}") from None
+        raise InvalidError.field(field, f"is not JSON: {error}") from None
 
 
 PAGES = (

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dispatcher.api import json_body
 from dispatcher.api.types import Failure
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
@@ -29,7 +29,7 @@ async def list_(visit: Visit) -> web.Response:
     wrong: Mapping[str, str] = {}
     try:
         wanted = EventFilters.model_validate_strings(visit.moments(asked), strict=False)
-        page = await visit.office.history(visit.pool).events(
+        page = await visit.services.history.events(
             visit.environment_id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
@@ -49,7 +49,7 @@ def _elsewhere(typed: str) -> tuple[str, ...]:
 async def one(visit: Visit) -> web.Response:
     """Show an event."""
     name = visit.request.match_info["event_id"]
-    event = await visit.office.history(visit.pool).event(visit.environment_id, name)
+    event = await visit.services.history.event(visit.environment_id, name)
     return visit.page("event.html", event=event)
 
 
@@ -69,10 +69,9 @@ async def emit(visit: Visit) -> web.Response:
         return await _form(visit, typed, {"data": failure.title}, status=422)
     try:
         form = NewEvent(type=typed.get("type", "").strip(), data=None)
-        async with visit.changing() as session:
-            emission = visit.office.emission(session, visit.actor)
-            name = await emission.emit(visit.environment_id, form, RawJson(text))
-    except (ValidationError, Invalid) as error:
+        async with visit.changing() as services:
+            name = await services.events.emit(visit.environment_id, form, RawJson(text))
+    except (ValidationError, InvalidError) as error:
         return await _form(visit, typed, mistakes(error), status=422)
     return see_other(visit.url("event", event_id=name), "emitted")
 
@@ -84,8 +83,7 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    catalogue = visit.office.catalogue(visit.pool, visit.actor)
-    types = await catalogue.list(visit.environment_id)
+    types = await visit.services.event_types.list(visit.environment_id)
     chosen = typed.get("type", "")
     known = any(each.name == chosen for each in types)
     return visit.page(
@@ -93,7 +91,9 @@ async def _form(
         status=status,
         typed=typed,
         types=types,
-        example=await catalogue.sample(visit.environment_id, chosen) if known else None,
+        example=await visit.services.event_types.sample(visit.environment_id, chosen)
+        if known
+        else None,
         mistakes=wrong or {},
     )
 

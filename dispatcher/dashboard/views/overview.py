@@ -35,10 +35,9 @@ async def overview(visit: Visit) -> web.Response:
     everywhere = visit.sees_all
     of_all = everywhere and visit.request.query.get("of") == "all"
     shown = RANGES[visit.request.query.get("range") == "day"]
-    service = visit.office.overview(visit.pool)
-    summary = await service.summary(None if of_all else visit.environment_id)
+    summary = await visit.services.overview.summary(None if of_all else visit.environment_id)
     points = summary.day if shown.name == "day" else summary.hour
-    daemons = await service.daemons() if everywhere else ()
+    daemons = await visit.services.overview.daemons() if everywhere else ()
     return visit.page(
         "overview.html",
         summary=summary,
@@ -58,9 +57,8 @@ async def overview(visit: Visit) -> web.Response:
 async def pause(visit: Visit) -> web.Response:
     """Pause sending for this environment, or for all of them."""
     everything = await _everything(visit)
-    async with visit.changing("admin") as session:
-        pauses = visit.office.pauses(session, visit.actor)
-        _, version = await pauses.pause(None if everything else visit.environment_id)
+    async with visit.changing("admin") as services:
+        _, version = await services.pauses.pause(None if everything else visit.environment_id)
     await confirmed(visit.pool, version)
     return see_other(_back(visit, everything), "paused")
 
@@ -68,9 +66,8 @@ async def pause(visit: Visit) -> web.Response:
 async def resume(visit: Visit) -> web.Response:
     """Resume sending for this environment, or for all of them."""
     everything = await _everything(visit)
-    async with visit.changing("admin") as session:
-        pauses = visit.office.pauses(session, visit.actor)
-        await pauses.resume(None if everything else visit.environment_id)
+    async with visit.changing("admin") as services:
+        await services.pauses.resume(None if everything else visit.environment_id)
     return see_other(_back(visit, everything), "resumed")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Invalid
+from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.dashboard.request import Visit, mistakes, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.inputs.recoveries import NewRecovery
@@ -36,16 +36,15 @@ async def recover(visit: Visit) -> web.Response:
     try:
         form = NewRecovery.model_validate(_given(visit, typed), strict=False)
         if typed.get("step") != "start":
-            counted = await visit.office.recoveries(visit.pool, visit.actor).preview(
+            counted = await visit.services.replays.preview(
                 visit.environment_id, webhook.named(visit), form
             )
             return await _page(visit, typed, form=form, preview=counted)
-        async with visit.changing() as session:
-            recoveries = visit.office.recoveries(session, visit.actor)
-            await recoveries.start(visit.environment_id, webhook.named(visit), form)
-    except (ValidationError, Invalid) as error:
+        async with visit.changing() as services:
+            await services.replays.start(visit.environment_id, webhook.named(visit), form)
+    except (ValidationError, InvalidError) as error:
         return await _page(visit, typed, mistakes(error), status=422)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, typed, {"form": str(refused)}, status=409)
     return see_other(_address(visit), "recovering")
 
@@ -54,10 +53,9 @@ async def cancel(visit: Visit) -> web.Response:
     """Cancel a recovery."""
     name = visit.request.match_info["recovery_id"]
     try:
-        async with visit.changing() as session:
-            recoveries = visit.office.recoveries(session, visit.actor)
-            await recoveries.cancel(visit.environment_id, webhook.named(visit), name)
-    except Conflict as refused:
+        async with visit.changing() as services:
+            await services.replays.cancel(visit.environment_id, webhook.named(visit), name)
+    except ConflictError as refused:
         return await _page(visit, {"preset": "hour"}, {"form": str(refused)}, status=409)
     return see_other(_address(visit), "cancelled")
 
@@ -73,7 +71,7 @@ async def _page(
 ) -> web.Response:
     looked = await webhook.look(visit)
     before = visit.position()
-    found = await visit.office.recoveries(visit.pool, visit.actor).list(
+    found = await visit.services.replays.list(
         visit.environment_id, looked.webhook.id, before=before, limit=SHOWN
     )
     return webhook.page(

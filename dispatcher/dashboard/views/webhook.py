@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhooks
 from dispatcher.services.inputs.webhooks import Rotation, WebhookChanges
@@ -28,20 +28,18 @@ class Looked:
 
 
 def named(visit: Visit) -> UUID:
-    """Return the webhook id in the address. Raise Unknown if it is not an id."""
+    """Return the webhook id in the address. Raise NotFoundError if it is not an id."""
     try:
         return UUID(visit.request.match_info["webhook_id"])
     except ValueError:
-        raise Unknown("There is no such webhook.") from None
+        raise NotFoundError("There is no such webhook.") from None
 
 
 async def look(visit: Visit) -> Looked:
-    """Return the webhook in the address with its health. Raise Unknown if there is none."""
+    """Return the webhook in the address with its health. Raise NotFoundError if there is none."""
     webhook_id = named(visit)
-    webhook = await visit.office.webhooks(visit.pool, visit.actor).get(
-        webhook_id, visit.environment_id
-    )
-    health = await visit.office.overview(visit.pool).webhooks(visit.environment_id, [webhook_id])
+    webhook = await visit.services.webhooks.get(webhook_id, visit.environment_id)
+    health = await visit.services.overview.webhooks(visit.environment_id, [webhook_id])
     return Looked(webhook, health.get(webhook_id))
 
 
@@ -61,12 +59,9 @@ def page(
 
 async def test(visit: Visit) -> web.Response:
     """Send a test event, and redirect to its delivery, whose page shows the attempts."""
-    async with visit.changing() as session:
-        catalogue = visit.office.catalogue(session, visit.actor)
-        sample = await catalogue.sample(visit.environment_id, TEST_TYPE)
-        name = await visit.office.webhooks(session, visit.actor).test(
-            named(visit), visit.environment_id, sample=sample
-        )
+    async with visit.changing() as services:
+        sample = await services.event_types.sample(visit.environment_id, TEST_TYPE)
+        name = await services.webhooks.test(named(visit), visit.environment_id, sample=sample)
     return see_other(visit.url("delivery", delivery_id=name), "tested")
 
 
@@ -77,8 +72,8 @@ async def rotate(visit: Visit) -> web.Response:
     """
     chosen = (await visit.fields()).get("overlap", "day")
     form = Rotation(overlap_seconds=OVERLAPS.get(chosen, 0))
-    async with visit.changing() as session:
-        rotated, version = await visit.office.webhooks(session, visit.actor).rotate_secret(
+    async with visit.changing() as services:
+        rotated, version = await services.webhooks.rotate_secret(
             named(visit), visit.environment_id, overlap_seconds=form.overlap_seconds
         )
         # Render before the commit. Otherwise an error after it would lose the new secret.
@@ -99,14 +94,14 @@ async def disable(visit: Visit) -> web.Response:
 
 async def delete(visit: Visit) -> web.Response:
     """Delete the webhook."""
-    async with visit.changing() as session:
-        await visit.office.webhooks(session, visit.actor).delete(named(visit), visit.environment_id)
+    async with visit.changing() as services:
+        await services.webhooks.delete(named(visit), visit.environment_id)
     return see_other(visit.url("webhooks"), "deleted")
 
 
 async def _switch(visit: Visit, *, active: bool) -> web.Response:
-    async with visit.changing() as session:
-        changed = await visit.office.webhooks(session, visit.actor).update(
+    async with visit.changing() as services:
+        changed = await services.webhooks.update(
             named(visit), visit.environment_id, WebhookChanges(active=active)
         )
     page = visit.url("webhook", webhook_id=changed.id)

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core import retry_schedule
-from dispatcher.core.errors import Changed, Invalid
+from dispatcher.core.errors import ChangedError, InvalidError
 from dispatcher.core.model import RetryPolicy
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhook
@@ -51,9 +51,9 @@ async def change(visit: Visit) -> web.Response:
         given = {**_given(typed), "events": events, **await _lists(visit)}
         form = WebhookChanges.model_validate(_different(looked.webhook, given))
         await _change(visit, form, typed.get("revision", ""))
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _form(visit, looked, typed, events, _wrong(error), status=422)
-    except Changed:
+    except ChangedError:
         said = {"form": "Somebody else has changed it since you opened this page. Reload the page."}
         return await _form(visit, looked, typed, events, said, status=409)
     page = visit.url("webhook_settings", webhook_id=looked.webhook.id)
@@ -67,7 +67,7 @@ async def times(visit: Visit) -> web.Response:
         form = Schedule.model_validate({n: _number(text) for n, text in typed.items()})
     except ValidationError:
         return visit.page("webhook_tries.html", tries=None)
-    return visit.page("webhook_tries.html", tries=tries(visit.office.retry, form))
+    return visit.page("webhook_tries.html", tries=tries(visit.settings.retry, form))
 
 
 def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
@@ -86,12 +86,12 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
 
 
 async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
-    """Write the changes, unless there are none. Raise Changed if the revision is outdated."""
+    """Write the changes, unless there are none. Raise ChangedError if the revision is outdated."""
     visit.demand("write")
     if not form.given():
         return
-    async with visit.changing() as session:
-        await visit.office.webhooks(session, visit.actor).update(
+    async with visit.changing() as services:
+        await services.webhooks.update(
             webhook.named(visit),
             visit.environment_id,
             form,
@@ -108,7 +108,7 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    types = await visit.services.event_types.list(visit.environment_id)
     own = orjson.loads(looked.webhook.retry or "{}")
     return webhook.page(
         visit,
@@ -120,12 +120,12 @@ async def _form(
         events=events,
         types=types,
         matches=matching(events, [t.name for t in types]),
-        schemes=visit.office.schemes,
+        schemes=visit.settings.schemes,
         chosen=await visit.several("schemes") if wrong else looked.webhook.signature_schemes or (),
         blank_headers=BLANK_HEADERS,
-        configured=asdict(visit.office.retry),
-        delivery=visit.office.delivery,
-        tries=tries(visit.office.retry, Schedule.model_validate(own)),
+        configured=asdict(visit.settings.retry),
+        delivery=visit.settings.delivery,
+        tries=tries(visit.settings.retry, Schedule.model_validate(own)),
         mistakes=wrong or {},
     )
 
@@ -151,7 +151,7 @@ def _plain(value: float | None) -> str:
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the input model expects them.
 
-    Raise Invalid if `metadata` is not JSON.
+    Raise InvalidError if `metadata` is not JSON.
     """
     retry = {name: _number(typed.get(f"retry_{name}", "")) for name in RETRY}
     said = {name: value for name, value in retry.items() if value is not None}
@@ -208,10 +208,10 @@ def _metadata(text: str) -> Any:
     try:
         return orjson.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError as error:
-        raise Invalid.field("metadata", f"is not JSON: {error}") from None
+        raise InvalidError.field("metadata", f"is not JSON: {error}") from None
 
 
-def _wrong(error: Invalid | ValidationError) -> dict[str, str]:
+def _wrong(error: InvalidError | ValidationError) -> dict[str, str]:
     """Return the problems by field of this form, where each value of `retry` has its own field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     told: dict[str, str] = {}

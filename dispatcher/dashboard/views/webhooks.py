@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core import event_patterns
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import Visit, mistakes
 from dispatcher.services.inputs.webhooks import NewWebhook
 from dispatcher.services.webhooks import Webhook
@@ -42,10 +42,9 @@ class Matches:
 async def list_(visit: Visit) -> web.Response:
     """Show a page of webhooks with their health."""
     after = _after(visit)
-    webhooks = visit.office.webhooks(visit.pool, visit.actor)
-    found = await webhooks.list(visit.environment_id, after=after, limit=SHOWN + 1)
+    found = await visit.services.webhooks.list(visit.environment_id, after=after, limit=SHOWN + 1)
     shown = found[:SHOWN]
-    health = await visit.office.overview(visit.pool).webhooks(
+    health = await visit.services.overview.webhooks(
         visit.environment_id, [webhook.id for webhook in shown]
     )
     return visit.page(
@@ -70,12 +69,10 @@ async def create(visit: Visit) -> web.Response:
     events = await chosen_events(visit)
     try:
         form = NewWebhook.model_validate({**_given(typed), "events": events})
-        async with visit.changing() as session:
-            webhook = await visit.office.webhooks(session, visit.actor).create(
-                form, environment_id=visit.environment_id
-            )
+        async with visit.changing() as services:
+            webhook = await services.webhooks.create(form, environment_id=visit.environment_id)
             return secret(visit, webhook, created=True)
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _form(visit, typed, events, mistakes(error), status=422)
 
 
@@ -83,7 +80,7 @@ async def matches(visit: Visit) -> web.Response:
     """Show the types that the chosen events match, while the form is edited."""
     query = visit.request.query
     events = [*query.getall("events", []), *split(query.get("patterns", ""))]
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    types = await visit.services.event_types.list(visit.environment_id)
     return visit.page(
         "webhook_matches.html", events=events, matches=matching(events, [t.name for t in types])
     )
@@ -91,7 +88,7 @@ async def matches(visit: Visit) -> web.Response:
 
 def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
     """Return the page that shows the secret once, and how to use it."""
-    schemes = webhook.signature_schemes or visit.office.schemes
+    schemes = webhook.signature_schemes or visit.settings.schemes
     return visit.page(
         "webhook_secret.html",
         secret=True,
@@ -140,7 +137,7 @@ async def _form(
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.office.catalogue(visit.pool, visit.actor).list(visit.environment_id)
+    types = await visit.services.event_types.list(visit.environment_id)
     return visit.page(
         "webhook_new.html",
         status=status,

@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from dispatcher.core import event_patterns
-from dispatcher.core.errors import Invalid, Problem
+from dispatcher.core.errors import InvalidError, Problem
 
 
 class Form(BaseModel):
@@ -49,10 +49,10 @@ PROBLEMS_MOST = 20
 """Most problems in one response. More would only make the answer to nonsense longer."""
 
 
-def problems(error: ValidationError) -> Invalid:
+def problems(error: ValidationError) -> InvalidError:
     """Return the problems of an input without its values, because one may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return Invalid(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
+    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -1,11 +1,23 @@
--- $1 environment, or NULL for all  $2 return endpoints after this id, or NULL  $3 most rows, or
--- NULL for all. Oldest first.
+-- $1 environment  $2 return endpoints after this id, or NULL  $3 most rows, or NULL for all. Oldest
+-- first.
+--
+-- The page is read first, in the order of an index. Otherwise the columns of all endpoints of the
+-- environment would be computed and sorted for each page. The conditions compare triples, because
+-- only one index has their order. So wrong statistics cannot lead to a sort.
 SELECT e.id, e.environment_id, e.name, e.description, e.url, e.active, e.disabled_reason, e.ordered, e.headers,
        e.signature_schemes, e.max_in_flight, e.rate_limit, e.timeout_ms, e.retry::text AS retry, e.metadata::text AS metadata,
        e.version, e.created_at, e.updated_at, CASE WHEN e.previous_until > now() THEN e.previous_until END AS previous_until,
        CASE WHEN h.paused_until > now() THEN h.paused_until END AS paused_until, h.failing_since,
        ARRAY(SELECT pattern FROM dispatcher.subscriptions s WHERE s.endpoint_id = e.id ORDER BY position, pattern) AS events
-FROM dispatcher.endpoints e LEFT JOIN dispatcher.endpoint_health h ON h.endpoint_id = e.id
-WHERE e.deleted_at IS NULL AND ($1::text IS NULL OR e.environment_id = $1)
-  AND ($2::uuid IS NULL OR (e.created_at, e.id) > (SELECT created_at, id FROM dispatcher.endpoints WHERE id = $2))
-ORDER BY e.created_at, e.id LIMIT $3
+FROM (
+  SELECT * FROM dispatcher.endpoints
+  WHERE deleted_at IS NULL AND (environment_id, created_at, id) > (
+      $1, CASE WHEN $2::uuid IS NULL THEN '-infinity' ELSE (SELECT created_at FROM dispatcher.endpoints WHERE id = $2) END,
+      coalesce($2, '00000000-0000-0000-0000-000000000000'))
+    AND (environment_id, created_at, id) <= ($1, 'infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+  ORDER BY environment_id, created_at, id LIMIT $3
+) AS e
+LEFT JOIN LATERAL (
+  SELECT paused_until, failing_since FROM dispatcher.endpoint_health WHERE endpoint_id = e.id OFFSET 0
+) AS h ON true
+ORDER BY e.created_at, e.id

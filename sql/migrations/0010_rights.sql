@@ -1,4 +1,4 @@
--- The role an application needs, and nothing else for anybody.
+-- Rights: none for PUBLIC, and for producers only what emitting needs.
 
 DO $$
 BEGIN
@@ -6,21 +6,21 @@ BEGIN
     CREATE ROLE dispatcher_producer NOLOGIN;
   END IF;
 EXCEPTION
-  WHEN duplicate_object OR unique_violation THEN NULL;   -- another database of the cluster was quicker
+  WHEN duplicate_object OR unique_violation THEN NULL;   -- a migration of another database of the server created it
   WHEN insufficient_privilege THEN
     RAISE EXCEPTION 'the role dispatcher_producer does not exist, and % may not create it', current_user
       USING HINT = 'Have an administrator run: CREATE ROLE dispatcher_producer NOLOGIN';
 END $$;
 
+-- A later migration that creates a table, a sequence or a function must revoke again: default privileges
+-- of one schema can only add to the rights of PUBLIC, not remove them.
 REVOKE ALL ON SCHEMA dispatcher FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA dispatcher FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA dispatcher FROM PUBLIC;
--- A later migration that creates a function must say so again: default privileges of one schema
--- can only add to what PUBLIC has.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dispatcher FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA dispatcher TO dispatcher_producer;
 GRANT INSERT (type, data, environment_id, idempotency_key) ON dispatcher.events TO dispatcher_producer;
--- event_id is the default of the id; is_reserved is in a CHECK. Both only compute.
+-- An INSERT evaluates event_id as a default, and is_reserved in a CHECK. Both only compute.
 GRANT EXECUTE ON FUNCTION dispatcher.event_id(), dispatcher.is_reserved(text) TO dispatcher_producer;
 GRANT EXECUTE ON FUNCTION dispatcher.emit(text, json, text, text) TO dispatcher_producer;

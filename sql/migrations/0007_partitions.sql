@@ -1,26 +1,27 @@
--- Day partitions of events and attempts: made ahead, dropped when their time is over.
+-- Day partitions of events and attempts: made some days ahead, dropped when they are too old.
 --
--- A plain CREATE … PARTITION OF waits for every open transaction on the table, and makes every
--- producer wait behind it. So: a table of its own first, then ATTACH, which asks for a weaker
--- lock, given up after 200 ms; one subtransaction a day, so that one that fails costs one day.
+-- CREATE TABLE … PARTITION OF waits for every open transaction on the table, and every producer would
+-- wait behind it. So a partition is made as a table of its own and then attached. ATTACH needs a weaker
+-- lock and gives up after 200 ms. Each day is its own subtransaction, so that a failure costs one day only.
 --
--- After a week without a daemon today's rows are in the default partition. If they are few they
--- move into a partition of their own; if many, they stay, and are deleted when their time is over.
+-- After a week without a daemon, today's rows are in the default partition. If they are at most 10,000,
+-- they move into a partition of their own. Otherwise they stay, and are deleted when they are too old.
 
-CREATE FUNCTION dispatcher.partition_name(parent text, day date) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT parent || to_char(day, '_YYYYMMDD')
-$$;
+CREATE FUNCTION dispatcher.partition_name(parent text, day date) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN parent || to_char(day, '_YYYYMMDD');
+COMMENT ON FUNCTION dispatcher.partition_name(text, date) IS 'Return the name of the partition of a day.';
 
--- How many rows of a range of ids the default partition holds; no more than 10,001 are counted.
 CREATE FUNCTION dispatcher.in_default(parent text, low bigint, high bigint) RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  found integer;
+  counted integer;
 BEGIN
   EXECUTE format('SELECT count(*) FROM (SELECT 1 FROM dispatcher.%I WHERE id >= $1 AND id < $2 LIMIT 10001) AS few', parent || '_default')
-  INTO found USING low, high;
-  RETURN found;
+  INTO counted USING low, high;
+  RETURN counted;
 END $$;
+COMMENT ON FUNCTION dispatcher.in_default(text, bigint, bigint) IS
+  'Count the rows of a range of ids in the default partition, up to 10,001.';
 
 CREATE FUNCTION dispatcher.make_partition(parent text, day date) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '200ms' SET search_path = pg_catalog, pg_temp AS $$
@@ -33,12 +34,12 @@ BEGIN
     RETURN false;
   END IF;
   EXECUTE format('CREATE TABLE dispatcher.%I (LIKE dispatcher.%I INCLUDING ALL)', child, parent);
-  -- An INSERT of today that waits for the default partition would be refused there after ATTACH:
-  -- it must wait where it has not chosen a partition yet.
+  -- Lock the parent too. Otherwise an INSERT of today that has chosen the default partition and waits for
+  -- it would be refused there after ATTACH. Behind the parent's lock it has not chosen a partition yet.
   IF day <= (now() AT TIME ZONE 'UTC')::date THEN
     EXECUTE format('LOCK TABLE dispatcher.%I IN ACCESS EXCLUSIVE MODE', parent);
   END IF;
-  -- Nothing may arrive in the default partition for this day between the move and ATTACH.
+  -- Otherwise a row of this day could be inserted into the default partition between the move and ATTACH.
   EXECUTE format('LOCK TABLE dispatcher.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');
   EXECUTE format('WITH moved AS (DELETE FROM dispatcher.%I WHERE id >= %s AND id < %s RETURNING *)
                   INSERT INTO dispatcher.%I SELECT * FROM moved', parent || '_default', low, high, child);
@@ -48,8 +49,9 @@ EXCEPTION WHEN lock_not_available OR duplicate_table OR deadlock_detected OR uni
   RAISE NOTICE 'partition % not made this time: %', child, SQLERRM;
   RETURN false;
 END $$;
+COMMENT ON FUNCTION dispatcher.make_partition(text, date) IS
+  'Make the partition of one day. Return false if it exists, if too many rows would move, or if a lock was not free.';
 
--- Makes what is missing from today on; returns what was made.
 CREATE FUNCTION dispatcher.ensure_partitions(ahead integer) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -62,28 +64,31 @@ BEGIN
     FOR n IN 1..ahead LOOP
       IF dispatcher.make_partition(parent, today + n) THEN
         made := made || dispatcher.partition_name(parent, today + n);
-        -- ATTACH reads the whole default partition, and keeps it locked: with much in it, one a call.
+        -- ATTACH reads the whole default partition and keeps it locked: if it is large, make one a call.
         EXIT WHEN dispatcher.in_default(parent, 0, 9223372036854775807) > 10000;
       END IF;
     END LOOP;
   END LOOP;
-  FOREACH parent IN ARRAY parents LOOP       -- last, for its lock keeps producers waiting until the end
+  FOREACH parent IN ARRAY parents LOOP       -- last: its lock makes producers wait until the end
     IF dispatcher.make_partition(parent, today) THEN
       made := made || dispatcher.partition_name(parent, today);
     END IF;
   END LOOP;
   RETURN made;
 END $$;
+COMMENT ON FUNCTION dispatcher.ensure_partitions(integer) IS
+  'Make the missing partitions of today and of so many days ahead. Return their names. Maintenance calls it.';
 
--- Whether anything pending refers to an event with an id below the bound.
-CREATE FUNCTION dispatcher.events_needed(bound bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION dispatcher.events_needed(bound bigint) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT EXISTS (SELECT 1 FROM dispatcher.inbox WHERE event_id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.deliveries WHERE event_id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.quarantine WHERE event_id < bound)
+      OR EXISTS (SELECT 1 FROM dispatcher.unexamined WHERE id < bound)
+      OR EXISTS (SELECT 1 FROM dispatcher.recoveries WHERE state = 'RUNNING' AND position < bound - 1)
 $$;
+COMMENT ON FUNCTION dispatcher.events_needed(bigint) IS
+  'Return true if a pending row refers to an event with an id below the bound.';
 
--- Drops at most one partition a call: the caller comes again. NULL when there is none to drop.
--- An events partition goes only when nothing refers to an event in it any more.
 CREATE FUNCTION dispatcher.drop_partition(parent text, keep interval) RETURNS text
 LANGUAGE plpgsql SET lock_timeout = '200ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -100,8 +105,8 @@ BEGIN
     PERFORM dispatcher.clear_default(parent, bound);
     RETURN NULL;
   END IF;
-  -- Whoever refers to an event anew reads it first, in the child. So its lock is enough to ask
-  -- under, however long the answer takes: no producer needs it.
+  -- A statement that makes a new reference to an event reads the event first, in the child. So the lock of
+  -- the child is enough while references are searched, however long that takes. No producer needs it.
   EXECUTE format('LOCK TABLE dispatcher.%I IN ACCESS EXCLUSIVE MODE', child);
   IF parent = 'events' AND dispatcher.events_needed(high) THEN
     RETURN NULL;
@@ -109,12 +114,14 @@ BEGIN
   EXECUTE format('ALTER TABLE dispatcher.%I DETACH PARTITION dispatcher.%I', parent, child);
   EXECUTE format('DROP TABLE dispatcher.%I', child);
   RETURN child;
-EXCEPTION WHEN lock_not_available OR deadlock_detected OR undefined_table THEN   -- undefined: another daemon was quicker
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR undefined_table THEN   -- undefined: another daemon has dropped it
   RAISE NOTICE 'partition % not dropped this time: %', child, SQLERRM;
   RETURN NULL;
 END $$;
+COMMENT ON FUNCTION dispatcher.drop_partition(text, interval) IS
+  'Drop the oldest partition if it is older than this, and return its name; NULL if there is none to drop. A partition of'
+  ' events that pending rows refer to stays. Maintenance calls it again and again.';
 
--- What stayed in the default partition goes row by row, some at a time.
 CREATE FUNCTION dispatcher.clear_default(parent text, bound bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -123,5 +130,7 @@ BEGIN
                       SELECT id FROM dispatcher.%1$I WHERE id < $1 ORDER BY id LIMIT 50000))', parent || '_default') USING bound;
   END IF;
 END $$;
+COMMENT ON FUNCTION dispatcher.clear_default(text, bigint) IS
+  'Delete rows that are too old from the default partition, at most 50,000 a call.';
 
 SELECT dispatcher.ensure_partitions(7);

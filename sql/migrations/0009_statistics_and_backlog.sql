@@ -1,39 +1,65 @@
--- `delivery.paused` pauses once, and what is pending is measured.
+-- Statistics: sums by endpoint and by environment, so that nothing ever counts the attempts themselves.
+-- Backlog: counts of pending rows that read a bounded number of rows, however many there are.
+-- Sending needs none of this.
 
-ALTER TABLE dispatcher.settings
-  ADD COLUMN paused_in text,             -- the incarnation in which `delivery.paused` was applied; NULL: none since a daemon ran without it
-  ADD COLUMN resumed_at timestamptz;     -- when sending was last resumed for all environments
+CREATE TABLE dispatcher.endpoint_statistics (
+  endpoint_id uuid NOT NULL,
+  bucket timestamptz NOT NULL,             -- the start of a half hour
+  attempts integer NOT NULL,
+  failures integer NOT NULL,               -- attempts without a 2xx response
+  delivered integer NOT NULL,              -- deliveries that ended so, as is exhausted
+  exhausted integer NOT NULL,
+  duration_ms bigint NOT NULL,             -- of all attempts together
+  durations integer[] NOT NULL CHECK (cardinality(durations) = 26),  -- attempts by duration; bounds: core/histogram.py
+  PRIMARY KEY (endpoint_id, bucket)
+  -- The current bucket is updated all the time: space on its page, and an early vacuum.
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX endpoint_statistics_age ON dispatcher.endpoint_statistics (bucket);  -- for maintenance
+COMMENT ON TABLE dispatcher.endpoint_statistics IS
+  'Sums of attempts by endpoint and half hour. Daemons add to it; the API and the dashboard read it. Kept for 8 days.';
 
-CREATE INDEX environments_paused ON dispatcher.environments (id) WHERE paused_at IS NOT NULL;
-CREATE INDEX endpoints_disabled ON dispatcher.endpoints (id) WHERE NOT active AND deleted_at IS NULL;
+CREATE TABLE dispatcher.environment_statistics (
+  environment_id text NOT NULL,            -- '*': all of them together
+  span smallint NOT NULL CHECK (span IN (10, 600)),  -- seconds in a bucket
+  bucket timestamptz NOT NULL,             -- its start
+  attempts integer NOT NULL,
+  failures integer NOT NULL,
+  delivered integer NOT NULL,
+  exhausted integer NOT NULL,
+  duration_ms bigint NOT NULL,
+  durations integer[] NOT NULL CHECK (cardinality(durations) = 26),
+  PRIMARY KEY (environment_id, span, bucket)
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX environment_statistics_age ON dispatcher.environment_statistics (span, bucket);
+COMMENT ON TABLE dispatcher.environment_statistics IS
+  'The same sums by environment: in buckets of 10 seconds, kept for 3 hours, and of 10 minutes, kept for 8 days.';
 
--- Names this very database: a dump that is restored, a copy, and a server that was restored to a
--- point in time have another name. What the role may not read is left out of it.
-CREATE FUNCTION dispatcher.incarnation() RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  cluster text := '-';
-  timeline text := '-';
-BEGIN
-  BEGIN
-    SELECT system_identifier::text INTO cluster FROM pg_control_system();
-  EXCEPTION WHEN insufficient_privilege THEN
-    NULL;
-  END;
-  BEGIN
-    timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
-  EXCEPTION WHEN insufficient_privilege THEN
-    NULL;
-  END;
-  RETURN concat_ws('/', cluster, timeline,
-                   (SELECT oid FROM pg_database WHERE datname = current_database()),
-                   'dispatcher.settings'::regclass::oid);
-END $$;
+-- Every element is written out. So the planner can put the expression into the statement that calls it.
+CREATE FUNCTION dispatcher.both(a integer[], b integer[]) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY[a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7],
+             a[8] + b[8], a[9] + b[9], a[10] + b[10], a[11] + b[11], a[12] + b[12], a[13] + b[13], a[14] + b[14],
+             a[15] + b[15], a[16] + b[16], a[17] + b[17], a[18] + b[18], a[19] + b[19], a[20] + b[20], a[21] + b[21],
+             a[22] + b[22], a[23] + b[23], a[24] + b[24], a[25] + b[25], a[26] + b[26]];
+COMMENT ON FUNCTION dispatcher.both(integer[], integer[]) IS 'Add two arrays of durations.';
 
--- Pending deliveries by environment and state: held (the endpoint is disabled or rests, or sending is
--- paused), due (now, those under way included), scheduled (for later). `oldest`: since when the oldest
--- has been due. Looks at `most` rows of each kind at most, however many there are; `more`: the look
--- ended there. ORDER BY without sorts makes the planner take the index whatever statistics it has.
+CREATE FUNCTION dispatcher.pending_of(endpoints uuid[], most integer) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT count(*) FROM dispatcher.pending_ids(endpoints, most, most)
+$$;
+COMMENT ON FUNCTION dispatcher.pending_of(uuid[], integer) IS 'Count the pending deliveries of some endpoints, up to a limit.';
+
+CREATE FUNCTION dispatcher.quarantined_in(environment text, most integer) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
+  -- A range of one environment: only one index has this order. The primary key would have that of the id alone.
+  SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine q WHERE q.environment_id >= environment AND q.environment_id <= environment
+                        ORDER BY q.environment_id, q.id LIMIT most) AS few
+$$;
+COMMENT ON FUNCTION dispatcher.quarantined_in(text, integer) IS 'Count the events in quarantine of an environment, up to a limit.';
+
+-- The states: held (the endpoint is disabled or rests, or sending is paused), due (now, and those in
+-- flight), scheduled (for later). ORDER BY with sorts disabled makes the planner read an index, whatever
+-- its statistics say. It would otherwise read the whole table, which may hold millions of rows.
 CREATE FUNCTION dispatcher.pending_by_state(most integer)
 RETURNS TABLE (environment_id text, state text, deliveries bigint, oldest timestamptz, more boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
@@ -62,7 +88,7 @@ WITH RECURSIVE sending AS MATERIALIZED (
     SELECT d.endpoint_id, d.environment_id, d.next_at FROM dispatcher.deliveries d
     WHERE d.shard = s.shard AND NOT d.parked AND d.next_at <= now() ORDER BY d.next_at LIMIT most) AS d
   LIMIT most
-), first_rows AS MATERIALIZED (              -- the oldest of each shard, if due_rows does not reach them
+), first_rows AS MATERIALIZED (              -- the oldest of each shard, if due_rows does not contain them
   SELECT d.* FROM shards s CROSS JOIN LATERAL (
     SELECT d.endpoint_id, d.environment_id, d.next_at FROM dispatcher.deliveries d
     WHERE d.shard = s.shard AND NOT d.parked AND d.next_at <= now() ORDER BY d.next_at LIMIT 20) AS d
@@ -78,13 +104,13 @@ WITH RECURSIVE sending AS MATERIALIZED (
   SELECT (SELECT d.endpoint_id FROM dispatcher.deliveries d
           WHERE d.parked AND d.endpoint_id > hop.endpoint_id ORDER BY d.endpoint_id, d.shard, d.next_at LIMIT 1), hop.number + 1
   FROM hop WHERE hop.endpoint_id IS NOT NULL AND hop.number < 2000
-), parked_rows AS MATERIALIZED (             -- more is due to their endpoints than memory has room for
+), parked_rows AS MATERIALIZED (             -- their endpoints have more due deliveries than memory has room for
   SELECT d.* FROM hop CROSS JOIN LATERAL (
     SELECT d.environment_id, d.next_at FROM dispatcher.deliveries d
     WHERE d.parked AND d.endpoint_id = hop.endpoint_id ORDER BY d.shard, d.next_at LIMIT most) AS d
   WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = hop.endpoint_id)
   LIMIT most
-), first_parked_rows AS MATERIALIZED (       -- that of each endpoint which was made first
+), first_parked_rows AS MATERIALIZED (       -- the oldest of each endpoint
   SELECT hop.endpoint_id, d.environment_id, d.next_at FROM hop CROSS JOIN LATERAL (
     SELECT d.environment_id, d.next_at FROM dispatcher.deliveries d
     WHERE d.endpoint_id = hop.endpoint_id ORDER BY d.id + 0 LIMIT 1) AS d
@@ -112,8 +138,10 @@ SELECT c.environment_id, c.state, sum(c.deliveries)::bigint, min(c.due) FILTER (
        c.state IN (SELECT f.state FROM full_up f)
 FROM counted c GROUP BY c.environment_id, c.state
 $$;
+COMMENT ON FUNCTION dispatcher.pending_by_state(integer) IS
+  'Count pending deliveries by environment and state. It reads at most so many rows of each kind; "more" is true if there'
+  ' are more. "oldest": since when the oldest has been due.';
 
--- The same of one environment; `oldest` and what is due are as far as was looked.
 CREATE FUNCTION dispatcher.pending_of_environment(environment text, most integer)
 RETURNS TABLE (state text, deliveries bigint, oldest timestamptz, more boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
@@ -134,7 +162,5 @@ SELECT l.state, least(count(*), most), min(l.next_at) FILTER (WHERE l.state = 'd
        count(*) >= most OR (SELECT count(*) FROM looked) >= 3 * most
 FROM looked l GROUP BY l.state
 $$;
-
-REVOKE ALL ON FUNCTION dispatcher.incarnation() FROM PUBLIC;
-REVOKE ALL ON FUNCTION dispatcher.pending_by_state(integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION dispatcher.pending_of_environment(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION dispatcher.pending_of_environment(text, integer) IS
+  'Count the pending deliveries of one environment by state, with the columns of pending_by_state.';

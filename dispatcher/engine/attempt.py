@@ -1,0 +1,176 @@
+"""Make one attempt: read the event, sign it, POST it, and decide what follows from the answer."""
+
+import time
+from random import random
+from typing import NamedTuple
+
+import orjson
+
+from dispatcher.core import outcome as outcomes
+from dispatcher.core.model import (
+    Delivery,
+    Endpoint,
+    Event,
+    Outcome,
+    Response,
+    Result,
+    SendError,
+)
+from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.lease import Lease
+from dispatcher.engine.recorder import Recorder
+from dispatcher.engine.request_headers import RequestBuilder
+from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.telemetry import observe
+from dispatcher.transport.sender import Sender
+
+DISABLING_SECONDS = 5.0
+"""Pause of an endpoint that is being disabled. Otherwise sending would continue until the change
+is written and read back."""
+
+
+class Attempt(NamedTuple):
+    """A finished attempt. `seconds` is its duration, None if no request was made."""
+
+    result: Result
+    seconds: float | None = None
+
+
+class AttemptRunner:
+    """A maker of attempts, which passes each result to the recorder.
+
+    `timeout` is the limit of one attempt in seconds, for endpoints without their own.
+    """
+
+    def __init__(
+        self,
+        buffer: DeliveryBuffer,
+        queues: EndpointQueues,
+        lease: Lease,
+        endpoints: KnownEndpoints,
+        bodies: BodyCache,
+        requests: RequestBuilder,
+        sender: Sender,
+        recorder: Recorder,
+        health: Health,
+        clock: Clock,
+        *,
+        timeout: float,
+    ) -> None:
+        self._buffer = buffer
+        self._queues = queues
+        self._lease = lease
+        self._endpoints = endpoints
+        self._bodies = bodies
+        self._requests = requests
+        self._sender = sender
+        self._recorder = recorder
+        self._health = health
+        self._clock = clock
+        self._timeout = timeout
+
+    async def run(self, delivery: Delivery) -> None:
+        """Make one attempt; give the delivery back if the attempt cannot or may not start.
+
+        An unexpected error is recorded as the outcome. Otherwise it would end the worker, and
+        with it the daemon.
+        """
+        try:
+            attempt = await self._attempt(delivery)
+        except Exception as error:  # noqa: BLE001 - one broken attempt must not stop the others
+            observe.attempt_broke(delivery, error)
+            attempt = self._unsent(delivery, outcomes.broken_attempt(delivery, error))
+        if attempt is None:
+            self._buffer.give_back(delivery)
+        else:
+            self._recorder.put(attempt.result)
+            self._buffer.finish_attempt(delivery, attempt.seconds)
+
+    async def _attempt(self, delivery: Delivery) -> Attempt | None:
+        """Return the finished attempt, None if it did not start."""
+        next_events = self._queues.next_events(delivery.endpoint_id)
+        try:
+            event = self._bodies.get(delivery.event_id, next_events)
+            if event is None:
+                event = await self._bodies.read(delivery.event_id, next_events)
+        except (StoreUnavailable, StatementTimeout):
+            return None
+        except UnreadableEventError as error:
+            observe.event_unreadable(delivery, error)
+            return self._unsent(delivery, outcomes.unreadable_event(str(error)))
+        if event is None:
+            return self._unsent(delivery, outcomes.missing_event())
+        # The lease or the endpoint may have changed while the body was read.
+        endpoint = self._endpoints[delivery.endpoint_id]
+        if not self._lease.covers(delivery.shard) or not endpoint.active:
+            return None
+        return await self._send(delivery, endpoint, event)
+
+    async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> Attempt:
+        started_at = self._clock.now()
+        recorded_headers = "{}"
+        try:
+            # Receivers compare the signature's time with their own clocks, not the database's.
+            request = self._requests.build(delivery, endpoint, event, time.time(), started_at)
+            recorded_headers = request.recorded
+            answer = await self._sender.post(
+                endpoint.url,
+                request.headers,
+                event.body,
+                timeout=endpoint.timeout or self._timeout,
+                share=endpoint.environment_id,
+            )
+        except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
+            observe.attempt_broke(delivery, error)
+            answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
+        outcome = self._decide(delivery, endpoint, event, answer)
+        return Attempt(
+            result_of(delivery, outcome, started_at, recorded_headers, answer), answer.duration
+        )
+
+    def _decide(
+        self, delivery: Delivery, endpoint: Endpoint, event: Event, answer: Response | SendError
+    ) -> Outcome:
+        """Return the outcome, and apply it to the endpoint."""
+        now = self._clock.now()
+        outcome = outcomes.decide(
+            answer,
+            attempt=delivery.attempt - delivery.base + 1,
+            policy=self._endpoints.policy(endpoint),
+            now=now,
+            chance=random(),  # noqa: S311 - jitter, not a secret
+        )
+        pause = DISABLING_SECONDS if outcome.disable else outcome.pause
+        if pause:
+            self._queues.pause(endpoint.id, now + pause)
+        self._health.note(endpoint, delivery, event.type, outcome)
+        return outcome
+
+    def _unsent(self, delivery: Delivery, outcome: Outcome) -> Attempt:
+        return Attempt(result_of(delivery, outcome, self._clock.now(), "{}", None))
+
+
+def result_of(
+    delivery: Delivery,
+    outcome: Outcome,
+    started_at: float,
+    recorded_headers: str,
+    answer: Response | SendError | None,
+) -> Result:
+    """Return the row of an attempt; `answer` is None if no request was made."""
+    response = answer if isinstance(answer, Response) else None
+    return Result(
+        delivery=delivery,
+        outcome=outcome,
+        started_at=started_at,
+        status=response.status if response else None,
+        duration_ms=round(answer.duration * 1000) if answer else 0,
+        request_headers=recorded_headers,
+        response_headers=orjson.dumps(response.headers).decode() if response else None,
+        response_body=response.body if response else None,
+    )

@@ -1,0 +1,148 @@
+"""The queue of one endpoint: its due deliveries, its limits, and its attempts in flight.
+
+Pure: times are arguments, in epoch seconds by the database's clock.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from uuid import UUID
+
+from dispatcher.core.model import Delivery
+
+SLOW_SECONDS = 1.0
+"""An endpoint is slow if an answer takes at least this long."""
+PROBE_LIMIT = 4
+"""Requests in flight to an endpoint until its first answer shows whether it is slow."""
+CATCH_UP_SECONDS = 0.02
+"""How much a rate limit may catch up, as timers fire late. Otherwise the rate would be too low."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """The settings of an endpoint that its queue obeys.
+
+    - `limit`: attempts in flight at the same time.
+    - `environment_id`: queues take turns by environment.
+    - `is_paused`: the queue starts nothing and accepts nothing, as the endpoint is not active.
+    - `is_ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
+    - `stored_pause`: the end of the pause in the table, 0 if there is none.
+    - `interval`: mean seconds between two starts, 0 without rate limit.
+    """
+
+    limit: int
+    environment_id: str = ""
+    is_paused: bool = False
+    is_ordered: bool = False
+    stored_pause: float = 0.0
+    interval: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class EndpointQueue:
+    """The deliveries of one endpoint in memory.
+
+    - `environment_id`: that of the first settings. It stays, as slots are counted by it.
+    - `paused_until`: nothing starts before. It may be later than the stored pause, as the table
+      gets this daemon's own pauses later.
+    - `ready_at`: the next start that the rate limit allows.
+    - `is_slow`: None before the first answer, then whether the last answer was slow or is overdue.
+    - `unanswered_since`: the start of the first request after the last answer, infinity if none.
+    - `is_scheduled`: the queue is in the round robin, or waits for a slow slot.
+    - `alarm_at`: its next timer, infinity if none.
+    - `in_flight`: ids of deliveries that count for the limit.
+    - `unrecorded`: ids of deliveries that were taken and are not recorded. It differs from
+      `in_flight`, as `is_ordered` may change while deliveries are in flight.
+    - `waiting`: the due deliveries, in the order in which they start.
+    """
+
+    endpoint_id: UUID
+    environment_id: str
+    settings: QueueSettings
+    paused_until: float = 0.0
+    ready_at: float = 0.0
+    is_slow: bool | None = None
+    unanswered_since: float = inf
+    is_scheduled: bool = False
+    alarm_at: float = inf
+    in_flight: set[int] = field(default_factory=set)
+    unrecorded: set[int] = field(default_factory=set)
+    waiting: deque[Delivery] = field(default_factory=deque)
+
+    def configure(self, settings: QueueSettings) -> None:
+        """Apply settings that were read from the table.
+
+        If the stored pause ends earlier than before, or the endpoint is not active, the pause of
+        this daemon ends too. Otherwise the later of both holds.
+        """
+        is_shortened = settings.stored_pause < self.settings.stored_pause
+        if settings.is_paused or is_shortened:
+            self.paused_until = settings.stored_pause
+        else:
+            self.paused_until = max(self.paused_until, settings.stored_pause)
+        self.settings = settings
+
+    def can_start(self) -> bool:
+        """Return True if a delivery waits, and neither the limit nor the settings forbid it."""
+        settings = self.settings
+        return (
+            bool(self.waiting) and len(self.in_flight) < settings.limit and not settings.is_paused
+        )
+
+    def blocked_until(self) -> float:
+        """Return when the head may start: after a pause, the rate limit, an ordered head's time.
+
+        Before the first answer, at most PROBE_LIMIT requests start in SLOW_SECONDS.
+        """
+        settings = self.settings
+        until = self.paused_until
+        if settings.interval:
+            until = max(until, self.ready_at)
+        if settings.is_ordered and self.waiting:
+            until = max(until, self.waiting[0].next_at)
+        if self.is_slow is None and len(self.in_flight) >= PROBE_LIMIT:
+            until = max(until, self.unanswered_since + SLOW_SECONDS)
+        return until
+
+    def start(self, now: float) -> Delivery:
+        """Remove and return the head, which is in flight and unrecorded from now on."""
+        delivery = self.waiting.popleft()
+        self.in_flight.add(delivery.id)
+        self.unrecorded.add(delivery.id)
+        self.unanswered_since = min(self.unanswered_since, now)
+        interval = self.settings.interval
+        if interval:
+            self.ready_at = max(self.ready_at, now - CATCH_UP_SECONDS) + interval
+        return delivery
+
+    def remove_waiting(self) -> list[Delivery]:
+        """Remove and return all waiting deliveries."""
+        removed, self.waiting = list(self.waiting), deque()
+        return removed
+
+    def replace_waiting(self, changes: Mapping[int, Delivery | None]) -> set[int]:
+        """Replace waiting deliveries in their places, remove those that are None.
+
+        Return the ids of those that were waiting.
+        """
+        replaced = {delivery.id for delivery in self.waiting if delivery.id in changes}
+        if replaced:
+            current = (changes.get(delivery.id, delivery) for delivery in self.waiting)
+            self.waiting = deque(delivery for delivery in current if delivery is not None)
+        return replaced
+
+    def remove_other_shards(self, shards: frozenset[int]) -> list[Delivery]:
+        """Remove and return the waiting deliveries whose shard is not in `shards`."""
+        removed = [delivery for delivery in self.waiting if delivery.shard not in shards]
+        if removed:
+            self.waiting = deque(d for d in self.waiting if d.shard in shards)
+        return removed
+
+    def set_back(self, seconds: float) -> None:
+        """Move all times back by `seconds`, as the clock was."""
+        self.paused_until -= seconds
+        self.ready_at -= seconds
+        self.unanswered_since -= seconds
+        self.alarm_at -= seconds
+        self.waiting = deque(replace(d, next_at=d.next_at - seconds) for d in self.waiting)

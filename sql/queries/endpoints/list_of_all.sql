@@ -1,0 +1,18 @@
+-- $1 return endpoints after this id, or NULL  $2 most rows, or NULL for all. Of all environments,
+-- oldest first. The page is read first, as in list.sql.
+SELECT e.id, e.environment_id, e.name, e.description, e.url, e.active, e.disabled_reason, e.ordered, e.headers,
+       e.signature_schemes, e.max_in_flight, e.rate_limit, e.timeout_ms, e.retry::text AS retry, e.metadata::text AS metadata,
+       e.version, e.created_at, e.updated_at, CASE WHEN e.previous_until > now() THEN e.previous_until END AS previous_until,
+       CASE WHEN h.paused_until > now() THEN h.paused_until END AS paused_until, h.failing_since,
+       ARRAY(SELECT pattern FROM dispatcher.subscriptions s WHERE s.endpoint_id = e.id ORDER BY position, pattern) AS events
+FROM (
+  SELECT * FROM dispatcher.endpoints
+  WHERE deleted_at IS NULL AND (created_at, id) > (
+      CASE WHEN $1::uuid IS NULL THEN '-infinity' ELSE (SELECT created_at FROM dispatcher.endpoints WHERE id = $1) END,
+      coalesce($1, '00000000-0000-0000-0000-000000000000'))
+  ORDER BY created_at, id LIMIT $2
+) AS e
+LEFT JOIN LATERAL (
+  SELECT paused_until, failing_since FROM dispatcher.endpoint_health WHERE endpoint_id = e.id OFFSET 0
+) AS h ON true
+ORDER BY e.created_at, e.id
