@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
 class CommandGroup(click.Group):
     """A group of commands that reports expected errors as sentences, without a traceback."""
 
-    def invoke(self, context: click.Context) -> Any:
+    def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

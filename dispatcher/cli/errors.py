@@ -115,22 +115,23 @@ def _detail(detail: Mapping[str, str]) -> str:
     return f"{source}: {detail['message']}" if source else detail["message"]
 
 
-def _explain_database_error(error: Any) -> str:
+def _explain_database_error(error: BaseException) -> str:
     """Return what PostgreSQL refused and why, from the driver's error."""
     message, constraint, detail, hint = (
         getattr(error, name, None) for name in ("message", "constraint_name", "detail", "hint")
     )
+    sqlstate = getattr(error, "sqlstate", None)
     if message is None:  # the driver raised it before sending anything
-        unsent = error.sqlstate == "22000"
+        unsent = sqlstate == "22000"
         return "A value cannot be sent to the database. Is it UTF-8 text?" if unsent else str(error)
-    if error.sqlstate in _NO_SCHEMA:
+    if sqlstate in _NO_SCHEMA:
         return "The database lacks what this version needs. Run dispatcher migrate."
     # The names of constraints are sentences, so that every application sees one.
     if constraint and " " in constraint:
         return str(constraint)
-    if error.sqlstate == "42501":
+    if sqlstate == "42501":
         return f"{message}{_how_to_grant(message)}"
-    if error.sqlstate == "22P02" and message == "invalid input syntax for type json":
+    if sqlstate == "22P02" and message == "invalid input syntax for type json":
         return f"The data is not JSON: {detail}"
     return f"{message} ({hint})" if hint else str(message)
 

@@ -2,8 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
 import click
 
 LONGEST = timedelta(days=36_500)
@@ -16,9 +14,9 @@ class Duration(click.ParamType[timedelta]):
     name = "duration"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        duration = _duration(value)
+        duration = _duration(str(value))
         if duration is None:
             self.fail("must be a duration such as 30s, 12h or 30d", param, ctx)
         return duration
@@ -30,13 +28,14 @@ class Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        ago = _duration(value)
+        text = str(value)
+        ago = _duration(text)
         if ago is not None:
             return datetime.now(UTC) - ago
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(text)
         except ValueError:
             moment = datetime.min  # noqa: DTZ901 - it counts as a time without an offset
         if moment.tzinfo is None:
