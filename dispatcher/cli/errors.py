@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
 """SQLSTATE of a missing schema, table, function or column: the database lacks migrations."""
 
+_STATEMENT_TIMEOUT = (
+    "The database took longer than database.statement_timeout. Try again, or raise the setting."
+)
+
 
 class CommandError(click.ClickException):
     """An error that ends the command and prints only its message, on standard error."""
@@ -86,9 +90,7 @@ def _explain_one(error: BaseException) -> CommandError | None:
         case StoreUnavailable():
             return CommandError(f"The database is not available: {error}")
         case StatementTimeout():
-            return CommandError(
-                "The database took longer than database.statement_timeout. Try again, or raise the setting."
-            )
+            return CommandError(_STATEMENT_TIMEOUT)
         case OSError(filename=str(name), strerror=str(reason)):
             return CommandError(f"{name}: {reason}")
         case OSError():

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dispatcher import client
 from dispatcher.api import errors, types
 from dispatcher.api.all_routes import ROUTES
-from dispatcher.api.pipeline import DEFAULT_ENVIRONMENT, uuid
+from dispatcher.api.pipeline import uuid
 from dispatcher.api.representations import envelope
 from dispatcher.api.routes import Route
 from dispatcher.cli import database
@@ -21,6 +21,7 @@ from dispatcher.client.call import Call
 from dispatcher.client.methods import AsyncApi
 from dispatcher.client.resources import Response
 from dispatcher.config.sections import Config, ConfigError
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_key
@@ -106,7 +107,7 @@ class InProcessClient(AsyncApi):
 
     async def _environment(self, call: types.Call, route: Route) -> str:
         if route.everywhere:
-            return types.ALL
+            return ALL_ENVIRONMENTS
         if self.environment is not None:
             return (await call.services.environments.get(self.environment)).id
         if "webhook_id" in call.path:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+
 import click
 
 LONGEST = timedelta(days=36_500)

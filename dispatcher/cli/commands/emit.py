@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -57,7 +58,7 @@ def emit(target: Target, type_: str, data: str, idempotency_key: str | None, as_
         answer = _over_the_api(target, type_, data, idempotency_key)
     else:
         target_database, config = database.find(load(target.config_file))
-        environment = target.environment or "env_default"
+        environment = target.environment or DEFAULT_ENVIRONMENT
         name = asyncio.run(
             _emit(target_database, config, type_, data, environment, idempotency_key)
         )

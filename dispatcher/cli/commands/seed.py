@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -35,7 +36,7 @@ def seed(target: Target, source: str, as_json: bool) -> None:
     from dispatcher.config.loading import load
 
     entries = _entries(source)
-    environment = target.environment or "env_default"
+    environment = target.environment or DEFAULT_ENVIRONMENT
     if target.url is not None:
         changes = call_api(target, lambda client: _put(client, entries))
     else:

@@ -9,6 +9,7 @@ import click
 
 from dispatcher.cli.params import Duration, escape_controls
 from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -53,7 +54,7 @@ def create(target: Target, scope: str, name: str, expires: timedelta | None, as_
     The token is valid in --environment, by default env_default. '*' means all environments.
     """
     expires_at = None if expires is None else datetime.now(UTC) + expires
-    environment = target.environment or "env_default"
+    environment = target.environment or DEFAULT_ENVIRONMENT
 
     async def request(client: "AsyncApi") -> "Resource":
         return await client.within(None).tokens.create(
@@ -105,7 +106,9 @@ def _fields(token: "Resource", names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _described(token: "Resource") -> str:
-    environment = "every environment" if token.environment_id == "*" else token.environment_id
+    environment = (
+        "every environment" if token.environment_id == ALL_ENVIRONMENTS else token.environment_id
+    )
     lines = [
         f"{token.id}  {token.name}",
         f"  scope    {token.scope}, in {environment}",
