@@ -180,7 +180,7 @@ async def test_what_a_daemon_left_unexamined_the_next_one_examines(
 async def test_events_wait_while_nothing_can_examine_them(
     story: Story, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE", 0.1)
+    monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE_SECONDS", 0.1)
     await enforce(story.connection, "a.b")
     with monkeypatch.context() as broken:
         broken.setattr("sys.executable", "/nonexistent/python")
@@ -211,7 +211,7 @@ async def test_a_stopped_daemon_leaves_no_process_behind(
     await story.insert(1, type_="a.b")
     await receiver.wait_for(1)
     [daemon] = daemons._running
-    sandbox: Sandbox = daemon._engine.examine._sandbox
+    sandbox: Sandbox = daemon._engine.schema_check._sandbox
     process = sandbox._process
     assert process is not None
     await daemons.stop(daemon)

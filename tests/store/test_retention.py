@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.engine.maintenance import Step, Upkeep
+from dispatcher.engine.maintenance import MaintenanceSteps, Step
 from dispatcher.store.audit import Audit
 from dispatcher.store.dashboard_sessions import SignIns
 from dispatcher.store.partitions import Partitions
@@ -23,10 +23,10 @@ EVERYTHING = 2**62
 
 @pytest.fixture
 def steps(session: Session) -> dict[str, Step]:
-    upkeep = Upkeep(
+    upkeep = MaintenanceSteps(
         session, keep_events=30 * DAY, keep_attempts=14 * DAY, keep_audit=400 * DAY, now=time.time
     )
-    return {step.name: step for step in upkeep.steps()}
+    return {step.name: step for step in upkeep.table()}
 
 
 async def old_event(connection: Connection, days: int) -> int:
@@ -94,7 +94,7 @@ async def test_a_recovery_that_waits_pins_no_partition(
     await connection.execute("DELETE FROM dispatcher.quarantine")
     await running(connection, endpoint)
     assert await Partitions(session).drop_one("events", 30 * DAY) is None
-    await steps["waiting_recoveries"].run()
+    await steps["waiting_replays"].run()
     assert await Partitions(session).drop_one("events", 30 * DAY) is not None
 
 
