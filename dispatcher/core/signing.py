@@ -16,11 +16,13 @@ To add a scheme: write its function, give it a row in `SCHEMES`, and add a vecto
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+SchemeName = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 PREFIX = "whsec_"
 SHORTEST_KEY, LONGEST_KEY = 24, 64
@@ -164,9 +166,9 @@ def _keyed(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
     return sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
 
 
-Scheme = Callable[[HeaderNames, Sequence[str], Signable], dict[str, str]]
+SignFunction = Callable[[HeaderNames, Sequence[str], Signable], dict[str, str]]
 
-SCHEMES: dict[str, Scheme] = {
+SCHEMES: Mapping[str, SignFunction] = {
     "body-hex": _body_hex,
     "standard": _standard,
     "timestamped-hex": _timestamped_hex,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import dispatcher
+from dispatcher.store.migration_files import read
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -47,3 +48,7 @@ def test_what_is_installed_for_production_is_what_was_tested() -> None:
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", RUNTIME_LOCK, re.MULTILINE))
     entries = re.split(r"\n(?=\S)", LOCK.strip())
     assert set(re.split(r"\n(?=\S)", RUNTIME_LOCK.strip())) <= set(entries)
+
+
+def test_the_migrations_are_numbered_without_gap_or_repetition() -> None:
+    assert [migration.number for migration in read()] == list(range(1, len(read()) + 1))
