@@ -12,7 +12,7 @@ from dispatcher import __version__
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
 from dispatcher.api.auth import Auth
-from dispatcher.api.connections import ConnectionLimits
+from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import Serving
@@ -162,7 +162,7 @@ class Daemon:
             engine.guard.add_own_port(admin_port(int(self.admin_address.rpartition(":")[2])))
             opened.push_async_callback(engine.sender.close)
             await engine.sender.open()
-            opened.push_async_callback(engine.examine.close)
+            opened.push_async_callback(engine.schema_check.close)
             await self._send()
         observe.stopped()
 
@@ -213,21 +213,23 @@ class Daemon:
         # A stage that holds no delivery continues after any error. Otherwise it would end sending.
         beside = partial(self._loop, group, transient=Exception)
         sending = [
-            loop("lease", self._engine.lease.beat, most=0.5),
+            loop("lease", self._engine.lease.run_once, most=0.5),
             loop("record", self._engine.recorder.run_once),
-            beside("health", self._engine.health.flush, self._engine.health.wake),
-            beside("statistics", self._engine.statist.flush),
+            beside("health", self._engine.health.run_once, self._engine.health.wake),
+            beside("statistics", self._engine.statistics.run_once),
             group.create_task(measure_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
-            beside("listen", self._engine.listener.keep),
+            beside("listen", self._engine.listener.run_once),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
-            beside("examine", self._engine.examine.look, self._engine.examine_wake),
-            loop("refill", self._engine.loader.run_once, self._engine.loader_wake),
-            loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
-            beside("maintenance", self._engine.maintenance.look),
-            beside("replay", self._engine.replay.look),
+            beside(
+                "schema_check", self._engine.schema_check.run_once, self._engine.schema_check_wake
+            ),
+            loop("load", self._engine.loader.run_once, self._engine.loader_wake),
+            loop("reschedule", self._engine.rescheduler.run_once, self._engine.rescheduler.wake),
+            beside("maintenance", self._engine.maintenance.run_once),
+            beside("replay", self._engine.replayer.run_once),
             beside("measure", self._measure.look),
             group.create_task(self._engine.deliverer.run(), name="deliver"),
         ]
@@ -313,7 +315,7 @@ class Daemon:
             self._record_last,
             self._engine.health.drained,
             self._leave,
-            self._engine.statist.drained,
+            self._engine.statistics.drained,
         ):
             try:
                 await step()
@@ -365,7 +367,7 @@ class Daemon:
         failing = self._health.failing()
         return {
             "database": self._engine.lease.valid,
-            "listening": self._engine.listener.listening,
+            "listening": self._engine.listener.is_listening,
             "running": not self._stopping.is_set(),
             **{stage: stage not in failing for stage in VITAL_STAGES},
         }

@@ -23,13 +23,13 @@ from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.representations import Dialect, negotiation
 from dispatcher.api.routes import Route
 from dispatcher.api.types import (
-    ALL,
     Answer,
     Call,
     Detail,
     Failure,
 )
 from dispatcher.api.work import Work
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT
@@ -41,7 +41,6 @@ from dispatcher.store.idempotency import Answered
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
 
-DEFAULT_ENVIRONMENT = "env_default"
 LARGE = 64 * 1024
 """From this many bytes on, a body is parsed in a thread. Otherwise it would block the event loop,
 which must send heartbeats."""
@@ -51,7 +50,6 @@ compete for the interpreter lock."""
 
 _ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-_ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PAGE = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}
 
 
@@ -103,7 +101,7 @@ class Serving:
         principal = await self.auth.principal(request)
         if not principal.may(route.scope):
             raise Failure(403, "forbidden", f"That needs a token with the scope {route.scope}")
-        everywhere = principal.environment_id or ALL
+        everywhere = principal.environment_id or ALL_ENVIRONMENTS
         environment_id = everywhere if route.everywhere else _environment(request, principal)
         query, position = self._query(request, route, environment_id)
         share = share_of(principal, environment_id)
@@ -280,7 +278,11 @@ def share_of(principal: Principal, environment_id: str) -> str:
     Operators have tokens for all environments and get a share of their own. Otherwise a busy
     environment could keep them from pausing it.
     """
-    return environment_id if principal.environment_id is not None else f"{ALL}/{environment_id}"
+    return (
+        environment_id
+        if principal.environment_id is not None
+        else f"{ALL_ENVIRONMENTS}/{environment_id}"
+    )
 
 
 def negotiated(request: web.Request) -> Dialect:
@@ -324,7 +326,7 @@ def _environment(request: web.Request, principal: Principal) -> str:
     named = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if named is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
-    if not _ENVIRONMENT.fullmatch(named) or principal.environment_id not in (None, named):
+    if not is_environment_id(named) or principal.environment_id not in (None, named):
         raise NotFoundError(f"there is no environment {named[:64]!r}")
     return named
 

@@ -12,8 +12,6 @@ from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Queryable
 
-ALL = "*"
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:

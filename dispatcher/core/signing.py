@@ -16,11 +16,13 @@ To add a scheme: write its function, give it a row in `SCHEMES`, and add a vecto
 
 from base64 import b64decode, b64encode
 from binascii import b2a_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
+
+SchemeName = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 PREFIX = "whsec_"
 SHORTEST_KEY, LONGEST_KEY = 24, 64
@@ -194,7 +196,7 @@ def _keyed(key: bytes) -> _Keyed:
     return sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
 
 
-SCHEMES: dict[str, Scheme] = {
+SCHEMES: Mapping[str, Scheme] = {
     "body-hex": Scheme(lambda names: (names.body_hex,), str.encode, _body_hex),
     "standard": Scheme(
         lambda _: ("webhook-id", "webhook-timestamp", "webhook-signature"),

@@ -1,6 +1,5 @@
 """The dashboard: it adds its pages and static files to the admin application."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from aiohttp import web
 from dispatcher.api.auth import Auth
 from dispatcher.api.errors import REFUSALS, unavailable
 from dispatcher.api.pipeline import request_id, share_of
+from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError, RefusedError
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
@@ -32,8 +32,6 @@ Inner = Callable[[web.Request, SignIn], Awaitable[web.StreamResponse]]
 
 IDS: Final = ("delivery_id", "event_id", "webhook_id")
 """The path parameters that identify an item, and so the one environment that it belongs to."""
-
-_ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Dashboard:
@@ -165,7 +163,7 @@ class Dashboard:
         """
         wanted = request.match_info["environment"]
         bound = signed_in.principal.environment_id
-        if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
+        if not is_environment_id(wanted) or bound not in (None, wanted):
             raise NotFoundError(f"There is no environment {wanted[:64]!r}.")
         pool = self._pool.of(share_of(signed_in.principal, wanted))
         actor = Actor(f"token:{signed_in.principal.token_id}", request_id(request), request.remote)

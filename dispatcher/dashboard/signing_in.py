@@ -9,6 +9,7 @@ from aiohttp import web
 
 from dispatcher.api.auth import Auth
 from dispatcher.api.types import Failure
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.dashboard import form_body
 from dispatcher.dashboard.protection import (
     is_of_other_site,
@@ -33,7 +34,6 @@ COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 """Browsers accept a cookie with this prefix only over TLS and from this exact host. Otherwise a
 site on a sibling host name could set it."""
-DEFAULT_ENVIRONMENT: Final = "env_default"
 KEPT_BYTES: Final = 256 * 1024
 """A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."

@@ -19,8 +19,8 @@ from dispatcher.core.model import (
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
-from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_cache import EndpointCache
+from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
@@ -52,12 +52,12 @@ class AttemptRunner:
         buffer: DeliveryBuffer,
         queues: EndpointQueues,
         lease: Lease,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         bodies: BodyCache,
         requests: RequestBuilder,
         sender: Sender,
         recorder: Recorder,
-        health: Health,
+        health: EndpointHealth,
         clock: Clock,
         *,
         timeout: float,

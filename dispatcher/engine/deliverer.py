@@ -7,7 +7,7 @@ from uuid import UUID
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.parking import park
@@ -32,7 +32,7 @@ class Deliverer:
         self,
         buffer: DeliveryBuffer,
         lease: Lease,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         deliveries: Deliveries,
         recorder: Recorder,
         clock: Clock,
@@ -81,7 +81,7 @@ class Deliverer:
         so. Raises StoreUnavailable or StatementTimeout.
         """
         try:
-            await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+            await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
         except BaseException:
             self._buffer.requeue_unread(deliveries)
             raise

@@ -7,13 +7,13 @@ are delivered after it.
 from dataclasses import dataclass
 from datetime import datetime
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Queryable
 
-ALL = "*"
 NAMED_MOST = 100
 """Most paused environments that are listed. There may be thousands."""
 
@@ -138,7 +138,9 @@ class Pauses:
         """
         version = await self._endpoints.bump()
         if await self._pauses.resume(environment_id, version):
-            await self._journal.note("sending.resume", environment_id or ALL, environment_id)
+            await self._journal.note(
+                "sending.resume", environment_id or ALL_ENVIRONMENTS, environment_id
+            )
             return await self.get(environment_id)
         found = await self.get(environment_id)
         if found.paused:
@@ -169,7 +171,9 @@ class Pauses:
 
     async def _pause(self, environment_id: str | None, version: int) -> Pause:
         if await self._pauses.pause(environment_id, version):
-            await self._journal.note("sending.pause", environment_id or ALL, environment_id)
+            await self._journal.note(
+                "sending.pause", environment_id or ALL_ENVIRONMENTS, environment_id
+            )
         return await self.get(environment_id)
 
 

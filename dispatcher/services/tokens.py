@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, get_args
 from uuid import UUID
 
 from dispatcher.config.sections import Config, Limits
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import (
     ConflictError,
     ForbiddenError,
@@ -23,7 +24,7 @@ from dispatcher.core.errors import (
     NotFoundError,
 )
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken, Scope
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
@@ -97,7 +98,7 @@ class Tokens:
         Raise InvalidError, Conflict if there are too many tokens, and ForbiddenError if the caller is bound
         to one environment and requests a token for every one.
         """
-        bound_to = None if form.environment_id == EVERY else form.environment_id
+        bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:
             raise ForbiddenError("a token of one environment cannot make one for every environment")
         if environment_id is not None and bound_to != environment_id:
@@ -191,7 +192,7 @@ class Gate:
             return None
         shown = _sha256(text)
         if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
-            self._remember(shown, EVERY)
+            self._remember(shown, ALL_ENVIRONMENTS)
             return BOOTSTRAP_PRINCIPAL
         if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
             return None
@@ -201,7 +202,7 @@ class Gate:
             self._good.pop(shown, None)
             _keep(self._wrong, shown, monotonic() + WRONG_SECONDS)
             return None
-        self._remember(shown, row["environment_id"] or EVERY)
+        self._remember(shown, row["environment_id"] or ALL_ENVIRONMENTS)
         return Principal(str(row["id"]), row["name"], row["scope"], row["environment_id"])
 
     def _remember(self, shown: bytes, lane: str) -> None:
@@ -241,7 +242,7 @@ def _token(row: Mapping[str, Any], text: str | None = None) -> Token:
     return Token(
         id=row["id"],
         name=row["name"],
-        environment_id=row["environment_id"] or EVERY,
+        environment_id=row["environment_id"] or ALL_ENVIRONMENTS,
         scope=row["scope"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],

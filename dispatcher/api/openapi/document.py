@@ -25,6 +25,7 @@ from dispatcher.api.openapi.schemas import (
     ref,
 )
 from dispatcher.api.routes import Route
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT, ID_PATTERN
 from dispatcher.core.event_patterns import LONGEST
 from dispatcher.services.inputs.base import Form
 
@@ -49,8 +50,8 @@ _TAG_OF = {"attempts": "deliveries", "recover": "recoveries", "resume": "pause"}
 _NUMBERED = r"_(0|[1-9][0-9]{0,18})$"
 _ENVIRONMENT: Schema = {
     "type": "string",
-    "pattern": r"^[A-Za-z0-9_-]{1,64}$",
-    "examples": ["env_default"],
+    "pattern": rf"^{ID_PATTERN}$",
+    "examples": [DEFAULT_ENVIRONMENT],
 }
 PATH: dict[str, tuple[str, Schema]] = {
     "webhook_id": ("The webhook's id", {"type": "string", "format": "uuid"}),

@@ -7,10 +7,11 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import ValidationError
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.dashboard import addresses
 from dispatcher.dashboard.request import Visit, mistakes, see_other
-from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken, Scope
 
 SHOWN = 50
 ENVIRONMENTS_SHOWN = 100
@@ -72,7 +73,7 @@ def _new_token(visit: Visit, typed: Mapping[str, str]) -> dict[str, object]:
     everywhere = typed.get("everywhere") == "on"
     return {
         "name": typed.get("name", "").strip(),
-        "environment_id": EVERY if everywhere else visit.environment_id,
+        "environment_id": ALL_ENVIRONMENTS if everywhere else visit.environment_id,
         "scope": scope,
         "expires_at": None if days is None else datetime.now(UTC) + timedelta(days=days),
     }

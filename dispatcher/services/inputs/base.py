@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from dispatcher.core import event_patterns
+from dispatcher.core.environment_ids import ID_PATTERN
 from dispatcher.core.errors import InvalidError, Problem
 
 
@@ -105,7 +106,7 @@ EventType = Annotated[
     AfterValidator(event_patterns.parse_type),
     Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"}),
 ]
-EnvironmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+EnvironmentId = Annotated[str, StringConstraints(pattern=rf"^{ID_PATTERN}$")]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_rfc_3339),

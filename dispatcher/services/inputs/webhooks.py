@@ -1,7 +1,7 @@
 """Define the inputs for webhooks."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
@@ -98,8 +98,9 @@ HeaderChanges = Annotated[
     AfterValidator(_few_headers),
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
-Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
-Schemes = Annotated[list[Scheme], Field(min_length=1, max_length=4), AfterValidator(_distinct)]
+Schemes = Annotated[
+    list[signing.SchemeName], Field(min_length=1, max_length=4), AfterValidator(_distinct)
+]
 PerSecond = Annotated[int, Field(ge=1, le=10_000)]
 InFlight = Annotated[int, Field(ge=1, le=10_000)]
 Timeout = Annotated[float, Field(ge=0.1, le=30)]
