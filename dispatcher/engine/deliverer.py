@@ -145,8 +145,10 @@ class Deliverer:
 
     async def _release_due(self) -> None:
         """Move due retries into their queues; leave those that cannot be parked to the loader."""
+        to_park = self._buffer.release_due(self._clock.now())
+        if not to_park:
+            return
         try:
-            to_park = self._buffer.release_due(self._clock.now())
             await park(self._deliveries, self._buffer, to_park)
         except (StoreUnavailable, StatementTimeout) as error:
             observe.database.unavailable("park", error, 0.0)

@@ -9,7 +9,7 @@ import orjson
 
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKey
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.parking import park
@@ -137,7 +137,7 @@ class EndpointCache:
             observe.endpoints.malformed(endpoint_id, error)
             unreadable.add(endpoint_id)
 
-        await apart(ids, read, refuse)
+        await bisect(ids, read, refuse)
         return rows, unreadable
 
     def _forget(self) -> None:

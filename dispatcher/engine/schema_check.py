@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.schema_check_costs import SchemaCheckCosts
@@ -160,7 +160,7 @@ class SchemaCheck:
         def reject(event_id: int, error: Exception) -> None:
             rejected.append(Rejected(event_id, "unreadable", describe(error)))
 
-        await apart(ids, read, reject)
+        await bisect(ids, read, reject)
         return data
 
     async def _validate(self, event: Waiting, data: str) -> Refusal | None:
@@ -196,6 +196,6 @@ class SchemaCheck:
         def refuse(result: tuple[int, Rejected | None], error: Exception) -> None:
             refused.append(Rejected(result[0], "fan_out_failed", describe(error)))
 
-        await apart(results, move, refuse)
+        await bisect(results, move, refuse)
         for event in refused:
             await move([(event.event_id, event)])
