@@ -63,8 +63,8 @@ class Sender:
             }
         )
         self._is_open = False
+        self._target: Callable[[str], Target] = _not_open
         self._connections: Connections
-        self._target: Callable[[str], Target]
         self._deadlines: Deadlines
         self._resolver: Resolver
 
@@ -98,7 +98,7 @@ class Sender:
         if self._is_open:
             self._connections.close()
 
-    async def post(  # noqa: C901 - one line a case; calls would cost a tenth of a POST
+    async def post(
         self,
         url: str,
         headers: Mapping[str, str],
@@ -117,8 +117,6 @@ class Sender:
         a kept connection ends before the first byte of an answer, or answers it with 408. Network
         and receiver cause no exceptions. Raises RuntimeError if the sender is not open.
         """
-        if not self._is_open:
-            raise RuntimeError("the sender is not open")
         started_at = monotonic()
         try:
             target = self._target(url)
@@ -130,12 +128,9 @@ class Sender:
             answer = Answer(self._body_limit)
             try:
                 await kept.post(head, body, answer, timeout)
-            except (ExchangeError, NotHttpError) as error:
+            except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
                 if answer.began or not isinstance(error, EndedError):
                     return self._failed(error, kept, Progress(started_at), timeout)
-            except BaseException:
-                kept.abort()
-                raise
             else:
                 if answer.status != REQUEST_TIMEOUT:
                     return self._response(kept, answer, started_at, None)
@@ -161,12 +156,8 @@ class Sender:
             answer = Answer(self._body_limit)
             left = progress.started_at + timeout - monotonic()
             await connection.post(head, body, answer, _in_steps(left))
-        except (TimeoutError, PostError, ExchangeError, NotHttpError) as error:
+        except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
             return self._failed(error, connection, progress, timeout)
-        except BaseException:
-            if connection is not None:
-                connection.abort()
-            raise
         if not target.is_literal:
             self._resolver.reached(target.origin.host, share)
         return self._response(connection, answer, progress.started_at, progress)
@@ -190,16 +181,21 @@ class Sender:
 
     def _failed(
         self,
-        error: Exception,
+        error: BaseException,
         connection: Connection | None,
         progress: Progress,
         timeout: float,
     ) -> SendError:
-        """Return the error of a request without a status, and close its connection."""
+        """Return the error of a request without a status, and close its connection.
+
+        Raises `error` again if neither network nor receiver caused it.
+        """
         first_byte_at = 0.0
         if connection is not None:
             first_byte_at = connection.first_byte_at
             connection.abort()
+        if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
+            raise error
         code, reason = _described(error, timeout)
         duration = monotonic() - progress.started_at
         return SendError(code, reason, duration, progress.timings(first_byte_at))
@@ -233,6 +229,10 @@ def _refused(error: ValueError, duration: float) -> SendError:
     return SendError(
         "blocked", str(error) if isinstance(error, UrlError) else _UNWRITABLE, duration
     )
+
+
+def _not_open(_: str) -> Target:
+    raise RuntimeError("the sender is not open")
 
 
 def _in_steps(seconds: float) -> float:
