@@ -31,20 +31,20 @@ from dispatcher.store.pool import Pool, PoolShare
 
 T = TypeVar("T")
 
-SEALING = ("create_webhook", "rotate_webhook_secret")
+ENCRYPTING_ROUTES = ("create_webhook", "rotate_webhook_secret")
 
 
 @asynccontextmanager
-async def opened(
-    config: Config, visited: Database, environment: str | None
-) -> AsyncIterator["Direct"]:
+async def open_client(
+    config: Config, target_database: Database, environment: str | None
+) -> AsyncIterator["InProcessClient"]:
     """Open a client on the database. Raise MigrationError unless its schema fits."""
-    await database.look(visited)
-    async with database.session(visited, config) as session:
-        yield Direct(config, visited, Pool([session]).of(""), environment)
+    await database.check_schema(target_database)
+    async with database.session(target_database, config) as session:
+        yield InProcessClient(config, target_database, Pool([session]).of(""), environment)
 
 
-class Direct(AsyncApi):
+class InProcessClient(AsyncApi):
     """The client for people with access to the database. It may do everything.
 
     Without an environment, it uses that of the webhook that a call names. It raises ApiError as the
@@ -52,11 +52,11 @@ class Direct(AsyncApi):
     """
 
     def __init__(
-        self, config: Config, visited: Database, pool: PoolShare, environment: str | None
+        self, config: Config, target_database: Database, pool: PoolShare, environment: str | None
     ) -> None:
         self.environment = environment
         self._config = config
-        self._database = visited
+        self._database = target_database
         self._pool = pool
 
     async def send(self, call: Call[T]) -> T:
@@ -68,12 +68,12 @@ class Direct(AsyncApi):
             answer = Response(failure.status, {}, envelope.refuse(failure, ""))
         return call.read(answer.data())
 
-    async def _answer(self, wish: Call[Any]) -> Response:
+    async def _answer(self, request: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
-        route, path = _found(wish)
-        cipher = await self._cipher(route, wish.body or {})
+        route, path = _match(request)
+        cipher = await self._cipher(route, request.body or {})
         settings = ServiceSettings.from_config(self._config, cipher)
-        call = _call(settings, self._pool, route, path, wish)
+        call = _call(settings, self._pool, route, path, request)
         call = replace(call, environment_id=await self._environment(call, route))
         try:
             async with (
@@ -97,8 +97,8 @@ class Direct(AsyncApi):
         Encrypting a secret needs the database's key, and creates it the first time. Other calls use
         the key, if there is one, to show which headers are sent.
         """
-        if route.name in SEALING or "headers" in body:
-            return await database.unlocked(self._database, self._config)
+        if route.name in ENCRYPTING_ROUTES or "headers" in body:
+            return await database.open_cipher(self._database, self._config)
         try:
             key = read_key(self._config)
         except ConfigError:
@@ -121,13 +121,13 @@ def _call(
     pool: PoolShare,
     route: Route,
     path: Mapping[str, str],
-    wish: Call[Any],
+    request: Call[Any],
 ) -> types.Call:
     """Return the call as `api/pipeline.py` builds it from a request.
 
     A cursor is the plain position here, because no client can forge it.
     """
-    body = orjson.dumps(wish.body or {})
+    body = orjson.dumps(request.body or {})
     actor = database.actor()
     return types.Call(
         services=Services(pool, actor, settings),
@@ -136,23 +136,25 @@ def _call(
         environment_id=DEFAULT_ENVIRONMENT,
         path=path,
         form=route.form and envelope.read(route.form, route.shape, body, None),
-        query=route.query and route.query.model_validate_strings(wish.query, strict=False),
-        position=wish.query.get("cursor"),
+        query=route.query and route.query.model_validate_strings(request.query, strict=False),
+        position=request.query.get("cursor"),
         revision=None,
-        idempotency_key=wish.key,
-        raw=RawJson(orjson.dumps((wish.body or {}).get(route.raw)).decode()) if route.raw else None,
+        idempotency_key=request.key,
+        raw=RawJson(orjson.dumps((request.body or {}).get(route.raw)).decode())
+        if route.raw
+        else None,
     )
 
 
-def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
+def _match(request: Call[Any]) -> tuple[Route, dict[str, str]]:
     """Return the route of a call and its path parameters. Raise NotFoundError if there is none."""
-    asked = wish.path.split("/")
+    segments = request.path.split("/")
     for route in ROUTES:
         for method, path in route.paths():
             parts = path.split("/")
-            if method == wish.method and len(parts) == len(asked):
-                pairs = list(zip(parts, asked, strict=True))
+            if method == request.method and len(parts) == len(segments):
+                pairs = list(zip(parts, segments, strict=True))
                 if all(part == text for part, text in pairs if not part.startswith("{")):
-                    named = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
-                    return route, named
-    raise client.NotFoundError(404, "not_found", f"there is nothing at {wish.path}")
+                    ids = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
+                    return route, ids
+    raise client.NotFoundError(404, "not_found", f"there is no route for {request.path}")

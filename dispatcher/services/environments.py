@@ -70,9 +70,7 @@ class Environments:
     ) -> Page[Environment]:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
-        shown = rows[:limit]
-        more = len(rows) > limit
-        return Page(tuple(map(_environment, shown)), shown[-1]["position"] if more else None)
+        return Page.of(rows, limit, make=_environment, key=lambda row: int(row["position"]))
 
 
 def _environment(row: dict[str, Any]) -> Environment:

@@ -19,7 +19,7 @@ from dispatcher.core.errors import (
     Problem,
 )
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import Bounds, filled
+from dispatcher.core.pagination import PageBounds, fill_page
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut, text
@@ -79,10 +79,10 @@ class Catalogue:
         The second value is None if there are no more types. A page has at most `limit` types, and
         not much more than `most_bytes` bytes of their texts.
         """
-        types, more = await filled(
+        types, more = await fill_page(
             partial(self._stored.list, environment_id),
             after,
-            Bounds(limit, most_bytes, AT_ONCE),
+            PageBounds(limit, most_bytes, AT_ONCE),
             key=lambda row: str(row["name"]),
             size=_size,
             make=_event_type,

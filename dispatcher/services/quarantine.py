@@ -50,11 +50,7 @@ class Quarantine:
         rows = await self._stored.list(
             environment_id, ids.LARGEST if before is None else before, limit + 1
         )
-        more = len(rows) > limit
-        return Page(
-            items=tuple(_quarantined(row) for row in rows[:limit]),
-            next=rows[limit - 1]["id"] if more else None,
-        )
+        return Page.of(rows, limit, make=_quarantined, key=lambda row: int(row["id"]))
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
         """Return one entry. Raise NotFoundError if there is none."""

@@ -125,9 +125,7 @@ class Recoveries:
     ) -> Page[Recovery]:
         """Return the replays of a webhook, newest first, or none for an unknown webhook."""
         rows = await self._stored.list(environment_id, webhook_id, before=before, limit=limit + 1)
-        shown = rows[:limit]
-        more = len(rows) > limit
-        return Page(tuple(map(_recovery, shown)), shown[-1]["id"] if more else None)
+        return Page.of(rows, limit, make=_recovery, key=lambda row: int(row["id"]))
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Return one replay. Raise NotFoundError if there is none."""

@@ -15,7 +15,7 @@ from dispatcher.core import ids
 from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import Bounds, filled
+from dispatcher.core.pagination import PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher, WrongKey
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
@@ -150,10 +150,10 @@ class Webhooks:
         read: Callable[..., Awaitable[Sequence[Mapping[str, Any]]]] = self._endpoints.list_of_all
         if environment_id is not None:
             read = partial(self._endpoints.list, environment_id)
-        found, more = await filled(
+        found, more = await fill_page(
             lambda last, step: read(after=last, limit=step),
             after,
-            Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
+            PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],
             size=webhook_columns.size,
             make=self._webhook,

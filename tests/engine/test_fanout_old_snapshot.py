@@ -99,7 +99,7 @@ async def looked(inbox: Stuck) -> None:
         backlog=lambda: False,
     )
     for _ in range(LOOKS):
-        await fanout.look()
+        await fanout.run_once()
 
 
 NEW = [NOW + n for n in range(-5000, 0, 1000)]

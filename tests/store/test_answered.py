@@ -8,7 +8,7 @@ import pytest
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import RefusedError
 from dispatcher.engine.maintenance import DAY_SECONDS as DAY
-from dispatcher.engine.maintenance import Maintenance, Upkeep
+from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
 from dispatcher.store.idempotency import Answer, Answered
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -77,27 +77,27 @@ async def test_the_old_are_forgotten_some_at_a_time(
     for n in range(5):
         await answered.claim("env_default", str(n), PRINT)
     await connection.execute(
-        "UPDATE dispatcher.answered SET answered_at = now() - interval '2 h' WHERE key < '3'"
+        "UPDATE dispatcher.idempotent_responses SET responded_at = now() - interval '2 h' WHERE key < '3'"
     )
     assert [await answered.prune(3600.0, 2) for _ in range(3)] == [2, 1, 0]
-    left = await connection.fetch("SELECT key FROM dispatcher.answered ORDER BY key")
+    left = await connection.fetch("SELECT key FROM dispatcher.idempotent_responses ORDER BY key")
     assert [row["key"] for row in left] == ["3", "4"]
 
 
 async def test_after_a_day_maintenance_forgets_an_answer(
     connection: Connection, session: Session
 ) -> None:
-    upkeep = Upkeep(
+    upkeep = MaintenanceSteps(
         session, keep_events=60 * DAY, keep_attempts=30 * DAY, keep_audit=60 * DAY, now=time.time
     )
-    maintenance = Maintenance(upkeep.steps())
+    maintenance = Maintenance(upkeep.table())
     for hours in (23, 25):
         await Answered(session).claim("env_default", f"{hours}", PRINT)
         await connection.execute(
-            "UPDATE dispatcher.answered SET answered_at = now() - make_interval(hours => $1)"
+            "UPDATE dispatcher.idempotent_responses SET responded_at = now() - make_interval(hours => $1)"
             " WHERE key = $1::int::text",
             hours,
         )
-    await maintenance.look()
-    left = await connection.fetch("SELECT key FROM dispatcher.answered")
+    await maintenance.run_once()
+    left = await connection.fetch("SELECT key FROM dispatcher.idempotent_responses")
     assert [row["key"] for row in left] == ["23"]
