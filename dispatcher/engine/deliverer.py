@@ -151,7 +151,7 @@ class Deliverer:
         try:
             await park(self._deliveries, self._buffer, to_park)
         except (StoreUnavailable, StatementTimeout) as error:
-            observe.store_unavailable("park", error, 0.0)
+            observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:
         """Return after how many seconds to check again, at most RECHECK_SECONDS."""

@@ -133,7 +133,9 @@ class EndpointHealth:
             await bisect([endpoint_id], partial(self._disable, notes), self._refused)
             del notes.disabled[endpoint_id]
         while batch := notes.exhausted[:EMIT_BATCH]:
-            await bisect(batch, self._events.emit_operational, observe.operational_event_discarded)
+            await bisect(
+                batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
+            )
             del notes.exhausted[: len(batch)]
 
     def _refused(self, endpoint_id: UUID, error: Exception) -> None:
@@ -141,7 +143,7 @@ class EndpointHealth:
 
         Otherwise the notes of all other endpoints would stay in memory and grow without limit.
         """
-        observe.note_discarded(endpoint_id, error)
+        observe.endpoints.state_discarded(endpoint_id, error)
 
     async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
@@ -167,7 +169,7 @@ class EndpointHealth:
         for endpoint_id in endpoint_ids:
             reason = notes.disabled[endpoint_id]
             if await self._endpoints.disable(endpoint_id, reason) is not None:
-                observe.endpoint_disabled(endpoint_id, reason)
+                observe.endpoints.disabled(endpoint_id, reason)
 
 
 def _exhausted(

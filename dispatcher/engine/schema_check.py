@@ -82,7 +82,7 @@ class SchemaCheck:
             if waiting:
                 await self._check(waiting, checked)
         except SandboxUnavailable as error:
-            observe.sandbox_unavailable(error)
+            observe.events.schema_checks_unavailable(error)
             wait = UNAVAILABLE_SECONDS
         if waiting:
             await self._move(checked)
@@ -174,7 +174,7 @@ class SchemaCheck:
         except SandboxUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one broken check must not block other events
-            observe.schema_check_broke(event.id, error)
+            observe.events.schema_check_failed(event.id, error)
             rejection = Refusal("check_failed", f"the check failed: {type(error).__name__}")
         is_too_expensive = rejection is not None and rejection.reason == "too_costly"
         self._costs.note_result(event, schema, monotonic(), is_too_expensive=is_too_expensive)
@@ -189,7 +189,7 @@ class SchemaCheck:
             valid = [event_id for event_id, rejected in batch if rejected is None]
             rejected = [rejected for _, rejected in batch if rejected is not None]
             for event_id, reason in await self._events.move(valid, rejected):
-                observe.quarantined(event_id, reason)
+                observe.events.quarantined(event_id, reason)
 
         refused: list[Rejected] = []
 

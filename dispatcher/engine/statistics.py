@@ -120,7 +120,7 @@ class StatisticsWriter:
             del self._of_environments[written]
 
     def _discard(self, key: UUID | str, error: Exception) -> None:
-        observe.statistics_discarded(key, error)
+        observe.endpoints.statistics_discarded(key, error)
         if isinstance(key, UUID):
             del self._of_endpoints[key]
         else:
