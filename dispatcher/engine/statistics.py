@@ -12,7 +12,8 @@ from uuid import UUID
 import orjson
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
-from dispatcher.core.histogram import BINS, bin_of, both
+from dispatcher.core.histogram import BINS, bin_of
+from dispatcher.core.histogram import add as add_histograms
 from dispatcher.core.model import Result
 from dispatcher.engine.bisection import bisect
 from dispatcher.engine.endpoint_cache import EndpointCache
@@ -169,5 +170,5 @@ def _add(to: dict[Key, Sums], key: Key, more: Sums) -> None:
         sums.delivered + more.delivered,
         sums.exhausted + more.exhausted,
         sums.duration_ms + more.duration_ms,
-        both(sums.durations, more.durations),
+        add_histograms(sums.durations, more.durations),
     )

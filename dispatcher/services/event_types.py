@@ -91,11 +91,7 @@ class Catalogue:
 
     async def get(self, environment_id: str, name: str) -> EventType:
         """Return one type. Raise NotFoundError if there is none."""
-        row = (
-            await self._stored.get(environment_id, name)
-            if event_patterns.TYPE.match(name)
-            else None
-        )
+        row = await self._stored.get(environment_id, name) if event_patterns.is_type(name) else None
         if row is None:
             raise _unknown(name)
         return _event_type(row)
@@ -110,9 +106,7 @@ class Catalogue:
 
         Raise NotFoundError if there is no such type.
         """
-        if not (
-            event_patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)
-        ):
+        if not (event_patterns.is_type(name) and await self._stored.delete(environment_id, name)):
             raise _unknown(name)
         await self._journal.note("event_type.delete", name, environment_id)
 

@@ -147,7 +147,7 @@ def _summary(
     speed: Mapping[str, Any],
     backlog: Mapping[str, Any],
 ) -> Summary:
-    durations = histogram.added(row["durations"] for row in minutes)
+    durations = histogram.add_all(row["durations"] for row in minutes)
     now = speed["now"]
     return Summary(
         at=now,
