@@ -25,12 +25,11 @@ from typing import Literal, NamedTuple, Protocol, Self
 SchemeName = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 PREFIX = "whsec_"
-SHORTEST_KEY, LONGEST_KEY = 24, 64
-"""Bytes of a key, as the Standard Webhooks specification requires."""
-BLOCK = 64
-"""Bytes of a SHA-256 block."""
-KEYS_KEPT = 4096
-"""How many prepared keys the caches hold. They are as secret as the secrets, which are in memory
+KEY_MIN_BYTES, KEY_MAX_BYTES = 24, 64
+"""Length of a key, as the Standard Webhooks specification requires."""
+SHA256_BLOCK_BYTES = 64
+CACHED_KEYS = 4096
+"""How many prepared keys each cache holds. They are as secret as the secrets, which are in memory
 too.
 """
 
@@ -125,14 +124,14 @@ def validate_secret(text: str) -> str:
     are valid: they are base64 of 48 bytes.
     """
     key = key_for_standard(text)
-    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+    if not KEY_MIN_BYTES <= len(key) <= KEY_MAX_BYTES:
         raise ValueError(
-            f"a secret must hold {SHORTEST_KEY} to {LONGEST_KEY} bytes of key, not {len(key)}"
+            f"a secret must hold {KEY_MIN_BYTES} to {KEY_MAX_BYTES} bytes of key, not {len(key)}"
         )
     return text
 
 
-@lru_cache(maxsize=KEYS_KEPT)
+@lru_cache(maxsize=CACHED_KEYS)
 def key_for_standard(secret: str) -> bytes:
     """Return the key of the `standard` scheme in bytes.
 
@@ -190,9 +189,11 @@ def _mac(keyed: _Keyed, message: bytes) -> bytes:
     return outer.digest()
 
 
-@lru_cache(maxsize=KEYS_KEPT)
+@lru_cache(maxsize=CACHED_KEYS)
 def _keyed(key: bytes) -> _Keyed:
-    block = (sha256(key).digest() if len(key) > BLOCK else key).ljust(BLOCK, b"\0")
+    block = (sha256(key).digest() if len(key) > SHA256_BLOCK_BYTES else key).ljust(
+        SHA256_BLOCK_BYTES, b"\0"
+    )
     return sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
 
 
