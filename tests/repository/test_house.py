@@ -32,6 +32,7 @@ def test_every_locked_package_has_its_version_and_hashes() -> None:
 def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    wanted += project["project"]["optional-dependencies"]["embedded"]
     names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in wanted}
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE))
 
