@@ -16,7 +16,7 @@ from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import PageBounds, fill_page
-from dispatcher.encryption.cipher import Cipher, WrongKey
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
@@ -297,7 +297,7 @@ class Webhooks:
             return {}
         try:
             text = self._sealing.decrypt(row["headers"], context=row["id"].bytes)
-        except WrongKey:
+        except WrongKeyError:
             return {}
         return dict(orjson.loads(text))
 
