@@ -29,7 +29,7 @@ from dispatcher.services.dashboard_sessions import (
     csrf,
 )
 from dispatcher.store.fair_slots import BusyError, FairSlots
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -187,7 +187,7 @@ class SigningIn:
             return await self._signed_in(request, token, then, kept)
         except Failure as failure:
             mistake, status = failure.title, failure.status
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             mistake, status = UNAVAILABLE, 503
         return self._form(request, mistake=mistake, status=status, then=then, kept=kept)
 

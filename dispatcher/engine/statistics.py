@@ -91,7 +91,7 @@ class StatisticsWriter:
     async def run_once(self) -> float:
         """Write the counts and the status, and return the seconds to the next pass.
 
-        Raises StoreUnavailable or StatementTimeout; the next pass writes what was not written.
+        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not written.
         """
         async with self._writing:
             await self._gather()
@@ -102,7 +102,7 @@ class StatisticsWriter:
             await bisect(list(self._of_environments), self._add_of_environments, self._discard)
             daemon = self._daemon()
             if daemon is not None:
-                await self._daemons.tell(daemon, orjson.dumps(self._status()).decode())
+                await self._daemons.publish_status(daemon, orjson.dumps(self._status()).decode())
         return WRITE_EVERY_SECONDS
 
     async def drained(self) -> None:

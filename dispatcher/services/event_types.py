@@ -55,8 +55,8 @@ class EventType:
 class Catalogue:
     """The catalogue of event types.
 
-    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailable and
-    StatementTimeout. Call `delete` in a transaction.
+    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailableError and
+    StatementTimeoutError. Call `delete` in a transaction.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
@@ -133,8 +133,8 @@ class CatalogueWriter:
     it was read. `most` is how many types an environment may have.
 
     The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue is full or
-    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailable;
-    StoreUnavailable and StatementTimeout.
+    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailableError;
+    StoreUnavailableError and StatementTimeoutError.
     """
 
     def __init__(

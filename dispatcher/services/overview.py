@@ -107,7 +107,7 @@ class DaemonFacts:
 
 
 class Overview:
-    """Reads of the current state. The methods raise StoreUnavailable and StatementTimeout."""
+    """Reads of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
