@@ -10,7 +10,7 @@ from dispatcher.core.outcome import broken_attempt, missing_event
 from dispatcher.engine.attempt import DISABLING_SECONDS, AttemptRunner, result_of
 from dispatcher.engine.body_cache import UnreadableEventError
 from dispatcher.engine.clock import Clock
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from tests.core.test_outcome import POLICY
 from tests.engine.test_request_headers import DELIVERY, ENDPOINT, EVENT, REQUESTS
 
@@ -107,7 +107,7 @@ async def test_an_answer_is_recorded_with_what_was_sent() -> None:
     assert (result.started_at, world.finished, len(world.noted)) == (NOW, [0.25], 1)
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("away"), StatementTimeout("slow")])
+@pytest.mark.parametrize("error", [StoreUnavailableError("away"), StatementTimeoutError("slow")])
 async def test_a_delivery_whose_event_cannot_be_read_now_is_given_back(error: Exception) -> None:
     world = World(error)
     await world.runner.run(DELIVERY)
