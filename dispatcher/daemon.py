@@ -30,7 +30,7 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
 from dispatcher.services.tokens import Gate, bootstrap
 from dispatcher.store.connections import Sessions
-from dispatcher.store.session import StoreUnavailable
+from dispatcher.store.session import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
 
 DRAIN_MARGIN_SECONDS = 5.0
@@ -228,7 +228,7 @@ class Daemon:
         while not self._stopping.is_set():
             try:
                 await self._engine.sessions.open_all()
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 observe.database.connection_problem(str(error))
                 await wait_for_event(self._stopping, REOPEN_SECONDS)
             else:

@@ -25,7 +25,7 @@ from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.request_headers import RequestBuilder
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 from dispatcher.transport.sender import Sender
 
@@ -98,7 +98,7 @@ class AttemptRunner:
             event = self._bodies.get(delivery.event_id, next_events)
             if event is None:
                 event = await self._bodies.read(delivery.event_id, next_events)
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             return None
         except UnreadableEventError as error:
             observe.deliveries.event_unreadable(delivery, error)
@@ -120,10 +120,12 @@ class AttemptRunner:
             recorded_headers = request.recorded
             answer = await self._sender.post(
                 endpoint.url,
-                request.headers,
+                request.fixed,
                 event.body,
                 timeout=endpoint.timeout or self._timeout,
                 share=endpoint.environment_id,
+                names=request.names,
+                values=request.values,
             )
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)

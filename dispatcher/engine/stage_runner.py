@@ -11,10 +11,10 @@ from functools import partial
 from dispatcher.engine.clock import monotonic
 from dispatcher.engine.loop import BACKOFF_LIMIT_SECONDS, repeat
 from dispatcher.engine.stage_health import StageHealth
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
-TRANSIENT = (StoreUnavailable, StatementTimeout)
+TRANSIENT = (StoreUnavailableError, StatementTimeoutError)
 """Errors of the database, after which a statement is tried again."""
 
 
