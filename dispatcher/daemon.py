@@ -164,7 +164,7 @@ class Daemon:
             await engine.sender.open()
             opened.push_async_callback(engine.schema_check.close)
             await self._send()
-        observe.stopped()
+        observe.daemon.stopped()
 
     async def _send(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -184,9 +184,9 @@ class Daemon:
         if applied is None:
             return
         if applied.applied:
-            observe.pause_applied()
+            observe.pauses.applied()
         else:
-            observe.pause_applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
+            observe.pauses.applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
 
     async def _on_record(self, what: str, change: Callable[[Pauses], Awaitable[T]]) -> T | None:
         """Return the result of the change, however long it takes.
@@ -198,7 +198,7 @@ class Daemon:
                 async with self._engine.sessions.upkeep.transaction() as opened:
                     return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
-                observe.store_unavailable(what, error, PAUSE_AGAIN)
+                observe.database.unavailable(what, error, PAUSE_AGAIN)
                 await wait_for_event(self._stopping, PAUSE_AGAIN)
         return None
 
@@ -217,7 +217,7 @@ class Daemon:
             loop("record", self._engine.recorder.run_once),
             beside("health", self._engine.health.run_once, self._engine.health.wake),
             beside("statistics", self._engine.statistics.run_once),
-            group.create_task(measure_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
+            group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
@@ -266,7 +266,7 @@ class Daemon:
         while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
         await self._open_all()
-        observe.started(__version__, self._front.port.address, "connected")
+        observe.daemon.started(__version__, self._front.port.address, "connected")
         systemd.ready(f"sending; admin on {self._front.port.address}")
         self.ready.set()
 
@@ -276,7 +276,7 @@ class Daemon:
             try:
                 await self._engine.sessions.open_all()
             except StoreUnavailable as error:
-                observe.connection_warning(str(error))
+                observe.database.connection_problem(str(error))
                 await wait_for_event(self._stopping, OPEN_AGAIN_SECONDS)
             else:
                 return
@@ -286,7 +286,7 @@ class Daemon:
     ) -> None:
         """Start nothing more, finish what is under way, record it, and release the shards."""
         systemd.stopping()
-        observe.draining(self._engine.deliverer.in_flight, len(self._engine.recorder))
+        observe.daemon.draining(self._engine.deliverer.in_flight, len(self._engine.recorder))
         for task in feeding:
             task.cancel()
         await asyncio.wait(feeding)
@@ -297,7 +297,7 @@ class Daemon:
         try:
             await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if not finishing.done():
-                observe.drain_cut_short(
+                observe.daemon.drain_cut_short(
                     self._engine.deliverer.in_flight, len(self._engine.recorder)
                 )
         finally:
@@ -320,9 +320,9 @@ class Daemon:
             try:
                 await step()
             except TRANSIENT as error:
-                observe.store_unavailable("drain", error, 0.0)
+                observe.database.unavailable("drain", error, 0.0)
             except Exception as error:  # noqa: BLE001 - the other steps matter as much; raised below
-                observe.drain_step_failed(error)
+                observe.daemon.drain_step_failed(error)
                 errors.append(error)
         if errors:
             raise ExceptionGroup("the drain failed", errors)
@@ -350,18 +350,18 @@ class Daemon:
     def _note_failing(self) -> None:
         failing = self._health.failing()
         for stage in sorted(failing.keys() - self._failing):
-            observe.stage_failing(stage, failing[stage])
+            observe.stages.stuck(stage, failing[stage])
         for stage in sorted(self._failing - failing.keys()):
-            observe.stage_recovered(stage)
+            observe.stages.recovered(stage)
         self._failing = frozenset(failing)
-        observe.vitals(self._engine.vitals(stages_failing=len(failing)))
+        observe.daemon.vitals(self._engine.vitals(stages_failing=len(failing)))
 
     def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
         if isinstance(error, TRANSIENT):
-            observe.stage_failed(stage, error, retry_in)
+            observe.stages.database_failed(stage, error, retry_in)
         else:
-            observe.stage_broke(stage, error, retry_in)
+            observe.stages.failed(stage, error, retry_in)
 
     def _checks(self) -> Mapping[str, bool]:
         failing = self._health.failing()

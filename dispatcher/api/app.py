@@ -104,7 +104,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     resource = request.match_info.route.resource
-    observe.answered(
+    observe.requests.answered(
         request.method,
         resource.canonical if resource else "unknown",
         response.status,

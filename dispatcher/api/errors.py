@@ -70,7 +70,7 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
         case web.HTTPException():
             return _http(error)
         case _:
-            observe.request_broke(request_id, error)
+            observe.requests.failed(request_id, error)
             return Failure(500, "internal", f"Something went wrong here: request {request_id}")
 
 

@@ -166,7 +166,7 @@ def warn_of_address(database: Database) -> None:
     from dispatcher.telemetry import observe
 
     for warning in address.read(database.dsn).warnings:
-        observe.connection_warning(warning)
+        observe.database.connection_problem(warning)
 
 
 async def require_connections(database: Database, config: "Config") -> None:
@@ -191,7 +191,7 @@ async def require_connections(database: Database, config: "Config") -> None:
                 return
             if not tries_left:
                 raise CommandError("; ".join(full))
-            observe.connection_warning("; ".join(full))
+            observe.database.connection_problem("; ".join(full))
             await wait(CONNECTION_POLL_SECONDS)
 
 

@@ -244,7 +244,7 @@ class Dashboard:
             case _ if title := unavailable(error):
                 return self._problem(request, 503, title)
             case _:
-                observe.request_broke(request_id(request), error)
+                observe.requests.failed(request_id(request), error)
                 text = f"Something went wrong here. The log says what, under the request {request_id(request)}."
                 return self._problem(request, 500, text)
 

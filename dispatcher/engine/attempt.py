@@ -83,7 +83,7 @@ class AttemptRunner:
         try:
             attempt = await self._attempt(delivery)
         except Exception as error:  # noqa: BLE001 - one broken attempt must not stop the others
-            observe.attempt_broke(delivery, error)
+            observe.deliveries.attempt_broke(delivery, error)
             attempt = self._unsent(delivery, outcomes.broken_attempt(delivery, error))
         if attempt is None:
             self._buffer.give_back(delivery)
@@ -101,7 +101,7 @@ class AttemptRunner:
         except (StoreUnavailable, StatementTimeout):
             return None
         except UnreadableEventError as error:
-            observe.event_unreadable(delivery, error)
+            observe.deliveries.event_unreadable(delivery, error)
             return self._unsent(delivery, outcomes.unreadable_event(str(error)))
         if event is None:
             return self._unsent(delivery, outcomes.missing_event())
@@ -126,7 +126,7 @@ class AttemptRunner:
                 share=endpoint.environment_id,
             )
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
-            observe.attempt_broke(delivery, error)
+            observe.deliveries.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
         outcome = self._decide(delivery, endpoint, event, answer)
         return Attempt(

@@ -145,11 +145,13 @@ class Deliverer:
 
     async def _release_due(self) -> None:
         """Move due retries into their queues; leave those that cannot be parked to the loader."""
+        to_park = self._buffer.release_due(self._clock.now())
+        if not to_park:
+            return
         try:
-            to_park = self._buffer.release_due(self._clock.now())
             await park(self._deliveries, self._buffer, to_park)
         except (StoreUnavailable, StatementTimeout) as error:
-            observe.store_unavailable("park", error, 0.0)
+            observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:
         """Return after how many seconds to check again, at most RECHECK_SECONDS."""

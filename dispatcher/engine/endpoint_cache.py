@@ -9,7 +9,7 @@ import orjson
 
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKey
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.parking import park
@@ -115,7 +115,7 @@ class EndpointCache:
                 self._store(rows[endpoint_id])
                 continue
             if endpoint_id not in unreadable:
-                observe.endpoint_missing(endpoint_id)
+                observe.endpoints.missing(endpoint_id)
             self._known[endpoint_id] = _unusable(endpoint_id)
         await self._configure(ids)
 
@@ -134,10 +134,10 @@ class EndpointCache:
             rows.update({row["id"]: row for row in await self._endpoints.with_ids(batch)})
 
         def refuse(endpoint_id: UUID, error: Exception) -> None:
-            observe.endpoint_malformed(endpoint_id, error)
+            observe.endpoints.malformed(endpoint_id, error)
             unreadable.add(endpoint_id)
 
-        await apart(ids, read, refuse)
+        await bisect(ids, read, refuse)
         return rows, unreadable
 
     def _forget(self) -> None:
@@ -179,9 +179,9 @@ class EndpointCache:
         try:
             return self._decoded(row)
         except WrongKey:
-            observe.secret_unreadable(row["id"])
+            observe.endpoints.secret_unreadable(row["id"])
         except (TypeError, ValueError) as error:
-            observe.endpoint_malformed(row["id"], error)
+            observe.endpoints.malformed(row["id"], error)
         return _unusable(row["id"], row["environment_id"], ordered=row["ordered"])
 
     def _decoded(self, row: dict[str, Any]) -> Endpoint:

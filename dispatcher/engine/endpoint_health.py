@@ -17,7 +17,7 @@ import orjson
 
 from dispatcher.core import event_patterns, ids
 from dispatcher.core.model import Delivery, Endpoint, Outcome
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.telemetry import observe
@@ -114,7 +114,7 @@ class EndpointHealth:
 
     async def _write(self, notes: Notes) -> None:
         """Write `notes`, and remove from it each part that was written."""
-        await apart(list(notes.successes), self._endpoints.note_successes, self._refused)
+        await bisect(list(notes.successes), self._endpoints.note_successes, self._refused)
         notes.successes.clear()
 
         async def note_failures(batch: Sequence[UUID]) -> None:
@@ -124,16 +124,18 @@ class EndpointHealth:
             for endpoint_id in batch:
                 del notes.failures[endpoint_id]
 
-        await apart(list(notes.failures), note_failures, self._refused)
+        await bisect(list(notes.failures), note_failures, self._refused)
         notes.failures.clear()
         for endpoint_id in list(notes.rests):
-            await apart([endpoint_id], partial(self._rest, notes), self._refused)
+            await bisect([endpoint_id], partial(self._rest, notes), self._refused)
             del notes.rests[endpoint_id]
         for endpoint_id in list(notes.disabled):
-            await apart([endpoint_id], partial(self._disable, notes), self._refused)
+            await bisect([endpoint_id], partial(self._disable, notes), self._refused)
             del notes.disabled[endpoint_id]
         while batch := notes.exhausted[:EMIT_BATCH]:
-            await apart(batch, self._events.emit_operational, observe.operational_event_discarded)
+            await bisect(
+                batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
+            )
             del notes.exhausted[: len(batch)]
 
     def _refused(self, endpoint_id: UUID, error: Exception) -> None:
@@ -141,7 +143,7 @@ class EndpointHealth:
 
         Otherwise the notes of all other endpoints would stay in memory and grow without limit.
         """
-        observe.note_discarded(endpoint_id, error)
+        observe.endpoints.state_discarded(endpoint_id, error)
 
     async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
@@ -167,7 +169,7 @@ class EndpointHealth:
         for endpoint_id in endpoint_ids:
             reason = notes.disabled[endpoint_id]
             if await self._endpoints.disable(endpoint_id, reason) is not None:
-                observe.endpoint_disabled(endpoint_id, reason)
+                observe.endpoints.disabled(endpoint_id, reason)
 
 
 def _exhausted(

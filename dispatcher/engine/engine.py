@@ -228,7 +228,7 @@ class Engine:
         self.inbox_wake.set()
 
     def _noted(self, results: Sequence[Result]) -> None:
-        observe.recorded(results)
+        observe.deliveries.recorded(results)
         self.statistics.note(results)
 
     def _status(self) -> Mapping[str, object]:

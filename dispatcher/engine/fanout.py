@@ -147,7 +147,7 @@ class Fanout:
             self._fairness.mark_oversized(slice_)
             return True
         if result.picked or result.made:
-            observe.fanned_out(result.picked, result.made)
+            observe.events.fanned_out(result.picked, result.made)
         if slice_.oversized and (result.picked or not result.seen):
             self._fairness.finish_oversized(slice_)
         is_full = result.picked < result.seen or result.seen == events
@@ -200,7 +200,7 @@ class Fanout:
 
     async def _handle_timeout(self, slice_: Slice, events: int, error: StatementTimeout) -> None:
         """Make the next statement smaller; quarantine an event that times out even in parts."""
-        observe.fan_out_too_large(events)
+        observe.events.fan_out_too_large(events)
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
         if first is None or self._size.shrink():
             return
@@ -233,7 +233,7 @@ class Fanout:
         """Quarantine the only event of a slice; the next slice excludes its environment."""
         crowding: tuple[str, ...] = ()
         for row in await self._inbox.quarantine("fan_out_failed", describe(error), slice_.up_to_id):
-            observe.quarantined(row["event_id"], "fan_out_failed")
+            observe.events.quarantined(row["event_id"], "fan_out_failed")
             crowding = (row["environment_id"],)
         self._fairness.note_taken(
             slice_, last_id=slice_.up_to_id, more=True, crowding=crowding, now=monotonic()

@@ -129,7 +129,7 @@ class Lease:
     def _note_step(self, renewal: Renewal, step: float) -> None:
         """Note by how many seconds the database's clock was set; 0.0 if it was not."""
         if step:
-            observe.database_clock_stepped(step)
+            observe.database.clock_stepped(step)
         if step < 0:
             self._buffer.set_back(-step)
             self._on_set_back(SetBack(-step, renewal.shards, renewal.horizon))
@@ -144,7 +144,7 @@ class Lease:
             if age is not None and age <= -CLOCK_STEP_SECONDS:
                 ages.setdefault(age, set()).add(shard)
         for age, shards in ages.items():
-            observe.database_clock_stepped(age)
+            observe.database.clock_stepped(age)
             self._on_set_back(SetBack(-age, frozenset(shards), horizon))
 
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
@@ -175,5 +175,5 @@ class Lease:
         if shards != self.owned:
             self.owned = shards
             self._buffer.own(shards)
-            observe.shards_changed(self.daemon, len(shards))
+            observe.daemon.shards_changed(self.daemon, len(shards))
             self._on_shards_changed()

@@ -37,6 +37,6 @@ class Listener:
         is_new = await self._session.listen(CHANNEL, self._wake.set)
         await self._inbox.announce_listening(ANNOUNCED_MS)
         if is_new:
-            observe.listening()
+            observe.daemon.listening()
             self._wake.set()
         return KEEPALIVE_SECONDS

@@ -89,7 +89,7 @@ class Maintenance:
             delay = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(step.failures, 20))
             step.failures += 1
             step.due_at = monotonic() + delay
-            observe.maintenance_failed(step.name, error, delay)
+            observe.maintenance.step_failed(step.name, error, delay)
             if isinstance(error, StoreUnavailable):
                 raise  # otherwise each of the other steps would wait for the database as long
             return
@@ -156,7 +156,7 @@ class MaintenanceSteps:
     async def _cancel(self) -> bool:
         cancelled = await self._deliveries.cancel(CANCEL_LIMIT, self._expired())
         if cancelled:
-            observe.cancelled(cancelled)
+            observe.deliveries.cancelled(cancelled)
         return cancelled >= CANCEL_LIMIT
 
     async def _adopt_replicated(self) -> bool:
@@ -166,40 +166,40 @@ class MaintenanceSteps:
             too_old_below=self._floor(REPLICATED_AGE_LIMIT_SECONDS),
         )
         if fates:
-            observe.events_replicated(fates)
+            observe.events.replicated(fates)
         return len(fates) == ROWS_LIMIT
 
     async def _check_triggers(self) -> bool:
-        observe.triggers_silent(await self._triggers.silent())
+        observe.maintenance.triggers_disabled(await self._triggers.silent())
         return False
 
     async def _make_partitions(self) -> bool:
         made = await self._partitions.ensure(DAYS_AHEAD)
         if made:
-            observe.partitions_made(made)
+            observe.maintenance.partitions_made(made)
         return False
 
     async def _expire_quarantine(self) -> bool:
         expired = await self._quarantine.expire(self._expired(), ROWS_LIMIT)
         for event_id, reason in expired:
-            observe.quarantine_expired(event_id, reason)
+            observe.events.quarantine_expired(event_id, reason)
         return len(expired) == ROWS_LIMIT
 
     async def _skip_dropped(self) -> bool:
         for replay in await self._replays.pass_over(self._expired()):
-            observe.recovery_passed_over(replay)
+            observe.replays.events_skipped(replay)
         return False
 
     async def _drop_attempts(self) -> bool:
         name = await self._partitions.drop_one("attempts", self._keep_attempts)
         if name is not None:
-            observe.partition_dropped(name)
+            observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _drop_events(self) -> bool:
         name = await self._partitions.drop_one("events", self._keep_events)
         if name is not None:
-            observe.partition_dropped(name)
+            observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _forget_keys(self) -> bool:

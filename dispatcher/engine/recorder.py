@@ -40,7 +40,7 @@ class Recorder:
         on_recorded: Callable[[Delivery, Delivery | None], None],
         on_superseded: Callable[[Delivery], None],
         on_room: Callable[[], None],
-        on_batch: Callable[[Sequence[Result]], None] = observe.recorded,
+        on_batch: Callable[[Sequence[Result]], None] = observe.deliveries.recorded,
     ) -> None:
         self._deliveries = deliveries
         self._on_recorded = on_recorded
@@ -141,7 +141,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(late, error, self._write_late)
             return
-        observe.superseded(len(new), len(late))
+        observe.deliveries.superseded(len(new), len(late))
         del self._waiting[: len(late)]
         for result in late:
             self._on_superseded(result.delivery)
@@ -164,7 +164,7 @@ class Recorder:
             return
         bare = _without_answer(batch[0])
         if bare != batch[0]:
-            observe.unrecordable(bare.delivery, error)
+            observe.deliveries.response_discarded(bare.delivery, error)
             self._waiting[0] = bare
             await write([bare])
         elif is_data_error(error):
@@ -207,9 +207,9 @@ class Recorder:
                 raise
             # The row cannot even be moved. The delivery stays in memory as unrecorded. Otherwise it
             # would be read and sent again and again.
-            observe.result_discarded(delivery, refusal, moved=False)
+            observe.deliveries.result_discarded(delivery, refusal, moved=False)
             return
-        observe.result_discarded(delivery, error, moved=was_moved)
+        observe.deliveries.result_discarded(delivery, error, moved=was_moved)
         if was_moved:
             self._on_recorded(delivery, None)
         else:

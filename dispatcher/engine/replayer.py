@@ -62,5 +62,5 @@ class Replayer:
         """
         failed = await self._replays.note_failure(describe(error), FAILURES_LIMIT)
         if failed is not None:
-            observe.recovery_failed(*failed, error)
+            observe.replays.step_failed(*failed, error)
         return 0.0

@@ -59,7 +59,7 @@ class Rescheduler:
         self._after_id = last
         if last is None:
             self._steps.popleft()
-            observe.rescheduled(step.seconds, self._moved)
+            observe.database.retries_moved(step.seconds, self._moved)
             self._moved = 0
             self._on_moved()
         return 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.schema_check_costs import SchemaCheckCosts
@@ -82,7 +82,7 @@ class SchemaCheck:
             if waiting:
                 await self._check(waiting, checked)
         except SandboxUnavailable as error:
-            observe.sandbox_unavailable(error)
+            observe.events.schema_checks_unavailable(error)
             wait = UNAVAILABLE_SECONDS
         if waiting:
             await self._move(checked)
@@ -160,7 +160,7 @@ class SchemaCheck:
         def reject(event_id: int, error: Exception) -> None:
             rejected.append(Rejected(event_id, "unreadable", describe(error)))
 
-        await apart(ids, read, reject)
+        await bisect(ids, read, reject)
         return data
 
     async def _validate(self, event: Waiting, data: str) -> Refusal | None:
@@ -174,7 +174,7 @@ class SchemaCheck:
         except SandboxUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one broken check must not block other events
-            observe.schema_check_broke(event.id, error)
+            observe.events.schema_check_failed(event.id, error)
             rejection = Refusal("check_failed", f"the check failed: {type(error).__name__}")
         is_too_expensive = rejection is not None and rejection.reason == "too_costly"
         self._costs.note_result(event, schema, monotonic(), is_too_expensive=is_too_expensive)
@@ -189,13 +189,13 @@ class SchemaCheck:
             valid = [event_id for event_id, rejected in batch if rejected is None]
             rejected = [rejected for _, rejected in batch if rejected is not None]
             for event_id, reason in await self._events.move(valid, rejected):
-                observe.quarantined(event_id, reason)
+                observe.events.quarantined(event_id, reason)
 
         refused: list[Rejected] = []
 
         def refuse(result: tuple[int, Rejected | None], error: Exception) -> None:
             refused.append(Rejected(result[0], "fan_out_failed", describe(error)))
 
-        await apart(results, move, refuse)
+        await bisect(results, move, refuse)
         for event in refused:
             await move([(event.event_id, event)])

@@ -14,7 +14,7 @@ import orjson
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import BINS, bin_of, both
 from dispatcher.core.model import Result
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.statistics import Statistics, Sums
@@ -97,8 +97,8 @@ class StatisticsWriter:
             unwritten = sorted(self._of_endpoints)
             for start in range(0, len(unwritten), BATCH):
                 batch = unwritten[start : start + BATCH]
-                await apart(batch, self._add_of_endpoints, self._discard)
-            await apart(list(self._of_environments), self._add_of_environments, self._discard)
+                await bisect(batch, self._add_of_endpoints, self._discard)
+            await bisect(list(self._of_environments), self._add_of_environments, self._discard)
             daemon = self._daemon()
             if daemon is not None:
                 await self._daemons.tell(daemon, orjson.dumps(self._status()).decode())
@@ -119,7 +119,7 @@ class StatisticsWriter:
             del self._of_environments[written]
 
     def _discard(self, key: UUID | str, error: Exception) -> None:
-        observe.statistics_discarded(key, error)
+        observe.endpoints.statistics_discarded(key, error)
         if isinstance(key, UUID):
             del self._of_endpoints[key]
         else:

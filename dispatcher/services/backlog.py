@@ -159,9 +159,9 @@ def _age(now: datetime, times: Iterable[datetime | None]) -> float:
 def _said(daemons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the published status of each running daemon."""
     return [
-        orjson.loads(row["facts"])
+        orjson.loads(row["status"])
         for row in daemons
-        if row["facts"] and row["facts_age"] < SAID_SECONDS
+        if row["status"] and row["status_age"] < SAID_SECONDS
     ]
 
 

@@ -218,12 +218,12 @@ def _count(number: int) -> Count:
 
 
 def _daemon(row: Mapping[str, Any]) -> DaemonFacts:
-    said = orjson.loads(row["facts"]) if row["facts"] else {}
+    said = orjson.loads(row["status"]) if row["status"] else {}
     return DaemonFacts(
         id=row["id"],
         silence=max(0.0, row["silence"]),
         shards=tuple(row["shards"]),
-        said_ago=row["facts_age"],
+        said_ago=row["status_age"],
         version=said.get("version"),
         host=said.get("host"),
         pid=said.get("pid"),

@@ -26,7 +26,7 @@ async def count(connection: Connection, table: str) -> int:
 async def test_a_form_sent_after_the_sign_in_ended_is_shown_again_and_not_lost(
     api: Api, visitor: Visitor, connection: Connection
 ) -> None:
-    await connection.execute("UPDATE dispatcher.sign_ins SET expires_at = now()")
+    await connection.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
     late = await visitor.send(PATH, TYPED, Sec_Fetch_Site="same-origin")
     assert (late.status, "You were signed out" in late.text) == (401, True)
     wrong = await visitor.send("/sign-in", {**late.markup.form("/sign-in").fields, "token": "no"})
@@ -57,7 +57,7 @@ async def test_a_form_that_may_be_another_sites_is_not_kept(
 ) -> None:
     stale = await visitor.send(PATH, TYPED, csrf=masked("0" * 64), **headers)
     assert (stale.status, "typed.type" in stale.text) == (403, False)
-    await connection.execute("UPDATE dispatcher.sign_ins SET expires_at = now()")
+    await connection.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
     late = await visitor.send(PATH, TYPED, **headers)
     assert (late.path, "typed.type" in late.text) == ("/sign-in", False)
 
@@ -112,7 +112,7 @@ async def test_what_is_no_form_is_a_400_and_nothing_in_the_log(
             headers = {"Content-Type": kind}
             async with visitor.session.post(path, data=body, headers=headers) as answer:
                 assert (answer.status, answer.content_type) == (400, "text/html"), (kind, body[:99])
-    assert "request broke" not in capsys.readouterr().out
+    assert "request failed" not in capsys.readouterr().out
 
 
 async def test_a_compressed_form_is_a_400(visitor: Visitor) -> None:

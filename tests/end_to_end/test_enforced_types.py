@@ -149,7 +149,9 @@ async def test_a_flood_of_enforced_events_holds_up_no_other(
         await another.wait_for(n)
         late.append(time.monotonic() - began)
     assert sorted(late)[len(late) // 2] < 0.15
-    assert await story.connection.fetchval("SELECT EXISTS (SELECT FROM dispatcher.unexamined)")
+    assert await story.connection.fetchval(
+        "SELECT EXISTS (SELECT FROM dispatcher.unvalidated_events)"
+    )
     await all_set_aside(story.connection, 8_000, within=60)
     assert len(receiver.requests) == 20
 
@@ -163,7 +165,9 @@ async def test_two_daemons_examine_each_event_once(
     await story.ended(DELIVERED=1000)
     await all_set_aside(story.connection, 1000)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 1001), 1)
-    assert not await story.connection.fetchval("SELECT EXISTS (SELECT FROM dispatcher.unexamined)")
+    assert not await story.connection.fetchval(
+        "SELECT EXISTS (SELECT FROM dispatcher.unvalidated_events)"
+    )
 
 
 async def test_what_a_daemon_left_unexamined_the_next_one_examines(

@@ -291,7 +291,9 @@ async def test_its_progress_holds_back_the_events_it_still_needs(
     await receiver.wait_for(1)
 
     async def needed() -> bool:
-        answer: bool = await story.connection.fetchval("SELECT dispatcher.events_needed($1)", last)
+        answer: bool = await story.connection.fetchval(
+            "SELECT dispatcher.events_are_referenced($1)", last
+        )
         return answer
 
     assert await needed()

@@ -384,7 +384,7 @@ async def _parked(story: Story, least: int) -> bool:
 
 
 async def _no_nudges(story: Story) -> bool:
-    return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.nudges")
+    return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.change_notices")
 
 
 async def test_what_hangs_does_not_keep_other_wishes_waiting(

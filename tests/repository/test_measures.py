@@ -23,7 +23,6 @@ LONG_MODULES = {
     "dispatcher/api/pipeline.py",
     "dispatcher/daemon.py",
     "dispatcher/store/session.py",
-    "dispatcher/telemetry/observe.py",
 }
 LONG_FUNCTIONS = {
     "dispatcher/engine/engine.py _send",

@@ -148,9 +148,9 @@ async def test_the_stats_have_the_last_hour_and_of_all_what_daemons_say(
     await Statistics(pool).add_of_environments({ALL_ENVIRONMENTS: sums, "env_default": sums})
     await connection.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version) VALUES (1, now(), 0);"
-        """INSERT INTO dispatcher.daemon_facts VALUES (1, '{"in_flight": 3, "unrecorded": 2, "up": 1}', now());"""
+        """INSERT INTO dispatcher.daemon_status VALUES (1, '{"in_flight": 3, "unrecorded": 2, "up": 1}', now());"""
         "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version) VALUES (2, now(), 0);"
-        """INSERT INTO dispatcher.daemon_facts VALUES (2, '{"in_flight": 9, "up": 1}', now() - interval '1 h')"""
+        """INSERT INTO dispatcher.daemon_status VALUES (2, '{"in_flight": 9, "up": 1}', now() - interval '1 h')"""
     )
     of_all, own = await backlogs.stats(None), await backlogs.stats("env_default")
     assert (of_all.environment_id, of_all.in_flight, of_all.unrecorded) == ("*", 3, 2)

@@ -149,7 +149,7 @@ async def test_a_daemon_that_has_said_nothing_is_listed_all_the_same(
     )
     await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard < 3")
     await connection.execute(
-        "INSERT INTO dispatcher.daemon_facts VALUES (8, $1, now())",
+        "INSERT INTO dispatcher.daemon_status VALUES (8, $1, now())",
         '{"version": "1", "host": "h", "pid": 5, "up": 60.5, "in_flight": 1, "in_lanes": 2,'
         ' "in_heap": 3, "unrecorded": 4}',
     )

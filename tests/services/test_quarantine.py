@@ -85,7 +85,7 @@ async def test_what_is_released_is_not_examined_again(
     async with pool.transaction() as session:
         await Quarantine(session, actor).release(OURS, f"q_{event}")
     assert await rows.inbox(connection) == [event]
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.unexamined") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.unvalidated_events") == 0
 
 
 async def test_a_release_wakes_who_listens(

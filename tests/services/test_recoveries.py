@@ -81,7 +81,7 @@ async def test_a_preview_counts_by_kind_and_changes_nothing(
     assert (seen.failed, seen.missed, seen.more, seen.since) == (2, 3, False, SINCE)
     assert seen.until <= datetime.now(UTC)
     assert (await desk.preview(webhook, missed=False)).missed == 0
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.recoveries") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
 
 

@@ -135,7 +135,7 @@ async def test_one_cancelled_is_not_sent_again_while_an_attempt_may_be_under_way
     await cancel(ENVIRONMENT, name(one))
     with pytest.raises(ConflictError, match="may be under way"):
         await retry(ENVIRONMENT, name(one))
-    await connection.execute("DELETE FROM dispatcher.nudges")  # as its owner does
+    await connection.execute("DELETE FROM dispatcher.change_notices")  # as its owner does
     await retry(ENVIRONMENT, name(one))
     assert len(await rows.inbox(connection)) == 1
 
@@ -181,7 +181,7 @@ async def test_a_delivery_of_another_environment_is_as_unknown(
             with pytest.raises(NotFoundError, match=f"there is no delivery {name(one)}"):
                 await wish("env_other", name(one))
     assert len(await rows.deliveries(connection)) == 1
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.nudges") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
 # ── heeded ──────────────────────────────────────────────────────────────────────────────────────
@@ -195,5 +195,5 @@ async def test_a_change_is_heeded_when_its_owner_says_so_and_at_once_when_there_
     assert await heeded(pool, one.id)
     await connection.execute("UPDATE dispatcher.shards SET owner = 7")
     assert not await heeded(pool, one.id, 0.1)
-    await connection.execute("DELETE FROM dispatcher.nudges")
+    await connection.execute("DELETE FROM dispatcher.change_notices")
     assert await heeded(pool, one.id)

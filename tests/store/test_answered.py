@@ -77,10 +77,10 @@ async def test_the_old_are_forgotten_some_at_a_time(
     for n in range(5):
         await answered.claim("env_default", str(n), PRINT)
     await connection.execute(
-        "UPDATE dispatcher.answered SET answered_at = now() - interval '2 h' WHERE key < '3'"
+        "UPDATE dispatcher.idempotent_responses SET responded_at = now() - interval '2 h' WHERE key < '3'"
     )
     assert [await answered.prune(3600.0, 2) for _ in range(3)] == [2, 1, 0]
-    left = await connection.fetch("SELECT key FROM dispatcher.answered ORDER BY key")
+    left = await connection.fetch("SELECT key FROM dispatcher.idempotent_responses ORDER BY key")
     assert [row["key"] for row in left] == ["3", "4"]
 
 
@@ -94,10 +94,10 @@ async def test_after_a_day_maintenance_forgets_an_answer(
     for hours in (23, 25):
         await Answered(session).claim("env_default", f"{hours}", PRINT)
         await connection.execute(
-            "UPDATE dispatcher.answered SET answered_at = now() - make_interval(hours => $1)"
+            "UPDATE dispatcher.idempotent_responses SET responded_at = now() - make_interval(hours => $1)"
             " WHERE key = $1::int::text",
             hours,
         )
     await maintenance.run_once()
-    left = await connection.fetch("SELECT key FROM dispatcher.answered")
+    left = await connection.fetch("SELECT key FROM dispatcher.idempotent_responses")
     assert [row["key"] for row in left] == ["23"]

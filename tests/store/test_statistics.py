@@ -169,7 +169,7 @@ async def test_the_backlog_is_counted_so_far(
     for environment in ("env_default", "env_b", "env_b"):
         await rows.event(connection, environment=environment)
     await connection.execute(
-        "INSERT INTO dispatcher.unexamined VALUES (dispatcher.next_id(), 'env_default', 'a')"
+        "INSERT INTO dispatcher.unvalidated_events VALUES (dispatcher.next_id(), 'env_default', 'a')"
     )
     await connection.execute(
         "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)"
@@ -253,10 +253,10 @@ async def test_what_a_daemon_says_is_listed_with_its_shards(
         8,
         [],
     )
-    assert first["facts"] == '{"up": 60, "n": 2}'
+    assert first["status"] == '{"up": 60, "n": 2}'
     age = await connection.fetchval("SELECT now() - $1::timestamptz", first["started_at"])
     assert age == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=5))
-    assert second["facts"] is None
+    assert second["status"] is None
     assert second["silence"] == pytest.approx(5, abs=3)
 
 
@@ -267,8 +267,8 @@ async def test_what_was_said_is_forgotten_with_its_daemon(
     for daemon in (owner, 8, 9):
         await daemons.tell(daemon, "{}")
     await connection.execute(
-        "UPDATE dispatcher.daemon_facts SET facts_at = now() - interval '2 hours' WHERE daemon_id < 9"
+        "UPDATE dispatcher.daemon_status SET published_at = now() - interval '2 hours' WHERE daemon_id < 9"
     )
     await daemons.forget_told()
-    left = await connection.fetch("SELECT daemon_id FROM dispatcher.daemon_facts ORDER BY 1")
+    left = await connection.fetch("SELECT daemon_id FROM dispatcher.daemon_status ORDER BY 1")
     assert [row["daemon_id"] for row in left] == [owner, 9]
