@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -96,7 +96,7 @@ class Renderer:
         *,
         status: int = 200,
         secret: bool = False,
-        **context: Any,
+        **context: object,
     ) -> web.Response:
         """Return a page.
 

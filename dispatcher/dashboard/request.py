@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -144,7 +143,7 @@ class DashboardRequest:
         return filled
 
     def page(
-        self, template: str, *, status: int = 200, secret: bool = False, **context: Any
+        self, template: str, *, status: int = 200, secret: bool = False, **context: object
     ) -> web.Response:
         """Return a whole page, or the `part` of it that a live region asks for.
 

@@ -99,7 +99,7 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _json(field: str, text: str) -> Any:
+def _json(field: str, text: str) -> object:
     if not text.strip():
         return None
     try:

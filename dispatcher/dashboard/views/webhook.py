@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from aiohttp import web
@@ -49,12 +48,13 @@ def page(
     view: WebhookView,
     *,
     status: int = 200,
-    **context: Any,
+    **context: object,
 ) -> web.Response:
     """Return a page of a webhook, with the head that all its tabs have."""
     return request.page(
         template,
         status=status,
+        secret=False,
         webhook=view.webhook,
         health=view.health,
         now=datetime.now(UTC),

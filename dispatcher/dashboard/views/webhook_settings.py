@@ -209,7 +209,7 @@ def _number(text: str) -> int | float | str | None:
     return text
 
 
-def _metadata(text: str) -> Any:
+def _metadata(text: str) -> object:
     try:
         return orjson.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError as error:
