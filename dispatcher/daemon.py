@@ -31,7 +31,7 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
 from dispatcher.services.tokens import Gate, bootstrap
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
 from dispatcher.transport.own_ports import admin_port
 
@@ -53,7 +53,7 @@ LAG_SECONDS = 0.25
 VITAL_STAGES = ("lease", "fanout", "record")
 """While one of these stages has no success, sending stops soon: the daemon is not ready."""
 
-TRANSIENT = (StoreUnavailable, StatementTimeout)
+TRANSIENT = (StoreUnavailableError, StatementTimeoutError)
 """Errors after which a statement is tried again."""
 
 T = TypeVar("T")
@@ -275,7 +275,7 @@ class Daemon:
         while not self._stopping.is_set():
             try:
                 await self._engine.sessions.open_all()
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 observe.database.connection_problem(str(error))
                 await wait_for_event(self._stopping, OPEN_AGAIN_SECONDS)
             else:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.first_request import FirstRequest
@@ -39,6 +39,7 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._first = first
         self._request: web.BaseRequest | None = None
+        self._content: StreamReader | None = None
         self._since = first.since
         self._heard_at: float | None = None
         self.has_answered = False
@@ -51,6 +52,9 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.discard(self)
         super().connection_lost(exc)
+        # Otherwise the handler would go on waiting for the rest of a body that cannot come.
+        if self._content is not None and not self._content.is_eof():
+            self._content.feed_eof()
 
     def data_received(self, data: bytes) -> None:
         if self._request is None and self._heard_at is None:
@@ -67,6 +71,7 @@ class Connection(web.RequestHandler):
     def began(self, request: web.BaseRequest) -> None:
         """Note that a request is being handled."""
         self._request = request
+        self._content = request.content
 
     def ended(self) -> None:
         """Note that the request was handled and its response is being sent, or was sent."""

@@ -28,7 +28,8 @@ from dispatcher.services.dashboard_sessions import (
     SignIns,
     csrf,
 )
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.fair_slots import BusyError, FairSlots
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -36,6 +37,9 @@ SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 site on a sibling host name could set it."""
 KEPT_BYTES: Final = 256 * 1024
 """A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
+SMALL_FORM_BYTES: Final = 8 * 1024
+LARGE_FORMS: Final = 16
+"""Large forms of clients without a session that are read at a time."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 USED_LINK: Final = "The link was used before, or has expired. Sign in with a token."
 SIGNED_OUT: Final = "You were signed out. Sign in, and send the form again on the next page."
@@ -75,6 +79,9 @@ class SigningIn:
         self._auth = auth
         self._sign_ins = sign_ins
         self._invitations = Invitations()
+        self._large_forms = FairSlots(
+            LARGE_FORMS, share=LARGE_FORMS, waiting=0, waiting_of_one=0, wait_seconds=0
+        )
 
     def invite(self, token: str) -> str:
         """Return the path of a link that signs in with the token once, within ten minutes."""
@@ -100,7 +107,7 @@ class SigningIn:
         """Process the sign-in form. Raise HTTPException if it is malformed or from another site."""
         if is_of_other_site(request):
             raise web.HTTPForbidden(reason="Another site may not sign you in.")
-        posted = await form_body.fields(request)
+        posted = await self._fields(request)
         token, then = posted.get("token", "").strip(), posted.get("next", "/")
         kept = KeptForm.read(posted.get("kept", ""))
         return await self._answered(request, token, then, kept)
@@ -149,10 +156,28 @@ class SigningIn:
         """
         if not is_surely_ours(request):
             return None
-        fields = [(n, v) for n, v in (await form_body.fields(request)).items() if n != "csrf"]
+        fields = [(n, v) for n, v in (await self._fields(request)).items() if n != "csrf"]
         if sum(len(n) + len(v) for n, v in fields) > KEPT_BYTES:
             return None
         return KeptForm(request.rel_url.raw_path_qs, fields)
+
+    async def _fields(self, request: web.Request) -> form_body.Fields:
+        """Return the fields of a form from a client that has not signed in.
+
+        Only LARGE_FORMS large ones are in memory at a time. Raise HTTPServiceUnavailable if there
+        are as many. A small form, such as one with just a token, never waits for them.
+        """
+        length = request.content_length
+        if length is not None and length <= SMALL_FORM_BYTES:
+            return await form_body.fields(request)
+        try:
+            async with self._large_forms.held(""):
+                return await form_body.fields(request)
+        except BusyError:
+            raise web.HTTPServiceUnavailable(
+                reason="Too many large forms at one time. Try again in a moment.",
+                headers={"Retry-After": "1"},
+            ) from None
 
     async def _answered(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
@@ -162,7 +187,7 @@ class SigningIn:
             return await self._signed_in(request, token, then, kept)
         except Failure as failure:
             error, status = failure.title, failure.status
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             error, status = UNAVAILABLE, 503
         return self._form(request, error=error, status=status, then=then, kept=kept)
 

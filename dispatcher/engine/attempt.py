@@ -25,7 +25,7 @@ from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.request_headers import RequestBuilder
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 from dispatcher.transport.sender import Sender
 
@@ -98,7 +98,7 @@ class AttemptRunner:
             event = self._bodies.get(delivery.event_id, next_events)
             if event is None:
                 event = await self._bodies.read(delivery.event_id, next_events)
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             return None
         except UnreadableEventError as error:
             observe.deliveries.event_unreadable(delivery, error)

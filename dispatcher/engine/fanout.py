@@ -13,7 +13,7 @@ from dispatcher.engine.inbox_polling import POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT = 20_000
@@ -64,7 +64,7 @@ class Fanout:
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout; earlier statements of the pass stay committed.
+        Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay committed.
         """
         picked, is_empty = await self._empty_inbox()
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
@@ -99,7 +99,7 @@ class Fanout:
         events = self._size.scale(EVENTS_LIMIT)
         try:
             result = await self._fan_out(slice_, events)
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             await self._handle_timeout(slice_, events, error)
             return 0, True
@@ -166,7 +166,7 @@ class Fanout:
         if target := self._fairness.mark_due(monotonic()):
             try:
                 self._fairness.note_mark(await self._inbox.raise_mark(*target))
-            except StatementTimeout as error:
+            except StatementTimeoutError as error:
                 self._raise_unless_valid(error)
 
     async def _search(self, slice_: Slice) -> None:
@@ -174,7 +174,7 @@ class Fanout:
         began = monotonic()
         try:
             first, _ = await self._inbox.first(above=slice_.after_id, up_to=slice_.up_to_id)
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             self._fairness.note_search_timeout()
         else:
@@ -191,14 +191,16 @@ class Fanout:
             first, read_up_to = await self._inbox.first(
                 above=slice_.after_id, up_to=limit, without=slice_.excluded_environments
             )
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             self._fairness.note_lookup_timeout()
             return None
         self._fairness.note_empty(slice_, read_up_to if first is None else first - 1)
         return first
 
-    async def _handle_timeout(self, slice_: Slice, events: int, error: StatementTimeout) -> None:
+    async def _handle_timeout(
+        self, slice_: Slice, events: int, error: StatementTimeoutError
+    ) -> None:
         """Make the next statement smaller; quarantine an event that times out even in parts."""
         observe.events.fan_out_too_large(events)
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
@@ -214,7 +216,7 @@ class Fanout:
     async def _handle_refusal(self, slice_: Slice, error: Exception) -> None:
         """Make statements smaller until one refused event is left, and quarantine it.
 
-        Raises StoreUnavailable, so that the loop waits, after REFUSED_LIMIT events in a row.
+        Raises StoreUnavailableError, so that the loop waits, after REFUSED_LIMIT events in a row.
         """
         if self._size.shrink():
             return
@@ -227,7 +229,7 @@ class Fanout:
         self._refused_in_a_row += 1
         if self._refused_in_a_row > REFUSED_LIMIT:
             message = f"the database refused {self._refused_in_a_row} events in a row"
-            raise StoreUnavailable(f"{message}: {describe(error)}") from error
+            raise StoreUnavailableError(f"{message}: {describe(error)}") from error
 
     async def _quarantine(self, slice_: Slice, error: Exception) -> None:
         """Quarantine the only event of a slice; the next slice excludes its environment."""
@@ -239,7 +241,7 @@ class Fanout:
             slice_, last_id=slice_.up_to_id, more=True, crowding=crowding, now=monotonic()
         )
 
-    def _raise_unless_valid(self, error: StatementTimeout) -> None:
+    def _raise_unless_valid(self, error: StatementTimeoutError) -> None:
         """Raise the error if heartbeats fail too: then the database is slow, and no event is."""
         if not self._lease.valid:
             raise error
