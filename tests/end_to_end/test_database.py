@@ -52,7 +52,7 @@ async def test_without_a_database_it_lives_and_is_not_ready(
     daemon = await daemons.start()
     assert await _answers(daemon) == {"livez": 200, "readyz": 200}
     async with story.unreachable():
-        await until(lambda: _is_unready(daemon), "it says that it is not ready", within=3)
+        await until(lambda: _is_unready(daemon), "it says that it is not ready")
     await until(lambda: _is_ready(daemon), "it is ready again")
 
 
@@ -89,7 +89,7 @@ async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
         await story.terminate(session)
     began = time.monotonic()
     await story.ended(DELIVERED=500)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 12  # the sweep comes after 15
 
 
 async def test_while_results_can_not_be_written_sending_stops_and_then_goes_on(
