@@ -16,13 +16,13 @@ from dispatcher.core.errors import (
     RefusedError,
 )
 from dispatcher.schema_validation.checks import SchemaChecksBusyError
-from dispatcher.schema_validation.worker import SandboxUnavailable
+from dispatcher.schema_validation.worker import SandboxUnavailableError
 from dispatcher.services.inputs.base import problems
 from dispatcher.store.pool import PoolBusyError
 from dispatcher.store.session import (
     LockTableFullError,
-    StatementTimeout,
-    StoreUnavailable,
+    StatementTimeoutError,
+    StoreUnavailableError,
     TransactionConflictError,
 )
 from dispatcher.telemetry import observe
@@ -40,10 +40,10 @@ UNAVAILABLE: dict[type[Exception], str] = {
     LockTableFullError: "PostgreSQL's lock table is full: raise max_locks_per_transaction",
     TransactionConflictError: "Another transaction holds what this request needs, such as the same"
     " Idempotency-Key. Try again when it has ended.",
-    StoreUnavailable: "The database is not available",
-    StatementTimeout: "The database took too long",
+    StoreUnavailableError: "The database is not available",
+    StatementTimeoutError: "The database took too long",
     SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
-    SandboxUnavailable: "Schema checks are unavailable. The daemon's log says why.",
+    SandboxUnavailableError: "Schema checks are unavailable. The daemon's log says why.",
 }
 """The title of the 503 response, by exception. The first matching class applies."""
 

@@ -120,7 +120,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     """Prepare the database for a daemon: check its schema, and write the configured limits.
 
     Migrate it first if `migrate`, or if this process has started its server. Raise MigrationError
-    or StoreUnavailable.
+    or StoreUnavailableError.
     """
     from dispatcher.store import migrate as migrations
 
@@ -151,7 +151,7 @@ async def check_schema(database: Database) -> None:
 async def open_cipher(database: Database, config: "Config") -> "Cipher":
     """Return the cipher for the database's secrets.
 
-    Raise KeyRefused if the key is wrong or missing, and ConfigError if it is malformed.
+    Raise KeyRejectedError if the key is wrong or missing, and ConfigError if it is malformed.
     """
     from dispatcher.encryption.keyring import unlock
     from dispatcher.store.settings import Settings

@@ -46,7 +46,7 @@ Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 
 async def inspect(config: "Config", dsn: str, session: "Session") -> Inspection:
-    """Connect and read the facts of the server. Raise AddressError or StoreUnavailable."""
+    """Connect and read the facts of the server. Raise AddressError or StoreUnavailableError."""
     from dispatcher.store import address
     from dispatcher.store.server import Server
 
@@ -147,7 +147,7 @@ async def _schema(inspection: Inspection) -> str:
 async def _key(inspection: Inspection) -> str:
     """Check that the configured key is the one that encrypts the database's secrets."""
     from dispatcher.encryption.cipher import Cipher, read_key
-    from dispatcher.encryption.keyring import KeyRefused
+    from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.store.settings import Settings
 
     if not inspection.facts.owns_schema:
@@ -157,9 +157,13 @@ async def _key(inspection: Inspection) -> str:
     if stored is None:
         return "key: none is stored yet"
     if key is None:
-        raise KeyRefused("the database's secrets are encrypted with a key that is not configured")
+        raise KeyRejectedError(
+            "the database's secrets are encrypted with a key that is not configured"
+        )
     if not Cipher(key).matches(stored):
-        raise KeyRefused("the database's secrets are encrypted with another key than secrets.key")
+        raise KeyRejectedError(
+            "the database's secrets are encrypted with another key than secrets.key"
+        )
     return "key: it is the one that the secrets are encrypted with"
 
 

@@ -61,24 +61,24 @@ def _explain_one(error: BaseException) -> CommandError | None:
     """Return the failure for an expected error, None for any other."""
     from dispatcher.core.errors import InvalidError, RefusedError
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
-    from dispatcher.encryption.keyring import KeyRefused
-    from dispatcher.schema_validation.worker import SandboxUnavailable
+    from dispatcher.encryption.keyring import KeyRejectedError
+    from dispatcher.schema_validation.worker import SandboxUnavailableError
     from dispatcher.store.address import AddressError
-    from dispatcher.store.events import EventRefused
+    from dispatcher.store.events import EventRejectedError
     from dispatcher.store.migrate import MigrationError
     from dispatcher.store.session import (
         PermissionDeniedError,
-        StatementTimeout,
-        StoreUnavailable,
+        StatementTimeoutError,
+        StoreUnavailableError,
     )
 
     complete = (
-        KeyRefused
+        KeyRejectedError
         | MigrationError
         | PostgresUnavailableError
         | RefusedError
-        | EventRefused
-        | SandboxUnavailable
+        | EventRejectedError
+        | SandboxUnavailableError
     )
     match error:
         case InvalidError() | AddressError():
@@ -87,9 +87,9 @@ def _explain_one(error: BaseException) -> CommandError | None:
             return CommandError(f"{error} (database.state_directory says where it keeps its data)")
         case _ if isinstance(error, complete | PermissionDeniedError):
             return CommandError(str(error))
-        case StoreUnavailable():
+        case StoreUnavailableError():
             return CommandError(f"The database is not available: {error}")
-        case StatementTimeout():
+        case StatementTimeoutError():
             return CommandError(_STATEMENT_TIMEOUT)
         case OSError(filename=str(name), strerror=str(reason)):
             return CommandError(f"{name}: {reason}")

@@ -13,7 +13,7 @@ from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.parking import park
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25
@@ -78,7 +78,7 @@ class Deliverer:
 
         `stale` is the set of DeliveryBuffer.reading. `parked` are endpoints with rows that stay in
         the table. `are_parked` is True if the deliveries are parked rows: without room they stay
-        so. Raises StoreUnavailable or StatementTimeout.
+        so. Raises StoreUnavailableError or StatementTimeoutError.
         """
         try:
             await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
@@ -150,7 +150,7 @@ class Deliverer:
             return
         try:
             await park(self._deliveries, self._buffer, to_park)
-        except (StoreUnavailable, StatementTimeout) as error:
+        except (StoreUnavailableError, StatementTimeoutError) as error:
             observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:

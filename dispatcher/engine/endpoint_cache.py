@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
-from dispatcher.encryption.cipher import Cipher, WrongKey
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.engine.bisection import bisect
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_queue import QueueSettings
@@ -178,7 +178,7 @@ class EndpointCache:
         """
         try:
             return self._decoded(row)
-        except WrongKey:
+        except WrongKeyError:
             observe.endpoints.secret_unreadable(row["id"])
         except (TypeError, ValueError) as error:
             observe.endpoints.malformed(row["id"], error)

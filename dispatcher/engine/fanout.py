@@ -1,9 +1,10 @@
 """Fan out inbox rows: make deliveries in an owned shard and give them to the deliverer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
@@ -13,7 +14,7 @@ from dispatcher.engine.inbox_polling import POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT = 20_000
@@ -31,6 +32,14 @@ fault elsewhere would quarantine the whole inbox before an operator can react.""
 NOTHING = FannedOut(0, None, 0, [], set())
 
 
+class Admit(Protocol):
+    """The deliverer's way to take new deliveries, and endpoints whose deliveries are parked."""
+
+    async def __call__(
+        self, deliveries: Sequence[Delivery], *, parked: Collection[UUID]
+    ) -> None: ...
+
+
 class Fanout:
     """The stage that fans out events.
 
@@ -45,7 +54,7 @@ class Fanout:
         inbox: Inbox,
         lease: Lease,
         *,
-        admit: Callable[[Sequence[Delivery], set[UUID]], Awaitable[None]],
+        admit: Admit,
         saturated: Callable[[int], Sequence[UUID]],
         backlog: Callable[[], bool],
         notified: bool = True,
@@ -64,7 +73,7 @@ class Fanout:
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout; earlier statements of the pass stay committed.
+        Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay committed.
         """
         picked, is_empty = await self._empty_inbox()
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
@@ -99,7 +108,7 @@ class Fanout:
         events = self._size.scale(EVENTS_LIMIT)
         try:
             result = await self._fan_out(slice_, events)
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             await self._handle_timeout(slice_, events, error)
             return 0, True
@@ -110,7 +119,7 @@ class Fanout:
             return 0, True
         more = self._note_result(slice_, events, result)
         if result.made:
-            await self._admit(result.deliveries, result.parked)
+            await self._admit(result.deliveries, parked=result.parked)
         return result.picked, more
 
     async def _fan_out(self, slice_: Slice, events: int) -> FannedOut:
@@ -166,7 +175,7 @@ class Fanout:
         if target := self._fairness.mark_due(monotonic()):
             try:
                 self._fairness.note_mark(await self._inbox.raise_mark(*target))
-            except StatementTimeout as error:
+            except StatementTimeoutError as error:
                 self._raise_unless_valid(error)
 
     async def _search(self, slice_: Slice) -> None:
@@ -174,7 +183,7 @@ class Fanout:
         began = monotonic()
         try:
             first, _ = await self._inbox.first(above=slice_.after_id, up_to=slice_.up_to_id)
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             self._fairness.note_search_timeout()
         else:
@@ -191,14 +200,16 @@ class Fanout:
             first, read_up_to = await self._inbox.first(
                 above=slice_.after_id, up_to=limit, without=slice_.excluded_environments
             )
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             self._fairness.note_lookup_timeout()
             return None
         self._fairness.note_empty(slice_, read_up_to if first is None else first - 1)
         return first
 
-    async def _handle_timeout(self, slice_: Slice, events: int, error: StatementTimeout) -> None:
+    async def _handle_timeout(
+        self, slice_: Slice, events: int, error: StatementTimeoutError
+    ) -> None:
         """Make the next statement smaller; quarantine an event that times out even in parts."""
         observe.events.fan_out_too_large(events)
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
@@ -214,7 +225,7 @@ class Fanout:
     async def _handle_refusal(self, slice_: Slice, error: Exception) -> None:
         """Make statements smaller until one refused event is left, and quarantine it.
 
-        Raises StoreUnavailable, so that the loop waits, after REFUSED_LIMIT events in a row.
+        Raises StoreUnavailableError, so that the loop waits, after REFUSED_LIMIT events in a row.
         """
         if self._size.shrink():
             return
@@ -227,7 +238,7 @@ class Fanout:
         self._refused_in_a_row += 1
         if self._refused_in_a_row > REFUSED_LIMIT:
             message = f"the database refused {self._refused_in_a_row} events in a row"
-            raise StoreUnavailable(f"{message}: {describe(error)}") from error
+            raise StoreUnavailableError(f"{message}: {describe(error)}") from error
 
     async def _quarantine(self, slice_: Slice, error: Exception) -> None:
         """Quarantine the only event of a slice; the next slice excludes its environment."""
@@ -239,7 +250,7 @@ class Fanout:
             slice_, last_id=slice_.up_to_id, more=True, crowding=crowding, now=monotonic()
         )
 
-    def _raise_unless_valid(self, error: StatementTimeout) -> None:
+    def _raise_unless_valid(self, error: StatementTimeoutError) -> None:
         """Raise the error if heartbeats fail too: then the database is slow, and no event is."""
         if not self._lease.valid:
             raise error

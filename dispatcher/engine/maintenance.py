@@ -18,7 +18,7 @@ from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
 from dispatcher.store.replays import Recoveries
 from dispatcher.store.replicated import Replicated
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.tokens import Tokens
 from dispatcher.store.triggers import Triggers
@@ -74,7 +74,7 @@ class Maintenance:
     async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreUnavailable; the next pass starts with another step, as this one is delayed.
+        Raises StoreUnavailableError; the next pass starts with another step, as this one is delayed.
         """
         for step in self._steps:
             if step.due_at <= monotonic():
@@ -90,7 +90,7 @@ class Maintenance:
             step.failures += 1
             step.due_at = monotonic() + delay
             observe.maintenance.step_failed(step.name, error, delay)
-            if isinstance(error, StoreUnavailable):
+            if isinstance(error, StoreUnavailableError):
                 raise  # otherwise each of the other steps would wait for the database as long
             return
         step.failures = 0
@@ -226,7 +226,7 @@ class MaintenanceSteps:
 
     async def _forget_daemons(self) -> bool:
         await self._daemons.forget_dead()
-        await self._daemons.forget_told()
+        await self._daemons.forget_status()
         return False
 
     def _expired(self) -> int:

@@ -13,7 +13,7 @@ from dispatcher.core.model import Delivery, Result
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 WAITING_LIMIT = 500
@@ -78,7 +78,7 @@ class Recorder:
 
         If the database refuses the data of a result, even without the receiver's answer, its
         delivery goes to quarantine. Otherwise it would block all other results. Raises
-        StoreUnavailable or StatementTimeout; results that may be unwritten stay and are written
+        StoreUnavailableError or StatementTimeoutError; results that may be unwritten stay and are written
         again, which is harmless.
         """
         await self._has_results.wait()
@@ -89,7 +89,7 @@ class Recorder:
         try:
             await self._write(batch)
             await self._quarantine_refused(len(batch))
-        except StatementTimeout:
+        except StatementTimeoutError:
             self._batch_limit = max(1, len(batch) // 2)
             raise
         finally:
@@ -112,7 +112,7 @@ class Recorder:
         """Write `batch`, the first of the waiting results, and remove them."""
         try:
             next_times = await self._deliveries.record(batch)
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(batch, error, self._write)
@@ -136,7 +136,7 @@ class Recorder:
             return
         try:
             new = await self._deliveries.record_late(late)
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(late, error, self._write_late)
@@ -155,7 +155,7 @@ class Recorder:
     ) -> None:
         """Split the batch until one refused result is left; write it without the answer's text.
 
-        Raises StoreUnavailable if it is refused for another reason than its data.
+        Raises StoreUnavailableError if it is refused for another reason than its data.
         """
         if len(batch) > 1:
             half = len(batch) // 2
@@ -170,7 +170,7 @@ class Recorder:
         elif is_data_error(error):
             self._refused.append((self._waiting.pop(0), error))
         else:  # the data is not the reason, so nothing can be written at present
-            raise StoreUnavailable(f"results are refused: {describe(error)}") from error
+            raise StoreUnavailableError(f"results are refused: {describe(error)}") from error
 
     async def _quarantine_refused(self, batch_size: int) -> None:
         """Quarantine deliveries whose results were refused twice while others can be written.
@@ -188,7 +188,7 @@ class Recorder:
         self._refused_before = {result.delivery.id for result, _ in self._refused}
 
     async def _check_table(self) -> None:
-        """Raise StoreUnavailable if no attempt at all can be written.
+        """Raise StoreUnavailableError if no attempt at all can be written.
 
         Then the refused results are not the cause, and they wait.
         """
@@ -197,7 +197,7 @@ class Recorder:
         except Exception as error:
             if not is_data_error(error):
                 raise
-            raise StoreUnavailable(f"all results are refused: {describe(error)}") from error
+            raise StoreUnavailableError(f"all results are refused: {describe(error)}") from error
 
     async def _quarantine(self, delivery: Delivery, error: Exception) -> None:
         try:

@@ -5,7 +5,7 @@ A replay sends many deliveries of one endpoint again, chosen by time or filter.
 
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.replays import Recoveries
-from dispatcher.store.session import StatementTimeout
+from dispatcher.store.session import StatementTimeoutError
 from dispatcher.telemetry import observe
 
 READ_LIMIT = 2_000
@@ -34,13 +34,13 @@ class Replayer:
     async def run_once(self) -> float:
         """Run one step, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout. After a timeout, the next step is smaller.
+        Raises StoreUnavailableError or StatementTimeoutError. After a timeout, the next step is smaller.
         """
         try:
             step = await self._replays.step(
                 look=self._read_limit, make=ROWS_LIMIT, waiting=ROWS_LIMIT, pending=PENDING_LIMIT
             )
-        except StatementTimeout as error:
+        except StatementTimeoutError as error:
             if self._read_limit > READ_MINIMUM:
                 self._read_limit = max(READ_MINIMUM, self._read_limit // 4)
                 raise

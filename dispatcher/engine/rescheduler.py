@@ -46,7 +46,7 @@ class Rescheduler:
     async def run_once(self) -> float:
         """Move the rows of one part of the table, and return the seconds to the next pass.
 
-        Raises StoreUnavailable or StatementTimeout; the part is tried again then.
+        Raises StoreUnavailableError or StatementTimeoutError; the part is tried again then.
         """
         if not self._steps:
             return IDLE_SECONDS

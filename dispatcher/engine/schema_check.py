@@ -15,7 +15,7 @@ from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.schema_check_costs import SchemaCheckCosts
 from dispatcher.schema_validation.validate import Refusal
-from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailable
+from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
 from dispatcher.store.data_errors import describe
 from dispatcher.store.unvalidated_events import Unexamined, Waiting
 from dispatcher.telemetry import observe
@@ -69,7 +69,7 @@ class SchemaCheck:
     async def run_once(self) -> float:
         """Check waiting events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout; events that were not moved are checked again.
+        Raises StoreUnavailableError or StatementTimeoutError; events that were not moved are checked again.
         """
         if not self._is_busy:
             await asyncio.sleep(HEAD_START_SECONDS)
@@ -81,7 +81,7 @@ class SchemaCheck:
         try:
             if waiting:
                 await self._check(waiting, checked)
-        except SandboxUnavailable as error:
+        except SandboxUnavailableError as error:
             observe.events.schema_checks_unavailable(error)
             wait = UNAVAILABLE_SECONDS
         if waiting:
@@ -171,7 +171,7 @@ class SchemaCheck:
             return Refusal("too_costly", detail)
         try:
             rejection = await self._sandbox.judge(schema, data)
-        except SandboxUnavailable:
+        except SandboxUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - one broken check must not block other events
             observe.events.schema_check_failed(event.id, error)

@@ -12,7 +12,8 @@ from uuid import UUID
 import orjson
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
-from dispatcher.core.histogram import BINS, bin_of, both
+from dispatcher.core.histogram import BINS, bin_of
+from dispatcher.core.histogram import add as add_histograms
 from dispatcher.core.model import Result
 from dispatcher.engine.bisection import bisect
 from dispatcher.engine.endpoint_cache import EndpointCache
@@ -90,7 +91,7 @@ class StatisticsWriter:
     async def run_once(self) -> float:
         """Write the counts and the status, and return the seconds to the next pass.
 
-        Raises StoreUnavailable or StatementTimeout; the next pass writes what was not written.
+        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not written.
         """
         async with self._writing:
             await self._gather()
@@ -101,7 +102,7 @@ class StatisticsWriter:
             await bisect(list(self._of_environments), self._add_of_environments, self._discard)
             daemon = self._daemon()
             if daemon is not None:
-                await self._daemons.tell(daemon, orjson.dumps(self._status()).decode())
+                await self._daemons.publish_status(daemon, orjson.dumps(self._status()).decode())
         return WRITE_EVERY_SECONDS
 
     async def drained(self) -> None:
@@ -169,5 +170,5 @@ def _add(to: dict[Key, Sums], key: Key, more: Sums) -> None:
         sums.delivered + more.delivered,
         sums.exhausted + more.exhausted,
         sums.duration_ms + more.duration_ms,
-        both(sums.durations, more.durations),
+        add_histograms(sums.durations, more.durations),
     )

@@ -57,7 +57,7 @@ class Stats:
 
 
 class Backlogs:
-    """Reads of the backlog. The methods raise StoreUnavailable and StatementTimeout."""
+    """Reads of the backlog. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
@@ -66,7 +66,7 @@ class Backlogs:
     async def read_in_time(self, seconds: float) -> Backlog:
         """Return the backlog of all environments within `seconds`.
 
-        Call this within a transaction. Raise StatementTimeout if it takes longer.
+        Call this within a transaction. Raise StatementTimeoutError if it takes longer.
         """
         await self._statistics.bound(int(seconds * 1000))
         return await self.read(None)

@@ -32,7 +32,7 @@ class Environment:
 
 
 class Environments:
-    """The environments. The methods also raise StoreUnavailable and StatementTimeout."""
+    """The environments. The methods also raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(
         self, session: Queryable, actor: Actor, *, most: int = Limits().environments

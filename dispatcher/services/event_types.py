@@ -55,8 +55,8 @@ class EventType:
 class Catalogue:
     """The catalogue of event types.
 
-    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailable and
-    StatementTimeout. Call `delete` in a transaction.
+    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailableError and
+    StatementTimeoutError. Call `delete` in a transaction.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
@@ -91,11 +91,7 @@ class Catalogue:
 
     async def get(self, environment_id: str, name: str) -> EventType:
         """Return one type. Raise NotFoundError if there is none."""
-        row = (
-            await self._stored.get(environment_id, name)
-            if event_patterns.TYPE.match(name)
-            else None
-        )
+        row = await self._stored.get(environment_id, name) if event_patterns.is_type(name) else None
         if row is None:
             raise _unknown(name)
         return _event_type(row)
@@ -110,9 +106,7 @@ class Catalogue:
 
         Raise NotFoundError if there is no such type.
         """
-        if not (
-            event_patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)
-        ):
+        if not (event_patterns.is_type(name) and await self._stored.delete(environment_id, name)):
             raise _unknown(name)
         await self._journal.note("event_type.delete", name, environment_id)
 
@@ -139,8 +133,8 @@ class CatalogueWriter:
     it was read. `most` is how many types an environment may have.
 
     The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue is full or
-    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailable;
-    StoreUnavailable and StatementTimeout.
+    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailableError;
+    StoreUnavailableError and StatementTimeoutError.
     """
 
     def __init__(

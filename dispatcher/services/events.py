@@ -5,7 +5,7 @@ from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.events import NewEvent
-from dispatcher.store.events import EventRefused, Events
+from dispatcher.store.events import EventRejectedError, Events
 from dispatcher.store.session import Queryable
 
 
@@ -29,7 +29,7 @@ class Emission:
             name = await self._events.emit(
                 form.type, data, environment_id=environment_id, idempotency_key=key
             )
-        except EventRefused as error:
+        except EventRejectedError as error:
             raise InvalidError.field("data", str(error)) from None
         if key is not None:
             await self._same(name, form.type, data)

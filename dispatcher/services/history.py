@@ -52,7 +52,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History:
-    """Reads of the history. The methods raise NotFoundError, StoreUnavailable and StatementTimeout."""
+    """Reads of the history. The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._stored = stored.History(session)

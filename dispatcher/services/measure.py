@@ -51,7 +51,7 @@ class Measure:
     async def look(self) -> float:
         """Run one pass. Return the seconds until the next.
 
-        Raise StoreUnavailable or StatementTimeout.
+        Raise StoreUnavailableError or StatementTimeoutError.
         """
         self._note(await self._pauses.current())
         if monotonic() - self._measured_at >= MEASURE_SECONDS:

@@ -107,7 +107,7 @@ class DaemonFacts:
 
 
 class Overview:
-    """Reads of the current state. The methods raise StoreUnavailable and StatementTimeout."""
+    """Reads of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
@@ -147,7 +147,7 @@ def _summary(
     speed: Mapping[str, Any],
     backlog: Mapping[str, Any],
 ) -> Summary:
-    durations = histogram.added(row["durations"] for row in minutes)
+    durations = histogram.add_all(row["durations"] for row in minutes)
     now = speed["now"]
     return Summary(
         at=now,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.session import Queryable, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import Queryable, StatementTimeoutError, StoreUnavailableError
 
 ASK_EVERY = 0.05
 MARGIN_SECONDS = 1.0
@@ -31,14 +31,14 @@ async def heeded(asked: Queryable, delivery_id: int, timeout: float = 1.0) -> bo
     also because an attempt is in progress.
     """
     nudges = Nudges(asked)
-    return await _none(lambda: nudges.unheeded(delivery_id), timeout)
+    return await _none(lambda: nudges.unapplied(delivery_id), timeout)
 
 
 async def _none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds + MARGIN_SECONDS):
             return await _asked(left, seconds)
-    except (StoreUnavailable, StatementTimeout, TimeoutError):
+    except (StoreUnavailableError, StatementTimeoutError, TimeoutError):
         return False
 
 

@@ -37,7 +37,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """The quarantine. The methods raise NotFoundError, StoreUnavailable and StatementTimeout."""
+    """The quarantine. The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Quarantine(session)

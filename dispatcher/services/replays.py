@@ -68,7 +68,7 @@ class Recovery:
 class Recoveries:
     """The replays of webhooks.
 
-    Each method also raises StoreUnavailable and StatementTimeout, and NotFoundError for a webhook that is
+    Each method also raises StoreUnavailableError and StatementTimeoutError, and NotFoundError for a webhook that is
     not in the environment.
     """
 

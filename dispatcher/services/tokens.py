@@ -81,7 +81,7 @@ BOOTSTRAP_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin"
 
 
 class Tokens:
-    """The tokens. Each method also raises StoreUnavailable and StatementTimeout.
+    """The tokens. Each method also raises StoreUnavailableError and StatementTimeoutError.
 
     `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
@@ -186,7 +186,7 @@ class Gate:
         """Return the owner of a token, or None if the token is unknown, revoked or expired.
 
         `address` is the client's address. Clients with unknown tokens share connections by it, so
-        that one of them cannot hold up the others. Raise StoreUnavailable or StatementTimeout.
+        that one of them cannot hold up the others. Raise StoreUnavailableError or StatementTimeoutError.
         """
         if not text.isascii():
             return None

@@ -21,9 +21,13 @@ from dispatcher.cli.params import Moment, escape_controls
 from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
-from dispatcher.encryption.keyring import KeyRefused
+from dispatcher.encryption.keyring import KeyRejectedError
 from dispatcher.store.migrate import StaleDatabase
-from dispatcher.store.session import PermissionDeniedError, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import (
+    PermissionDeniedError,
+    StatementTimeoutError,
+    StoreUnavailableError,
+)
 
 VERBS = (
     *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
@@ -243,7 +247,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ConfigError(["a.b: wrong", "c.d: worse"]), MisuseError, "a.b: wrong\nc.d: worse"),
         (InvalidError.field("url", "must be one"), MisuseError, "url: must be one"),
         (NotFoundError("there is no webhook x"), CommandError, "there is no webhook x"),
-        (KeyRefused("another key"), CommandError, "another key"),
+        (KeyRejectedError("another key"), CommandError, "another key"),
         (StaleDatabase("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
         (PostgresUnavailableError("made by 15"), CommandError, "made by 15"),
         (
@@ -269,10 +273,10 @@ def caused(error: Exception, cause: Exception) -> Exception:
             CommandError,
             "The API does not answer: no connection to x",
         ),
-        (StoreUnavailable("refused"), CommandError, "The database is not available: refused"),
+        (StoreUnavailableError("refused"), CommandError, "The database is not available: refused"),
         (PermissionDeniedError("as role x: …"), CommandError, "as role x: …"),
         (
-            StatementTimeout("canceled"),
+            StatementTimeoutError("canceled"),
             CommandError,
             "The database took longer than database.statement_timeout. Try again, or raise the setting.",
         ),
@@ -315,7 +319,9 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (asyncpg.ConnectionDoesNotExistError("it is closed"), CommandError, "it is closed"),
         (refusal("42501", "permission denied for x"), CommandError, "permission denied for x"),
         (
-            ExceptionGroup("daemon", [OSError("in use"), OSError("in use"), KeyRefused("other")]),
+            ExceptionGroup(
+                "daemon", [OSError("in use"), OSError("in use"), KeyRejectedError("other")]
+            ),
             CommandError,
             "in use\nother",
         ),

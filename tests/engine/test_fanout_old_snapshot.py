@@ -1,6 +1,6 @@
 """Fan-out where rows that were taken cannot be removed: they are read, and that takes time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +12,7 @@ from dispatcher.engine import fanout as fanout_module
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeout
+from dispatcher.store.session import StatementTimeoutError
 
 NOW = 91_000_000_000 << 22
 KEPT_FROM = NOW - (1_200_000 << 22)
@@ -36,7 +36,7 @@ class Stuck:
         """A row is kept each millisecond."""
         low, high = max(above, KEPT_FROM), min(up_to, NOW)
         if max(0, high - low) * self.kept // (NOW - KEPT_FROM) > READ_IN_TIME:
-            raise StatementTimeout("too much to read")
+            raise StatementTimeoutError("too much to read")
 
     def _first(self, above: int, up_to: int) -> int | None:
         found = min((id_ for id_ in self.live if above < id_ <= up_to), default=None)
@@ -57,7 +57,7 @@ class Stuck:
         else:
             self._read(above, seen[-1])
         if self.poison in seen:
-            raise StatementTimeout("it takes very long")
+            raise StatementTimeoutError("it takes very long")
         self.live = [id_ for id_ in self.live if id_ not in seen]
         self.taken += seen
         return FannedOut(len(seen), max(seen, default=None), 0, [], set(), seen=len(seen))
@@ -78,7 +78,7 @@ class Stuck:
         """Nothing to do."""
 
 
-async def _admit(deliveries: Sequence[object], parked: set[UUID]) -> None:
+async def _admit(deliveries: Sequence[object], *, parked: Collection[UUID]) -> None:
     """Nothing to do."""
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.engine import maintenance
 from dispatcher.engine.maintenance import Maintenance, Step
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import metrics
 
 HOUR = 3600.0
@@ -56,7 +56,7 @@ def failures(step: str) -> float:
     return metrics.REGISTRY.get_sample_value(name, {"step": step}) or 0.0
 
 
-@pytest.mark.parametrize("error", [StatementTimeout("late"), ValueError("a value")])
+@pytest.mark.parametrize("error", [StatementTimeoutError("late"), ValueError("a value")])
 async def test_a_step_that_fails_keeps_no_other_from_its_turn(
     clock: Clock, error: Exception
 ) -> None:
@@ -76,8 +76,8 @@ async def test_when_the_database_is_away_the_next_pass_begins_with_the_next_step
     clock: Clock,
 ) -> None:
     table = Table("first", "second")
-    table.raises["first"] = StoreUnavailable("a lock that cannot be had")
-    with pytest.raises(StoreUnavailable):
+    table.raises["first"] = StoreUnavailableError("a lock that cannot be had")
+    with pytest.raises(StoreUnavailableError):
         await table.run_once()
     assert table.ran == ["first"]
     assert await table.run_once() == ["second"]

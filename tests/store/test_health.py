@@ -10,7 +10,7 @@ from dispatcher.core.model import Delivery, Endpoint, Outcome
 from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from tests.conftest import Connection
 from tests.engine.test_request_headers import ENDPOINT
 from tests.store import rows
@@ -76,10 +76,10 @@ async def test_also_when_the_earlier_could_not_be_written_at_its_time(
 
     async def refused(*_: object) -> list[object]:
         note(health, endpoint, [GOOD])
-        raise StoreUnavailable("away")
+        raise StoreUnavailableError("away")
 
     session.fetch = refused  # type: ignore[method-assign, assignment] # as when the database is away
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await health.run_once()
     session.fetch = fetch  # type: ignore[method-assign]
     await health.run_once()

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from dispatcher.store import migrate
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from dispatcher.store.statements import statement
 from tests import hostile
 from tests.conftest import Connection, connected
@@ -66,7 +66,7 @@ async def run_all(session: Session, connection: Connection) -> list[str]:
         values = [None] * len((await connection.prepare(sql)).get_parameters())
         try:
             await session.fetch(sql, *values)
-        except (asyncpg.PostgresError, StoreUnavailable) as error:
+        except (asyncpg.PostgresError, StoreUnavailableError) as error:
             if TAKEN in str(error):
                 taken.append(name)
     return taken

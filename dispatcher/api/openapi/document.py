@@ -26,7 +26,7 @@ from dispatcher.api.openapi.schemas import (
 )
 from dispatcher.api.routes import Route
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT, ID_PATTERN
-from dispatcher.core.event_patterns import LONGEST
+from dispatcher.core.event_patterns import LIMIT_CHARACTERS
 from dispatcher.services.inputs.base import Form
 
 ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
@@ -68,7 +68,7 @@ PATH: dict[str, tuple[str, Schema]] = {
         {
             "type": "string",
             "pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
-            "maxLength": LONGEST,
+            "maxLength": LIMIT_CHARACTERS,
             "examples": ["user.created"],
         },
     ),

@@ -85,13 +85,13 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
     from dispatcher.cli import database
     from dispatcher.cli.errors import CommandError
     from dispatcher.demo import run
-    from dispatcher.encryption.keyring import KeyRefused
+    from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.store.migrate import MigrationError
 
     try:
         await database.prepare(serving, config)
         cipher = await database.open_cipher(serving, config)
-    except (MigrationError, KeyRefused) as error:
+    except (MigrationError, KeyRejectedError) as error:
         if not serving.ours:
             raise
         remedy = f"The demo's own data is of another version. Delete {config.state_directory()}."

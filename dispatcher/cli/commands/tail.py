@@ -115,15 +115,15 @@ class View:
         The daemon may be restarting, so the command keeps polling.
         """
         from dispatcher.client import ConnectionFailedError, UnavailableError
-        from dispatcher.store.session import StatementTimeout, StoreUnavailable
+        from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
         try:
             ended = await self.ended()
         except (
             ConnectionFailedError,
             UnavailableError,
-            StoreUnavailable,
-            StatementTimeout,
+            StoreUnavailableError,
+            StatementTimeoutError,
         ) as error:
             if self._is_answered:
                 click.echo(f"No answer at present, still waiting: {error}", err=True)

@@ -102,9 +102,9 @@ Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x0
 
 EventType = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=event_patterns.LONGEST),
+    StringConstraints(min_length=1, max_length=event_patterns.LIMIT_CHARACTERS),
     AfterValidator(event_patterns.parse_type),
-    Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"}),
+    Field(json_schema_extra={"pattern": rf"^{event_patterns.TYPE_PATTERN}$"}),
 ]
 EnvironmentId = Annotated[str, StringConstraints(pattern=rf"^{ID_PATTERN}$")]
 Moment = Annotated[

@@ -72,9 +72,9 @@ Url = Annotated[
 ]
 Pattern = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=event_patterns.LONGEST),
+    StringConstraints(min_length=1, max_length=event_patterns.LIMIT_CHARACTERS),
     AfterValidator(event_patterns.parse_pattern),
-    Field(json_schema_extra={"pattern": r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$"}),
+    Field(json_schema_extra={"pattern": rf"^(\*|{event_patterns.TYPE_PATTERN}(\.\*)?)$"}),
 ]
 Events = Annotated[
     list[Pattern],
