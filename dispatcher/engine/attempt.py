@@ -8,6 +8,7 @@ import orjson
 
 from dispatcher.core import outcome as outcomes
 from dispatcher.core.model import (
+    NO_TIMINGS,
     Delivery,
     Endpoint,
     Event,
@@ -120,10 +121,12 @@ class AttemptRunner:
             recorded_headers = request.recorded
             answer = await self._sender.post(
                 endpoint.url,
-                request.headers,
+                request.fixed,
                 event.body,
                 timeout=endpoint.timeout or self._timeout,
                 share=endpoint.environment_id,
+                names=request.names,
+                values=request.values,
             )
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
@@ -173,4 +176,5 @@ def result_of(
         request_headers=recorded_headers,
         response_headers=orjson.dumps(response.headers).decode() if response else None,
         response_body=response.body if response else None,
+        timings=answer.timings if answer else NO_TIMINGS,
     )
