@@ -194,9 +194,7 @@ class Engine:
             self.buffer,
             self.endpoints,
             self.clock,
-            admit=lambda rows, stale, are_parked: self.deliverer.admit(
-                rows, stale=stale, are_parked=are_parked
-            ),
+            admit=self.deliverer.admit,
             wake=self.loader_wake,
         )
 
