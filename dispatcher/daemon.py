@@ -29,7 +29,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import Gate, bootstrap
+from dispatcher.services.tokens import TokenAuthenticator, bootstrap
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
@@ -78,7 +78,7 @@ class Front:
         authentication: Pool,
     ) -> None:
         settings, first = ServiceSettings.from_config(config, cipher), bootstrap(config)
-        auth = Auth(Gate(authentication, first))
+        auth = Auth(TokenAuthenticator(authentication, first))
         body_most = max(config.limits.body_bytes, 2 * config.delivery.max_data)
         serving = Serving(
             pool=people,

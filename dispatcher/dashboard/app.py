@@ -18,7 +18,7 @@ from dispatcher.dashboard.rendering import Files, Renderer
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.signing_in import SigningIn
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.dashboard_sessions import SignIn, SignIns
+from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.history import History
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
@@ -28,7 +28,7 @@ View = Callable[[Visit], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
 """A page: its method, its name in `addresses.PATHS`, and its view."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Inner = Callable[[web.Request, SignIn], Awaitable[web.StreamResponse]]
+Inner = Callable[[web.Request, DashboardSession], Awaitable[web.StreamResponse]]
 
 IDS: Final = ("delivery_id", "event_id", "webhook_id")
 """The path parameters that identify an item, and so the one environment that it belongs to."""
@@ -50,7 +50,9 @@ class Dashboard:
         self._settings = settings
         self._files = Files.read()
         self._renderer = Renderer(self._files.names)
-        self._signing_in = SigningIn(self._renderer, auth, SignIns(authentication, bootstrap))
+        self._signing_in = SigningIn(
+            self._renderer, auth, DashboardSessions(authentication, bootstrap)
+        )
         self.invite = self._signing_in.invite
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
@@ -112,7 +114,7 @@ class Dashboard:
     # ── a page of an environment ─────────────────────────────────────────────────────────────────
 
     async def _visited(
-        self, request: web.Request, signed_in: SignIn, *, name: str, view: View
+        self, request: web.Request, signed_in: DashboardSession, *, name: str, view: View
     ) -> web.StreamResponse:
         """Check the CSRF token of a form, and call the view.
 
@@ -135,7 +137,7 @@ class Dashboard:
             return elsewhere
 
     async def _refused(
-        self, request: web.Request, signed_in: SignIn, environment_id: str
+        self, request: web.Request, signed_in: DashboardSession, environment_id: str
     ) -> web.StreamResponse | None:
         """Return an error page if a form must not be processed, None if it may be.
 
@@ -156,7 +158,7 @@ class Dashboard:
             text = f"This page belongs to {meant[:64]}, and its form was sent to {environment_id[:64]}. Nothing was done. Reload the page and send it again."
         return self._problem(request, 409, text)
 
-    async def _visit(self, request: web.Request, signed_in: SignIn, name: str) -> Visit:
+    async def _visit(self, request: web.Request, signed_in: DashboardSession, name: str) -> Visit:
         """Return the request with its session and environment.
 
         Raise NotFoundError if the environment does not exist or the token may not use it.
@@ -171,7 +173,9 @@ class Dashboard:
         standing = await services.pauses.standing(wanted)
         return Visit(request, name, signed_in, standing, services, pool, self._renderer)
 
-    async def _remember(self, request: web.Request, signed_in: SignIn, looked_at: str) -> None:
+    async def _remember(
+        self, request: web.Request, signed_in: DashboardSession, looked_at: str
+    ) -> None:
         if signed_in.environment_id != looked_at:
             await self._signing_in.remember(request, looked_at)
 
@@ -201,12 +205,12 @@ class Dashboard:
 
     # ── addresses without an environment ─────────────────────────────────────────────────────────
 
-    async def _home(self, request: web.Request, signed_in: SignIn) -> web.StreamResponse:
+    async def _home(self, request: web.Request, signed_in: DashboardSession) -> web.StreamResponse:
         wanted = request.match_info.get("environment", _usual(signed_in))
         return see_other(addresses.address(wanted, "overview", request.query))
 
     async def _moved(
-        self, request: web.Request, signed_in: SignIn, *, name: str
+        self, request: web.Request, signed_in: DashboardSession, *, name: str
     ) -> web.StreamResponse:
         """Redirect an address without an environment, as older versions used them.
 
@@ -224,7 +228,9 @@ class Dashboard:
         target = of or _usual(signed_in)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 
-    async def _sign_out(self, request: web.Request, signed_in: SignIn) -> web.StreamResponse:
+    async def _sign_out(
+        self, request: web.Request, signed_in: DashboardSession
+    ) -> web.StreamResponse:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), signed_in.csrf):
             return self._problem(request, 403, "The form is too old. Go back and reload the page.")
@@ -267,7 +273,7 @@ class Dashboard:
         )
 
 
-def _usual(signed_in: SignIn) -> str:
+def _usual(signed_in: DashboardSession) -> str:
     """Return the environment to start with: the token's own, else the one shown last."""
     return signed_in.principal.environment_id or signed_in.environment_id
 

@@ -35,16 +35,16 @@ from dispatcher.engine.rescheduler import Rescheduler
 from dispatcher.engine.schema_check import SchemaCheck
 from dispatcher.engine.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.connections import Sessions
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.replays import Recoveries
+from dispatcher.store.replays import Replays
 from dispatcher.store.statistics import Statistics
-from dispatcher.store.unvalidated_events import Unexamined
+from dispatcher.store.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
 from dispatcher.transport.guard import guard_of
 from dispatcher.transport.sender import Sender
@@ -90,7 +90,7 @@ class Engine:
             retry=self._config.retry.policy(),
         )
         notices = ChangeNoticeReader(
-            Nudges(self.sessions.lease),
+            ChangeNotices(self.sessions.lease),
             Deliveries(self.sessions.lease),
             self.buffer,
             self.endpoints,
@@ -181,7 +181,9 @@ class Engine:
             backlog=self._has_backlog,
             notified=self._config.database.notify,
         )
-        self.schema_check = SchemaCheck(Unexamined(self.sessions.examine), Sandbox(), self.lease)
+        self.schema_check = SchemaCheck(
+            UnvalidatedEvents(self.sessions.examine), Sandbox(), self.lease
+        )
         self.loader = Loader(
             Deliveries(self.sessions.refill),
             self.buffer,
@@ -201,7 +203,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(steps.table())
-        self.replayer = Replayer(Recoveries(self.sessions.upkeep))
+        self.replayer = Replayer(Replays(self.sessions.upkeep))
 
     async def fan_out(self) -> float:
         """Run one fan-out pass, then wake the schema check, and return the seconds to the next.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Queryable, StatementTimeoutError, StoreUnavailableError
 
@@ -30,7 +30,7 @@ async def heeded(asked: Queryable, delivery_id: int, timeout: float = 1.0) -> bo
     Call this after the commit. Return True, or False if it takes longer than `timeout` seconds,
     also because an attempt is in progress.
     """
-    nudges = Nudges(asked)
+    nudges = ChangeNotices(asked)
     return await _none(lambda: nudges.unheeded(delivery_id), timeout)
 
 

@@ -16,7 +16,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.inputs.replays import NewRecovery
 from dispatcher.store import replays as stored
 from dispatcher.store.session import Queryable
 
@@ -65,7 +65,7 @@ class Recovery:
     finished_at: datetime | None
 
 
-class Recoveries:
+class Replays:
     """The replays of webhooks.
 
     Each method also raises StoreUnavailableError and StatementTimeoutError, and NotFoundError for a webhook that is
@@ -73,7 +73,7 @@ class Recoveries:
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
-        self._stored = stored.Recoveries(session)
+        self._stored = stored.Replays(session)
         self._journal = Journal(session, actor)
 
     async def preview(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Preview:

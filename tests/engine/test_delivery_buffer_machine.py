@@ -64,7 +64,7 @@ class Read:
 
 @dataclass
 class Heed:
-    """Nudges as they were read, each with its row."""
+    """Change notices as they were read, each with its row."""
 
     nudges: list[ChangeNotice]
     reading: AbstractContextManager[set[int | UUID]]

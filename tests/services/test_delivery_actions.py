@@ -8,7 +8,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.delivery_actions import ATTEMPTS_MOST, Resend
+from dispatcher.services.delivery_actions import ATTEMPTS_MOST, DeliveryActions
 from dispatcher.services.propagation import heeded
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
@@ -25,7 +25,7 @@ Wish = Callable[[str, str], Awaitable[int]]
 def retry(pool: Pool, actor: Actor) -> Wish:
     async def wish(environment_id: str, delivery_name: str) -> int:
         async with pool.transaction() as session:
-            return await Resend(session, actor).retry(environment_id, delivery_name)
+            return await DeliveryActions(session, actor).retry(environment_id, delivery_name)
 
     return wish
 
@@ -34,7 +34,7 @@ def retry(pool: Pool, actor: Actor) -> Wish:
 def cancel(pool: Pool, actor: Actor) -> Wish:
     async def wish(environment_id: str, delivery_name: str) -> int:
         async with pool.transaction() as session:
-            return await Resend(session, actor).cancel(environment_id, delivery_name)
+            return await DeliveryActions(session, actor).cancel(environment_id, delivery_name)
 
     return wish
 
