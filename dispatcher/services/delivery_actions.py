@@ -21,7 +21,7 @@ database has the same number.
 class DeliveryActions:
     """Changes to one delivery. Call these methods within a transaction.
 
-    After the commit, wait with `propagation.heeded`.
+    After the commit, wait with `propagation.wait_until_acknowledged`.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:

@@ -15,7 +15,7 @@ from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import Delivery
 from dispatcher.services.inputs.history import DeliveryFilters
-from dispatcher.services.propagation import heeded
+from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.webhooks import Webhook
 
 FILTERS = ("status", "event", "since", "until")
@@ -79,7 +79,7 @@ async def retry(visit: Visit) -> web.Response:
             number = await services.delivery_actions.retry(visit.environment_id, name)
     except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
-    await heeded(visit.pool, number)
+    await wait_until_acknowledged(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "retried")
 
 
@@ -91,7 +91,7 @@ async def cancel(visit: Visit) -> web.Response:
             number = await services.delivery_actions.cancel(visit.environment_id, name)
     except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
-    await heeded(visit.pool, number)
+    await wait_until_acknowledged(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "cancelled")
 
 

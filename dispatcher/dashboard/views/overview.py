@@ -9,7 +9,7 @@ from aiohttp import web
 
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.services.overview import Point, Summary
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 
 SHORTEST: Final = 10.0
 """Seconds. A rate over a shorter time would be misleading, so a point that has just begun counts as
@@ -59,7 +59,7 @@ async def pause(visit: Visit) -> web.Response:
     everything = await _everything(visit)
     async with visit.changing("admin") as services:
         _, version = await services.pauses.pause(None if everything else visit.environment_id)
-    await confirmed(visit.pool, version)
+    await wait_until_applied(visit.pool, version)
     return see_other(_back(visit, everything), "paused")
 
 

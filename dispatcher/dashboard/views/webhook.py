@@ -12,7 +12,7 @@ from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhooks
 from dispatcher.services.inputs.webhooks import Rotation, WebhookChanges
 from dispatcher.services.overview import WebhookHealth
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhooks import TEST_TYPE, Webhook
 
 OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
@@ -78,7 +78,7 @@ async def rotate(visit: Visit) -> web.Response:
         )
         # Render before the commit. Otherwise an error after it would lose the new secret.
         answer = webhooks.secret(visit, rotated, created=False)
-    await confirmed(visit.pool, version)
+    await wait_until_applied(visit.pool, version)
     return answer
 
 
