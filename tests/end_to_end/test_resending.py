@@ -11,7 +11,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
 from dispatcher.daemon import Daemon
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.delivery_actions import Resend
+from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
@@ -38,12 +38,18 @@ class Person:
     async def retry(self, delivery_id: int) -> None:
         async with self._pool.transaction() as session:
             name = ids.delivery_name(delivery_id)
-            assert await Resend(session, Actor("test")).retry(ENVIRONMENT, name) == delivery_id
+            assert (
+                await DeliveryActions(session, Actor("test")).retry(ENVIRONMENT, name)
+                == delivery_id
+            )
 
     async def cancel(self, delivery_id: int) -> None:
         async with self._pool.transaction() as session:
             name = ids.delivery_name(delivery_id)
-            assert await Resend(session, Actor("test")).cancel(ENVIRONMENT, name) == delivery_id
+            assert (
+                await DeliveryActions(session, Actor("test")).cancel(ENVIRONMENT, name)
+                == delivery_id
+            )
 
     async def wait_until_acknowledged(self, delivery_id: int, within: float = 8.0) -> bool:
         return await wait_until_acknowledged(self._pool, delivery_id, within)
