@@ -12,7 +12,7 @@ import pytest
 
 from dispatcher.engine import replayer
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.replays import NewRecovery
+from dispatcher.services.inputs.recoveries import NewRecovery
 from dispatcher.services.replays import Recovery, Replays
 from dispatcher.store.session import Session
 from tests.end_to_end.stories import (

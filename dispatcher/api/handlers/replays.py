@@ -3,7 +3,7 @@
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.inputs.replays import NewRecovery, ReplayQuery
+from dispatcher.services.inputs.recoveries import NewRecovery, ReplayQuery
 from dispatcher.services.inputs.webhooks import Empty
 from dispatcher.services.replays import Preview, Recovery, Replays
 
