@@ -37,14 +37,26 @@ TALLEST = 1050
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "sign-in": ("Signing in", "You sign in with a token, which decides what you can see and do."),
     "overview": ("Overview", "The speed and success of sending, the backlog, and the daemons."),
-    "overview-table": ("Overview, as a table", "The same figures as text, also for screen readers."),
-    "webhooks": ("Webhooks", "Each webhook with its last 24 hours: success, latency and pending deliveries."),
-    "webhook-new": ("Create webhook", "Event types are chosen from a list, or matched by patterns."),
+    "overview-table": (
+        "Overview, as a table",
+        "The same figures as text, also for screen readers.",
+    ),
+    "webhooks": (
+        "Webhooks",
+        "Each webhook with its last 24 hours: success, latency and pending deliveries.",
+    ),
+    "webhook-new": (
+        "Create webhook",
+        "Event types are chosen from a list, or matched by patterns.",
+    ),
     "webhook-secret": ("Signing secret", "It is shown once, with code that verifies deliveries."),
     "webhook": ("A webhook's deliveries", "Live, by status, type and time."),
     "webhook-disabled": ("A disabled webhook", "Why, and what happens to what is pending."),
     "webhook-settings": ("Settings", "Headers, limits, and the retry schedule spelled out."),
-    "webhook-recoveries": ("Recoveries", "Failed and missed deliveries are counted, then sent again."),
+    "webhook-recoveries": (
+        "Recoveries",
+        "Failed and missed deliveries are counted, then sent again.",
+    ),
     "delivery": ("A delivery", "Every attempt: what was sent, what came back, how long it took."),
     "delivery-pending": ("A delivery that is retried", "The error in words, and a countdown."),
     "delivery-failed": ("A delivery that failed", "It has failed, until a user sends it again."),
