@@ -10,7 +10,7 @@ from dispatcher.engine import schema_check
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.schema_check import SchemaCheck
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.unvalidated_events import Unexamined, Waiting
+from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
 
 EXPENSIVE_SECONDS = 0.9
 CHEAP_SECONDS = 0.001
@@ -52,7 +52,7 @@ class Stage:
 
     async def run(self) -> None:
         lease = SimpleNamespace(owned=frozenset({1}))
-        stage = SchemaCheck(cast(Unexamined, self), cast(Sandbox, self), cast(Lease, lease))
+        stage = SchemaCheck(cast(UnvalidatedEvents, self), cast(Sandbox, self), cast(Lease, lease))
         for _ in range(MOST_LOOKS):
             if await stage.run_once() and not self.rows:
                 return
