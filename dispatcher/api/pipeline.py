@@ -37,7 +37,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
-from dispatcher.store.idempotency import Answered
+from dispatcher.store.idempotency import IdempotentResponses
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
 
@@ -83,7 +83,7 @@ class Serving:
             response = await self._response(asked, answer)
             if asked.once is not None:
                 kept = self._written(asked, answer, secrets_=False)
-                answered = Answered(session)
+                answered = IdempotentResponses(session)
                 await answered.keep(call.environment_id, asked.once[0], response.status, kept)
         # Nothing may fail after the commit: the response may hold the only copy of a new secret.
         if answer.awaits is not None and not await answer.awaits(asked.call.pool):
@@ -137,7 +137,9 @@ class Serving:
         if asked.once is None:
             return None
         key, fingerprint = asked.once
-        claim = await Answered(call.services.session).claim(call.environment_id, key, fingerprint)
+        claim = await IdempotentResponses(call.services.session).claim(
+            call.environment_id, key, fingerprint
+        )
         if claim.new:
             return None
         if claim.fingerprint != fingerprint or claim.status is None:

@@ -13,7 +13,7 @@ from dispatcher.services.inputs.environments import EnvironmentQuery, NewEnviron
 from dispatcher.services.inputs.pauses import PauseForm
 from dispatcher.services.inputs.tokens import NewToken, TokenQuery
 from dispatcher.services.pauses import Pause
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.tokens import Token
 
 ENVIRONMENT = Shape("environment")
@@ -92,7 +92,7 @@ async def paused(call: Call) -> Answer:
 async def pause(call: Call) -> Answer:
     """Pause sending for the environment, or for all of them."""
     paused, version = await call.services.pauses.pause(_whom(call))
-    return Answer(paused, awaits=lambda pool: confirmed(pool, version))
+    return Answer(paused, awaits=lambda pool: wait_until_applied(pool, version))
 
 
 async def resume(call: Call) -> Answer:

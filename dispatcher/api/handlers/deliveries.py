@@ -7,7 +7,7 @@ from dispatcher.core import ids
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem
 from dispatcher.services.inputs.history import DeliveryFilters, DeliveryQuery
 from dispatcher.services.inputs.webhooks import Empty
-from dispatcher.services.propagation import heeded
+from dispatcher.services.propagation import wait_until_acknowledged
 
 SHAPE = Shape("delivery")
 
@@ -73,7 +73,7 @@ async def _changed(call: Call, delivery_id: int) -> Answer:
     """
     name = ids.delivery_name(delivery_id)
     delivery = await call.services.history.delivery(call.environment_id, name)
-    return Answer(delivery, awaits=lambda pool: heeded(pool, delivery_id))
+    return Answer(delivery, awaits=lambda pool: wait_until_acknowledged(pool, delivery_id))
 
 
 def _filters(query: DeliveryQuery) -> DeliveryFilters:

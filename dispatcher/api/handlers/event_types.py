@@ -2,13 +2,13 @@
 
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.event_types import Catalogue, EventType
+from dispatcher.services.event_types import EventType, EventTypes
 from dispatcher.services.inputs.event_types import EventTypePut, EventTypeQuery
 
 SHAPE = Shape("event_type", id="name")
 
 
-def _catalogue(call: Call) -> Catalogue:
+def _catalogue(call: Call) -> EventTypes:
     return call.services.event_types
 
 

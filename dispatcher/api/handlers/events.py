@@ -7,7 +7,7 @@ from dispatcher.core.model import RawJson
 from dispatcher.services.history_resources import Event, EventItem
 from dispatcher.services.inputs.events import NewEvent
 from dispatcher.services.inputs.history import EventFilters, EventQuery
-from dispatcher.services.inputs.recoveries import RecoveryQuery
+from dispatcher.services.inputs.recoveries import ReplayQuery
 from dispatcher.services.inputs.webhooks import Empty
 from dispatcher.services.quarantine import Quarantine, Quarantined
 
@@ -117,7 +117,7 @@ ROUTES = (
         handle=list_quarantined,
         shape=QUARANTINED,
         answers=Quarantined,
-        query=RecoveryQuery,
+        query=ReplayQuery,
         many=True,
         paged=True,
     ),

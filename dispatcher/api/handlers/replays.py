@@ -3,15 +3,15 @@
 from dispatcher.api.pipeline import page_limit, uuid
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.inputs.recoveries import NewRecovery, RecoveryQuery
+from dispatcher.services.inputs.recoveries import NewRecovery, ReplayQuery
 from dispatcher.services.inputs.webhooks import Empty
-from dispatcher.services.replays import Preview, Recoveries, Recovery
+from dispatcher.services.replays import Preview, Recovery, Replays
 
 SHAPE = Shape("recovery")
 PREVIEW = Shape("recovery_preview", id="webhook_id")
 
 
-def _recoveries(call: Call) -> Recoveries:
+def _recoveries(call: Call) -> Replays:
     return call.services.replays
 
 
@@ -81,7 +81,7 @@ ROUTES = (
         handle=list_,
         shape=SHAPE,
         answers=Recovery,
-        query=RecoveryQuery,
+        query=ReplayQuery,
         many=True,
         paged=True,
     ),

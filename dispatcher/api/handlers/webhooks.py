@@ -13,7 +13,7 @@ from dispatcher.services.inputs.webhooks import (
     WebhookChanges,
     WebhookQuery,
 )
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhooks import TEST_TYPE, Webhook, Webhooks
 
 SHAPE = Shape("webhook")
@@ -71,7 +71,7 @@ async def rotate_secret(call: Call) -> Answer:
     return Answer(
         rotated,
         revision=rotated.revision,
-        awaits=lambda pool: confirmed(pool, version),
+        awaits=lambda pool: wait_until_applied(pool, version),
     )
 
 
