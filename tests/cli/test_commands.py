@@ -22,7 +22,7 @@ from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
 from dispatcher.encryption.keyring import KeyRejectedError
-from dispatcher.store.migrate import StaleDatabase
+from dispatcher.store.migrate import PendingMigrationsError
 from dispatcher.store.session import (
     PermissionDeniedError,
     StatementTimeoutError,
@@ -248,7 +248,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (InvalidError.field("url", "must be one"), MisuseError, "url: must be one"),
         (NotFoundError("there is no webhook x"), CommandError, "there is no webhook x"),
         (KeyRejectedError("another key"), CommandError, "another key"),
-        (StaleDatabase("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
+        (PendingMigrationsError("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
         (PostgresUnavailableError("made by 15"), CommandError, "made by 15"),
         (
             client.InvalidError(
