@@ -147,7 +147,7 @@ class Dashboard:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
             again = await self._signing_in.offer_resend(request, session.csrf)
-            text = "The form is too old, or not one of this site. Go back, reload the page and send it again."
+            text = "The form has expired, or comes from another site. Go back, reload the page and send it again."
             return again or self._problem(request, 403, text)
         meant = posted.get("environment")
         if meant == environment_id:
@@ -219,14 +219,14 @@ class Dashboard:
         A form sent to such an address changes nothing, because it does not name its environment.
         """
         if not only_reads(request):
-            text = "The page is from before an update, and does not say which environment it belongs to. Nothing was done. Open it again."
+            text = "The page was loaded before an update, and does not name its environment. Nothing was done. Open the page again."
             return self._problem(request, 409, text)
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
         of = await self._environment_of(request)
         bound = session.principal.environment_id
         if of is not None and bound not in (None, of):
-            raise NotFoundError("There is no such thing.")
+            raise NotFoundError("There is no such page.")
         target = of or _usual(session)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 
@@ -235,7 +235,7 @@ class Dashboard:
     ) -> web.StreamResponse:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
-            return self._problem(request, 403, "The form is too old. Go back and reload the page.")
+            return self._problem(request, 403, "The form has expired. Go back and reload the page.")
         return await self._signing_in.sign_out(request)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +251,7 @@ class Dashboard:
                 return self._problem(request, 503, title)
             case _:
                 observe.requests.failed(request_id(request), error)
-                text = f"Something went wrong here. The log says what, under the request {request_id(request)}."
+                text = f"An internal error occurred. The log has the details, under the request {request_id(request)}."
                 return self._problem(request, 500, text)
 
     def _problem(
