@@ -28,8 +28,8 @@ from dispatcher.services.dashboard_sessions import (
     LoginLinks,
     csrf,
 )
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.store.fair_slots import BusyError, FairSlots
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -71,7 +71,7 @@ class KeptForm:
         return cls(action, [(n, v) for n, v in fields if n != "csrf"])
 
 
-class SigningIn:
+class SignInPages:
     """The pages for users who are not signed in. `invite` makes a one-time login link."""
 
     def __init__(self, renderer: Renderer, auth: Auth, sign_ins: DashboardSessions) -> None:

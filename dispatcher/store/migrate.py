@@ -26,6 +26,7 @@ from dispatcher.store.connection_settings import (
     connection_settings,
     finish,
 )
+from dispatcher.store.errors import StoreUnavailableError, permission_denied
 from dispatcher.store.migration_files import (
     TOKEN,
     Applied,
@@ -44,7 +45,6 @@ from dispatcher.store.migration_files import (
     statements,
 )
 from dispatcher.store.migrator import Migrator
-from dispatcher.store.session import StoreUnavailableError, permission_denied
 
 __all__ = [
     "Applied",

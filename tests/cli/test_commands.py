@@ -22,12 +22,12 @@ from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
 from dispatcher.encryption.keyring import KeyRejectedError
-from dispatcher.store.migrate import PendingMigrationsError
-from dispatcher.store.session import (
+from dispatcher.store.errors import (
     PermissionDeniedError,
     StatementTimeoutError,
     StoreUnavailableError,
 )
+from dispatcher.store.migrate import PendingMigrationsError
 
 VERBS = (
     *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),

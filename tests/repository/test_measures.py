@@ -21,11 +21,8 @@ MOST_MODULES_AT_THE_TOP = 8
 # Not done yet: these sets only get smaller.
 LONG_MODULES = {
     "dispatcher/api/pipeline.py",
-    "dispatcher/store/session.py",
 }
-LONG_FUNCTIONS = {
-    "dispatcher/store/connections.py __init__",
-}
+LONG_FUNCTIONS: set[str] = set()
 NAMED_ALIKE = {
     "services/environments.py",
     "services/event_types.py",

@@ -14,7 +14,8 @@ from dispatcher.services.inputs.webhooks import (
     WebhookQuery,
 )
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.services.webhooks import TEST_TYPE, Webhook, Webhooks
+from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks import TEST_TYPE, Webhooks
 
 SHAPE = Shape("webhook")
 
