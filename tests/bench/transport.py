@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import repeat
 from pathlib import Path
 from statistics import median, quantiles
-from time import monotonic, process_time
+from time import monotonic, process_time, thread_time
 
 import uvloop
 
@@ -130,14 +130,16 @@ async def flood(url: str, healthy: str) -> dict[str, float]:
         ends = monotonic() + FLOOD_SECONDS
         name = url.rpartition("/")[2]
         body = BODY if name != "unread" else b"x" * UNREAD_BYTES
+        verdict = FLOODS[name][2]
+        timeout = FLOOD_TIMEOUT_SECONDS if verdict == "timeout" else 15.0
         verdicts: list[str] = []
         over: list[float] = []
 
         async def flooded() -> None:
             while monotonic() < ends:
-                answer = await sender.post(url, HEADERS, body, timeout=FLOOD_TIMEOUT_SECONDS)
+                answer = await sender.post(url, HEADERS, body, timeout=timeout)
                 verdicts.append(str(answer.status) if isinstance(answer, Response) else answer.code)
-                over.append(answer.duration - FLOOD_TIMEOUT_SECONDS)
+                over.append(answer.duration - timeout)
                 await asyncio.sleep(0.1)
 
         tasks = [asyncio.create_task(flooded()) for _ in range(FLOODS_AT_ONCE)]
@@ -146,7 +148,7 @@ async def flood(url: str, healthy: str) -> dict[str, float]:
         await asyncio.sleep(0.1)
         return {
             "floods": len(verdicts),
-            "right": verdicts.count(FLOODS[name][2]),
+            "right": verdicts.count(verdict),
             "over": max(0.0, *over),
             "open": len(sender._connections) - len(sender._connections._idle),
             "grown": _resident() - before,
@@ -167,9 +169,10 @@ async def _watch(sender: Sender, url: str, seconds: float) -> tuple[list[float],
     while monotonic() < ends:
         answer = await sender.post(url, HEADERS, BODY, timeout=15.0)
         took.append(answer.duration)
-        slept = monotonic()
+        slept, worked = monotonic(), thread_time()
         await asyncio.sleep(0.005)
-        held = max(held, monotonic() - slept - 0.005)
+        # Not longer than the loop worked: beyond that, other processes had the processor.
+        held = max(held, min(monotonic() - slept - 0.005, thread_time() - worked))
     return took, held
 
 
