@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         "_deadlines",
         "_is_aborted",
         "_is_paused",
+        "_is_scheduled",
         "_is_shortened",
         "_loop",
         "_on_lost",
@@ -110,6 +111,7 @@ class Connection(asyncio.Protocol):
         self._queue: Queue = {}
         self._is_aborted = False
         self._is_paused = False
+        self._is_scheduled = False
         self._is_shortened = False
         self._unwritten: memoryview | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -237,10 +239,23 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
     def _write_on(self) -> None:
-        while self._unwritten is not None and not self._is_paused:
-            piece, rest = self._unwritten[:PIECE_BYTES], self._unwritten[PIECE_BYTES:]
-            self._unwritten = rest if len(rest) else None
-            self.transport.write(piece)
+        """Write one piece in each iteration of the event loop.
+
+        Otherwise large bodies to many receivers, megabytes that the kernel takes at once, would hold
+        the loop.
+        """
+        if self._unwritten is None or self._is_paused or self._is_scheduled:
+            return
+        piece, rest = self._unwritten[:PIECE_BYTES], self._unwritten[PIECE_BYTES:]
+        self._unwritten = rest if len(rest) else None
+        self.transport.write(piece)
+        if self._unwritten is not None:
+            self._is_scheduled = True
+            self._loop.call_soon(self._write_next)
+
+    def _write_next(self) -> None:
+        self._is_scheduled = False
+        self._write_on()
 
     def _wait_for_the_rest(self, status: int) -> None:
         """Wait no longer than BODY_SECONDS, as the status line has decided the outcome."""

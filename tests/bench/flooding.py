@@ -21,7 +21,11 @@ FLOODS: dict[str, tuple[bytes, bytes, str]] = {
     "body": (OK + b"\r\n", b"x" * 65536, "200"),
     "junk": (b"", bytes(range(256)) * 256, "protocol"),
     "gone": (b"HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\n", b"x" * 65536, "410"),
-    "later": (b"HTTP/1.1 429 Later\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", b"", "429"),
+    "later": (
+        b"HTTP/1.1 429 Later\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"",
+        "429",
+    ),
     "upgrade": (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         b"\x81\x05hello" * 2000,
@@ -38,6 +42,8 @@ FLOODS: dict[str, tuple[bytes, bytes, str]] = {
 """
 
 DRIP_SECONDS = 0.3
+UNREAD_SECONDS = 5.0
+"""Longer than a POST waits for it."""
 
 
 async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,7 +53,7 @@ async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         first, again, _ = FLOODS[name]
         if name == "unread":
             writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await asyncio.sleep(60)
+            await asyncio.sleep(UNREAD_SECONDS)
         writer.write(first)
         if not again:
             while await reader.read(65536):
@@ -58,13 +64,14 @@ async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         while again:
             writer.write(again)
             await writer.drain()
-    except (ConnectionError, asyncio.IncompleteReadError, KeyError):
+    except (ConnectionError, RuntimeError, asyncio.IncompleteReadError, KeyError):
         pass
     finally:
         writer.close()
 
 
 async def main() -> None:
+    logging.disable()  # connections that break are what is asked for
     server = await asyncio.start_server(_flood, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
