@@ -15,7 +15,7 @@ from dispatcher.api.auth import Auth
 from dispatcher.api.connections import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
-from dispatcher.api.pipeline import Serving
+from dispatcher.api.pipeline import RequestPipeline
 from dispatcher.api.work import Work
 from dispatcher.config.sections import Config
 from dispatcher.dashboard.all_routes import PAGES
@@ -80,14 +80,14 @@ class Front:
         settings, first = ServiceSettings.from_config(config, cipher), bootstrap(config)
         auth = Auth(Gate(authentication, first))
         body_most = max(config.limits.body_bytes, 2 * config.delivery.max_data)
-        serving = Serving(
-            pool=people,
-            settings=settings,
+        pipeline = RequestPipeline(
+            people,
+            settings,
             auth=auth,
             cursors=Cursors(cipher.cursor_key()),
             work=Work(body_most),
         )
-        app = build(checks, serving, ROUTES, body_most=body_most, failing=failing, paused=paused)
+        app = build(checks, pipeline, ROUTES, body_most=body_most, failing=failing, paused=paused)
         if config.admin.hosts:
             app.middlewares.append(only_for(config.admin.hosts))
         self.dashboard = Dashboard(people, settings, auth, first, authentication=authentication)

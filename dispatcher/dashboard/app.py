@@ -10,7 +10,7 @@ from aiohttp import web
 
 from dispatcher.api.auth import Auth
 from dispatcher.api.errors import REFUSALS, unavailable
-from dispatcher.api.pipeline import request_id, share_of
+from dispatcher.api.request_values import request_id, share_of
 from dispatcher.core.errors import Refused, Unknown
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.dashboard import form_body
 from dispatcher.dashboard.protection import (
     is_of_other_site,
@@ -160,7 +160,7 @@ class SigningIn:
         """Sign in, or return the form with the reason why that failed."""
         try:
             return await self._signed_in(request, token, then, kept)
-        except Failure as failure:
+        except HttpError as failure:
             mistake, status = failure.title, failure.status
         except (StoreUnavailable, StatementTimeout):
             mistake, status = UNAVAILABLE, 503
@@ -171,7 +171,7 @@ class SigningIn:
     ) -> web.Response:
         """Check the token, open a session and set its cookie.
 
-        Return a redirect, or the kept form. Raise a Failure if the token is refused.
+        Return a redirect, or the kept form. Raise a HttpError if the token is refused.
         """
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
