@@ -5,22 +5,51 @@ PYTHON ?= python3
 UV ?= uv
 ARGS ?=
 WORKERS ?= 3
-VERSIONS ?= 14 16 18
 BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-postgres check fix bench campaign screenshots lock wheel help
+# Narrowed by ARGS, a word runs what it is given.
+PURE := tests/core tests/config tests/client tests/telemetry tests/encryption tests/cli
+BROWSER := tests/dashboard/browser
+CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo unit test test-browser test-campaign test-postgres test-python test-debug coverage check fix bench campaign screenshots lock wheel help
 
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
 
-test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
+	@$(PYTEST) $(or $(ARGS),$(PURE))
 
-test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18" ARGS="tests/store")
-	@$(BIN)/python -m tests.postgres $(VERSIONS) -- $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/store tests/end_to_end)
+test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
+	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
+
+test-browser: $(INSTALLED)  ## Run the tests of the dashboard in a browser
+	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER))
+
+test-campaign: $(INSTALLED)  ## Run the campaigns in their short form, and the fuzzer of the API
+	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS))
+
+test-postgres: VERSIONS = 14 16 18
+test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18")
+	@$(BIN)/python -m tests.postgres $(OPTIONS) $(VERSIONS) -- \
+		$(or $(ARGS),$(PARALLEL) tests/store tests/end_to_end $(patsubst %,--ignore=%,$(CAMPAIGNS)))
+
+test-python: VERSIONS = 3.12 3.13
+test-python: $(INSTALLED)  ## Run the tests under other Pythons (VERSIONS="3.12 3.13")
+	@$(BIN)/python -m tests.pythons $(VERSIONS) -- \
+		$(or $(ARGS),$(PARALLEL) $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
+
+test-debug: $(INSTALLED)  ## Run the tests of engine, transport and services in the debug mode of asyncio
+	@PYTHONASYNCIODEBUG=1 $(PYTEST) $(PARALLEL) $(or $(ARGS),tests/engine tests/transport tests/services)
+
+coverage: $(INSTALLED)  ## Measure which lines and branches the tests below the commands run
+	@$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(or $(ARGS),$(COVERED) $(patsubst %,--ignore=%,$(CAMPAIGNS)))
 
 check: $(INSTALLED)  ## Format, lint, types, import layers, measures, words and documents
 	@$(BIN)/ruff format --check .
@@ -46,7 +75,7 @@ COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 lock:  ## Write both requirements files again from pyproject.toml (needs uv; ARGS="--upgrade")
-	@$(UV) $(COMPILE) --group dev --output-file requirements.lock $(ARGS)
+	@$(UV) $(COMPILE) --extra embedded --group dev --output-file requirements.lock $(ARGS)
 	@$(UV) $(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
 
 wheel: $(INSTALLED)  ## Build dist/*.whl

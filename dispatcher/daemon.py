@@ -12,7 +12,7 @@ from dispatcher import __version__
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
 from dispatcher.api.auth import Auth
-from dispatcher.api.connections import ConnectionLimits
+from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import RequestPipeline
@@ -31,7 +31,7 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
 from dispatcher.services.tokens import Gate, bootstrap
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
 from dispatcher.transport.own_ports import admin_port
 
@@ -53,7 +53,7 @@ LAG_SECONDS = 0.25
 VITAL_STAGES = ("lease", "fanout", "record")
 """While one of these stages has no success, sending stops soon: the daemon is not ready."""
 
-TRANSIENT = (StoreUnavailable, StatementTimeout)
+TRANSIENT = (StoreUnavailableError, StatementTimeoutError)
 """Errors after which a statement is tried again."""
 
 T = TypeVar("T")
@@ -162,9 +162,9 @@ class Daemon:
             engine.guard.add_own_port(admin_port(int(self.admin_address.rpartition(":")[2])))
             opened.push_async_callback(engine.sender.close)
             await engine.sender.open()
-            opened.push_async_callback(engine.examine.close)
+            opened.push_async_callback(engine.schema_check.close)
             await self._send()
-        observe.stopped()
+        observe.daemon.stopped()
 
     async def _send(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -184,9 +184,9 @@ class Daemon:
         if applied is None:
             return
         if applied.applied:
-            observe.pause_applied()
+            observe.pauses.applied()
         else:
-            observe.pause_applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
+            observe.pauses.applied_before(applied.paused_at, applied.resumed_at, applied.resumed_by)
 
     async def _on_record(self, what: str, change: Callable[[Pauses], Awaitable[T]]) -> T | None:
         """Return the result of the change, however long it takes.
@@ -198,7 +198,7 @@ class Daemon:
                 async with self._engine.sessions.upkeep.transaction() as opened:
                     return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
-                observe.store_unavailable(what, error, PAUSE_AGAIN)
+                observe.database.unavailable(what, error, PAUSE_AGAIN)
                 await wait_for_event(self._stopping, PAUSE_AGAIN)
         return None
 
@@ -213,21 +213,23 @@ class Daemon:
         # A stage that holds no delivery continues after any error. Otherwise it would end sending.
         beside = partial(self._loop, group, transient=Exception)
         sending = [
-            loop("lease", self._engine.lease.beat, most=0.5),
+            loop("lease", self._engine.lease.run_once, most=0.5),
             loop("record", self._engine.recorder.run_once),
-            beside("health", self._engine.health.flush, self._engine.health.wake),
-            beside("statistics", self._engine.statist.flush),
-            group.create_task(measure_lag(observe.loop_lag, LAG_SECONDS), name="lag"),
+            beside("health", self._engine.health.run_once, self._engine.health.wake),
+            beside("statistics", self._engine.statistics.run_once),
+            group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS), name="lag"),
             group.create_task(self._watch(), name="watch"),
         ]
         feeding = [
-            beside("listen", self._engine.listener.keep),
+            beside("listen", self._engine.listener.run_once),
             loop("fanout", self._engine.fan_out, self._engine.inbox_wake),
-            beside("examine", self._engine.examine.look, self._engine.examine_wake),
-            loop("refill", self._engine.loader.run_once, self._engine.loader_wake),
-            loop("reschedule", self._engine.reschedule.run_once, self._engine.reschedule.wake),
-            beside("maintenance", self._engine.maintenance.look),
-            beside("replay", self._engine.replay.look),
+            beside(
+                "schema_check", self._engine.schema_check.run_once, self._engine.schema_check_wake
+            ),
+            loop("load", self._engine.loader.run_once, self._engine.loader_wake),
+            loop("reschedule", self._engine.rescheduler.run_once, self._engine.rescheduler.wake),
+            beside("maintenance", self._engine.maintenance.run_once),
+            beside("replay", self._engine.replayer.run_once),
             beside("measure", self._measure.look),
             group.create_task(self._engine.deliverer.run(), name="deliver"),
         ]
@@ -264,7 +266,7 @@ class Daemon:
         while not self._stopping.is_set() and not all(self._checks().values()):  # noqa: ASYNC110 - what it waits for has no event in common
             await asyncio.sleep(0.02)
         await self._open_all()
-        observe.started(__version__, self._front.port.address, "connected")
+        observe.daemon.started(__version__, self._front.port.address, "connected")
         systemd.ready(f"sending; admin on {self._front.port.address}")
         self.ready.set()
 
@@ -273,8 +275,8 @@ class Daemon:
         while not self._stopping.is_set():
             try:
                 await self._engine.sessions.open_all()
-            except StoreUnavailable as error:
-                observe.connection_warning(str(error))
+            except StoreUnavailableError as error:
+                observe.database.connection_problem(str(error))
                 await wait_for_event(self._stopping, OPEN_AGAIN_SECONDS)
             else:
                 return
@@ -284,7 +286,7 @@ class Daemon:
     ) -> None:
         """Start nothing more, finish what is under way, record it, and release the shards."""
         systemd.stopping()
-        observe.draining(self._engine.deliverer.in_flight, len(self._engine.recorder))
+        observe.daemon.draining(self._engine.deliverer.in_flight, len(self._engine.recorder))
         for task in feeding:
             task.cancel()
         await asyncio.wait(feeding)
@@ -295,7 +297,7 @@ class Daemon:
         try:
             await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if not finishing.done():
-                observe.drain_cut_short(
+                observe.daemon.drain_cut_short(
                     self._engine.deliverer.in_flight, len(self._engine.recorder)
                 )
         finally:
@@ -313,14 +315,14 @@ class Daemon:
             self._record_last,
             self._engine.health.drained,
             self._leave,
-            self._engine.statist.drained,
+            self._engine.statistics.drained,
         ):
             try:
                 await step()
             except TRANSIENT as error:
-                observe.store_unavailable("drain", error, 0.0)
+                observe.database.unavailable("drain", error, 0.0)
             except Exception as error:  # noqa: BLE001 - the other steps matter as much; raised below
-                observe.drain_step_failed(error)
+                observe.daemon.drain_step_failed(error)
                 errors.append(error)
         if errors:
             raise ExceptionGroup("the drain failed", errors)
@@ -348,24 +350,24 @@ class Daemon:
     def _note_failing(self) -> None:
         failing = self._health.failing()
         for stage in sorted(failing.keys() - self._failing):
-            observe.stage_failing(stage, failing[stage])
+            observe.stages.stuck(stage, failing[stage])
         for stage in sorted(self._failing - failing.keys()):
-            observe.stage_recovered(stage)
+            observe.stages.recovered(stage)
         self._failing = frozenset(failing)
-        observe.vitals(self._engine.vitals(stages_failing=len(failing)))
+        observe.daemon.vitals(self._engine.vitals(stages_failing=len(failing)))
 
     def _stage_failed(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
         if isinstance(error, TRANSIENT):
-            observe.stage_failed(stage, error, retry_in)
+            observe.stages.database_failed(stage, error, retry_in)
         else:
-            observe.stage_broke(stage, error, retry_in)
+            observe.stages.failed(stage, error, retry_in)
 
     def _checks(self) -> Mapping[str, bool]:
         failing = self._health.failing()
         return {
             "database": self._engine.lease.valid,
-            "listening": self._engine.listener.listening,
+            "listening": self._engine.listener.is_listening,
             "running": not self._stopping.is_set(),
             **{stage: stage not in failing for stage in VITAL_STAGES},
         }

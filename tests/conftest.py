@@ -8,6 +8,7 @@ another by the environment:
     DISPATCHER_TEST_DSN=postgresql://…                      a running server; a superuser's DSN
 """
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -23,6 +24,7 @@ import pytest
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store.migrate import migrate
+from tests import leaks
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -33,6 +35,9 @@ SETTINGS = {
     "max_prepared_transactions": "4",
     "shared_buffers": "128MB",
 }
+
+SHARED = {"standing_dsn", "chromium"}
+"""Fixtures of a whole module that open sockets and start processes while its tests run."""
 
 MEMORY = "/dev/shm"  # noqa: S108
 ROOM = 4 * 1024**3
@@ -60,6 +65,31 @@ def _memory() -> str | None:
     if os.statvfs(MEMORY).f_flag & os.ST_NOEXEC or shutil.disk_usage(MEMORY).free < ROOM:
         return None
     return MEMORY
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def tests_loop() -> asyncio.AbstractEventLoop:
+    """The loop that all tests share; it notes for each task which test it belongs to."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(leaks.task_factory)  # type: ignore[arg-type]  # typeshed lacks `context`
+    return loop
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(
+    request: pytest.FixtureRequest, tests_loop: asyncio.AbstractEventLoop
+) -> Iterator[None]:
+    """Fail a test that leaves tasks, threads, child processes or sockets.
+
+    It is set up after the fixtures of wider scope and before, so torn down after, the test's own.
+    """
+    name = request.node.nodeid
+    watch = leaks.Watch(name, tests_loop, alone=SHARED.isdisjoint(request.fixturenames))
+    token = leaks.TEST.set(name)
+    yield
+    leaks.TEST.reset(token)
+    if left := watch.leftovers():
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)
 
 
 @pytest.fixture(scope="session")

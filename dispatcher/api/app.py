@@ -13,7 +13,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from dispatcher.api import errors
-from dispatcher.api.connections import HEADERS, Connection, ConnectionLimits, Connections
+from dispatcher.api.connection_limits import ConnectionLimits
+from dispatcher.api.connections import HEADERS, Connection, Connections
+from dispatcher.api.first_request import FirstRequest
 from dispatcher.api.openapi import document as document_module
 from dispatcher.api.openapi.schemas import DIALECTS, DIALECTS_BY_NAME
 from dispatcher.api.pipeline import RequestPipeline
@@ -104,7 +106,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     resource = request.match_info.route.resource
-    observe.answered(
+    observe.requests.answered(
         request.method,
         resource.canonical if resource else "unknown",
         response.status,
@@ -186,15 +188,21 @@ class AdminPort:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
+        self._connections.drop_unread()
         await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection. Raise RuntimeError if the port is not open."""
+        """Return the protocol of a new connection."""
+        return FirstRequest(self._connections.add, self._connections.discard, self._handler)
+
+    def _handler(self, first: FirstRequest) -> asyncio.Protocol:
+        """Return what handles the requests of a connection. Raise RuntimeError if not open."""
         server = self._runner.server
         if server is None:
             raise RuntimeError("the admin port is not open")
         return Connection(
             self._connections,
+            first,
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,

@@ -7,11 +7,18 @@ health checks, and an orchestrator would then restart the daemon.
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+
+from dispatcher.api.connection_limits import ConnectionLimits
+from dispatcher.api.first_request import FirstRequest
+
+DROPPED_AT_ONCE = 16
+DROP_PAUSE_SECONDS = 0.02
+PART = 16
+"""If there are too many connections, one of so many is dropped at a time."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -22,44 +29,32 @@ HEADERS = {
 """Headers of every response that does not set its own value."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """The limits on connections to the admin port.
-
-    `most` is the number of connections at a time, and `of_one_address` the number from one address.
-    The latter does not apply to loopback, where reverse proxies run. A connection is closed if its
-    first request takes more than `head_seconds`, if it is silent for `silent_seconds`, or if it
-    does not read a response within `write_seconds`.
-    """
-
-    most: int = 512
-    of_one_address: int = 64
-    head_seconds: float = 5.0
-    silent_seconds: float = 20.0
-    write_seconds: float = 60.0
-
-
 class Connection(web.RequestHandler):
     """A connection served by aiohttp that also tracks whether it is idle and since when."""
 
-    def __init__(self, connections: "Connections", server: web.Server, **options: Any) -> None:
+    def __init__(
+        self, connections: "Connections", first: FirstRequest, server: web.Server, **options: Any
+    ) -> None:
         super().__init__(server, **options)
         self._connections = connections
+        self._first = first
         self._request: web.BaseRequest | None = None
-        self._since = asyncio.get_running_loop().time()
+        self._content: StreamReader | None = None
+        self._since = first.since
         self._heard_at: float | None = None
         self.has_answered = False
-        self.address = ""
+        self.address = first.address
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
-        self._connections.add(self)
+        self._connections.replace(self._first, self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connections.discard(self)
         super().connection_lost(exc)
+        # Otherwise the handler would go on waiting for the rest of a body that cannot come.
+        if self._content is not None and not self._content.is_eof():
+            self._content.feed_eof()
 
     def data_received(self, data: bytes) -> None:
         if self._request is None and self._heard_at is None:
@@ -76,6 +71,7 @@ class Connection(web.RequestHandler):
     def began(self, request: web.BaseRequest) -> None:
         """Note that a request is being handled."""
         self._request = request
+        self._content = request.content
 
     def ended(self) -> None:
         """Note that the request was handled and its response is being sent, or was sent."""
@@ -122,28 +118,36 @@ class Connection(web.RequestHandler):
             transport.abort()
 
 
+AnyConnection: TypeAlias = Connection | FirstRequest
+
+
 class Connections:
     """All open connections."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
-        self._open: set[Connection] = set()
+        self._open: set[AnyConnection] = set()
         self._of_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Connection) -> None:
-        """Add a connection. If there are too many, drop the least useful one."""
+    def add(self, connection: AnyConnection) -> None:
+        """Add a connection. If there are too many, drop the least useful ones."""
         self._open.add(connection)
         self._of_address[connection.address] += 1
         if len(self._open) > self._limits.most:
-            self._drop_one(self._open, connection)
+            self._make_room(self._open, connection)
         elif self._is_too_many(connection.address):
             of_it = {each for each in self._open if each.address == connection.address}
-            self._drop_one(of_it, connection)
+            self._make_room(of_it, connection)
 
-    def discard(self, connection: Connection) -> None:
+    def replace(self, first: FirstRequest, connection: Connection) -> None:
+        """Note that `connection` handles what `first` received, over the same socket."""
+        self._open.discard(first)
+        self._open.add(connection)
+
+    def discard(self, connection: AnyConnection) -> None:
         """Forget a connection, if it is known."""
         if connection in self._open:
             self._open.remove(connection)
@@ -157,26 +161,38 @@ class Connections:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(1.0, limits.head_seconds / 4, limits.silent_seconds / 4))
-            for connection in [c for c in self._open if c.is_overdue(loop.time(), limits)]:
+            overdue = [each for each in self._open if each.is_overdue(loop.time(), limits)]
+            for number, connection in enumerate(overdue):
                 connection.drop()
+                # Closing many at once would hold up requests, and so would their return at once.
+                if number % DROPPED_AT_ONCE == DROPPED_AT_ONCE - 1:
+                    await asyncio.sleep(DROP_PAUSE_SECONDS)
+
+    def drop_unread(self) -> None:
+        """Drop the connections that have sent no request."""
+        for connection in [each for each in self._open if isinstance(each, FirstRequest)]:
+            connection.drop()
 
     def _is_too_many(self, address: str) -> bool:
         return self._of_address[address] > self._limits.of_one_address and not _is_local(address)
 
-    def _drop_one(self, among: set[Connection], newcomer: Connection) -> None:
+    def _make_room(self, among: set[AnyConnection], newcomer: AnyConnection) -> None:
         """Drop the oldest idle connection; without one, the oldest that waits for a body.
 
         If there is neither, drop the newcomer. Among idle ones, start with the address that has the
-        most connections, and there with a connection that never sent a request.
+        most connections, and there with a connection that never sent a request. Of those that never
+        did, drop a part of all at a time: finding them takes as long as for one.
         """
         others = [each for each in among if each is not newcomer]
         idle = [each for each in others if each.is_idle]
-        slow = [each for each in others if each.waits_for_body]
         if idle:
-            worst = min(idle, key=lambda c: (-self._of_address[c.address], c.has_answered, c.since))
-        else:
-            worst = min(slow, key=lambda c: c.since, default=newcomer)
-        worst.drop()
+            idle.sort(key=lambda c: (-self._of_address[c.address], c.has_answered, c.since))
+            unread = [each for each in idle[: len(among) // PART] if not each.has_answered]
+            for each in unread or idle[:1]:
+                each.drop()
+            return
+        slow = [each for each in others if each.waits_for_body]
+        min(slow, key=lambda c: c.since, default=newcomer).drop()
 
 
 def _is_local(address: str) -> bool:

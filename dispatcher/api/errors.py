@@ -8,31 +8,31 @@ from pydantic import ValidationError
 from dispatcher.api.representations import Dialect
 from dispatcher.api.types import Detail, HttpError
 from dispatcher.core.errors import (
-    Changed,
-    Conflict,
-    Forbidden,
-    Invalid,
-    Refused,
-    Unknown,
+    ChangedError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    RefusedError,
 )
 from dispatcher.schema_validation.checks import SchemaChecksBusyError
-from dispatcher.schema_validation.worker import SandboxUnavailable
+from dispatcher.schema_validation.worker import SandboxUnavailableError
 from dispatcher.services.inputs.base import problems
 from dispatcher.store.pool import PoolBusyError
 from dispatcher.store.session import (
     LockTableFullError,
-    StatementTimeout,
-    StoreUnavailable,
+    StatementTimeoutError,
+    StoreUnavailableError,
     TransactionConflictError,
 )
 from dispatcher.telemetry import observe
 
-REFUSALS: dict[type[Refused], tuple[int, str]] = {
-    Invalid: (422, "What was given is not valid"),
-    Unknown: (404, "There is no such thing"),
-    Conflict: (409, "It does not go with how things are"),
-    Changed: (412, "It was changed meanwhile"),
-    Forbidden: (403, "The token does not allow that"),
+REFUSALS: dict[type[RefusedError], tuple[int, str]] = {
+    InvalidError: (422, "What was given is not valid"),
+    NotFoundError: (404, "There is no such thing"),
+    ConflictError: (409, "It does not go with how things are"),
+    ChangedError: (412, "It was changed meanwhile"),
+    ForbiddenError: (403, "The token does not allow that"),
 }
 
 UNAVAILABLE: dict[type[Exception], str] = {
@@ -40,10 +40,10 @@ UNAVAILABLE: dict[type[Exception], str] = {
     LockTableFullError: "PostgreSQL's lock table is full: raise max_locks_per_transaction",
     TransactionConflictError: "Another transaction holds what this request needs, such as the same"
     " Idempotency-Key. Try again when it has ended.",
-    StoreUnavailable: "The database is not available",
-    StatementTimeout: "The database took too long",
+    StoreUnavailableError: "The database is not available",
+    StatementTimeoutError: "The database took too long",
     SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
-    SandboxUnavailable: "Schema checks are unavailable. The daemon's log says why.",
+    SandboxUnavailableError: "Schema checks are unavailable. The daemon's log says why.",
 }
 """The title of the 503 response, by exception. The first matching class applies."""
 
@@ -57,10 +57,10 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
     match error:
         case HttpError():
             return error
-        case Invalid():
+        case InvalidError():
             details = [Detail(p.reason, pointer=dialect.pointer(p.place)) for p in error.problems]
-            return HttpError(422, error.code, REFUSALS[Invalid][1], *details)
-        case Refused():
+            return HttpError(422, error.code, REFUSALS[InvalidError][1], *details)
+        case RefusedError():
             status, title = REFUSALS[type(error)]
             return HttpError(status, error.code, title, Detail(str(error)))
         case ValidationError():
@@ -70,7 +70,7 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
         case web.HTTPException():
             return _http(error)
         case _:
-            observe.request_broke(request_id, error)
+            observe.requests.failed(request_id, error)
             return HttpError(500, "internal", f"Something went wrong here: request {request_id}")
 
 
@@ -83,7 +83,7 @@ def malformed(error: ValidationError) -> HttpError:
         Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
         for problem in problems(error).problems
     ]
-    return HttpError(422, "invalid", REFUSALS[Invalid][1], *details)
+    return HttpError(422, "invalid", REFUSALS[InvalidError][1], *details)
 
 
 def unreadable_query(error: ValidationError) -> HttpError:

@@ -11,11 +11,11 @@ from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.idempotency import StoredResponse
 from dispatcher.api.request_parser import ParsedRequest, RequestParser
-from dispatcher.api.request_values import DEFAULT_ENVIRONMENT
 from dispatcher.api.response_writer import ResponseWriter, stored_response
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Call
 from dispatcher.api.work import Work
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.services.services import ServiceSettings
 from dispatcher.store.pool import Pool
 
@@ -71,7 +71,7 @@ async def bound_call(call: Call, route: Route) -> AsyncIterator[Call]:
 
 
 async def _check_environment(call: Call, route: Route) -> None:
-    """Raise Unknown if the environment does not exist.
+    """Raise NotFoundError if the environment does not exist.
 
     That of a bound token exists, and the default one cannot be deleted, so neither is looked up.
     """

@@ -16,8 +16,9 @@ from dispatcher.api.idempotency import IdempotencyKey
 from dispatcher.api.representations import Dialect, negotiation
 from dispatcher.api.request_values import actor_of, environment_id_of, share_of
 from dispatcher.api.routes import Route
-from dispatcher.api.types import ALL, Call, Detail, HttpError
+from dispatcher.api.types import Call, Detail, HttpError
 from dispatcher.api.work import Work
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.model import RawJson
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
@@ -142,7 +143,7 @@ def negotiated(request: web.Request) -> Dialect:
 
 def _environment_id(request: web.Request, route: Route, principal: Principal) -> str:
     if route.all_environments:
-        return principal.environment_id or ALL
+        return principal.environment_id or ALL_ENVIRONMENTS
     return environment_id_of(request, principal)
 
 

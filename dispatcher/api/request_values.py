@@ -5,16 +5,13 @@ import secrets
 
 from aiohttp import web
 
-from dispatcher.api.types import ALL
-from dispatcher.core.errors import Unknown
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
+from dispatcher.core.errors import NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.tokens import Principal
 
-DEFAULT_ENVIRONMENT = "env_default"
-
 _KEY = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-_ENVIRONMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def request_id(request: web.Request) -> str:
@@ -35,13 +32,13 @@ def actor_of(request: web.Request, principal: Principal) -> Actor:
 def environment_id_of(request: web.Request, principal: Principal) -> str:
     """Return the environment that a request is about.
 
-    Raise Unknown for one that the token may not use, as if it did not exist.
+    Raise NotFoundError for one that the token may not use, as if it did not exist.
     """
     name = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if name is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
-    if not _ENVIRONMENT.fullmatch(name) or principal.environment_id not in (None, name):
-        raise Unknown(f"there is no environment {name[:64]!r}")
+    if not is_environment_id(name) or principal.environment_id not in (None, name):
+        raise NotFoundError(f"there is no environment {name[:64]!r}")
     return name
 
 
@@ -51,4 +48,6 @@ def share_of(principal: Principal, environment_id: str) -> str:
     Operators have tokens for all environments and get a share of their own. Otherwise a busy
     environment could keep them from pausing it.
     """
-    return environment_id if principal.environment_id is not None else f"{ALL}/{environment_id}"
+    if principal.environment_id is not None:
+        return environment_id
+    return f"{ALL_ENVIRONMENTS}/{environment_id}"

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
@@ -14,8 +14,6 @@ from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Queryable
 
 T_co = TypeVar("T_co", covariant=True)
-
-ALL = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,14 @@ class Call:
         return None if self.position is None else UUID(self.position)
 
     def uuid(self, name: str) -> UUID:
-        """Return the id in a parameter of the path. Raise Unknown unless it is spelled as usual."""
+        """Return the id in a parameter of the path. Raise NotFoundError unless it is spelled as usual."""
         text = self.path[name]
         try:
             id_ = UUID(text)
         except ValueError:
             id_ = None
         if id_ is None or str(id_) != text.lower():
-            raise Unknown(f"there is nothing with the id {text[:100]!r}")
+            raise NotFoundError(f"there is nothing with the id {text[:100]!r}")
         return id_
 
 

@@ -35,15 +35,20 @@ class Work:
             THREADS, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=5.0
         )
         self._listings = FairSlots(
-            LISTINGS, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=5.0
+            LISTINGS,
+            share=1,
+            waiting=WAITING,
+            waiting_of_one=WAITING_OF_ONE,
+            wait_seconds=5.0,
+            rest=1.0,
         )
 
     @asynccontextmanager
     async def listing(self, key: str) -> AsyncIterator[None]:
         """Hold the slot for building a long list; one environment has only one.
 
-        Otherwise one environment could take the whole time of the event loop. Raise an HttpError (503)
-        if too many wait.
+        Its next one begins after a rest as long as this one took. Otherwise one environment could
+        take the whole time of the event loop. Raise an HttpError (503) if too many wait.
         """
         async with AsyncExitStack() as held:
             try:

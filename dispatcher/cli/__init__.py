@@ -28,14 +28,14 @@ from dispatcher.cli.errors import explain
 CONFIG: dict[str, Any] = {
     "type": click.Path(path_type=Path),
     "metavar": "PATH",
-    "help": "The TOML file. Without it: $DISPATCHER_CONFIG, ./config.toml, /etc/dispatcher/config.toml.",
+    "help": "The TOML file. Default: $DISPATCHER_CONFIG, ./config.toml or /etc/dispatcher/config.toml.",
 }
 
 
-class Verbs(click.Group):
+class CommandGroup(click.Group):
     """A group of commands that reports expected errors as sentences, without a traceback."""
 
-    def invoke(self, context: click.Context) -> Any:
+    def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -48,13 +48,14 @@ class Verbs(click.Group):
 
 
 @click.group(
-    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--config", **CONFIG)
 @click.version_option(__version__, prog_name="dispatcher", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
-    """Send webhooks from rows in PostgreSQL: signed, retried, every attempt recorded."""
+    """Send webhooks from rows in PostgreSQL. Sign them, retry them, and record every attempt."""
     context.obj = config
 
 
@@ -64,19 +65,31 @@ def _configured(context: click.Context, _: click.Parameter, config: Path | None)
         context.obj = config
 
 
-def _add(group: click.Group, verb: click.Command) -> None:
+def _add(group: click.Group, command: click.Command) -> None:
     after = click.Option(["--config"], expose_value=False, callback=_configured, **CONFIG)
-    verb.params.append(after)
-    group.add_command(verb)
-    if isinstance(verb, click.Group):
-        for below in list(verb.commands.values()):
-            _add(verb, below)
+    command.params.append(after)
+    group.add_command(command)
+    if isinstance(command, click.Group):
+        for subcommand in list(command.commands.values()):
+            _add(command, subcommand)
 
 
-for each in (
-    *(run, demo, migrate, check),
-    *(emit, seed, webhook, token),
-    *(tail, replay, listen, verify),
-    *(pause, resume),
-):
-    _add(main, each)
+COMMANDS: tuple[click.Command, ...] = (
+    run,
+    demo,
+    migrate,
+    check,
+    emit,
+    seed,
+    webhook,
+    token,
+    tail,
+    replay,
+    listen,
+    verify,
+    pause,
+    resume,
+)
+
+for command in COMMANDS:
+    _add(main, command)

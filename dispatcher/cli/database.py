@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from dispatcher.services.audit_log import Actor
     from dispatcher.store.session import Session
 
-TURN_LIMIT = 60.0
-"""Seconds to wait while another process starts the same embedded server."""
-ROOM_TRIES = 4
-ROOM_POLL_SECONDS = 3.0
-"""Seconds between two tries. The connections of a daemon that has just stopped may take a few
+START_LIMIT_SECONDS = 60.0
+"""The longest wait while another process starts the same embedded server."""
+CONNECTION_TRIES = 4
+CONNECTION_POLL_SECONDS = 3.0
+"""The pause between two tries. The connections of a daemon that has just stopped may take a few
 seconds to end."""
 
 
@@ -29,7 +29,7 @@ class Database:
     """A connection address.
 
     `ours` is True for an embedded server that this process has started. Only such a database is
-    migrated without being asked to.
+    migrated without a request.
     """
 
     dsn: str = field(repr=False)
@@ -42,19 +42,19 @@ def embedded_directory(config: "Config") -> Path:
 
 
 @contextmanager
-def serving(config: "Config", directory: Path | None = None) -> Iterator[Database]:
+def daemon_database(config: "Config", directory: Path | None = None) -> Iterator[Database]:
     """Yield the database of a daemon: the configured one, or an embedded one started for it."""
     if config.database.dsn:
         yield Database(config.database.dsn.get_secret_value(), ours=False)
         return
     directory = directory or embedded_directory(config)
     server = _server(config, directory)
-    with _turn(directory):
+    with _start_lock(directory):
         server.start()
     with server:
         click.echo(
-            f"No database.dsn is configured: an embedded PostgreSQL keeps its data in {directory}."
-            " For production configure one.",
+            f"No database.dsn is configured. An embedded PostgreSQL keeps its data in {directory}."
+            " For production, configure database.dsn.",
             err=True,
         )
         yield Database(server.dsn, ours=True)
@@ -64,23 +64,23 @@ def find(config: "Config") -> tuple[Database, "Config"]:
     """Return the database that a command works on, and the configuration that goes with it.
 
     It is the configured one, else the embedded one of a running daemon, else that of a running
-    demo, whose key lies beside its data. Raise Failure if there is none. A command never starts a
+    demo, whose key lies beside its data. Raise CommandError if there is none. A command never starts a
     server, because no daemon would send what it wrote there.
     """
-    from dispatcher.cli.errors import Failure
+    from dispatcher.cli.errors import CommandError
     from dispatcher.embedded_postgres.server import running
 
     if config.database.dsn:
         return Database(config.database.dsn.get_secret_value(), ours=False), config
-    demo = of_the_demo(config)
-    for each, directory in (
+    demo = demo_config(config)
+    for candidate, directory in (
         (config, embedded_directory(config)),
         (demo, demo.state_directory()),
     ):
         if dsn := running(directory):
             click.echo(f"Using the running embedded PostgreSQL in {directory}.", err=True)
-            return Database(dsn, ours=False), each
-    raise Failure(
+            return Database(dsn, ours=False), candidate
+    raise CommandError(
         "No database.dsn is configured, and no daemon runs with an embedded PostgreSQL in"
         f" {embedded_directory(config)}.\n"
         "Set DISPATCHER_DATABASE__DSN, or name an API with --api and DISPATCHER_API_TOKEN, or start"
@@ -88,7 +88,7 @@ def find(config: "Config") -> tuple[Database, "Config"]:
     )
 
 
-def of_the_demo(config: "Config") -> "Config":
+def demo_config(config: "Config") -> "Config":
     """Return the configuration with the demo's state directory, and so with its data and key."""
     from dispatcher.config.sections import Secrets
 
@@ -98,11 +98,11 @@ def of_the_demo(config: "Config") -> "Config":
 
 
 @contextmanager
-def _turn(directory: Path) -> Iterator[None]:
+def _start_lock(directory: Path) -> Iterator[None]:
     """Hold the lock that a process needs to start the server of this directory."""
     from dispatcher.embedded_postgres.process import lock
 
-    held = lock(directory / "turn", TURN_LIMIT) if os.path.exists(directory) else None
+    held = lock(directory / "turn", START_LIMIT_SECONDS) if os.path.exists(directory) else None
     try:
         yield
     finally:
@@ -120,7 +120,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     """Prepare the database for a daemon: check its schema, and write the configured limits.
 
     Migrate it first if `migrate`, or if this process has started its server. Raise MigrationError
-    or StoreUnavailable.
+    or StoreUnavailableError.
     """
     from dispatcher.store import migrate as migrations
 
@@ -140,7 +140,7 @@ async def write_limits(database: Database, config: "Config") -> None:
         await Settings(opened).write_limits(config.delivery.max_data, notify=config.database.notify)
 
 
-async def look(database: Database) -> None:
+async def check_schema(database: Database) -> None:
     """Raise MigrationError unless the schema is the one of this version. Change nothing."""
     from dispatcher.store import migrate as migrations
 
@@ -148,10 +148,10 @@ async def look(database: Database) -> None:
         await migrations.check(connection)
 
 
-async def unlocked(database: Database, config: "Config") -> "Cipher":
+async def open_cipher(database: Database, config: "Config") -> "Cipher":
     """Return the cipher for the database's secrets.
 
-    Raise KeyRefused if the key is wrong or missing, and ConfigError if it is malformed.
+    Raise KeyRejectedError if the key is wrong or missing, and ConfigError if it is malformed.
     """
     from dispatcher.encryption.keyring import unlock
     from dispatcher.store.settings import Settings
@@ -166,33 +166,33 @@ def warn_of_address(database: Database) -> None:
     from dispatcher.telemetry import observe
 
     for warning in address.read(database.dsn).warnings:
-        observe.connection_warning(warning)
+        observe.database.connection_problem(warning)
 
 
-async def demand_connections(database: Database, config: "Config") -> None:
+async def require_connections(database: Database, config: "Config") -> None:
     """Wait until the server has room for all connections of a daemon, and log why.
 
-    Raise Failure if a limit is too low, or if there is no room after ROOM_TRIES. A daemon that
+    Raise CommandError if a limit is too low, or if there is no room after CONNECTION_TRIES. A daemon that
     lacks a few connections would look healthy and send nothing.
     """
-    from dispatcher.cli.errors import Failure
+    from dispatcher.cli.errors import CommandError
     from dispatcher.store.server import Server, connections_needed
     from dispatcher.telemetry import observe
 
     needed = connections_needed()
     async with session(database, config) as opened:
-        for tries_left in reversed(range(ROOM_TRIES)):
+        for tries_left in reversed(range(CONNECTION_TRIES)):
             rooms = await Server(opened).rooms()
             for room in rooms:
                 if message := room.too_small(needed):
-                    raise Failure(message)
+                    raise CommandError(message)
             full = [message for room in rooms if (message := room.too_full(needed))]
             if not full:
                 return
             if not tries_left:
-                raise Failure("; ".join(full))
-            observe.connection_warning("; ".join(full))
-            await wait(ROOM_POLL_SECONDS)
+                raise CommandError("; ".join(full))
+            observe.database.connection_problem("; ".join(full))
+            await wait(CONNECTION_POLL_SECONDS)
 
 
 async def wait(seconds: float) -> None:
@@ -217,7 +217,7 @@ async def session(database: Database, config: "Config") -> AsyncIterator["Sessio
 def actor() -> "Actor":
     """Return the actor for the audit log: the user of the operating system.
 
-    Environment variables such as USER do not count, because anybody can set them.
+    Environment variables such as USER do not count, because every user can set them.
     """
     import pwd
 

@@ -1,7 +1,7 @@
 """The checks of `dispatcher check` on the database: one function each, listed in CHECKS.
 
-Each returns a line to print, or None if there is nothing to say. It raises Failure for a problem,
-and Doubt for a possible one. Connecting is the first check, in `store.connect`: it finds wrong
+Each returns a line to print, or None if there is nothing to say. It raises CommandError for a problem,
+and CheckWarningError for a possible one. Connecting is the first check, in `store.connect`: it finds wrong
 addresses, TLS problems, poolers in transaction mode, standbys, old servers and settings that do not
 persist.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from dispatcher.cli.errors import Failure
+from dispatcher.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from dispatcher.config.sections import Config
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Session
 
 LISTEN_SECONDS = 3.0
-"""Seconds to wait for a notification, which usually arrives within milliseconds."""
+"""The longest wait for a notification, which usually arrives within milliseconds."""
 LARGEST_SKEW_SECONDS = 2.0
-"""Seconds of difference between the clocks. More may make receivers refuse signatures."""
+"""The largest difference between the clocks. More may make receivers refuse signatures."""
 
 
-class Doubt(Exception):
+class CheckWarningError(Exception):
     """A possible problem. Each argument describes one and says what to do."""
 
 
@@ -45,8 +45,8 @@ class Inspection:
 Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 
-async def ask(config: "Config", dsn: str, session: "Session") -> Inspection:
-    """Connect and read the facts of the server. Raise AddressError or StoreUnavailable."""
+async def inspect(config: "Config", dsn: str, session: "Session") -> Inspection:
+    """Connect and read the facts of the server. Raise AddressError or StoreUnavailableError."""
     from dispatcher.store import address
     from dispatcher.store.server import Server
 
@@ -57,47 +57,47 @@ async def ask(config: "Config", dsn: str, session: "Session") -> Inspection:
     return Inspection(config, dsn, session, facts, asked_at, datetime.now(UTC))
 
 
-async def _reachable(asked: Inspection) -> str:
-    facts = asked.facts
+async def _reachable(inspection: Inspection) -> str:
+    facts = inspection.facts
     return (
         f"database: {facts.database} is reachable as {facts.role}, PostgreSQL {facts.version},"
         " its sessions keep their settings"
     )
 
 
-async def _password_file(asked: Inspection) -> None:
+async def _password_file(inspection: Inspection) -> None:
     from dispatcher.store import address
 
-    if warnings := address.read(asked.dsn).warnings:
-        raise Doubt("; ".join(warnings))
+    if warnings := address.read(inspection.dsn).warnings:
+        raise CheckWarningError("; ".join(warnings))
 
 
-async def _encoding(asked: Inspection) -> str:
-    if asked.facts.encoding != "UTF8":
-        raise Failure(
-            f"the database is encoded in {asked.facts.encoding}, and events may hold any Unicode"
+async def _encoding(inspection: Inspection) -> str:
+    if inspection.facts.encoding != "UTF8":
+        raise CommandError(
+            f"the database is encoded in {inspection.facts.encoding}, and events may hold any Unicode"
             " text: create one with ENCODING 'UTF8' TEMPLATE template0"
         )
     return "encoding: UTF8"
 
 
-async def _rights(asked: Inspection) -> str:
+async def _rights(inspection: Inspection) -> str:
     """Check the rights to migrate, or after the first migration the ownership of the schema."""
-    facts = asked.facts
+    facts = inspection.facts
     if facts.schema_owner is None:
         if not facts.may_create_schema:
-            raise Failure(
-                f"the role {facts.role} may not create a schema, as dispatcher migrate must: GRANT"
+            raise CommandError(
+                f"the role {facts.role} may not create a schema, which dispatcher migrate needs: GRANT"
                 f" CREATE ON DATABASE {facts.database} TO {facts.role}"
             )
         if not (facts.has_producer_role or facts.may_create_role):
-            raise Failure(
-                f"the role {facts.role} may not create roles, and dispatcher_producer is not there:"
+            raise CommandError(
+                f"the role {facts.role} may not create roles, and the role dispatcher_producer does not exist:"
                 " let an administrator run CREATE ROLE dispatcher_producer NOLOGIN"
             )
-        return f"rights: {facts.role} may create what dispatcher migrate makes"
+        return f"rights: {facts.role} may create what dispatcher migrate creates"
     if not facts.owns_schema:
-        raise Failure(
+        raise CommandError(
             f"the schema dispatcher belongs to the role {facts.schema_owner}, and {facts.role} is no"
             f" member of it: let database.dsn name {facts.schema_owner}, or GRANT"
             f" {facts.schema_owner} TO {facts.role}"
@@ -105,92 +105,96 @@ async def _rights(asked: Inspection) -> str:
     return f"rights: {facts.role} owns the schema"
 
 
-async def _other_roles(asked: Inspection) -> None:
+async def _other_roles(inspection: Inspection) -> None:
     from dispatcher.cli import rights
 
-    if found := await rights.warnings(asked.session):
-        raise Doubt(*found)
+    if messages := await rights.warnings(inspection.session):
+        raise CheckWarningError(*messages)
 
 
-async def _events(asked: Inspection) -> None:
+async def _events(inspection: Inspection) -> None:
     """Check whether all events are sent and can all be read."""
     from dispatcher.cli import event_checks
 
-    if found := await event_checks.warnings(asked.config, asked.session):
-        raise Doubt(*found)
+    if messages := await event_checks.warnings(inspection.config, inspection.session):
+        raise CheckWarningError(*messages)
 
 
-async def _pauses(asked: Inspection) -> None:
+async def _pauses(inspection: Inspection) -> None:
     """Check whether sending is paused, and what `delivery.paused` will do."""
     from dispatcher.cli.commands import pausing
 
-    if found := await pausing.warnings(asked.config, asked.session):
-        raise Doubt(*found)
+    if messages := await pausing.warnings(inspection.config, inspection.session):
+        raise CheckWarningError(*messages)
 
 
-async def _two_phase_commit(asked: Inspection) -> str | None:
+async def _two_phase_commit(inspection: Inspection) -> str | None:
     from dispatcher.cli import event_checks
 
-    return await event_checks.two_phase_commit(asked.config, asked.session)
+    return await event_checks.two_phase_commit(inspection.config, inspection.session)
 
 
-async def _schema(asked: Inspection) -> str:
+async def _schema(inspection: Inspection) -> str:
     from dispatcher.store import migrate
 
-    if asked.facts.schema_owner is not None and not asked.facts.owns_schema:
-        raise Doubt("schema: not looked at without rights to it")
-    async with migrate.connected(asked.dsn) as connection:
+    if inspection.facts.schema_owner is not None and not inspection.facts.owns_schema:
+        raise CheckWarningError("schema: not checked, because the role has no rights to it")
+    async with migrate.connected(inspection.dsn) as connection:
         await migrate.check(connection)
-    return "schema: the one of this version"
+    return "schema: it is the one of this version"
 
 
-async def _key(asked: Inspection) -> str:
+async def _key(inspection: Inspection) -> str:
     """Check that the configured key is the one that encrypts the database's secrets."""
     from dispatcher.encryption.cipher import Cipher, read_key
-    from dispatcher.encryption.keyring import KeyRefused
+    from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.store.settings import Settings
 
-    if not asked.facts.owns_schema:
+    if not inspection.facts.owns_schema:
         return "key: none is stored yet"
-    key = read_key(asked.config)
-    stored = (await Settings(asked.session).read()).key_check
+    key = read_key(inspection.config)
+    stored = (await Settings(inspection.session).read()).key_check
     if stored is None:
         return "key: none is stored yet"
     if key is None:
-        raise KeyRefused("the database's secrets are encrypted with a key that is not configured")
+        raise KeyRejectedError(
+            "the database's secrets are encrypted with a key that is not configured"
+        )
     if not Cipher(key).matches(stored):
-        raise KeyRefused("the database's secrets are encrypted with another key than secrets.key")
-    return "key: the one that the secrets are encrypted with"
+        raise KeyRejectedError(
+            "the database's secrets are encrypted with another key than secrets.key"
+        )
+    return "key: it is the one that the secrets are encrypted with"
 
 
-async def _notifications(asked: Inspection) -> str:
+async def _notifications(inspection: Inspection) -> str:
     """Check that a notification arrives, which poolers in transaction mode do not pass on."""
     from dispatcher.store.server import Server
 
     channel = f"dispatcher_check_{secrets.token_hex(8)}"
-    heard = asyncio.Event()
-    await asked.session.listen(channel, heard.set)
-    await Server(asked.session).notify(channel)
+    arrived = asyncio.Event()
+    await inspection.session.listen(channel, arrived.set)
+    await Server(inspection.session).notify(channel)
     try:
         async with asyncio.timeout(LISTEN_SECONDS):
-            await heard.wait()
+            await arrived.wait()
     except TimeoutError:
-        raise Failure(
-            "a notification did not arrive: what stands between the daemon and PostgreSQL does not"
-            " pass on LISTEN; connect to PostgreSQL itself"
+        raise CommandError(
+            "a notification did not arrive, because a pooler between the daemon and PostgreSQL does not"
+            " pass on LISTEN: connect to PostgreSQL itself"
         ) from None
-    return "notifications: arrive"
+    return "notifications: they arrive"
 
 
-async def _clock(asked: Inspection) -> str:
-    skew = clock_skew(asked.facts.clock, asked.asked_at, asked.answered_at)
+async def _clock(inspection: Inspection) -> str:
+    skew = clock_skew(inspection.facts.clock, inspection.asked_at, inspection.answered_at)
     if abs(skew) > LARGEST_SKEW_SECONDS:
-        way = "ahead of" if skew > 0 else "behind"
-        raise Doubt(
-            f"the clock of the database is {abs(skew):.1f} s {way} the clock of this machine:"
-            " signatures bear the time of this one; let both follow a time server (NTP)"
+        relation = "ahead of" if skew > 0 else "behind"
+        raise CheckWarningError(
+            f"the clock of the database is {abs(skew):.1f} s {relation} the clock of this machine,"
+            " whose time is in the signatures: let both follow a time server (NTP)"
         )
-    return "clocks: agree"
+    return "clocks: they agree"
 
 
 def clock_skew(theirs: datetime, before: datetime, after: datetime) -> float:
@@ -203,15 +207,15 @@ def clock_skew(theirs: datetime, before: datetime, after: datetime) -> float:
     return min(0.0, (theirs - before).total_seconds())
 
 
-async def _connections(asked: Inspection) -> str:
+async def _connections(inspection: Inspection) -> str:
     from dispatcher.store.server import Server, connections_needed
 
-    needed, rooms = connections_needed(), await Server(asked.session).rooms()
+    needed, rooms = connections_needed(), await Server(inspection.session).rooms()
     if small := [message for room in rooms if (message := room.too_small(needed))]:
-        raise Failure("\n".join(small))
+        raise CommandError("\n".join(small))
     if full := [message for room in rooms if (message := room.too_full(needed))]:
-        raise Doubt("; ".join(full))
-    return f"connections: {needed} are needed, and can be had"
+        raise CheckWarningError("; ".join(full))
+    return f"connections: {needed} are needed, and the server has room for them"
 
 
 CHECKS: tuple[Check, ...] = (

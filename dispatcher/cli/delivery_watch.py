@@ -14,7 +14,7 @@ OVERLAP = timedelta(seconds=5)
 """Deliveries created at the same time become visible one after another, at most this far apart."""
 GRACE = timedelta(seconds=1)
 """An attempt takes some time after it is due."""
-PENDING_MOST = 20_000
+MOST_PENDING = 20_000
 """How many pending deliveries are watched at a time, so that they cannot fill the memory."""
 
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,27 +29,27 @@ class Watch:
     """
 
     since: datetime = _BEGINNING
-    _told: dict[str, datetime] = field(default_factory=dict)
+    _returned: dict[str, datetime] = field(default_factory=dict)
     _pending: dict[str, datetime] = field(default_factory=dict)
     _alarms: list[tuple[datetime, str]] = field(default_factory=list)
 
-    def see(self, items: Iterable[Resource], now: datetime) -> list[Resource]:
+    def ended_among(self, items: Iterable[Resource], now: datetime) -> list[Resource]:
         """Return the ended deliveries among `items` that were not returned before, by end time."""
         ended = []
         for item in items:
             if item.status == "PENDING":
                 self._await(item, now)
-            elif item.id not in self._told:
+            elif item.id not in self._returned:
                 self._pending.pop(item.id, None)
-                self._told[item.id] = _time(item.created_at)
+                self._returned[item.id] = _time(item.created_at)
                 ended.append(item)
         return sorted(ended, key=lambda item: str(item.ended_at))
 
-    def listed(self, items: Iterable[Resource]) -> None:
+    def note_listed(self, items: Iterable[Resource]) -> None:
         """Note that `items` are all deliveries since `since`, and move `since` forward."""
         newest = max((_time(item.created_at) for item in items), default=_BEGINNING)
         self.since = max(self.since, newest - OVERLAP)
-        self._told = {id_: at for id_, at in self._told.items() if at >= self.since}
+        self._returned = {id_: at for id_, at in self._returned.items() if at >= self.since}
 
     def due(self, now: datetime) -> list[str]:
         """Return the ids of pending deliveries that may have ended.
@@ -65,7 +65,7 @@ class Watch:
         return ids
 
     def _await(self, item: Resource, now: datetime) -> None:
-        if item.id in self._pending or len(self._pending) >= PENDING_MOST:
+        if item.id in self._pending or len(self._pending) >= MOST_PENDING:
             return
         next_ = now if item.next_retry_at is None else _time(item.next_retry_at)
         self._pending[item.id] = at = max(next_, now) + GRACE

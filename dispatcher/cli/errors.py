@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
 """SQLSTATE of a missing schema, table, function or column: the database lacks migrations."""
 
+_STATEMENT_TIMEOUT = (
+    "The database took longer than database.statement_timeout. Try again, or raise the setting."
+)
 
-class Failure(click.ClickException):
+
+class CommandError(click.ClickException):
     """An error that ends the command and prints only its message, on standard error."""
 
     exit_code: ClassVar[int] = 1
@@ -23,29 +27,29 @@ class Failure(click.ClickException):
         click.echo(self.message, file=file, err=file is None)
 
 
-class Misuse(Failure):
+class MisuseError(CommandError):
     """Wrong usage or configuration: running the same command again cannot help."""
 
     exit_code: ClassVar[int] = 2
 
 
-def explain(error: BaseException) -> Failure | None:
+def explain(error: BaseException) -> CommandError | None:
     """Return the failure to report, None for an unexpected error, which keeps its traceback."""
     from dispatcher.client import ClientError
     from dispatcher.config.sections import ConfigError
 
     if isinstance(error, ConfigError):
-        return Misuse(str(error))
+        return MisuseError(str(error))
     if isinstance(error, ClientError):
-        return _of_the_api(error)
+        return _explain_api_error(error)
     if isinstance(error, BaseExceptionGroup):
-        return _explain_all(error)
+        return _explain_group(error)
     if getattr(error, "sqlstate", None):
-        return Failure(_refusal(error))
+        return CommandError(_explain_database_error(error))
     return _explain_one(error)
 
 
-def _explain_all(group: BaseExceptionGroup) -> Failure | None:
+def _explain_group(group: BaseExceptionGroup) -> CommandError | None:
     explained = [explain(error) for error in group.exceptions]
     known = [failure for failure in explained if failure]
     if len(known) < len(explained):
@@ -53,96 +57,97 @@ def _explain_all(group: BaseExceptionGroup) -> Failure | None:
     return type(known[0])("\n".join(dict.fromkeys(failure.message for failure in known)))
 
 
-def _explain_one(error: BaseException) -> Failure | None:
+def _explain_one(error: BaseException) -> CommandError | None:
     """Return the failure for an expected error, None for any other."""
-    from dispatcher.core.errors import Invalid, Refused
+    from dispatcher.core.errors import InvalidError, RefusedError
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
-    from dispatcher.encryption.keyring import KeyRefused
-    from dispatcher.schema_validation.worker import SandboxUnavailable
+    from dispatcher.encryption.keyring import KeyRejectedError
+    from dispatcher.schema_validation.worker import SandboxUnavailableError
     from dispatcher.store.address import AddressError
-    from dispatcher.store.events import EventRefused
+    from dispatcher.store.events import EventRejectedError
     from dispatcher.store.migrate import MigrationError
     from dispatcher.store.session import (
         PermissionDeniedError,
-        StatementTimeout,
-        StoreUnavailable,
+        StatementTimeoutError,
+        StoreUnavailableError,
     )
 
     complete = (
-        KeyRefused
+        KeyRejectedError
         | MigrationError
         | PostgresUnavailableError
-        | Refused
-        | EventRefused
-        | SandboxUnavailable
+        | RefusedError
+        | EventRejectedError
+        | SandboxUnavailableError
     )
     match error:
-        case Invalid() | AddressError():
-            return Misuse(str(error))
+        case InvalidError() | AddressError():
+            return MisuseError(str(error))
         case PostgresUnavailableError(__cause__=OSError()):
-            return Failure(f"{error} (database.state_directory says where it keeps its data)")
+            return CommandError(f"{error} (database.state_directory says where it keeps its data)")
         case _ if isinstance(error, complete | PermissionDeniedError):
-            return Failure(str(error))
-        case StoreUnavailable():
-            return Failure(f"the database is not available: {error}")
-        case StatementTimeout():
-            return Failure("the database took longer than database.statement_timeout")
+            return CommandError(str(error))
+        case StoreUnavailableError():
+            return CommandError(f"The database is not available: {error}")
+        case StatementTimeoutError():
+            return CommandError(_STATEMENT_TIMEOUT)
         case OSError(filename=str(name), strerror=str(reason)):
-            return Failure(f"{name}: {reason}")
+            return CommandError(f"{name}: {reason}")
         case OSError():
-            return Failure(str(error))
+            return CommandError(str(error))
         case _:
             return None
 
 
-def _of_the_api(error: "ClientError") -> Failure:
-    """Return the failure for an error of the API, with a line for each problem and its place."""
+def _explain_api_error(error: "ClientError") -> CommandError:
+    """Return the failure for an error of the API, with a line for each problem and where it is."""
     from dispatcher.client import ApiError, InvalidError, UnauthorizedError
 
     if not isinstance(error, ApiError):
-        return Failure(f"the API does not answer: {error}")
-    said = "\n".join(_detail(detail) for detail in error.details) or error.message
+        return CommandError(f"The API does not answer: {error}")
+    message = "\n".join(_detail(detail) for detail in error.details) or error.message
     if isinstance(error, UnauthorizedError):
-        return Failure(f"the API refuses the token: {said}")
-    return Misuse(said) if isinstance(error, InvalidError) else Failure(said)
+        return CommandError(f"The API refuses the token: {message}")
+    return MisuseError(message) if isinstance(error, InvalidError) else CommandError(message)
 
 
 def _detail(detail: Mapping[str, str]) -> str:
-    pointed = detail.get("pointer", "").strip("/").replace("/", ".")
-    place = pointed or detail.get("parameter") or detail.get("header")
-    return f"{place}: {detail['message']}" if place else detail["message"]
+    field = detail.get("pointer", "").strip("/").replace("/", ".")
+    source = field or detail.get("parameter") or detail.get("header")
+    return f"{source}: {detail['message']}" if source else detail["message"]
 
 
-def _refusal(error: Any) -> str:
+def _explain_database_error(error: BaseException) -> str:
     """Return what PostgreSQL refused and why, from the driver's error."""
     message, constraint, detail, hint = (
         getattr(error, name, None) for name in ("message", "constraint_name", "detail", "hint")
     )
+    sqlstate = getattr(error, "sqlstate", None)
     if message is None:  # the driver raised it before sending anything
-        unsent = error.sqlstate == "22000"
-        return "a value cannot be sent to the database: is it UTF-8 text?" if unsent else str(error)
-    if error.sqlstate in _NO_SCHEMA:
-        return "the database lacks what this version needs: run dispatcher migrate"
+        unsent = sqlstate == "22000"
+        return "A value cannot be sent to the database. Is it UTF-8 text?" if unsent else str(error)
+    if sqlstate in _NO_SCHEMA:
+        return "The database lacks what this version needs. Run dispatcher migrate."
     # The names of constraints are sentences, so that every application sees one.
     if constraint and " " in constraint:
         return str(constraint)
-    if error.sqlstate == "42501":
-        return f"{message}{_right(message)}"
-    if error.sqlstate == "22P02" and message == "invalid input syntax for type json":
-        return f"the data is not JSON: {detail}"
+    if sqlstate == "42501":
+        return f"{message}{_how_to_grant(message)}"
+    if sqlstate == "22P02" and message == "invalid input syntax for type json":
+        return f"The data is not JSON: {detail}"
     return f"{message} ({hint})" if hint else str(message)
 
 
-def _right(message: str) -> str:
+def _how_to_grant(message: str) -> str:
     """Return how to grant the missing right that PostgreSQL reports, "" if it is not known."""
     if database := re.fullmatch(r"permission denied for database (.+)", message):
         return (
-            f": dispatcher migrate makes a schema, so let the owner of the database run it, or GRANT"
-            f" CREATE ON DATABASE {database[1]} to the role of database.dsn"
+            f". dispatcher migrate creates a schema. Let the owner of the database run it, or GRANT"
+            f" CREATE ON DATABASE {database[1]} to the role of database.dsn."
         )
     if re.match(r"permission denied for (schema|table|function) ", message):
         return (
-            ": database.dsn must name the role that ran dispatcher migrate, or a role that is a member"
-            " of it (GRANT one TO the other)"
+            ". database.dsn must name the role that ran dispatcher migrate, or a role that is a member"
+            " of it (GRANT one TO the other)."
         )
     return ""

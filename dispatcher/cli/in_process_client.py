@@ -14,7 +14,6 @@ from dispatcher.api import errors, types
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.pipeline import bound_call
 from dispatcher.api.representations import envelope
-from dispatcher.api.request_values import DEFAULT_ENVIRONMENT
 from dispatcher.api.routes import Route
 from dispatcher.cli import database
 from dispatcher.cli.database import Database
@@ -22,7 +21,8 @@ from dispatcher.client.call import Call
 from dispatcher.client.methods import AsyncApi
 from dispatcher.client.resources import Response
 from dispatcher.config.sections import Config, ConfigError
-from dispatcher.core.errors import Refused
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
+from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_key
 from dispatcher.services.services import Services, ServiceSettings
@@ -31,20 +31,20 @@ from dispatcher.store.pool import Pool, PoolShare
 
 T = TypeVar("T")
 
-SEALING = ("create_webhook", "rotate_webhook_secret")
+ENCRYPTING_ROUTES = ("create_webhook", "rotate_webhook_secret")
 
 
 @asynccontextmanager
-async def opened(
-    config: Config, visited: Database, environment: str | None
-) -> AsyncIterator["Direct"]:
+async def open_client(
+    config: Config, target_database: Database, environment: str | None
+) -> AsyncIterator["InProcessClient"]:
     """Open a client on the database. Raise MigrationError unless its schema fits."""
-    await database.look(visited)
-    async with database.session(visited, config) as session:
-        yield Direct(config, visited, Pool([session]).of(""), environment)
+    await database.check_schema(target_database)
+    async with database.session(target_database, config) as session:
+        yield InProcessClient(config, target_database, Pool([session]).of(""), environment)
 
 
-class Direct(AsyncApi):
+class InProcessClient(AsyncApi):
     """The client for people with access to the database. It may do everything.
 
     Without an environment, it uses that of the webhook that a call names. It raises ApiError as the
@@ -52,33 +52,33 @@ class Direct(AsyncApi):
     """
 
     def __init__(
-        self, config: Config, visited: Database, pool: PoolShare, environment: str | None
+        self, config: Config, target_database: Database, pool: PoolShare, environment: str | None
     ) -> None:
         self.environment = environment
         self._config = config
-        self._database = visited
+        self._database = target_database
         self._pool = pool
 
     async def send(self, call: Call[T]) -> T:
         """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
-        except (Refused, ValidationError, types.HttpError) as error:
+        except (RefusedError, ValidationError, types.HttpError) as error:
             failure = errors.explain(error, envelope, "")
             answer = Response(failure.status, {}, envelope.write_error(failure, ""))
         return call.read(answer.data())
 
-    async def _answer(self, wish: Call[Any]) -> Response:
+    async def _answer(self, request: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
-        route, path = _found(wish)
-        cipher = await self._cipher(route, wish.body or {})
+        route, path = _match(request)
+        cipher = await self._cipher(route, request.body or {})
         settings = ServiceSettings.from_config(self._config, cipher)
-        call = _call(settings, self._pool, route, path, wish)
+        call = _call(settings, self._pool, route, path, request)
         form = query = None
         if route.form is not None:
-            form = envelope.read(route.form, route.shape, orjson.dumps(wish.body or {}), None)
+            form = envelope.read(route.form, route.shape, orjson.dumps(request.body or {}), None)
         if route.query is not None:
-            query = route.query.model_validate_strings(wish.query, strict=False)
+            query = route.query.model_validate_strings(request.query, strict=False)
         call = replace(call, environment_id=await self._environment(call, route))
         try:
             async with bound_call(call, route) as bound:
@@ -98,8 +98,8 @@ class Direct(AsyncApi):
         Encrypting a secret needs the database's key, and creates it the first time. Other calls use
         the key, if there is one, to show which headers are sent.
         """
-        if route.name in SEALING or "headers" in body:
-            return await database.unlocked(self._database, self._config)
+        if route.name in ENCRYPTING_ROUTES or "headers" in body:
+            return await database.open_cipher(self._database, self._config)
         try:
             key = read_key(self._config)
         except ConfigError:
@@ -108,7 +108,7 @@ class Direct(AsyncApi):
 
     async def _environment(self, call: types.Call, route: Route) -> str:
         if route.all_environments:
-            return types.ALL
+            return ALL_ENVIRONMENTS
         if self.environment is not None:
             return (await call.services.environments.get(self.environment)).id
         if "webhook_id" in call.path:
@@ -122,7 +122,7 @@ def _call(
     pool: PoolShare,
     route: Route,
     path: Mapping[str, str],
-    wish: Call[Any],
+    request: Call[Any],
 ) -> types.Call:
     """Return the call as `api/request_parser.py` builds it from a request.
 
@@ -130,7 +130,7 @@ def _call(
     """
     verbatim = None
     if route.verbatim_field is not None:
-        field = (wish.body or {}).get(route.verbatim_field)
+        field = (request.body or {}).get(route.verbatim_field)
         verbatim = RawJson(orjson.dumps(field).decode())
     actor = database.actor()
     return types.Call(
@@ -139,21 +139,21 @@ def _call(
         principal=Principal(actor.name, actor.name, "admin", None),
         environment_id=DEFAULT_ENVIRONMENT,
         path=path,
-        position=wish.query.get("cursor"),
-        idempotency_key=wish.key,
+        position=request.query.get("cursor"),
+        idempotency_key=request.key,
         verbatim=verbatim,
     )
 
 
-def _found(wish: Call[Any]) -> tuple[Route, dict[str, str]]:
+def _match(request: Call[Any]) -> tuple[Route, dict[str, str]]:
     """Return the route of a call and its path parameters. Raise NotFoundError if there is none."""
-    asked = wish.path.split("/")
+    segments = request.path.split("/")
     for route in ROUTES:
         for method, path in route.paths():
             parts = path.split("/")
-            if method == wish.method and len(parts) == len(asked):
-                pairs = list(zip(parts, asked, strict=True))
+            if method == request.method and len(parts) == len(segments):
+                pairs = list(zip(parts, segments, strict=True))
                 if all(part == text for part, text in pairs if not part.startswith("{")):
-                    named = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
-                    return route, named
-    raise client.NotFoundError(404, "not_found", f"there is nothing at {wish.path}")
+                    ids = {p.strip("{}"): unquote(t) for p, t in pairs if p.startswith("{")}
+                    return route, ids
+    raise client.NotFoundError(404, "not_found", f"there is no route for {request.path}")

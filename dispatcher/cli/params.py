@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 
@@ -16,9 +15,9 @@ class Duration(click.ParamType[timedelta]):
     name = "duration"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        duration = _duration(value)
+        duration = _duration(str(value))
         if duration is None:
             self.fail("must be a duration such as 30s, 12h or 30d", param, ctx)
         return duration
@@ -30,13 +29,14 @@ class Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        ago = _duration(value)
+        text = str(value)
+        ago = _duration(text)
         if ago is not None:
             return datetime.now(UTC) - ago
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(text)
         except ValueError:
             moment = datetime.min  # noqa: DTZ901 - it counts as a time without an offset
         if moment.tzinfo is None:
@@ -59,6 +59,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u
 ends are among them."""
 
 
-def shown(text: str) -> str:
-    """Return text that others wrote, safe for a terminal: control characters appear as codes."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+def escape_controls(text: str) -> str:
+    """Return the text of others, safe for a terminal: control characters appear as codes."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)

@@ -2,22 +2,23 @@
 
 import socket
 
-from dispatcher.cli.errors import Failure
+from dispatcher.cli.errors import CommandError
 
 
-def demand(host: str, port: int) -> None:
-    """Raise Failure if the admin port cannot be bound, before anything else is started."""
+def require_free(host: str, port: int) -> None:
+    """Raise CommandError if the admin port cannot be bound, before anything else is started."""
     try:
-        reason = refusal(host, port)
+        reason = why_unavailable(host, port)
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
-        raise Failure(
-            f"the admin port {port} cannot be opened on {host}: {reason}; admin.port 0 takes any free one"
+        raise CommandError(
+            f"The admin port {port} cannot be opened on {host}: {reason}. Free it, or set another"
+            " admin.port (0 takes any free one)."
         )
 
 
-def refusal(host: str, port: int) -> str | None:
+def why_unavailable(host: str, port: int) -> str | None:
     """Return why the port cannot be bound now, None if it can.
 
     Raise OSError if the host is unknown.

@@ -7,25 +7,25 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def heard() -> Iterator[asyncio.Event]:
+def stop_signal() -> Iterator[asyncio.Event]:
     """Yield an event that the first signal sets. A second signal has its default effect."""
     loop = asyncio.get_running_loop()
-    enough = asyncio.Event()
+    stop = asyncio.Event()
 
-    def hear() -> None:
-        enough.set()
-        forget()
+    def set_stop() -> None:
+        stop.set()
+        restore()
 
-    def forget() -> None:
+    def restore() -> None:
         for number in _NUMBERS:
             loop.remove_signal_handler(number)
 
     for number in _NUMBERS:
-        loop.add_signal_handler(number, hear)
+        loop.add_signal_handler(number, set_stop)
     try:
-        yield enough
+        yield stop
     finally:
-        forget()
+        restore()
 
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -20,8 +20,8 @@ from dispatcher.receiver import (
 Fields = Sequence[tuple[str, str]]
 """The headers as they arrived."""
 
-LARGEST = 1024 * 1024
-"""Bytes. Variants of a larger body are not tried, because that would take too long."""
+LARGEST_BODY_BYTES = 1024 * 1024
+"""Variants of a larger body are not tried, because that would take too long."""
 
 _ORDER = ("event", "event_id", "timestamp", "environment_id", "data")
 _WRITTEN = re.compile(rb'\{"event":"[^"]*","event_id":"[^"]*","timestamp":"')
@@ -51,7 +51,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedRequest:
     """A signed request and the possible secrets: the arguments of `receiver.verify`."""
 
     body: bytes
@@ -77,20 +77,22 @@ class Signed:
         return None
 
 
-def judge(request: Signed, *, scheme: str | None = None, tolerance: float, now: float) -> Verdict:
+def diagnose(
+    request: SignedRequest, *, scheme: str | None = None, tolerance: float, now: float
+) -> Verdict:
     """Return whether `construct_event` accepts a request, and why or why not.
 
     As there, a scheme that signs no time is accepted only if `scheme` names it. `tolerance` is in
     seconds, and `now` is a Unix time in seconds.
     """
     tried = SCHEMES if scheme is None else (scheme,)
-    failures = {each: request.failure(each, tolerance, now) for each in tried}
-    present = {e: f for e, f in failures.items() if not isinstance(f, MissingSignatureError)}
-    checks = tuple(_check(each, failure) for each, failure in (present or failures).items())
+    failures = {name: request.failure(name, tolerance, now) for name in tried}
+    present = {n: f for n, f in failures.items() if not isinstance(f, MissingSignatureError)}
+    checks = tuple(_check(name, failure) for name, failure in (present or failures).items())
     accepted = TIMESTAMPED if scheme is None else (scheme,)
-    good = next((each for each in accepted if each in failures and failures[each] is None), None)
-    if good is not None:
-        return Verdict(good, checks, tuple(_reservations(good, present)))
+    valid = next((name for name in accepted if name in failures and failures[name] is None), None)
+    if valid is not None:
+        return Verdict(valid, checks, tuple(_reservations(valid, present)))
     return Verdict(None, checks, tuple(_hints(request, failures)))
 
 
@@ -117,15 +119,15 @@ _NO_TIME = (
 )
 
 
-def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[str]:
+def _hints(request: SignedRequest, failures: dict[str, Exception | None]) -> Iterator[str]:
     """Yield hints about a request that no scheme accepts."""
     kinds = {type(failure) for failure in failures.values() if failure is not None}
     if failures.get("body-hex", kinds) is None:
-        yield f"the signature of body-hex holds; to accept that one say --scheme body-hex. {_NO_TIME}"
+        yield f"the signature of body-hex is valid; to accept it, use --scheme body-hex. {_NO_TIME}"
     if StaleTimestampError in kinds:
         yield (
-            "the signature itself is right: the request is an old one (--at and --tolerance say as"
-            " of when to judge it), or the clock here or there is wrong"
+            "the signature itself is valid: the request is old (--at and --tolerance set the time to"
+            " check it at), or a clock is wrong, here or at the sender"
         )
     elif NoMatchingSignatureError in kinds:
         schemes = [
@@ -135,58 +137,63 @@ def _hints(request: Signed, failures: dict[str, Exception | None]) -> Iterator[s
     elif kinds <= {MissingSignatureError}:
         names = sorted({name.lower() for name, _ in request.headers})
         yield f"the headers given are: {', '.join(names) or 'none'}"
-        yield "a proxy in front may have dropped the signature's headers, or the wrong ones were saved"
+        yield "a proxy may have removed the headers of the signature, or the wrong headers were saved"
 
 
-def _mismatch(request: Signed, schemes: Sequence[str]) -> Iterator[str]:
+def _mismatch(request: SignedRequest, schemes: Sequence[str]) -> Iterator[str]:
     """Yield the likely reasons why no signature of these schemes matches."""
-    other = list(_of_another(request))
-    yield from other
+    mixed_up = list(_of_another_event(request))
+    yield from mixed_up
     mistakes = next(_tried(request, schemes), None)
     if mistakes is not None:
         yield from mistakes
         return
-    if not other and not _WRITTEN.match(request.body):
+    if not mixed_up and not _WRITTEN.match(request.body):
         yield (
-            "the body does not begin as Dispatcher writes it: it was parsed and written anew, which"
+            "the body does not begin as Dispatcher writes it: it was parsed and written again, which"
             " changes spaces, numbers or the order of keys. Verify the bytes as they arrived"
         )
     yield (
-        "perhaps the secret is another webhook's, or was rotated since, or the body was changed on"
-        " the way"
+        "perhaps the secret belongs to another webhook, or was rotated since, or the body was changed"
+        " on the way"
     )
 
 
-def _of_another(request: Signed) -> Iterator[str]:
+def _of_another_event(request: SignedRequest) -> Iterator[str]:
     """Yield a hint if the headers and the body do not belong together."""
     try:
         event = json.loads(request.body)
     except (ValueError, RecursionError):
-        yield "the body is not JSON: is it whole, and is it the request's body?"
+        yield "the body is not JSON: is it complete, and is it the body of this request?"
         return
     named = {name.lower(): value for name, value in request.headers}
-    told = event.get("event_id") if isinstance(event, dict) else None
-    if isinstance(told, str) and told != named.get("webhook-id", told):
-        yield f"the body is of another event, {told!r}, than the headers, {named['webhook-id']!r}"
+    event_id = event.get("event_id") if isinstance(event, dict) else None
+    if isinstance(event_id, str) and event_id != named.get("webhook-id", event_id):
+        yield (
+            f"the body belongs to the event {event_id!r}, and the headers to another one,"
+            f" {named['webhook-id']!r}"
+        )
 
 
-def _tried(request: Signed, schemes: Sequence[str]) -> Iterator[list[str]]:
+def _tried(request: SignedRequest, schemes: Sequence[str]) -> Iterator[list[str]]:
     """Yield the mistakes that explain the signature, the fewest first."""
     bodies, secrets = list(_bodies(request.body)), list(_secrets(request.secrets))
-    pairs = sorted(product(bodies, secrets), key=lambda pair: sum(bool(said) for said, _ in pair))
+    pairs = sorted(
+        product(bodies, secrets), key=lambda pair: sum(bool(mistake) for mistake, _ in pair)
+    )
     for (about_body, body), (about_secret, secret) in pairs:
-        meant = Signed(body, request.headers, secret)
-        if any(meant.failure(scheme, inf, 0.0) is None for scheme in schemes):
-            yield [said for said in (about_body, about_secret) if said]
+        changed = SignedRequest(body, request.headers, secret)
+        if any(changed.failure(scheme, inf, 0.0) is None for scheme in schemes):
+            yield [mistake for mistake in (about_body, about_secret) if mistake]
 
 
 def _bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield each body that may have been signed instead, with the mistake that changed it."""
     yield "", body
-    for said, change in _BODIES:
-        for changed in change(body) if len(body) <= LARGEST else ():
+    for mistake, change in _BODIES:
+        for changed in change(body) if len(body) <= LARGEST_BODY_BYTES else ():
             if changed != body:
-                yield said, changed
+                yield mistake, changed
 
 
 def _without_newline(body: bytes) -> Iterator[bytes]:
@@ -208,7 +215,7 @@ def _without_mark(body: bytes) -> Iterator[bytes]:
     yield body.removeprefix(b"\xef\xbb\xbf")
 
 
-def _written_anew(body: bytes) -> Iterator[bytes]:
+def _written_again(body: bytes) -> Iterator[bytes]:
     """Yield the body as JSON libraries would write it after parsing."""
     try:
         value = json.loads(body)
@@ -217,43 +224,43 @@ def _written_anew(body: bytes) -> Iterator[bytes]:
     values = [value]
     if isinstance(value, dict) and set(value) == set(_ORDER):
         values.append({name: value[name] for name in _ORDER})
-    for each, separators, ascii_ in product(values, ((",", ":"), (", ", ": ")), (False, True)):
+    for item, separators, ascii_ in product(values, ((",", ":"), (", ", ": ")), (False, True)):
         try:
-            text = json.dumps(each, separators=separators, ensure_ascii=ascii_)
+            text = json.dumps(item, separators=separators, ensure_ascii=ascii_)
         except RecursionError:  # it is nested too deeply
             return
         yield text.encode(errors="replace")
 
 
 _BODIES: tuple[tuple[str, Callable[[bytes], Iterator[bytes]]], ...] = (
-    ("the body given has a line end at its end that was not sent", _without_newline),
-    ("the body given lacks the line end at its end that was sent", _with_newline),
-    ("the body given has other line ends than what was sent", _with_other_lines),
-    ("the body given has a byte order mark in front that was not sent", _without_mark),
+    ("the body given ends with a line end that was not sent", _without_newline),
+    ("the body given lacks the line end with which the sent one ends", _with_newline),
+    ("the body given has other line ends than the sent one", _with_other_lines),
+    ("the body given begins with a byte order mark that was not sent", _without_mark),
     (
-        "the body was parsed and written anew: verify the bytes as they arrived, before any"
+        "the body was parsed and written again: verify the bytes as they arrived, before any"
         " framework reads them as JSON",
-        _written_anew,
+        _written_again,
     ),
 )
 
 
 def _secrets(secrets: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "", secrets
-    for said, change in _SECRETS:
+    for mistake, change in _SECRETS:
         changed = tuple(change(secret) for secret in secrets)
         if changed != secrets and all(text.removeprefix("whsec_") for text in changed):
-            yield said, changed
+            yield mistake, changed
 
 
 _SECRETS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("the secret given has quotes or spaces around it", lambda text: text.strip(" \t\r\n\"'")),
     (
-        "the secret is without whsec_ for this scheme: it was added to what was shown",
+        "the secret given begins with whsec_, which is not part of it for this scheme",
         lambda text: text.removeprefix("whsec_"),
     ),
     (
-        "the secret given lacks the whsec_ it begins with: for this scheme that is part of the key",
+        "the secret given lacks its beginning whsec_, which is part of the key for this scheme",
         lambda text: text if text.startswith("whsec_") else f"whsec_{text}",
     ),
     ("the secret given is in capitals", str.lower),

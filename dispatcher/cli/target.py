@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from dispatcher.cli.errors import Misuse
+from dispatcher.cli.errors import MisuseError
 
 if TYPE_CHECKING:
     from dispatcher.client.methods import AsyncApi
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TOKEN = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of the variable
-LONGEST_TOKEN = 4096
-"""Bytes that are read of a token file, so that a wrong path cannot fill the memory."""
+TOKEN_VARIABLE = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of the variable
+LONGEST_TOKEN_BYTES = 4096
+"""How much is read of a token file, so that a wrong path cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     """The target that the options name.
 
     `url` is None for the configured database. `environment` is None if the options name none.
@@ -35,10 +35,10 @@ class Place:
     environment: str | None
 
 
-def placed(command: Callable[Concatenate[Place, P], None]) -> Callable[..., None]:
+def with_target(command: Callable[Concatenate[Target, P], None]) -> Callable[..., None]:
     """Add the options for the target to a command. Pass the target as its first argument."""
 
-    def with_place(
+    def with_target_argument(
         config_file: Path | None,
         api: str | None,
         token_file: Path | None,
@@ -46,10 +46,10 @@ def placed(command: Callable[Concatenate[Place, P], None]) -> Callable[..., None
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        command(Place(config_file, api or None, token_file, environment), *args, **kwargs)
+        command(Target(config_file, api or None, token_file, environment), *args, **kwargs)
 
-    update_wrapper(with_place, command)
-    decorated: Callable[..., None] = click.pass_obj(with_place)
+    update_wrapper(with_target_argument, command)
+    decorated: Callable[..., None] = click.pass_obj(with_target_argument)
     for option in _OPTIONS:
         decorated = option(decorated)
     return decorated
@@ -61,70 +61,76 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         metavar="PATH",
         envvar="DISPATCHER_API_TOKEN_FILE",
-        help="The token is in this file instead, which nobody else may read.",
+        help="Read the token from this file. Only its owner may have access to it.",
     ),
     click.option(
         "--api",
         metavar="URL",
         envvar="DISPATCHER_API_URL",
         show_envvar=True,
-        help="Ask the API there instead of the database; the token is in $DISPATCHER_API_TOKEN.",
+        help="Use the API at this address instead of the database. The token is in $DISPATCHER_API_TOKEN.",
     ),
-    click.option("--environment", metavar="ID", help="The environment that is meant."),
+    click.option("--environment", metavar="ID", help="The environment to work on."),
 )
 
 
-def ask(place: Place, wish: "Callable[[AsyncApi], Awaitable[T]]") -> T:
-    """Run `wish` with a client of the API or of the database. Return its result."""
+def call_api(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T:
+    """Run `request` with a client of the API or of the database. Return its result."""
     import asyncio
 
-    if place.url is not None:
-        return asyncio.run(_over_the_api(place, place.url, wish))
+    if target.url is not None:
+        return asyncio.run(_over_the_api(target, target.url, request))
     from dispatcher.cli import database
-    from dispatcher.cli.in_process_client import opened
+    from dispatcher.cli.in_process_client import open_client
     from dispatcher.config.loading import load
 
-    visited, config = database.find(load(place.config_file))
+    target_database, config = database.find(load(target.config_file))
 
     async def on_the_database() -> T:
-        async with opened(config, visited, place.environment) as client:
-            return await wish(client)
+        async with open_client(config, target_database, target.environment) as client:
+            return await request(client)
 
     return asyncio.run(on_the_database())
 
 
-async def _over_the_api(place: Place, url: str, wish: "Callable[[AsyncApi], Awaitable[T]]") -> T:
-    """Run `wish` with a client of the API. Raise Misuse if the URL or the token is unusable."""
+async def _over_the_api(
+    target: Target, url: str, request: "Callable[[AsyncApi], Awaitable[T]]"
+) -> T:
+    """Run `request` with a client of the API. Raise MisuseError if the URL or the token is unusable."""
     from dispatcher.client import AsyncClient
 
-    token = _token(place.token_file)
+    token = _token(target.token_file)
     try:
-        client = AsyncClient(url, token, environment=place.environment)
+        client = AsyncClient(url, token, environment=target.environment)
     except ValueError as error:
-        raise Misuse(str(error)) from None
+        raise MisuseError(str(error)) from None
     async with client:
-        return await wish(client)
+        return await request(client)
 
 
 def _token(file: Path | None) -> str:
     """Return the token from the file, else from the environment.
 
-    Raise Misuse if there is none, or if other users may read the file.
+    Raise MisuseError if there is none, or if other users may read the file.
     """
     import os
 
     if file is None:
-        if not os.environ.get(TOKEN):
-            raise Misuse(f"the API wants a token: in ${TOKEN}, or in a file named by --token-file")
-        return os.environ[TOKEN]
+        if not os.environ.get(TOKEN_VARIABLE):
+            raise MisuseError(
+                f"The API needs a token. Set ${TOKEN_VARIABLE}, or name a file with --token-file."
+            )
+        return os.environ[TOKEN_VARIABLE]
     with file.open("rb") as opened:
         mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
         if mode & 0o077:
-            raise Misuse(f"{file} is open to others (mode {mode:04o}): chmod 600 it")
-        return opened.read(LONGEST_TOKEN).decode("ascii", errors="replace").strip()
+            raise MisuseError(
+                f"Other users can read {file} (mode {mode:04o}). Run chmod 600 {file}."
+            )
+        return opened.read(LONGEST_TOKEN_BYTES).decode("ascii", errors="replace").strip()
 
 
-async def everywhere(client: "AsyncApi") -> "AsyncIterator[AsyncApi]":
+async def each_environment(client: "AsyncApi") -> "AsyncIterator[AsyncApi]":
     """Yield a client for the named environment, or one for each visible environment."""
     from dispatcher.client import ForbiddenError
 
@@ -132,7 +138,7 @@ async def everywhere(client: "AsyncApi") -> "AsyncIterator[AsyncApi]":
         yield client
         return
     try:
-        ids = [each.id async for each in client.environments.each(limit=100)]
+        ids = [environment.id async for environment in client.environments.each(limit=100)]
     except ForbiddenError:  # the token may not list environments: use its own
         yield client
         return

@@ -132,11 +132,11 @@ def _dsn(value: SecretStr) -> SecretStr:
 
     Raises ValueError with every problem in one message, which contains nothing of the address.
     """
-    given = dsn.read(value.get_secret_value())
+    given = dsn.parse(value.get_secret_value())
     variables = dsn.from_environment(os.environ)
     merged = {**variables, **given}
-    found = dsn_parameters.problems(
-        merged, dsn.sources(variables, given), complete="service" not in merged
+    found = dsn_parameters.find_problems(
+        merged, dsn.name_sources(variables, given), complete="service" not in merged
     )
     if found:
         raise ValueError("; ".join(found))

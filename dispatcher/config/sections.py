@@ -33,7 +33,7 @@ from dispatcher.config.fields import (
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
-from dispatcher.core.signing import HeaderNames
+from dispatcher.core.signing import HeaderNames, SchemeName
 
 SYSTEM_STATE = Path("/var/lib/dispatcher")
 
@@ -56,7 +56,6 @@ HostName = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])$")
 ]
 """A host name as in a Host header, without a port."""
-Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
 class _Section(BaseModel):
@@ -114,7 +113,7 @@ class Signing(_Section):
     model_config = ConfigDict(validate_default=True)
 
     brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")] = "Dispatcher"
-    schemes: Annotated[tuple[Scheme, ...], LIST, AT_LEAST_ONE] = ("body-hex", "standard")
+    schemes: Annotated[tuple[SchemeName, ...], LIST, AT_LEAST_ONE] = ("body-hex", "standard")
     body_hex_header: str = "X-{brand}-Signature"
     timestamped_hex_header: str = "X-{brand}-Timestamped-Signature"
     timestamped_hex_timestamp_header: str = "X-{brand}-Timestamp"

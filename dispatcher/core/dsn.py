@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import unquote
 
-SCHEMES = ("postgresql://", "postgres://")
+URI_PREFIXES = ("postgresql://", "postgres://")
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
@@ -77,22 +77,22 @@ class DsnError(ValueError):
         super().__init__("; ".join(problems))
 
 
-def read(text: str) -> dict[str, str]:
+def parse(text: str) -> dict[str, str]:
     """Return the parameters of an address by their libpq names, without empty ones.
 
     Several hosts or ports are one text with commas, as in libpq. Raises DsnError.
     """
-    for scheme in SCHEMES:
-        if text.startswith(scheme):
-            found = _read_uri(text.removeprefix(scheme))
+    for prefix in URI_PREFIXES:
+        if text.startswith(prefix):
+            parameters = _parse_uri(text.removeprefix(prefix))
             break
     else:
         if "://" in text.partition("=")[0] or "=" not in text:
             raise DsnError(NO_FORM)
-        found = _read_words(text)
-    if "\0" in "".join(found.values()):
+        parameters = _parse_words(text)
+    if "\0" in "".join(parameters.values()):
         raise DsnError("holds a NUL character")
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in parameters.items() if value}
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -104,7 +104,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def sources(variables: Mapping[str, str], *stronger: Mapping[str, str]) -> dict[str, str]:
+def name_sources(variables: Mapping[str, str], *stronger: Mapping[str, str]) -> dict[str, str]:
     """Return, for each parameter that only a variable sets, a text that names the variable.
 
     Messages use it to say where a wrong value comes from.
@@ -116,7 +116,7 @@ def sources(variables: Mapping[str, str], *stronger: Mapping[str, str]) -> dict[
     }
 
 
-def _read_uri(rest: str) -> dict[str, str]:
+def _parse_uri(rest: str) -> dict[str, str]:
     rest, _, query = rest.partition("?") if "@" not in rest else _split_query(rest)
     before_path = rest.partition("/")[0]
     user, password = "", ""
@@ -126,15 +126,18 @@ def _read_uri(rest: str) -> dict[str, str]:
     if "@" in rest:
         raise DsnError(STRAY_AT)
     hosts, _, database = rest.partition("/")
-    host, port = _read_hosts(hosts)
-    found = {
-        "user": _decoded(user),
-        "password": _decoded(password),
-        "host": _decoded(host),
-        "port": _decoded(port),
-        "dbname": _decoded(database),
+    host, port = _parse_hosts(hosts)
+    parameters = {
+        "user": _decode(user),
+        "password": _decode(password),
+        "host": _decode(host),
+        "port": _decode(port),
+        "dbname": _decode(database),
     }
-    return {**{name: value for name, value in found.items() if value}, **_read_query(query)}
+    return {
+        **{name: value for name, value in parameters.items() if value},
+        **_parse_query(query),
+    }
 
 
 def _split_query(rest: str) -> tuple[str, str, str]:
@@ -146,7 +149,7 @@ def _split_query(rest: str) -> tuple[str, str, str]:
     return f"{credentials}{at}{target}", mark, query
 
 
-def _read_hosts(text: str) -> tuple[str, str]:
+def _parse_hosts(text: str) -> tuple[str, str]:
     """Return the hosts and the ports of `a:1,[::1]:2`; the ports are empty if there are none."""
     hosts, ports = [], []
     for part in text.split(","):
@@ -161,40 +164,40 @@ def _read_hosts(text: str) -> tuple[str, str]:
     return ",".join(hosts), ",".join(ports) if any(ports) else ""
 
 
-def _read_query(query: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _parse_query(query: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
         if "@" in name:
             raise DsnError(STRAY_AT)
         if not equals:
             raise DsnError("a parameter after the ? is not written as name=value, with %26 for &")
-        found[_decoded(name)] = _decoded(value)
-    return _translated(found)
+        parameters[_decode(name)] = _decode(value)
+    return _translate(parameters)
 
 
-def _translated(found: dict[str, str]) -> dict[str, str]:
+def _translate(parameters: dict[str, str]) -> dict[str, str]:
     """Return the parameters with other drivers' names for them replaced by libpq's names."""
-    if found.get("ssl") == "true":
-        del found["ssl"]
-        found.setdefault("sslmode", "require")
-    if "database" in found:
-        found.setdefault("dbname", found.pop("database"))
-    return found
+    if parameters.get("ssl") == "true":
+        del parameters["ssl"]
+        parameters.setdefault("sslmode", "require")
+    if "database" in parameters:
+        parameters.setdefault("dbname", parameters.pop("database"))
+    return parameters
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     if _BAD_PERCENT.search(text):
         raise DsnError(BAD_PERCENT)
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise DsnError("what is written with %XX is not UTF-8") from None
+        raise DsnError("a character written as %XX is not UTF-8") from None
 
 
-def _read_words(text: str) -> dict[str, str]:
+def _parse_words(text: str) -> dict[str, str]:
     """Return the parameters of `host=a password='it''s'`; \\ escapes a quote or a backslash."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     position = len(text) - len(text.lstrip())
     while position < len(text):
         match = _WORD.match(text, position)
@@ -208,6 +211,6 @@ def _read_words(text: str) -> dict[str, str]:
                 " \\' for a quote and \\\\ for a backslash in it"
             )
         value = match["quoted"] if match["quoted"] is not None else match["bare"]
-        found[match["name"]] = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+        parameters[match["name"]] = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
         position = match.end()
-    return _translated(found)
+    return _translate(parameters)

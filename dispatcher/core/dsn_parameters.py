@@ -14,12 +14,12 @@ Rule = Callable[[str], str | None]
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
-LONGEST_LIST = 16
+HOST_LIMIT = 16
 """Most hosts in one address: each silent one costs seconds of waiting."""
-LARGEST_NUMBER = 2**31 - 1
+INTEGER_LIMIT = 2**31 - 1
 
 
-def problems(
+def find_problems(
     parameters: Mapping[str, str],
     sources: Mapping[str, str] | None = None,
     *,
@@ -30,16 +30,16 @@ def problems(
     `sources` names where a parameter comes from, if not from the address itself. If `complete` is
     False, more parameters may follow, and only each one alone is checked.
     """
-    found = []
+    messages = []
     for name, value in parameters.items():
-        place = (sources or {}).get(name) or f"the parameter {name}"
+        source = (sources or {}).get(name) or f"the parameter {name}"
         rule = RULES.get(name)
-        message = rule(value) if rule else None
+        problem = rule(value) if rule else None
         if rule is None:
-            found.append(_unknown(name))
-        elif message is not None:
-            found.append(f"{place} {message}")
-    return found + (_together(parameters) if complete else [])
+            messages.append(_describe_unknown(name))
+        elif problem is not None:
+            messages.append(f"{source} {problem}")
+    return messages + (_check_combinations(parameters) if complete else [])
 
 
 def _anything(_: str) -> None:
@@ -53,10 +53,10 @@ def _one_of(*values: str) -> Rule:
     return rule
 
 
-def _number(least: int, most: int = LARGEST_NUMBER) -> Rule:
+def _number(minimum: int, maximum: int = INTEGER_LIMIT) -> Rule:
     def rule(value: str) -> str | None:
-        fits = re.fullmatch(r"\s*-?\d{1,10}\s*", value) and least <= int(value) <= most
-        return None if fits else f"must be a whole number from {least} to {most}"
+        is_valid = re.fullmatch(r"\s*-?\d{1,10}\s*", value) and minimum <= int(value) <= maximum
+        return None if is_valid else f"must be a whole number from {minimum} to {maximum}"
 
     return rule
 
@@ -81,8 +81,8 @@ def _ports(value: str) -> str | None:
 
 
 def _hosts(value: str) -> str | None:
-    if value.count(",") >= LONGEST_LIST:
-        return f"must name at most {LONGEST_LIST} hosts"
+    if value.count(",") >= HOST_LIMIT:
+        return f"must name at most {HOST_LIMIT} hosts"
     if any(part.startswith("@") for part in value.split(",")):
         return "names an abstract socket, which is not supported: give the directory of the socket"
     if any(re.search(r"[@:\s]", part) for part in value.split(",") if not _is_address(part)):
@@ -173,7 +173,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 
 
-def _unknown(name: str) -> str:
+def _describe_unknown(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][\w.]{0,40}", name, re.ASCII):
         return "a parameter has a name that PostgreSQL does not know: remove it"
     # Its closest name is another one, and ssl=true alone is taken, as other drivers write it.
@@ -185,24 +185,24 @@ def _unknown(name: str) -> str:
     )
 
 
-def _together(parameters: Mapping[str, str]) -> list[str]:
-    found = _lists(parameters)
+def _check_combinations(parameters: Mapping[str, str]) -> list[str]:
+    messages = _check_lengths(parameters)
     mode = parameters.get("sslmode")
     if parameters.get("sslrootcert") == "system" and mode not in (None, "verify-full"):
-        found.append(
+        messages.append(
             f"the parameter sslmode={mode} is too weak for sslrootcert=system, with which anyone"
             " may have a certificate: write sslmode=verify-full"
         )
     if parameters.get("channel_binding") == "require" and ssl_mode(parameters) != "verify-full":
-        found.append(
+        messages.append(
             "the parameter channel_binding=require is supported only with sslmode=verify-full, which"
             " proves the server as well: add that (with sslrootcert=system for a certificate of a"
             " public authority), or write channel_binding=prefer"
         )
     direct = parameters.get("sslnegotiation") == "direct"
     if direct and ssl_mode(parameters) in ("disable", "allow", "prefer"):
-        found.append("the parameter sslnegotiation=direct wants sslmode=require or stronger")
-    return found
+        messages.append("the parameter sslnegotiation=direct wants sslmode=require or stronger")
+    return messages
 
 
 def ssl_mode(parameters: Mapping[str, str]) -> str:
@@ -211,7 +211,7 @@ def ssl_mode(parameters: Mapping[str, str]) -> str:
     return parameters.get("sslmode", strictest)
 
 
-def _lists(parameters: Mapping[str, str]) -> list[str]:
+def _check_lengths(parameters: Mapping[str, str]) -> list[str]:
     """Return the problems with the lengths of the lists of hosts, addresses and ports."""
     lengths = {
         name: parameters[name].count(",") + 1
@@ -219,9 +219,9 @@ def _lists(parameters: Mapping[str, str]) -> list[str]:
         if name in parameters
     }
     hosts = lengths.get("host") or lengths.get("hostaddr") or 1
-    found = []
+    messages = []
     if lengths.get("hostaddr", hosts) != hosts:
-        found.append("the parameters host and hostaddr name different numbers of hosts")
+        messages.append("the parameters host and hostaddr name different numbers of hosts")
     if lengths.get("port", 1) not in (1, hosts):
-        found.append(f"the parameter port names {lengths['port']} ports for {hosts} hosts")
-    return found
+        messages.append(f"the parameter port names {lengths['port']} ports for {hosts} hosts")
+    return messages

@@ -12,13 +12,13 @@ class Problem:
     reason: str
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The request was rejected and nothing was changed. `code` is a stable word for programs."""
 
     code: ClassVar[str] = "refused"
 
 
-class Invalid(Refused):
+class InvalidError(RefusedError):
     """The request is invalid, independent of the caller and of the current state."""
 
     code = "invalid"
@@ -28,30 +28,30 @@ class Invalid(Refused):
         super().__init__("; ".join(f"{_dotted(p.place)}: {p.reason}" for p in problems))
 
     @classmethod
-    def field(cls, name: str, reason: str) -> "Invalid":
+    def field(cls, name: str, reason: str) -> "InvalidError":
         """Return the error for one field of the request."""
         return cls(Problem((name,), reason))
 
 
-class Unknown(Refused):
+class NotFoundError(RefusedError):
     """The object does not exist, or the caller may not see it: both look the same."""
 
     code = "not_found"
 
 
-class Conflict(Refused):
+class ConflictError(RefusedError):
     """The request conflicts with the current state."""
 
     code = "conflict"
 
 
-class Changed(Refused):
+class ChangedError(RefusedError):
     """The object was changed by another request since the caller read it."""
 
     code = "changed_meanwhile"
 
 
-class Forbidden(Refused):
+class ForbiddenError(RefusedError):
     """The caller is not allowed to do this."""
 
     code = "forbidden"

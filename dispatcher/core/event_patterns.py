@@ -8,11 +8,14 @@ exactly. `dispatcher.patterns_of` in the database holds the same rule for the fa
 import re
 from collections.abc import Iterable
 
-TYPE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*\Z")
-"""The form of a whole type. It ends with `\\Z`, because `$` would accept a trailing newline."""
+ALL_TYPES = "*"
+"""The pattern that matches every type that is not reserved."""
+TYPE_PATTERN = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
+"""The form of a whole type, without anchors."""
+LIMIT_CHARACTERS = 128
+"""The longest type or pattern."""
 
-LONGEST = 128
-"""Most characters of a type or pattern."""
+_TYPE = re.compile(TYPE_PATTERN)
 
 _RESERVED = ("endpoint.", "delivery.")
 """Prefixes of the types that only the daemon emits."""
@@ -21,7 +24,7 @@ _RESERVED = ("endpoint.", "delivery.")
 def parse_type(text: str) -> str:
     """Return `text` if it is an event type. Raises ValueError with the problem otherwise."""
     _check_length("an event type", text)
-    if not TYPE.match(text):
+    if not is_type(text):
         raise ValueError(
             f"{text!r} is not an event type: letters, digits and _ in segments joined by dots"
         )
@@ -31,9 +34,14 @@ def parse_type(text: str) -> str:
 def parse_pattern(text: str) -> str:
     """Return `text` if it is a pattern. Raises ValueError with the problem otherwise."""
     _check_length("a pattern", text)
-    if text != "*" and not TYPE.match(text.removesuffix(".*")):
+    if text != ALL_TYPES and not is_type(text.removesuffix(".*")):
         raise ValueError(f"{text!r} is not a pattern: an event type, a prefix as in user.*, or *")
     return text
+
+
+def is_type(text: str) -> bool:
+    """Return True if the text has the form of an event type, however long it is."""
+    return _TYPE.fullmatch(text) is not None
 
 
 def matches(pattern: str, type: str) -> bool:
@@ -42,7 +50,7 @@ def matches(pattern: str, type: str) -> bool:
         return True
     if is_reserved(type):
         return False
-    return pattern == "*" or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
+    return pattern == ALL_TYPES or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
 
 
 def is_reserved(type: str) -> bool:
@@ -56,7 +64,7 @@ def candidates(type: str) -> tuple[str, ...]:
         return (type,)
     segments = type.split(".")
     prefixes = (".".join(segments[:kept]) for kept in range(len(segments) - 1, 0, -1))
-    return (type, *(f"{prefix}.*" for prefix in prefixes), "*")
+    return (type, *(f"{prefix}.*" for prefix in prefixes), ALL_TYPES)
 
 
 def simplify(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -67,8 +75,8 @@ def simplify(patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(patterns))
 
 
-def _check_length(what: str, text: str) -> None:
+def _check_length(subject: str, text: str) -> None:
     if not text:
-        raise ValueError(f"{what} cannot be empty")
-    if len(text) > LONGEST:
-        raise ValueError(f"{what} has at most {LONGEST} characters, not {len(text)}")
+        raise ValueError(f"{subject} cannot be empty")
+    if len(text) > LIMIT_CHARACTERS:
+        raise ValueError(f"{subject} has at most {LIMIT_CHARACTERS} characters, not {len(text)}")

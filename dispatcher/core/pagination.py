@@ -1,19 +1,19 @@
 """One page of a listing, newest first."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-T = TypeVar("T")
-K = TypeVar("K")
-Row = Mapping[str, Any]
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+Row = TypeVar("Row")
 
 DEFAULT_LIMIT = 20
 """Items on a page if the request sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[Item]):
     """A page of a listing.
 
     `next` is the position to continue from, for the listing that made the page. None means that
@@ -21,12 +21,27 @@ class Page(Generic[T]):
     stops after it has read enough rows.
     """
 
-    items: tuple[T, ...]
+    items: tuple[Item, ...]
     next: int | None
+
+    @staticmethod
+    def of(
+        rows: Sequence[Row],
+        limit: int,
+        *,
+        make: Callable[[Row], Item],
+        key: Callable[[Row], int],
+    ) -> "Page[Item]":
+        """Return the page of at most `limit` rows; a further row shows that there are more.
+
+        `make` returns the item for a row, `key` the position of a row.
+        """
+        items = tuple(make(row) for row in rows[:limit])
+        return Page(items, key(rows[limit - 1]) if len(rows) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PageBounds:
     """The limits of a page: at most `items`, of about `size_bytes`, read `step` at a time."""
 
     items: int
@@ -34,15 +49,15 @@ class Bounds:
     step: int
 
 
-async def filled(
-    read: Callable[[K, int], Awaitable[Sequence[Row]]],
-    after: K,
-    bounds: Bounds,
+async def fill_page(
+    read: Callable[[Key, int], Awaitable[Sequence[Row]]],
+    after: Key,
+    bounds: PageBounds,
     *,
-    key: Callable[[Row], K],
+    key: Callable[[Row], Key],
     size: Callable[[Row], int],
-    make: Callable[[Row], T],
-) -> tuple[list[T], bool]:
+    make: Callable[[Row], Item],
+) -> tuple[list[Item], bool]:
     """Return the items of a page, and whether there are more behind them.
 
     `read` returns at most a number of rows after a position, `key` the position of a row, `size`
@@ -50,16 +65,16 @@ async def filled(
     not blocked. A page has at least one row, however large. At most one step of rows beyond the
     limit of bytes is in memory.
     """
-    found: list[T] = []
+    items: list[Item] = []
     size_bytes = 0
     while True:
-        wanted = min(bounds.step, bounds.items + 1 - len(found))
-        rows = await read(after, wanted)
+        step = min(bounds.step, bounds.items + 1 - len(items))
+        rows = await read(after, step)
         for row in rows:
             size_bytes += size(row)
-            if found and (len(found) >= bounds.items or size_bytes > bounds.size_bytes):
-                return found, True
-            found.append(make(row))
-        if len(rows) < wanted:
-            return found, False
+            if items and (len(items) >= bounds.items or size_bytes > bounds.size_bytes):
+                return items, True
+            items.append(make(row))
+        if len(rows) < step:
+            return items, False
         after = key(rows[-1])

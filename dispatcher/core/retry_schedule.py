@@ -11,11 +11,11 @@ from email.utils import parsedate_to_datetime
 
 from dispatcher.core.model import RetryPolicy
 
-LONGEST_RETRY_AFTER = 24 * 3600.0
-"""Seconds: the longest delay that a receiver's response can ask for."""
+RETRY_AFTER_LIMIT_SECONDS = 24 * 3600.0
+"""The longest delay that a receiver's response can ask for."""
 
-LONGEST_PLAUSIBLE = 366 * 24 * 3600.0
-"""Seconds: a larger number in a response is not a delay but something else, such as a Unix time."""
+PLAUSIBLE_SECONDS = 366 * 24 * 3600.0
+"""A larger number in a response is not a delay but something else, such as a Unix time."""
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?(e[0-9]+)?", re.IGNORECASE)
 
@@ -26,7 +26,7 @@ def next_delay(policy: RetryPolicy, retry: int, chance: float) -> float:
     `chance` in [0, 1) selects within the jitter: 0 is the shortest delay, 0.5 the delay without
     jitter.
     """
-    return max(0.0, _bare_delay(policy, retry) * (1 + policy.jitter * (2 * chance - 1)))
+    return max(0.0, _delay_without_jitter(policy, retry) * (1 + policy.jitter * (2 * chance - 1)))
 
 
 def longest_span(policy: RetryPolicy) -> float:
@@ -35,7 +35,9 @@ def longest_span(policy: RetryPolicy) -> float:
     This is the schedule alone, without the duration of attempts and the delays that receivers ask
     for.
     """
-    return sum(_bare_delay(policy, n) for n in range(policy.retries)) * (1 + policy.jitter)
+    return sum(_delay_without_jitter(policy, n) for n in range(policy.retries)) * (
+        1 + policy.jitter
+    )
 
 
 def retry_after(values: Sequence[str], now: float) -> float | None:
@@ -48,36 +50,39 @@ def retry_after(values: Sequence[str], now: float) -> float | None:
     Return None if the headers are empty or invalid, if the time is not in the future or too far in
     it, or if two headers differ: a wrong guess could pause an endpoint for a day.
     """
-    asked = {_one_retry_after(value.strip(), now) for value in values}
-    return asked.pop() if len(asked) == 1 else None
+    delays = {_one_retry_after(value.strip(), now) for value in values}
+    return delays.pop() if len(delays) == 1 else None
 
 
-def _bare_delay(policy: RetryPolicy, retry: int) -> float:
+def _delay_without_jitter(policy: RetryPolicy, retry: int) -> float:
     if policy.base <= 0:
         return 0.0
     try:
-        grown = policy.base * float(policy.factor) ** retry
+        delay = policy.base * float(policy.factor) ** retry
     except OverflowError:
-        grown = math.inf
-    return min(policy.cap, grown)
+        delay = math.inf
+    return min(policy.cap, delay)
 
 
 def _one_retry_after(value: str, now: float) -> float | None:
     if _SECONDS.fullmatch(value):
-        asked = float(value)
-        delay = asked if asked <= LONGEST_PLAUSIBLE else asked - now
+        number = float(value)
+        delay = number if number <= PLAUSIBLE_SECONDS else number - now
     else:
-        delay = _moment(value, otherwise=now) - now
-    if not 0 < delay <= LONGEST_PLAUSIBLE:
+        delay = _parse_date(value, default=now) - now
+    if not 0 < delay <= PLAUSIBLE_SECONDS:
         return None
     # Round only a number of seconds: a date is exact already.
-    return min(float(math.ceil(delay)) if _SECONDS.fullmatch(value) else delay, LONGEST_RETRY_AFTER)
+    return min(
+        float(math.ceil(delay)) if _SECONDS.fullmatch(value) else delay, RETRY_AFTER_LIMIT_SECONDS
+    )
 
 
-def _moment(date: str, *, otherwise: float) -> float:
+def _parse_date(date: str, *, default: float) -> float:
+    """Return Unix seconds, `default` if the date is invalid."""
     try:
         moment = parsedate_to_datetime(date)
     except (ValueError, TypeError, IndexError, OverflowError):  # Python versions differ
-        return otherwise
+        return default
     # A date without a zone is in UTC, like the oldest of HTTP's formats.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

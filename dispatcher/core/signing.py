@@ -16,19 +16,20 @@ To add a scheme: write its function, give it a row in `SCHEMES`, and add a vecto
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+SchemeName = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
 PREFIX = "whsec_"
-SHORTEST_KEY, LONGEST_KEY = 24, 64
-"""Bytes of a key, as the Standard Webhooks specification requires."""
-BLOCK = 64
-"""Bytes of a SHA-256 block."""
-KEYS_KEPT = 4096
-"""How many prepared keys the caches hold. They are as secret as the secrets, which are in memory
+KEY_MIN_BYTES, KEY_MAX_BYTES = 24, 64
+"""Length of a key, as the Standard Webhooks specification requires."""
+SHA256_BLOCK_BYTES = 64
+CACHED_KEYS = 4096
+"""How many prepared keys each cache holds. They are as secret as the secrets, which are in memory
 too.
 """
 
@@ -89,14 +90,14 @@ def validate_secret(text: str) -> str:
     are valid: they are base64 of 48 bytes.
     """
     key = key_for_standard(text)
-    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+    if not KEY_MIN_BYTES <= len(key) <= KEY_MAX_BYTES:
         raise ValueError(
-            f"a secret must hold {SHORTEST_KEY} to {LONGEST_KEY} bytes of key, not {len(key)}"
+            f"a secret must hold {KEY_MIN_BYTES} to {KEY_MAX_BYTES} bytes of key, not {len(key)}"
         )
     return text
 
 
-@lru_cache(maxsize=KEYS_KEPT)
+@lru_cache(maxsize=CACHED_KEYS)
 def key_for_standard(secret: str) -> bytes:
     """Return the key of the `standard` scheme in bytes.
 
@@ -112,33 +113,35 @@ def key_for_standard(secret: str) -> bytes:
     return key
 
 
-def _body_hex(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
+def _body_hex(names: HeaderNames, secrets: Sequence[str], signable: Signable) -> dict[str, str]:
     # Sign with the current secret only: verifiers strip "sha256=" and compare lengths, so a second
     # signature would make them fail.
-    return {names.body_hex: f"sha256={_hex(secrets[0], it.body)}"}
+    return {names.body_hex: f"sha256={_hex(secrets[0], signable.body)}"}
 
 
-def _standard(_: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
-    message = b"%b.%d.%b" % (it.event_id.encode(), it.timestamp, it.body)
+def _standard(_: HeaderNames, secrets: Sequence[str], signable: Signable) -> dict[str, str]:
+    message = b"%b.%d.%b" % (signable.event_id.encode(), signable.timestamp, signable.body)
     macs = [hmac_sha256(key_for_standard(secret), message) for secret in secrets]
     return {
-        "webhook-id": it.event_id,
-        "webhook-timestamp": str(it.timestamp),
+        "webhook-id": signable.event_id,
+        "webhook-timestamp": str(signable.timestamp),
         "webhook-signature": " ".join([f"v1,{b64encode(mac).decode()}" for mac in macs]),
     }
 
 
-def _timestamped_hex(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
+def _timestamped_hex(
+    names: HeaderNames, secrets: Sequence[str], signable: Signable
+) -> dict[str, str]:
     return {
-        names.timestamped_hex: _hex(secrets[0], b"%d.%b" % (it.timestamp, it.body)),
-        names.timestamped_hex_timestamp: str(it.timestamp),
+        names.timestamped_hex: _hex(secrets[0], b"%d.%b" % (signable.timestamp, signable.body)),
+        names.timestamped_hex_timestamp: str(signable.timestamp),
     }
 
 
-def _stripe(names: HeaderNames, secrets: Sequence[str], it: Signable) -> dict[str, str]:
-    message = b"%d.%b" % (it.timestamp, it.body)
+def _stripe(names: HeaderNames, secrets: Sequence[str], signable: Signable) -> dict[str, str]:
+    message = b"%d.%b" % (signable.timestamp, signable.body)
     signatures = ",".join(f"v1={_hex(secret, message)}" for secret in secrets)
-    return {names.stripe: f"t={it.timestamp},{signatures}"}
+    return {names.stripe: f"t={signable.timestamp},{signatures}"}
 
 
 def _hex(secret: str, message: bytes) -> str:
@@ -158,15 +161,17 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
     return outer.digest()
 
 
-@lru_cache(maxsize=KEYS_KEPT)
+@lru_cache(maxsize=CACHED_KEYS)
 def _keyed(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
-    block = (sha256(key).digest() if len(key) > BLOCK else key).ljust(BLOCK, b"\0")
+    block = (sha256(key).digest() if len(key) > SHA256_BLOCK_BYTES else key).ljust(
+        SHA256_BLOCK_BYTES, b"\0"
+    )
     return sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
 
 
-Scheme = Callable[[HeaderNames, Sequence[str], Signable], dict[str, str]]
+SignFunction = Callable[[HeaderNames, Sequence[str], Signable], dict[str, str]]
 
-SCHEMES: dict[str, Scheme] = {
+SCHEMES: Mapping[str, SignFunction] = {
     "body-hex": _body_hex,
     "standard": _standard,
     "timestamped-hex": _timestamped_hex,

@@ -1,6 +1,5 @@
 """The dashboard: it adds its pages and static files to the admin application."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -11,7 +10,8 @@ from aiohttp import web
 from dispatcher.api.auth import Auth
 from dispatcher.api.errors import REFUSALS, unavailable
 from dispatcher.api.request_values import request_id, share_of
-from dispatcher.core.errors import Refused, Unknown
+from dispatcher.core.environment_ids import is_environment_id
+from dispatcher.core.errors import NotFoundError, RefusedError
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
@@ -32,8 +32,6 @@ Inner = Callable[[web.Request, SignIn], Awaitable[web.StreamResponse]]
 
 IDS: Final = ("delivery_id", "event_id", "webhook_id")
 """The path parameters that identify an item, and so the one environment that it belongs to."""
-
-_ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Dashboard:
@@ -130,7 +128,7 @@ class Dashboard:
             await self._remember(request, signed_in, environment_id)
         try:
             return await view(visit)
-        except Unknown:
+        except NotFoundError:
             elsewhere = await self._elsewhere(visit)
             if elsewhere is None:
                 raise
@@ -161,12 +159,12 @@ class Dashboard:
     async def _visit(self, request: web.Request, signed_in: SignIn, name: str) -> Visit:
         """Return the request with its session and environment.
 
-        Raise Unknown if the environment does not exist or the token may not use it.
+        Raise NotFoundError if the environment does not exist or the token may not use it.
         """
         wanted = request.match_info["environment"]
         bound = signed_in.principal.environment_id
-        if not _ENVIRONMENT.fullmatch(wanted) or bound not in (None, wanted):
-            raise Unknown(f"There is no environment {wanted[:64]!r}.")
+        if not is_environment_id(wanted) or bound not in (None, wanted):
+            raise NotFoundError(f"There is no environment {wanted[:64]!r}.")
         pool = self._pool.of(share_of(signed_in.principal, wanted))
         actor = Actor(f"token:{signed_in.principal.token_id}", request_id(request), request.remote)
         services = Services(pool, actor, self._settings)
@@ -222,7 +220,7 @@ class Dashboard:
         of = await self._environment_of(request)
         bound = signed_in.principal.environment_id
         if of is not None and bound not in (None, of):
-            raise Unknown("There is no such thing.")
+            raise NotFoundError("There is no such thing.")
         target = of or _usual(signed_in)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 
@@ -237,14 +235,14 @@ class Dashboard:
     def _broken(self, request: web.Request, error: Exception) -> web.Response:
         """Return the error page for an exception. Log an unexpected one."""
         match error:
-            case Refused():
+            case RefusedError():
                 return self._problem(request, REFUSALS[type(error)][0], str(error))
             case web.HTTPException():
                 return self._problem(request, error.status, error.reason)
             case _ if title := unavailable(error):
                 return self._problem(request, 503, title)
             case _:
-                observe.request_broke(request_id(request), error)
+                observe.requests.failed(request_id(request), error)
                 text = f"Something went wrong here. The log says what, under the request {request_id(request)}."
                 return self._problem(request, 500, text)
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Forbidden, Invalid
+from dispatcher.core.errors import ForbiddenError, InvalidError
 from dispatcher.core.ids import LARGEST
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, masked
@@ -100,15 +100,15 @@ class Visit:
         return self.principal.may(scope)
 
     def demand(self, scope: Scope) -> None:
-        """Raise Forbidden if the token lacks the scope."""
+        """Raise ForbiddenError if the token lacks the scope."""
         if not self.principal.may(scope):
-            raise Forbidden(f"That needs a token with the scope {scope}.")
+            raise ForbiddenError(f"That needs a token with the scope {scope}.")
 
     @asynccontextmanager
     async def changing(self, scope: Scope = "write") -> AsyncIterator[Services]:
         """Open a transaction for a change, and yield the services bound to it.
 
-        Raise Forbidden if the token lacks the scope.
+        Raise ForbiddenError if the token lacks the scope.
         """
         self.demand(scope)
         async with self.pool.transaction() as session:
@@ -170,7 +170,7 @@ def see_other(path: str, said: str | None = None) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "Location": location})
 
 
-def mistakes(error: Invalid | ValidationError) -> dict[str, str]:
+def mistakes(error: InvalidError | ValidationError) -> dict[str, str]:
     """Return the problems by field, so that the form can show each beside its field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     return {str(p.place[0]) if p.place else "form": p.reason for p in reversed(invalid.problems)}

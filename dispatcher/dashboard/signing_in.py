@@ -9,6 +9,7 @@ from aiohttp import web
 
 from dispatcher.api.auth import Auth
 from dispatcher.api.types import HttpError
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.dashboard import form_body
 from dispatcher.dashboard.protection import (
     is_of_other_site,
@@ -27,15 +28,18 @@ from dispatcher.services.dashboard_sessions import (
     SignIns,
     csrf,
 )
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.fair_slots import BusyError, FairSlots
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 """Browsers accept a cookie with this prefix only over TLS and from this exact host. Otherwise a
 site on a sibling host name could set it."""
-DEFAULT_ENVIRONMENT: Final = "env_default"
 KEPT_BYTES: Final = 256 * 1024
 """A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
+SMALL_FORM_BYTES: Final = 8 * 1024
+LARGE_FORMS: Final = 16
+"""Large forms of clients without a session that are read at a time."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 
 Fields = list[tuple[str, str]]
@@ -73,6 +77,9 @@ class SigningIn:
         self._auth = auth
         self._sign_ins = sign_ins
         self._invitations = Invitations()
+        self._large_forms = FairSlots(
+            LARGE_FORMS, share=LARGE_FORMS, waiting=0, waiting_of_one=0, wait_seconds=0
+        )
 
     def invite(self, token: str) -> str:
         """Return the path of a link that signs in with the token once, within ten minutes."""
@@ -98,7 +105,7 @@ class SigningIn:
         """Process the sign-in form. Raise HTTPException if it is malformed or from another site."""
         if is_of_other_site(request):
             raise web.HTTPForbidden(reason="Another site may not sign you in.")
-        posted = await form_body.fields(request)
+        posted = await self._fields(request)
         token, then = posted.get("token", "").strip(), posted.get("next", "/")
         kept = KeptForm.read(posted.get("kept", ""))
         return await self._answered(request, token, then, kept)
@@ -149,10 +156,28 @@ class SigningIn:
         """
         if not is_surely_ours(request):
             return None
-        fields = [(n, v) for n, v in (await form_body.fields(request)).items() if n != "csrf"]
+        fields = [(n, v) for n, v in (await self._fields(request)).items() if n != "csrf"]
         if sum(len(n) + len(v) for n, v in fields) > KEPT_BYTES:
             return None
         return KeptForm(request.rel_url.raw_path_qs, fields)
+
+    async def _fields(self, request: web.Request) -> form_body.Fields:
+        """Return the fields of a form from a client that has not signed in.
+
+        Only LARGE_FORMS large ones are in memory at a time. Raise HTTPServiceUnavailable if there
+        are as many. A small form, such as one with just a token, never waits for them.
+        """
+        length = request.content_length
+        if length is not None and length <= SMALL_FORM_BYTES:
+            return await form_body.fields(request)
+        try:
+            async with self._large_forms.held(""):
+                return await form_body.fields(request)
+        except BusyError:
+            raise web.HTTPServiceUnavailable(
+                reason="Too many large forms at one time. Try again in a moment.",
+                headers={"Retry-After": "1"},
+            ) from None
 
     async def _answered(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
@@ -162,7 +187,7 @@ class SigningIn:
             return await self._signed_in(request, token, then, kept)
         except HttpError as failure:
             mistake, status = failure.title, failure.status
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             mistake, status = UNAVAILABLE, 503
         return self._form(request, mistake=mistake, status=status, then=then, kept=kept)
 
@@ -171,7 +196,7 @@ class SigningIn:
     ) -> web.Response:
         """Check the token, open a session and set its cookie.
 
-        Return a redirect, or the kept form. Raise a HttpError if the token is refused.
+        Return a redirect, or the kept form. Raise an HttpError if the token is refused.
         """
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)

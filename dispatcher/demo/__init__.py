@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from dispatcher.config.sections import Config
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
 from dispatcher.demo.receiver import Receiver
 from dispatcher.demo.show import Show
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import EVERY, NewToken
+from dispatcher.services.inputs.tokens import NewToken
 from dispatcher.services.inputs.webhooks import NewWebhook
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
@@ -46,10 +47,10 @@ async def run(
     """Run the demo until it ends or is interrupted; return True if it succeeded.
 
     `events` is how many samples to emit, None for no limit. `once` ends the demo when they have
-    arrived. Raise StoreUnavailable, and any error that ends the daemon.
+    arrived. Raise StoreUnavailableError, and any error that ends the daemon.
     """
     session = Session(dsn, "demo", statement_timeout=STATEMENT_TIMEOUT_SECONDS)
-    application = Application(session, "env_default" if own_database else ENVIRONMENT)
+    application = Application(session, DEFAULT_ENVIRONMENT if own_database else ENVIRONMENT)
     receiver = Receiver(body_hex_header=config.signing.body_hex_header)
     try:
         if not await application.enter():
@@ -60,7 +61,7 @@ async def run(
         async with (
             receiver,
             _registered(config, session, cipher, application, receiver) as webhook,
-            _token(session, EVERY if own_database else application.environment) as token,
+            _token(session, ALL_ENVIRONMENTS if own_database else application.environment) as token,
         ):
             daemon = Daemon(config, dsn, cipher)
             show = Show(application, receiver, webhook.id)

@@ -22,7 +22,7 @@ from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
 from dispatcher.engine.loop import wait_for_event
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
 PERIOD_SECONDS = 1.0
 """The time between two samples."""
@@ -90,7 +90,7 @@ class Show:
         for sample in islice(samples(), events):
             try:
                 await self._emit_one(sample)
-            except (StoreUnavailable, StatementTimeout) as error:
+            except (StoreUnavailableError, StatementTimeoutError) as error:
                 click.echo(f"The sample was not emitted: {error}", err=True)
             await asyncio.sleep(PERIOD_SECONDS)
         await asyncio.Event().wait()

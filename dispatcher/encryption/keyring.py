@@ -6,14 +6,14 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.settings import Settings
 
 
-class KeyRefused(Exception):
+class KeyRejectedError(Exception):
     """The database's secrets are encrypted with another key, or with one that is not configured."""
 
 
 async def unlock(config: Config, settings: Settings) -> Cipher:
     """Return the cipher for this database; create the key if neither side has one.
 
-    Raises KeyRefused, and ConfigError for a key or key file that cannot be used. Nothing is written
+    Raises KeyRejectedError, and ConfigError for a key or key file that cannot be used. Nothing is written
     then.
     """
     stored = (await settings.read()).key_check
@@ -26,7 +26,7 @@ async def unlock(config: Config, settings: Settings) -> Cipher:
     if stored is None:
         stored = await settings.claim_key(cipher.check_value())
     if not cipher.matches(stored):
-        raise KeyRefused(
+        raise KeyRejectedError(
             "secrets.key is not the key this database's secrets are encrypted with: nothing was changed"
         )
     return cipher
@@ -46,7 +46,7 @@ async def _first(config: Config, settings: Settings, stored: bytes | None) -> Ci
         if cipher.matches(await settings.claim_key(cipher.check_value())):
             return cipher
         path.unlink()  # another machine, with its own state directory, was quicker
-    raise KeyRefused(
+    raise KeyRejectedError(
         "the database's secrets are encrypted with a key this configuration does not have: "
         "set secrets.key or secrets.key_file to it"
     )

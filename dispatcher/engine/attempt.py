@@ -19,13 +19,13 @@ from dispatcher.core.model import (
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
-from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_cache import EndpointCache
+from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.request_headers import RequestBuilder
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 from dispatcher.transport.sender import Sender
 
@@ -52,12 +52,12 @@ class AttemptRunner:
         buffer: DeliveryBuffer,
         queues: EndpointQueues,
         lease: Lease,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         bodies: BodyCache,
         requests: RequestBuilder,
         sender: Sender,
         recorder: Recorder,
-        health: Health,
+        health: EndpointHealth,
         clock: Clock,
         *,
         timeout: float,
@@ -83,7 +83,7 @@ class AttemptRunner:
         try:
             attempt = await self._attempt(delivery)
         except Exception as error:  # noqa: BLE001 - one broken attempt must not stop the others
-            observe.attempt_broke(delivery, error)
+            observe.deliveries.attempt_broke(delivery, error)
             attempt = self._unsent(delivery, outcomes.broken_attempt(delivery, error))
         if attempt is None:
             self._buffer.give_back(delivery)
@@ -98,10 +98,10 @@ class AttemptRunner:
             event = self._bodies.get(delivery.event_id, next_events)
             if event is None:
                 event = await self._bodies.read(delivery.event_id, next_events)
-        except (StoreUnavailable, StatementTimeout):
+        except (StoreUnavailableError, StatementTimeoutError):
             return None
         except UnreadableEventError as error:
-            observe.event_unreadable(delivery, error)
+            observe.deliveries.event_unreadable(delivery, error)
             return self._unsent(delivery, outcomes.unreadable_event(str(error)))
         if event is None:
             return self._unsent(delivery, outcomes.missing_event())
@@ -126,7 +126,7 @@ class AttemptRunner:
                 share=endpoint.environment_id,
             )
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
-            observe.attempt_broke(delivery, error)
+            observe.deliveries.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
         outcome = self._decide(delivery, endpoint, event, answer)
         return Attempt(

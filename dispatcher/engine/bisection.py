@@ -8,26 +8,26 @@ from dispatcher.store.data_errors import is_data_error
 Item = TypeVar("Item")
 
 
-async def apart(
+async def bisect(
     items: Sequence[Item],
-    ask: Callable[[Sequence[Item]], Awaitable[object]],
-    refused: Callable[[Item, Exception], object],
+    run: Callable[[Sequence[Item]], Awaitable[object]],
+    on_refused: Callable[[Item, Exception], object],
 ) -> None:
-    """Run the statement `ask` for all items; after a data error, split them in halves.
+    """Run the statement `run` for all items; after a data error, split them in halves.
 
-    `refused(item, error)` is called for each item that fails alone. With k such items among n,
-    about k log n statements run. Raises every exception of `ask` that is not a data error.
+    `on_refused(item, error)` is called for each item that fails alone. With k such items among n,
+    about k log n statements run. Raises every exception of `run` that is not a data error.
     """
     if not items:
         return
     try:
-        await ask(items)
+        await run(items)
     except Exception as error:
         if not is_data_error(error):
             raise
         if len(items) == 1:
-            refused(items[0], error)
+            on_refused(items[0], error)
             return
         half = len(items) // 2
-        await apart(items[:half], ask, refused)
-        await apart(items[half:], ask, refused)
+        await bisect(items[:half], run, on_refused)
+        await bisect(items[half:], run, on_refused)

@@ -12,11 +12,10 @@ from dispatcher.engine.loop import BACKOFF_FIRST_SECONDS, BACKOFF_LIMIT_SECONDS
 from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.events import Events
 
-READ_AT_ONCE = 100
+EVENTS_AT_ONCE = 100
 """Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
-
-OVERHEAD = 256
-"""Bytes of memory per cached event besides its body. For small bodies it is the larger part."""
+EVENT_OVERHEAD_BYTES = 256
+"""Memory per cached event besides its body. For small bodies it is the larger part."""
 
 
 class UnreadableEventError(Exception):
@@ -26,135 +25,138 @@ class UnreadableEventError(Exception):
 class BodyCache:
     """A cache of at most `capacity` bytes; it drops the least recently used bodies first.
 
-    `soon` iterates over the ids of events that are needed next: they are read ahead. Only the
+    `next_ids` iterates over the ids of events that are needed next: they are read ahead. Only the
     first ids are consumed.
     """
 
     def __init__(self, events: Events, *, capacity: int) -> None:
         self._events = events
         self._capacity = capacity
-        self._kept: OrderedDict[int, Event] = OrderedDict()
+        self._cached: OrderedDict[int, Event] = OrderedDict()
         self._size = 0
-        self._wanted: dict[int, asyncio.Future[Event | None]] = {}
+        # Events that callers wait for, events to read ahead, and the ids in the current statement.
+        self._awaited: dict[int, asyncio.Future[Event | None]] = {}
         self._ahead: set[int] = set()
-        self._under_way: set[int] = set()
+        self._in_statement: set[int] = set()
         self._hits = 0
-        self._reading: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
         self._backoff = BACKOFF_FIRST_SECONDS
 
     def __repr__(self) -> str:
-        return f"<BodyCache {len(self._kept)}, {self._size} of {self._capacity} bytes>"
+        return f"<BodyCache {len(self._cached)}, {self._size} of {self._capacity} bytes>"
 
-    def get(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
+    def get(self, event_id: int, next_ids: Iterable[int] = ()) -> Event | None:
         """Return the event if it is cached, None if not.
 
-        After every 50 hits, missing events of `soon` are read ahead in the background.
+        After every EVENTS_AT_ONCE / 2 hits, missing events of `next_ids` are read ahead in the
+        background.
         """
-        event = self._kept.get(event_id)
+        event = self._cached.get(event_id)
         if event is not None:
-            self._kept.move_to_end(event_id)
+            self._cached.move_to_end(event_id)
             self._hits += 1
-            if self._hits * 2 >= READ_AT_ONCE:
+            if self._hits * 2 >= EVENTS_AT_ONCE:
                 self._hits = 0
-                self._read_along(soon, worth=self._far // 3)
+                self._start_reading(next_ids, at_least=self._read_ahead_limit // 3)
         return event
 
-    async def read(self, event_id: int, soon: Iterable[int] = ()) -> Event | None:
+    async def read(self, event_id: int, next_ids: Iterable[int] = ()) -> Event | None:
         """Read the event from the database, in one statement with other missing events.
 
         Return None if the event does not exist (any more). Raises UnreadableEventError,
-        StoreUnavailable or StatementTimeout.
+        StoreUnavailableError or StatementTimeoutError.
         """
-        future = self._wanted.get(event_id)
+        future = self._awaited.get(event_id)
         if future is None:
-            future = self._wanted[event_id] = asyncio.get_running_loop().create_future()
-        self._read_along(soon)
+            future = self._awaited[event_id] = asyncio.get_running_loop().create_future()
+        self._start_reading(next_ids)
         return await asyncio.shield(future)
 
     @property
-    def _far(self) -> int:
+    def _read_ahead_limit(self) -> int:
         """Return how many events to read ahead.
 
         The number covers the sends during one or two slow statements. With large events it is
         smaller, so that they fit into a quarter of the cache.
         """
-        usual = self._size // max(1, len(self._kept)) or OVERHEAD
-        return max(3, min(3 * READ_AT_ONCE, self._capacity // 4 // usual))
+        mean_size = self._size // max(1, len(self._cached)) or EVENT_OVERHEAD_BYTES
+        return max(3, min(3 * EVENTS_AT_ONCE, self._capacity // 4 // mean_size))
 
-    def _read_along(self, soon: Iterable[int], *, worth: int = 1) -> None:
-        """Start to read missing events, together with those of `soon` that are not cached.
+    def _start_reading(self, next_ids: Iterable[int], *, at_least: int = 1) -> None:
+        """Start to read awaited events, together with those of `next_ids` that are not cached.
 
-        Read ahead only if at least `worth` events of `soon` are missing, as the cost is mostly
-        that of a statement, not of its rows.
+        Read ahead only if at least `at_least` events of `next_ids` are missing, as the cost is
+        mostly that of a statement, not of its rows.
         """
         if not self._ahead:
             missing = [
-                i
-                for i in islice(soon, self._far)
-                if i not in self._kept and i not in self._under_way
+                event_id
+                for event_id in islice(next_ids, self._read_ahead_limit)
+                if event_id not in self._cached and event_id not in self._in_statement
             ]
-            if len(missing) >= worth:
-                self._ahead.update(missing[:READ_AT_ONCE])
-        if self._reading is None and (self._wanted or self._ahead):
-            self._reading = asyncio.create_task(self._read_wanted())
+            if len(missing) >= at_least:
+                self._ahead.update(missing[:EVENTS_AT_ONCE])
+        if self._reader is None and (self._awaited or self._ahead):
+            self._reader = asyncio.create_task(self._read_missing())
 
-    async def _read_wanted(self) -> None:
-        while self._wanted or self._ahead:
-            wanted = list(self._wanted)[:READ_AT_ONCE]
-            ahead = islice(self._ahead, READ_AT_ONCE - len(wanted))
-            self._under_way = {*wanted, *ahead}
+    async def _read_missing(self) -> None:
+        while self._awaited or self._ahead:
+            awaited = list(self._awaited)[:EVENTS_AT_ONCE]
+            ahead = islice(self._ahead, EVENTS_AT_ONCE - len(awaited))
+            self._in_statement = {*awaited, *ahead}
             self._ahead.clear()
             try:
-                rows = await self._events.with_ids(self._under_way)
-                found = {row["id"]: self._keep(_event(row)) for row in rows}
+                rows = await self._events.with_ids(self._in_statement)
+                events = {row["id"]: self._put(_event(row)) for row in rows}
             except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 if is_data_error(error):
-                    await self._read_apart(wanted)
+                    await self._read_one_by_one(awaited)
                     continue
                 # Fail the callers after the pause. Otherwise they would ask again at once.
                 await asyncio.sleep(self._backoff)
                 self._backoff = min(BACKOFF_LIMIT_SECONDS, self._backoff * 2)
-                self._fail(wanted, error)
+                self._fail(awaited, error)
                 continue
             self._backoff = BACKOFF_FIRST_SECONDS
-            for event_id in {*wanted, *found} & self._wanted.keys():
-                self._wanted.pop(event_id).set_result(found.get(event_id))
-        self._reading = None
-        self._under_way = set()
+            for event_id in {*awaited, *events} & self._awaited.keys():
+                self._awaited.pop(event_id).set_result(events.get(event_id))
+        self._reader = None
+        self._in_statement = set()
 
-    async def _read_apart(self, wanted: list[int]) -> None:
-        """Read events one by one, after one of them made the common statement fail.
+    async def _read_one_by_one(self, event_ids: list[int]) -> None:
+        """Read each event in its own statement, after one of them made the common one fail.
 
         Otherwise one unreadable event would block the others.
         """
-        for event_id in wanted:
+        for event_id in event_ids:
             try:
                 rows = await self._events.with_ids([event_id])
-                found = [self._keep(_event(row)) for row in rows]
+                events = [self._put(_event(row)) for row in rows]
             except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 unreadable = is_data_error(error)
                 failure = UnreadableEventError(type(error).__name__) if unreadable else error
                 self._fail([event_id], failure)
             else:
-                self._wanted.pop(event_id).set_result(found[0] if found else None)
+                self._awaited.pop(event_id).set_result(events[0] if events else None)
 
-    def _fail(self, ids: list[int], error: Exception) -> None:
-        for event_id in ids:
-            future = self._wanted.pop(event_id)
+    def _fail(self, event_ids: list[int], error: Exception) -> None:
+        for event_id in event_ids:
+            future = self._awaited.pop(event_id)
             future.set_exception(error)
-            future.exception()  # otherwise asyncio warns if the caller was cancelled
+            future.exception()  # Otherwise asyncio warns if the caller was cancelled.
 
-    def _keep(self, event: Event) -> Event:
-        before = self._kept.pop(event.id, None)
-        self._kept[event.id] = event
-        self._size += _cost(event) - (_cost(before) if before else 0)
-        while self._size > self._capacity and len(self._kept) > 1:
-            self._size -= _cost(self._kept.popitem(last=False)[1])
+    def _put(self, event: Event) -> Event:
+        """Cache the event, drop others if the cache is too large, and return the event."""
+        previous = self._cached.pop(event.id, None)
+        self._cached[event.id] = event
+        self._size += _size(event) - (_size(previous) if previous else 0)
+        while self._size > self._capacity and len(self._cached) > 1:
+            self._size -= _size(self._cached.popitem(last=False)[1])
         return event
 
 
-def _cost(event: Event) -> int:
-    return len(event.body) + OVERHEAD
+def _size(event: Event) -> int:
+    return len(event.body) + EVENT_OVERHEAD_BYTES
 
 
 def _event(row: Mapping[str, Any]) -> Event:

@@ -7,13 +7,13 @@ from uuid import UUID
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.parking import park
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25
@@ -32,7 +32,7 @@ class Deliverer:
         self,
         buffer: DeliveryBuffer,
         lease: Lease,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         deliveries: Deliveries,
         recorder: Recorder,
         clock: Clock,
@@ -78,10 +78,10 @@ class Deliverer:
 
         `stale` is the set of DeliveryBuffer.reading. `parked` are endpoints with rows that stay in
         the table. `are_parked` is True if the deliveries are parked rows: without room they stay
-        so. Raises StoreUnavailable or StatementTimeout.
+        so. Raises StoreUnavailableError or StatementTimeoutError.
         """
         try:
-            await self._endpoints.know([d.endpoint_id for d in deliveries] + list(parked))
+            await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
         except BaseException:
             self._buffer.requeue_unread(deliveries)
             raise
@@ -145,11 +145,13 @@ class Deliverer:
 
     async def _release_due(self) -> None:
         """Move due retries into their queues; leave those that cannot be parked to the loader."""
+        to_park = self._buffer.release_due(self._clock.now())
+        if not to_park:
+            return
         try:
-            to_park = self._buffer.release_due(self._clock.now())
             await park(self._deliveries, self._buffer, to_park)
-        except (StoreUnavailable, StatementTimeout) as error:
-            observe.store_unavailable("park", error, 0.0)
+        except (StoreUnavailableError, StatementTimeoutError) as error:
+            observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:
         """Return after how many seconds to check again, at most RECHECK_SECONDS."""

@@ -154,14 +154,15 @@ class DeliveryBuffer:
         in `stale`, the set of `reading`, are skipped. So are shards that are not owned.
         """
         to_park = []
+        held_ids, owned = self._held.ids, self.owned
         for delivery in deliveries:
-            if delivery.id in self._held:
+            if delivery.id in held_ids:
                 is_resent = 0 < delivery.attempt == delivery.base
                 if is_resent and self._queues.is_under_way(delivery.endpoint_id, delivery.id):
                     self._resent_while_recording[delivery.id] = delivery
             elif stale and (delivery.id in stale or delivery.endpoint_id in stale):
                 continue
-            elif delivery.shard in self.owned and not self._place(delivery, now):
+            elif delivery.shard in owned and not self._place(delivery, now):
                 to_park.append(delivery)
         return self._note_to_park(to_park)
 
@@ -194,7 +195,8 @@ class DeliveryBuffer:
         self._held.discard_later({number for rows in changes.values() for number in rows})
         to_park: list[Delivery] = []
         for endpoint_id, rows in changes.items():
-            self._reads.mark_stale(rows)
+            for number in rows:
+                self._reads.mark_stale(number)
             if self._queues.is_ordered(endpoint_id):
                 self._change_ordered(endpoint_id, rows)
             else:
@@ -236,7 +238,7 @@ class DeliveryBuffer:
         `retry` is the delivery with its next attempt, None if the delivery has ended.
         """
         self._held.drop_id(delivery.id)
-        self._reads.mark_stale((delivery.id,))
+        self._reads.mark_stale(delivery.id)
         self._queues.confirm_recorded(delivery)
         if resent := self._resent_while_recording.pop(delivery.id, None):
             self.requeue_unread([resent])
@@ -281,7 +283,8 @@ class DeliveryBuffer:
         self._parked.discard(endpoint_id)
 
     def _note_to_park(self, deliveries: list[Delivery]) -> list[Delivery]:
-        self._parked.update(delivery.endpoint_id for delivery in deliveries)
+        if deliveries:
+            self._parked.update(delivery.endpoint_id for delivery in deliveries)
         return deliveries
 
     def _read_queue_again(self, endpoint_id: UUID) -> None:
@@ -291,7 +294,7 @@ class DeliveryBuffer:
         """
         self._parked.add(endpoint_id)
         if self._queues.is_ordered(endpoint_id):
-            self._reads.mark_stale((endpoint_id,))
+            self._reads.mark_stale(endpoint_id)
             self._held.drop(self._queues.empty(endpoint_id))
 
     def _can_apply(self, notice: ChangeNotice, stale: Collection[int | UUID]) -> bool:

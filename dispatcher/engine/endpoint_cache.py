@@ -8,8 +8,8 @@ from uuid import UUID
 import orjson
 
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
-from dispatcher.encryption.cipher import Cipher, WrongKey
-from dispatcher.engine.bisection import apart
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
+from dispatcher.engine.bisection import bisect
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.parking import park
@@ -17,12 +17,12 @@ from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
 
-AT_ONCE = 500
+BATCH = 500
 """Endpoints read in one step: more would block the event loop, and so the heartbeats."""
 
 
-class KnownEndpoints:
-    """The endpoint cache, which also opens and configures the endpoint queues.
+class EndpointCache:
+    """The endpoints in memory. The cache also opens and configures the endpoint queues.
 
     An endpoint is read when it is first needed, and again when it has changed. `sharers` is the
     number of daemons that send: each takes its part of an endpoint's limits. Only one daemon sends
@@ -46,10 +46,10 @@ class KnownEndpoints:
         self._max_in_flight = max_in_flight
         self._retry = retry
         self._known: dict[UUID, Endpoint] = {}
-        self._homes: dict[UUID, int] = {}
+        self._home_shards: dict[UUID, int] = {}
         self._deleted: set[UUID] = set()
         self._changed: list[UUID] = []
-        self._target = 0
+        self._next_version = 0
         self.version = 0
         self.sharers = 1
 
@@ -61,7 +61,7 @@ class KnownEndpoints:
 
     def home(self, endpoint_id: UUID) -> int:
         """Return the shard of an ordered endpoint's deliveries."""
-        return self._homes[endpoint_id]
+        return self._home_shards[endpoint_id]
 
     def policy(self, endpoint: Endpoint) -> RetryPolicy:
         """Return the endpoint's own retry schedule, or the configured one."""
@@ -74,24 +74,24 @@ class KnownEndpoints:
         """
         return max((e.timeout or default for e in self._known.values()), default=default)
 
-    async def know(self, ids: Iterable[UUID]) -> None:
+    async def load(self, ids: Iterable[UUID]) -> None:
         """Read the endpoints of `ids` that are not in the cache yet."""
-        wanted = dict.fromkeys(ids)
-        while missing := [i for i in wanted if i not in self._known]:
-            await self._read(missing[:AT_ONCE])
+        requested = dict.fromkeys(ids)
+        while missing := [i for i in requested if i not in self._known]:
+            await self._read(missing[:BATCH])
 
     async def refresh(self) -> bool:
-        """Apply the next committed changes, at most AT_ONCE.
+        """Apply the next committed changes, at most BATCH.
 
         Return True if none are left; then `version` is the version of the last change.
         """
         if not self._changed:
-            self._target, changed = await self._endpoints.changed_since(self.version)
+            self._next_version, changed = await self._endpoints.changed_since(self.version)
             self._changed = [i for i in changed if i in self._known]
-        some, self._changed = self._changed[:AT_ONCE], self._changed[AT_ONCE:]
+        batch, self._changed = self._changed[:BATCH], self._changed[BATCH:]
         try:
-            if some:
-                await self._read(some)
+            if batch:
+                await self._read(batch)
         except BaseException:
             self._changed = []  # the next call starts with all changes again
             raise
@@ -99,11 +99,11 @@ class KnownEndpoints:
             return False
         if self._deleted:
             self._forget()
-        self.version = self._target
+        self.version = self._next_version
         return True
 
-    async def share_with(self, others: int) -> None:
-        """Divide the limits of endpoints by the number of `others` that send, plus one."""
+    async def share_limits(self, others: int) -> None:
+        """Divide the limits of endpoints by the number of daemons that send: `others` and this one."""
         if self.sharers != others + 1:
             self.sharers = others + 1
             await self._configure(self._known)
@@ -111,31 +111,33 @@ class KnownEndpoints:
     async def _read(self, ids: Collection[UUID]) -> None:
         rows, unreadable = await self._rows(list(ids))
         for endpoint_id in ids:
-            row = rows.get(endpoint_id)
-            if row is None:
-                if endpoint_id not in unreadable:
-                    observe.endpoint_missing(endpoint_id)
-                self._known[endpoint_id] = _held(endpoint_id)
+            if endpoint_id in rows:
+                self._store(rows[endpoint_id])
                 continue
-            self._known[endpoint_id] = self._endpoint(row)
-            self._homes[endpoint_id] = row["home_shard"]
-            if row["deleted"]:
-                self._deleted.add(endpoint_id)
+            if endpoint_id not in unreadable:
+                observe.endpoints.missing(endpoint_id)
+            self._known[endpoint_id] = _unusable(endpoint_id)
         await self._configure(ids)
+
+    def _store(self, row: dict[str, Any]) -> None:
+        self._known[row["id"]] = self._endpoint(row)
+        self._home_shards[row["id"]] = row["home_shard"]
+        if row["deleted"]:
+            self._deleted.add(row["id"])
 
     async def _rows(self, ids: Sequence[UUID]) -> tuple[dict[UUID, dict[str, Any]], set[UUID]]:
         """Return the existing rows by id, and the ids of rows that cannot be read."""
         rows: dict[UUID, dict[str, Any]] = {}
         unreadable: set[UUID] = set()
 
-        async def read(some: Sequence[UUID]) -> None:
-            rows.update({row["id"]: row for row in await self._endpoints.with_ids(some)})
+        async def read(batch: Sequence[UUID]) -> None:
+            rows.update({row["id"]: row for row in await self._endpoints.with_ids(batch)})
 
-        def refused(endpoint_id: UUID, error: Exception) -> None:
-            observe.endpoint_malformed(endpoint_id, error)
+        def refuse(endpoint_id: UUID, error: Exception) -> None:
+            observe.endpoints.malformed(endpoint_id, error)
             unreadable.add(endpoint_id)
 
-        await apart(ids, read, refused)
+        await bisect(ids, read, refuse)
         return rows, unreadable
 
     def _forget(self) -> None:
@@ -143,7 +145,7 @@ class KnownEndpoints:
         for endpoint_id in self._buffer.forget(self._deleted):
             self._deleted.discard(endpoint_id)
             del self._known[endpoint_id]
-            self._homes.pop(endpoint_id, None)
+            self._home_shards.pop(endpoint_id, None)
 
     async def _configure(self, ids: Iterable[UUID]) -> None:
         to_park: list[Delivery] = []
@@ -175,15 +177,15 @@ class KnownEndpoints:
         Otherwise deliveries could be sent unsigned, or to a wrong place. They wait for a repair.
         """
         try:
-            return self._understood(row)
-        except WrongKey:
-            observe.secret_unreadable(row["id"])
+            return self._decoded(row)
+        except WrongKeyError:
+            observe.endpoints.secret_unreadable(row["id"])
         except (TypeError, ValueError) as error:
-            observe.endpoint_malformed(row["id"], error)
-        return _held(row["id"], row["environment_id"], ordered=row["ordered"])
+            observe.endpoints.malformed(row["id"], error)
+        return _unusable(row["id"], row["environment_id"], ordered=row["ordered"])
 
-    def _understood(self, row: dict[str, Any]) -> Endpoint:
-        def opened(sealed: bytes | None) -> str | None:
+    def _decoded(self, row: dict[str, Any]) -> Endpoint:
+        def decrypted(sealed: bytes | None) -> str | None:
             if sealed is None:
                 return None
             return self._cipher.decrypt(sealed, context=row["id"].bytes).decode()
@@ -196,10 +198,10 @@ class KnownEndpoints:
             active=row["active"] and not row["deleted"],
             deleted=row["deleted"],
             ordered=row["ordered"],
-            secret=opened(row["secret"]) or "",
-            previous_secret=opened(row["previous_secret"]),
+            secret=decrypted(row["secret"]) or "",
+            previous_secret=decrypted(row["previous_secret"]),
             previous_until=row["previous_until"],
-            headers=dict(orjson.loads(opened(headers) or "{}")),
+            headers=dict(orjson.loads(decrypted(headers) or "{}")),
             schemes=tuple(schemes) if schemes else None,
             max_in_flight=row["max_in_flight"],
             timeout=timeout_ms / 1000 if timeout_ms else None,
@@ -224,7 +226,7 @@ def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
     return policy
 
 
-def _held(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = False) -> Endpoint:
+def _unusable(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = False) -> Endpoint:
     """Return an inactive endpoint, in place of one that is missing or unreadable."""
     return Endpoint(
         id=endpoint_id,

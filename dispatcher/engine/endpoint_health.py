@@ -10,23 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
 
 from dispatcher.core import event_patterns, ids
 from dispatcher.core.model import Delivery, Endpoint, Outcome
-from dispatcher.engine.bisection import apart
+from dispatcher.engine.bisection import bisect
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.telemetry import observe
 
-FLUSH_EVERY = 1.0
+WRITE_EVERY_SECONDS = 1.0
 """Seconds between two writes."""
-SUCCESS_NOTED_EVERY = 60.0
+SUCCESS_EVERY_SECONDS = 60.0
 """Seconds until a success is written again, as another daemon may have noted failures."""
-EMIT_AT_ONCE = 500
+EMIT_BATCH = 500
 """Operational events that one statement emits."""
+
+
+class OperationalEvent(NamedTuple):
+    """An event about a delivery that the daemon emits; `data` is JSON."""
+
+    environment_id: str
+    type: str
+    data: str
 
 
 @dataclass(slots=True)
@@ -38,8 +47,7 @@ class Notes:
     rests: dict[UUID, float] = field(default_factory=dict)
     """The end of the pause of each endpoint, in monotonic seconds."""
     disabled: dict[UUID, str] = field(default_factory=dict)
-    exhausted: list[tuple[str, str, str]] = field(default_factory=list)
-    """Operational events: `(environment_id, type, data)`."""
+    exhausted: list[OperationalEvent] = field(default_factory=list)
 
     def add(self, newer: "Notes") -> None:
         """Merge newer notes into these; a success clears older failures of its endpoint."""
@@ -52,7 +60,7 @@ class Notes:
         self.exhausted += newer.exhausted
 
 
-class Health:
+class EndpointHealth:
     """The stage that writes notes about endpoints.
 
     `disable_after` is in seconds: an endpoint with only failures for this time is disabled.
@@ -65,7 +73,7 @@ class Health:
         self._notes = Notes()
         self._writing = asyncio.Lock()
         # By endpoint: whether the last outcome was a failure, and its monotonic time. Entries
-        # older than SUCCESS_NOTED_EVERY are removed.
+        # older than SUCCESS_EVERY_SECONDS are removed.
         self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
         self.wake = asyncio.Event()
 
@@ -83,18 +91,12 @@ class Health:
             self._notes.disabled[endpoint.id] = outcome.disable
             self.wake.set()
         if outcome.state == "FAILED" and not event_patterns.is_reserved(type_):
-            self._notes.exhausted.append(
-                (
-                    endpoint.environment_id,
-                    "delivery.exhausted",
-                    _exhausted(endpoint, delivery, type_, outcome),
-                )
-            )
+            self._notes.exhausted.append(_exhausted(endpoint, delivery, type_, outcome))
 
-    async def flush(self) -> float:
+    async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
 
-        Raises StoreUnavailable or StatementTimeout; the next pass writes what was not written.
+        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not written.
         """
         async with self._writing:
             notes, self._notes = self._notes, Notes()
@@ -104,42 +106,44 @@ class Health:
                 notes.add(self._notes)
                 self._notes = notes
                 raise
-        return FLUSH_EVERY
+        return WRITE_EVERY_SECONDS
 
     async def drained(self) -> None:
         """Write all notes made so far, then return."""
-        await self.flush()
+        await self.run_once()
 
     async def _write(self, notes: Notes) -> None:
         """Write `notes`, and remove from it each part that was written."""
-        await apart(list(notes.successes), self._endpoints.note_successes, self._refused)
+        await bisect(list(notes.successes), self._endpoints.note_successes, self._refused)
         notes.successes.clear()
 
-        async def note_failures(some: Sequence[UUID]) -> None:
-            counts = {i: notes.failures[i] for i in some}
-            for hopeless in await self._endpoints.note_failures(counts, self._disable_after):
-                notes.disabled.setdefault(hopeless, "failing")
-            for endpoint_id in some:
+        async def note_failures(batch: Sequence[UUID]) -> None:
+            counts = {i: notes.failures[i] for i in batch}
+            for endpoint_id in await self._endpoints.note_failures(counts, self._disable_after):
+                notes.disabled.setdefault(endpoint_id, "failing")
+            for endpoint_id in batch:
                 del notes.failures[endpoint_id]
 
-        await apart(list(notes.failures), note_failures, self._refused)
+        await bisect(list(notes.failures), note_failures, self._refused)
         notes.failures.clear()
         for endpoint_id in list(notes.rests):
-            await apart([endpoint_id], partial(self._rest, notes), self._refused)
+            await bisect([endpoint_id], partial(self._rest, notes), self._refused)
             del notes.rests[endpoint_id]
         for endpoint_id in list(notes.disabled):
-            await apart([endpoint_id], partial(self._disable, notes), self._refused)
+            await bisect([endpoint_id], partial(self._disable, notes), self._refused)
             del notes.disabled[endpoint_id]
-        while some := notes.exhausted[:EMIT_AT_ONCE]:
-            await apart(some, self._events.emit_operational, observe.operational_event_discarded)
-            del notes.exhausted[: len(some)]
+        while batch := notes.exhausted[:EMIT_BATCH]:
+            await bisect(
+                batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
+            )
+            del notes.exhausted[: len(batch)]
 
     def _refused(self, endpoint_id: UUID, error: Exception) -> None:
         """Discard a note that the database refuses.
 
         Otherwise the notes of all other endpoints would stay in memory and grow without limit.
         """
-        observe.note_discarded(endpoint_id, error)
+        observe.endpoints.state_discarded(endpoint_id, error)
 
     async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
@@ -148,7 +152,7 @@ class Health:
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         failing, since = self._last.get(endpoint.id, (endpoint.failing, float("-inf")))
-        if failing or monotonic() - since > SUCCESS_NOTED_EVERY:
+        if failing or monotonic() - since > SUCCESS_EVERY_SECONDS:
             self._remember(endpoint.id, failing=False)
             self._notes.successes.add(endpoint.id)
             self._notes.failures.pop(endpoint.id, None)  # failures before a success do not count
@@ -158,24 +162,27 @@ class Health:
         now = monotonic()
         self._last[endpoint_id] = (failing, now)
         self._last.move_to_end(endpoint_id)
-        while now - next(iter(self._last.values()))[1] > SUCCESS_NOTED_EVERY:
+        while now - next(iter(self._last.values()))[1] > SUCCESS_EVERY_SECONDS:
             self._last.popitem(last=False)
 
     async def _disable(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
             reason = notes.disabled[endpoint_id]
             if await self._endpoints.disable(endpoint_id, reason) is not None:
-                observe.endpoint_disabled(endpoint_id, reason)
+                observe.endpoints.disabled(endpoint_id, reason)
 
 
-def _exhausted(endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> str:
-    return orjson.dumps(
-        {
-            "webhook_id": str(endpoint.id),
-            "delivery_id": ids.delivery_name(delivery.id),
-            "event_id": ids.event_name(delivery.event_id),
-            "event": type_,
-            "attempts": delivery.attempt + 1,
-            "error": outcome.error,
-        }
-    ).decode()
+def _exhausted(
+    endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome
+) -> OperationalEvent:
+    data = {
+        "webhook_id": str(endpoint.id),
+        "delivery_id": ids.delivery_name(delivery.id),
+        "event_id": ids.event_name(delivery.event_id),
+        "event": type_,
+        "attempts": delivery.attempt + 1,
+        "error": outcome.error,
+    }
+    return OperationalEvent(
+        endpoint.environment_id, "delivery.exhausted", orjson.dumps(data).decode()
+    )

@@ -85,10 +85,10 @@ class EndpointQueue:
 
     def can_start(self) -> bool:
         """Return True if a delivery waits, and neither the limit nor the settings forbid it."""
+        if not self.waiting:
+            return False
         settings = self.settings
-        return (
-            bool(self.waiting) and len(self.in_flight) < settings.limit and not settings.is_paused
-        )
+        return len(self.in_flight) < settings.limit and not settings.is_paused
 
     def blocked_until(self) -> float:
         """Return when the head may start: after a pause, the rate limit, an ordered head's time.

@@ -182,7 +182,12 @@ class EndpointQueues:
         """Return the next delivery to start, None if there is none; it is in flight from now on."""
         self._pass_alarms(now)
         self._round_robin.restart()
-        while (queue := self._next_queue()) is not None:
+        while True:
+            queue = self._round_robin.next()
+            if queue is None:
+                if not self._resume_waiting():
+                    return None
+                continue
             if not queue.can_start():
                 continue
             if now - queue.unanswered_since >= SLOW_SECONDS:
@@ -194,7 +199,6 @@ class EndpointQueues:
                 self._slow_slots.wait(queue)
             else:
                 return self._start(queue, now)
-        return None
 
     def is_under_way(self, endpoint_id: UUID, delivery_id: int) -> bool:
         """Return True if the delivery was taken and its attempt is not recorded yet."""
@@ -231,13 +235,6 @@ class EndpointQueues:
         """Give the queue a turn if it can start something and has none yet."""
         if not queue.is_scheduled and queue.can_start():
             self._round_robin.add(queue)
-
-    def _next_queue(self) -> EndpointQueue | None:
-        """Return the queue whose turn it is; if none has one, resume those that wait for a slot."""
-        queue = self._round_robin.next()
-        while queue is None and self._resume_waiting():
-            queue = self._round_robin.next()
-        return queue
 
     def _resume_waiting(self) -> bool:
         """Resume queues that wait for a slow slot until one has a turn; return False if none."""

@@ -16,24 +16,24 @@ from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.attempt import AttemptRunner
 from dispatcher.engine.body_cache import BodyCache
-from dispatcher.engine.change_notices import Nudged
+from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.deliverer import Deliverer
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
-from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_cache import EndpointCache
+from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.listener import Listener
 from dispatcher.engine.loader import Loader
-from dispatcher.engine.maintenance import Maintenance, Upkeep
+from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
 from dispatcher.engine.recorder import Recorder
-from dispatcher.engine.replayer import Replay
+from dispatcher.engine.replayer import Replayer
 from dispatcher.engine.request_headers import RequestBuilder
-from dispatcher.engine.reschedule import Reschedule
-from dispatcher.engine.schema_check import Examine
-from dispatcher.engine.statistics import Statist
+from dispatcher.engine.rescheduler import Rescheduler
+from dispatcher.engine.schema_check import SchemaCheck
+from dispatcher.engine.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.connections import Sessions
@@ -63,12 +63,12 @@ class Engine:
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
         self._dsn = dsn
-        self._began = monotonic()
+        self._started_at = monotonic()
         self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
         self.inbox_wake = asyncio.Event()
         self.loader_wake = asyncio.Event()
-        self.examine_wake = asyncio.Event()
+        self.schema_check_wake = asyncio.Event()
         self._own(cipher)
         self._send()
         self._feed()
@@ -81,7 +81,7 @@ class Engine:
         concurrency = self._config.delivery.concurrency
         self.queues = EndpointQueues(QUEUE_DEPTH, slots=concurrency, slow_slots=concurrency // 2)
         self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
-        self.endpoints = KnownEndpoints(
+        self.endpoints = EndpointCache(
             Endpoints(self.sessions.endpoints),
             Deliveries(self.sessions.endpoints),
             self.buffer,
@@ -89,7 +89,7 @@ class Engine:
             max_in_flight=self._config.delivery.max_in_flight,
             retry=self._config.retry.policy(),
         )
-        nudged = Nudged(
+        notices = ChangeNoticeReader(
             Nudges(self.sessions.lease),
             Deliveries(self.sessions.lease),
             self.buffer,
@@ -97,21 +97,21 @@ class Engine:
             now=self.clock.now,
             wake=self._wake_deliverer,
         )
-        self.reschedule = Reschedule(
+        self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
             Endpoints(self.sessions.upkeep),
-            done=self._rescheduled,
+            on_moved=self._rescheduled,
         )
         self.lease = Lease(
             Daemons(self.sessions.lease),
             self.buffer,
             self.endpoints,
             self.clock,
-            changed=self._shards_changed,
-            heed=nudged.heed,
-            set_back=self.reschedule.set_back,
+            on_shards_changed=self._shards_changed,
+            apply_changes=notices.apply_next,
+            on_set_back=self.rescheduler.set_back,
         )
-        self.sessions.lease.on_lost = self.lease.lost
+        self.sessions.lease.on_lost = self.lease.give_up
 
     def _send(self) -> None:
         """Build the stages from a due delivery to a recorded attempt."""
@@ -119,19 +119,19 @@ class Engine:
         requests = _requests(config)
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            settled=self.buffer.confirm_recorded,
-            lost=self.buffer.discard_stale,
-            room=self._wake_deliverer,
-            noted=self._noted,
+            on_recorded=self.buffer.confirm_recorded,
+            on_superseded=self.buffer.discard_stale,
+            on_room=self._wake_deliverer,
+            on_batch=self._noted,
         )
-        self.statist = Statist(
+        self.statistics = StatisticsWriter(
             Statistics(self.sessions.statistics),
             Daemons(self.sessions.statistics),
             self.endpoints,
             daemon=lambda: self.lease.daemon,
-            facts=self._facts,
+            status=self._status,
         )
-        self.health = Health(
+        self.health = EndpointHealth(
             Endpoints(self.sessions.upkeep),
             Events(self.sessions.upkeep),
             disable_after=config.delivery.disable_after,
@@ -181,7 +181,7 @@ class Engine:
             backlog=self._has_backlog,
             notified=self._config.database.notify,
         )
-        self.examine = Examine(Unexamined(self.sessions.examine), Sandbox(), self.lease)
+        self.schema_check = SchemaCheck(Unexamined(self.sessions.examine), Sandbox(), self.lease)
         self.loader = Loader(
             Deliveries(self.sessions.refill),
             self.buffer,
@@ -193,15 +193,15 @@ class Engine:
             wake=self.loader_wake,
         )
         retention = self._config.retention
-        upkeep = Upkeep(
+        steps = MaintenanceSteps(
             self.sessions.upkeep,
             keep_events=retention.events,
             keep_attempts=retention.attempts,
             keep_audit=retention.audit,
             now=self.clock.now,
         )
-        self.maintenance = Maintenance(upkeep.steps())
-        self.replay = Replay(Recoveries(self.sessions.upkeep))
+        self.maintenance = Maintenance(steps.table())
+        self.replayer = Replayer(Recoveries(self.sessions.upkeep))
 
     async def fan_out(self) -> float:
         """Run one fan-out pass, then wake the schema check, and return the seconds to the next.
@@ -209,9 +209,9 @@ class Engine:
         A wake-up for new events may be about events that wait for the schema check.
         """
         try:
-            return await self.fanout.look()
+            return await self.fanout.run_once()
         finally:
-            self.examine_wake.set()
+            self.schema_check_wake.set()
 
     def _fanout_lost(self) -> None:
         """Read all shards again: a fan-out whose answer was lost may have been committed."""
@@ -228,20 +228,20 @@ class Engine:
         self.inbox_wake.set()
 
     def _noted(self, results: Sequence[Result]) -> None:
-        observe.recorded(results)
-        self.statist.note(results)
+        observe.deliveries.recorded(results)
+        self.statistics.note(results)
 
-    def _facts(self) -> Mapping[str, object]:
+    def _status(self) -> Mapping[str, object]:
         """Return the status of this daemon that API and dashboard show."""
-        flying, unrecorded = self.deliverer.in_flight, len(self.recorder)
+        in_flight, unrecorded = self.deliverer.in_flight, len(self.recorder)
         later = self.buffer.later
         return {
             "version": __version__,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "up": monotonic() - self._began,
-            "in_flight": flying,
-            "in_lanes": max(0, len(self.buffer) - later - flying - unrecorded),
+            "up": monotonic() - self._started_at,
+            "in_flight": in_flight,
+            "in_lanes": max(0, len(self.buffer) - later - in_flight - unrecorded),
             "in_heap": later,
             "unrecorded": unrecorded,
         }
@@ -254,7 +254,7 @@ class Engine:
             unrecorded=len(self.recorder),
             shards=len(self.lease.owned),
             lease_valid=self.lease.valid,
-            listening=self.listener.listening,
+            listening=self.listener.is_listening,
             stages_failing=stages_failing,
             connections_busy=busy,
             connections_idle=idle,

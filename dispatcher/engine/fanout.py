@@ -7,26 +7,24 @@ from time import monotonic
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.fanout_fairness import Turn, Turns
-from dispatcher.engine.inbox_polling import PROMISE_MS, Promise
+from dispatcher.engine.batch_size import BatchSize
+from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
+from dispatcher.engine.inbox_polling import POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
-MOST_DELIVERIES = 20_000
+DELIVERIES_LIMIT = 20_000
 """Most deliveries that one statement makes; it takes as many events as fit."""
-MOST_EVENTS = 500
+EVENTS_LIMIT = 500
 """Most events that one statement takes."""
-SLICE = 5_000
-"""Deliveries per statement for an event that makes more than MOST_DELIVERIES alone."""
-SMALLEST = 1 / 256
-"""Smallest part of these numbers; statements that time out are made smaller down to it."""
-A_MOMENT = 0.1
-"""Longest pass in seconds. Otherwise the polling window would end during a long backlog."""
-
-REFUSED_AT_ONCE = 20
+OVERSIZED_LIMIT = 5_000
+"""Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
+PASS_SECONDS = 0.1
+"""Longest pass. Otherwise the polling window would end during a long backlog."""
+REFUSED_LIMIT = 20
 """Events quarantined in a row until the loop waits between them, up to two seconds. Otherwise a
 fault elsewhere would quarantine the whole inbox before an operator can react."""
 
@@ -57,204 +55,193 @@ class Fanout:
         self._admit = admit
         self._saturated = saturated
         self._backlog = backlog
-        self._promise = Promise(notified=notified)
-        self._shard = count()
-        self._size = Size()
-        self._turns = Turns()
-        self._in_succession = 0
+        self._polling = PollingWindow(notified=notified)
+        self._shard_turn = count()
+        self._size = BatchSize()
+        self._fairness = FanoutFairness()
+        self._refused_in_a_row = 0
 
-    async def look(self) -> float:
+    async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout; earlier statements of the pass stay committed.
+        Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay committed.
         """
-        picked, emptied = await self._drain()
-        plan = self._promise.plan(monotonic(), picked, backlog=self._backlog())
+        picked, is_empty = await self._empty_inbox()
+        plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
         if plan.renew:
-            await self._inbox.promise_polling(PROMISE_MS)
-        return plan.wait if emptied else 0.0
+            await self._inbox.promise_polling(POLLING_WINDOW_MS)
+        return plan.wait if is_empty else 0.0
 
-    async def _drain(self) -> tuple[int, bool]:
-        """Fan out for at most A_MOMENT; return the number of events, and True if none are left."""
-        picked, until = 0, monotonic() + A_MOMENT
+    async def _empty_inbox(self) -> tuple[int, bool]:
+        """Fan out for at most PASS_SECONDS.
+
+        Return the number of events, and True if none are left or this daemon owns no shard.
+        """
+        picked, until = 0, monotonic() + PASS_SECONDS
         while self._lease.owned and monotonic() < until:
-            await self._keep_mark()
-            turn = self._turns.next(monotonic())
-            taken, more = await self._statement(turn)
+            await self._move_mark()
+            slice_ = self._fairness.next_slice(monotonic())
+            taken, more = await self._take(slice_)
             picked += taken
-            if not more and turn.everybodys and not self._turns.searching:
+            if not more and slice_.is_for_all and not self._fairness.is_searching:
                 return picked, True
             await asyncio.sleep(0)
         return picked, not self._lease.owned
 
-    async def _keep_mark(self) -> None:
-        """Move the mark in the database, or read it: rarely, and a timeout is no one's fault."""
-        if due := self._turns.mark_due(monotonic()):
-            try:
-                self._turns.marked(await self._inbox.raise_mark(*due))
-            except StatementTimeout:
-                if not self._lease.valid:
-                    raise
+    async def _take(self, slice_: Slice) -> tuple[int, bool]:
+        """Run one statement for a slice.
 
-    async def _search(self, turn: Turn) -> None:
-        """Look for late commits in a piece below the mark."""
-        began = monotonic()
-        try:
-            first, _ = await self._inbox.first(above=turn.above, up_to=turn.up_to)
-        except StatementTimeout:
-            if not self._lease.valid:
-                raise
-            self._turns.search_timed_out()
-        else:
-            self._turns.searched(turn, first, monotonic() - began)
-
-    async def _statement(self, turn: Turn) -> tuple[int, bool]:
-        """How many events one statement took, and whether there may be more for this turn."""
-        if turn.late:
-            await self._search(turn)
+        Return the number of events it took, and True if the slice may have more.
+        """
+        if slice_.only_search:
+            await self._search(slice_)
             return 0, True
-        events = self._size.of(MOST_EVENTS)
+        events = self._size.scale(EVENTS_LIMIT)
         try:
-            done = await self._fan_out(turn, events)
-        except StatementTimeout as error:
-            if not self._lease.valid:  # heartbeats fail too, so no event is the cause
-                raise
-            await self._too_much(turn, events, error)
+            result = await self._fan_out(slice_, events)
+        except StatementTimeoutError as error:
+            self._raise_unless_valid(error)
+            await self._handle_timeout(slice_, events, error)
             return 0, True
         except Exception as error:
             if not is_data_error(error):
                 raise
-            await self._refused(turn, error)
+            await self._handle_refusal(slice_, error)
             return 0, True
-        self._size.fits()
-        self._in_succession = 0
-        if done.seen and not done.picked and not turn.wide:
-            self._turns.widen(turn)
-            return 0, True
-        more = self._took(turn, events, done)
-        if done.made:
-            await self._admit(done.deliveries, done.parked)
-        return done.picked, more
+        more = self._note_result(slice_, events, result)
+        if result.made:
+            await self._admit(result.deliveries, result.parked)
+        return result.picked, more
 
-    async def _fan_out(self, turn: Turn, events: int) -> FannedOut:
+    async def _fan_out(self, slice_: Slice, events: int) -> FannedOut:
         daemon, shards = self._lease.daemon, sorted(self._lease.owned)
         if daemon is None or not shards:
             return NOTHING
-        shard = shards[next(self._shard) % len(shards)]
-        if turn.wide:
+        shard = shards[next(self._shard_turn) % len(shards)]
+        if slice_.oversized:
             return await self._inbox.fan_out_slice(
-                limit=self._size.of(SLICE),
+                limit=self._size.scale(OVERSIZED_LIMIT),
                 shard=shard,
                 daemon=daemon,
                 saturated=self._saturated(1),
-                above=turn.above,
-                without=turn.without,
-                up_to=turn.up_to,
+                above=slice_.after_id,
+                without=slice_.excluded_environments,
+                up_to=slice_.up_to_id,
             )
         return await self._inbox.fan_out(
             limit=events,
             shard=shard,
             daemon=daemon,
             saturated=self._saturated(events),
-            above=turn.above,
-            without=turn.without,
-            most=self._size.of(MOST_DELIVERIES),
-            up_to=turn.up_to,
+            above=slice_.after_id,
+            without=slice_.excluded_environments,
+            most=self._size.scale(DELIVERIES_LIMIT),
+            up_to=slice_.up_to_id,
         )
 
-    def _took(self, turn: Turn, events: int, done: FannedOut) -> bool:
-        if done.picked or done.made:
-            observe.fanned_out(done.picked, done.made)
-        if turn.wide and (done.picked or not done.seen):
-            self._turns.done(turn)
-        more = done.picked < done.seen or done.seen == events or (turn.wide and done.seen > 0)
-        self._turns.took(
-            turn,
-            last=done.last_picked if more else done.last_waiting or done.last_picked,
+    def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:
+        """Note the result of a statement for up to `events` events; return True if more are left."""
+        self._size.grow()
+        self._refused_in_a_row = 0
+        if result.seen and not result.picked and not slice_.oversized:
+            self._fairness.mark_oversized(slice_)
+            return True
+        if result.picked or result.made:
+            observe.events.fanned_out(result.picked, result.made)
+        if slice_.oversized and (result.picked or not result.seen):
+            self._fairness.finish_oversized(slice_)
+        is_full = result.picked < result.seen or result.seen == events
+        more = is_full or (slice_.oversized and result.seen > 0)
+        self._fairness.note_taken(
+            slice_,
+            last_id=result.last_picked if more else result.last_waiting or result.last_picked,
             more=more,
-            crowding=done.crowding,
+            crowding=result.crowding,
             now=monotonic(),
         )
         return more
 
-    async def _too_much(self, turn: Turn, events: int, error: StatementTimeout) -> None:
-        """Take less in the next statement. Only an event that was all it could take is put aside."""
-        observe.fan_out_too_large(events)
-        first = turn.up_to if turn.alone else await self._first(turn)
-        if first is None or self._size.shrink():
-            return
-        if not turn.alone:
-            self._turns.isolate(first)
-        elif not turn.wide:
-            self._turns.widen(turn)
-        else:
-            await self._quarantine(turn, error)
+    async def _move_mark(self) -> None:
+        """Move the mark in the database, or read it. A timeout is ignored: no event is its cause."""
+        if target := self._fairness.mark_due(monotonic()):
+            try:
+                self._fairness.note_mark(await self._inbox.raise_mark(*target))
+            except StatementTimeoutError as error:
+                self._raise_unless_valid(error)
 
-    async def _first(self, turn: Turn) -> int | None:
-        """Look for the first event of a turn in a stretch of the inbox.
-
-        Before it there may be more rows that were taken, but are kept for an old snapshot, than can be
-        read in time; taking fewer events would be of no help. None: it is not in this stretch, or that
-        was too long; the next look is in another.
-        """
-        up_to = self._turns.stretch(turn)
+    async def _search(self, slice_: Slice) -> None:
+        """Search a slice below the mark for late commits."""
+        began = monotonic()
         try:
-            first, looked = await self._inbox.first(
-                above=turn.above, up_to=up_to, without=turn.without
+            first, _ = await self._inbox.first(above=slice_.after_id, up_to=slice_.up_to_id)
+        except StatementTimeoutError as error:
+            self._raise_unless_valid(error)
+            self._fairness.note_search_timeout()
+        else:
+            self._fairness.note_search(slice_, first, monotonic() - began)
+
+    async def _find_first(self, slice_: Slice) -> int | None:
+        """Return the first event of a slice; None if a part of the slice has none or timed out.
+
+        The next call looks in another part. Before the first event there may be more rows of taken
+        events, kept for an old snapshot, than can be read in time: then fewer events do not help.
+        """
+        limit = self._fairness.lookup_limit(slice_)
+        try:
+            first, read_up_to = await self._inbox.first(
+                above=slice_.after_id, up_to=limit, without=slice_.excluded_environments
             )
-        except StatementTimeout:
-            if not self._lease.valid:
-                raise
-            self._turns.stretch_timed_out()
+        except StatementTimeoutError as error:
+            self._raise_unless_valid(error)
+            self._fairness.note_lookup_timeout()
             return None
-        self._turns.pass_over(turn, looked if first is None else first - 1)
+        self._fairness.note_empty(slice_, read_up_to if first is None else first - 1)
         return first
 
-    async def _refused(self, turn: Turn, error: Exception) -> None:
-        """Make statements smaller until one event is left that is refused, and quarantine it.
+    async def _handle_timeout(
+        self, slice_: Slice, events: int, error: StatementTimeoutError
+    ) -> None:
+        """Make the next statement smaller; quarantine an event that times out even in parts."""
+        observe.events.fan_out_too_large(events)
+        first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
+        if first is None or self._size.shrink():
+            return
+        if not slice_.is_one_event:
+            self._fairness.isolate(first)
+        elif not slice_.oversized:
+            self._fairness.mark_oversized(slice_)
+        else:
+            await self._quarantine(slice_, error)
 
-        Raises StoreUnavailable, so that the loop waits, after REFUSED_AT_ONCE events in a row.
+    async def _handle_refusal(self, slice_: Slice, error: Exception) -> None:
+        """Make statements smaller until one refused event is left, and quarantine it.
+
+        Raises StoreUnavailableError, so that the loop waits, after REFUSED_LIMIT events in a row.
         """
         if self._size.shrink():
             return
-        if not turn.alone:
-            first = await self._first(turn)
+        if not slice_.is_one_event:
+            first = await self._find_first(slice_)
             if first is not None:
-                self._turns.isolate(first)
+                self._fairness.isolate(first)
             return
-        await self._quarantine(turn, error)
-        self._in_succession += 1
-        if self._in_succession > REFUSED_AT_ONCE:
-            raise StoreUnavailable(f"event after event is refused: {describe(error)}") from error
+        await self._quarantine(slice_, error)
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row > REFUSED_LIMIT:
+            message = f"the database refused {self._refused_in_a_row} events in a row"
+            raise StoreUnavailableError(f"{message}: {describe(error)}") from error
 
-    async def _quarantine(self, turn: Turn, error: Exception) -> None:
-        """Put the event aside; its environment's others wait for everybody else's."""
+    async def _quarantine(self, slice_: Slice, error: Exception) -> None:
+        """Quarantine the only event of a slice; the next slice excludes its environment."""
         crowding: tuple[str, ...] = ()
-        for row in await self._inbox.quarantine("fan_out_failed", describe(error), turn.up_to):
-            observe.quarantined(row["event_id"], "fan_out_failed")
+        for row in await self._inbox.quarantine("fan_out_failed", describe(error), slice_.up_to_id):
+            observe.events.quarantined(row["event_id"], "fan_out_failed")
             crowding = (row["environment_id"],)
-        self._turns.took(turn, last=turn.up_to, more=True, crowding=crowding, now=monotonic())
+        self._fairness.note_taken(
+            slice_, last_id=slice_.up_to_id, more=True, crowding=crowding, now=monotonic()
+        )
 
-
-class Size:
-    """The size of the next statement, as a part of the usual numbers.
-
-    A timeout divides it by four, a success doubles it.
-    """
-
-    def __init__(self) -> None:
-        self._part = 1.0
-
-    def of(self, number: int) -> int:
-        """Return `number` scaled to the current size, at least 1."""
-        return max(1, int(number * self._part))
-
-    def fits(self) -> None:
-        """Double the size after a success, up to the whole."""
-        self._part = min(1.0, self._part * 2)
-
-    def shrink(self) -> bool:
-        """Divide the size by four; return False if it was the smallest already."""
-        smaller = self._part > SMALLEST
-        self._part = max(SMALLEST, self._part / 4)
-        return smaller
+    def _raise_unless_valid(self, error: StatementTimeoutError) -> None:
+        """Raise the error if heartbeats fail too: then the database is slow, and no event is."""
+        if not self._lease.valid:
+            raise error

@@ -3,206 +3,186 @@
 The first statement takes the oldest events of all environments. If it cannot take all of them, the
 next statement excludes the environments with the largest part, and so on, until one statement takes
 all that is left. Then all environments are next again. The events of an environment keep their
-order. Pure.
+order. Pure: times are arguments, in monotonic seconds.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dispatcher.core.ids import LARGEST
+from dispatcher.engine.inbox_mark import InboxMark
 from dispatcher.engine.inbox_sweep import Sweep
 
-WATERMARK_AGE = 60.0
-MARK_EVERY_SECONDS = 1.0
-MARK_READ_EVERY_SECONDS = 10.0
-LOOK_AGAIN_EVERY = 1.0
-"""Seconds after which what was committed late behind a flood is looked for. In between the inbox is read
-on from where a statement stopped: while an old snapshot is in use somewhere, every event that was taken
-leaves a row behind that would have to be looked at again."""
-STRIDES = 16
+REREAD_SECONDS = 1.0
+"""Seconds until the inbox is read from the mark again, for events that were committed late behind a
+flood. In between, each read continues where the last one stopped. Otherwise each read would pass
+all the rows of taken events again, which an old snapshot somewhere keeps in the table."""
+LOOKUP_DIVISOR = 16
+"""A lookup of the first event that times out is repeated over this part of its ids."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """Take events with inbox ids above `above` and up to `up_to`, but none of the environments `without`.
+class Slice:
+    """A part of the inbox: ids above `after_id` and up to `up_to_id`.
 
-    `wide`: the first event alone has more endpoints than one statement may make deliveries for.
-    `late`: only search this piece, which is below the mark. `detour`: events found by a search.
+    The events of `excluded_environments` do not belong to it. `oversized`: the first event alone
+    has more endpoints than one statement may make deliveries for. `only_search`: the slice is below
+    the mark, and is only searched for late commits. `found_by_search`: a search found an event in
+    it.
     """
 
-    without: tuple[str, ...]
-    above: int
-    wide: bool = False
-    up_to: int = LARGEST
-    late: bool = False
-    detour: bool = False
+    excluded_environments: tuple[str, ...]
+    after_id: int
+    oversized: bool = False
+    up_to_id: int = LARGEST
+    only_search: bool = False
+    found_by_search: bool = False
 
     @property
-    def alone(self) -> bool:
-        """Whether one event is all that can be taken."""
-        return self.up_to == self.above + 1
+    def is_one_event(self) -> bool:
+        """Return True if the slice has room for one event only."""
+        return self.up_to_id == self.after_id + 1
 
     @property
-    def everybodys(self) -> bool:
-        return not (self.without or self.late or self.detour)
+    def is_for_all(self) -> bool:
+        """Return True if the slice is above the mark and excludes no environment."""
+        return not (self.excluded_environments or self.only_search or self.found_by_search)
 
 
-class Turns:
-    """The order of the turns; times are monotonic seconds."""
+class FanoutFairness:
+    """The order of the slices."""
 
     def __init__(self) -> None:
-        self._watermark = Watermark()
+        self._mark = InboxMark()
         self._sweep = Sweep()
-        self._clear = 0
-        self._stride = LARGEST
-        self._detour: Turn | None = None
-        self._was_late = False
-        self._bound = 0
-        self._without: tuple[str, ...] = ()
+        self._empty_up_to = 0
+        self._lookup_length = LARGEST
+        self._found: Slice | None = None
+        self._was_search = False
+        self._start_id = 0
+        self._excluded: tuple[str, ...] = ()
         # For each list of excluded environments: the inbox id up to which nothing is left to take.
         self._reached: dict[tuple[str, ...], int] = {}
-        self._looked_at = float("-inf")
-        self._wide: set[tuple[str, ...]] = set()
+        self._reread_at = float("-inf")
+        self._oversized: set[tuple[str, ...]] = set()
 
     @property
-    def searching(self) -> bool:
-        """Whether a search below the mark, or what it found, is under way."""
-        return self._sweep.under_way or self._detour is not None
+    def is_searching(self) -> bool:
+        """Return True while a search below the mark, or the taking of its result, is under way."""
+        return self._sweep.under_way or self._found is not None
 
-    def next(self, now: float) -> Turn:
+    def next_slice(self, now: float) -> Slice:
         """Return the part of the inbox that the next statement takes."""
-        if now - self._looked_at >= LOOK_AGAIN_EVERY:
-            self._looked_at = now
+        if now - self._reread_at >= REREAD_SECONDS:
+            self._reread_at = now
             self._reached.clear()
-        if not self._without:
-            self._bound = max(self._watermark.above, self._clear)
-            if self._detour is not None:
-                return self._detour
-            if late := self._search(now):
-                return late
-        above = self._reached.get(self._without, self._bound)
-        return Turn(self._without, above, self._without in self._wide)
+        if not self._excluded:
+            self._start_id = max(self._mark.after_id, self._empty_up_to)
+            if self._found is not None:
+                return self._found
+            if search := self._next_search(now):
+                return search
+        after_id = self._reached.get(self._excluded, self._start_id)
+        return Slice(self._excluded, after_id, self._excluded in self._oversized)
 
-    def _search(self, now: float) -> Turn | None:
-        """A search, if one is due; never two in succession."""
-        self._was_late = not self._was_late
-        piece = self._sweep.next(now, self._bound) if self._was_late else None
-        return None if piece is None else Turn((), piece[0], up_to=piece[1], late=True)
+    def note_taken(
+        self, slice_: Slice, *, last_id: int | None, more: bool, crowding: Iterable[str], now: float
+    ) -> None:
+        """Note that a statement took the events of a slice up to `last_id`; None: there were none.
 
-    def searched(self, turn: Turn, first: int | None, seconds: float) -> None:
-        """A piece below the mark was searched in that time; `first` is what it has."""
-        self._sweep.searched(seconds)
-        if first is not None:
-            self._detour = Turn((), first - 1, up_to=turn.up_to, detour=True)
-
-    def search_timed_out(self) -> None:
-        self._sweep.timed_out()
-
-    def stretch(self, turn: Turn) -> int:
-        """Up to which id the first event of a turn is looked for, after a timeout."""
-        return min(turn.up_to, turn.above + self._stride)
-
-    def stretch_timed_out(self) -> None:
-        self._stride = max(1, self._stride // STRIDES)
-
-    def pass_over(self, turn: Turn, up_to: int) -> None:
-        """There is no event of this turn up to that id."""
-        self._stride = min(LARGEST, self._stride * 2)
-        if turn.detour:
-            self._detour = replace(turn, above=up_to) if up_to < turn.up_to else None
-        elif turn.without:
-            self._reached[turn.without] = up_to
+        `more` is True if the slice has more events. Then the next slice excludes the environments
+        of `crowding` too, which had the largest part in this one.
+        """
+        if slice_.found_by_search:
+            self._continue_found(last_id, more=more)
         else:
-            self._clear = max(self._clear, up_to)
-            self._reached.pop((), None)
+            if not slice_.excluded_environments:
+                self._mark.note_taken(last_id, now)
+            if not slice_.excluded_environments and not more:
+                self._reached.pop((), None)
+            elif last_id is not None:
+                self._reached[slice_.excluded_environments] = max(slice_.after_id, last_id)
+        added = sorted(set(crowding) - set(slice_.excluded_environments)) if more else ()
+        self._excluded = (*slice_.excluded_environments, *added) if added else ()
 
     def isolate(self, event: int) -> None:
-        """Next is the turn of this event alone."""
-        self._without = ()
-        self._detour = Turn((), event - 1, up_to=event, detour=True)
+        """Make the event with this inbox id alone the next slice."""
+        self._excluded = ()
+        self._found = Slice((), event - 1, up_to_id=event, found_by_search=True)
+
+    # An event with too many endpoints for one statement
+
+    def mark_oversized(self, slice_: Slice) -> None:
+        """Note that the first event of the slice is too large for one statement."""
+        if slice_.found_by_search:
+            self._found = replace(slice_, oversized=True)
+        else:
+            self._oversized.add(slice_.excluded_environments)
+
+    def finish_oversized(self, slice_: Slice) -> None:
+        """Note that the oversized event of the slice has all its deliveries."""
+        if slice_.found_by_search:
+            self._found = replace(slice_, oversized=False)
+        else:
+            self._oversized.discard(slice_.excluded_environments)
+
+    # The mark, and the search for late commits below it
 
     def mark_due(self, now: float) -> tuple[int, int] | None:
-        """Return up to where events were taken, and where none is left, if the mark is to be moved or
-        read."""
-        taken = self._watermark.due(now, self._clear)
-        return None if taken is None else (taken, self._clear)
+        """Return what to raise the mark to, if it is to be moved or read now; otherwise None.
 
-    def marked(self, mark: int) -> None:
-        """The mark is there now."""
-        if mark < self._watermark.above:  # the clock was set back
-            self._clear = 0
-        self._watermark.marked(mark)
+        The result is the id up to which events were taken, and the id up to which none is left.
+        """
+        taken = self._mark.due(now, self._empty_up_to)
+        return None if taken is None else (taken, self._empty_up_to)
 
-    def widen(self, turn: Turn) -> None:
-        """The first event of this turn is too much for one statement."""
-        if turn.detour:
-            self._detour = replace(turn, wide=True)
+    def note_mark(self, mark: int) -> None:
+        """Note where the mark is in the database."""
+        if mark < self._mark.after_id:  # the clock was set back
+            self._empty_up_to = 0
+        self._mark.note(mark)
+
+    def note_search(self, slice_: Slice, first: int | None, seconds: float) -> None:
+        """Note that a search took `seconds`; `first` is the first event found, None if none."""
+        self._sweep.searched(seconds)
+        if first is not None:
+            self._found = Slice((), first - 1, up_to_id=slice_.up_to_id, found_by_search=True)
+
+    def note_search_timeout(self) -> None:
+        """Note that a search timed out; its part of the inbox is divided."""
+        self._sweep.timed_out()
+
+    # The lookup of the first event of a slice, after a statement timed out
+
+    def lookup_limit(self, slice_: Slice) -> int:
+        """Return the id up to which the first event of the slice is to be looked up."""
+        return min(slice_.up_to_id, slice_.after_id + self._lookup_length)
+
+    def note_lookup_timeout(self) -> None:
+        """Note that a lookup timed out; the next one reads fewer ids."""
+        self._lookup_length = max(1, self._lookup_length // LOOKUP_DIVISOR)
+
+    def note_empty(self, slice_: Slice, up_to_id: int) -> None:
+        """Note that the slice has no event up to this id."""
+        self._lookup_length = min(LARGEST, self._lookup_length * 2)
+        if slice_.found_by_search:
+            left = up_to_id < slice_.up_to_id
+            self._found = replace(slice_, after_id=up_to_id) if left else None
+        elif slice_.excluded_environments:
+            self._reached[slice_.excluded_environments] = up_to_id
         else:
-            self._wide.add(turn.without)
+            self._empty_up_to = max(self._empty_up_to, up_to_id)
+            self._reached.pop((), None)
 
-    def took(
-        self, turn: Turn, *, last: int | None, more: bool, crowding: Iterable[str], now: float
-    ) -> None:
-        """A statement took events up to the inbox id `last`. If there are `more` of this turn,
-        `crowding` are the environments that had the greater part in it."""
-        if turn.detour:
-            self._went_on(last, more=more)
-        else:
-            if not turn.without:
-                self._watermark.seen(last, now)
-            if not turn.without and not more:
-                self._reached.pop((), None)
-            elif last is not None:
-                self._reached[turn.without] = max(turn.above, last)
-        added = tuple(sorted(set(crowding) - set(turn.without))) if more else ()
-        self._without = turn.without + added if added else ()
+    def _next_search(self, now: float) -> Slice | None:
+        """Return a slice to search, if one is due; never two in succession."""
+        self._was_search = not self._was_search
+        piece = self._sweep.next(now, self._start_id) if self._was_search else None
+        return None if piece is None else Slice((), piece[0], up_to_id=piece[1], only_search=True)
 
-    def _went_on(self, last: int | None, *, more: bool) -> None:
-        if self._detour is None:
+    def _continue_found(self, last_id: int | None, *, more: bool) -> None:
+        if self._found is None:
             return
-        above = self._detour.above if last is None else max(self._detour.above, last)
-        more = more and above < self._detour.up_to
-        self._detour = replace(self._detour, above=above) if more else None
-
-    def done(self, turn: Turn) -> None:
-        """The wide event of this turn has all its deliveries."""
-        if turn.detour:
-            self._detour = replace(turn, wide=False)
-        else:
-            self._wide.discard(turn.without)
-
-
-class Watermark:
-    """The inbox id where reading starts: below it are dead index entries and late commits only.
-
-    An id is drawn when its row is inserted, and may be committed much later: so the bound is the
-    highest id taken a minute ago. It is kept in the database, where a daemon that starts finds it.
-    """
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[float, int]] = []
-        self._taken = 0
-        self._asked_at = float("-inf")
-        self.above = 0
-
-    def seen(self, highest: int | None, now: float) -> None:
-        """Events up to this id were taken."""
-        if highest is not None and (not self._seen or now - self._seen[-1][0] >= 1.0):
-            self._seen.append((now, highest))
-
-    def due(self, now: float, clear: int = 0) -> int | None:
-        """Return the id to raise the mark to, if it is to be moved, or read again."""
-        while self._seen and self._seen[0][0] <= now - WATERMARK_AGE:
-            self._taken = max(self._taken, self._seen.pop(0)[1])
-        wanted = max(self._taken, clear)
-        pause = MARK_EVERY_SECONDS if wanted > self.above else MARK_READ_EVERY_SECONDS
-        if now - self._asked_at < pause:
-            return None
-        self._asked_at = now
-        return wanted
-
-    def marked(self, mark: int) -> None:
-        """That is where the mark is by the database's clock."""
-        if mark < self.above:  # the clock was set back
-            self._seen, self._taken = [], 0
-        self.above = mark
+        after_id = self._found.after_id if last_id is None else max(self._found.after_id, last_id)
+        more = more and after_id < self._found.up_to_id
+        self._found = replace(self._found, after_id=after_id) if more else None

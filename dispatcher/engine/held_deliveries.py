@@ -5,7 +5,7 @@ full each endpoint queue keeps only a few deliveries. Pure.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, KeysView
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
@@ -35,6 +35,11 @@ class HeldDeliveries:
 
     def __contains__(self, delivery_id: int) -> bool:
         return delivery_id in self._shards
+
+    @property
+    def ids(self) -> KeysView[int]:
+        """Return the ids of the deliveries in memory."""
+        return self._shards.keys()
 
     @property
     def later(self) -> int:

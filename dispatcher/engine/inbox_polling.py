@@ -7,24 +7,24 @@ announces this as a polling window in the database; during the window, emitters 
 from collections import deque
 from dataclasses import dataclass
 
-WINDOW = 0.25
+RATE_WINDOW_SECONDS = 0.25
 """Seconds over which the rate of events is measured."""
-BUSY = 40
-"""Polling starts at this many events in WINDOW (160/s)."""
-PROMISE_MS = 450
+BUSY_EVENTS = 40
+"""Polling starts at this many events in RATE_WINDOW_SECONDS (160 a second)."""
+POLLING_WINDOW_MS = 450
 """Length of a polling window. If the daemon is killed in it, events wait no longer than this."""
-RENEW_BEFORE = 0.2
+RENEW_BEFORE_SECONDS = 0.2
 """A polling window is renewed if fewer seconds than this are left."""
-GRACE = 0.05
-"""Polling continues this many seconds after the polling window. Otherwise a transaction that read
-the window just before its end would commit without a notification or a poll."""
-POLL = 0.005
+GRACE_SECONDS = 0.05
+"""Polling continues this long after the polling window. Otherwise a transaction that read the
+window just before its end would commit without a notification or a poll."""
+POLL_SECONDS = 0.005
 """Seconds between two reads while polling."""
-POLL_WITH_BACKLOG = 0.02
+POLL_WITH_BACKLOG_SECONDS = 0.02
 """The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
-BACKSTOP = 1.0
+BACKSTOP_SECONDS = 1.0
 """Seconds after which an idle daemon reads the inbox, as a notification can be lost."""
-BACKSTOP_WITHOUT_NOTIFY = 0.2
+BACKSTOP_WITHOUT_NOTIFY_SECONDS = 0.2
 """Seconds between two reads of an idle daemon if emitters never notify."""
 
 
@@ -39,11 +39,11 @@ class Plan:
     wait: float
 
 
-class Promise:
+class PollingWindow:
     """The polling window of a daemon; `notified` is True if emitters notify an idle daemon."""
 
     def __init__(self, *, notified: bool = True) -> None:
-        self._backstop = BACKSTOP if notified else BACKSTOP_WITHOUT_NOTIFY
+        self._backstop = BACKSTOP_SECONDS if notified else BACKSTOP_WITHOUT_NOTIFY_SECONDS
         self._recent: deque[tuple[float, int]] = deque()
         self._until = 0.0
 
@@ -53,13 +53,12 @@ class Promise:
         `now` is in monotonic seconds; `backlog` is True if enough deliveries wait to be sent.
         """
         self._recent.append((now, picked))
-        while self._recent[0][0] < now - WINDOW:
+        while self._recent[0][0] < now - RATE_WINDOW_SECONDS:
             self._recent.popleft()
-        busy = sum(n for _, n in self._recent) >= BUSY
-        wait = POLL_WITH_BACKLOG if backlog else POLL
-        if busy:
-            renew = self._until - now < RENEW_BEFORE
+        wait = POLL_WITH_BACKLOG_SECONDS if backlog else POLL_SECONDS
+        if sum(events for _, events in self._recent) >= BUSY_EVENTS:
+            renew = self._until - now < RENEW_BEFORE_SECONDS
             if renew:
-                self._until = now + PROMISE_MS / 1000
+                self._until = now + POLLING_WINDOW_MS / 1000
             return Plan(renew, wait)
-        return Plan(False, wait if now < self._until + GRACE else self._backstop)
+        return Plan(False, wait if now < self._until + GRACE_SECONDS else self._backstop)

@@ -1,8 +1,8 @@
-"""Where the inbox is searched for what was committed late: everything below the mark, in pieces.
+"""Decide where the inbox is searched for late commits: everything below the mark, in pieces.
 
-While an old snapshot is held, every row that was taken stays as one that has to be looked at: all
-below the mark may be millions of them. Pieces that take long are cut, neighbours that do not are
-joined, and the pieces are remembered from round to round. Pure.
+While an old snapshot is in use, the rows of taken events stay in the table, and a search has to
+pass them: below the mark there may be millions. A piece that takes long is divided, neighbours that
+are fast are joined, and the pieces are kept from round to round. Pure: times are arguments.
 """
 
 from bisect import insort
@@ -10,73 +10,79 @@ from bisect import insort
 from dispatcher.core.ids import TIME_SHIFT
 
 ROUND_EVERY_SECONDS = 10.0
+"""Seconds between the starts of two rounds: a late commit waits about this long."""
 SLOW_SECONDS = 0.1
+"""A piece that takes longer is divided."""
 FAST_SECONDS = 0.02
 """Neighbours that take less together are joined."""
 PARTS = 4
-MOST_CUTS = 1_000
+"""The parts of a piece that is divided."""
+CUTS_LIMIT = 1_000
+"""Most borders between pieces, so that memory stays small."""
 FIRST_PIECE = 60_000 << TIME_SHIFT
-"""The ids of a minute: the newest piece of the first round, as nothing is known yet; each older piece
-is four times as long."""
+"""The ids of a minute: the newest piece of the first round. Each older piece is four times as long.
+Nothing is known yet then, and late commits are mostly recent."""
 
 
 class Sweep:
-    """One round after the other, from the oldest ids up to the mark. Times are monotonic seconds."""
+    """One round after the other, from the oldest ids up to the mark; times in monotonic seconds."""
 
     def __init__(self) -> None:
         self._cuts: list[int] | None = None
         self._from = 0
         self._top = 0
         self._began = float("-inf")
-        self._before = 0.0  # seconds that the piece before this one took
+        self._previous_seconds = 0.0
 
     @property
     def under_way(self) -> bool:
         return self._from < self._top
 
     def next(self, now: float, mark: int) -> tuple[int, int] | None:
-        """Return the piece to search, above an id and up to another; None: nothing for now."""
+        """Return the next piece to search: above the first id and up to the second.
+
+        Return None if no round is due.
+        """
         if not self.under_way:
             if now - self._began < ROUND_EVERY_SECONDS or mark <= 0:
                 return None
-            self._began, self._from, self._top, self._before = now, 0, mark, 0.0
-            self._cuts = [
-                cut for cut in (_grid(mark) if self._cuts is None else self._cuts) if cut < mark
-            ]
+            self._began, self._from, self._top, self._previous_seconds = now, 0, mark, 0.0
+            cuts = _first_cuts(mark) if self._cuts is None else self._cuts
+            self._cuts = [cut for cut in cuts if cut < mark]
         return self._from, self._end()
 
     def searched(self, seconds: float) -> None:
-        """The piece was searched in that time."""
+        """Note that the current piece was searched in `seconds`, and go on to the next."""
         begin, end = self._from, self._end()
         self._from = end
         if seconds > SLOW_SECONDS:
-            self._cut(begin, end)
-        if self._cuts and begin in self._cuts and self._before + seconds < FAST_SECONDS:
+            self._divide(begin, end)
+        if self._cuts and begin in self._cuts and self._previous_seconds + seconds < FAST_SECONDS:
             self._cuts.remove(begin)
-            self._before += seconds
+            self._previous_seconds += seconds
         else:
-            self._before = seconds
+            self._previous_seconds = seconds
 
     def timed_out(self) -> None:
-        """The piece was too much: it is searched again in parts, and passed over if it has none."""
+        """Divide the current piece, to search its parts; skip it if it cannot be divided."""
         begin, end = self._from, self._end()
-        self._before = 0.0
-        if not self._cut(begin, end):
+        self._previous_seconds = 0.0
+        if not self._divide(begin, end):
             self._from = end
 
     def _end(self) -> int:
         return next((cut for cut in self._cuts or () if cut > self._from), self._top)
 
-    def _cut(self, begin: int, end: int) -> bool:
-        part = (end - begin) // PARTS
-        if self._cuts is None or part < 1 or len(self._cuts) >= MOST_CUTS:
+    def _divide(self, begin: int, end: int) -> bool:
+        length = (end - begin) // PARTS
+        if self._cuts is None or length < 1 or len(self._cuts) >= CUTS_LIMIT:
             return False
         for number in range(1, PARTS):
-            insort(self._cuts, begin + number * part)
+            insort(self._cuts, begin + number * length)
         return True
 
 
-def _grid(mark: int) -> list[int]:
+def _first_cuts(mark: int) -> list[int]:
     cuts: list[int] = []
     length = FIRST_PIECE
     while length < mark:

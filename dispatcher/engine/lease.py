@@ -13,53 +13,54 @@ from secrets import randbits
 from dispatcher.core.model import SetBack
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.neighbours import Neighbours
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
 from dispatcher.telemetry import observe
 
 SHARDS = 64
-HEARTBEAT = 0.25
+HEARTBEAT_SECONDS = 0.25
 """Seconds between two heartbeats."""
-CONFIRM = 0.02
+CONFIRM_SECONDS = 0.02
 """Seconds to the next heartbeat after changes were applied: callers wait for its confirmation."""
-CONFIDENCE = 1.0
+VALID_SECONDS = 1.0
 """Seconds for which an answered heartbeat permits to start sends."""
 
 
 class Lease:
     """The lease of this daemon on its shards.
 
-    `changed` is called after the owned shards have changed. `heed` applies change notices.
-    `set_back` is called if rows of shards hold times of a clock that was set back.
+    `on_shards_changed` is called after the owned shards have changed. `apply_changes` applies the
+    waiting change notices. `on_set_back` is called if rows of shards hold times of a clock that was
+    set back.
     """
 
     def __init__(
         self,
         daemons: Daemons,
         buffer: DeliveryBuffer,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         clock: Clock,
         *,
-        changed: Callable[[], None],
-        heed: Callable[[], Awaitable[None]],
-        set_back: Callable[[SetBack], None],
+        on_shards_changed: Callable[[], None],
+        apply_changes: Callable[[], Awaitable[None]],
+        on_set_back: Callable[[SetBack], None],
     ) -> None:
         self._daemons = daemons
         self._buffer = buffer
         self._endpoints = endpoints
         self._clock = clock
-        self._changed = changed
-        self._heed = heed
-        self._set_back = set_back
+        self._on_shards_changed = on_shards_changed
+        self._apply_changes = apply_changes
+        self._on_set_back = on_set_back
         self._neighbours = Neighbours()
         self.daemon: int | None = None
-        self._before: int | None = None
-        self._drawn: int | None = None
+        self._previous_daemon: int | None = None
+        self._next_daemon: int | None = None
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
         self._leaving: frozenset[int] = frozenset()
-        self._left = False
+        self._has_left = False
 
     def __repr__(self) -> str:
         return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
@@ -67,70 +68,71 @@ class Lease:
     @property
     def valid(self) -> bool:
         """Return True while sends may start."""
-        return monotonic() - self._confirmed_at < CONFIDENCE
+        return monotonic() - self._confirmed_at < VALID_SECONDS
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
         return self.valid and shard in self.owned
 
-    def lost(self) -> None:
-        """Give up all shards, as the session is lost and others may take over, until we rejoin."""
-        self._before = self.daemon or self._before
+    def give_up(self) -> None:
+        """Give up all shards until the next join, as others may take over: the session is lost."""
+        self._previous_daemon = self.daemon or self._previous_daemon
         self.daemon = None
         self._confirmed_at = float("-inf")
         self._own(frozenset())
 
-    async def beat(self) -> float:
+    async def run_once(self) -> float:
         """Send one heartbeat, apply its answer, and return the seconds to the next.
 
-        Raises StoreUnavailable or StatementTimeout.
+        Raises StoreUnavailableError or StatementTimeoutError.
         """
-        if self._left:
-            return HEARTBEAT
+        if self._has_left:
+            return HEARTBEAT_SECONDS
         daemon = self.daemon or await self._join()
         asked_at = monotonic()
         renewal = await self._daemons.renew(daemon, self._endpoints.version)
         if renewal is None:
-            self.lost()
+            self.give_up()
             return 0.0
-        self._neighbours.look(renewal.others, monotonic())
+        self._neighbours.note_heartbeats(renewal.others, monotonic())
         self._note_step(renewal, self._clock.set(renewal.now, asked_at))
-        news = renewal.version != self._endpoints.version
-        if news and not await self._endpoints.refresh():
+        has_changes = renewal.version != self._endpoints.version
+        if has_changes and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
         if renewal.nudged:
-            await self._heed()
-        others = self._neighbours.sending(monotonic())
-        await self._endpoints.share_with(others)
+            await self._apply_changes()
+        others = self._neighbours.count_sending(monotonic())
+        await self._endpoints.share_limits(others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal, others)
         now = monotonic()
-        wait = (CONFIRM if news else HEARTBEAT) - (now - asked_at)
+        wait = (CONFIRM_SECONDS if has_changes else HEARTBEAT_SECONDS) - (now - asked_at)
         return max(0.0, min(wait, self._neighbours.next_change(now)))
 
     async def leave(self) -> None:
         """Give up all shards at once, so that other daemons need not wait for the lease to end."""
-        self._left = True
+        self._has_left = True
         if self.daemon is not None:
             await self._daemons.leave(self.daemon)
-            self.lost()
+            self.give_up()
 
     async def _join(self) -> int:
         """Join with a new daemon id, which takes over the shards of the last one; return it."""
-        # A drawn id is kept until a join succeeds: a join whose answer was lost may be committed.
-        if self._drawn is None:
-            self._drawn = randbits(62)
-        await self._daemons.join(self._drawn, self._before)
-        self.daemon = joined = self._drawn
-        self._drawn = self._before = None
+        # An id is kept until a join succeeds: a join whose answer was lost may be committed.
+        if self._next_daemon is None:
+            self._next_daemon = randbits(62)
+        await self._daemons.join(self._next_daemon, self._previous_daemon)
+        self.daemon = joined = self._next_daemon
+        self._next_daemon = self._previous_daemon = None
         return joined
 
     def _note_step(self, renewal: Renewal, step: float) -> None:
+        """Note by how many seconds the database's clock was set; 0.0 if it was not."""
         if step:
-            observe.database_clock_stepped(step)
+            observe.database.clock_stepped(step)
         if step < 0:
             self._buffer.set_back(-step)
-            self._set_back(SetBack(-step, renewal.shards, renewal.horizon))
+            self._on_set_back(SetBack(-step, renewal.shards, renewal.horizon))
 
     def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
         """Note a clock step that the last owner of a claimed shard did not handle.
@@ -142,8 +144,8 @@ class Lease:
             if age is not None and age <= -CLOCK_STEP_SECONDS:
                 ages.setdefault(age, set()).add(shard)
         for age, shards in ages.items():
-            observe.database_clock_stepped(age)
-            self._set_back(SetBack(-age, frozenset(shards), horizon))
+            observe.database.clock_stepped(age)
+            self._on_set_back(SetBack(-age, frozenset(shards), horizon))
 
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
         """Claim shards up to this daemon's equal share, or release those above it.
@@ -173,5 +175,5 @@ class Lease:
         if shards != self.owned:
             self.owned = shards
             self._buffer.own(shards)
-            observe.shards_changed(self.daemon, len(shards))
-            self._changed()
+            observe.daemon.shards_changed(self.daemon, len(shards))
+            self._on_shards_changed()

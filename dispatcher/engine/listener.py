@@ -11,7 +11,7 @@ from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
 CHANNEL = "dispatcher"
-KEEPALIVE = 3.0
+KEEPALIVE_SECONDS = 3.0
 """Seconds between two statements that test the connection."""
 ANNOUNCED_MS = 10_000
 """Emitters notify for so long after the last keepalive, so that they stop without a daemon."""
@@ -26,17 +26,17 @@ class Listener:
         self._wake = wake
 
     @property
-    def listening(self) -> bool:
+    def is_listening(self) -> bool:
         return self._session.listening
 
-    async def keep(self) -> float:
+    async def run_once(self) -> float:
         """Listen if the session does not yet, and test the connection with a statement.
 
-        Return the seconds to the next test. Raises StoreUnavailable or StatementTimeout.
+        Return the seconds to the next test. Raises StoreUnavailableError or StatementTimeoutError.
         """
-        new = await self._session.listen(CHANNEL, self._wake.set)
+        is_new = await self._session.listen(CHANNEL, self._wake.set)
         await self._inbox.announce_listening(ANNOUNCED_MS)
-        if new:
-            observe.listening()
+        if is_new:
+            observe.daemon.listening()
             self._wake.set()
-        return KEEPALIVE
+        return KEEPALIVE_SECONDS

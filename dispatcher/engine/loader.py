@@ -10,7 +10,7 @@ from uuid import UUID
 from dispatcher.core.model import Delivery
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.watermarks import NEVER_READ
 from dispatcher.store.deliveries import Deliveries, Range
 
@@ -45,7 +45,7 @@ class Loader:
         self,
         deliveries: Deliveries,
         buffer: DeliveryBuffer,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         clock: Clock,
         *,
         admit: Callable[[Sequence[Delivery], Collection[int | UUID], bool], Awaitable[None]],
@@ -74,7 +74,7 @@ class Loader:
     async def run_once(self) -> float:
         """Make one pass, and return the seconds to the next, 0.0 if there are more rows to read.
 
-        Raises StoreUnavailable or StatementTimeout.
+        Raises StoreUnavailableError or StatementTimeoutError.
         """
         has_more = await self._read_ahead()
         if monotonic() - self._swept_at >= SWEEP_SECONDS:
@@ -133,7 +133,7 @@ class Loader:
         """Search for endpoints with parked rows, as other daemons park rows too."""
         began_at = monotonic()
         endpoint_ids = await self._deliveries.parked_endpoints()
-        await self._endpoints.know(endpoint_ids)
+        await self._endpoints.load(endpoint_ids)
         self._buffer.note_parked(endpoint_ids)
         self._rescanned_at = began_at
 

@@ -18,7 +18,7 @@ from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
 from dispatcher.store.replays import Recoveries
 from dispatcher.store.replicated import Replicated
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.tokens import Tokens
 from dispatcher.store.triggers import Triggers
@@ -28,20 +28,25 @@ DAYS_AHEAD = 7
 """Partitions are made this many days ahead, as inserts fail without one."""
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
-CANCEL_SECONDS = 5.0
 MINUTE_SECONDS = 60.0
+CANCEL_SECONDS = 5.0
+"""Seconds between two passes of the most frequent step, and so the longest wait of the stage."""
 REPLICATED_SECONDS = 5.0
 """The rows that show an event's fate are replicated too, up to this many seconds after it."""
-REPLICATED_MOST_SECONDS = DAY_SECONDS
+REPLICATED_AGE_LIMIT_SECONDS = DAY_SECONDS
 """Oldest replicated event that is sent. Otherwise an initial copy would send all old events."""
-PUT_OFF_FIRST_SECONDS = 5.0
-PUT_OFF_MOST_SECONDS = 600.0
-CANCEL_MOST = 2_000
-KEYS_MOST = 5_000
-SUMS_MOST = 5_000
-ROWS_MOST = 1_000
+BACKOFF_FIRST_SECONDS = 5.0
+BACKOFF_LIMIT_SECONDS = 600.0
+"""The delay of a step after its first failure, and the longest one: each failure doubles it."""
+CANCEL_LIMIT = 2_000
+"""Deliveries cancelled per statement."""
+KEYS_LIMIT = 5_000
+"""Idempotency keys deleted per statement."""
+SUMS_LIMIT = 5_000
+"""Rows of statistics deleted per statement."""
+ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
-ANSWERED_MOST = 1_000
+RESPONSES_LIMIT = 1_000
 """Idempotent responses removed per statement: fewer, as each may hold a long body."""
 
 
@@ -66,10 +71,10 @@ class Maintenance:
     def __init__(self, steps: Iterable[Step]) -> None:
         self._steps = tuple(steps)
 
-    async def look(self) -> float:
+    async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreUnavailable; the next pass starts with another step, as this one is delayed.
+        Raises StoreUnavailableError; the next pass starts with another step, as this one is delayed.
         """
         for step in self._steps:
             if step.due_at <= monotonic():
@@ -81,18 +86,18 @@ class Maintenance:
         try:
             more = await step.run()
         except Exception as error:
-            put_off = min(PUT_OFF_MOST_SECONDS, PUT_OFF_FIRST_SECONDS * 2 ** min(step.failures, 20))
+            delay = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(step.failures, 20))
             step.failures += 1
-            step.due_at = monotonic() + put_off
-            observe.maintenance_failed(step.name, error, put_off)
-            if isinstance(error, StoreUnavailable):
+            step.due_at = monotonic() + delay
+            observe.maintenance.step_failed(step.name, error, delay)
+            if isinstance(error, StoreUnavailableError):
                 raise  # otherwise each of the other steps would wait for the database as long
             return
         step.failures = 0
         step.due_at = monotonic() + (0.0 if more else step.every_seconds)
 
 
-class Upkeep:
+class MaintenanceSteps:
     """The maintenance steps of a daemon.
 
     `keep_…` are retention times in seconds; `now` returns the database's time in epoch seconds.
@@ -110,13 +115,13 @@ class Upkeep:
         self._partitions = Partitions(session)
         self._deliveries = Deliveries(session)
         self._daemons = Daemons(session)
-        self._answered = Answered(session)
+        self._responses = Answered(session)
         self._statistics = Statistics(session)
         self._quarantine = Quarantine(session)
-        self._recoveries = Recoveries(session)
+        self._replays = Recoveries(session)
         self._audit = Audit(session)
         self._tokens = Tokens(session)
-        self._sign_ins = SignIns(session)
+        self._dashboard_sessions = SignIns(session)
         self._replicated = Replicated(session)
         self._triggers = Triggers(session)
         self._keep_events = keep_events
@@ -124,7 +129,7 @@ class Upkeep:
         self._keep_audit = keep_audit
         self._now = now
 
-    def steps(self) -> Sequence[Step]:
+    def table(self) -> Sequence[Step]:
         """Return all steps, due at once.
 
         Steps that end what still needs events come before the step that drops events.
@@ -132,92 +137,92 @@ class Upkeep:
         return (
             Step("cancel", self._cancel, CANCEL_SECONDS),
             Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
-            Step("triggers", self._look_at_triggers, HOUR_SECONDS),
+            Step("triggers", self._check_triggers, HOUR_SECONDS),
             Step("make_partitions", self._make_partitions, HOUR_SECONDS),
             Step("quarantine", self._expire_quarantine, MINUTE_SECONDS),
-            Step("waiting_recoveries", self._pass_over, MINUTE_SECONDS),
+            Step("waiting_replays", self._skip_dropped, MINUTE_SECONDS),
             Step("drop_attempts", self._drop_attempts, HOUR_SECONDS),
             Step("drop_events", self._drop_events, HOUR_SECONDS),
             Step("idempotency_keys", self._forget_keys, HOUR_SECONDS),
-            Step("answers", self._forget_answers, HOUR_SECONDS),
+            Step("idempotent_responses", self._forget_responses, HOUR_SECONDS),
             Step("statistics", self._prune_statistics, HOUR_SECONDS),
-            Step("recoveries", self._prune_recoveries, HOUR_SECONDS),
+            Step("replays", self._prune_replays, HOUR_SECONDS),
             Step("audit", self._prune_audit, HOUR_SECONDS),
             Step("tokens", self._prune_tokens, HOUR_SECONDS),
-            Step("sign_ins", self._prune_sign_ins, HOUR_SECONDS),
+            Step("dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
             Step("daemons", self._forget_daemons, HOUR_SECONDS),
         )
 
     async def _cancel(self) -> bool:
-        cancelled = await self._deliveries.cancel(CANCEL_MOST, self._expired())
+        cancelled = await self._deliveries.cancel(CANCEL_LIMIT, self._expired())
         if cancelled:
-            observe.cancelled(cancelled)
-        return cancelled >= CANCEL_MOST
+            observe.deliveries.cancelled(cancelled)
+        return cancelled >= CANCEL_LIMIT
 
     async def _adopt_replicated(self) -> bool:
         fates = await self._replicated.adopt(
             after_seconds=REPLICATED_SECONDS,
-            most=ROWS_MOST,
-            too_old_below=self._floor(REPLICATED_MOST_SECONDS),
+            most=ROWS_LIMIT,
+            too_old_below=self._floor(REPLICATED_AGE_LIMIT_SECONDS),
         )
         if fates:
-            observe.events_replicated(fates)
-        return len(fates) == ROWS_MOST
+            observe.events.replicated(fates)
+        return len(fates) == ROWS_LIMIT
 
-    async def _look_at_triggers(self) -> bool:
-        observe.triggers_silent(await self._triggers.silent())
+    async def _check_triggers(self) -> bool:
+        observe.maintenance.triggers_disabled(await self._triggers.silent())
         return False
 
     async def _make_partitions(self) -> bool:
         made = await self._partitions.ensure(DAYS_AHEAD)
         if made:
-            observe.partitions_made(made)
+            observe.maintenance.partitions_made(made)
         return False
 
     async def _expire_quarantine(self) -> bool:
-        expired = await self._quarantine.expire(self._expired(), ROWS_MOST)
+        expired = await self._quarantine.expire(self._expired(), ROWS_LIMIT)
         for event_id, reason in expired:
-            observe.quarantine_expired(event_id, reason)
-        return len(expired) == ROWS_MOST
+            observe.events.quarantine_expired(event_id, reason)
+        return len(expired) == ROWS_LIMIT
 
-    async def _pass_over(self) -> bool:
-        for recovery in await self._recoveries.pass_over(self._expired()):
-            observe.recovery_passed_over(recovery)
+    async def _skip_dropped(self) -> bool:
+        for replay in await self._replays.pass_over(self._expired()):
+            observe.replays.events_skipped(replay)
         return False
 
     async def _drop_attempts(self) -> bool:
         name = await self._partitions.drop_one("attempts", self._keep_attempts)
         if name is not None:
-            observe.partition_dropped(name)
+            observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _drop_events(self) -> bool:
         name = await self._partitions.drop_one("events", self._keep_events)
         if name is not None:
-            observe.partition_dropped(name)
+            observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _forget_keys(self) -> bool:
         oldest = self._floor(self._keep_events + DAY_SECONDS)
-        return await self._partitions.forget_keys(oldest, KEYS_MOST) == KEYS_MOST
+        return await self._partitions.forget_keys(oldest, KEYS_LIMIT) == KEYS_LIMIT
 
-    async def _forget_answers(self) -> bool:
-        return await self._answered.prune(DAY_SECONDS, ANSWERED_MOST) == ANSWERED_MOST
+    async def _forget_responses(self) -> bool:
+        return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
 
     async def _prune_statistics(self) -> bool:
-        return await self._statistics.prune(SUMS_MOST) == SUMS_MOST
+        return await self._statistics.prune(SUMS_LIMIT) == SUMS_LIMIT
 
-    async def _prune_recoveries(self) -> bool:
-        return await self._recoveries.prune(self._keep_events, ROWS_MOST) == ROWS_MOST
+    async def _prune_replays(self) -> bool:
+        return await self._replays.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_audit(self) -> bool:
-        return await self._audit.prune(self._floor(self._keep_audit), ROWS_MOST) == ROWS_MOST
+        return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_tokens(self) -> bool:
-        return await self._tokens.prune(self._keep_audit, ROWS_MOST) == ROWS_MOST
+        return await self._tokens.prune(self._keep_audit, ROWS_LIMIT) == ROWS_LIMIT
 
-    async def _prune_sign_ins(self) -> bool:
-        return await self._sign_ins.prune(ROWS_MOST) == ROWS_MOST
+    async def _prune_dashboard_sessions(self) -> bool:
+        return await self._dashboard_sessions.prune(ROWS_LIMIT) == ROWS_LIMIT
 
     async def _forget_daemons(self) -> bool:
         await self._daemons.forget_dead()

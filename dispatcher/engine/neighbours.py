@@ -17,9 +17,9 @@ LEASE_SECONDS = 10.0
 """A daemon silent for so long loses its shards, even if its database session still exists."""
 
 
-@dataclass(slots=True)
-class _Seen:
-    renewals: int
+@dataclass(frozen=True, slots=True)
+class _Renewals:
+    count: int
     renewed_at: float
 
 
@@ -27,43 +27,43 @@ class Neighbours:
     """The heartbeats of the other daemons on this database."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, _Seen] = {}
-        self._looked_at = float("-inf")
+        self._known: dict[int, _Renewals] = {}
+        self._noted_at = float("-inf")
 
-    def look(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
+    def note_heartbeats(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
         """Note the heartbeats of all other daemons, which were read just before `now`."""
-        gap = now - self._looked_at
-        self._seen = {h.daemon: self._noted(h, gap, now) for h in heartbeats}
-        self._looked_at = now
+        gap = now - self._noted_at
+        self._known = {h.daemon: self._updated(h, gap, now) for h in heartbeats}
+        self._noted_at = now
 
-    def sending(self, now: float) -> int:
+    def count_sending(self, now: float) -> int:
         """Return how many other daemons may be sending."""
-        return sum(now - seen.renewed_at < STOPPED_SECONDS for seen in self._seen.values())
+        return sum(now - known.renewed_at < STOPPED_SECONDS for known in self._known.values())
 
     def silent(self, now: float) -> Sequence[Silent]:
         """Return the daemons that have been silent for STOPPED_SECONDS or longer."""
         return [
-            Silent(daemon, seen.renewals, now - seen.renewed_at >= LEASE_SECONDS)
-            for daemon, seen in self._seen.items()
-            if now - seen.renewed_at >= STOPPED_SECONDS
+            Silent(daemon, known.count, now - known.renewed_at >= LEASE_SECONDS)
+            for daemon, known in self._known.items()
+            if now - known.renewed_at >= STOPPED_SECONDS
         ]
 
     def next_change(self, now: float) -> float:
         """Return the seconds until a silent daemon reaches its next limit; infinity if none."""
         return min(
             (
-                seen.renewed_at + limit - now
-                for seen in self._seen.values()
+                known.renewed_at + limit - now
+                for known in self._known.values()
                 for limit in (STOPPED_SECONDS, LEASE_SECONDS)
-                if seen.renewed_at + limit > now
+                if known.renewed_at + limit > now
             ),
             default=float("inf"),
         )
 
-    def _noted(self, heartbeat: Heartbeat, gap: float, now: float) -> _Seen:
-        seen = self._seen.get(heartbeat.daemon)
-        if seen is not None and seen.renewals == heartbeat.renewals:
-            return seen
+    def _updated(self, heartbeat: Heartbeat, gap: float, now: float) -> _Renewals:
+        known = self._known.get(heartbeat.daemon)
+        if known is not None and known.count == heartbeat.renewals:
+            return known
         # It renewed or joined after the last read, so its silence is at most `gap`.
         silence = min(max(heartbeat.age, 0.0), gap)
-        return _Seen(heartbeat.renewals, now - silence)
+        return _Renewals(heartbeat.renewals, now - silence)

@@ -1,6 +1,6 @@
 """Collect what changes in memory while a statement reads rows, so that stale rows are ignored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -25,7 +25,7 @@ class OpenReads:
             # By identity: two sets with the same content are equal, but belong to two reads.
             self._stale = [other for other in self._stale if other is not stale]
 
-    def mark_stale(self, ids: Iterable[int | UUID]) -> None:
-        """Add ids to the sets of all reads that are under way."""
+    def mark_stale(self, id_: int | UUID) -> None:
+        """Add an id to the sets of all reads that are under way."""
         for stale in self._stale:
-            stale.update(ids)
+            stale.add(id_)

@@ -35,8 +35,9 @@ class RoundRobin:
 
     def restart(self) -> None:
         """Ask environments again that were passed over, as slots may be free now."""
-        self._turns.extend(self._passed_over)
-        self._passed_over.clear()
+        if self._passed_over:
+            self._turns.extend(self._passed_over)
+            self._passed_over.clear()
 
     def next(self) -> EndpointQueue | None:
         """Remove and return the queue whose turn it is, None if there is none.

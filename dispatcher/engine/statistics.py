@@ -11,40 +11,42 @@ from uuid import UUID
 
 import orjson
 
-from dispatcher.core.histogram import BINS, bin_of, both
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.histogram import BINS, bin_of
+from dispatcher.core.histogram import add as add_histograms
 from dispatcher.core.model import Result
-from dispatcher.engine.bisection import apart
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.bisection import bisect
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.statistics import ALL, Statistics, Sums
+from dispatcher.store.statistics import Statistics, Sums
 from dispatcher.telemetry import observe
 
 Key = TypeVar("Key")
 
-FLUSH_EVERY = 2.0
+WRITE_EVERY_SECONDS = 2.0
 """Seconds between two writes."""
-AT_ONCE = 500
+BATCH = 500
 """Endpoints per statement, and per step of the summing. Otherwise it would block the event loop."""
 
 
 class Tally:
-    """The counts of one endpoint since the last flush; `spent` is in milliseconds."""
+    """The counts of one endpoint since the last write; `duration_ms` is their sum."""
 
-    __slots__ = ("delivered", "durations", "environment_id", "exhausted", "failures", "spent")
+    __slots__ = ("delivered", "duration_ms", "durations", "environment_id", "exhausted", "failures")
 
     def __init__(self, environment_id: str | None) -> None:
         self.environment_id = environment_id
         self.failures = 0
         self.delivered = 0
         self.exhausted = 0
-        self.spent = 0
+        self.duration_ms = 0
         self.durations = [0] * BINS
 
 
-class Statist:
+class StatisticsWriter:
     """The stage that writes statistics and the daemon's status.
 
-    `daemon` returns the daemon id, None while it has not joined. `facts` returns the status as
+    `daemon` returns the daemon id, None while it has not joined. `status` returns its status as
     JSON values.
     """
 
@@ -52,16 +54,16 @@ class Statist:
         self,
         statistics: Statistics,
         daemons: Daemons,
-        endpoints: KnownEndpoints,
+        endpoints: EndpointCache,
         *,
         daemon: Callable[[], int | None],
-        facts: Callable[[], Mapping[str, object]],
+        status: Callable[[], Mapping[str, object]],
     ) -> None:
         self._statistics = statistics
         self._daemons = daemons
         self._endpoints = endpoints
         self._daemon = daemon
-        self._facts = facts
+        self._status = status
         self._tallies: dict[UUID, Tally] = {}
         # Not yet in the database.
         self._of_endpoints: dict[UUID, Sums] = {}
@@ -76,9 +78,8 @@ class Statist:
             tally = tallies.get(endpoint_id)
             if tally is None:
                 tally = tallies[endpoint_id] = Tally(self._environment(endpoint_id))
-            took = result.duration_ms
-            tally.spent += took
-            tally.durations[bin_of(took)] += 1
+            tally.duration_ms += result.duration_ms
+            tally.durations[bin_of(result.duration_ms)] += 1
             outcome = result.outcome
             if outcome.code != "ok":
                 tally.failures += 1
@@ -87,25 +88,26 @@ class Statist:
             elif outcome.state == "FAILED":
                 tally.exhausted += 1
 
-    async def flush(self) -> float:
+    async def run_once(self) -> float:
         """Write the counts and the status, and return the seconds to the next pass.
 
-        Raises StoreUnavailable or StatementTimeout; the next pass writes what was not written.
+        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not written.
         """
         async with self._writing:
             await self._gather()
-            left = sorted(self._of_endpoints)
-            for some in (left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)):
-                await apart(some, self._add_of_endpoints, self._refused)
-            await apart(list(self._of_environments), self._add_of_environments, self._refused)
+            unwritten = sorted(self._of_endpoints)
+            for start in range(0, len(unwritten), BATCH):
+                batch = unwritten[start : start + BATCH]
+                await bisect(batch, self._add_of_endpoints, self._discard)
+            await bisect(list(self._of_environments), self._add_of_environments, self._discard)
             daemon = self._daemon()
             if daemon is not None:
-                await self._daemons.tell(daemon, orjson.dumps(self._facts()).decode())
-        return FLUSH_EVERY
+                await self._daemons.tell(daemon, orjson.dumps(self._status()).decode())
+        return WRITE_EVERY_SECONDS
 
     async def drained(self) -> None:
         """Write all counts made so far, then return."""
-        await self.flush()
+        await self.run_once()
 
     async def _add_of_endpoints(self, ids: Sequence[UUID]) -> None:
         await self._statistics.add_of_endpoints({i: self._of_endpoints[i] for i in ids})
@@ -117,8 +119,8 @@ class Statist:
         for written in ids:
             del self._of_environments[written]
 
-    def _refused(self, key: UUID | str, error: Exception) -> None:
-        observe.statistics_discarded(key, error)
+    def _discard(self, key: UUID | str, error: Exception) -> None:
+        observe.endpoints.statistics_discarded(key, error)
         if isinstance(key, UUID):
             del self._of_endpoints[key]
         else:
@@ -127,15 +129,15 @@ class Statist:
     async def _gather(self) -> None:
         tallies, self._tallies = self._tallies, {}
         gathered: dict[str, Sums] = {}
-        for place, (endpoint_id, tally) in enumerate(tallies.items(), start=1):
+        for number, (endpoint_id, tally) in enumerate(tallies.items(), start=1):
             sums = _sums(tally)
             _add(self._of_endpoints, endpoint_id, sums)
-            _add(gathered, tally.environment_id or ALL, sums)
-            if place % AT_ONCE == 0:
+            _add(gathered, tally.environment_id or ALL_ENVIRONMENTS, sums)
+            if number % BATCH == 0:
                 await asyncio.sleep(0)
         for environment_id, sums in gathered.items():
-            _add(self._of_environments, ALL, sums)
-            if environment_id != ALL:
+            _add(self._of_environments, ALL_ENVIRONMENTS, sums)
+            if environment_id != ALL_ENVIRONMENTS:
                 _add(self._of_environments, environment_id, sums)
 
     def _environment(self, endpoint_id: UUID) -> str | None:
@@ -152,21 +154,21 @@ def _sums(tally: Tally) -> Sums:
         tally.failures,
         tally.delivered,
         tally.exhausted,
-        tally.spent,
+        tally.duration_ms,
         tally.durations,
     )
 
 
 def _add(to: dict[Key, Sums], key: Key, more: Sums) -> None:
-    had = to.get(key)
-    if had is None:
+    sums = to.get(key)
+    if sums is None:
         to[key] = more
         return
     to[key] = Sums(
-        had.attempts + more.attempts,
-        had.failures + more.failures,
-        had.delivered + more.delivered,
-        had.exhausted + more.exhausted,
-        had.duration_ms + more.duration_ms,
-        both(had.durations, more.durations),
+        sums.attempts + more.attempts,
+        sums.failures + more.failures,
+        sums.delivered + more.delivered,
+        sums.exhausted + more.exhausted,
+        sums.duration_ms + more.duration_ms,
+        add_histograms(sums.durations, more.durations),
     )

@@ -38,7 +38,7 @@ class SchemaChecks:
     ) -> Refusal | None:
         """Check as `validate.judge` does, when it is the environment's turn.
 
-        Raises SchemaChecksBusyError, and SandboxUnavailable if the process cannot be started.
+        Raises SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started.
         """
         try:
             async with self._slots.held(environment_id):

@@ -41,7 +41,7 @@ _UNBOUNDED = b"unbounded "
 _ARGUMENTS = ("-P", "-m", "dispatcher.schema_validation.worker")
 
 
-class SandboxUnavailable(Exception):
+class SandboxUnavailableError(Exception):
     """The worker process cannot be started. This says nothing about the schema or the data."""
 
     def __init__(self, reason: str) -> None:
@@ -67,7 +67,7 @@ class Sandbox:
     async def judge(self, schema: str, data: str | None = None) -> Refusal | None:
         """Check as `validate.judge` does; also reject a check that takes too much time or memory.
 
-        Raises SandboxUnavailable if the process cannot be started.
+        Raises SandboxUnavailableError if the process cannot be started.
         """
         for _ in range(2):  # the first process may have ended for another reason
             try:
@@ -111,16 +111,16 @@ class Sandbox:
                 ready = await _pipes(process)[1].readline()
         except (OSError, TimeoutError) as error:
             await self._end()
-            raise SandboxUnavailable(str(error) or "it does not start") from error
+            raise SandboxUnavailableError(str(error) or "it does not start") from error
         except BaseException:
             await self._end()
             raise
         if ready.startswith(_UNBOUNDED):
             await self._end()
             limit = ready.removeprefix(_UNBOUNDED).decode(errors="replace").strip()
-            raise SandboxUnavailable(f"this system does not let it bound itself: {limit}")
+            raise SandboxUnavailableError(f"this system does not let it bound itself: {limit}")
         if ready != _READY:
-            raise SandboxUnavailable(f"it ended with {await self._ended()} at its start")
+            raise SandboxUnavailableError(f"it ended with {await self._ended()} at its start")
         return process
 
     async def _ended(self) -> int | None:
@@ -146,7 +146,7 @@ class Sandbox:
 
 def _pipes(process: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
     if process.stdin is None or process.stdout is None:
-        raise SandboxUnavailable("it was started without pipes")
+        raise SandboxUnavailableError("it was started without pipes")
     return process.stdin, process.stdout
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.figures import (
     STATES,
     Backlog,
@@ -21,7 +22,7 @@ from dispatcher.core.figures import (
 )
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import ALL, Statistics
+from dispatcher.store.statistics import Statistics
 
 COUNTED_MOST: Final = 5_000
 """Most rows of one kind that are counted. Endpoints are counted ten times as far."""
@@ -56,7 +57,7 @@ class Stats:
 
 
 class Backlogs:
-    """Reads of the backlog. The methods raise StoreUnavailable and StatementTimeout."""
+    """Reads of the backlog. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
@@ -65,7 +66,7 @@ class Backlogs:
     async def read_in_time(self, seconds: float) -> Backlog:
         """Return the backlog of all environments within `seconds`.
 
-        Call this within a transaction. Raise StatementTimeout if it takes longer.
+        Call this within a transaction. Raise StatementTimeoutError if it takes longer.
         """
         await self._statistics.bound(int(seconds * 1000))
         return await self.read(None)
@@ -83,7 +84,7 @@ class Backlogs:
     async def stats(self, environment_id: str | None) -> Stats:
         """Return all figures of one environment, or of all for None."""
         backlog = await self.read(environment_id)
-        of = ALL if environment_id is None else environment_id
+        of = ALL_ENVIRONMENTS if environment_id is None else environment_id
         minutes = await self._statistics.series(of, 10, 60, 60)
         in_flight = unrecorded = None
         if environment_id is None:
@@ -158,9 +159,9 @@ def _age(now: datetime, times: Iterable[datetime | None]) -> float:
 def _said(daemons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the published status of each running daemon."""
     return [
-        orjson.loads(row["facts"])
+        orjson.loads(row["status"])
         for row in daemons
-        if row["facts"] and row["facts_age"] < SAID_SECONDS
+        if row["status"] and row["status_age"] < SAID_SECONDS
     ]
 
 

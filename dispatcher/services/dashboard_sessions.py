@@ -44,7 +44,7 @@ class SignIn:
 
 
 class SignIns:
-    """The dashboard sessions. The methods raise StoreUnavailable and StatementTimeout.
+    """The dashboard sessions. The methods raise StoreUnavailableError and StatementTimeoutError.
 
     `bootstrap` is the result of tokens.bootstrap.
     """

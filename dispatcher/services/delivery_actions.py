@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store.delivery_actions import Resends
 from dispatcher.store.session import Queryable
@@ -32,11 +32,11 @@ class Resend:
         """Send a pending delivery now, or send an ended one again. Return its id.
 
         An ended delivery keeps its name and goes on counting its attempts, on a new schedule. Raise
-        Unknown or Conflict.
+        NotFoundError or ConflictError.
         """
         delivery_id, found = await self._look(environment_id, delivery_name)
         if reason := _no_retry(found):
-            raise Conflict(reason)
+            raise ConflictError(reason)
         if found["state"] == "PENDING":
             done = await self._resends.expedite(delivery_id)
         else:
@@ -49,20 +49,20 @@ class Resend:
                 attempts=found["attempt"],
             )
         if not done:
-            raise Conflict("the delivery has just changed: look at it, and try again")
+            raise ConflictError("the delivery has just changed: look at it, and try again")
         await self._journal.note("delivery.retry", delivery_name, environment_id)
         return delivery_id
 
     async def cancel(self, environment_id: str, delivery_name: str) -> int:
         """End a pending delivery. Return its id.
 
-        An attempt in progress is finished. Raise Unknown or Conflict.
+        An attempt in progress is finished. Raise NotFoundError or ConflictError.
         """
         delivery_id, found = await self._look(environment_id, delivery_name)
         if found["state"] == "ENDED":
-            raise Conflict("the delivery has ended")
+            raise ConflictError("the delivery has ended")
         if not await self._resends.cancel(delivery_id, BY_HAND):
-            raise Conflict("the delivery has just changed: look at it, and try again")
+            raise ConflictError("the delivery has just changed: look at it, and try again")
         await self._journal.note("delivery.cancel", delivery_name, environment_id)
         return delivery_id
 
@@ -70,11 +70,11 @@ class Resend:
         try:
             delivery_id = ids.parse("dlv", delivery_name)
         except ValueError:
-            raise Unknown(f"there is no delivery {delivery_name!r}") from None
+            raise NotFoundError(f"there is no delivery {delivery_name!r}") from None
         await self._resends.lock(delivery_id)
         found = await self._resends.look(delivery_id, environment_id)
         if found is None:
-            raise Unknown(f"there is no delivery {delivery_name}")
+            raise NotFoundError(f"there is no delivery {delivery_name}")
         return delivery_id, found
 
 

@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 from dispatcher.config.sections import Limits
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.environments import NewEnvironment
@@ -32,7 +32,7 @@ class Environment:
 
 
 class Environments:
-    """The environments. The methods also raise StoreUnavailable and StatementTimeout."""
+    """The environments. The methods also raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(
         self, session: Queryable, actor: Actor, *, most: int = Limits().environments
@@ -44,23 +44,25 @@ class Environments:
     async def create(self, form: NewEnvironment) -> Environment:
         """Create an environment. Call this in a transaction.
 
-        Raise Conflict if the id is taken or if there are too many environments. The limit is
+        Raise ConflictError if the id is taken or if there are too many environments. The limit is
         approximate: environments that are created at the same time are not counted.
         """
         if await self._stored.count(self._most) >= self._most:
-            raise Conflict(f"there are {self._most} environments, the most (limits.environments)")
+            raise ConflictError(
+                f"there are {self._most} environments, the most (limits.environments)"
+            )
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
         row = await self._stored.create(id_, form.name)
         if row is None:
-            raise Conflict(f"there is an environment {id_} already")
+            raise ConflictError(f"there is an environment {id_} already")
         await self._journal.note("environment.create", id_, id_, name=form.name)
         return _environment(row)
 
     async def get(self, environment_id: str) -> Environment:
-        """Return one environment. Raise Unknown if there is none."""
+        """Return one environment. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
-            raise Unknown(f"there is no environment {environment_id}")
+            raise NotFoundError(f"there is no environment {environment_id}")
         return _environment(row)
 
     async def list(
@@ -68,9 +70,7 @@ class Environments:
     ) -> Page[Environment]:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
-        shown = rows[:limit]
-        more = len(rows) > limit
-        return Page(tuple(map(_environment, shown)), shown[-1]["position"] if more else None)
+        return Page.of(rows, limit, make=_environment, key=lambda row: int(row["position"]))
 
 
 def _environment(row: dict[str, Any]) -> Environment:

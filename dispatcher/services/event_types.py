@@ -13,13 +13,13 @@ from typing import Any, Final, Literal
 from dispatcher.config.sections import Limits
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import (
-    Conflict,
-    Invalid,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
     Problem,
-    Unknown,
 )
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import Bounds, filled
+from dispatcher.core.pagination import PageBounds, fill_page
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut, text
@@ -55,8 +55,8 @@ class EventType:
 class Catalogue:
     """The catalogue of event types.
 
-    The methods raise Unknown for a type that is not in the environment, StoreUnavailable and
-    StatementTimeout. Call `delete` in a transaction.
+    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailableError and
+    StatementTimeoutError. Call `delete` in a transaction.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
@@ -79,10 +79,10 @@ class Catalogue:
         The second value is None if there are no more types. A page has at most `limit` types, and
         not much more than `most_bytes` bytes of their texts.
         """
-        types, more = await filled(
+        types, more = await fill_page(
             partial(self._stored.list, environment_id),
             after,
-            Bounds(limit, most_bytes, AT_ONCE),
+            PageBounds(limit, most_bytes, AT_ONCE),
             key=lambda row: str(row["name"]),
             size=_size,
             make=_event_type,
@@ -90,12 +90,8 @@ class Catalogue:
         return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
-        """Return one type. Raise Unknown if there is none."""
-        row = (
-            await self._stored.get(environment_id, name)
-            if event_patterns.TYPE.match(name)
-            else None
-        )
+        """Return one type. Raise NotFoundError if there is none."""
+        row = await self._stored.get(environment_id, name) if event_patterns.is_type(name) else None
         if row is None:
             raise _unknown(name)
         return _event_type(row)
@@ -108,11 +104,9 @@ class Catalogue:
     async def delete(self, environment_id: str, name: str) -> None:
         """Delete a type. Its events are sent as before, without a schema check.
 
-        Raise Unknown if there is no such type.
+        Raise NotFoundError if there is no such type.
         """
-        if not (
-            event_patterns.TYPE.match(name) and await self._stored.delete(environment_id, name)
-        ):
+        if not (event_patterns.is_type(name) and await self._stored.delete(environment_id, name)):
             raise _unknown(name)
         await self._journal.note("event_type.delete", name, environment_id)
 
@@ -138,9 +132,9 @@ class CatalogueWriter:
     holds a connection and locks. The transaction then verifies that the type has not changed since
     it was read. `most` is how many types an environment may have.
 
-    The methods raise Invalid; Unknown for an environment; Conflict if the catalogue is full or
-    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailable;
-    StoreUnavailable and StatementTimeout.
+    The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue is full or
+    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailableError;
+    StoreUnavailableError and StatementTimeoutError.
     """
 
     def __init__(
@@ -173,7 +167,7 @@ class CatalogueWriter:
         for number, entry in enumerate(entries):
             if entry.name in forms:
                 problem = Problem(("event_types", number, "name"), f"{entry.name} comes twice")
-                raise Invalid(problem)
+                raise InvalidError(problem)
             forms[entry.name] = entry
         numbers = {name: number for number, name in enumerate(forms)}
         _, changes = await self._write(
@@ -187,7 +181,7 @@ class CatalogueWriter:
         self,
         environment_id: str,
         forms: Mapping[str, EventTypePut],
-        placed: Callable[[Invalid, str], Invalid],
+        placed: Callable[[InvalidError, str], InvalidError],
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
         """Write all `forms`, by name. `placed` adds to a problem where in the request it is."""
         for _ in range(TRIES):
@@ -196,12 +190,12 @@ class CatalogueWriter:
             for change in wanted:
                 try:
                     await self._check(environment_id, change)
-                except Invalid as error:
+                except InvalidError as error:
                     raise placed(error, change.name) from None
             async with self._pool.transaction() as opened:
                 if await self._is_still(opened, environment_id, wanted):
                     return await self._put(opened, environment_id, wanted)
-        raise Conflict("others keep changing the same event types: try again")
+        raise ConflictError("others keep changing the same event types: try again")
 
     async def _is_still(
         self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
@@ -209,7 +203,7 @@ class CatalogueWriter:
         """Lock the catalogue. Return True if the types are still as they were read."""
         stored = EventTypes(session)
         if not await stored.lock(environment_id):
-            raise Unknown(f"there is no environment {environment_id!r}")
+            raise NotFoundError(f"there is no environment {environment_id!r}")
         rows = await stored.named(environment_id, [change.name for change in wanted])
         return all(_columns_of(rows.get(change.name)) == change.before for change in wanted)
 
@@ -236,7 +230,7 @@ class CatalogueWriter:
     ) -> None:
         new = sum(change.before is None for change in wanted)
         if new and await stored.count(environment_id) + new > self._most:
-            raise Conflict(
+            raise ConflictError(
                 f"an environment has at most {self._most} event types (limits.event_types):"
                 " delete some first"
             )
@@ -261,8 +255,8 @@ class CatalogueWriter:
         if refusal is None:
             return
         if refusal.reason in ("schema_unusable", "too_costly"):
-            raise Invalid.field("schema", refusal.detail)
-        raise Invalid.field("example", f"does not satisfy the schema: {refusal.detail}")
+            raise InvalidError.field("schema", refusal.detail)
+        raise InvalidError.field("example", f"does not satisfy the schema: {refusal.detail}")
 
 
 NEW: Final[Mapping[str, Any]] = {
@@ -287,9 +281,9 @@ def _check_enforcing(change: _Change) -> None:
     if not change.after["enforce"]:
         return
     if change.after["schema"] is None:
-        raise Invalid.field("enforce", "there is no schema to enforce")
+        raise InvalidError.field("enforce", "there is no schema to enforce")
     if event_patterns.is_reserved(change.name):
-        raise Invalid.field(
+        raise InvalidError.field(
             "enforce", f"{change.name} is the dispatcher's own: its events are not examined"
         )
 
@@ -314,15 +308,15 @@ def _check_name(name: str) -> None:
     try:
         event_patterns.parse_type(name)
     except ValueError as error:
-        raise Invalid.field("name", str(error)) from None
+        raise InvalidError.field("name", str(error)) from None
 
 
-def _within(error: Invalid, *place: str | int) -> Invalid:
-    return Invalid(*(Problem((*place, *p.place), p.reason) for p in error.problems))
+def _within(error: InvalidError, *place: str | int) -> InvalidError:
+    return InvalidError(*(Problem((*place, *p.place), p.reason) for p in error.problems))
 
 
-def _unknown(name: str) -> Unknown:
-    return Unknown(f"there is no event type {name!r} in the catalogue")
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no event type {name!r} in the catalogue")
 
 
 def _event_type(row: Mapping[str, Any]) -> EventType:

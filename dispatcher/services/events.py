@@ -1,11 +1,11 @@
 """Emit events for producers without SQL."""
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Conflict, Invalid
+from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.events import NewEvent
-from dispatcher.store.events import EventRefused, Events
+from dispatcher.store.events import EventRejectedError, Events
 from dispatcher.store.session import Queryable
 
 
@@ -22,15 +22,15 @@ class Emission:
         """Emit an event and return its id.
 
         `data` is the exact JSON text of the event's data, because the form's is already parsed. The
-        same `key` again returns the same event. Raise Conflict if the key was used with other
-        content, and Invalid if the database refuses the event.
+        same `key` again returns the same event. Raise ConflictError if the key was used with other
+        content, and InvalidError if the database refuses the event.
         """
         try:
             name = await self._events.emit(
                 form.type, data, environment_id=environment_id, idempotency_key=key
             )
-        except EventRefused as error:
-            raise Invalid.field("data", str(error)) from None
+        except EventRejectedError as error:
+            raise InvalidError.field("data", str(error)) from None
         if key is not None:
             await self._same(name, form.type, data)
         return name
@@ -38,4 +38,4 @@ class Emission:
     async def _same(self, name: str, type_: str, data: RawJson) -> None:
         rows = await self._events.with_ids([ids.parse("evt", name)])
         if not rows or (rows[0]["type"], rows[0]["data"]) != (type_, data):
-            raise Conflict(f"the Idempotency-Key was used for another event, {name}")
+            raise ConflictError(f"the Idempotency-Key was used for another event, {name}")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.history_resources import (
     Attempt,
@@ -52,7 +52,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History:
-    """Reads of the history. The methods raise Unknown, StoreUnavailable and StatementTimeout."""
+    """Reads of the history. The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._stored = stored.History(session)
@@ -68,11 +68,11 @@ class History:
     ) -> Page[DeliveryItem]:
         """Return deliveries of one webhook, also a deleted one, or of the whole environment.
 
-        Raise Unknown if there is no such webhook.
+        Raise NotFoundError if there is no such webhook.
         """
         endpoints = await self._stored.endpoints(environment_id, webhook_id, LOOKED_INTO + 1)
         if webhook_id is not None and not endpoints:
-            raise Unknown(f"there is no webhook {webhook_id}")
+            raise NotFoundError(f"there is no webhook {webhook_id}")
         wanted = _wanted(filters.since, filters.until, filters.event, before)
         wanted = replace(wanted, status=filters.status)
         if webhook_id is not None or len(endpoints) <= LOOKED_INTO:
@@ -88,11 +88,11 @@ class History:
         return Page(tuple(i for i in items if filters.status in (None, i.status)), next=found.next)
 
     async def delivery(self, environment_id: str, id_: str) -> Delivery:
-        """Return one delivery with its attempts. Raise Unknown if there is none."""
+        """Return one delivery with its attempts. Raise NotFoundError if there is none."""
         number = _number("dlv", id_)
         items = await self._items(environment_id, [number], ids.LARGEST)
         if not items:
-            raise Unknown(f"there is no delivery {id_!r}")
+            raise NotFoundError(f"there is no delivery {id_!r}")
         attempts = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
         return delivery(items[0], attempts)
 
@@ -101,7 +101,7 @@ class History:
         number = _number("dlv", id_)
         rows = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
         if not rows and not await self._stored.items(environment_id, [number]):
-            raise Unknown(f"there is no delivery {id_!r}")
+            raise NotFoundError(f"there is no delivery {id_!r}")
         return tuple(attempt(row) for row in rows)
 
     async def events(
@@ -122,11 +122,11 @@ class History:
         return Page(tuple(event_item(row) for row in rows), next=found.next)
 
     async def event(self, environment_id: str, id_: str) -> Event:
-        """Return one event with its newest deliveries. Raise Unknown if there is none."""
+        """Return one event with its newest deliveries. Raise NotFoundError if there is none."""
         number = _number("evt", id_)
         rows = await self._stored.event_items(environment_id, [number], ids.LARGEST)
         if not rows:
-            raise Unknown(f"there is no event {id_!r}")
+            raise NotFoundError(f"there is no event {id_!r}")
         waiting: Any = await self._stored.waiting(number)
         made = await self._made_of(environment_id, number, ids.LARGEST, DELIVERIES_SHOWN)
         return event(event_item(rows[0]), waiting, made)
@@ -226,7 +226,7 @@ def _id_at(moment: datetime) -> int:
 def _number(prefix: str, name: str) -> int:
     number = _number_or_none(prefix, name)
     if number is None:
-        raise Unknown(f"there is no {name!r}")
+        raise NotFoundError(f"there is no {name!r}")
     return number
 
 

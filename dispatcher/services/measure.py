@@ -51,7 +51,7 @@ class Measure:
     async def look(self) -> float:
         """Run one pass. Return the seconds until the next.
 
-        Raise StoreUnavailable or StatementTimeout.
+        Raise StoreUnavailableError or StatementTimeoutError.
         """
         self._note(await self._pauses.current())
         if monotonic() - self._measured_at >= MEASURE_SECONDS:
@@ -59,7 +59,7 @@ class Measure:
             self._measured_at = monotonic()
             async with self._session.transaction() as opened:
                 measured = await Backlogs(opened).read_in_time(MEASURE_MOST_SECONDS)
-            observe.backlog(
+            observe.backlog.measured(
                 measured,
                 largest(measured.environments, ENVIRONMENTS_NAMED),
                 min((each.since for each in self._known.values()), default=None),
@@ -71,9 +71,9 @@ class Measure:
         for each in pauses:
             known = self._known.get(each.environment_id)
             if known is None or known.since != each.since:
-                observe.paused(each.environment_id, each.since, each.by)
+                observe.pauses.paused(each.environment_id, each.since, each.by)
         for environment_id in self._known.keys() - found.keys():
-            observe.resumed(environment_id)
+            observe.pauses.resumed(environment_id)
         self._known = found
         of_all = found.get(None)
         since = of_all.since if of_all is not None else None

@@ -9,9 +9,10 @@ from uuid import UUID
 import orjson
 
 from dispatcher.core import histogram
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import ALL, Statistics
+from dispatcher.store.statistics import Statistics
 
 COUNTED: Final = 10_000
 """The number at which counting stops."""
@@ -106,7 +107,7 @@ class DaemonFacts:
 
 
 class Overview:
-    """Reads of the current state. The methods raise StoreUnavailable and StatementTimeout."""
+    """Reads of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
@@ -121,7 +122,7 @@ class Overview:
 
     async def summary(self, environment_id: str | None) -> Summary:
         """Return the summary of one environment, or of all for None."""
-        of = ALL if environment_id is None else environment_id
+        of = ALL_ENVIRONMENTS if environment_id is None else environment_id
         minutes = await self._statistics.series(of, 10, 60, 60)
         tens = await self._statistics.series(of, 600, 600, 144)
         speed = await self._statistics.speed(of)
@@ -146,7 +147,7 @@ def _summary(
     speed: Mapping[str, Any],
     backlog: Mapping[str, Any],
 ) -> Summary:
-    durations = histogram.added(row["durations"] for row in minutes)
+    durations = histogram.add_all(row["durations"] for row in minutes)
     now = speed["now"]
     return Summary(
         at=now,
@@ -217,12 +218,12 @@ def _count(number: int) -> Count:
 
 
 def _daemon(row: Mapping[str, Any]) -> DaemonFacts:
-    said = orjson.loads(row["facts"]) if row["facts"] else {}
+    said = orjson.loads(row["status"]) if row["status"] else {}
     return DaemonFacts(
         id=row["id"],
         silence=max(0.0, row["silence"]),
         shards=tuple(row["shards"]),
-        said_ago=row["facts_age"],
+        said_ago=row["status_age"],
         version=said.get("version"),
         host=said.get("host"),
         pid=said.get("pid"),

@@ -7,13 +7,13 @@ are delivered after it.
 from dataclasses import dataclass
 from datetime import datetime
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Queryable
 
-ALL = "*"
 NAMED_MOST = 100
 """Most paused environments that are listed. There may be thousands."""
 
@@ -93,10 +93,10 @@ class Pauses:
         self._journal = Journal(session, actor)
 
     async def get(self, environment_id: str | None) -> Pause:
-        """Return the pause state. Raise Unknown if there is no such environment."""
+        """Return the pause state. Raise NotFoundError if there is no such environment."""
         found = await self._pauses.since(environment_id)
         if found is None:
-            raise Unknown(f"there is no environment {environment_id}")
+            raise NotFoundError(f"there is no environment {environment_id}")
         own, of_all = found
         return Pause(environment_id, bool(own or of_all), own, of_all)
 
@@ -108,11 +108,11 @@ class Pauses:
     async def standing(self, environment_id: str) -> Standing:
         """Return an environment and what stops its sending. This needs no transaction.
 
-        Raise Unknown if there is no such environment.
+        Raise NotFoundError if there is no such environment.
         """
         row = await self._pauses.standing(environment_id)
         if row is None:
-            raise Unknown(f"there is no environment {environment_id}")
+            raise NotFoundError(f"there is no environment {environment_id}")
         return Standing(
             row["id"],
             row["name"],
@@ -124,7 +124,7 @@ class Pauses:
         """Pause, and return the pause and the version of endpoints that daemons must have acted on
         before nothing more is sent (see `propagation.confirmed`).
 
-        Nothing happens if it is paused. Raises Unknown.
+        Nothing happens if it is paused. Raises NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.
         version = await self._endpoints.bump()
@@ -133,16 +133,18 @@ class Pauses:
     async def resume(self, environment_id: str | None) -> Pause:
         """Resume sending. Do nothing if it is not paused.
 
-        Raise Unknown if there is no such environment. Raise Conflict if the environment itself is
+        Raise NotFoundError if there is no such environment. Raise ConflictError if the environment itself is
         not paused but all environments are: resuming it would send nothing.
         """
         version = await self._endpoints.bump()
         if await self._pauses.resume(environment_id, version):
-            await self._journal.note("sending.resume", environment_id or ALL, environment_id)
+            await self._journal.note(
+                "sending.resume", environment_id or ALL_ENVIRONMENTS, environment_id
+            )
             return await self.get(environment_id)
         found = await self.get(environment_id)
         if found.paused:
-            raise Conflict('All environments are paused; resume them with {"all": true}')
+            raise ConflictError('All environments are paused; resume them with {"all": true}')
         return found
 
     async def apply_configured(self) -> Configured:
@@ -169,7 +171,9 @@ class Pauses:
 
     async def _pause(self, environment_id: str | None, version: int) -> Pause:
         if await self._pauses.pause(environment_id, version):
-            await self._journal.note("sending.pause", environment_id or ALL, environment_id)
+            await self._journal.note(
+                "sending.pause", environment_id or ALL_ENVIRONMENTS, environment_id
+            )
         return await self.get(environment_id)
 
 

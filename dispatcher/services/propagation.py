@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.session import Queryable, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import Queryable, StatementTimeoutError, StoreUnavailableError
 
 ASK_EVERY = 0.05
 MARGIN_SECONDS = 1.0
@@ -38,7 +38,7 @@ async def _none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds + MARGIN_SECONDS):
             return await _asked(left, seconds)
-    except (StoreUnavailable, StatementTimeout, TimeoutError):
+    except (StoreUnavailableError, StatementTimeoutError, TimeoutError):
         return False
 
 

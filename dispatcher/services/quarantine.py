@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import quarantine as stored
@@ -37,7 +37,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """The quarantine. The methods raise Unknown, StoreUnavailable and StatementTimeout."""
+    """The quarantine. The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Quarantine(session)
@@ -50,14 +50,10 @@ class Quarantine:
         rows = await self._stored.list(
             environment_id, ids.LARGEST if before is None else before, limit + 1
         )
-        more = len(rows) > limit
-        return Page(
-            items=tuple(_quarantined(row) for row in rows[:limit]),
-            next=rows[limit - 1]["id"] if more else None,
-        )
+        return Page.of(rows, limit, make=_quarantined, key=lambda row: int(row["id"]))
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
-        """Return one entry. Raise Unknown if there is none."""
+        """Return one entry. Raise NotFoundError if there is none."""
         return _quarantined(_known(id_, await self._stored.get(environment_id, _number(id_))))
 
     async def release(self, environment_id: str, id_: str) -> None:
@@ -102,8 +98,8 @@ def _known(id_: str, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return row
 
 
-def _unknown(id_: str) -> Unknown:
-    return Unknown(f"there is no {id_!r} in quarantine")
+def _unknown(id_: str) -> NotFoundError:
+    return NotFoundError(f"there is no {id_!r} in quarantine")
 
 
 def _quarantined(row: Mapping[str, Any]) -> Quarantined:

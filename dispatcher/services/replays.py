@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Conflict, Invalid, Unknown
+from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.recoveries import NewRecovery
@@ -68,7 +68,7 @@ class Recovery:
 class Recoveries:
     """The replays of webhooks.
 
-    Each method also raises StoreUnavailable and StatementTimeout, and Unknown for a webhook that is
+    Each method also raises StoreUnavailableError and StatementTimeoutError, and NotFoundError for a webhook that is
     not in the environment.
     """
 
@@ -77,19 +77,19 @@ class Recoveries:
         self._journal = Journal(session, actor)
 
     async def preview(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Preview:
-        """Count what a replay would send, for about COUNT_SECONDS at most. Raise Invalid."""
+        """Count what a replay would send, for about COUNT_SECONDS at most. Raise InvalidError."""
         _, preview = await self._count(environment_id, webhook_id, form)
         return preview
 
     async def start(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Recovery:
         """Start a replay. Call this in a transaction. Daemons begin within about a second.
 
-        Raise Invalid. Raise Conflict if the webhook is disabled, because its deliveries would wait,
+        Raise InvalidError. Raise ConflictError if the webhook is disabled, because its deliveries would wait,
         or if a replay of it is running.
         """
         active, preview = await self._count(environment_id, webhook_id, form)
         if not active:
-            raise Conflict(f"the webhook {webhook_id} is disabled: enable it first")
+            raise ConflictError(f"the webhook {webhook_id} is disabled: enable it first")
         row = await self._stored.start(
             environment_id,
             webhook_id,
@@ -100,7 +100,7 @@ class Recoveries:
             total=None if preview.more else preview.failed + preview.missed,
         )
         if row is None:
-            raise Conflict(f"a recovery of the webhook {webhook_id} is running")
+            raise ConflictError(f"a recovery of the webhook {webhook_id} is running")
         started = _recovery(row)
         await self._journal.note(
             "webhook.recover",
@@ -125,12 +125,10 @@ class Recoveries:
     ) -> Page[Recovery]:
         """Return the replays of a webhook, newest first, or none for an unknown webhook."""
         rows = await self._stored.list(environment_id, webhook_id, before=before, limit=limit + 1)
-        shown = rows[:limit]
-        more = len(rows) > limit
-        return Page(tuple(map(_recovery, shown)), shown[-1]["id"] if more else None)
+        return Page.of(rows, limit, make=_recovery, key=lambda row: int(row["id"]))
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
-        """Return one replay. Raise Unknown if there is none."""
+        """Return one replay. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             raise _unknown(recovery_id)
@@ -139,14 +137,14 @@ class Recoveries:
     async def cancel(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Cancel a replay. Call this in a transaction. It makes no deliveries after the commit.
 
-        Deliveries that were made are sent. Raise Conflict if the replay has ended. Return a
+        Deliveries that were made are sent. Raise ConflictError if the replay has ended. Return a
         cancelled one unchanged.
         """
         row = await self._stored.cancel(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             over = await self.get(environment_id, webhook_id, recovery_id)
             if over.state != "CANCELLED":
-                raise Conflict(f"the recovery {recovery_id} is {over.state}")
+                raise ConflictError(f"the recovery {recovery_id} is {over.state}")
             return over
         cancelled = _recovery(row)
         await self._journal.note(
@@ -175,9 +173,9 @@ class Recoveries:
                 look=COUNT_LOOK,
             )
             if found is None:
-                raise Unknown(f"there is no webhook {webhook_id}")
+                raise NotFoundError(f"there is no webhook {webhook_id}")
             if not found.forwards:
-                raise Invalid.field("since", "must be in the past")
+                raise InvalidError.field("since", "must be in the past")
             failed, missed = failed + found.failed, missed + found.missed
             stuck = found.position == position
             until, position = found.until, found.position
@@ -194,8 +192,8 @@ def _number(recovery_id: str) -> int:
         raise _unknown(recovery_id) from None
 
 
-def _unknown(recovery_id: str) -> Unknown:
-    return Unknown(f"there is no recovery {recovery_id}")
+def _unknown(recovery_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no recovery {recovery_id}")
 
 
 def _within(row: dict[str, Any]) -> datetime:

@@ -16,14 +16,15 @@ from typing import Any, Final, TypeVar, get_args
 from uuid import UUID
 
 from dispatcher.config.sections import Config, Limits
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import (
-    Conflict,
-    Forbidden,
-    Invalid,
-    Unknown,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
 )
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken, Scope
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
@@ -80,7 +81,7 @@ BOOTSTRAP_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin"
 
 
 class Tokens:
-    """The tokens. Each method also raises StoreUnavailable and StatementTimeout.
+    """The tokens. Each method also raises StoreUnavailableError and StatementTimeoutError.
 
     `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
@@ -94,12 +95,12 @@ class Tokens:
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
         """Create a token. Call this in a transaction.
 
-        Raise Invalid, Conflict if there are too many tokens, and Forbidden if the caller is bound
+        Raise InvalidError, Conflict if there are too many tokens, and ForbiddenError if the caller is bound
         to one environment and requests a token for every one.
         """
-        bound_to = None if form.environment_id == EVERY else form.environment_id
+        bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:
-            raise Forbidden("a token of one environment cannot make one for every environment")
+            raise ForbiddenError("a token of one environment cannot make one for every environment")
         if environment_id is not None and bound_to != environment_id:
             raise _unknown_environment(form)
         text = PREFIX + token_urlsafe(RANDOM_BYTES)
@@ -114,9 +115,9 @@ class Tokens:
         if not row["known"]:
             raise _unknown_environment(form)
         if not row["lasting"]:
-            raise Invalid.field("expires_at", "must be in the future")
+            raise InvalidError.field("expires_at", "must be in the future")
         if not row["room"]:
-            raise Conflict(
+            raise ConflictError(
                 f"there are {self._most} tokens, the most (limits.tokens): revoke some first"
             )
         made = _token(row, text)
@@ -144,11 +145,11 @@ class Tokens:
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
         """Revoke a token. Call this in a transaction. The token is refused as soon as it commits.
 
-        Raise Unknown if there is no such token or it is revoked already.
+        Raise NotFoundError if there is no such token or it is revoked already.
         """
         row = await self._stored.revoke(token_id, environment_id)
         if row is None:
-            raise Unknown(f"there is no token {token_id} to revoke")
+            raise NotFoundError(f"there is no token {token_id} to revoke")
         await self._journal.note(
             "token.revoke", str(token_id), row["environment_id"], name=row["name"]
         )
@@ -185,13 +186,13 @@ class Gate:
         """Return the owner of a token, or None if the token is unknown, revoked or expired.
 
         `address` is the client's address. Clients with unknown tokens share connections by it, so
-        that one of them cannot hold up the others. Raise StoreUnavailable or StatementTimeout.
+        that one of them cannot hold up the others. Raise StoreUnavailableError or StatementTimeoutError.
         """
         if not text.isascii():
             return None
         shown = _sha256(text)
         if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
-            self._remember(shown, EVERY)
+            self._remember(shown, ALL_ENVIRONMENTS)
             return BOOTSTRAP_PRINCIPAL
         if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
             return None
@@ -201,7 +202,7 @@ class Gate:
             self._good.pop(shown, None)
             _keep(self._wrong, shown, monotonic() + WRONG_SECONDS)
             return None
-        self._remember(shown, row["environment_id"] or EVERY)
+        self._remember(shown, row["environment_id"] or ALL_ENVIRONMENTS)
         return Principal(str(row["id"]), row["name"], row["scope"], row["environment_id"])
 
     def _remember(self, shown: bytes, lane: str) -> None:
@@ -232,16 +233,16 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
-def _unknown_environment(form: NewToken) -> Invalid:
+def _unknown_environment(form: NewToken) -> InvalidError:
     """Return the error. It is the same if the environment exists but the caller may not see it."""
-    return Invalid.field("environment_id", f"there is no environment {form.environment_id!r}")
+    return InvalidError.field("environment_id", f"there is no environment {form.environment_id!r}")
 
 
 def _token(row: Mapping[str, Any], text: str | None = None) -> Token:
     return Token(
         id=row["id"],
         name=row["name"],
-        environment_id=row["environment_id"] or EVERY,
+        environment_id=row["environment_id"] or ALL_ENVIRONMENTS,
         scope=row["scope"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from dispatcher.config.sections import Limits
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.services.inputs.webhooks import NewWebhook, Schedule, WebhookChanges
 
 ROW_BYTES = 1000
@@ -20,7 +20,7 @@ def size(row: Mapping[str, Any]) -> int:
 
 
 def check(given: Mapping[str, Any], limits: Limits) -> None:
-    """Raise Invalid if an input exceeds a configured limit."""
+    """Raise InvalidError if an input exceeds a configured limit."""
     metadata = given.get("metadata")
     counted = {
         "events": (len(given.get("events") or ()), limits.patterns, ""),
@@ -33,7 +33,7 @@ def check(given: Mapping[str, Any], limits: Limits) -> None:
     }
     for name, (count, most, unit) in counted.items():
         if count > most:
-            raise Invalid.field(name, f"must be at most {most}{unit}")
+            raise InvalidError.field(name, f"must be at most {most}{unit}")
 
 
 def columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:

@@ -13,15 +13,10 @@ import orjson
 from dispatcher.config.sections import Limits
 from dispatcher.core import ids
 from dispatcher.core.endpoint_url import UrlError
-from dispatcher.core.errors import (
-    Changed,
-    Conflict,
-    Invalid,
-    Unknown,
-)
+from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import Bounds, filled
-from dispatcher.encryption.cipher import Cipher, WrongKey
+from dispatcher.core.pagination import PageBounds, fill_page
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
@@ -113,7 +108,9 @@ class Webhooks:
         version = await self._endpoints.bump()
         await self._check_room(environment_id)
         if not await self._endpoints.create(endpoint_id, environment_id, version, columns):
-            raise Invalid.field("environment_id", f"there is no environment {environment_id!r}")
+            raise InvalidError.field(
+                "environment_id", f"there is no environment {environment_id!r}"
+            )
         await self._endpoints.subscribe(endpoint_id, form.events)
         await self._journal.note(
             "webhook.create", str(endpoint_id), environment_id, url=columns["url"]
@@ -123,7 +120,7 @@ class Webhooks:
     async def get(
         self, webhook_id: UUID, environment_id: str | None, *, secret: str | None = None
     ) -> Webhook:
-        """Return one webhook. Raise Unknown if there is none."""
+        """Return one webhook. Raise NotFoundError if there is none."""
         return self._webhook(await self._row(webhook_id, environment_id), secret)
 
     async def list(
@@ -153,10 +150,10 @@ class Webhooks:
         read: Callable[..., Awaitable[Sequence[Mapping[str, Any]]]] = self._endpoints.list_of_all
         if environment_id is not None:
             read = partial(self._endpoints.list, environment_id)
-        found, more = await filled(
+        found, more = await fill_page(
             lambda last, step: read(after=last, limit=step),
             after,
-            Bounds(limit or limits.page, limits.page_bytes, AT_ONCE),
+            PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],
             size=webhook_columns.size,
             make=self._webhook,
@@ -171,13 +168,13 @@ class Webhooks:
         *,
         revision: int | None = None,
     ) -> Webhook:
-        """Change a webhook. Raise Changed if `revision` is given and no longer current."""
+        """Change a webhook. Raise ChangedError if `revision` is given and no longer current."""
         given = form.given()
         self._check(given)
         bumped = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
         if revision is not None and revision != _revision(row["updated_at"]):
-            raise Changed(f"webhook {webhook_id} was changed since you read it")
+            raise ChangedError(f"webhook {webhook_id} was changed since you read it")
         await self._endpoints.update(webhook_id, bumped, self._merged(row, form, given))
         if given.get("events"):
             await self._endpoints.subscribe(webhook_id, given["events"])
@@ -213,7 +210,7 @@ class Webhooks:
         bumped = await self._endpoints.bump()
         row = await self._row(webhook_id, environment_id)
         if revision is not None and revision != _revision(row["updated_at"]):
-            raise Changed(f"webhook {webhook_id} was changed since you read it")
+            raise ChangedError(f"webhook {webhook_id} was changed since you read it")
         await self._endpoints.delete(webhook_id, bumped)
         await self._journal.note(
             "webhook.delete", str(webhook_id), row["environment_id"], url=row["url"]
@@ -222,10 +219,10 @@ class Webhooks:
     async def test(
         self, webhook_id: UUID, environment_id: str | None, *, sample: RawJson | None = None
     ) -> str:
-        """Emit a test event for it. Return the delivery's id. Raise Conflict if disabled."""
+        """Emit a test event for it. Return the delivery's id. Raise ConflictError if disabled."""
         row = await self._row(webhook_id, environment_id)
         if not row["active"]:
-            raise Conflict("the webhook is disabled: a test would wait until it is enabled")
+            raise ConflictError("the webhook is disabled: a test would wait until it is enabled")
         _, delivery_id = await self._events.emit_directed(
             row["environment_id"], TEST_TYPE, sample or SAMPLE, webhook_id
         )
@@ -238,34 +235,34 @@ class Webhooks:
     async def _row(self, webhook_id: UUID, environment_id: str | None) -> Mapping[str, Any]:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise Unknown(f"there is no webhook {webhook_id}")
+            raise NotFoundError(f"there is no webhook {webhook_id}")
         return row
 
     async def _check_room(self, environment_id: str) -> None:
         most = self._rules.limits.webhooks
         if await self._endpoints.count(environment_id, most) >= most:
-            raise Conflict(
+            raise ConflictError(
                 f"the environment has {most} webhooks, the most (limits.webhooks): delete some first"
             )
 
     def _check(self, given: Mapping[str, Any]) -> None:
-        """Raise Invalid for input that contradicts this daemon's configuration."""
+        """Raise InvalidError for input that contradicts this daemon's configuration."""
         if given.get("url") is not None:
             self._target(given["url"])
         for scheme in given.get("signature_schemes") or ():
             if scheme not in self._rules.schemes:
-                raise Invalid.field("signature_schemes", f"{scheme} is not in signing.schemes")
+                raise InvalidError.field("signature_schemes", f"{scheme} is not in signing.schemes")
         webhook_columns.check(given, self._rules.limits)
         for name in given.get("headers") or ():
             if name.lower() in self._rules.own_headers:
-                raise Invalid.field("headers", f"{name} is written by the dispatcher itself")
+                raise InvalidError.field("headers", f"{name} is written by the dispatcher itself")
 
     def _target(self, url: str) -> tuple[str, str]:
-        """Return the URL as it was typed, and its host. Raise Invalid if the URL is not allowed."""
+        """Return the URL as it was typed, and its host. Raise InvalidError if the URL is not allowed."""
         try:
             target = self._rules.guard.check_url(url)
         except UrlError as error:
-            raise Invalid.field("url", str(error)) from None
+            raise InvalidError.field("url", str(error)) from None
         return target.text, target.shown_host
 
     def _merged(
@@ -292,7 +289,7 @@ class Webhooks:
         headers = {n: v for n, v in self._opened(row).items() if n.lower() not in changed}
         headers |= {name: value for name, value in changes.items() if value is not None}
         if len(headers) > self._rules.limits.headers:
-            raise Invalid.field("headers", f"are at most {self._rules.limits.headers}")
+            raise InvalidError.field("headers", f"are at most {self._rules.limits.headers}")
         return self._sealed_headers(headers, row["id"])
 
     def _opened(self, row: Mapping[str, Any]) -> dict[str, str]:
@@ -300,7 +297,7 @@ class Webhooks:
             return {}
         try:
             text = self._sealing.decrypt(row["headers"], context=row["id"].bytes)
-        except WrongKey:
+        except WrongKeyError:
             return {}
         return dict(orjson.loads(text))
 

@@ -111,13 +111,13 @@ def home(environ: Mapping[str, str], name: str) -> Path | None:
 def _parameters(dsn: str, environ: Mapping[str, str]) -> dict[str, str]:
     variables = grammar.from_environment(environ)
     try:
-        given = grammar.read(dsn)
+        given = grammar.parse(dsn)
     except grammar.DsnError as error:
         raise AddressError(*error.problems) from None
     service = given.get("service") or variables.get("service")
     served = _service(service, environ) if service else {}
     merged = {**variables, **served, **given}
-    found = dsn_parameters.problems(merged, grammar.sources(variables, served, given))
+    found = dsn_parameters.find_problems(merged, grammar.name_sources(variables, served, given))
     if found:
         raise AddressError(*found)
     return merged

@@ -7,7 +7,7 @@ import asyncio
 
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 
 PEOPLE = 4
 """Connections for what people ask for: more of them would only share the same server."""
@@ -108,18 +108,18 @@ class Sessions:
     async def open_all(self) -> None:
         """Open every connection that is not open yet.
 
-        Raises StoreUnavailable, which says how many could be opened: a limit that only shows when
+        Raises StoreUnavailableError, which says how many could be opened: a limit that only shows when
         it is reached, such as a pooler's, would otherwise be noticed by the stage that comes last.
         """
         closed = [session for session in self._all if not session.is_open]
         found = await asyncio.gather(*(s.open() for s in closed), return_exceptions=True)
         for error in found:
-            if isinstance(error, BaseException) and not isinstance(error, StoreUnavailable):
+            if isinstance(error, BaseException) and not isinstance(error, StoreUnavailableError):
                 raise error
-        failures = [error for error in found if isinstance(error, StoreUnavailable)]
+        failures = [error for error in found if isinstance(error, StoreUnavailableError)]
         if failures:
             had = self.count - len(failures)
-            raise StoreUnavailable(
+            raise StoreUnavailableError(
                 f"{had} of {self.count} connections could be opened ({failures[0]}): let the role,"
                 " the database, the server and a pooler before it (pool_size) allow all of them"
             )

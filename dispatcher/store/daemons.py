@@ -116,7 +116,7 @@ class Daemons:
     async def list(self) -> Sequence[Mapping[str, Any]]:
         """Return the daemons, those with most shards first.
 
-        The keys are `id silence shards facts started_at facts_age`.
+        The keys are `id silence shards status started_at status_age`.
         """
         rows = await self._session.fetch(statement("daemons/list"))
         return [dict(row) for row in rows]

@@ -10,7 +10,7 @@ from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
-class EventRefused(ValueError):
+class EventRejectedError(ValueError):
     """The database refused an event. The message is a sentence for the producer."""
 
 
@@ -31,7 +31,7 @@ class Events:
     ) -> str:
         """Emit an event and return its id, `evt_…`.
 
-        Raise EventRefused if a constraint of the table refuses it.
+        Raise EventRejectedError if a constraint of the table refuses it.
         """
         try:
             rows = await self._session.fetch(
@@ -42,7 +42,7 @@ class Events:
             # message.
             named, hint = str(error.constraint_name or ""), error.hint
             said = named if " " in named else str(error.args[0])
-            raise EventRefused(f"{said} ({hint})" if hint else said) from error
+            raise EventRejectedError(f"{said} ({hint})" if hint else said) from error
         name: str = rows[0][0]
         return name
 

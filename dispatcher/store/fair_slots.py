@@ -10,6 +10,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+REST_SECONDS = 1.0
+
 
 class BusyError(Exception):
     """Every slot is taken, and none became free in time or too many callers are waiting."""
@@ -20,6 +22,8 @@ class FairSlots:
 
     `slots` is how many there are. `share` is how many slots one key may hold at one time. At most
     `waiting` callers wait, `waiting_of_one` of them for one key, and each at most `wait_seconds`.
+    After a slot is left it is free for other keys at once, and for the same key only after a rest of
+    `rest` times as long as it was held, at most REST_SECONDS.
     When all waiting places are taken, the key with the longest queue gives up its newest place to a
     newcomer.
     """
@@ -32,12 +36,14 @@ class FairSlots:
         waiting: int = 64,
         waiting_of_one: int = 32,
         wait_seconds: float = 2.0,
+        rest: float = 0.0,
     ) -> None:
         self._free = slots
         self._share = share
         self._places = waiting
         self._places_of_one = waiting_of_one
         self._wait_seconds = wait_seconds
+        self._rest = rest
         self._held: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
@@ -53,10 +59,18 @@ class FairSlots:
             await self._wait(key)
         else:
             self._take(key)
+        loop = asyncio.get_running_loop()
+        since = loop.time()
         try:
             yield
         finally:
-            self._give_back(key)
+            self._free += 1
+            rest_seconds = min((loop.time() - since) * self._rest, REST_SECONDS)
+            if rest_seconds:
+                loop.call_later(rest_seconds, self._end_rest, key)
+                self._hand_on()
+            else:
+                self._end_rest(key)
 
     async def _wait(self, key: str) -> None:
         """Take a slot for `key`, waiting until one is free."""
@@ -75,7 +89,8 @@ class FairSlots:
     def _leave(self, key: str, turn: "asyncio.Future[None]") -> None:
         """Stop waiting. Hand a slot that was given at the same time to the next caller."""
         if turn.done() and not turn.cancelled() and turn.exception() is None:
-            self._give_back(key)
+            self._free += 1
+            self._end_rest(key)
             return
         queue = self._queues.get(key)
         if queue is not None and turn in queue:
@@ -101,8 +116,8 @@ class FairSlots:
         self._free -= 1
         self._held[key] += 1
 
-    def _give_back(self, key: str) -> None:
-        self._free += 1
+    def _end_rest(self, key: str) -> None:
+        """Let the key take its slot again."""
         self._held[key] -= 1
         if self._held[key] <= 0:
             del self._held[key]

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
-EVERY = "*"
-"""Stands for the environment of requests that concern all environments."""
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:

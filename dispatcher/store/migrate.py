@@ -44,7 +44,7 @@ from dispatcher.store.migration_files import (
     statements,
 )
 from dispatcher.store.migrator import Migrator
-from dispatcher.store.session import StoreUnavailable, permission_denied
+from dispatcher.store.session import StoreUnavailableError, permission_denied
 
 __all__ = [
     "Applied",
@@ -109,7 +109,7 @@ TABLES = {
 async def connected(dsn: str) -> AsyncIterator[Connection]:
     """Open a connection for migrating, with the required settings in force.
 
-    Raise StoreUnavailable if that fails, and ConfigError if `dsn` is not a valid address.
+    Raise StoreUnavailableError if that fails, and ConfigError if `dsn` is not a valid address.
     """
     try:
         connection = await connect(
@@ -120,12 +120,12 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
     except AddressError as error:
         raise ConfigError([str(error)]) from None
     except ConnectError as error:
-        raise StoreUnavailable(str(error)) from error
+        raise StoreUnavailableError(str(error)) from error
     try:
         try:
             await finish(connection, timeout_seconds=CONNECT_PATIENCE)
         except SettingRefusedError as error:
-            raise StoreUnavailable(str(error)) from error
+            raise StoreUnavailableError(str(error)) from error
         yield connection
     finally:
         await connection.close()

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import asyncpg
 
 from dispatcher.store.fair_slots import BusyError, FairSlots
-from dispatcher.store.session import Queryable, Session, StoreUnavailable, Transaction
+from dispatcher.store.session import Queryable, Session, StoreUnavailableError, Transaction
 
 WAIT_SECONDS = 2.0
 """How long a request waits for a connection. After that the client should learn that we are busy.
@@ -17,7 +17,7 @@ WAITING_OF_ONE = 16
 """How many requests may wait for a connection: in all, and of one environment."""
 
 
-class PoolBusyError(StoreUnavailable):
+class PoolBusyError(StoreUnavailableError):
     """Every connection is taken. No statement was sent to the database."""
 
 

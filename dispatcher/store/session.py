@@ -36,19 +36,19 @@ _CONFLICT = (
 )
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailableError(Exception):
     """The database cannot be reached now. It is unknown whether the statement took effect."""
 
 
-class TransactionConflictError(StoreUnavailable):
+class TransactionConflictError(StoreUnavailableError):
     """Another transaction was in the way. Nothing was written. The same call may succeed later."""
 
 
-class PermissionDeniedError(StoreUnavailable):
+class PermissionDeniedError(StoreUnavailableError):
     """Our role lacks a right. When the right is granted, the same statement succeeds."""
 
 
-class LockTableFullError(StoreUnavailable):
+class LockTableFullError(StoreUnavailableError):
     """The server cannot lock as many relations as a statement reads."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class LockTableFullError(StoreUnavailable):
         )
 
 
-class StatementTimeout(Exception):
+class StatementTimeoutError(Exception):
     """The server gave up on a statement and rolled it back."""
 
 
@@ -146,7 +146,7 @@ class Session:
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """Return the rows of one statement. It is a transaction of its own (READ COMMITTED).
 
-        Raise StoreUnavailable or StatementTimeout, or the driver's error if the statement or a
+        Raise StoreUnavailableError or StatementTimeoutError, or the driver's error if the statement or a
         value is wrong.
         """
         async with self._turn:
@@ -223,14 +223,14 @@ class Session:
             raise translated from error
 
     async def open(self) -> None:
-        """Open the connection if there is none. Raises StoreUnavailable."""
+        """Open the connection if there is none. Raises StoreUnavailableError."""
         async with self._turn:
             await self._opened()
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
         """Listen on this connection. Return False if it listens already.
 
-        `heard` is called for each notification. Raise StoreUnavailable or StatementTimeout.
+        `heard` is called for each notification. Raise StoreUnavailableError or StatementTimeoutError.
         """
         async with self._turn:
             connection = await self._opened()
@@ -250,7 +250,7 @@ class Session:
                 return
             try:
                 await self.ask(connection, "SELECT set_config($1, $2, false)", setting, value)
-            except (StoreUnavailable, StatementTimeout):
+            except (StoreUnavailableError, StatementTimeoutError):
                 self._lose(connection)  # the next connection opens with the new value
 
     async def close(self) -> None:
@@ -284,16 +284,16 @@ class Session:
                 self._dsn, settings=settings, timeout_seconds=self._connect_timeout
             )
         except AddressError as error:
-            raise StoreUnavailable(str(error)) from None
+            raise StoreUnavailableError(str(error)) from None
         except ConnectError as error:
-            raise StoreUnavailable(str(error)) from error
+            raise StoreUnavailableError(str(error)) from error
         try:
             with self._answering(connection):
                 self._role = await finish(connection, timeout_seconds=self._answer_timeout)
         except BaseException as error:
             connection.terminate()  # it is unknown which settings took effect
             if isinstance(error, SettingRefusedError):
-                raise StoreUnavailable(str(error)) from error
+                raise StoreUnavailableError(str(error)) from error
             raise
         self._connection = connection
         return connection
@@ -333,17 +333,17 @@ def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
     """Return this module's error for a driver's error, or None to raise it unchanged."""
     match error:
         case asyncpg.QueryCanceledError():
-            return StatementTimeout(str(error))
+            return StatementTimeoutError(str(error))
         case TimeoutError():  # the server is silent: waiting for an orderly end would never return
-            return StoreUnavailable("the database does not answer")
+            return StoreUnavailableError("the database does not answer")
         case _ if isinstance(error, BROKEN_BY_POOLERS):
-            return StoreUnavailable(POOLER)
+            return StoreUnavailableError(POOLER)
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(permission_denied(error, role))
         case asyncpg.exceptions.OutOfMemoryError() if _is_lock_table_full(error):
             return LockTableFullError()
         case _ if lost:
-            return StoreUnavailable(str(error) or type(error).__name__)
+            return StoreUnavailableError(str(error) or type(error).__name__)
         case _ if isinstance(error, _CONFLICT):
             return TransactionConflictError(f"{type(error).__name__}: {error.args[0]}")
         case _:
@@ -360,6 +360,10 @@ def permission_denied(error: asyncpg.InsufficientPrivilegeError, role: str) -> s
 
 def _refused_by_server(error: BaseException) -> bool:
     """Return True if the server refused the statement. Then the transaction is over."""
-    cause = error.__cause__ if isinstance(error, StoreUnavailable | StatementTimeout) else error
+    cause = (
+        error.__cause__
+        if isinstance(error, StoreUnavailableError | StatementTimeoutError)
+        else error
+    )
     # An error that the driver itself raises has no severity.
     return getattr(cause, "severity", None) is not None

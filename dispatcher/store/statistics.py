@@ -1,14 +1,11 @@
 """Read and write sums of attempts by endpoint and by environment, and the size of the backlog."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
-
-ALL: Final = "*"
-"""Stands for all environments, in place of an environment's id."""
 
 
 class Sums(NamedTuple):

@@ -24,12 +24,12 @@ COMMENT ON TABLE dispatcher.shards IS
   ' release and take over shards. The fan-out locks its shard, so that no lost shard gets rows.';
 
 -- Not columns of dispatcher.daemons: a heartbeat must never wait for a lock.
-CREATE TABLE dispatcher.daemon_facts (
+CREATE TABLE dispatcher.daemon_status (
   daemon_id bigint PRIMARY KEY,
-  facts json NOT NULL,
-  facts_at timestamptz NOT NULL
+  status json NOT NULL,
+  published_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE dispatcher.daemon_facts IS
+COMMENT ON TABLE dispatcher.daemon_status IS
   'The status that each daemon publishes about itself. The API and the dashboard show it; sending does not need it.';
 
 -- Two times in milliseconds since 1970. They are sequences, because setval is visible at once and locks

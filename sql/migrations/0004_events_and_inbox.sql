@@ -49,15 +49,17 @@ CREATE TABLE dispatcher.event_types (
 );
 -- The trigger on events asks for every statement whether there is any.
 CREATE INDEX event_types_enforced ON dispatcher.event_types (environment_id, name) WHERE enforce;
+-- Names are listed by code point. The primary key sorts them by the language of the database.
+CREATE INDEX event_types_name ON dispatcher.event_types (environment_id, name COLLATE "C");
 COMMENT ON TABLE dispatcher.event_types IS
   'The catalogue of event types. The API writes it. It documents types; only an enforced schema has an effect.';
 
-CREATE TABLE dispatcher.unexamined (
+CREATE TABLE dispatcher.unvalidated_events (
   id bigint PRIMARY KEY,                   -- the event's
   environment_id text NOT NULL,
   type text NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);  -- as of the inbox
-COMMENT ON TABLE dispatcher.unexamined IS
+COMMENT ON TABLE dispatcher.unvalidated_events IS
   'Events of a type with an enforced schema, before the check. The trigger on events writes it. A daemon checks the'
   ' data and moves the row to the inbox or to quarantine.';
 
@@ -148,13 +150,13 @@ BEGIN
       USING ERRCODE = 'check_violation', HINT = 'The limit is delivery.max_data in the configuration; "dispatcher migrate" writes it here.';
   END IF;
   IF EXISTS (SELECT 1 FROM dispatcher.event_types WHERE enforce) THEN
-    INSERT INTO dispatcher.unexamined (id, environment_id, type)
+    INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
     SELECT n.id, n.environment_id, n.type
     FROM new_rows n JOIN dispatcher.event_types t ON t.environment_id = n.environment_id AND t.name = n.type AND t.enforce
     WHERE n.source = 'producer';
     INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
     SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
-    WHERE n.source <> 'directed' AND NOT EXISTS (SELECT 1 FROM dispatcher.unexamined u WHERE u.id = n.id);
+    WHERE n.source <> 'directed' AND NOT EXISTS (SELECT 1 FROM dispatcher.unvalidated_events u WHERE u.id = n.id);
     PERFORM dispatcher.wake();
     RETURN NULL;
   END IF;
@@ -210,12 +212,12 @@ COMMENT ON FUNCTION dispatcher.emit(text, json, text, text) IS
   'Emit an event and return its id. If the idempotency key was used before, emit nothing and return the first event''s id.';
 
 -- The settings force an index. Without statistics the planner might read and sort a whole table.
-CREATE FUNCTION dispatcher.coming(most integer) RETURNS TABLE (id bigint, environment_id text)
+CREATE FUNCTION dispatcher.waiting_for_fan_out(most integer) RETURNS TABLE (id bigint, environment_id text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
   (SELECT i.id, i.environment_id FROM dispatcher.inbox i ORDER BY i.id LIMIT most)
   UNION ALL
-  (SELECT u.id, u.environment_id FROM dispatcher.unexamined u ORDER BY u.id LIMIT most)
+  (SELECT u.id, u.environment_id FROM dispatcher.unvalidated_events u ORDER BY u.id LIMIT most)
 $$;
-COMMENT ON FUNCTION dispatcher.coming(integer) IS
+COMMENT ON FUNCTION dispatcher.waiting_for_fan_out(integer) IS
   'Return the first rows of the inbox, and the first that wait for the schema check: at most this many of each.';

@@ -53,32 +53,32 @@ COMMENT ON TABLE dispatcher.attempts IS
   ' updates a row; a partition is dropped after retention.attempts.';
 CREATE TABLE dispatcher.attempts_default PARTITION OF dispatcher.attempts DEFAULT;  -- as of events
 
-CREATE TABLE dispatcher.nudges (
+CREATE TABLE dispatcher.change_notices (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),  -- a row a change: removing one must not remove a later one
   delivery_id bigint NOT NULL,
   endpoint_id uuid NOT NULL,
   shard smallint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);  -- rows live for a second
 -- Not (shard, id): with old statistics the planner would look for an id through the whole index.
-CREATE INDEX nudges_shard ON dispatcher.nudges (shard);
-CREATE INDEX nudges_delivery ON dispatcher.nudges (delivery_id);
-COMMENT ON TABLE dispatcher.nudges IS
+CREATE INDEX change_notices_shard ON dispatcher.change_notices (shard);
+CREATE INDEX change_notices_delivery ON dispatcher.change_notices (delivery_id);
+COMMENT ON TABLE dispatcher.change_notices IS
   'Change notices: another process changed or deleted this delivery. The API writes one in the transaction of the'
   ' change. The owner of the shard reads it with its heartbeat, and removes it when its memory is up to date.';
 
-CREATE TABLE dispatcher.delivery_turns (
-  turn smallint PRIMARY KEY
+CREATE TABLE dispatcher.delivery_locks (
+  slot smallint PRIMARY KEY
 );
-INSERT INTO dispatcher.delivery_turns SELECT generate_series(0, 255);
-COMMENT ON TABLE dispatcher.delivery_turns IS
+INSERT INTO dispatcher.delivery_locks SELECT generate_series(0, 255);
+COMMENT ON TABLE dispatcher.delivery_locks IS
   'Rows to lock, one for a 256th of all deliveries, so that changes by people to one delivery happen one after another.'
   ' A delivery may be in one of three tables and so has no row of its own to lock. The rows never change.';
 
-CREATE TABLE dispatcher.fan_out_turn (
+CREATE TABLE dispatcher.ordered_fan_out_lock (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
-INSERT INTO dispatcher.fan_out_turn DEFAULT VALUES;
-COMMENT ON TABLE dispatcher.fan_out_turn IS
+INSERT INTO dispatcher.ordered_fan_out_lock DEFAULT VALUES;
+COMMENT ON TABLE dispatcher.ordered_fan_out_lock IS
   'One row to lock: the fan-out of environments with ordered endpoints is done by one daemon at a time, because it fixes'
   ' the order. It is a row, because every role that may connect can hold an advisory lock. The row never changes.';
 

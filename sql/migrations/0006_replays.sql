@@ -1,6 +1,6 @@
 -- Replays: deliveries of one endpoint that are sent again, or for the first time, from history at a rate.
 
-CREATE TABLE dispatcher.recoveries (
+CREATE TABLE dispatcher.replays (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
   environment_id text NOT NULL,
   endpoint_id uuid NOT NULL REFERENCES dispatcher.endpoints ON DELETE CASCADE,
@@ -8,7 +8,7 @@ CREATE TABLE dispatcher.recoveries (
   until timestamptz NOT NULL,
   missed boolean NOT NULL,                 -- also events for which the endpoint had no delivery
   rate integer CHECK (rate > 0),           -- deliveries a second; NULL: as fast as possible
-  state text NOT NULL DEFAULT 'RUNNING' CONSTRAINT recoveries_state_check CHECK (state IN ('RUNNING', 'DONE', 'CANCELLED', 'FAILED')),
+  state text NOT NULL DEFAULT 'RUNNING' CONSTRAINT replays_state_check CHECK (state IN ('RUNNING', 'DONE', 'CANCELLED', 'FAILED')),
   total bigint,                            -- counted at the start; NULL: too many to count
   made bigint NOT NULL DEFAULT 0,          -- deliveries so far
   position bigint NOT NULL,                -- ids up to this one have been read
@@ -18,10 +18,10 @@ CREATE TABLE dispatcher.recoveries (
   failures integer NOT NULL DEFAULT 0,     -- steps that failed since the last one that did not
   error text                               -- why the last of them failed
 );
-CREATE INDEX recoveries_endpoint ON dispatcher.recoveries (endpoint_id, id);
-CREATE INDEX recoveries_running ON dispatcher.recoveries (next_at) WHERE state = 'RUNNING';
-CREATE UNIQUE INDEX recoveries_one_at_a_time ON dispatcher.recoveries (endpoint_id) WHERE state = 'RUNNING';
-COMMENT ON TABLE dispatcher.recoveries IS
+CREATE INDEX replays_endpoint ON dispatcher.replays (endpoint_id, id);
+CREATE INDEX replays_running ON dispatcher.replays (next_at) WHERE state = 'RUNNING';
+CREATE UNIQUE INDEX replays_one_at_a_time ON dispatcher.replays (endpoint_id) WHERE state = 'RUNNING';
+COMMENT ON TABLE dispatcher.replays IS
   'Replays, running and finished. The API starts and cancels them. A daemon does the next due step: it writes directed'
   ' inbox rows and moves position on in one transaction, so that a replay survives restarts.';
 
@@ -43,7 +43,7 @@ COMMENT ON FUNCTION dispatcher.attempts_since() IS
 --
 -- The settings, and subqueries with LIMIT 1, make every query read an index in its order, whatever the
 -- statistics say. The planner may turn EXISTS into a join of whole tables.
-CREATE FUNCTION dispatcher.recoverable(for_environment text, for_endpoint uuid, low bigint, high bigint, with_missed boolean, most integer)
+CREATE FUNCTION dispatcher.replayable(for_environment text, for_endpoint uuid, low bigint, high bigint, with_missed boolean, most integer)
 RETURNS TABLE (place bigint, event_id bigint, type text, delivery_id bigint, attempt integer)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
@@ -75,7 +75,7 @@ BEGIN
     reach := least(reach,
       (SELECT min(i.id) - 1 FROM dispatcher.inbox i
        WHERE i.id > start AND i.id <= reach AND i.endpoint_id IS NULL AND i.environment_id = for_environment),
-      (SELECT min(u.id) - 1 FROM dispatcher.unexamined u
+      (SELECT min(u.id) - 1 FROM dispatcher.unvalidated_events u
        WHERE u.id > start AND u.id <= reach AND u.environment_id = for_environment));
   END IF;
   RETURN QUERY
@@ -123,6 +123,6 @@ BEGIN
   UNION ALL
   SELECT reach, NULL::bigint, NULL::text, NULL::bigint, NULL::integer;
 END $$;
-COMMENT ON FUNCTION dispatcher.recoverable(text, uuid, bigint, bigint, boolean, integer) IS
+COMMENT ON FUNCTION dispatcher.replayable(text, uuid, bigint, bigint, boolean, integer) IS
   'Return what one endpoint can be sent again, of ids above one and up to another: deliveries that failed or expired, and'
   ' with_missed also events without a delivery. A last row without an event says how far it has read.';

@@ -11,7 +11,7 @@ CREATE FUNCTION dispatcher.partition_name(parent text, day date) RETURNS text LA
 RETURN parent || to_char(day, '_YYYYMMDD');
 COMMENT ON FUNCTION dispatcher.partition_name(text, date) IS 'Return the name of the partition of a day.';
 
-CREATE FUNCTION dispatcher.in_default(parent text, low bigint, high bigint) RETURNS integer
+CREATE FUNCTION dispatcher.count_in_default(parent text, low bigint, high bigint) RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   counted integer;
@@ -20,7 +20,7 @@ BEGIN
   INTO counted USING low, high;
   RETURN counted;
 END $$;
-COMMENT ON FUNCTION dispatcher.in_default(text, bigint, bigint) IS
+COMMENT ON FUNCTION dispatcher.count_in_default(text, bigint, bigint) IS
   'Count the rows of a range of ids in the default partition, up to 10,001.';
 
 CREATE FUNCTION dispatcher.make_partition(parent text, day date) RETURNS boolean
@@ -30,7 +30,7 @@ DECLARE
   low bigint := dispatcher.id_floor(day::timestamp AT TIME ZONE 'UTC');
   high bigint := dispatcher.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC');
 BEGIN
-  IF to_regclass(format('dispatcher.%I', child)) IS NOT NULL OR dispatcher.in_default(parent, low, high) > 10000 THEN
+  IF to_regclass(format('dispatcher.%I', child)) IS NOT NULL OR dispatcher.count_in_default(parent, low, high) > 10000 THEN
     RETURN false;
   END IF;
   EXECUTE format('CREATE TABLE dispatcher.%I (LIKE dispatcher.%I INCLUDING ALL)', child, parent);
@@ -65,7 +65,7 @@ BEGIN
       IF dispatcher.make_partition(parent, today + n) THEN
         made := made || dispatcher.partition_name(parent, today + n);
         -- ATTACH reads the whole default partition and keeps it locked: if it is large, make one a call.
-        EXIT WHEN dispatcher.in_default(parent, 0, 9223372036854775807) > 10000;
+        EXIT WHEN dispatcher.count_in_default(parent, 0, 9223372036854775807) > 10000;
       END IF;
     END LOOP;
   END LOOP;
@@ -79,14 +79,14 @@ END $$;
 COMMENT ON FUNCTION dispatcher.ensure_partitions(integer) IS
   'Make the missing partitions of today and of so many days ahead. Return their names. Maintenance calls it.';
 
-CREATE FUNCTION dispatcher.events_needed(bound bigint) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION dispatcher.events_are_referenced(bound bigint) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT EXISTS (SELECT 1 FROM dispatcher.inbox WHERE event_id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.deliveries WHERE event_id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.quarantine WHERE event_id < bound)
-      OR EXISTS (SELECT 1 FROM dispatcher.unexamined WHERE id < bound)
-      OR EXISTS (SELECT 1 FROM dispatcher.recoveries WHERE state = 'RUNNING' AND position < bound - 1)
+      OR EXISTS (SELECT 1 FROM dispatcher.unvalidated_events WHERE id < bound)
+      OR EXISTS (SELECT 1 FROM dispatcher.replays WHERE state = 'RUNNING' AND position < bound - 1)
 $$;
-COMMENT ON FUNCTION dispatcher.events_needed(bigint) IS
+COMMENT ON FUNCTION dispatcher.events_are_referenced(bigint) IS
   'Return true if a pending row refers to an event with an id below the bound.';
 
 CREATE FUNCTION dispatcher.drop_partition(parent text, keep interval) RETURNS text
@@ -108,7 +108,7 @@ BEGIN
   -- A statement that makes a new reference to an event reads the event first, in the child. So the lock of
   -- the child is enough while references are searched, however long that takes. No producer needs it.
   EXECUTE format('LOCK TABLE dispatcher.%I IN ACCESS EXCLUSIVE MODE', child);
-  IF parent = 'events' AND dispatcher.events_needed(high) THEN
+  IF parent = 'events' AND dispatcher.events_are_referenced(high) THEN
     RETURN NULL;
   END IF;
   EXECUTE format('ALTER TABLE dispatcher.%I DETACH PARTITION dispatcher.%I', parent, child);
@@ -125,7 +125,7 @@ COMMENT ON FUNCTION dispatcher.drop_partition(text, interval) IS
 CREATE FUNCTION dispatcher.clear_default(parent text, bound bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF dispatcher.in_default(parent, 0, bound) > 0 AND (parent <> 'events' OR NOT dispatcher.events_needed(bound)) THEN
+  IF dispatcher.count_in_default(parent, 0, bound) > 0 AND (parent <> 'events' OR NOT dispatcher.events_are_referenced(bound)) THEN
     EXECUTE format('DELETE FROM dispatcher.%1$I WHERE id = ANY (ARRAY(
                       SELECT id FROM dispatcher.%1$I WHERE id < $1 ORDER BY id LIMIT 50000))', parent || '_default') USING bound;
   END IF;

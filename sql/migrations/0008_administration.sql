@@ -18,15 +18,15 @@ COMMENT ON TABLE dispatcher.tokens IS
   'API tokens. A token is shown once, and only its SHA-256 is stored. It is 256 random bits, so a hash without salt'
   ' cannot be guessed from, and the time of a look-up by index reveals nothing.';
 
-CREATE TABLE dispatcher.sign_ins (
+CREATE TABLE dispatcher.dashboard_sessions (
   id bytea PRIMARY KEY CHECK (octet_length(id) = 32),  -- the SHA-256 of the cookie, which is 256 random bits
   token_hash bytea NOT NULL,               -- of the token of the sign-in; if that is revoked, the session is invalid
   environment_id text NOT NULL,            -- the one that is shown
   created_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL
 );
-CREATE INDEX sign_ins_age ON dispatcher.sign_ins (expires_at);  -- for maintenance
-COMMENT ON TABLE dispatcher.sign_ins IS 'Sessions of the dashboard. The dashboard writes and reads it.';
+CREATE INDEX dashboard_sessions_age ON dispatcher.dashboard_sessions (expires_at);  -- for maintenance
+COMMENT ON TABLE dispatcher.dashboard_sessions IS 'Sessions of the dashboard. The dashboard writes and reads it.';
 
 CREATE TABLE dispatcher.audit (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
@@ -43,16 +43,16 @@ COMMENT ON TABLE dispatcher.audit IS
   'The audit log. A change writes its entry in its own transaction, so that there is none without the other. The API'
   ' reads it.';
 
-CREATE TABLE dispatcher.answered (
+CREATE TABLE dispatcher.idempotent_responses (
   environment_id text NOT NULL,            -- '*': the request concerns all of them
   key text NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
   fingerprint bytea NOT NULL,              -- of method, path and body: another request with the key is refused
   status smallint,
   body bytea,                              -- without secrets
-  answered_at timestamptz NOT NULL DEFAULT now(),
+  responded_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (environment_id, key)
 );
-CREATE INDEX answered_age ON dispatcher.answered (answered_at);  -- for maintenance
-COMMENT ON TABLE dispatcher.answered IS
+CREATE INDEX idempotent_responses_age ON dispatcher.idempotent_responses (responded_at);  -- for maintenance
+COMMENT ON TABLE dispatcher.idempotent_responses IS
   'Responses to requests with an Idempotency-Key, kept for a day. The API writes a row in the transaction of the change,'
   ' so that a second request with the key waits for its commit and then gets the same response.';

@@ -35,27 +35,27 @@ COMMENT ON TABLE dispatcher.environment_statistics IS
   'The same sums by environment: in buckets of 10 seconds, kept for 3 hours, and of 10 minutes, kept for 8 days.';
 
 -- Every element is written out. So the planner can put the expression into the statement that calls it.
-CREATE FUNCTION dispatcher.both(a integer[], b integer[]) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION dispatcher.add_durations(a integer[], b integer[]) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ARRAY[a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7],
              a[8] + b[8], a[9] + b[9], a[10] + b[10], a[11] + b[11], a[12] + b[12], a[13] + b[13], a[14] + b[14],
              a[15] + b[15], a[16] + b[16], a[17] + b[17], a[18] + b[18], a[19] + b[19], a[20] + b[20], a[21] + b[21],
              a[22] + b[22], a[23] + b[23], a[24] + b[24], a[25] + b[25], a[26] + b[26]];
-COMMENT ON FUNCTION dispatcher.both(integer[], integer[]) IS 'Add two arrays of durations.';
+COMMENT ON FUNCTION dispatcher.add_durations(integer[], integer[]) IS 'Add two arrays of durations.';
 
-CREATE FUNCTION dispatcher.pending_of(endpoints uuid[], most integer) RETURNS bigint
+CREATE FUNCTION dispatcher.count_pending(endpoints uuid[], most integer) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT count(*) FROM dispatcher.pending_ids(endpoints, most, most)
 $$;
-COMMENT ON FUNCTION dispatcher.pending_of(uuid[], integer) IS 'Count the pending deliveries of some endpoints, up to a limit.';
+COMMENT ON FUNCTION dispatcher.count_pending(uuid[], integer) IS 'Count the pending deliveries of some endpoints, up to a limit.';
 
-CREATE FUNCTION dispatcher.quarantined_in(environment text, most integer) RETURNS bigint
+CREATE FUNCTION dispatcher.count_quarantined(environment text, most integer) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
   -- A range of one environment: only one index has this order. The primary key would have that of the id alone.
   SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine q WHERE q.environment_id >= environment AND q.environment_id <= environment
                         ORDER BY q.environment_id, q.id LIMIT most) AS few
 $$;
-COMMENT ON FUNCTION dispatcher.quarantined_in(text, integer) IS 'Count the events in quarantine of an environment, up to a limit.';
+COMMENT ON FUNCTION dispatcher.count_quarantined(text, integer) IS 'Count the events in quarantine of an environment, up to a limit.';
 
 -- The states: held (the endpoint is disabled or rests, or sending is paused), due (now, and those in
 -- flight), scheduled (for later). ORDER BY with sorts disabled makes the planner read an index, whatever

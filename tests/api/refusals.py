@@ -46,7 +46,7 @@ async def untouched(database: Connection) -> AsyncIterator[None]:
         return await database.fetchrow(
             "SELECT (SELECT count(*) FROM dispatcher.audit) AS audit,"
             " (SELECT count(*) FROM dispatcher.events) AS events,"
-            " (SELECT count(*) FROM dispatcher.answered) AS answered"
+            " (SELECT count(*) FROM dispatcher.idempotent_responses) AS answered"
         )
 
     before = await now()

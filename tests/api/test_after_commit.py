@@ -8,7 +8,7 @@ from dispatcher.services import propagation as module
 from dispatcher.store.change_notices import Nudges
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.pool import PoolBusyError
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from tests.api.conftest import Client
 from tests.conftest import Connection
 
@@ -16,7 +16,7 @@ NEW = {"url": "https://example.com/", "events": ["*"]}
 
 
 @pytest.mark.parametrize(
-    "error", [StoreUnavailable("gone"), StatementTimeout("late"), PoolBusyError("busy")]
+    "error", [StoreUnavailableError("gone"), StatementTimeoutError("late"), PoolBusyError("busy")]
 )
 async def test_a_new_secret_is_answered_though_the_database_is_lost_after_the_commit(
     admin: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -57,7 +57,7 @@ async def test_a_cancelled_delivery_is_answered_though_the_database_is_lost_afte
     admin: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*_: object) -> int:
-        raise StoreUnavailable("gone")
+        raise StoreUnavailableError("gone")
 
     monkeypatch.setattr(Nudges, "unheeded", lost)
     await admin("POST", "/api/pause", {})

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from dispatcher.api import connections
 from dispatcher.api.app import AdminPort, answering
-from dispatcher.api.connections import ConnectionLimits
+from dispatcher.api.connection_limits import ConnectionLimits
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[..., AbstractAsyncContextManager[Stream]]
@@ -206,3 +206,47 @@ async def test_every_answer_says_how_it_may_be_used(served: Port, request_: byte
         assert "content-security-policy: default-src 'none'" in head
         assert "cache-control: no-store" in head
         assert "server: dispatcher\r\n" in head
+
+
+@pytest.mark.parametrize("cut", [1, 4, len(WHOLE) - 1])
+async def test_a_head_that_comes_in_two_parts_is_answered(served: Port, cut: int) -> None:
+    async with served() as connect, connect() as stream:
+        stream[1].write(WHOLE[:cut])
+        await asyncio.sleep(0)
+        assert (await answered(stream, WHOLE[cut:])).endswith(b"hello")
+
+
+async def test_a_head_that_is_larger_than_what_is_kept_is_answered(served: Port) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 7_900 + b"\r\nX-More: "
+    async with served() as connect, connect() as stream:
+        assert (await answered(stream, head + b"y" * 400 + b"\r\n\r\n")).endswith(b"hello")
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\x00", b"\r\n" + WHOLE])
+async def test_no_request_is_refused_at_once_and_an_empty_line_before_one_is_skipped(
+    served: Port, sent: bytes
+) -> None:
+    async with served(head_seconds=60) as connect, connect() as (reader, writer):
+        writer.write(sent)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert head.split()[1] == (b"200" if sent.endswith(WHOLE) else b"400")
+
+
+async def test_silent_connections_have_no_handler() -> None:
+    app = web.Application(middlewares=[answering])
+    port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits())
+    await port.open()
+    at = urlsplit(port.address)
+    streams = [await asyncio.open_connection(at.hostname, at.port) for _ in range(5)]
+    for _, writer in streams[:2]:
+        writer.write(b"GET / HTT")
+    reader, writer = streams[2]
+    writer.write(WHOLE)
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).split()[1] == b"404"
+    handlers = [task for task in asyncio.all_tasks() if "RequestHandler.start" in str(task)]
+    assert len(handlers) == 1
+    await port.close()
+    for reader, writer in streams:
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()

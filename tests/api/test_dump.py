@@ -251,7 +251,7 @@ async def _deliveries(office: Office, story: Story) -> None:
 async def _is_still(story: Story) -> bool:
     coming = await story.connection.fetchval(
         "SELECT EXISTS (SELECT 1 FROM dispatcher.inbox)"
-        " OR EXISTS (SELECT 1 FROM dispatcher.recoveries WHERE state = 'RUNNING')"
+        " OR EXISTS (SELECT 1 FROM dispatcher.replays WHERE state = 'RUNNING')"
     )
     return not coming and await story.count("true") == 0
 

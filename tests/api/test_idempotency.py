@@ -134,7 +134,9 @@ async def test_a_token_is_made_once_and_shown_once(
     assert "token" in first.data
     assert "token" not in again.data
     assert again.data["id"] == first.data["id"]
-    kept = await database.fetch("SELECT body FROM dispatcher.answered WHERE key = $1", key)
+    kept = await database.fetch(
+        "SELECT body FROM dispatcher.idempotent_responses WHERE key = $1", key
+    )
     assert first.data["token"].encode() not in kept[0]["body"]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.schema_validation import checks
 from dispatcher.schema_validation.validate import Refusal
-from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailable
+from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
 from tests.api.conftest import OTHER, Api
 
 SCHEMA = {"schema": {"type": "object"}}
@@ -57,7 +57,7 @@ async def test_checks_that_cannot_be_made_are_unavailable(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def judge(*_: object) -> Refusal | None:
-        raise SandboxUnavailable("it does not start")
+        raise SandboxUnavailableError("it does not start")
 
     monkeypatch.setattr(Sandbox, "judge", judge)
     client = await api.client()

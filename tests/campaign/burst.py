@@ -39,7 +39,7 @@ ALTER SYSTEM SET log_line_prefix = '%a|';
 SELECT pg_reload_conf();
 """
 ANALYZE = """
-ANALYZE dispatcher.inbox, dispatcher.deliveries, dispatcher.unexamined, dispatcher.nudges,
+ANALYZE dispatcher.inbox, dispatcher.deliveries, dispatcher.unvalidated_events, dispatcher.change_notices,
         dispatcher.events, dispatcher.attempts
 """
 INSERT = """

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from dispatcher.engine.recorder import MOST_WAITING
+from dispatcher.engine.recorder import WAITING_LIMIT
 from tests.campaign.oracle import Findings
 from tests.campaign.servers import Server, embedded
 from tests.campaign.stage import CONCURRENCY, Stage
@@ -65,7 +65,7 @@ def bounded(stage: Stage, findings: Findings) -> Figure:
     """One fault repeats no more than what was in flight and one batch of results."""
     per_fault = Counter(_fault_before(stage, post.at) for post in findings.duplicated)
     worst = max(per_fault.values(), default=0)
-    return Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + MOST_WAITING)
+    return Figure(f"at most {worst} duplicated by one", worst <= CONCURRENCY + WAITING_LIMIT)
 
 
 def _fault_before(stage: Stage, at: float) -> float:

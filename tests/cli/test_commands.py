@@ -16,14 +16,18 @@ from click.testing import CliRunner, Result
 from dispatcher import __version__, client
 from dispatcher.cli import main, port_check
 from dispatcher.cli.commands.emit import Data
-from dispatcher.cli.errors import Failure, Misuse, explain
-from dispatcher.cli.params import Moment, shown
+from dispatcher.cli.errors import CommandError, MisuseError, explain
+from dispatcher.cli.params import Moment, escape_controls
 from dispatcher.config.sections import ConfigError
-from dispatcher.core.errors import Invalid, Unknown
+from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
-from dispatcher.encryption.keyring import KeyRefused
+from dispatcher.encryption.keyring import KeyRejectedError
 from dispatcher.store.migrate import StaleDatabase
-from dispatcher.store.session import PermissionDeniedError, StatementTimeout, StoreUnavailable
+from dispatcher.store.session import (
+    PermissionDeniedError,
+    StatementTimeoutError,
+    StoreUnavailableError,
+)
 
 VERBS = (
     *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
@@ -219,7 +223,7 @@ def test_a_duration_is_so_long_ago() -> None:
     ],
 )
 def test_what_moves_the_cursor_is_written_out(text: str, seen: str) -> None:
-    assert shown(text) == seen
+    assert escape_controls(text) == seen
 
 
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────
@@ -240,86 +244,92 @@ def caused(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        (ConfigError(["a.b: wrong", "c.d: worse"]), Misuse, "a.b: wrong\nc.d: worse"),
-        (Invalid.field("url", "must be one"), Misuse, "url: must be one"),
-        (Unknown("there is no webhook x"), Failure, "there is no webhook x"),
-        (KeyRefused("another key"), Failure, "another key"),
-        (StaleDatabase("run dispatcher migrate"), Failure, "run dispatcher migrate"),
-        (PostgresUnavailableError("made by 15"), Failure, "made by 15"),
+        (ConfigError(["a.b: wrong", "c.d: worse"]), MisuseError, "a.b: wrong\nc.d: worse"),
+        (InvalidError.field("url", "must be one"), MisuseError, "url: must be one"),
+        (NotFoundError("there is no webhook x"), CommandError, "there is no webhook x"),
+        (KeyRejectedError("another key"), CommandError, "another key"),
+        (StaleDatabase("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
+        (PostgresUnavailableError("made by 15"), CommandError, "made by 15"),
         (
             client.InvalidError(
                 422, "invalid", "…", [{"message": "is wrong", "pointer": "/events/0"}]
             ),
-            Misuse,
+            MisuseError,
             "events.0: is wrong",
         ),
         (
             client.InvalidError(400, "bad", "…", [{"message": "m", "parameter": "limit"}]),
-            Misuse,
+            MisuseError,
             "limit: m",
         ),
-        (client.NotFoundError(404, "not_found", "gone"), Failure, "gone"),
+        (client.NotFoundError(404, "not_found", "gone"), CommandError, "gone"),
         (
             client.UnauthorizedError(401, "unauthorized", "m"),
-            Failure,
-            "the API refuses the token: m",
+            CommandError,
+            "The API refuses the token: m",
         ),
         (
             client.ConnectionFailedError("no connection to x", sent=False),
-            Failure,
-            "the API does not answer: no connection to x",
+            CommandError,
+            "The API does not answer: no connection to x",
         ),
-        (StoreUnavailable("refused"), Failure, "the database is not available: refused"),
-        (PermissionDeniedError("as role x: …"), Failure, "as role x: …"),
+        (StoreUnavailableError("refused"), CommandError, "The database is not available: refused"),
+        (PermissionDeniedError("as role x: …"), CommandError, "as role x: …"),
         (
-            StatementTimeout("canceled"),
-            Failure,
-            "the database took longer than database.statement_timeout",
+            StatementTimeoutError("canceled"),
+            CommandError,
+            "The database took longer than database.statement_timeout. Try again, or raise the setting.",
         ),
-        (PermissionError(13, "Permission denied", "/x/key"), Failure, "/x/key: Permission denied"),
-        (OSError("no room"), Failure, "no room"),
+        (
+            PermissionError(13, "Permission denied", "/x/key"),
+            CommandError,
+            "/x/key: Permission denied",
+        ),
+        (OSError("no room"), CommandError, "no room"),
         (
             caused(PostgresUnavailableError("cannot start: /x"), PermissionError(13, "no")),
-            Failure,
+            CommandError,
             "cannot start: /x (database.state_directory says where it keeps its data)",
         ),
         (
             refusal("23514", 'new row … violates check constraint "…"', n="type must be short"),
-            Failure,
+            CommandError,
             "type must be short",
         ),
         (
             refusal("23514", "data is 9 bytes, the limit is 8", H="Raise it."),
-            Failure,
+            CommandError,
             "data is 9 bytes, the limit is 8 (Raise it.)",
         ),
         (
             refusal("22P02", "invalid input syntax for type json", D='Token "x" is invalid.'),
-            Failure,
-            'the data is not JSON: Token "x" is invalid.',
+            CommandError,
+            'The data is not JSON: Token "x" is invalid.',
         ),
         (
             refusal("42883", "function dispatcher.emit(…) does not exist"),
-            Failure,
-            "the database lacks what this version needs: run dispatcher migrate",
+            CommandError,
+            "The database lacks what this version needs. Run dispatcher migrate.",
         ),
         (
             asyncpg.DataError("invalid input for query argument $1: '…'"),
-            Failure,
-            "a value cannot be sent to the database: is it UTF-8 text?",
+            CommandError,
+            "A value cannot be sent to the database. Is it UTF-8 text?",
         ),
-        (asyncpg.ConnectionDoesNotExistError("it is closed"), Failure, "it is closed"),
-        (refusal("42501", "permission denied for x"), Failure, "permission denied for x"),
+        (asyncpg.ConnectionDoesNotExistError("it is closed"), CommandError, "it is closed"),
+        (refusal("42501", "permission denied for x"), CommandError, "permission denied for x"),
         (
-            ExceptionGroup("daemon", [OSError("in use"), OSError("in use"), KeyRefused("other")]),
-            Failure,
+            ExceptionGroup(
+                "daemon", [OSError("in use"), OSError("in use"), KeyRejectedError("other")]
+            ),
+            CommandError,
             "in use\nother",
         ),
-        (ExceptionGroup("daemon", [ConfigError(["a.b: wrong"])]), Misuse, "a.b: wrong"),
+        (ExceptionGroup("daemon", [ConfigError(["a.b: wrong"])]), MisuseError, "a.b: wrong"),
     ],
 )
 def test_what_can_be_expected_is_said_in_a_sentence(
-    error: Exception, kind: type[Failure], said: str
+    error: Exception, kind: type[CommandError], said: str
 ) -> None:
     failure = explain(error)
     assert (type(failure), str(failure)) == (kind, said)
@@ -339,12 +349,14 @@ def test_what_nobody_expected_keeps_its_traceback(error: Exception) -> None:
 def test_a_port_somebody_listens_on_can_not_be_had() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert port_check.refusal("127.0.0.1", port) == "Address already in use"
-        with pytest.raises(Failure, match=f"port {port} cannot be opened on 127.0.0.1: Address"):
-            port_check.demand("127.0.0.1", port)
-    assert port_check.refusal("127.0.0.1", port) is None
+        assert port_check.why_unavailable("127.0.0.1", port) == "Address already in use"
+        with pytest.raises(
+            CommandError, match=f"port {port} cannot be opened on 127.0.0.1: Address"
+        ):
+            port_check.require_free("127.0.0.1", port)
+    assert port_check.why_unavailable("127.0.0.1", port) is None
 
 
 def test_an_address_of_another_machine_can_not_be_listened_on() -> None:
-    with pytest.raises(Failure, match=r"opened on 192\.0\.2\.1: Cannot assign"):
-        port_check.demand("192.0.2.1", 0)
+    with pytest.raises(CommandError, match=r"opened on 192\.0\.2\.1: Cannot assign"):
+        port_check.require_free("192.0.2.1", 0)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from dispatcher.cli.delivery_watch import (
     GRACE,
+    MOST_PENDING,
     OVERLAP,
-    PENDING_MOST,
     Watch,
 )
 from dispatcher.client import Resource
@@ -38,65 +38,65 @@ def ids(items: list[Resource]) -> list[str]:
     return [item.id for item in items]
 
 
-def test_each_end_is_told_once_in_order() -> None:
+def test_each_end_is_returned_once_in_order() -> None:
     watch = Watch()
     listed = [delivery("c", 3, ended=3.5), delivery("b", 2, ended=9), delivery("a", 1, ended=4)]
-    assert ids(watch.see(listed, at(9))) == ["c", "a", "b"]
-    watch.listed(listed)
-    assert watch.see(listed, at(10)) == []
+    assert ids(watch.ended_among(listed, at(9))) == ["c", "a", "b"]
+    watch.note_listed(listed)
+    assert watch.ended_among(listed, at(10)) == []
 
 
 def test_what_is_made_shortly_before_the_newest_is_still_listed() -> None:
     watch = Watch()
-    watch.listed([delivery("b", 100, ended=100)])
+    watch.note_listed([delivery("b", 100, ended=100)])
     assert watch.since == at(100) - OVERLAP
     late = delivery("a", 98, ended=99)
-    assert ids(watch.see([late], at(101))) == ["a"]
+    assert ids(watch.ended_among([late], at(101))) == ["a"]
 
 
 def test_an_empty_listing_moves_nothing() -> None:
     watch = Watch()
-    watch.listed([delivery("a", 100)])
+    watch.note_listed([delivery("a", 100)])
     since = watch.since
-    watch.listed([])
+    watch.note_listed([])
     assert watch.since == since
 
 
 def test_a_pending_one_is_looked_at_when_it_may_have_ended() -> None:
     watch = Watch()
-    assert watch.see([delivery("a", 0, due=60)], at(0)) == []
+    assert watch.ended_among([delivery("a", 0, due=60)], at(0)) == []
     assert watch.due(at(60)) == []
     assert watch.due(at(60) + GRACE) == ["a"]
     assert watch.due(at(100)) == []
-    assert watch.see([delivery("a", 0, due=200)], at(100)) == []
+    assert watch.ended_among([delivery("a", 0, due=200)], at(100)) == []
     assert watch.due(at(200) + GRACE) == ["a"]
-    assert ids(watch.see([delivery("a", 0, ended=200)], at(202))) == ["a"]
+    assert ids(watch.ended_among([delivery("a", 0, ended=200)], at(202))) == ["a"]
 
 
 def test_one_that_is_overdue_is_looked_at_again_and_again() -> None:
     watch = Watch()
     for second in range(0, 10, 2):
-        watch.see([delivery("a", 0, due=0)], at(second))
+        watch.ended_among([delivery("a", 0, due=0)], at(second))
         assert watch.due(at(second) + GRACE) == ["a"]
 
 
 def test_one_whose_end_was_listed_needs_no_look() -> None:
     watch = Watch()
-    watch.see([delivery("a", 0)], at(0))
-    assert ids(watch.see([delivery("a", 0, ended=1)], at(1))) == ["a"]
+    watch.ended_among([delivery("a", 0)], at(0))
+    assert ids(watch.ended_among([delivery("a", 0, ended=1)], at(1))) == ["a"]
     assert watch.due(at(100)) == []
 
 
-def test_what_was_told_is_forgotten_with_what_is_listed_no_more() -> None:
+def test_what_was_returned_is_forgotten_with_what_is_listed_no_more() -> None:
     watch = Watch()
     for second in range(1000):
         item = delivery(str(second), second, ended=second)
-        assert ids(watch.see([item], at(second))) == [item.id]
-        watch.listed([item])
-    assert len(watch._told) <= OVERLAP.total_seconds() + 1
+        assert ids(watch.ended_among([item], at(second))) == [item.id]
+        watch.note_listed([item])
+    assert len(watch._returned) <= OVERLAP.total_seconds() + 1
 
 
 def test_no_more_than_so_many_pending_ones_are_watched() -> None:
     watch = Watch()
-    watch.see((delivery(str(n), 0) for n in range(PENDING_MOST + 10)), at(0))
-    assert len(watch.due(at(100))) == PENDING_MOST
+    watch.ended_among((delivery(str(n), 0) for n in range(MOST_PENDING + 10)), at(0))
+    assert len(watch.due(at(100))) == MOST_PENDING

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dispatcher.cli import main
-from dispatcher.cli.signature_diagnosis import Signed, judge
+from dispatcher.cli.signature_diagnosis import SignedRequest, diagnose
 from dispatcher.core import signing
 from dispatcher.receiver import SCHEMES, SignatureVerificationError, construct_event
 
@@ -32,16 +32,16 @@ def signed(
 def hints(
     headers: Mapping[str, str], body: bytes = BODY, secret: str = SECRET, now: int = NOW
 ) -> str:
-    request = Signed(body, list(headers.items()), (secret,))
-    verdict = judge(request, tolerance=300, now=now)
+    request = SignedRequest(body, list(headers.items()), (secret,))
+    verdict = diagnose(request, tolerance=300, now=now)
     assert verdict.scheme is None
     return "\n".join(verdict.hints)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_scheme_that_holds_is_named(scheme: str) -> None:
-    request = Signed(BODY, list(signed(scheme).items()), (SECRET,))
-    verdict = judge(request, scheme=scheme, tolerance=300, now=NOW)
+    request = SignedRequest(BODY, list(signed(scheme).items()), (SECRET,))
+    verdict = diagnose(request, scheme=scheme, tolerance=300, now=NOW)
     assert verdict.scheme == scheme
     assert [(check.scheme, check.error) for check in verdict.checks] == [(scheme, None)]
     assert bool(verdict.hints) == (scheme == "body-hex")
@@ -49,8 +49,8 @@ def test_the_scheme_that_holds_is_named(scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_by_default_it_accepts_what_receivers_accept(scheme: str) -> None:
-    request = Signed(BODY, list(signed(scheme).items()), (SECRET,))
-    verdict = judge(request, tolerance=300, now=NOW)
+    request = SignedRequest(BODY, list(signed(scheme).items()), (SECRET,))
+    verdict = diagnose(request, tolerance=300, now=NOW)
     try:
         construct_event(BODY, signed(scheme), SECRET, now=NOW)
     except SignatureVerificationError:
@@ -61,8 +61,8 @@ def test_by_default_it_accepts_what_receivers_accept(scheme: str) -> None:
 
 
 def test_a_lasting_signature_does_not_hide_that_the_timed_one_is_stale() -> None:
-    request = Signed(BODY, list(signed("body-hex", "standard").items()), (SECRET,))
-    verdict = judge(request, tolerance=300, now=NOW + 2100)
+    request = SignedRequest(BODY, list(signed("body-hex", "standard").items()), (SECRET,))
+    verdict = diagnose(request, tolerance=300, now=NOW + 2100)
     assert verdict.scheme is None
     assert [(check.scheme, check.error) for check in verdict.checks] == [
         ("standard", "StaleTimestamp"),
@@ -72,7 +72,9 @@ def test_a_lasting_signature_does_not_hide_that_the_timed_one_is_stale() -> None
 
 def test_a_signature_that_fails_beside_one_that_holds_is_named() -> None:
     headers = {**signed("standard", "stripe"), "X-Stripe-Signature": f"t={NOW},v1={'0' * 64}"}
-    verdict = judge(Signed(BODY, list(headers.items()), (SECRET,)), tolerance=300, now=NOW)
+    verdict = diagnose(
+        SignedRequest(BODY, list(headers.items()), (SECRET,)), tolerance=300, now=NOW
+    )
     assert verdict.scheme == "standard"
     assert "checks stripe alone refuses this request" in verdict.hints[0]
 
@@ -85,15 +87,15 @@ SORTED = json.dumps(json.loads(BODY), sort_keys=True).encode()
 @pytest.mark.parametrize(
     ("body", "hint"),
     [
-        (BODY + b"\n", "has a line end at its end"),
-        (BODY + b"\r\n", "has a line end at its end"),
+        (BODY + b"\n", "ends with a line end"),
+        (BODY + b"\r\n", "ends with a line end"),
         (b"\xef\xbb\xbf" + BODY, "byte order mark"),
-        (REWRITTEN, "parsed and written anew: verify the bytes"),
-        (SORTED, "parsed and written anew: verify the bytes"),
-        (BODY.replace(b"usr_1", b"usr_2"), "the secret is another webhook's"),
-        (BODY.replace(b'"id":"usr_1"', b'"n":1.0') + b" ", "the secret is another webhook's"),
+        (REWRITTEN, "parsed and written again: verify the bytes"),
+        (SORTED, "parsed and written again: verify the bytes"),
+        (BODY.replace(b"usr_1", b"usr_2"), "the secret belongs to another webhook"),
+        (BODY.replace(b'"id":"usr_1"', b'"n":1.0') + b" ", "the secret belongs to another webhook"),
         (b'{ "event":"a.b","event_id":"evt_7"}', "does not begin as Dispatcher writes it"),
-        (BODY.replace(b"evt_7", b"evt_8"), "the body is of another event, 'evt_8'"),
+        (BODY.replace(b"evt_7", b"evt_8"), "the body belongs to the event 'evt_8'"),
         (BODY[:50], "the body is not JSON"),
     ],
 )
@@ -119,10 +121,10 @@ def test_a_body_that_lost_something_is_explained(body: bytes, hint: str) -> None
     [
         ("standard", SECRET, f'"{SECRET}"', "quotes or spaces"),
         ("stripe", SECRET, f"' {SECRET}", "quotes or spaces"),
-        ("body-hex", SECRET, f"whsec_{SECRET}", "without whsec_"),
-        ("stripe", f"whsec_{SECRET}", SECRET, "lacks the whsec_"),
+        ("body-hex", SECRET, f"whsec_{SECRET}", "begins with whsec_"),
+        ("stripe", f"whsec_{SECRET}", SECRET, "lacks its beginning whsec_"),
         ("timestamped-hex", SECRET, SECRET.upper(), "in capitals"),
-        ("standard", SECRET, "f" * 64, "the secret is another webhook's"),
+        ("standard", SECRET, "f" * 64, "the secret belongs to another webhook"),
     ],
 )
 def test_a_secret_that_is_not_quite_the_one_is_explained(
@@ -135,12 +137,12 @@ def test_a_secret_that_is_not_quite_the_one_is_explained(
 
 def test_two_mistakes_at_once_are_both_named() -> None:
     told = hints(signed("stripe"), REWRITTEN, f"' {SECRET} '")
-    assert "written anew" in told
+    assert "written again" in told
     assert "quotes or spaces" in told
 
 
 def test_an_old_request_is_known_to_be_rightly_signed() -> None:
-    assert "the signature itself is right" in hints(signed("standard"), now=NOW + 301)
+    assert "the signature itself is valid" in hints(signed("standard"), now=NOW + 301)
 
 
 def test_headers_without_a_signature_are_listed() -> None:
@@ -177,7 +179,7 @@ def test_it_exits_with_0_if_all_is_well_and_else_with_1(verify: Verify) -> None:
     bad = verify(stdin=REWRITTEN)
     assert bad.exit_code == 1
     assert bad.output.startswith("The signature is not valid.\n  standard ")
-    assert "hint: the body was parsed and written anew" in bad.output
+    assert "hint: the body was parsed and written again" in bad.output
 
 
 def test_a_program_reads_which_check_failed(verify: Verify) -> None:
@@ -223,17 +225,17 @@ def test_the_body_may_be_in_a_file_and_the_secret_on_standard_input(
 def test_one_scheme_and_a_longer_tolerance_can_be_asked_for(verify: Verify) -> None:
     assert verify("--scheme", "stripe").exit_code == 1
     late = ("--at", "2026-02-26T13:00:00Z")
-    assert "hint: the signature itself is right" in verify(*late).output
+    assert "hint: the signature itself is valid" in verify(*late).output
     assert verify(*late, "--tolerance", "2h").exit_code == 0
 
 
 @pytest.mark.parametrize(
     ("args", "headers", "stdin", "env", "said"),
     [
-        ([], None, BODY, {"DISPATCHER_WEBHOOK_SECRET": ""}, "a signing secret is needed"),
-        (["--secret-file", "-"], None, BODY, None, "only one of"),
+        ([], None, BODY, {"DISPATCHER_WEBHOOK_SECRET": ""}, "No signing secret is given"),
+        (["--secret-file", "-"], None, BODY, None, "Only one of"),
         (["-H", "nothing"], None, BODY, None, "'nothing' is not a header"),
-        ([], "[1]", BODY, None, "no JSON object"),
+        ([], "[1]", BODY, None, "neither a JSON object"),
         (["--at", "yesterday"], None, BODY, None, "2026-02-26T12:00:00Z"),
         (["--tolerance", "0s"], None, BODY, None, "must be a duration"),
         (["--scheme", "other"], None, BODY, None, "'other'"),

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.core import dsn
-from dispatcher.core.dsn_parameters import RULES, problems
+from dispatcher.core.dsn_parameters import RULES, find_problems
 from dispatcher.core.dsn_parameters import ssl_mode as mode_of
 
 SECRET = "hunter2"
@@ -44,7 +44,7 @@ SECRET = "hunter2"
     ],
 )
 def test_an_address_is_read_as_libpq_reads_it(text: str, parameters: dict[str, str]) -> None:
-    assert dsn.read(text) == parameters
+    assert dsn.parse(text) == parameters
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_address_that_cannot_be_read_is_refused_without_repeating_it(
     text: str, sentence: str
 ) -> None:
     with pytest.raises(dsn.DsnError) as refused:
-        dsn.read(text)
+        dsn.parse(text)
     assert sentence in str(refused.value)
     assert SECRET not in str(refused.value)
 
@@ -96,7 +96,7 @@ def test_an_address_that_cannot_be_read_is_refused_without_repeating_it(
 def test_parameters_that_are_honoured_or_ask_for_nothing_are_taken(
     parameters: dict[str, str],
 ) -> None:
-    assert problems(parameters) == []
+    assert find_problems(parameters) == []
 
 
 @pytest.mark.parametrize(
@@ -126,21 +126,21 @@ def test_parameters_that_are_honoured_or_ask_for_nothing_are_taken(
 def test_a_parameter_that_cannot_be_honoured_is_named(
     parameters: dict[str, str], sentence: str
 ) -> None:
-    [problem] = problems(parameters)
+    [problem] = find_problems(parameters)
     assert sentence in problem
 
 
 def test_all_problems_are_said_at_once() -> None:
     wrong = {"sslmode": "x", "port": "x", "require_auth": "none", "channel_binding": "require"}
-    assert len(problems(wrong)) == 4
+    assert len(find_problems(wrong)) == 4
 
 
 def test_a_problem_of_a_variable_names_the_variable() -> None:
     variables = dsn.from_environment({"PGSSLMODE": "x", "PGHOST": "h", "PGUSER": "", "HOME": "/"})
     assert variables == {"sslmode": "x", "host": "h"}
-    found = problems(variables, dsn.sources(variables))
+    found = find_problems(variables, dsn.name_sources(variables))
     assert found[0].startswith("the environment variable PGSSLMODE must be one of")
-    assert dsn.sources(variables, {"sslmode": "require"}) == {
+    assert dsn.name_sources(variables, {"sslmode": "require"}) == {
         "host": "the environment variable PGHOST"
     }
 

@@ -6,11 +6,11 @@ import pytest
 
 from dispatcher.core.histogram import (
     BINS,
-    BOUNDS,
+    BOUNDS_MS,
     EMPTY,
-    added,
+    add,
+    add_all,
     bin_of,
-    both,
     percentile,
 )
 
@@ -23,11 +23,17 @@ def counted(*durations: int) -> list[int]:
 
 
 def test_a_bin_ends_with_its_bound() -> None:
-    for number, bound in enumerate(BOUNDS):
+    for number, bound in enumerate(BOUNDS_MS):
         assert bin_of(bound) == number
         assert bin_of(bound + 1) == min(number + 1, BINS - 1)
     assert bin_of(0) == 0
     assert bin_of(10**9) == BINS - 1
+
+
+def test_the_stored_histograms_have_these_bounds() -> None:
+    text = "1 2 3 5 7 10 15 20 30 50 70 100 150 200 300 500 700"
+    text += " 1000 1500 2000 3000 5000 7000 10000 15000 30000"
+    assert " ".join(map(str, BOUNDS_MS)) == text
 
 
 def test_of_nothing_there_is_no_percentile() -> None:
@@ -59,14 +65,14 @@ def test_percentiles_grow_and_are_near_the_true_ones() -> None:
     durations = sorted(int(lots.lognormvariate(4, 1)) for _ in range(5000))
     counts = counted(*durations)
     shares = [n / 100 for n in range(1, 100)]
-    told = [percentile(counts, share) or 0.0 for share in shares]
-    assert told == sorted(told)
-    for share, milliseconds in zip(shares, told, strict=True):
+    estimates = [percentile(counts, share) or 0.0 for share in shares]
+    assert estimates == sorted(estimates)
+    for share, milliseconds in zip(shares, estimates, strict=True):
         true = durations[int(share * len(durations))]
         assert milliseconds == pytest.approx(true, rel=0.2, abs=1.0)
 
 
 def test_histograms_add_up() -> None:
     one, other = counted(5, 50), counted(50, 500)
-    assert both(one, other) == added([one, other]) == counted(5, 50, 50, 500)
-    assert added([]) == list(EMPTY)
+    assert add(one, other) == add_all([one, other]) == counted(5, 50, 50, 500)
+    assert add_all([]) == list(EMPTY)

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from dispatcher.services.overview import Overview
-from dispatcher.store.session import StoreUnavailable
+from dispatcher.store.session import StoreUnavailableError
 from tests.api.conftest import Api, served
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -105,7 +105,7 @@ async def test_a_link_without_a_database_is_said_on_a_page(
     api: Api, stranger: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*_: object) -> None:
-        raise StoreUnavailable("gone")
+        raise StoreUnavailableError("gone")
 
     monkeypatch.setattr("dispatcher.api.auth.Auth.known", lost)
     page = await stranger.get(api.daemon.dashboard.invite("any"))
@@ -117,7 +117,7 @@ async def test_without_a_database_every_page_says_so(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*_: object) -> None:
-        raise StoreUnavailable("gone")
+        raise StoreUnavailableError("gone")
 
     monkeypatch.setattr("dispatcher.services.dashboard_sessions.SignIns.known", lost)
     for path in ("/", "/e/env_default/webhooks", "/webhooks"):

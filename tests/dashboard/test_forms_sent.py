@@ -1,9 +1,13 @@
 """Forms as they arrive: too late, too old, from elsewhere, or as nothing that is a form."""
 
+import asyncio
+from urllib.parse import urlsplit
+
 import aiohttp
 import pytest
 
 from dispatcher.dashboard.protection import is_masked, masked
+from dispatcher.dashboard.signing_in import LARGE_FORMS
 from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -26,7 +30,7 @@ async def count(connection: Connection, table: str) -> int:
 async def test_a_form_sent_after_the_sign_in_ended_is_shown_again_and_not_lost(
     api: Api, visitor: Visitor, connection: Connection
 ) -> None:
-    await connection.execute("UPDATE dispatcher.sign_ins SET expires_at = now()")
+    await connection.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
     late = await visitor.send(PATH, TYPED, Sec_Fetch_Site="same-origin")
     assert (late.status, "You were signed out" in late.text) == (401, True)
     wrong = await visitor.send("/sign-in", {**late.markup.form("/sign-in").fields, "token": "no"})
@@ -57,7 +61,7 @@ async def test_a_form_that_may_be_another_sites_is_not_kept(
 ) -> None:
     stale = await visitor.send(PATH, TYPED, csrf=masked("0" * 64), **headers)
     assert (stale.status, "typed.type" in stale.text) == (403, False)
-    await connection.execute("UPDATE dispatcher.sign_ins SET expires_at = now()")
+    await connection.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
     late = await visitor.send(PATH, TYPED, **headers)
     assert (late.path, "typed.type" in late.text) == ("/sign-in", False)
 
@@ -112,7 +116,25 @@ async def test_what_is_no_form_is_a_400_and_nothing_in_the_log(
             headers = {"Content-Type": kind}
             async with visitor.session.post(path, data=body, headers=headers) as answer:
                 assert (answer.status, answer.content_type) == (400, "text/html"), (kind, body[:99])
-    assert "request broke" not in capsys.readouterr().out
+    assert "request failed" not in capsys.readouterr().out
+
+
+async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
+    api: Api, visitor: Visitor
+) -> None:
+    at = urlsplit(api.address)
+    head = f"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\n"
+    streams = [await asyncio.open_connection(at.hostname, at.port) for _ in range(LARGE_FORMS + 1)]
+    for _, writer in streams:
+        writer.write(f"{head}Content-Length: 100000\r\n\r\na=b".encode())
+    reading = [asyncio.create_task(reader.readline()) for reader, _ in streams]
+    refused, waiting = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+    assert [each.result() for each in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
+    assert len(waiting) == LARGE_FORMS
+    assert (await visitor.send("/sign-in", {"token": await api.token()})).status == 200
+    for _, writer in streams:
+        writer.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_a_compressed_form_is_a_400(visitor: Visitor) -> None:

@@ -163,7 +163,7 @@ async def test_what_a_daemon_says_is_shown_as_text(
         "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (5, now() + interval '1 h')"
     )
     await connection.execute(
-        "INSERT INTO dispatcher.daemon_facts VALUES (5, $1, now())",
+        "INSERT INTO dispatcher.daemon_status VALUES (5, $1, now())",
         json.dumps({"host": "<b>\x1b[31m\u202e", "up": 1, "version": "<i>", "pid": 1}),
     )
     page = await visitor.get("/")

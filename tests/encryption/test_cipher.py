@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dispatcher.config.loading import load
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.encryption import cipher as cipher_module
-from dispatcher.encryption.cipher import Cipher, WrongKey
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
 
 KEY = bytes(range(32))
 ANOTHER = bytes(32)
@@ -43,7 +43,7 @@ def test_one_changed_bit_anywhere_is_noticed(plain: bytes, data: st.DataObject) 
     blob = bytearray(cipher.encrypt(plain, context=b"endpoint"))
     place = data.draw(st.integers(0, len(blob) * 8 - 1))
     blob[place // 8] ^= 1 << place % 8
-    with pytest.raises(WrongKey):
+    with pytest.raises(WrongKeyError):
         cipher.decrypt(bytes(blob), context=b"endpoint")
 
 
@@ -52,7 +52,7 @@ def test_a_value_cut_short_is_noticed(length: int) -> None:
     cipher = Cipher(KEY)
     blob = cipher.encrypt(b"12345678", context=b"")
     assert len(blob) == 41
-    with pytest.raises(WrongKey):
+    with pytest.raises(WrongKeyError):
         cipher.decrypt(blob[:length], context=b"")
 
 
@@ -62,13 +62,13 @@ def test_a_value_opens_only_in_its_own_context(ours: bytes, theirs: bytes) -> No
     if ours == theirs:
         assert Cipher(KEY).decrypt(blob, context=theirs) == b"secret"
     else:
-        with pytest.raises(WrongKey, match="belongs to something else"):
+        with pytest.raises(WrongKeyError, match="belongs to something else"):
             Cipher(KEY).decrypt(blob, context=theirs)
 
 
 def test_another_key_is_known_by_its_id() -> None:
     blob = Cipher(KEY).encrypt(b"secret", context=b"")
-    with pytest.raises(WrongKey, match="another key"):
+    with pytest.raises(WrongKeyError, match="another key"):
         Cipher(ANOTHER).decrypt(blob, context=b"")
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dispatcher.encryption.cipher import Cipher
 from tests.conftest import Connection
@@ -28,6 +29,14 @@ async def daemons(story: Story, cipher: Cipher) -> AsyncIterator[Daemons]:
     started = Daemons(story.dsn, cipher)
     yield started
     await started.end()
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Daemons in this process log nothing: commands beside them would print it as their own."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ async def test_people_are_told_that_the_secret_is_shown_once(dispatcher: Shell) 
     made = await dispatcher("webhook", "create", "http://127.0.0.1:9009/", "--events", "*")
     secret = re.search("secret +([0-9a-f]{64})$", made.out, re.MULTILINE)
     assert secret
-    assert "shown this once" in made.out
+    assert "not shown again" in made.out
     listed = await dispatcher("webhook", "list")
     assert "http://127.0.0.1:9009/" in listed.out
     assert secret[1] not in listed.out
@@ -143,7 +143,7 @@ async def test_a_webhook_that_can_not_work_is_refused(
         (["webhook.test"], "type is reserved to the dispatcher\n"),
         (
             ["a.b", "--data", '{"a":'],
-            "the data is not JSON: The input string ended unexpectedly.\n",
+            "The data is not JSON: The input string ended unexpectedly.\n",
         ),
         (["a.b", "--environment", "env_x"], "unknown environment 'env_x' (Environments are"),
     ],
@@ -199,7 +199,7 @@ async def test_migrate_plans_applies_and_writes_the_limits(
     applied = json.loads((await limited("migrate", "--json")).out)["applied"]
     assert planned == applied
     assert planned[0].startswith("0001_")
-    assert (await limited("migrate")).out == "the schema is up to date\n"
+    assert (await limited("migrate")).out == "The schema is up to date.\n"
     async with connected(empty_dsn) as connection:
         assert await connection.fetchval("SELECT max_data FROM dispatcher.settings") == 1000
     refused = await limited("emit", "a.b", "--data", f'"{"x" * 1000}"')
@@ -245,7 +245,7 @@ async def test_a_database_that_is_down_is_told_in_a_line(dispatcher: Shell) -> N
     away = dispatcher.setting(database__dsn="postgresql://user:hunter2@127.0.0.1:1/x")
     for ended in await away.each("run", "emit a.b", "check"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
-        assert ended.err.startswith("the database is not available: ")
+        assert ended.err.startswith("The database is not available: ")
         assert "hunter2" not in ended.err
 
 
@@ -266,7 +266,7 @@ async def test_a_port_that_is_taken_is_named(
     taken = dispatcher.setting(admin__port=str(receiver.port))
     for ended in await taken.each("run", "check", f"demo --port {receiver.port}"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
-        assert f"the admin port {receiver.port} cannot be opened on 127.0.0.1" in ended.err
+        assert f"The admin port {receiver.port} cannot be opened on 127.0.0.1" in ended.err
 
 
 async def test_check_finds_a_running_daemon_on_its_port(dispatcher: Shell) -> None:
@@ -276,7 +276,7 @@ async def test_check_finds_a_running_daemon_on_its_port(dispatcher: Shell) -> No
     assert checked.code == 0
     said = json.loads(checked.out)
     assert (said["ok"], said["problems"]) == (True, [])
-    assert f"admin port: a daemon answers on 127.0.0.1 port {port} already" in said["notes"]
+    assert f"admin port: a daemon already answers on 127.0.0.1 port {port}" in said["notes"]
     assert await daemon.stop() == 0
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dispatcher.cli.database import Database, demand_connections
+from dispatcher.cli.database import Database, require_connections
 from dispatcher.cli.database_checks import clock_skew
-from dispatcher.cli.errors import Failure
+from dispatcher.cli.errors import CommandError
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.connections import Sessions
 from dispatcher.store.server import Room, connections_needed
@@ -183,11 +183,13 @@ async def test_run_waits_for_room_and_gives_up_in_words(
 
     monkeypatch.setattr("dispatcher.cli.database.wait", wait)
     leave_at = 0
-    with pytest.raises(Failure, match=f"of the {needed + 1} that the role tight may have 2 are"):
-        await demand_connections(Database(address, ours=False), configured())
+    with pytest.raises(
+        CommandError, match=f"of the {needed + 1} that the role tight may have 2 are"
+    ):
+        await require_connections(Database(address, ours=False), configured())
     assert len(waits) == 3
     leave_at = len(waits) + 1
-    await demand_connections(Database(address, ours=False), configured())
+    await require_connections(Database(address, ours=False), configured())
     assert len(waits) == 4
     await occupied.pop().close()
 

@@ -9,25 +9,25 @@ from typing import Any
 import aiohttp
 import pytest
 
+from dispatcher.daemon import Daemon
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell, Started
-from tests.end_to_end.stories import Story
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 TOKEN = "t" * 40
-RETRY = {"retry__base": "100ms", "retry__retries": "1", "retry__jitter": "0"}
+RETRY = {"base": "100ms", "retries": 1, "jitter": 0}
 
 
 @pytest.fixture
-async def daemon(dispatcher: Shell) -> Started:
-    """A process of its own."""
-    return await dispatcher.setting(secrets__admin_token=TOKEN, **RETRY).start("run")
+async def daemon(daemons: Daemons, quiet: None) -> Daemon:
+    return await daemons.start(secrets={"admin_token": TOKEN}, retry=RETRY)
 
 
 @pytest.fixture
-async def address(daemon: Started) -> str:
+async def address(daemon: Daemon) -> str:
     """Of the daemon's API."""
-    return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
+    return daemon.admin_address
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_what_is_emitted_is_shown_until_a_signal_and_then_the_webhook_is_g
 ) -> None:
     either: Shell = request.getfixturevalue(where)
     listening = await either.start("listen", "--events", "user.*", "--json")
-    await said(listening, "listening on http://127.0.0.1:")
+    await said(listening, "Listening on http://127.0.0.1:")
     assert await webhooks(connection) == 1
     await dispatcher("emit", "user.created", "--data", '{"n": 1.10}')
     delivery = json.loads((await listening.line(r"^\{.*\}$"))[0])
@@ -110,7 +110,7 @@ async def test_what_is_not_rightly_signed_is_refused_and_can_not_reach_the_termi
     over_the_api: Shell,
 ) -> None:
     listening = await over_the_api.start("listen")
-    url = (await said(listening, r"listening on (http://\S+) as"))[1]
+    url = (await said(listening, r"Listening on (http://\S+) as"))[1]
     async with (
         aiohttp.ClientSession() as session,
         session.post(url, data=b"\x1b[2J\xe2\x80\xae", headers={"X-A-Event": "e\x9b2J"}) as answer,
@@ -169,13 +169,18 @@ async def test_one_that_is_pending_already_is_told_when_it_ends(
 
 
 async def test_it_waits_for_a_daemon_that_comes_back(
-    dispatcher: Shell, daemon: Started, over_the_api: Shell, address: str, receiver: Receiver
+    dispatcher: Shell,
+    daemons: Daemons,
+    daemon: Daemon,
+    over_the_api: Shell,
+    address: str,
+    receiver: Receiver,
 ) -> None:
     await dispatcher("webhook", "create", receiver.url, "--events", "*")
     tailing = await over_the_api.start("tail", "--count", "1")
-    await said(tailing, "waiting for deliveries")
-    await daemon.stop()
-    await said(tailing, "waiting for an answer: no connection to 127.0.0.1")
+    await said(tailing, "Waiting for deliveries")
+    await daemons.stop(daemon)
+    await said(tailing, "No answer at present, still waiting: no connection to 127.0.0.1")
     port = address.rpartition(":")[2]
     again = dispatcher.setting(secrets__admin_token=TOKEN, admin__port=port)
     await again.run()
@@ -231,7 +236,7 @@ async def test_a_program_is_told_what_became_of_it(
 async def test_nothing_to_send_again_is_no_failure(either: Shell) -> None:
     ended = await either("replay", "--since", "1h")
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err == "there is nothing to send again\n"
+    assert ended.err == "There is nothing to send again.\n"
 
 
 async def test_a_recovery_under_way_is_cancelled(

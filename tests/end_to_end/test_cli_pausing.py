@@ -51,4 +51,4 @@ async def test_check_says_that_the_setting_was_applied(dispatcher: Shell) -> Non
     await daemon.line("delivery.paused is set: sending is paused")
     await daemon.line('"event":"started"')
     assert await daemon.stop() == 0
-    assert "was applied before: it does nothing more" in (await setting("check")).err
+    assert "was applied before: it has no effect any more" in (await setting("check")).err

@@ -88,7 +88,7 @@ async def test_a_file_with_a_mistake_changes_nothing(
 
 async def test_what_is_not_there_is_said(dispatcher: Shell, tmp_path: Path) -> None:
     for args, code, said in (
-        (["payl"], 2, "payl is no file, and no catalogue that comes with the program: paylent"),
+        (["payl"], 2, "payl is neither a file nor one of the shipped catalogues (paylent)"),
         ([str(tmp_path / "none.toml")], 1, f"{tmp_path / 'none.toml'}: No such file"),
         (["paylent", "--environment", "env_x"], 1, "there is no environment 'env_x'"),
     ):

@@ -59,7 +59,7 @@ async def test_people_are_told_that_the_token_is_shown_once(dispatcher: Shell) -
     made = await dispatcher("token", "create", "--name", "my laptop")
     assert re.fullmatch(r"dsp_[\w-]{43}\n", made.out)  # as it is put into a variable
     assert "my laptop" in made.err
-    assert "shown this once" in made.err
+    assert "not shown again" in made.err
     listed = await dispatcher("token", "list")
     assert "my laptop" in listed.out
     assert made.out.strip() not in listed.out
@@ -96,7 +96,7 @@ async def test_tokens_of_one_environment_are_listed_apart(dispatcher: Shell) -> 
     of_one = await dispatcher("token", "list", "--environment", "env_default", "--json")
     assert [each["id"] for each in json.loads(of_one.out)] == [token["id"]]
     none = await dispatcher("token", "list", "--environment", "env_x")
-    assert (none.code, none.out, none.err) == (0, "", "there are no tokens\n")
+    assert (none.code, none.out, none.err) == (0, "", "There are no tokens.\n")
 
 
 async def test_the_audit_names_the_user_of_the_system(

@@ -11,17 +11,16 @@ import pytest
 
 from tests.conftest import Connection
 from tests.end_to_end.shell import Ended, Shell
-from tests.end_to_end.stories import Story
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 TOKEN = "t" * 40
 
 
 @pytest.fixture
-async def address(dispatcher: Shell) -> str:
-    """Of the API of a daemon, which is a process of its own."""
-    daemon = await dispatcher.setting(secrets__admin_token=TOKEN).start("run")
-    return (await daemon.line(r'"admin":"(http://127\.0\.0\.1:\d+)"'))[1]
+async def address(daemons: Daemons, quiet: None) -> str:
+    """Of the API of a daemon."""
+    return (await daemons.start(secrets={"admin_token": TOKEN})).admin_address
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ async def test_a_webhook_is_looked_after(either: Shell, receiver: Receiver) -> N
     assert (sorted(changed["events"]), changed["name"]) == (["a.b", "c"], "New")
     assert changed["rateLimit"] == 5
     off = await either("webhook", "disable", id_)
-    assert "state   off" in off.out
+    assert "state   disabled" in off.out
     assert read(await either("webhook", "enable", id_, "--json"))["active"] is True
     rotated = read(await either("webhook", "rotate", id_, "--overlap", "1h", "--json"))
     assert rotated["secret"] != secret
@@ -107,7 +106,7 @@ async def test_a_test_is_sent_and_listed_among_the_deliveries(
     line = await either("webhook", "deliveries", made["id"], "--status", "delivered")
     assert re.search(rf"DELIVERED +{sent['id']} +webhook\.test +attempts 1 +200\n$", line.out)
     none = await either("webhook", "deliveries", made["id"], "--status", "FAILED")
-    assert (none.code, none.out, none.err) == (0, "", "there are no such deliveries\n")
+    assert (none.code, none.out, none.err) == (0, "", "There are no such deliveries.\n")
     past = await either("webhook", "deliveries", made["id"], "--until", "1h", "--json")
     assert read(past) == []
 
@@ -182,7 +181,7 @@ async def test_a_wrong_token_is_refused_and_not_repeated(over_the_api: Shell) ->
     wrong = "w" * 40
     refused = await over_the_api.setting(api_token=wrong)("webhook", "list")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err.startswith("the API refuses the token: ")
+    assert refused.err.startswith("The API refuses the token: ")
     assert wrong not in refused.err
 
 
@@ -247,7 +246,7 @@ async def test_an_event_is_emitted_byte_for_byte(over_the_api: Shell, receiver: 
 async def test_data_that_is_no_json_is_not_sent(over_the_api: Shell, data: str) -> None:
     ended = await over_the_api("emit", "user.created", "--data", data)
     assert (ended.code, ended.out) == (2, "")
-    assert "the data is not JSON" in ended.err
+    assert "The data is not JSON" in ended.err
 
 
 async def test_the_same_key_names_the_first_event(over_the_api: Shell) -> None:

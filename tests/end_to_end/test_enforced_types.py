@@ -149,7 +149,9 @@ async def test_a_flood_of_enforced_events_holds_up_no_other(
         await another.wait_for(n)
         late.append(time.monotonic() - began)
     assert sorted(late)[len(late) // 2] < 0.15
-    assert await story.connection.fetchval("SELECT EXISTS (SELECT FROM dispatcher.unexamined)")
+    assert await story.connection.fetchval(
+        "SELECT EXISTS (SELECT FROM dispatcher.unvalidated_events)"
+    )
     await all_set_aside(story.connection, 8_000, within=60)
     assert len(receiver.requests) == 20
 
@@ -163,7 +165,9 @@ async def test_two_daemons_examine_each_event_once(
     await story.ended(DELIVERED=1000)
     await all_set_aside(story.connection, 1000)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 1001), 1)
-    assert not await story.connection.fetchval("SELECT EXISTS (SELECT FROM dispatcher.unexamined)")
+    assert not await story.connection.fetchval(
+        "SELECT EXISTS (SELECT FROM dispatcher.unvalidated_events)"
+    )
 
 
 async def test_what_a_daemon_left_unexamined_the_next_one_examines(
@@ -180,7 +184,7 @@ async def test_what_a_daemon_left_unexamined_the_next_one_examines(
 async def test_events_wait_while_nothing_can_examine_them(
     story: Story, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE", 0.1)
+    monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE_SECONDS", 0.1)
     await enforce(story.connection, "a.b")
     with monkeypatch.context() as broken:
         broken.setattr("sys.executable", "/nonexistent/python")
@@ -211,7 +215,7 @@ async def test_a_stopped_daemon_leaves_no_process_behind(
     await story.insert(1, type_="a.b")
     await receiver.wait_for(1)
     [daemon] = daemons._running
-    sandbox: Sandbox = daemon._engine.examine._sandbox
+    sandbox: Sandbox = daemon._engine.schema_check._sandbox
     process = sandbox._process
     assert process is not None
     await daemons.stop(daemon)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dispatcher.engine import fanout
-from dispatcher.engine.lease import CONFIDENCE
+from dispatcher.engine.lease import VALID_SECONDS
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,
@@ -44,8 +44,8 @@ async def test_others_do_not_wait_for_all_of_a_flood(
 async def test_events_owed_to_very_many_endpoints_are_fanned_out_in_parts(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "MOST_DELIVERIES", 50)
-    monkeypatch.setattr(fanout, "SLICE", 20)
+    monkeypatch.setattr(fanout, "DELIVERIES_LIMIT", 50)
+    monkeypatch.setattr(fanout, "OVERSIZED_LIMIT", 20)
     for n in range(40):
         await story.subscribe(f"{receiver.url}{n}", "*")
     for n in range(30):
@@ -78,7 +78,7 @@ async def test_while_heartbeats_have_no_answer_either_no_event_is_to_blame(
     await daemons.start(database={"statement_timeout": "100ms"})
     async with connected(story.dsn) as locker, locker.transaction():
         await locker.execute("LOCK TABLE dispatcher.daemons IN ACCESS EXCLUSIVE MODE")
-        await asyncio.sleep(CONFIDENCE)
+        await asyncio.sleep(VALID_SECONDS)
         await _slow_down(story, "user.created")
         await story.insert(5)
         await asyncio.sleep(2.0)  # time for many timeouts

@@ -57,7 +57,7 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def _noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replayer, "IDLE", 0.1)
+    monkeypatch.setattr(replayer, "IDLE_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ async def test_a_restart_in_the_middle_loses_and_doubles_nothing(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replayer, "MAKE", 20)
+    monkeypatch.setattr(replayer, "ROWS_LIMIT", 20)
     webhook = await story.subscribe(receiver.url, active=False)
     running = await daemons.start()
     await miss(story, 600)
@@ -207,7 +207,7 @@ async def test_connections_that_break_lose_and_double_nothing(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replayer, "MAKE", 20)
+    monkeypatch.setattr(replayer, "ROWS_LIMIT", 20)
     webhook = await story.subscribe(receiver.url, active=False)
     await daemons.start()
     await miss(story, 400)
@@ -262,7 +262,7 @@ async def test_a_receiver_that_is_slow_is_not_flooded(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replayer, "MAKE", 10)
+    monkeypatch.setattr(replayer, "ROWS_LIMIT", 10)
     monkeypatch.setattr(replayer, "PENDING_MOST", 30)
     webhook = await story.subscribe(receiver.url, active=False, max_in_flight=1)
     await daemons.start()
@@ -291,7 +291,9 @@ async def test_its_progress_holds_back_the_events_it_still_needs(
     await receiver.wait_for(1)
 
     async def needed() -> bool:
-        answer: bool = await story.connection.fetchval("SELECT dispatcher.events_needed($1)", last)
+        answer: bool = await story.connection.fetchval(
+            "SELECT dispatcher.events_are_referenced($1)", last
+        )
         return answer
 
     assert await needed()

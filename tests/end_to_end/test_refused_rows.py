@@ -215,7 +215,7 @@ async def test_a_recovery_that_cannot_go_on_holds_up_no_other_and_fails_with_a_r
     receiver.otherwise = 200
     await refuse(connection, f"NEW.endpoint_id = '{bad.id}'", table="inbox")
     await connection.execute(
-        """INSERT INTO dispatcher.recoveries (environment_id, endpoint_id, since, until, missed, position, next_at)
+        """INSERT INTO dispatcher.replays (environment_id, endpoint_id, since, until, missed, position, next_at)
            SELECT 'env_default', id, now() - interval '1 hour', now(), false, 0, now() - make_interval(secs => wait)
            FROM unnest($1::uuid[], $2::int[]) AS r(id, wait)""",
         [bad.id, good.id],
@@ -225,17 +225,17 @@ async def test_a_recovery_that_cannot_go_on_holds_up_no_other_and_fails_with_a_r
 
     async def put_off() -> bool:
         row = await connection.fetchrow(
-            "SELECT failures, error, state FROM dispatcher.recoveries WHERE endpoint_id = $1",
+            "SELECT failures, error, state FROM dispatcher.replays WHERE endpoint_id = $1",
             bad.id,
         )
         return row is not None and row["failures"] > 0 and "not this one" in row["error"]
 
     await until(put_off, "its failure is noted")
-    await connection.execute("UPDATE dispatcher.recoveries SET failures = 7, next_at = now()")
+    await connection.execute("UPDATE dispatcher.replays SET failures = 7, next_at = now()")
 
     async def failed() -> bool:
         row = await connection.fetchrow(
-            "SELECT state FROM dispatcher.recoveries WHERE endpoint_id = $1", bad.id
+            "SELECT state FROM dispatcher.replays WHERE endpoint_id = $1", bad.id
         )
         return row is not None and row["state"] == "FAILED"
 
@@ -298,13 +298,13 @@ async def test_a_step_of_maintenance_that_fails_ends_no_daemon_and_no_other_step
     await story.subscribe(receiver.url)
     await connection.execute("ALTER TABLE dispatcher.replicated_events RENAME TO elsewhere")
     await connection.execute(
-        """INSERT INTO dispatcher.sign_ins (id, token_hash, environment_id, expires_at)
+        """INSERT INTO dispatcher.dashboard_sessions (id, token_hash, environment_id, expires_at)
            VALUES (sha256(''), '', 'env_default', now() - interval '1 hour')"""
     )
     daemon = await daemons.start()
 
     async def pruned() -> bool:
-        return not await connection.fetchval("SELECT count(*) FROM dispatcher.sign_ins")
+        return not await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions")
 
     await until(pruned, "a later step is done")
     await story.insert(3)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.encryption.keyring import KeyRefused, unlock
+from dispatcher.encryption.keyring import KeyRejectedError, unlock
 from dispatcher.store.session import Session
 from dispatcher.store.settings import Settings
 from tests.end_to_end.stories import (
@@ -24,7 +24,7 @@ async def test_another_key_than_the_databases_is_refused_and_changes_nothing(sto
     try:
         await unlock(configured(secrets={"key": "ab" * 32}), settings)
         before = await settings.read()
-        with pytest.raises(KeyRefused):
+        with pytest.raises(KeyRejectedError):
             await unlock(configured(secrets={"key": "cd" * 32}), settings)
         assert await settings.read() == before
     finally:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Conflict
+from dispatcher.core.errors import ConflictError
 from dispatcher.daemon import Daemon
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import Resend
@@ -255,7 +255,7 @@ async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
     await receiver.wait_for(1)
     (one,) = await deliveries(story)
     await person.cancel(one)
-    with pytest.raises(Conflict, match="under way"):
+    with pytest.raises(ConflictError, match="under way"):
         await person.retry(one)
     await until(lambda: _written(story, 2), "the attempt is on record")
     assert [(r["attempt"], r["state"]) for r in await story.attempts()] == [
@@ -384,7 +384,7 @@ async def _parked(story: Story, least: int) -> bool:
 
 
 async def _no_nudges(story: Story) -> bool:
-    return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.nudges")
+    return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.change_notices")
 
 
 async def test_what_hangs_does_not_keep_other_wishes_waiting(

@@ -115,7 +115,7 @@ async def test_sending_goes_on_while_sums_can_not_be_written(
     await daemons.start()
     async with connected(story.dsn) as another, another.transaction():
         await another.execute(
-            "LOCK TABLE dispatcher.endpoint_statistics, dispatcher.environment_statistics, dispatcher.daemon_facts"
+            "LOCK TABLE dispatcher.endpoint_statistics, dispatcher.environment_statistics, dispatcher.daemon_status"
             " IN ACCESS EXCLUSIVE MODE"
         )
         await story.insert(50)

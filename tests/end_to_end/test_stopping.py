@@ -244,7 +244,7 @@ async def test_what_cannot_be_closed_keeps_nothing_else_open(
     async def broken() -> None:
         raise OSError("no child process")
 
-    monkeypatch.setattr(daemon._engine.examine, "close", broken)
+    monkeypatch.setattr(daemon._engine.schema_check, "close", broken)
     running = asyncio.create_task(daemon.run())
     async with asyncio.timeout(10):
         await daemon.ready.wait()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.engine.body_cache import READ_AT_ONCE, BodyCache
+from dispatcher.engine.body_cache import EVENTS_AT_ONCE, BodyCache
 
 NUMBER = 1_000
 
@@ -41,8 +41,8 @@ async def sent_in_order(bodies: BodyCache, each: int) -> int:
 async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
     table = Table(size=100)
     misses = await sent_in_order(BodyCache(table, capacity=2**25), each)  # type: ignore[arg-type] # as much of it as is used
-    assert len(table.asked) <= NUMBER // READ_AT_ONCE + 2
-    assert max(table.asked) <= READ_AT_ONCE
+    assert len(table.asked) <= NUMBER // EVENTS_AT_ONCE + 2
+    assert max(table.asked) <= EVENTS_AT_ONCE
     assert misses <= 2  # the first, and perhaps one of the last
 
 
@@ -50,4 +50,4 @@ async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
 async def test_large_ones_are_not_read_again_and_again(size: int) -> None:
     table = Table(size)
     await sent_in_order(BodyCache(table, capacity=10 * size), each=1)  # type: ignore[arg-type] # likewise
-    assert sum(table.asked) <= NUMBER + READ_AT_ONCE  # those of the first statement
+    assert sum(table.asked) <= NUMBER + EVENTS_AT_ONCE  # those of the first statement

@@ -12,7 +12,7 @@ from dispatcher.engine import fanout as fanout_module
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeout
+from dispatcher.store.session import StatementTimeoutError
 
 NOW = 91_000_000_000 << 22
 KEPT_FROM = NOW - (1_200_000 << 22)
@@ -36,7 +36,7 @@ class Stuck:
         """A row is kept each millisecond."""
         low, high = max(above, KEPT_FROM), min(up_to, NOW)
         if max(0, high - low) * self.kept // (NOW - KEPT_FROM) > READ_IN_TIME:
-            raise StatementTimeout("too much to read")
+            raise StatementTimeoutError("too much to read")
 
     def _first(self, above: int, up_to: int) -> int | None:
         found = min((id_ for id_ in self.live if above < id_ <= up_to), default=None)
@@ -57,7 +57,7 @@ class Stuck:
         else:
             self._read(above, seen[-1])
         if self.poison in seen:
-            raise StatementTimeout("it takes very long")
+            raise StatementTimeoutError("it takes very long")
         self.live = [id_ for id_ in self.live if id_ not in seen]
         self.taken += seen
         return FannedOut(len(seen), max(seen, default=None), 0, [], set(), seen=len(seen))
@@ -99,7 +99,7 @@ async def looked(inbox: Stuck) -> None:
         backlog=lambda: False,
     )
     for _ in range(LOOKS):
-        await fanout.look()
+        await fanout.run_once()
 
 
 NEW = [NOW + n for n in range(-5000, 0, 1000)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dispatcher.engine.inbox_sweep import FIRST_PIECE, MOST_CUTS, ROUND_EVERY_SECONDS, Sweep
+from dispatcher.engine.inbox_sweep import CUTS_LIMIT, FIRST_PIECE, ROUND_EVERY_SECONDS, Sweep
 
 MARK = 91_000_000_000 << 22
 MOST_PIECES = 10_000
@@ -68,7 +68,7 @@ def test_what_is_too_much_is_cut_until_it_is_not_and_stays_cut() -> None:
     assert len(pieces) <= 9 / 0.02 * 1.5
 
 
-def test_a_piece_that_can_not_be_cut_is_passed_over() -> None:
+def test_a_piece_that_cannot_be_cut_is_passed_over() -> None:
     assert a_round(Sweep(), 0.0, lambda low, high: 9.0, mark=3) == []
 
 
@@ -76,4 +76,4 @@ def test_the_number_of_pieces_is_bounded() -> None:
     sweep, pieces = Sweep(), [(0, 0)]
     for number in range(30):
         pieces = a_round(sweep, number * ROUND_EVERY_SECONDS, lambda low, high: 1.0)
-    assert len(pieces) <= MOST_CUTS + 4
+    assert len(pieces) <= CUTS_LIMIT + 4

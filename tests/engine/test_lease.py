@@ -9,9 +9,9 @@ import pytest
 from dispatcher.core.model import Heartbeat, SetBack, Silent
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_cache import KnownEndpoints
+from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_queues import EndpointQueues
-from dispatcher.engine.lease import HEARTBEAT, Lease
+from dispatcher.engine.lease import HEARTBEAT_SECONDS, Lease
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
 
 ALL = frozenset(range(64))
@@ -48,7 +48,7 @@ class Table:
 class Endpoints:
     version = 0
 
-    async def share_with(self, others: int) -> None:
+    async def share_limits(self, others: int) -> None:
         pass
 
 
@@ -70,24 +70,24 @@ def steps() -> list[SetBack]:
 
 @pytest.fixture
 def lease(table: Table, steps: list[SetBack]) -> Lease:
-    async def heed() -> None:
-        raise AssertionError("nobody changed anything")
+    async def apply_changes() -> None:
+        raise AssertionError("nothing was changed")
 
     return Lease(
         cast(Daemons, table),
         DeliveryBuffer(capacity=10, queues=EndpointQueues(10)),
-        cast(KnownEndpoints, Endpoints()),
+        cast(EndpointCache, Endpoints()),
         Clock(),
-        changed=lambda: None,
-        heed=heed,
-        set_back=steps.append,
+        on_shards_changed=lambda: None,
+        apply_changes=apply_changes,
+        on_set_back=steps.append,
     )
 
 
 async def test_it_claims_what_is_free_and_names_who_was_silent(lease: Lease, table: Table) -> None:
     table.answer = renewal(Heartbeat(1, 5, 0.1), Heartbeat(2, 6, 3.0), Heartbeat(3, 7, 11.0))
     table.free = (Claimed(4, None), Claimed(5, 3.0))
-    await lease.beat()
+    await lease.run_once()
     assert table.asked == [[Silent(2, 6, whole_lease=False), Silent(3, 7, whole_lease=True)]]
     assert lease.owned == {4, 5}
     assert lease.covers(4)
@@ -98,10 +98,10 @@ async def test_it_looks_again_when_a_silent_one_may_be_taken_for_dead(
     lease: Lease, table: Table
 ) -> None:
     table.answer = renewal(Heartbeat(1, 5, 0.0))
-    assert HEARTBEAT / 2 < await lease.beat() <= HEARTBEAT
+    assert HEARTBEAT_SECONDS / 2 < await lease.run_once() <= HEARTBEAT_SECONDS
     table.answer = renewal(Heartbeat(2, 5, 1.19))
-    lease._neighbours._looked_at = float("-inf")  # as at the first look of a process
-    assert await lease.beat() <= 0.01
+    lease._neighbours._noted_at = float("-inf")  # as at the first look of a process
+    assert await lease.run_once() <= 0.01
 
 
 @pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
@@ -109,11 +109,11 @@ async def test_it_notices_that_the_clock_was_set_and_tells_of_one_set_back(
     lease: Lease, table: Table, steps: list[SetBack], ahead: float
 ) -> None:
     table.answer = renewal(shards=ALL)
-    await lease.beat()
+    await lease.run_once()
     assert steps == []
     table.answer = renewal(shards=frozenset({1, 2}), ahead=ahead)
-    await lease.beat()
-    await lease.beat()
+    await lease.run_once()
+    await lease.run_once()
     assert [(step.shards, step.horizon) for step in steps] == (
         [(frozenset({1, 2}), "77")] if ahead < 0 else []
     )
@@ -125,23 +125,23 @@ async def test_what_a_dead_owner_scheduled_by_a_clock_since_set_back_is_moved_to
 ) -> None:
     table.answer = renewal(Heartbeat(1, 5, -3_600.0))
     table.free = (Claimed(1, -3_600.0), Claimed(2, -3_600.0), Claimed(3, 2.0), Claimed(4, None))
-    await lease.beat()
+    await lease.run_once()
     assert steps == [SetBack(3_600.0, frozenset({1, 2}), "77")]
 
 
 async def test_who_lost_the_session_joins_under_another_name_and_says_what_it_was(
     lease: Lease, table: Table
 ) -> None:
-    await lease.beat()
+    await lease.run_once()
     first = lease.daemon
-    lease.lost()
+    lease.give_up()
     assert not lease.valid
     table.refuses = True
     for _ in range(2):
         with pytest.raises(ConnectionError):
-            await lease.beat()
+            await lease.run_once()
     table.refuses = False
-    await lease.beat()
+    await lease.run_once()
     (_, *tries) = table.joined
     assert tries == [(lease.daemon, first)] * 3, "one name, however often it is tried"
     assert first not in (None, lease.daemon)
@@ -152,8 +152,8 @@ async def test_the_shares_of_two_are_by_who_is_heard_of_not_by_what_the_clock_sa
 ) -> None:
     for n in range(5):
         table.answer = renewal(Heartbeat(1, n, 0.1), shards=frozenset(range(32)))
-        await lease.beat()
+        await lease.run_once()
     table.answer = renewal(Heartbeat(1, 6, 3_600.0), shards=frozenset(range(32)), ahead=3_600.0)
     table.asked.clear()
-    await lease.beat()
+    await lease.run_once()
     assert table.asked == [], "it has its half, and the other lives"

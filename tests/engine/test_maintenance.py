@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.engine import maintenance
 from dispatcher.engine.maintenance import Maintenance, Step
-from dispatcher.store.session import StatementTimeout, StoreUnavailable
+from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import metrics
 
 HOUR = 3600.0
@@ -45,9 +45,9 @@ class Table:
 
         return run
 
-    async def look(self) -> list[str]:
+    async def run_once(self) -> list[str]:
         self.ran.clear()
-        await self.maintenance.look()
+        await self.maintenance.run_once()
         return list(self.ran)
 
 
@@ -56,19 +56,19 @@ def failures(step: str) -> float:
     return metrics.REGISTRY.get_sample_value(name, {"step": step}) or 0.0
 
 
-@pytest.mark.parametrize("error", [StatementTimeout("late"), ValueError("a value")])
+@pytest.mark.parametrize("error", [StatementTimeoutError("late"), ValueError("a value")])
 async def test_a_step_that_fails_keeps_no_other_from_its_turn(
     clock: Clock, error: Exception
 ) -> None:
     table = Table("first", "second", "third")
     table.raises["first"] = error
     before = failures("first")
-    assert await table.look() == ["first", "second", "third"]
+    assert await table.run_once() == ["first", "second", "third"]
     assert failures("first") == before + 1
     tries = 0
     for _ in range(1000):
         clock.now += 3.7
-        tries += len(await table.look())
+        tries += len(await table.run_once())
     assert tries - 2 in range(10, 14), "it is tried again later and later; the others once an hour"
 
 
@@ -76,20 +76,20 @@ async def test_when_the_database_is_away_the_next_pass_begins_with_the_next_step
     clock: Clock,
 ) -> None:
     table = Table("first", "second")
-    table.raises["first"] = StoreUnavailable("a lock that cannot be had")
-    with pytest.raises(StoreUnavailable):
-        await table.look()
+    table.raises["first"] = StoreUnavailableError("a lock that cannot be had")
+    with pytest.raises(StoreUnavailableError):
+        await table.run_once()
     assert table.ran == ["first"]
-    assert await table.look() == ["second"]
+    assert await table.run_once() == ["second"]
 
 
 async def test_what_has_more_to_do_goes_on_at_once_and_in_turn(clock: Clock) -> None:
     table = Table("first", "second")
     table.more.add("first")
-    assert [await table.look() for _ in range(3)] == [["first", "second"], ["first"], ["first"]]
-    assert await table.maintenance.look() == 0.0
+    assert [await table.run_once() for _ in range(3)] == [["first", "second"], ["first"], ["first"]]
+    assert await table.maintenance.run_once() == 0.0
     table.more.clear()
-    assert await table.look() == ["first"]
-    assert await table.look() == []
+    assert await table.run_once() == ["first"]
+    assert await table.run_once() == []
     clock.now += HOUR
-    assert await table.look() == ["first", "second"]
+    assert await table.run_once() == ["first", "second"]

@@ -12,13 +12,13 @@ def watching(*looks: tuple[float, list[Heartbeat]]) -> Neighbours:
     """One that has looked at these times."""
     neighbours = Neighbours()
     for now, heartbeats in looks:
-        neighbours.look(heartbeats, now)
+        neighbours.note_heartbeats(heartbeats, now)
     return neighbours
 
 
 def test_alone_nobody_sends_nobody_is_silent_and_nothing_will_change() -> None:
     neighbours = watching((100.0, []))
-    assert neighbours.sending(100.0) == 0
+    assert neighbours.count_sending(100.0) == 0
     assert neighbours.silent(200.0) == []
     assert neighbours.next_change(100.0) == float("inf")
 
@@ -43,7 +43,7 @@ def test_at_its_first_look_it_goes_on_from_the_age_of_the_row(
 ) -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, age)]))
     assert neighbours.silent(100.0 + after) == silent
-    assert neighbours.sending(100.0 + after) == (0 if silent else 1)
+    assert neighbours.count_sending(100.0 + after) == (0 if silent else 1)
 
 
 @pytest.mark.parametrize("age", [-HOUR, 0.0, 0.1, HOUR])
@@ -51,7 +51,7 @@ def test_a_count_that_moves_is_a_sign_of_life_whatever_the_clock_says(age: float
     looks = [(100.0 + n / 4, [Heartbeat(1, n, age if n else 0.0)]) for n in range(8)]
     neighbours = watching(*looks)
     assert neighbours.silent(looks[-1][0]) == []
-    assert neighbours.sending(looks[-1][0]) == 1
+    assert neighbours.count_sending(looks[-1][0]) == 1
 
 
 @pytest.mark.parametrize("age", [-HOUR, 0.0, HOUR])
@@ -78,7 +78,7 @@ def test_between_two_looks_the_age_helps_as_far_as_they_are_apart() -> None:
 
 def test_one_who_joined_since_the_last_look_was_alive_then() -> None:
     neighbours = watching((100.0, []), (100.25, [Heartbeat(1, 0, HOUR)]))
-    assert neighbours.sending(100.25) == 1
+    assert neighbours.count_sending(100.25) == 1
     assert neighbours.silent(101.19) == []
 
 

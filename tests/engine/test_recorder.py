@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.core.model import Delivery, Outcome, Result
 from dispatcher.engine.recorder import Recorder
-from dispatcher.store.session import StoreUnavailable
+from dispatcher.store.session import StoreUnavailableError
 
 OK = Outcome("ok", None, "DELIVERED", None, None, None)
 POISON = b"poison"
@@ -30,7 +30,7 @@ class Table:
             raise ValueError("a value the database refuses")
         if self.away in [r.delivery.id for r in results]:
             self.away = None
-            raise StoreUnavailable("away")
+            raise StoreUnavailableError("away")
         new = [r.delivery.id for r in results if r.delivery.id not in self.written]
         self.written += new
         return dict.fromkeys(new)
@@ -47,9 +47,9 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             table,  # type: ignore[arg-type] # as much of it as the recorder uses
-            settled=lambda delivery, _: self.settled.append(delivery.id),
-            lost=lambda delivery: self.lost.append(delivery.id),
-            room=lambda: None,
+            on_recorded=lambda delivery, _: self.settled.append(delivery.id),
+            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_room=lambda: None,
         )
 
 
@@ -69,7 +69,7 @@ async def test_an_outage_between_two_parts_repeats_only_what_is_not_written(away
     ends = Ends(table)
     for each in (result(1), result(2), result(3, POISON), result(4)):
         ends.recorder.put(each)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await ends.recorder.run_once()
     assert len(ends.recorder) == 4 - len(ends.settled)
     await ends.recorder.run_once()

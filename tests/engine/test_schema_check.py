@@ -8,7 +8,7 @@ import pytest
 
 from dispatcher.engine import schema_check
 from dispatcher.engine.lease import Lease
-from dispatcher.engine.schema_check import Examine
+from dispatcher.engine.schema_check import SchemaCheck
 from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.unvalidated_events import Unexamined, Waiting
 
@@ -52,9 +52,9 @@ class Stage:
 
     async def run(self) -> None:
         lease = SimpleNamespace(owned=frozenset({1}))
-        examine = Examine(cast(Unexamined, self), cast(Sandbox, self), cast(Lease, lease))
+        stage = SchemaCheck(cast(Unexamined, self), cast(Sandbox, self), cast(Lease, lease))
         for _ in range(MOST_LOOKS):
-            if await examine.look() and not self.rows:
+            if await stage.run_once() and not self.rows:
                 return
         raise AssertionError(f"{len(self.rows)} events still wait")
 
@@ -62,7 +62,7 @@ class Stage:
 async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
     stage = Stage(events)
     monkeypatch.setattr(schema_check, "monotonic", lambda: stage.now)
-    monkeypatch.setattr(schema_check, "HEAD_START", 0.0)
+    monkeypatch.setattr(schema_check, "HEAD_START_SECONDS", 0.0)
     await stage.run()
     return stage
 

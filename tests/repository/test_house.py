@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import dispatcher
+from dispatcher.store.migration_files import read
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -31,6 +32,7 @@ def test_every_locked_package_has_its_version_and_hashes() -> None:
 def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    wanted += project["project"]["optional-dependencies"]["embedded"]
     names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in wanted}
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE))
 
@@ -46,3 +48,7 @@ def test_what_is_installed_for_production_is_what_was_tested() -> None:
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", RUNTIME_LOCK, re.MULTILINE))
     entries = re.split(r"\n(?=\S)", LOCK.strip())
     assert set(re.split(r"\n(?=\S)", RUNTIME_LOCK.strip())) <= set(entries)
+
+
+def test_the_migrations_are_numbered_without_gap_or_repetition() -> None:
+    assert [migration.number for migration in read()] == list(range(1, len(read()) + 1))

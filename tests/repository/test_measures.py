@@ -22,7 +22,6 @@ MOST_MODULES_AT_THE_TOP = 8
 LONG_MODULES = {
     "dispatcher/daemon.py",
     "dispatcher/store/session.py",
-    "dispatcher/telemetry/observe.py",
 }
 LONG_FUNCTIONS = {
     "dispatcher/engine/engine.py _send",

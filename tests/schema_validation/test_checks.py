@@ -8,7 +8,7 @@ from dispatcher.schema_validation import checks as checks_module
 from dispatcher.schema_validation import worker
 from dispatcher.schema_validation.checks import SchemaChecks, SchemaChecksBusyError
 from dispatcher.schema_validation.validate import Refusal
-from dispatcher.schema_validation.worker import SandboxUnavailable
+from dispatcher.schema_validation.worker import SandboxUnavailableError
 
 
 async def test_environments_take_turns_at_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +69,6 @@ async def test_a_worker_that_cannot_bound_itself_is_not_used(
     )
     monkeypatch.setattr(worker, "_ARGUMENTS", ("-P", "-c", program))
     checks = SchemaChecks()
-    with pytest.raises(SandboxUnavailable, match="RLIMIT_AS"):
+    with pytest.raises(SandboxUnavailableError, match="RLIMIT_AS"):
         await checks.judge("env_a", "true")
     await checks.close()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dispatcher.schema_validation import worker as module
-from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailable
+from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
 
 DOUBLED = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(100)}
 ENDLESS = json.dumps({"$defs": {**DOUBLED, "a100": {}}, "$ref": "#/$defs/a0"})
@@ -119,5 +119,5 @@ async def test_a_process_that_can_not_be_started_says_nothing_about_the_data(
 ) -> None:
     for program in ("/nonexistent/python", "/bin/false"):
         monkeypatch.setattr("sys.executable", program)
-        with pytest.raises(SandboxUnavailable):
+        with pytest.raises(SandboxUnavailableError):
             await sandbox.judge("{}", "1")

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.figures import Waiting
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.backlog import Backlogs, largest
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.pool import Pool
-from dispatcher.store.statistics import ALL, Statistics, Sums
+from dispatcher.store.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -144,12 +145,12 @@ async def test_the_stats_have_the_last_hour_and_of_all_what_daemons_say(
     backlogs: Backlogs, pool: Pool, connection: Connection
 ) -> None:
     sums = Sums(10, 4, 6, 1, 100, [10] + [0] * 25)
-    await Statistics(pool).add_of_environments({ALL: sums, "env_default": sums})
+    await Statistics(pool).add_of_environments({ALL_ENVIRONMENTS: sums, "env_default": sums})
     await connection.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version) VALUES (1, now(), 0);"
-        """INSERT INTO dispatcher.daemon_facts VALUES (1, '{"in_flight": 3, "unrecorded": 2, "up": 1}', now());"""
+        """INSERT INTO dispatcher.daemon_status VALUES (1, '{"in_flight": 3, "unrecorded": 2, "up": 1}', now());"""
         "INSERT INTO dispatcher.daemons (id, renewed_at, confirmed_version) VALUES (2, now(), 0);"
-        """INSERT INTO dispatcher.daemon_facts VALUES (2, '{"in_flight": 9, "up": 1}', now() - interval '1 h')"""
+        """INSERT INTO dispatcher.daemon_status VALUES (2, '{"in_flight": 9, "up": 1}', now() - interval '1 h')"""
     )
     of_all, own = await backlogs.stats(None), await backlogs.stats("env_default")
     assert (of_all.environment_id, of_all.in_flight, of_all.unrecorded) == ("*", 3, 2)

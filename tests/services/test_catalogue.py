@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from dispatcher.core.errors import (
-    Conflict,
-    Invalid,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
     Problem,
-    Unknown,
 )
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services import event_types as module
@@ -153,7 +153,7 @@ async def test_what_can_not_be_is_told_where_and_why(
     place: str,
     said: str,
 ) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         await changes.put(name, **fields)
     [problem] = refused.value.problems
     assert problem.place == (place,)
@@ -169,16 +169,16 @@ async def test_the_dispatchers_own_types_can_be_described(changes: Changes) -> N
 
 async def test_an_example_must_satisfy_the_schema_whichever_came_first(changes: Changes) -> None:
     await changes.put("a.b", example={})
-    with pytest.raises(Invalid, match="example"):
+    with pytest.raises(InvalidError, match="example"):
         await changes.put("a.b", schema=OBJECT)
     await changes.put("a.b", example={"id": 1}, schema=OBJECT)
-    with pytest.raises(Invalid, match="example"):
+    with pytest.raises(InvalidError, match="example"):
         await changes.put("a.b", example=[1], schema={"type": "object"})
 
 
 async def test_an_enforced_schema_is_not_taken_away(changes: Changes) -> None:
     await changes.put("a.b", schema=OBJECT, enforce=True)
-    with pytest.raises(Invalid, match="no schema to enforce"):
+    with pytest.raises(InvalidError, match="no schema to enforce"):
         await changes.put("a.b", schema=None)
     bare, _ = await changes.put("a.b", schema=None, enforce=False)
     assert bare.schema is None
@@ -189,7 +189,7 @@ async def test_a_full_catalogue_takes_changes_and_no_more_types(changes: Changes
     await changes.put("a.b")
     await changes.put("a.c")
     await changes.put("a.b", description="d")
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await changes.put("a.d")
 
 
@@ -201,13 +201,13 @@ async def test_another_environments_types_are_unknown(
 ) -> None:
     await rows.environment(connection, "env_x")
     await changes.put("a.b", description="x", environment="env_x")
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await catalogue.get(ENV, "a.b")
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await changes.delete("a.b")
     await changes.put("a.b", description="default")
     assert [each.description for each in await catalogue.list("env_x")] == ["x"]
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await changes.put("a.b", environment="env_y")
 
 
@@ -215,11 +215,11 @@ async def test_another_environments_types_are_unknown(
 async def test_what_is_no_name_is_the_name_of_nothing(
     changes: Changes, catalogue: Catalogue, name: str
 ) -> None:
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await catalogue.get(ENV, name)
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await changes.delete(name)
-    with pytest.raises(Invalid, match="name"):
+    with pytest.raises(InvalidError, match="name"):
         await changes.put(name)
 
 
@@ -308,7 +308,7 @@ async def test_loading_says_what_was_added_changed_and_left(
 async def test_loading_is_all_or_nothing(
     changes: Changes, catalogue: Catalogue, last: dict[str, Any], place: tuple[str | int, ...]
 ) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         await changes.load({"name": "a.b"}, last)
     assert [problem.place for problem in refused.value.problems] == [place]
     assert await catalogue.list(ENV) == ()
@@ -352,7 +352,7 @@ def test_a_file_is_a_list_in_either_notation(content: bytes, toml: bool) -> None
 def test_a_file_that_is_none_is_refused(
     content: bytes, toml: bool, place: tuple[str | int, ...]
 ) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         shipped_catalogs.parsed(content, toml=toml)
     assert [Problem(p.place, "") for p in refused.value.problems] == [Problem(place, "")]
 
@@ -396,7 +396,7 @@ async def test_a_type_that_others_keep_changing_is_a_conflict(pool: Pool, change
             await changes.put("a.b", description=f"theirs {len(looked)}")
 
     looked: list[str] = []
-    with pytest.raises(Conflict, match="keep changing"):
+    with pytest.raises(ConflictError, match="keep changing"):
         await Changes(pool, Checks()).put("a.b", schema=OBJECT)
     assert len(looked) == module.TRIES
 
@@ -404,5 +404,5 @@ async def test_a_type_that_others_keep_changing_is_a_conflict(pool: Pool, change
 async def test_a_schema_of_too_many_steps_is_refused_by_its_name(changes: Changes) -> None:
     doubled = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
     endless = {"$defs": {**doubled, "a60": {}}, "$ref": "#/$defs/a0"}
-    with pytest.raises(Invalid, match="schema: comparing"):
+    with pytest.raises(InvalidError, match="schema: comparing"):
         await changes.put("a.b", schema=endless, example={})

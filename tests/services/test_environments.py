@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.environments import Environment, Environments
 from dispatcher.services.inputs.environments import NewEnvironment
@@ -44,14 +44,14 @@ async def test_a_name_is_made_up_where_none_is_given(pool: Pool, actor: Actor) -
 async def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
-    with pytest.raises(Conflict, match="env_default"):
+    with pytest.raises(ConflictError, match="env_default"):
         await create(pool, actor, "Mine", "env_default")
     assert (await Environments(pool, actor).get("env_default")).name == "Default"
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
 
 
 async def test_one_that_is_not_there_is_unknown(pool: Pool, actor: Actor) -> None:
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await Environments(pool, actor).get("nobody")
 
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from dispatcher.core import ids, payload
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
@@ -575,22 +575,22 @@ async def test_another_environments_are_unknown_like_those_that_never_were(
     assert (await read.events(OURS, EventFilters(id=ids.event_name(event)))).items == ()
     assert (await read.deliveries_of_event(OURS, ids.event_name(event))).items == ()
     for webhook in (endpoint, uuid4()):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await read.deliveries(OURS, webhook)
     for name in (*named(pending, ended), "dlv_1"):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await read.delivery(OURS, name)
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await read.attempts(OURS, name)
     for name in (ids.event_name(event), "evt_1"):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await read.event(OURS, name)
 
 
 async def test_a_name_that_is_none_is_unknown(read: History) -> None:
     for name in ("", "dlv_", "evt_01", "1", "dlv_99999999999999999999", "evt_\u0661"):
         for ask in (read.delivery, read.attempts, read.event, read.deliveries_of_event):
-            with pytest.raises(Unknown):
+            with pytest.raises(NotFoundError):
                 await ask(OURS, name)
 
 

@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import pytest
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import EMPTY, bin_of
 from dispatcher.services.overview import COUNTED, Count, Overview
 from dispatcher.store.pool import Pool
-from dispatcher.store.statistics import ALL, Statistics, Sums
+from dispatcher.store.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -91,7 +92,11 @@ async def test_a_summary_is_of_one_environment_or_of_all(
     await rows.endpoint(connection, environment="env_b", active=False)
     owed = await rows.delivery(connection, webhook)
     await Statistics(pool).add_of_environments(
-        {ALL: sums(400, 100, 20), "env_default": sums(300, 0, 20), "env_b": sums(100, 100, 20)}
+        {
+            ALL_ENVIRONMENTS: sums(400, 100, 20),
+            "env_default": sums(300, 0, 20),
+            "env_b": sums(100, 100, 20),
+        }
     )
     mine, theirs = await overview.summary("env_default"), await overview.summary("env_b")
     everything = await overview.summary(None)
@@ -144,7 +149,7 @@ async def test_a_daemon_that_has_said_nothing_is_listed_all_the_same(
     )
     await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard < 3")
     await connection.execute(
-        "INSERT INTO dispatcher.daemon_facts VALUES (8, $1, now())",
+        "INSERT INTO dispatcher.daemon_status VALUES (8, $1, now())",
         '{"version": "1", "host": "h", "pid": 5, "up": 60.5, "in_flight": 1, "in_lanes": 2,'
         ' "in_heap": 3, "unrecorded": 4}',
     )

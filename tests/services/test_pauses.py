@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.pauses import Pause, Pauses
 from dispatcher.services.propagation import confirmed
@@ -109,7 +109,7 @@ async def test_an_unknown_environment_is_neither(
     pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     for change in (pause, resume, Pauses(pool, actor).get):
-        with pytest.raises(Unknown, match="there is no environment env_none"):
+        with pytest.raises(NotFoundError, match="there is no environment env_none"):
             await change("env_none")
 
 
@@ -142,7 +142,7 @@ async def test_resuming_one_environment_while_all_are_paused_does_not_look_like_
     await pause("env_default")
     left = Pause("env_default", True, None, of_all.paused_at)
     assert await resume("env_default") == left
-    with pytest.raises(Conflict, match="All environments are paused"):
+    with pytest.raises(ConflictError, match="All environments are paused"):
         await resume("env_default")
     await resume(None)
     assert await resume("env_default") == Pause("env_default", False, None, None)

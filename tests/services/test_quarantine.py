@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.store.inbox import Inbox
@@ -85,7 +85,7 @@ async def test_what_is_released_is_not_examined_again(
     async with pool.transaction() as session:
         await Quarantine(session, actor).release(OURS, f"q_{event}")
     assert await rows.inbox(connection) == [event]
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.unexamined") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.unvalidated_events") == 0
 
 
 async def test_a_release_wakes_who_listens(
@@ -111,7 +111,7 @@ async def test_what_is_discarded_is_gone_but_not_its_event(
     await put_aside(connection)
     async with pool.transaction() as session:
         await Quarantine(session, actor).discard(OURS, f"q_{event}")
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await Quarantine(pool, actor).get(OURS, f"q_{event}")
     assert await rows.inbox(connection) == []
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 1
@@ -128,7 +128,7 @@ async def test_what_is_not_there_or_anothers_is_unknown_and_stays(
     assert (await quarantine.list(OURS)).items == ()
     for name in (f"q_{event}", "q_1", "q_", f"evt_{event}", "q_01", "q_99999999999999999999"):
         for ask in (quarantine.get, quarantine.release, quarantine.discard):
-            with pytest.raises(Unknown):
+            with pytest.raises(NotFoundError):
                 await ask(OURS, name)
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 1
     assert await audited(connection) == []

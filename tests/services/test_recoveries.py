@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Invalid, Unknown
+from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.services import replays
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.recoveries import NewRecovery
@@ -81,7 +81,7 @@ async def test_a_preview_counts_by_kind_and_changes_nothing(
     assert (seen.failed, seen.missed, seen.more, seen.since) == (2, 3, False, SINCE)
     assert seen.until <= datetime.now(UTC)
     assert (await desk.preview(webhook, missed=False)).missed == 0
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.recoveries") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
 
 
@@ -151,7 +151,7 @@ async def test_until_in_the_future_is_until_now(connection: Connection, desk: De
 
 async def test_a_time_that_has_not_begun_is_refused(connection: Connection, desk: Desk) -> None:
     webhook = await rows.endpoint(connection, "*")
-    with pytest.raises(Invalid, match="since: must be in the past"):
+    with pytest.raises(InvalidError, match="since: must be in the past"):
         await desk.start(webhook, since=datetime.now(UTC) + timedelta(hours=1))
 
 
@@ -161,11 +161,11 @@ async def test_one_runs_at_a_time_and_none_of_a_disabled_webhook(
     webhook = await rows.endpoint(connection, "*")
     disabled = await rows.endpoint(connection, "*", active=False)
     first = await desk.start(webhook)
-    with pytest.raises(Conflict, match="running"):
+    with pytest.raises(ConflictError, match="running"):
         await desk.start(webhook)
     await desk.cancel(webhook, first.id)
     assert (await desk.start(webhook)).id != first.id
-    with pytest.raises(Conflict, match="disabled"):
+    with pytest.raises(ConflictError, match="disabled"):
         await desk.start(disabled)
     assert (await desk.preview(disabled)).missed == 0, "one may look"
 
@@ -180,11 +180,11 @@ async def test_what_is_not_in_the_environment_is_unknown(
     )
     started = await desk.start(webhook)
     for wrong in (uuid4(), deleted):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await desk.start(wrong)
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await desk.start(webhook, "elsewhere")
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFoundError):
         await desk.get(webhook, started.id, "elsewhere")
     for wrong_id in (
         "rec_1",
@@ -193,9 +193,9 @@ async def test_what_is_not_in_the_environment_is_unknown(
         started.id + "0" * 9,
         started.id.replace("rec", "dlv"),
     ):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await desk.get(webhook, wrong_id)
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await desk.cancel(webhook, wrong_id)
 
 
@@ -212,7 +212,7 @@ async def test_cancelling_is_on_record_once_and_what_is_done_can_not_be_cancelle
     assert [row["action"] for row in actions] == ["webhook.recover", "webhook.cancel_recovery"]
     again = await desk.start(webhook)
     await desk.step()
-    with pytest.raises(Conflict, match="DONE"):
+    with pytest.raises(ConflictError, match="DONE"):
         await desk.cancel(webhook, again.id)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import ATTEMPTS_MOST, Resend
@@ -85,7 +85,7 @@ async def test_after_thirty_thousand_attempts_none_is_sent_again_by_hand(
     over = await failed(connection, dsn)
     await connection.execute("UPDATE dispatcher.attempts SET attempt = $1", ATTEMPTS_MOST)
     for one in (pending, over):
-        with pytest.raises(Conflict, match="30000 are the most: emit the event again"):
+        with pytest.raises(ConflictError, match="30000 are the most: emit the event again"):
             await retry(ENVIRONMENT, name(one))
     assert await rows.inbox(connection) == []
 
@@ -113,7 +113,7 @@ async def test_nothing_is_sent_again_to_a_webhook_that_takes_nothing(
     over = await failed(connection, dsn, active=False, deleted=deleted)
     pending = await rows.delivery(connection, over.endpoint_id)
     for one in (pending, over):
-        with pytest.raises(Conflict, match=reason):
+        with pytest.raises(ConflictError, match=reason):
             await retry(ENVIRONMENT, name(one))
     assert await rows.inbox(connection) == []
     assert await actions(connection) == []
@@ -124,7 +124,7 @@ async def test_an_event_that_is_no_longer_kept_can_not_be_sent_again(
 ) -> None:
     one = await failed(connection, dsn)
     await connection.execute("DELETE FROM dispatcher.events")
-    with pytest.raises(Conflict, match="the event is no longer kept"):
+    with pytest.raises(ConflictError, match="the event is no longer kept"):
         await retry(ENVIRONMENT, name(one))
 
 
@@ -133,9 +133,9 @@ async def test_one_cancelled_is_not_sent_again_while_an_attempt_may_be_under_way
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
     await cancel(ENVIRONMENT, name(one))
-    with pytest.raises(Conflict, match="may be under way"):
+    with pytest.raises(ConflictError, match="may be under way"):
         await retry(ENVIRONMENT, name(one))
-    await connection.execute("DELETE FROM dispatcher.nudges")  # as its owner does
+    await connection.execute("DELETE FROM dispatcher.change_notices")  # as its owner does
     await retry(ENVIRONMENT, name(one))
     assert len(await rows.inbox(connection)) == 1
 
@@ -155,7 +155,7 @@ async def test_one_that_ended_can_not_be_cancelled(
     connection: Connection, dsn: str, cancel: Wish
 ) -> None:
     one = await failed(connection, dsn)
-    with pytest.raises(Conflict, match="has ended"):
+    with pytest.raises(ConflictError, match="has ended"):
         await cancel(ENVIRONMENT, name(one))
     assert len(await rows.attempts(connection)) == 1
 
@@ -166,7 +166,7 @@ async def test_one_that_ended_can_not_be_cancelled(
 @pytest.mark.parametrize("given", ["dlv_1", "dlv_0x1", "evt_1", "", "dlv_" + "9" * 19])
 async def test_what_is_no_delivery_is_unknown(retry: Wish, cancel: Wish, given: str) -> None:
     for wish in (retry, cancel):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await wish(ENVIRONMENT, given)
 
 
@@ -178,10 +178,10 @@ async def test_a_delivery_of_another_environment_is_as_unknown(
     over = await failed(connection, dsn)
     for one in (pending, over):
         for wish in (retry, cancel):
-            with pytest.raises(Unknown, match=f"there is no delivery {name(one)}"):
+            with pytest.raises(NotFoundError, match=f"there is no delivery {name(one)}"):
                 await wish("env_other", name(one))
     assert len(await rows.deliveries(connection)) == 1
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.nudges") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
 # ── heeded ──────────────────────────────────────────────────────────────────────────────────────
@@ -195,5 +195,5 @@ async def test_a_change_is_heeded_when_its_owner_says_so_and_at_once_when_there_
     assert await heeded(pool, one.id)
     await connection.execute("UPDATE dispatcher.shards SET owner = 7")
     assert not await heeded(pool, one.id, 0.1)
-    await connection.execute("DELETE FROM dispatcher.nudges")
+    await connection.execute("DELETE FROM dispatcher.change_notices")
     assert await heeded(pool, one.id)

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from dispatcher.config.loading import load
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.core.errors import (
-    Forbidden,
-    Invalid,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
     Problem,
-    Unknown,
 )
 from dispatcher.services import tokens as module
 from dispatcher.services.audit_log import Actor
@@ -269,7 +269,7 @@ def test_a_scope_holds_the_weaker_ones(scope: Scope, may: set[Scope]) -> None:
 async def test_an_unknown_environment_is_a_problem_of_its_field(
     office: Office, connection: Connection
 ) -> None:
-    with pytest.raises(Invalid) as raised:
+    with pytest.raises(InvalidError) as raised:
         await office.create("env_x")
     problem = Problem(("environment_id",), "there is no environment 'env_x'")
     assert raised.value.problems == (problem,)
@@ -282,7 +282,7 @@ async def test_an_environment_one_may_not_see_looks_like_one_that_is_not_there(
     await rows.environment(connection, "env_x")
     said = []
     for environment_id in ("env_x", "env_y"):
-        with pytest.raises(Invalid) as raised:
+        with pytest.raises(InvalidError) as raised:
             await office.create(environment_id, asked_by="env_default")
         said.append(str(raised.value).replace(environment_id, "…"))
     assert said[0] == said[1]
@@ -297,7 +297,7 @@ async def test_who_is_bound_makes_sees_and_revokes_only_in_that_environment(
     foreign = [await office.create(each) for each in ("env_default", "*")]
     assert [token.id for token in await office.list("env_x")] == [own.id]
     for token in foreign:
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await office.revoke(token.id, asked_by="env_x")
         assert await office.whose(token) is not None
     await office.revoke(own.id, asked_by="env_x")
@@ -305,7 +305,7 @@ async def test_who_is_bound_makes_sees_and_revokes_only_in_that_environment(
 
 
 async def test_who_is_bound_makes_no_token_for_every_environment(office: Office) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         await office.create("*", asked_by="env_default")
     assert await office.list() == ()
 
@@ -316,7 +316,7 @@ async def test_what_is_not_there_or_revoked_already_is_unknown(
     made = await office.create()
     await office.revoke(made.id)
     for token_id in (made.id, uuid4()):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFoundError):
             await office.revoke(token_id)
     assert [row["action"] for row in await audited(connection)] == ["token.create", "token.revoke"]
 
@@ -325,7 +325,7 @@ async def test_what_is_not_there_or_revoked_already_is_unknown(
 
 
 async def test_an_expiry_must_be_to_come(office: Office, connection: Connection) -> None:
-    with pytest.raises(Invalid) as raised:
+    with pytest.raises(InvalidError) as raised:
         await office.create(expires_at=datetime.now(UTC) - HOUR)
     assert raised.value.problems == (Problem(("expires_at",), "must be in the future"),)
     assert await audited(connection) == []

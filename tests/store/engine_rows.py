@@ -41,13 +41,13 @@ INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
 INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id)
   SELECT {base} + 5000000 + n, {base} + n, 'env_default', 'user.created', pg_temp.endpoint(1 + n % 5), {base} + 6000000 + n
   FROM generate_series({from_} + 1, {from_} + {inbox} / 30) AS n;
-INSERT INTO dispatcher.unexamined (id, environment_id, type)
+INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
   SELECT {base} + 8000000 + n, 'env_default', 'user.created' FROM generate_series({from_} + 1, {from_} + {inbox} / 2) AS n;
-INSERT INTO dispatcher.nudges (id, delivery_id, endpoint_id, shard)
+INSERT INTO dispatcher.change_notices (id, delivery_id, endpoint_id, shard)
   SELECT {base} + n, {base} + n, pg_temp.endpoint(1 + n % {endpoints}), n % 64 FROM generate_series({from_} + 1, {from_} + {inbox} / 3) AS n;
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT {base} + 7000000 + n, {base} + n, 'env_default', 'user.created', 0, 'r', 'd' FROM generate_series({from_} + 1, {from_} + {inbox} / 3) AS n;
-INSERT INTO dispatcher.recoveries (id, environment_id, endpoint_id, since, until, missed, position, state)
+INSERT INTO dispatcher.replays (id, environment_id, endpoint_id, since, until, missed, position, state)
   SELECT {base} + n, 'env_default', pg_temp.endpoint(1 + n % {endpoints}), now(), now(), true, {base}, 'DONE'
   FROM generate_series({from_} + 1, {from_} + {inbox} / 6) AS n;
 INSERT INTO dispatcher.events (id, type, data, source)
@@ -65,7 +65,15 @@ INSERT INTO dispatcher.environment_statistics
   FROM generate_series(0, 100) AS n, generate_series({from_} + 1, {from_} + {deliveries} / 500) AS e;
 """
 TABLES = (
-    *("deliveries", "inbox", "unexamined", "nudges", "quarantine", "recoveries", "events"),
+    *(
+        "deliveries",
+        "inbox",
+        "unvalidated_events",
+        "change_notices",
+        "quarantine",
+        "replays",
+        "events",
+    ),
     *("attempts", "endpoint_statistics", "environment_statistics"),
 )
 LATER = 500_000

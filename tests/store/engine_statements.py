@@ -106,18 +106,18 @@ def _fanning_out(queues: Queues) -> Rows:
 def _checking(queues: Queues) -> Rows:
     ids = queues.ids(range(8_000_001, 8_000_001 + BATCH))
     return {
-        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unexamined_pkey"),
-        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unexamined_pkey"),
-        "unvalidated_events/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unexamined_pkey"),
+        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unvalidated_events_pkey"),
+        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unvalidated_events_pkey"),
+        "unvalidated_events/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unvalidated_events_pkey"),
     }  # fmt: skip
 
 
 def _leasing(queues: Queues) -> Rows:
     return {
-        "change_notices/waiting": ("lease", f"{SHARDS}, 0, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
-        "change_notices/waiting:some": ("lease", f"'{{5,9}}', {queues.base}, 500", BATCH, 5, "nudges_pkey", "deliveries_pkey"),
-        "change_notices/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "nudges_pkey"),
-        "daemons/renew": ("lease", f"{DAEMON}, 5", 1, 20, "nudges_shard"),
+        "change_notices/waiting": ("lease", f"{SHARDS}, 0, 500", BATCH, 5, "change_notices_pkey", "deliveries_pkey"),
+        "change_notices/waiting:some": ("lease", f"'{{5,9}}', {queues.base}, 500", BATCH, 5, "change_notices_pkey", "deliveries_pkey"),
+        "change_notices/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "change_notices_pkey"),
+        "daemons/renew": ("lease", f"{DAEMON}, 5", 1, 20, "change_notices_shard"),
         "daemons/join": ("lease", "9, 8", 64, 10),
         "daemons/claim_shards": ("lease", "9, 64, '{8}', '{0}', '{true}'", 64, 10),
         "deliveries/bring_forward": ("lease", f"{queues.base}, 5000, {SHARDS}, 3600, '{2**40}'", 5000, 8, "deliveries_pkey"),
@@ -162,7 +162,7 @@ def _people(queues: Queues) -> Rows:
         "statistics/backlog_of_all": ("people", "1001", 1001, 8),
         "replays/step": ("people", "2000, 1000, 1000, 5000", 1, 20),
         "replays/next": ("people", "", 1, 20),
-        "change_notices/unheeded": ("people", f"{queues.id(7)}", 1, 20, "nudges_delivery"),
+        "change_notices/unheeded": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
         "delivery_actions/look": ("people", f"{queues.id(7)}, 'env_default'", 1, 80),
         "delivery_actions/owe": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
         "delivery_actions/expedite": ("people", f"{queues.id(7)}", 1, 30, "deliveries_pkey"),

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from dispatcher.core.errors import Refused
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.errors import RefusedError
 from dispatcher.engine.maintenance import DAY_SECONDS as DAY
-from dispatcher.engine.maintenance import Maintenance, Upkeep
-from dispatcher.store.idempotency import EVERY, Answer, Answered
+from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
+from dispatcher.store.idempotency import Answer, Answered
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -27,7 +28,7 @@ async def test_the_first_claims_and_the_next_is_told_the_answer(session: Session
 
 async def test_keys_are_those_of_their_environment(session: Session) -> None:
     answered = Answered(session)
-    for environment in ("env_default", "other", EVERY):
+    for environment in ("env_default", "other", ALL_ENVIRONMENTS):
         assert (await answered.claim(environment, KEY, PRINT)).new
     await answered.keep("other", KEY, 204, None)
     assert (await answered.claim("env_default", KEY, PRINT)).status is None
@@ -55,7 +56,7 @@ async def test_what_was_undone_was_not_claimed(
             await Answered(opened).claim("env_default", KEY, PRINT)
             claimed.set()
             await undo.wait()
-            raise Refused
+            raise RefusedError
 
     claimed, undo = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(claim_in_vain(claimed, undo))
@@ -64,7 +65,7 @@ async def test_what_was_undone_was_not_claimed(
     second = asyncio.create_task(Answered(other).claim("env_default", KEY, b"second"))
     await rows.waits_for_lock(connection, pid)
     undo.set()
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         await first
     assert await second == Answer(True, b"second", None, None)
 
@@ -76,27 +77,27 @@ async def test_the_old_are_forgotten_some_at_a_time(
     for n in range(5):
         await answered.claim("env_default", str(n), PRINT)
     await connection.execute(
-        "UPDATE dispatcher.answered SET answered_at = now() - interval '2 h' WHERE key < '3'"
+        "UPDATE dispatcher.idempotent_responses SET responded_at = now() - interval '2 h' WHERE key < '3'"
     )
     assert [await answered.prune(3600.0, 2) for _ in range(3)] == [2, 1, 0]
-    left = await connection.fetch("SELECT key FROM dispatcher.answered ORDER BY key")
+    left = await connection.fetch("SELECT key FROM dispatcher.idempotent_responses ORDER BY key")
     assert [row["key"] for row in left] == ["3", "4"]
 
 
 async def test_after_a_day_maintenance_forgets_an_answer(
     connection: Connection, session: Session
 ) -> None:
-    upkeep = Upkeep(
+    upkeep = MaintenanceSteps(
         session, keep_events=60 * DAY, keep_attempts=30 * DAY, keep_audit=60 * DAY, now=time.time
     )
-    maintenance = Maintenance(upkeep.steps())
+    maintenance = Maintenance(upkeep.table())
     for hours in (23, 25):
         await Answered(session).claim("env_default", f"{hours}", PRINT)
         await connection.execute(
-            "UPDATE dispatcher.answered SET answered_at = now() - make_interval(hours => $1)"
+            "UPDATE dispatcher.idempotent_responses SET responded_at = now() - make_interval(hours => $1)"
             " WHERE key = $1::int::text",
             hours,
         )
-    await maintenance.look()
-    left = await connection.fetch("SELECT key FROM dispatcher.answered")
+    await maintenance.run_once()
+    left = await connection.fetch("SELECT key FROM dispatcher.idempotent_responses")
     assert [row["key"] for row in left] == ["23"]

@@ -31,7 +31,7 @@ INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, 
 READ = """
 SELECT sum(pg_stat_get_xact_tuples_returned(c.oid))::int FROM pg_class c
 WHERE c.relnamespace = 'dispatcher'::regnamespace
-  AND c.relname ~ '^(deliveries|inbox|unexamined|quarantine|endpoints|endpoint_health|environments)(_|$)'
+  AND c.relname ~ '^(deliveries|inbox|unvalidated_events|quarantine|endpoints|endpoint_health|environments)(_|$)'
 """
 """Rows of tables and entries of indexes that this transaction has looked at."""
 

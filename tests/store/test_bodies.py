@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.engine.body_cache import OVERHEAD, BodyCache
+from dispatcher.engine.body_cache import EVENT_OVERHEAD_BYTES, BodyCache
 from dispatcher.store.events import Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -16,11 +16,11 @@ ROOM = 10
 async def test_no_more_are_kept_than_there_is_room_for_and_all_can_be_read(
     connection: Connection, session: Session, size: int
 ) -> None:
-    bodies = BodyCache(Events(session), capacity=ROOM * (OVERHEAD + 200))
+    bodies = BodyCache(Events(session), capacity=ROOM * (EVENT_OVERHEAD_BYTES + 200))
     events = [await rows.event(connection, data=f'"{"x" * size}"') for _ in range(30)]
     for event in (*events, *events):
         read = await bodies.read(event)
         assert read is not None
         assert (read.id, b"x" * size in read.body) == (event, True)
         assert bodies.get(event) is read
-        assert 1 <= len(bodies._kept) <= ROOM + 3
+        assert 1 <= len(bodies._cached) <= ROOM + 3

@@ -15,7 +15,7 @@ from cryptography import x509
 from dispatcher.config.sections import ConfigError
 from dispatcher.store import migrate, setup
 from dispatcher.store.connect import AddressError, ConnectError, connect
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from tests.certificates import ELSEWHERE, Authority
 from tests.network_server import (
     NetworkServer,
@@ -254,7 +254,7 @@ async def test_an_address_that_cannot_be_used_is_a_matter_of_configuration() -> 
     with pytest.raises(ConfigError, match="channel_binding"):
         async with migrate.connected(address):
             pass
-    with pytest.raises(StoreUnavailable) as unavailable:
+    with pytest.raises(StoreUnavailableError) as unavailable:
         await Session(address, "wrong").fetch("SELECT 1")
     assert "hunter2" not in f"{wrong.value} {unavailable.value}"
 

@@ -10,7 +10,7 @@ import pytest
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store import migrate
 from dispatcher.store.connection_settings import AFTERWARDS, TABLE, connection_settings
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from tests import hostile
 from tests.conftest import SETTINGS as FAST
 from tests.conftest import Connection, connected, with_database
@@ -130,10 +130,10 @@ async def test_triggers_that_would_not_fire_are_no_silent_loss(
     async with migrate.connected(with_database(server, owned.name)) as connection:
         assert await connection.fetchval("SHOW session_replication_role") == "origin"
     session = Session(owned.dsn, "test")
-    with pytest.raises(StoreUnavailable, match=r"session_replication_role.* superuser"):
+    with pytest.raises(StoreUnavailableError, match=r"session_replication_role.* superuser"):
         await session.fetch("SELECT 1")
     await session.close()
-    with pytest.raises(StoreUnavailable, match=r"session_replication_role.* superuser"):
+    with pytest.raises(StoreUnavailableError, match=r"session_replication_role.* superuser"):
         async with migrate.connected(owned.dsn):
             pass
 
@@ -153,7 +153,7 @@ async def test_a_session_gives_a_silent_server_up_after_its_own_time(dsn: str) -
     session = Session(dsn, "test", answer_timeout=0.5, on_lost=lambda: heard.append("lost"))
     session.on_silent = lambda: heard.append("silent")
     await session.fetch("SELECT 1")
-    with pytest.raises(StoreUnavailable, match="does not answer"):
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
         await session.fetch("SELECT pg_sleep(9)")
     assert heard == ["lost", "silent"]
     assert not session.is_busy

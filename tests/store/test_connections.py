@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from dispatcher.store.connections import Sessions
-from dispatcher.store.session import StoreUnavailable
+from dispatcher.store.session import StoreUnavailableError
 from tests.conftest import Connection
 
 
@@ -28,7 +28,7 @@ async def test_a_limit_that_shows_only_when_it_is_reached_is_named(
     sessions = Sessions(dsn.replace("postgres@", f"{role}@", 1), statement_timeout=5.0)
     try:
         with pytest.raises(
-            StoreUnavailable, match=r"^6 of \d+ connections could be opened"
+            StoreUnavailableError, match=r"^6 of \d+ connections could be opened"
         ) as said:
             await sessions.open_all()
         assert "pool_size" in str(said.value)

@@ -42,7 +42,7 @@ async def enforced(
 
 
 async def unexamined_ids(connection: Connection) -> list[int]:
-    found = await connection.fetch("SELECT id FROM dispatcher.unexamined ORDER BY id")
+    found = await connection.fetch("SELECT id FROM dispatcher.unvalidated_events ORDER BY id")
     return [row["id"] for row in found]
 
 
@@ -168,7 +168,10 @@ async def test_what_waits_keeps_its_events(connection: Connection) -> None:
     await enforced(connection)
     held = await rows.event(connection, "a.b")
     for bound, needed in ((held, False), (held + 1, True)):
-        assert await connection.fetchval("SELECT dispatcher.events_needed($1)", bound) is needed
+        assert (
+            await connection.fetchval("SELECT dispatcher.events_are_referenced($1)", bound)
+            is needed
+        )
 
 
 # ── what waits ───────────────────────────────────────────────────────────────────────────────────
@@ -257,7 +260,9 @@ async def test_what_another_daemon_is_moving_is_left_to_it(
     theirs, ours = [await rows.event(connection, "a.b") for _ in range(2)]
     transaction = connection.transaction()
     await transaction.start()
-    await connection.execute("SELECT 1 FROM dispatcher.unexamined WHERE id = $1 FOR UPDATE", theirs)
+    await connection.execute(
+        "SELECT 1 FROM dispatcher.unvalidated_events WHERE id = $1 FOR UPDATE", theirs
+    )
     await unexamined.move([theirs, ours], [])
     await transaction.rollback()
     assert await rows.inbox(connection) == [ours]
@@ -285,7 +290,7 @@ async def test_only_what_passes_wakes_the_fan_out(
 
 async def test_a_long_backlog_is_read_and_moved_by_index(connection: Connection) -> None:
     await connection.execute(
-        "INSERT INTO dispatcher.unexamined SELECT n, 'env_default', 'a.b' FROM generate_series(1, 50000) AS n"
+        "INSERT INTO dispatcher.unvalidated_events SELECT n, 'env_default', 'a.b' FROM generate_series(1, 50000) AS n"
     )
     for name, values in (
         ("waiting", f"100, '{{{','.join(map(str, ALL))}}}', 0, '{{}}'"),
@@ -294,5 +299,5 @@ async def test_a_long_backlog_is_read_and_moved_by_index(connection: Connection)
         await connection.execute(f"PREPARE {name} AS {statement(f'unvalidated_events/{name}')}")
         plan = await connection.fetch(f"EXPLAIN EXECUTE {name}({values})")
         lines = "\n".join(row[0] for row in plan)
-        assert "unexamined_pkey" in lines
-        assert "Seq Scan on unexamined" not in lines
+        assert "unvalidated_events_pkey" in lines
+        assert "Seq Scan on unvalidated_events" not in lines

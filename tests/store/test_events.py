@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.store.events import EventRefused, Events
+from dispatcher.store.events import EventRejectedError, Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -205,7 +205,7 @@ async def test_a_type_that_is_none_is_refused_by_both_ways_in(
 ) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=complaint):
         await insert(connection, type=type)
-    with pytest.raises(EventRefused, match=complaint):
+    with pytest.raises(EventRejectedError, match=complaint):
         await events.emit(type, "{}", environment_id="env_default")
     assert await nothing_was_inserted(connection)
 
@@ -222,7 +222,7 @@ async def test_an_unknown_environment_is_refused_by_name_whole_statement(
     connection: Connection, events: Events
 ) -> None:
     complaint = "unknown environment 'env_''x'"
-    with pytest.raises(EventRefused, match=complaint) as refused:
+    with pytest.raises(EventRejectedError, match=complaint) as refused:
         await events.emit("a", "{}", environment_id="env_'x")
     assert "Environments are the rows of dispatcher.environments." in str(refused.value)
     with pytest.raises(asyncpg.ForeignKeyViolationError, match=complaint):

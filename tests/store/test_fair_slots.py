@@ -139,3 +139,19 @@ async def test_what_goes_wrong_while_a_slot_is_held_gives_it_back() -> None:
         with pytest.raises(ValueError, match="broke"):
             async with slots.held("a"):
                 raise ValueError("broke")
+
+
+async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wait() -> None:
+    slots = FairSlots(1, share=1, rest=1.0)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with slots.held("a"):
+        await asyncio.sleep(0.2)  # the time is the matter here
+    left = loop.time()
+    async with slots.held("b"):
+        pass
+    other = loop.time()
+    async with slots.held("a"):
+        again = loop.time()
+    assert again - left >= min(left - began, 1.0) - 0.01
+    assert other < again

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery, Endpoint, Outcome
-from dispatcher.engine.endpoint_health import Health
+from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from tests.conftest import Connection
 from tests.engine.test_request_headers import ENDPOINT
 from tests.store import rows
@@ -25,15 +25,15 @@ async def endpoint(connection: Connection) -> Endpoint:
 
 
 @pytest.fixture
-def health(session: Session) -> Health:
-    return Health(Endpoints(session), Events(session), disable_after=86_400.0)
+def health(session: Session) -> EndpointHealth:
+    return EndpointHealth(Endpoints(session), Events(session), disable_after=86_400.0)
 
 
 def _like(endpoint_id: UUID) -> Endpoint:
     return replace(ENDPOINT, id=endpoint_id)
 
 
-def note(health: Health, endpoint: Endpoint, outcomes: Sequence[Outcome]) -> None:
+def note(health: EndpointHealth, endpoint: Endpoint, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         health.note(endpoint, Delivery(1, 1, endpoint.id, 0, 0, 0, 0.0), "a.b", outcome)
 
@@ -58,29 +58,29 @@ async def failing(connection: Connection) -> tuple[bool, int]:
 )
 async def test_what_came_last_counts(
     connection: Connection,
-    health: Health,
+    health: EndpointHealth,
     endpoint: Endpoint,
     outcomes: Sequence[Outcome],
     expected: tuple[bool, int],
 ) -> None:
     note(health, endpoint, outcomes)
-    await health.flush()
+    await health.run_once()
     assert await failing(connection) == expected
 
 
 async def test_also_when_the_earlier_could_not_be_written_at_its_time(
-    connection: Connection, health: Health, endpoint: Endpoint, session: Session
+    connection: Connection, health: EndpointHealth, endpoint: Endpoint, session: Session
 ) -> None:
     note(health, endpoint, [BAD])
     fetch = session.fetch
 
     async def refused(*_: object) -> list[object]:
         note(health, endpoint, [GOOD])
-        raise StoreUnavailable("away")
+        raise StoreUnavailableError("away")
 
     session.fetch = refused  # type: ignore[method-assign, assignment] # as when the database is away
-    with pytest.raises(StoreUnavailable):
-        await health.flush()
+    with pytest.raises(StoreUnavailableError):
+        await health.run_once()
     session.fetch = fetch  # type: ignore[method-assign]
-    await health.flush()
+    await health.run_once()
     assert await failing(connection) == (False, 0)

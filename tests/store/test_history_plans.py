@@ -170,7 +170,7 @@ async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) ->
     assert read_from(plan, *LARGE) <= 10
     assert len(partitions(plan, "attempts")) <= 11
     plan = await ran(statistics, "waiting", f"{event}")
-    assert read_from(plan, *LARGE, "quarantine", "unexamined") == 0
+    assert read_from(plan, *LARGE, "quarantine", "unvalidated_events") == 0
 
 
 async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connection) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dispatcher.config.sections import Config
 from dispatcher.encryption import cipher as cipher_module
-from dispatcher.encryption.keyring import KeyRefused, unlock
+from dispatcher.encryption.keyring import KeyRejectedError, unlock
 from dispatcher.store.session import Session
 from dispatcher.store.settings import Settings
 
@@ -55,7 +55,7 @@ async def test_of_two_first_starts_on_two_machines_one_is_refused_and_keeps_no_k
         ],
         return_exceptions=True,
     )
-    refused = [isinstance(outcome, KeyRefused) for outcome in outcomes]
+    refused = [isinstance(outcome, KeyRejectedError) for outcome in outcomes]
     assert sorted(refused) == [False, True]
     kept = [(directory / cipher_module.KEY_FILE).exists() for directory in machines]
     assert kept == [not each for each in refused]

@@ -16,7 +16,7 @@ from tests.store.engine_rows import DAEMON, STATES, Queues, queues
 from tests.store.engine_statements import calls
 from tests.store.plans import MEASURED, explain, partitions, undone
 
-QUEUES = ("deliveries", "inbox", "unexamined", "nudges", "subscriptions")
+QUEUES = ("deliveries", "inbox", "unvalidated_events", "change_notices", "subscriptions")
 SLACK = 250
 """Blocks of the catalogue, and of pages not seen before."""
 DEAD = 5_000

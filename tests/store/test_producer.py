@@ -164,7 +164,7 @@ async def test_locks_of_its_own_hold_up_neither_the_fan_out_nor_a_retry(
         "SELECT pg_advisory_lock(1684632432, n) FROM generate_series(0, 99) AS n"
     )
     await producer.execute("SELECT pg_advisory_lock($1::bigint)", delivery.id)
-    for table in ("fan_out_turn", "delivery_turns"):
+    for table in ("ordered_fan_out_lock", "delivery_locks"):
         for lock in (
             f"LOCK TABLE dispatcher.{table}",
             f"PERFORM 1 FROM dispatcher.{table} FOR SHARE",

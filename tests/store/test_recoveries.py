@@ -61,11 +61,11 @@ async def step(
 
 async def at_once(connection: Connection) -> None:
     """What waits for its time waits no longer."""
-    await connection.execute("UPDATE dispatcher.recoveries SET next_at = now() - interval '1 ms'")
+    await connection.execute("UPDATE dispatcher.replays SET next_at = now() - interval '1 ms'")
 
 
 async def row_of(connection: Connection, recovery: int) -> rows.Row:
-    (row,) = await connection.fetch("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
+    (row,) = await connection.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", recovery)
     found: rows.Row = row
     return found
 
@@ -245,17 +245,17 @@ async def test_events_refused_or_older_than_the_attempts_kept_are_not_called_mis
     assert (await count(session, endpoint)).missed == 1
 
 
-@pytest.mark.parametrize("waiting_in", ["inbox", "unexamined"])
+@pytest.mark.parametrize("waiting_in", ["inbox", "unvalidated_events"])
 async def test_an_event_that_waits_to_be_fanned_out_is_waited_for(
     connection: Connection, session: Session, waiting_in: str
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     before = await past_event(connection)
     waits = await rows.event(connection)
-    if waiting_in == "unexamined":
+    if waiting_in == "unvalidated_events":
         await connection.execute(
             """WITH moved AS (DELETE FROM dispatcher.inbox RETURNING id, environment_id, type)
-               INSERT INTO dispatcher.unexamined SELECT * FROM moved"""
+               INSERT INTO dispatcher.unvalidated_events SELECT * FROM moved"""
         )
     after = await past_event(connection)
     recovery = await start(session, endpoint)
@@ -450,7 +450,7 @@ async def test_two_daemons_make_no_row_twice(
 
 
 async def row_of_other(session: Session, recovery: int) -> rows.Row:
-    (row,) = await session.fetch("SELECT * FROM dispatcher.recoveries WHERE id = $1", recovery)
+    (row,) = await session.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", recovery)
     found: rows.Row = row
     return found
 
@@ -462,7 +462,7 @@ async def test_a_step_that_waits_for_nothing_passes_one_that_is_being_changed(
     await past_event(connection)
     recovery = await start(session, endpoint)
     async with connection.transaction():
-        await connection.execute("UPDATE dispatcher.recoveries SET state = 'CANCELLED'")
+        await connection.execute("UPDATE dispatcher.replays SET state = 'CANCELLED'")
         assert await step(session) is None
     assert (await row_of(connection, recovery))["made"] == 0
 
@@ -495,11 +495,13 @@ async def test_events_are_kept_while_a_recovery_may_come_to_them(
     recovery = await start(session, endpoint)
 
     async def needed(bound: int) -> bool:
-        answer: bool = await connection.fetchval("SELECT dispatcher.events_needed($1)", bound)
+        answer: bool = await connection.fetchval(
+            "SELECT dispatcher.events_are_referenced($1)", bound
+        )
         return answer
 
     assert await needed(event + 1)
-    await connection.execute("UPDATE dispatcher.recoveries SET position = $1", event)
+    await connection.execute("UPDATE dispatcher.replays SET position = $1", event)
     assert not await needed(event + 1), "all below it was looked at"
     assert await needed(event + 2)
     await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery)

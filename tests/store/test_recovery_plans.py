@@ -68,7 +68,7 @@ async def run(
     async with undone(connection):
         await connection.execute("SET LOCAL statement_timeout = '5s'")
         await connection.execute(
-            """INSERT INTO dispatcher.recoveries (environment_id, endpoint_id, since, until, missed, position)
+            """INSERT INTO dispatcher.replays (environment_id, endpoint_id, since, until, missed, position)
                SELECT 'env_default', $1::uuid, now(), dispatcher.id_time(low) + interval '1 day', true, low + 1000 * $2::bigint
                FROM span""",
             ENDPOINT,

@@ -9,7 +9,7 @@ from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -43,9 +43,9 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             Deliveries(session),
-            settled=lambda delivery, _: self.settled.append(delivery.id),
-            lost=lambda delivery: self.lost.append(delivery.id),
-            room=lambda: None,
+            on_recorded=lambda delivery, _: self.settled.append(delivery.id),
+            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_room=lambda: None,
         )
 
     async def record(self, deliveries: Sequence[Delivery], limit: int = 40) -> None:
@@ -145,7 +145,7 @@ async def test_when_no_result_can_be_written_none_is_set_aside(
     some = await pending(connection, count)
     await refuse(connection, "true")
     ends = Ends(session)
-    with pytest.raises(StoreUnavailable, match="not this one"):
+    with pytest.raises(StoreUnavailableError, match="not this one"):
         await ends.record(some)
     assert (len(ends.recorder), ends.settled) == (len(some), [])
     assert len(await rows.deliveries(connection)) == len(some)
@@ -160,7 +160,7 @@ async def test_what_is_no_fault_of_the_data_keeps_all_results_waiting(
     some = await pending(connection, 2)
     await connection.execute("ALTER TABLE dispatcher.attempts RENAME TO elsewhere")
     ends = Ends(session)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await ends.record(some)
     assert (len(ends.recorder), ends.settled) == (2, [])
     await connection.execute("ALTER TABLE dispatcher.elsewhere RENAME TO attempts")

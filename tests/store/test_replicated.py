@@ -92,7 +92,7 @@ async def test_what_the_triggers_would_have_looked_at_is(
     )
     enforced, unknown = await arrive(replica, "e"), await arrive(replica, environment="nowhere")
     assert await adopt(session) == {enforced: "to_check", unknown: "quarantined"}
-    assert await replica.fetchval("SELECT id FROM dispatcher.unexamined") == enforced
+    assert await replica.fetchval("SELECT id FROM dispatcher.unvalidated_events") == enforced
     assert (
         await replica.fetchval("SELECT reason FROM dispatcher.quarantine") == "unknown_environment"
     )

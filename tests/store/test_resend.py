@@ -161,7 +161,7 @@ async def test_one_that_is_not_pending_is_not_made_due(
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert not await resends.expedite(one.id)
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.nudges") == 0
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
 # ── owed again ──────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.engine.maintenance import Step, Upkeep
+from dispatcher.engine.maintenance import MaintenanceSteps, Step
 from dispatcher.store.audit import Audit
 from dispatcher.store.dashboard_sessions import SignIns
 from dispatcher.store.partitions import Partitions
@@ -23,10 +23,10 @@ EVERYTHING = 2**62
 
 @pytest.fixture
 def steps(session: Session) -> dict[str, Step]:
-    upkeep = Upkeep(
+    upkeep = MaintenanceSteps(
         session, keep_events=30 * DAY, keep_attempts=14 * DAY, keep_audit=400 * DAY, now=time.time
     )
-    return {step.name: step for step in upkeep.steps()}
+    return {step.name: step for step in upkeep.table()}
 
 
 async def old_event(connection: Connection, days: int) -> int:
@@ -94,13 +94,13 @@ async def test_a_recovery_that_waits_pins_no_partition(
     await connection.execute("DELETE FROM dispatcher.quarantine")
     await running(connection, endpoint)
     assert await Partitions(session).drop_one("events", 30 * DAY) is None
-    await steps["waiting_recoveries"].run()
+    await steps["waiting_replays"].run()
     assert await Partitions(session).drop_one("events", 30 * DAY) is not None
 
 
 async def running(connection: Connection, endpoint: UUID) -> None:
     await connection.execute(
-        """INSERT INTO dispatcher.recoveries (environment_id, endpoint_id, since, until, missed, position)
+        """INSERT INTO dispatcher.replays (environment_id, endpoint_id, since, until, missed, position)
            VALUES ('env_default', $1, now() - interval '40 days', now(), true, 0)""",
         endpoint,
     )
@@ -113,14 +113,14 @@ async def test_recoveries_that_are_over_go_some_at_a_time(
     for days in (40, 35, 20):
         await running(connection, endpoint)
         await connection.execute(
-            """UPDATE dispatcher.recoveries SET state = 'DONE', finished_at = now() - make_interval(days => $1)
+            """UPDATE dispatcher.replays SET state = 'DONE', finished_at = now() - make_interval(days => $1)
                WHERE state = 'RUNNING'""",
             days,
         )
     await running(connection, endpoint)
     recoveries = Recoveries(session)
     assert [await recoveries.prune(30 * DAY, 1) for _ in range(3)] == [1, 1, 0]
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.recoveries") == 2
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 2
 
 
 async def test_the_audit_goes_some_at_a_time(connection: Connection, session: Session) -> None:
@@ -151,7 +151,7 @@ async def test_tokens_go_when_they_have_long_been_of_no_use(
 
 async def test_sign_ins_go_when_they_have_expired(connection: Connection, session: Session) -> None:
     await connection.execute(
-        """INSERT INTO dispatcher.sign_ins (id, token_hash, environment_id, expires_at)
+        """INSERT INTO dispatcher.dashboard_sessions (id, token_hash, environment_id, expires_at)
            SELECT sha256(n::text::bytea), '', 'env_default', now() + make_interval(hours => n)
            FROM unnest(ARRAY[-2, -1, 1]) AS n"""
     )

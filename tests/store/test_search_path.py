@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from dispatcher.store import migrate
-from dispatcher.store.session import Session, StoreUnavailable
+from dispatcher.store.session import Session, StoreUnavailableError
 from dispatcher.store.statements import statement
 from tests import hostile
 from tests.conftest import Connection, connected
@@ -66,7 +66,7 @@ async def run_all(session: Session, connection: Connection) -> list[str]:
         values = [None] * len((await connection.prepare(sql)).get_parameters())
         try:
             await session.fetch(sql, *values)
-        except (asyncpg.PostgresError, StoreUnavailable) as error:
+        except (asyncpg.PostgresError, StoreUnavailableError) as error:
             if TAKEN in str(error):
                 taken.append(name)
     return taken
@@ -97,7 +97,8 @@ async def test_no_function_or_view_of_the_schema_finds_it(connection: Connection
     await rows.event(connection)
     functions = await connection.fetch(
         """SELECT p.oid::regproc::text AS name, p.pronargs AS arguments FROM pg_proc p
-           WHERE p.pronamespace = 'dispatcher'::regnamespace AND p.prorettype <> 'trigger'::regtype"""
+           WHERE p.pronamespace = 'dispatcher'::regnamespace AND p.prorettype <> 'trigger'::regtype
+             AND p.proname <> 'patterns_of'"""  # called with a type below: for NULL it fills memory first
     )
     assert len(functions) > 15
     calls = [f"SELECT {f['name']}({', '.join(['NULL'] * f['arguments'])})" for f in functions]

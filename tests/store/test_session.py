@@ -12,8 +12,8 @@ from dispatcher.store.session import (
     LockTableFullError,
     PermissionDeniedError,
     Session,
-    StatementTimeout,
-    StoreUnavailable,
+    StatementTimeoutError,
+    StoreUnavailableError,
     Transaction,
     TransactionConflictError,
 )
@@ -53,7 +53,7 @@ async def test_a_connection_that_was_ended_is_told_once_and_the_next_statement_o
     session.on_lost = lambda: told.append(1)
     first = await pid(session)
     await kill(connection, session)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await session.fetch("SELECT 1")
     assert told == [1]
     assert await pid(session) != first
@@ -66,7 +66,7 @@ async def test_a_connection_ended_in_the_middle_of_a_statement_is_lost(
     sleeping = asyncio.create_task(session.fetch("SELECT pg_sleep(30)"))
     await rows.until(connection, ACTIVE, backend)
     await connection.fetchval("SELECT pg_terminate_backend($1)", backend)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await sleeping
 
 
@@ -75,7 +75,7 @@ async def test_a_statement_that_takes_too_long_is_given_up_and_the_connection_ke
 ) -> None:
     session = Session(dsn, "short", statement_timeout=0.05)
     backend = await pid(session)
-    with pytest.raises(StatementTimeout):
+    with pytest.raises(StatementTimeoutError):
         await session.fetch("SELECT pg_sleep(5)")
     assert await pid(session) == backend
     await session.close()
@@ -88,7 +88,7 @@ async def test_a_statement_that_waits_too_long_for_a_lock_can_be_repeated(
     backend = await pid(session)
     async with connection.transaction():
         await connection.execute("LOCK TABLE dispatcher.settings")
-        with pytest.raises(StoreUnavailable, match="lock"):
+        with pytest.raises(StoreUnavailableError, match="lock"):
             await session.fetch("SELECT 1 FROM dispatcher.settings")
     assert await pid(session) == backend
     await session.close()
@@ -115,7 +115,7 @@ async def test_a_value_that_is_refused_is_no_fault_of_the_connection(
 
 async def test_a_database_that_can_not_be_reached_is_unavailable_and_its_address_unsaid() -> None:
     session = Session(SECRET_DSN, "away", statement_timeout=2)
-    with pytest.raises(StoreUnavailable) as away:
+    with pytest.raises(StoreUnavailableError) as away:
         await session.fetch("SELECT 1")
     assert "hunter2" not in f"{away.value} {session!r}"
 
@@ -131,7 +131,7 @@ async def test_a_full_lock_table_is_named_and_no_fault_of_the_connection(session
 
 async def test_a_database_that_is_not_there_is_unavailable(dsn: str) -> None:
     session = Session(dsn.replace("/dispatcher_test_", "/missing_"), "missing")
-    with pytest.raises(StoreUnavailable, match="does not exist"):
+    with pytest.raises(StoreUnavailableError, match="does not exist"):
         await session.fetch("SELECT 1")
 
 
@@ -161,7 +161,7 @@ async def test_a_setting_changed_holds_for_the_connections_to_come(
     await session.set("synchronous_commit", "local")
     assert (await session.fetch(shown))[0][0] == "local"
     await kill(connection, session)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await session.fetch(shown)
     assert (await session.fetch(shown))[0][0] == "local"
 
@@ -173,7 +173,7 @@ async def test_what_is_notified_is_heard_again_after_listening_anew(
     assert await session.listen("dispatcher", heard.set)
     assert not await session.listen("dispatcher", heard.set)
     await kill(connection, session)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await session.fetch("SELECT 1")
     assert not session.listening
     assert await session.listen("dispatcher", heard.set)
@@ -248,12 +248,12 @@ async def test_what_the_body_of_a_transaction_raises_is_raised_and_undoes_it(
 async def test_a_statement_that_takes_too_long_is_noticed_inside_a_transaction(dsn: str) -> None:
     async def body(opened: Transaction) -> None:
         await opened.fetch(ENVIRONMENT, "env_x")
-        with suppress(StatementTimeout):
+        with suppress(StatementTimeoutError):
             await opened.fetch("SELECT pg_sleep(5)")
         # Going on as if nothing had happened must not look like a commit.
 
     session = Session(dsn, "short", statement_timeout=0.3)
-    with pytest.raises(StatementTimeout):
+    with pytest.raises(StatementTimeoutError):
         await transact(session, body)
     assert (await session.fetch(FOUND))[0][0] == 0
     await session.close()
@@ -282,7 +282,7 @@ async def test_a_refused_row_stays_visible_and_cannot_be_ignored(session: Sessio
 
 @pytest.mark.parametrize(
     ("then", "expected"),
-    [("ask", StoreUnavailable), ("commit", StoreUnavailable), ("raise", KeyError)],
+    [("ask", StoreUnavailableError), ("commit", StoreUnavailableError), ("raise", KeyError)],
 )
 async def test_a_connection_that_is_lost_inside_a_transaction_is_named_once(
     connection: Connection,
@@ -375,7 +375,7 @@ async def test_a_setting_is_changed_in_its_turn(
     setting = asyncio.create_task(session.set("work_mem", "5MB"))
     shown = asyncio.create_task(session.fetch("SHOW work_mem"))
     await connection.fetchval("SELECT pg_terminate_backend($1)", backend)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await sleeping
     await setting
     assert (await shown)[0][0] == "5MB"
@@ -390,6 +390,6 @@ async def test_a_prepared_statement_that_a_pooler_took_away_is_said_in_one_sente
     for _ in range(2):
         await session.fetch(statement)
     await session.fetch("DEALLOCATE ALL")
-    with pytest.raises(StoreUnavailable, match="a connection pooler in transaction mode"):
+    with pytest.raises(StoreUnavailableError, match="a connection pooler in transaction mode"):
         await session.fetch(statement)
     assert await session.fetch(statement)

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.core.model import SetBack
-from dispatcher.engine.reschedule import Reschedule
+from dispatcher.engine.rescheduler import Rescheduler
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Session
@@ -37,11 +37,13 @@ def finished() -> list[bool]:
 
 
 @pytest.fixture
-def reschedule(session: Session, finished: list[bool]) -> Reschedule:
-    return Reschedule(Deliveries(session), Endpoints(session), done=lambda: finished.append(True))
+def reschedule(session: Session, finished: list[bool]) -> Rescheduler:
+    return Rescheduler(
+        Deliveries(session), Endpoints(session), on_moved=lambda: finished.append(True)
+    )
 
 
-async def run(reschedule: Reschedule, finished: list[bool]) -> None:
+async def run(reschedule: Rescheduler, finished: list[bool]) -> None:
     for _ in range(50):
         if finished:
             return
@@ -50,7 +52,7 @@ async def run(reschedule: Reschedule, finished: list[bool]) -> None:
 
 
 async def test_what_is_due_later_comes_earlier_and_what_is_due_stays(
-    connection: Connection, reschedule: Reschedule, finished: list[bool]
+    connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     minutes = [-10, 5, 61, 90, 24 * 60]
@@ -71,7 +73,7 @@ async def test_what_is_due_later_comes_earlier_and_what_is_due_stays(
 
 
 async def test_what_was_written_after_the_step_was_noticed_is_right_already(
-    connection: Connection, reschedule: Reschedule, finished: list[bool]
+    connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     before = await rows.delivery(connection, endpoint, due_in=90 * 60)
@@ -89,11 +91,11 @@ async def test_what_was_written_after_the_step_was_noticed_is_right_already(
 
 async def test_no_row_is_moved_twice_and_none_is_left_out_however_many_parts_there_are(
     connection: Connection,
-    reschedule: Reschedule,
+    reschedule: Rescheduler,
     finished: list[bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.engine.reschedule.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("dispatcher.engine.rescheduler.BATCH_ROWS", 7)
     endpoint = await rows.endpoint(connection, "*")
     for n in range(40):
         await rows.delivery(connection, endpoint, due_in=300 * 60, shard=n % 2)
@@ -103,7 +105,7 @@ async def test_no_row_is_moved_twice_and_none_is_left_out_however_many_parts_the
 
 
 async def test_a_second_step_moves_them_again(
-    connection: Connection, reschedule: Reschedule, finished: list[bool]
+    connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     await rows.delivery(connection, endpoint, due_in=300 * 60)
@@ -115,7 +117,7 @@ async def test_a_second_step_moves_them_again(
 
 
 async def test_a_row_being_recorded_is_not_waited_for(
-    connection: Connection, reschedule: Reschedule, finished: list[bool]
+    connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     one = await rows.delivery(connection, endpoint, due_in=90 * 60)
@@ -131,7 +133,7 @@ async def test_a_row_being_recorded_is_not_waited_for(
 
 
 async def test_rests_that_receivers_asked_for_end_earlier_too(
-    connection: Connection, session: Session, reschedule: Reschedule, finished: list[bool]
+    connection: Connection, session: Session, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     resting, elsewhere, over = [
         await rows.endpoint(connection, "*", home=home) for home in (SHARD, SHARD + 1, SHARD)
@@ -154,7 +156,7 @@ async def test_rests_that_receivers_asked_for_end_earlier_too(
 
 
 async def test_without_a_rest_in_force_no_daemon_is_told_anything(
-    connection: Connection, reschedule: Reschedule, finished: list[bool]
+    connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     await rows.endpoint(connection, "*", home=SHARD)
     reschedule.set_back(await set_back(connection))

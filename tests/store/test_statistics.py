@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import BINS, EMPTY, bin_of
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Session
-from dispatcher.store.statistics import ALL, Statistics, Sums
+from dispatcher.store.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DAEMON
@@ -52,15 +53,15 @@ async def test_sums_of_an_endpoint_add_up_within_half_an_hour(
 async def test_sums_of_an_environment_are_kept_twice(
     statistics: Statistics, connection: Connection
 ) -> None:
-    await statistics.add_of_environments({ALL: sums(3), "env_default": sums(3)})
+    await statistics.add_of_environments({ALL_ENVIRONMENTS: sums(3), "env_default": sums(3)})
     await statistics.add_of_environments({"env_default": sums(1)})
     found = await connection.fetch(
         "SELECT environment_id, span, sum(attempts)::int AS attempts, max(bucket) AS bucket"
         " FROM dispatcher.environment_statistics GROUP BY 1, 2 ORDER BY 1, 2"
     )
     assert [(r["environment_id"], r["span"], r["attempts"]) for r in found] == [
-        (ALL, 10, 3),
-        (ALL, 600, 3),
+        (ALL_ENVIRONMENTS, 10, 3),
+        (ALL_ENVIRONMENTS, 600, 3),
         ("env_default", 10, 4),
         ("env_default", 600, 4),
     ]
@@ -168,7 +169,7 @@ async def test_the_backlog_is_counted_so_far(
     for environment in ("env_default", "env_b", "env_b"):
         await rows.event(connection, environment=environment)
     await connection.execute(
-        "INSERT INTO dispatcher.unexamined VALUES (dispatcher.next_id(), 'env_default', 'a')"
+        "INSERT INTO dispatcher.unvalidated_events VALUES (dispatcher.next_id(), 'env_default', 'a')"
     )
     await connection.execute(
         "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)"
@@ -212,7 +213,7 @@ async def test_old_sums_are_removed_some_at_a_time(
     statistics: Statistics, connection: Connection
 ) -> None:
     await statistics.add_of_endpoints({UUID(int=1): sums()})
-    await statistics.add_of_environments({ALL: sums()})
+    await statistics.add_of_environments({ALL_ENVIRONMENTS: sums()})
     for table, ages in (
         ("endpoint_statistics", "7 days,9 days,10 days,11 days"),
         ("environment_statistics", "2 hours,4 hours,9 days,10 days"),
@@ -252,10 +253,10 @@ async def test_what_a_daemon_says_is_listed_with_its_shards(
         8,
         [],
     )
-    assert first["facts"] == '{"up": 60, "n": 2}'
+    assert first["status"] == '{"up": 60, "n": 2}'
     age = await connection.fetchval("SELECT now() - $1::timestamptz", first["started_at"])
     assert age == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=5))
-    assert second["facts"] is None
+    assert second["status"] is None
     assert second["silence"] == pytest.approx(5, abs=3)
 
 
@@ -266,8 +267,8 @@ async def test_what_was_said_is_forgotten_with_its_daemon(
     for daemon in (owner, 8, 9):
         await daemons.tell(daemon, "{}")
     await connection.execute(
-        "UPDATE dispatcher.daemon_facts SET facts_at = now() - interval '2 hours' WHERE daemon_id < 9"
+        "UPDATE dispatcher.daemon_status SET published_at = now() - interval '2 hours' WHERE daemon_id < 9"
     )
     await daemons.forget_told()
-    left = await connection.fetch("SELECT daemon_id FROM dispatcher.daemon_facts ORDER BY 1")
+    left = await connection.fetch("SELECT daemon_id FROM dispatcher.daemon_status ORDER BY 1")
     assert [row["daemon_id"] for row in left] == [owner, 9]

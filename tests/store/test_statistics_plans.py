@@ -24,7 +24,7 @@ INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, ty
   FROM generate_series(1, 100000) AS n;
 INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
   SELECT n, n, 'env_default', 'a' FROM generate_series(1, 20000) AS n;
-INSERT INTO dispatcher.unexamined (id, environment_id, type) SELECT n, 'env_default', 'a' FROM generate_series(1, 20000) AS n;
+INSERT INTO dispatcher.unvalidated_events (id, environment_id, type) SELECT n, 'env_default', 'a' FROM generate_series(1, 20000) AS n;
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT n, n, 'env_default', 'a', 0, 'r', 'd' FROM generate_series(1, 20000) AS n;
 INSERT INTO dispatcher.endpoint_statistics
@@ -38,7 +38,7 @@ INSERT INTO dispatcher.environment_statistics
 READ = """
 SELECT sum(pg_stat_get_xact_tuples_returned(c.oid))::int FROM pg_class c
 WHERE c.relnamespace = 'dispatcher'::regnamespace
-  AND c.relname ~ '^(deliveries|inbox|unexamined|quarantine|endpoints|endpoint_statistics|environment_statistics)(_|$)'
+  AND c.relname ~ '^(deliveries|inbox|unvalidated_events|quarantine|endpoints|endpoint_statistics|environment_statistics)(_|$)'
 """
 """Rows of tables and entries of indexes that this transaction has looked at."""
 

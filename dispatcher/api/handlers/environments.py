@@ -3,7 +3,7 @@
 from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import Forbidden
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.environments import EnvironmentQuery, NewEnvironment
 
@@ -26,10 +26,10 @@ async def list_environments(call: Call, query: EnvironmentQuery) -> Answer[tuple
 async def create_environment(call: Call, form: NewEnvironment) -> Answer[Environment]:
     """Create an environment.
 
-    Raise Forbidden for a token of one environment.
+    Raise ForbiddenError for a token of one environment.
     """
     if call.principal.environment_id is not None:
-        raise Forbidden(
+        raise ForbiddenError(
             "The token belongs to one environment and cannot create others."
             " Use a token for all environments."
         )

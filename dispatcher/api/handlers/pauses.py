@@ -2,7 +2,7 @@
 
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import Forbidden
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.inputs.pauses import PauseForm
 from dispatcher.services.pauses import Pause
 from dispatcher.services.propagation import confirmed
@@ -32,12 +32,12 @@ async def resume(call: Call, form: PauseForm) -> Answer[Pause]:
 def _environment_id(call: Call, form: PauseForm) -> str | None:
     """Return the environment to pause or resume, None for all of them.
 
-    Raise Forbidden if the body asks for all and the token belongs to one environment.
+    Raise ForbiddenError if the body asks for all and the token belongs to one environment.
     """
     if not form.all:
         return call.environment_id
     if call.principal.environment_id is not None:
-        raise Forbidden(
+        raise ForbiddenError(
             "The token belongs to one environment and cannot pause or resume the others."
             " Use a token for all environments."
         )

@@ -2,7 +2,7 @@
 
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import Forbidden
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.backlog import Stats
 from dispatcher.services.inputs.stats import StatsQuery
 
@@ -13,11 +13,11 @@ routes = Routes(Shape("stats", id="environment_id"))
 async def get_stats(call: Call, query: StatsQuery) -> Answer[Stats]:
     """Return the size and age of the backlog, and the attempts of the last hour.
 
-    With `all`, return the figures of all environments together. Raise Forbidden if the token
+    With `all`, return the figures of all environments together. Raise ForbiddenError if the token
     belongs to one environment.
     """
     if query.all and call.principal.environment_id is not None:
-        raise Forbidden(
+        raise ForbiddenError(
             "The token belongs to one environment and cannot read the figures of the others."
             " Use a token for all environments."
         )

@@ -25,7 +25,8 @@ from dispatcher.api.openapi.schemas import (
 )
 from dispatcher.api.representations import Dialect
 from dispatcher.api.routes import Route
-from dispatcher.core.event_patterns import LONGEST
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT, ID_PATTERN
+from dispatcher.core.event_patterns import LIMIT_CHARACTERS
 from dispatcher.services.inputs.base import Form
 
 ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
@@ -49,8 +50,8 @@ _TAG_OF = {"attempts": "deliveries", "recover": "recoveries", "resume": "pause"}
 _NUMBERED = r"_(0|[1-9][0-9]{0,18})$"
 _ENVIRONMENT: Schema = {
     "type": "string",
-    "pattern": r"^[A-Za-z0-9_-]{1,64}$",
-    "examples": ["env_default"],
+    "pattern": rf"^{ID_PATTERN}$",
+    "examples": [DEFAULT_ENVIRONMENT],
 }
 PATH: dict[str, tuple[str, Schema]] = {
     "webhook_id": ("The webhook's id", {"type": "string", "format": "uuid"}),
@@ -67,7 +68,7 @@ PATH: dict[str, tuple[str, Schema]] = {
         {
             "type": "string",
             "pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
-            "maxLength": LONGEST,
+            "maxLength": LIMIT_CHARACTERS,
             "examples": ["user.created"],
         },
     ),

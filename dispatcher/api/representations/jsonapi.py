@@ -10,12 +10,12 @@ from pydantic.alias_generators import to_pascal
 
 from dispatcher.api.representations.serialize import document, snake
 from dispatcher.api.types import (
-    ALL,
     Answer,
     Detail,
     HttpError,
     Shape,
 )
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.services.inputs.base import Form
 
 media_type = "application/vnd.api+json"
@@ -123,7 +123,11 @@ def _in_snake(form: type[Form]) -> type[Form]:
 def _resource(resource: object, shape: Shape, *, secrets: bool) -> dict[str, Any]:
     attributes = document(resource, snake, secrets=secrets)
     id_ = attributes.pop(shape.id)
-    return {"type": shape.type, "id": ALL if id_ is None else str(id_), "attributes": attributes}
+    return {
+        "type": shape.type,
+        "id": ALL_ENVIRONMENTS if id_ is None else str(id_),
+        "attributes": attributes,
+    }
 
 
 def _source(detail: Detail) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.errors import Failure, explain
+from dispatcher.cli.errors import CommandError, explain
 
 if TYPE_CHECKING:
     from dispatcher.config.sections import Config
 
-PATIENCE = 2.0
-"""Seconds to wait for an answer from the process that holds the admin port."""
+ANSWER_LIMIT_SECONDS = 2.0
+"""The longest wait for an answer of the process that holds the admin port."""
 
 
 @dataclass(slots=True)
@@ -23,22 +23,22 @@ class Findings:
 
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    problems: list[Failure] = field(default_factory=list)
+    problems: list[CommandError] = field(default_factory=list)
 
     @contextmanager
-    def noting(self) -> Iterator[Callable[[str | None], None]]:
+    def recording(self) -> Iterator[Callable[[str | None], None]]:
         """Record the result of one check: the note it passes on, or the exception it raises.
 
         Raise exceptions that no command explains, because they are programming errors.
         """
-        from dispatcher.cli.database_checks import Doubt
+        from dispatcher.cli.database_checks import CheckWarningError
 
         try:
             yield lambda note: self.notes.append(note) if note else None
-        except Doubt as doubt:
-            self.warnings += map(str, doubt.args)
+        except CheckWarningError as warning:
+            self.warnings += map(str, warning.args)
         except Exception as error:
-            failure = error if isinstance(error, Failure) else explain(error)
+            failure = error if isinstance(error, CommandError) else explain(error)
             if failure is None:
                 raise
             self.problems.append(failure)
@@ -65,20 +65,21 @@ class Findings:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
-    """Check configuration, database and port without starting or changing anything.
+    """Check configuration, database and port without starting anything.
 
-    Exit with 2 if the configuration is not usable, and with 1 for any other problem.
+    Nothing is changed. Exit with 2 if the configuration is not usable, and with 1 for any other
+    problem.
     """
     from dispatcher.config.loading import load
 
     config = load(context.obj)
     findings = Findings()
-    with findings.noting():
+    with findings.recording():
         _database(config, findings)
-    with findings.noting() as note:
+    with findings.recording() as note:
         note(_port(config))
     if as_json:
         click.echo(findings.as_json())
@@ -105,7 +106,7 @@ def _database(config: "Config", findings: Findings) -> None:
         return
     version = find(config.database.binaries).version
     findings.notes.append(
-        f"database: none is configured; run starts PostgreSQL {version} in {directory}"
+        f"database: none is configured, so dispatcher run starts PostgreSQL {version} in {directory}"
     )
 
 
@@ -115,34 +116,34 @@ async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
     from dispatcher.cli.database import Database, session
 
     async with session(Database(dsn, ours=False), config) as opened:
-        asked = await database_checks.ask(config, dsn, opened)
-        for one in database_checks.CHECKS:
-            with findings.noting() as note:
-                note(await one(asked))
-        if findings.problems or not asked.facts.owns_schema:
+        inspection = await database_checks.inspect(config, dsn, opened)
+        for run_check in database_checks.CHECKS:
+            with findings.recording() as note:
+                note(await run_check(inspection))
+        if findings.problems or not inspection.facts.owns_schema:
             return
-        for one in database_checks.CHECKS_OF_THE_SCHEMA:
-            with findings.noting() as note:
-                note(await one(asked))
+        for run_check in database_checks.CHECKS_OF_THE_SCHEMA:
+            with findings.recording() as note:
+                note(await run_check(inspection))
 
 
 def _port(config: "Config") -> str:
     from dispatcher.cli import port_check
 
     host, port = config.admin.host, config.admin.port
-    if not port_check.refusal(host, port):
+    if not port_check.why_unavailable(host, port):
         return f"admin port: {host} port {port} is free"
-    if _is_ours(host, port):
-        return f"admin port: a daemon answers on {host} port {port} already"
-    port_check.demand(host, port)
-    return "admin port: free by now"
+    if _is_a_daemon(host, port):
+        return f"admin port: a daemon already answers on {host} port {port}"
+    port_check.require_free(host, port)
+    return f"admin port: {host} port {port} is free"
 
 
-def _is_ours(host: str, port: int) -> bool:
+def _is_a_daemon(host: str, port: int) -> bool:
     """Return True if a daemon answers on the admin port."""
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection(host, port, timeout=PATIENCE)
+    connection = HTTPConnection(host, port, timeout=ANSWER_LIMIT_SECONDS)
     try:
         connection.request("GET", "/livez")
         return b"alive" in connection.getresponse().read(1024)

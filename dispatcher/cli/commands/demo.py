@@ -44,10 +44,10 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
     configured = load(context.obj)
     directory = configured.state_directory() / "demo"
     config = _staged(context.obj, configured, directory, port)
-    port_check.demand(config.admin.host, config.admin.port)
+    port_check.require_free(config.admin.host, config.admin.port)
     log.configure("warning", config.log.format, sys.stderr)
     with (
-        database.serving(config, directory) as serving,
+        database.daemon_database(config, directory) as serving,
         asyncio.Runner(loop_factory=loop_factory(None)) as runner,
     ):
         succeeded = runner.run(_demo(config, serving, events, once=once))
@@ -67,7 +67,7 @@ def _staged(
 
     admin = configured.admin
     if port is None:
-        port = 0 if port_check.refusal(admin.host, admin.port) else admin.port
+        port = 0 if port_check.why_unavailable(admin.host, admin.port) else admin.port
     overrides: dict[str, dict[str, Any]] = {
         "admin": {"port": port},
         "delivery": {"paused": False},
@@ -83,19 +83,19 @@ def _staged(
 async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
     """Run the demo. Return True if it succeeded."""
     from dispatcher.cli import database
-    from dispatcher.cli.errors import Failure
+    from dispatcher.cli.errors import CommandError
     from dispatcher.demo import run
-    from dispatcher.encryption.keyring import KeyRefused
+    from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.store.migrate import MigrationError
 
     try:
         await database.prepare(serving, config)
-        cipher = await database.unlocked(serving, config)
-    except (MigrationError, KeyRefused) as error:
+        cipher = await database.open_cipher(serving, config)
+    except (MigrationError, KeyRejectedError) as error:
         if not serving.ours:
             raise
         remedy = f"The demo's own data is of another version. Delete {config.state_directory()}."
-        raise Failure(f"{error}\n{remedy}") from None
+        raise CommandError(f"{error}\n{remedy}") from None
     return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )

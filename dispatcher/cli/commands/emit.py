@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.target import Place, ask, placed
+from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -37,11 +38,13 @@ class Data(click.ParamType[str]):
 
 @click.command()
 @click.argument("type_", metavar="TYPE")
-@click.option("--data", type=Data(), default="{}", help="What it is about; {} by default.")
-@click.option("--idempotency-key", metavar="KEY", help="Emit nothing if this key was used before.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@placed
-def emit(place: Place, type_: str, data: str, idempotency_key: str | None, as_json: bool) -> None:
+@click.option("--data", type=Data(), default="{}", help="The data of the event. Default: {}.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Emit nothing if an earlier event has this key."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@with_target
+def emit(target: Target, type_: str, data: str, idempotency_key: str | None, as_json: bool) -> None:
     """Emit an event of TYPE, such as user.created, and print its id.
 
     The data is sent byte for byte. On a database, the role dispatcher_producer is enough.
@@ -51,28 +54,32 @@ def emit(place: Place, type_: str, data: str, idempotency_key: str | None, as_js
     from dispatcher.cli import database
     from dispatcher.config.loading import load
 
-    if place.url is not None:
-        answer = _over_the_api(place, type_, data, idempotency_key)
+    if target.url is not None:
+        answer = _over_the_api(target, type_, data, idempotency_key)
     else:
-        visited, config = database.find(load(place.config_file))
-        environment = place.environment or "env_default"
-        name = asyncio.run(_emit(visited, config, type_, data, environment, idempotency_key))
+        target_database, config = database.find(load(target.config_file))
+        environment = target.environment or DEFAULT_ENVIRONMENT
+        name = asyncio.run(
+            _emit(target_database, config, type_, data, environment, idempotency_key)
+        )
         answer = {"id": name, "type": type_, "environmentId": environment}
     click.echo(json.dumps(answer) if as_json else answer["id"])
 
 
-def _over_the_api(place: Place, type_: str, data: str, key: str | None) -> dict[str, str]:
+def _over_the_api(target: Target, type_: str, data: str, key: str | None) -> dict[str, str]:
     from dispatcher.client.resources import JsonText
 
     try:
-        emitted = ask(place, lambda c: c.events.emit(type_, JsonText(data), idempotency_key=key))
+        emitted = call_api(
+            target, lambda c: c.events.emit(type_, JsonText(data), idempotency_key=key)
+        )
     except ValueError as error:
-        raise click.UsageError(f"the data is not JSON: {error}") from None
+        raise click.UsageError(f"The data is not JSON: {error}") from None
     return {"id": emitted.id, "type": type_, "environmentId": emitted.environment_id}
 
 
 async def _emit(
-    visited: "Database",
+    target_database: "Database",
     config: "Config",
     type_: str,
     data: str,
@@ -82,7 +89,7 @@ async def _emit(
     from dispatcher.cli import database
     from dispatcher.store.events import Events
 
-    async with database.session(visited, config) as session:
+    async with database.session(target_database, config) as session:
         return await Events(session).emit(
             type_, data, environment_id=environment, idempotency_key=idempotency_key
         )

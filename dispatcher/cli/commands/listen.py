@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.params import shown
-from dispatcher.cli.target import Place, ask, placed
+from dispatcher.cli.params import escape_controls
+from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, web
 
     from dispatcher.client.methods import AsyncApi
 
-LARGEST_BODY = 16 * 1024 * 1024
-"""Bytes of a request body. Larger ones get a 413."""
-FORWARDING = 14.0
-"""Seconds that the target of --forward may take. It is less than the dispatcher's own timeout, so
+LARGEST_BODY_BYTES = 16 * 1024 * 1024
+"""The largest request body. Larger ones get a 413."""
+FORWARD_LIMIT_SECONDS = 14.0
+"""How long the receiver of --forward may take. It is less than the dispatcher's own timeout, so
 that the dispatcher gets the 502 that says why."""
-OF_A_CONNECTION = frozenset(
+CONNECTION_HEADERS = frozenset(
     {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"}
 )
 """Headers that belong to one connection and are not forwarded."""
@@ -42,8 +42,8 @@ class Arrival:
 
         Return `?` if it is absent.
         """
-        found = (v for k, v in self.headers.items() if k.lower().endswith(f"-{word}"))
-        return next(found, "?")
+        values = (v for k, v in self.headers.items() if k.lower().endswith(f"-{word}"))
+        return next(values, "?")
 
 
 @click.command()
@@ -52,19 +52,26 @@ class Arrival:
     default="*",
     show_default=True,
     metavar="LIST",
-    help="What to listen for, such as 'user.*,role.created'.",
+    help="The event types to listen for, such as 'user.*,role.created'.",
 )
 @click.option(
-    "--forward", metavar="URL", help="Pass each delivery on to there, and its answer back."
+    "--forward", metavar="URL", help="Send each delivery on to this URL, and answer as it does."
 )
-@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Any free one by default.")
 @click.option(
-    "--url", metavar="URL", help="Where the dispatcher reaches this port, if not on this machine."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    help="The port to listen on. Default: any free one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
-@placed
+@click.option(
+    "--url",
+    metavar="URL",
+    help="The URL at which the daemon reaches this port. Default: this machine.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
+@with_target
 def listen(
-    place: Place, events: str, forward: str | None, port: int, url: str | None, as_json: bool
+    target: Target, events: str, forward: str | None, port: int, url: str | None, as_json: bool
 ) -> None:
     """Show what a webhook would receive, with signatures verified, until Ctrl-C.
 
@@ -73,26 +80,29 @@ def listen(
     """
     types = [text.strip() for text in events.split(",")]
 
-    async def wish(client: "AsyncApi") -> None:
+    async def request(client: "AsyncApi") -> None:
         await _listen(client, Receiver(forward, as_json), types, port, url)
 
-    ask(place, wish)
+    call_api(target, request)
 
 
 async def _listen(
     client: "AsyncApi", receiver: "Receiver", types: list[str], port: int, url: str | None
 ) -> None:
     """Register the receiver as a webhook, and delete the webhook after the first signal."""
-    from dispatcher.cli.signals import heard
+    from dispatcher.cli.signals import stop_signal
 
-    with heard() as enough:
+    with stop_signal() as stop:
         async with receiver.at(port) as local:
             webhook = await client.webhooks.create(
                 url or local, types, name="dispatcher listen", secret=receiver.secret
             )
             try:
-                click.echo(f"listening on {local} as webhook {webhook.id}", err=True)
-                await enough.wait()
+                click.echo(
+                    f"Listening on {local} as webhook {webhook.id}. Waiting for deliveries.",
+                    err=True,
+                )
+                await stop.wait()
             finally:
                 await _remove(client, webhook.id)
 
@@ -106,9 +116,11 @@ async def _remove(client: "AsyncApi", webhook_id: str) -> None:
     except NotFoundError:  # another client has deleted it
         return
     except BaseException:
-        click.echo(f"delete it by hand: dispatcher webhook delete {webhook_id}", err=True)
+        click.echo(
+            f"The webhook was not deleted. Run: dispatcher webhook delete {webhook_id}", err=True
+        )
         raise
-    click.echo(f"deleted webhook {webhook_id}", err=True)
+    click.echo(f"Deleted webhook {webhook_id}.", err=True)
 
 
 class Receiver:
@@ -128,11 +140,11 @@ class Receiver:
         """Serve on a port of 127.0.0.1 and yield the URL. Raise OSError if the port is taken."""
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
-        app = web.Application(client_max_size=LARGEST_BODY)
+        app = web.Application(client_max_size=LARGEST_BODY_BYTES)
         app.router.add_post("/", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        timeout = ClientTimeout(total=FORWARDING)
+        timeout = ClientTimeout(total=FORWARD_LIMIT_SECONDS)
         try:
             async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar()) as session:
                 self._session = session
@@ -145,14 +157,14 @@ class Receiver:
     async def _receive(self, request: "web.Request") -> "web.Response":
         from aiohttp import web
 
-        arrival = self._judged(request.headers, await request.read())
+        arrival = self._verified(request.headers, await request.read())
         status, note = 400 if arrival.fault else 200, None
         if self._forward and self._session and not arrival.fault:
             status, note = await _forwarded(self._session, self._forward, arrival)
         click.echo(self._show(arrival, status, note))
         return web.Response(status=status, text=arrival.fault or note)
 
-    def _judged(self, headers: Mapping[str, str], body: bytes) -> Arrival:
+    def _verified(self, headers: Mapping[str, str], body: bytes) -> Arrival:
         from dispatcher.receiver import SCHEMES, SignatureVerificationError, verify
 
         try:
@@ -167,14 +179,14 @@ async def _forwarded(
     """Forward a delivery. Return the status to answer with, and a message if it failed."""
     from aiohttp import ClientError
 
-    headers = {k: v for k, v in arrival.headers.items() if k.lower() not in OF_A_CONNECTION}
+    headers = {k: v for k, v in arrival.headers.items() if k.lower() not in CONNECTION_HEADERS}
     try:
         async with session.post(
             url, data=arrival.body, headers=headers, allow_redirects=False
         ) as answer:
             return answer.status, None
     except (ClientError, TimeoutError, ValueError) as error:
-        return 502, f"forwarding failed: {error or type(error).__name__}"
+        return 502, f"Forwarding failed: {error or type(error).__name__}"
 
 
 def _document(arrival: Arrival, status: int, note: str | None) -> str:
@@ -196,6 +208,6 @@ def _document(arrival: Arrival, status: int, note: str | None) -> str:
 def _text(arrival: Arrival, status: int, note: str | None) -> str:
     mark = "✓" if arrival.fault is None else "✗"
     head = f"{mark} {arrival.field('event')}  {arrival.field('delivery')}"
-    told = f"  attempt {arrival.field('attempt')}  {arrival.fault or arrival.scheme}  → {status}"
-    lines = [head + told, f"  {arrival.body.decode(errors='replace')}"]
-    return "\n".join(shown(line) for line in (*lines, *([f"  {note}"] if note else [])))
+    result = f"  attempt {arrival.field('attempt')}  {arrival.fault or arrival.scheme}  → {status}"
+    lines = [head + result, f"  {arrival.body.decode(errors='replace')}"]
+    return "\n".join(escape_controls(line) for line in (*lines, *([f"  {note}"] if note else [])))

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--plan", is_flag=True, help="Only say what would be applied.")
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
+@click.option("--plan", is_flag=True, help="Print what would be applied, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
     """Apply missing migrations, and write the configured limits into the database.
@@ -27,23 +27,23 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
     from dispatcher.config.loading import load
 
     config = load(config_file)
-    visited, config = database.find(config)
-    files = asyncio.run(_migrate(visited, config, plan=plan))
+    target_database, config = database.find(config)
+    files = asyncio.run(_migrate(target_database, config, plan=plan))
     if as_json:
         click.echo(json.dumps({"pending" if plan else "applied": files}))
         return
     for file in files:
         click.echo(f"{'would apply' if plan else 'applied'} {file}")
     if not files:
-        click.echo("the schema is up to date")
+        click.echo("The schema is up to date.")
 
 
-async def _migrate(visited: "Database", config: "Config", *, plan: bool) -> list[str]:
+async def _migrate(target_database: "Database", config: "Config", *, plan: bool) -> list[str]:
     from dispatcher.cli import database
     from dispatcher.store import migrate as migrations
 
-    async with migrations.connected(visited.dsn) as connection:
+    async with migrations.connected(target_database.dsn) as connection:
         files = [file.file for file in await migrations.migrate(connection, plan=plan)]
     if not plan:
-        await database.write_limits(visited, config)
+        await database.write_limits(target_database, config)
     return files

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.target import Place, ask, placed
+from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -13,51 +13,51 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Session
 
 _all = click.option("--all", "of_all", is_flag=True, help="All environments.")
-_as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
 @_all
 @_as_json
-@placed
-def pause(place: Place, of_all: bool, as_json: bool) -> None:
+@with_target
+def pause(target: Target, of_all: bool, as_json: bool) -> None:
     """Stop sending, for one environment or for all of them, until it is resumed.
 
     Events emitted while sending is paused are delivered afterwards.
     """
-    _check(place, of_all)
-    _say(ask(place, lambda client: client.pauses.pause(all=of_all)), as_json)
+    _check(target, of_all)
+    _print(call_api(target, lambda client: client.pauses.pause(all=of_all)), as_json)
 
 
 @click.command()
 @_all
 @_as_json
-@placed
-def resume(place: Place, of_all: bool, as_json: bool) -> None:
+@with_target
+def resume(target: Target, of_all: bool, as_json: bool) -> None:
     """Resume sending, for one environment or for all of them."""
-    _check(place, of_all)
-    _say(ask(place, lambda client: client.pauses.resume(all=of_all)), as_json)
+    _check(target, of_all)
+    _print(call_api(target, lambda client: client.pauses.resume(all=of_all)), as_json)
 
 
-def _check(place: Place, of_all: bool) -> None:
-    if of_all and place.environment is not None:
-        raise click.UsageError("give --environment or --all, not both")
+def _check(target: Target, of_all: bool) -> None:
+    if of_all and target.environment is not None:
+        raise click.UsageError("Give --environment or --all, not both.")
 
 
-def _say(found: "Resource", as_json: bool) -> None:
+def _print(status: "Resource", as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(status))
         return
-    of = f"environment {found.environment_id}" if found.environment_id else "all environments"
-    if found.paused_at:
-        click.echo(f"{of}: paused since {found.paused_at}")
-    elif found.all_paused_at:
+    name = f"environment {status.environment_id}" if status.environment_id else "all environments"
+    if status.paused_at:
+        click.echo(f"{name}: paused since {status.paused_at}")
+    elif status.all_paused_at:
         click.echo(
-            f"{of}: not paused itself, but all environments are, since {found.all_paused_at}: "
+            f"{name}: not paused itself, but all environments are, since {status.all_paused_at}: "
             "nothing is sent until `dispatcher resume --all`"
         )
     else:
-        click.echo(f"{of}: sending")
+        click.echo(f"{name}: sending")
 
 
 async def warnings(config: "Config", session: "Session") -> list[str]:
@@ -67,20 +67,20 @@ async def warnings(config: "Config", session: "Session") -> list[str]:
 
     async with session.transaction() as opened:
         pauses = Pauses(opened, actor())
-        found = await pauses.current()
+        active = await pauses.current()
         applies = config.delivery.paused and not await pauses.was_configured()
-    said = [
-        f"sending is paused for {each.environment_id or 'all environments'}"
-        f" since {each.since.isoformat(timespec='seconds')}, by {each.by or 'unknown'}:"
-        f" `dispatcher resume {f'--environment {each.environment_id}' if each.environment_id else '--all'}`"
-        for each in found
+    messages = [
+        f"sending is paused for {pause.environment_id or 'all environments'}"
+        f" since {pause.since.isoformat(timespec='seconds')}, by {pause.by or 'unknown'}:"
+        f" `dispatcher resume {f'--environment {pause.environment_id}' if pause.environment_id else '--all'}`"
+        for pause in active
     ]
     if applies:
-        said.append(
+        messages.append(
             "delivery.paused is set: `dispatcher run` will pause sending for all environments"
         )
     elif config.delivery.paused:
-        said.append(
-            "delivery.paused is set and was applied before: it does nothing more, remove it"
+        messages.append(
+            "delivery.paused is set and was applied before: it has no effect any more, so remove it"
         )
-    return said
+    return messages

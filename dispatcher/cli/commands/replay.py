@@ -9,22 +9,22 @@ from uuid import UUID
 
 import click
 
-from dispatcher.cli.commands.webhook import counted
-from dispatcher.cli.errors import Failure
-from dispatcher.cli.params import Moment, shown
+from dispatcher.cli.errors import CommandError
+from dispatcher.cli.params import Moment, escape_controls
 from dispatcher.cli.target import (
-    Place,
-    ask,
-    everywhere,
-    placed,
+    Target,
+    call_api,
+    each_environment,
+    with_target,
 )
+from dispatcher.cli.webhook_output import preview_text
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
 
-EVERY = 0.3
-"""Seconds between two requests for the progress."""
+POLL_SECONDS = 0.3
+"""The pause between two requests for the progress."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Replay:
         return int(self.preview.failed + self.preview.missed)
 
     @property
-    def made(self) -> int:
+    def created(self) -> int:
         """Return the number of deliveries that the recovery has created so far."""
         return int(self.recovery.made) if self.recovery else 0
 
@@ -55,8 +55,8 @@ class Replay:
         """Return the client, bound to the webhook's environment."""
         return client.within(self.webhook.environment_id)
 
-    async def look(self, client: "AsyncApi") -> None:
-        """Update the progress of the recovery, if it has started."""
+    async def update(self, client: "AsyncApi") -> None:
+        """Read the progress of the recovery, if it has started."""
         if self.recovery is not None:
             webhooks = self.client(client).webhooks
             self.recovery = await webhooks.recovery(self.webhook.id, self.recovery.id)
@@ -73,16 +73,24 @@ class Replay:
 
 @click.command()
 @click.argument("webhook_ids", metavar="[ID]...", nargs=-1, type=click.UUID)
-@click.option("--since", type=Moment(), required=True, metavar="TIME", help="From when on.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Until when; until now by default.")
-@click.option("--failed-only", is_flag=True, help="Leave out events that were never owed.")
-@click.option("--rate", type=click.IntRange(min=1), metavar="N", help="At most so many a second.")
-@click.option("--dry-run", is_flag=True, help="Only count what would be sent.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@placed
+@click.option(
+    "--since", type=Moment(), required=True, metavar="TIME", help="The start of the time span."
+)
+@click.option(
+    "--until", type=Moment(), metavar="TIME", help="The end of the time span. Default: now."
+)
+@click.option(
+    "--failed-only", is_flag=True, help="Only failed deliveries, not events that were missed."
+)
+@click.option(
+    "--rate", type=click.IntRange(min=1), metavar="N", help="Send at most N deliveries a second."
+)
+@click.option("--dry-run", is_flag=True, help="Only count the deliveries.")
+@click.option("--yes", is_flag=True, help="Start without asking.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@with_target
 def replay(
-    place: Place,
+    target: Target,
     webhook_ids: tuple[UUID, ...],
     since: datetime,
     until: datetime | None,
@@ -96,95 +104,97 @@ def replay(
 
     TIME is a time such as 2026-02-26T12:00:00Z, or 2h for two hours ago.
 
-    Without an ID, send to all active webhooks. Print the number of deliveries, ask, and show the
+    Without an ID, send to all active webhooks. Print the number of deliveries, call_api, and show the
     progress. A replay continues if this command is stopped: end it with `dispatcher webhook
     cancel-recovery`.
     """
     span = {"since": since, "until": until, "missed": not failed_only}
 
-    replays = ask(place, lambda client: _counted(client, webhook_ids, span))
+    replays = call_api(target, lambda client: _previews(client, webhook_ids, span))
     if not as_json:
-        _tell(replays)
-    wanted = [each for each in replays if each.total and not dry_run]
-    if wanted:
+        _print_previews(replays)
+    chosen = [item for item in replays if item.total and not dry_run]
+    if chosen:
         if not yes:
             click.confirm("Send them again?", abort=True, err=True)
-        ask(place, lambda client: _send(client, wanted, span, rate))
-    _say(replays, as_json)
+        call_api(target, lambda client: _send(client, chosen, span, rate))
+    _print_results(replays, as_json)
 
 
-def _say(replays: list[Replay], as_json: bool) -> None:
-    """Print the result of every replay. Raise Failure if one was refused or failed."""
+def _print_results(replays: list[Replay], as_json: bool) -> None:
+    """Print the result of every replay. Raise CommandError if one was refused or failed."""
     if as_json:
-        click.echo(json.dumps([each.document() for each in replays]))
-    for each in replays:
-        if each.recovery is not None and not as_json:
-            click.echo(f"{each.webhook.id}  {each.recovery.state}  {each.made} sent again")
-    refused = [each.refused for each in replays if each.refused]
+        click.echo(json.dumps([item.document() for item in replays]))
+    for item in replays:
+        if item.recovery is not None and not as_json:
+            click.echo(f"{item.webhook.id}  {item.recovery.state}  {item.created} sent again")
+    refused = [item.refused for item in replays if item.refused]
     refused += [
-        f"the recovery of {each.webhook.id} failed: {each.recovery.error}"
-        for each in replays
-        if each.recovery is not None and each.recovery.state == "FAILED"
+        f"The recovery of {item.webhook.id} failed: {item.recovery.error}"
+        for item in replays
+        if item.recovery is not None and item.recovery.state == "FAILED"
     ]
     if refused:
-        raise Failure("\n".join(refused))
+        raise CommandError("\n".join(refused))
 
 
-async def _counted(
+async def _previews(
     client: "AsyncApi", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
 ) -> list[Replay]:
-    """Return a replay with its preview for each webhook; without ids, for all active ones."""
+    """Return a replay with its preview for item webhook; without ids, for all active ones."""
     if webhook_ids:
-        found = [await client.webhooks.get(id_) for id_ in webhook_ids]
+        webhooks = [await client.webhooks.get(id_) for id_ in webhook_ids]
     else:
-        listed = [await one.webhooks.list() async for one in everywhere(client)]
-        found = [each for webhooks in listed for each in webhooks if each.active]
+        pages = [await api.webhooks.list() async for api in each_environment(client)]
+        webhooks = [webhook for page in pages for webhook in page if webhook.active]
     replays = []
-    for each in found:
-        webhooks = client.within(each.environment_id).webhooks
-        replays.append(Replay(each, await webhooks.recover(each.id, dry_run=True, **span)))
+    for webhook in webhooks:
+        methods = client.within(webhook.environment_id).webhooks
+        replays.append(Replay(webhook, await methods.recover(webhook.id, dry_run=True, **span)))
     return replays
 
 
-def _tell(replays: list[Replay]) -> None:
-    for each in replays:
-        click.echo(shown(f"{each.webhook.id}  {counted(each.preview)}  {each.webhook.url}"))
-    if not any(each.total for each in replays):
-        click.echo("there is nothing to send again", err=True)
+def _print_previews(replays: list[Replay]) -> None:
+    for item in replays:
+        click.echo(
+            escape_controls(f"{item.webhook.id}  {preview_text(item.preview)}  {item.webhook.url}")
+        )
+    if not any(item.total for item in replays):
+        click.echo("There is nothing to send again.", err=True)
 
 
 async def _send(
     client: "AsyncApi", replays: list[Replay], span: dict[str, Any], rate: int | None
 ) -> None:
-    """Start all replays, each up to the time of its preview, and wait until they end."""
+    """Start all replays, item up to the time of its preview, and wait until they end."""
     from dispatcher.client import ConflictError
 
-    for each in replays:
-        counted_to = {**span, "until": each.preview.until}
+    for item in replays:
+        counted_to = {**span, "until": item.preview.until}
         try:
-            each.recovery = await each.client(client).webhooks.recover(
-                each.webhook.id, rate=rate, **counted_to
+            item.recovery = await item.client(client).webhooks.recover(
+                item.webhook.id, rate=rate, **counted_to
             )
         except ConflictError as error:
-            each.refused = error.message
-    await _followed(client, [each for each in replays if each.recovery is not None])
+            item.refused = error.message
+    await _show_progress(client, [item for item in replays if item.recovery is not None])
 
 
-async def _followed(client: "AsyncApi", replays: list[Replay]) -> None:
+async def _show_progress(client: "AsyncApi", replays: list[Replay]) -> None:
     """Show the progress on a terminal until all recoveries end."""
     import asyncio
 
     running = replays
     bar = click.progressbar(
-        length=sum(each.total for each in replays),
+        length=sum(item.total for item in replays),
         label="sent again",
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
     )
     with bar:
         while running:
-            await asyncio.sleep(EVERY)
-            for each in running:
-                await each.look(client)
-            bar.update(sum(each.made for each in replays) - bar.pos)
-            running = [each for each in running if each.is_running]
+            await asyncio.sleep(POLL_SECONDS)
+            for item in running:
+                await item.update(client)
+            bar.update(sum(item.created for item in replays) - bar.pos)
+            running = [item for item in running if item.is_running]

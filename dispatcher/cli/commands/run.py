@@ -20,7 +20,7 @@ LoopName = Literal["asyncio", "uvloop"]
 @click.option(
     "--loop",
     type=click.Choice(["asyncio", "uvloop"]),
-    help="The event loop; uvloop where it is installed.",
+    help="The event loop. Default: uvloop if it is installed.",
 )
 @click.pass_obj
 def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
@@ -37,8 +37,11 @@ def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
     config = load(config_file)
     log.configure(config.log.level, config.log.format)
     factory = loop_factory(loop)
-    port_check.demand(config.admin.host, config.admin.port)
-    with database.serving(config) as serving, asyncio.Runner(loop_factory=factory) as runner:
+    port_check.require_free(config.admin.host, config.admin.port)
+    with (
+        database.daemon_database(config) as serving,
+        asyncio.Runner(loop_factory=factory) as runner,
+    ):
         runner.run(_run(config, serving, migrate=migrate))
 
 
@@ -54,7 +57,9 @@ def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
         from uvloop import new_event_loop
     except ImportError:
         if name == "uvloop":
-            raise click.UsageError("uvloop is not installed") from None
+            raise click.UsageError(
+                "uvloop is not installed. Install it, or use --loop asyncio."
+            ) from None
         return asyncio.new_event_loop
     return asyncio.new_event_loop if name == "asyncio" else new_event_loop
 
@@ -66,17 +71,17 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     from dispatcher.store import statements
 
     statements.read_all()
-    _raise_the_limit_of_files()
+    _raise_file_limit()
     database.warn_of_address(serving)
     await database.prepare(serving, config, migrate=migrate)
-    await database.demand_connections(serving, config)
-    daemon = Daemon(config, serving.dsn, await database.unlocked(serving, config))
+    await database.require_connections(serving, config)
+    daemon = Daemon(config, serving.dsn, await database.open_cipher(serving, config))
     daemon.handle_signals()
-    _spare_the_collector()
+    _collect_garbage_less()
     await daemon.run()
 
 
-def _raise_the_limit_of_files() -> None:
+def _raise_file_limit() -> None:
     """Raise the limit on open files to the highest that the system allows.
 
     The usual limit suits programs that use select(). It would allow too few connections.
@@ -89,7 +94,7 @@ def _raise_the_limit_of_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _spare_the_collector() -> None:
+def _collect_garbage_less() -> None:
     """Exclude the objects that exist now from garbage collection, and collect less often.
 
     They live as long as the process, and attempts create few reference cycles. With the default

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dispatcher.cli.target import Place, ask, placed
+from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="NAME|FILE")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@placed
-def seed(place: Place, source: str, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@with_target
+def seed(target: Target, source: str, as_json: bool) -> None:
     """Add or update event types from a shipped catalogue, such as paylent, or from a file.
 
     The file is TOML or JSON. Other event types of the environment stay, and running it again
@@ -35,16 +36,16 @@ def seed(place: Place, source: str, as_json: bool) -> None:
     from dispatcher.config.loading import load
 
     entries = _entries(source)
-    environment = place.environment or "env_default"
-    if place.url is not None:
-        changes = ask(place, lambda client: _put(client, entries))
+    environment = target.environment or DEFAULT_ENVIRONMENT
+    if target.url is not None:
+        changes = call_api(target, lambda client: _put(client, entries))
     else:
-        visited, config = database.find(load(place.config_file))
-        changes = asyncio.run(_load(visited, config, environment, entries))
+        target_database, config = database.find(load(target.config_file))
+        changes = asyncio.run(_load(target_database, config, environment, entries))
     if as_json:
-        click.echo(json.dumps({"environmentId": environment, **_sorted(changes)}))
+        click.echo(json.dumps({"environmentId": environment, **_by_change(changes)}))
         return
-    for change, names in _sorted(changes).items():
+    for change, names in _by_change(changes).items():
         if change == "unchanged":
             click.echo(f"{len(names)} unchanged")
         for name in names if change != "unchanged" else ():
@@ -52,8 +53,8 @@ def seed(place: Place, source: str, as_json: bool) -> None:
 
 
 def _entries(source: str) -> Sequence["EventTypeEntry"]:
-    """Return the event types of a shipped catalogue or of a file. Raise Misuse for neither."""
-    from dispatcher.cli.errors import Misuse
+    """Return the event types of a shipped catalogue or of a file. Raise MisuseError for neither."""
+    from dispatcher.cli.errors import MisuseError
     from dispatcher.services import shipped_catalogs
 
     if source in shipped_catalogs.shipped():
@@ -61,7 +62,9 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
     file = Path(source)
     if not file.suffix and not file.exists():
         names = ", ".join(shipped_catalogs.shipped())
-        raise Misuse(f"{source} is no file, and no catalogue that comes with the program: {names}")
+        raise MisuseError(
+            f"{source} is neither a file nor one of the shipped catalogues ({names})."
+        )
     return shipped_catalogs.parsed(file.read_bytes(), toml=file.suffix != ".json")
 
 
@@ -90,23 +93,26 @@ def _fields(entry: "EventTypeEntry") -> dict[str, Any]:
 
 
 async def _load(
-    visited: "Database", config: "Config", environment: str, entries: Sequence["EventTypeEntry"]
+    target_database: "Database",
+    config: "Config",
+    environment: str,
+    entries: Sequence["EventTypeEntry"],
 ) -> Mapping[str, "Change"]:
     """Write the event types into the database, all or none. Return the change to each."""
     from dispatcher.cli import database
     from dispatcher.services.services import Services, ServiceSettings
 
-    await database.look(visited)
+    await database.check_schema(target_database)
     settings = ServiceSettings.from_config(config, None)
     try:
-        async with database.session(visited, config) as session:
+        async with database.session(target_database, config) as session:
             services = Services(session, database.actor(), settings)
             return await services.event_type_writer.load(environment, entries)
     finally:
         await settings.close()
 
 
-def _sorted(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:
+def _by_change(changes: Mapping[str, "Change"]) -> dict[str, list[str]]:
     """Return the names of the types by kind: added, changed or unchanged."""
     kinds: tuple[Change, ...] = ("added", "changed", "unchanged")
     return {kind: [name for name, change in changes.items() if change == kind] for kind in kinds}

@@ -8,10 +8,10 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.target import (
-    Place,
-    ask,
-    everywhere,
-    placed,
+    Target,
+    call_api,
+    each_environment,
+    with_target,
 )
 
 if TYPE_CHECKING:
@@ -20,65 +20,71 @@ if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
 
-EVERY = 0.5
-"""Seconds between two polls."""
-PENDING_FIRST = 1000
+POLL_SECONDS = 0.5
+"""The pause between two polls."""
+MOST_PENDING_AT_START = 1000
 """How many of the deliveries that are already pending at the start are watched."""
 
 
 @click.command()
-@click.option("--webhook", "webhook_id", type=click.UUID, metavar="ID", help="Only of this one.")
+@click.option(
+    "--webhook",
+    "webhook_id",
+    type=click.UUID,
+    metavar="ID",
+    help="Only deliveries of this webhook.",
+)
 @click.option(
     "--status",
     type=click.Choice(["DELIVERED", "FAILED", "CANCELLED"], case_sensitive=False),
-    help="Only those that ended so.",
+    help="Only deliveries that ended with this status.",
 )
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
-@placed
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N deliveries.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line.")
+@with_target
 def tail(
-    place: Place, webhook_id: UUID | None, status: str | None, count: int | None, as_json: bool
+    target: Target, webhook_id: UUID | None, status: str | None, count: int | None, as_json: bool
 ) -> None:
     """Print each delivery as it ends, until Ctrl-C.
 
     Without --environment, watch every environment. A delivery that had ended before and is retried
     by hand is not shown.
     """
-    from dispatcher.cli.commands.webhook import delivery_line
+    from dispatcher.cli.webhook_output import delivery_line
 
     left = count
 
-    def tell(delivery: "Resource") -> bool:
-        """Print a delivery if it is wanted. Return True if it was the last of --count."""
+    def show(delivery: "Resource") -> bool:
+        """Print a delivery if it has the status. Return True if it was the last of --count."""
         nonlocal left
         if status in (None, delivery.status):
             click.echo(json.dumps(delivery) if as_json else delivery_line(delivery))
             left = None if left is None else left - 1
         return left == 0
 
-    ask(place, lambda client: _tail(client, webhook_id, tell))
+    call_api(target, lambda client: _tail(client, webhook_id, show))
 
 
 async def _tail(
-    client: "AsyncApi", webhook_id: UUID | None, tell: "Callable[[Resource], bool]"
+    client: "AsyncApi", webhook_id: UUID | None, show: "Callable[[Resource], bool]"
 ) -> None:
-    """Poll until the first signal, or until `tell` returns True."""
+    """Poll until the first signal, or until `show` returns True."""
     import asyncio
 
-    from dispatcher.cli.signals import heard
+    from dispatcher.cli.signals import stop_signal
 
-    with heard() as enough:
-        found = [client] if webhook_id else [each async for each in everywhere(client)]
-        views = [View(each, webhook_id) for each in found]
+    with stop_signal() as stop:
+        clients = [client] if webhook_id else [api async for api in each_environment(client)]
+        views = [View(api, webhook_id) for api in clients]
         for view in views:
             await view.begin()
-        click.echo("waiting for deliveries to end", err=True)
-        while not enough.is_set():
+        click.echo("Waiting for deliveries to end.", err=True)
+        while not stop.is_set():
             for view in views:
-                if any(map(tell, await view.ended_if_any())):
+                if any(map(show, await view.ended_if_any())):
                     return
             try:
-                await asyncio.wait_for(enough.wait(), EVERY)
+                await asyncio.wait_for(stop.wait(), POLL_SECONDS)
             except TimeoutError:
                 continue
 
@@ -92,15 +98,16 @@ class View:
         self._client = client
         self._webhook_id = webhook_id
         self._watch: Watch = Watch()
-        self._answers = True
+        self._is_answered = True
 
     async def begin(self) -> None:
         """Start watching. Deliveries that have ended by now are not printed."""
-        newest = [each async for each in _first(self._each(limit=1), 1)]
-        self._watch.listed(newest)
+        newest = [delivery async for delivery in _first(self._list(limit=1), 1)]
+        self._watch.note_listed(newest)
         await self.ended()
-        pending = self._each(status="PENDING", limit=100)
-        self._watch.see([each async for each in _first(pending, PENDING_FIRST)], datetime.now(UTC))
+        pending = self._list(status="PENDING", limit=100)
+        watched = [delivery async for delivery in _first(pending, MOST_PENDING_AT_START)]
+        self._watch.ended_among(watched, datetime.now(UTC))
 
     async def ended_if_any(self) -> "list[Resource]":
         """Return as `ended` does. Return nothing while the API or the database does not answer.
@@ -108,39 +115,39 @@ class View:
         The daemon may be restarting, so the command keeps polling.
         """
         from dispatcher.client import ConnectionFailedError, UnavailableError
-        from dispatcher.store.session import StatementTimeout, StoreUnavailable
+        from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
         try:
             ended = await self.ended()
         except (
             ConnectionFailedError,
             UnavailableError,
-            StoreUnavailable,
-            StatementTimeout,
+            StoreUnavailableError,
+            StatementTimeoutError,
         ) as error:
-            if self._answers:
-                click.echo(f"waiting for an answer: {error}", err=True)
-            self._answers = False
+            if self._is_answered:
+                click.echo(f"No answer at present, still waiting: {error}", err=True)
+            self._is_answered = False
             return []
-        self._answers = True
+        self._is_answered = True
         return ended
 
     async def ended(self) -> "list[Resource]":
         """Return the deliveries that have ended since the last call."""
         from dispatcher.client import NotFoundError
 
-        items = [each async for each in self._each(since=self._watch.since, limit=100)]
+        items = [item async for item in self._list(since=self._watch.since, limit=100)]
         now = datetime.now(UTC)
-        ended = self._watch.see(items, now)
-        self._watch.listed(items)
+        ended = self._watch.ended_among(items, now)
+        self._watch.note_listed(items)
         for id_ in self._watch.due(now):
             try:
-                ended += self._watch.see([await self._client.deliveries.get(id_)], now)
+                ended += self._watch.ended_among([await self._client.deliveries.get(id_)], now)
             except NotFoundError:  # its retention has passed
                 continue
         return ended
 
-    def _each(
+    def _list(
         self, *, since: datetime | None = None, status: str | None = None, limit: int
     ) -> "AsyncIterator[Resource]":
         if self._webhook_id is None:
@@ -150,9 +157,9 @@ class View:
         )
 
 
-async def _first(items: "AsyncIterator[Resource]", most: int) -> "AsyncIterator[Resource]":
+async def _first(items: "AsyncIterator[Resource]", limit: int) -> "AsyncIterator[Resource]":
     async for item in items:
         yield item
-        most -= 1
-        if not most:
+        limit -= 1
+        if not limit:
             return

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import click
 
-from dispatcher.cli.params import Duration, shown
-from dispatcher.cli.target import Place, ask, placed
+from dispatcher.cli.params import Duration, escape_controls
+from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN_FIELDS = ("id", "name", "scope", "environmentId", "createdAt", "expiresAt")
 LISTED_FIELDS = (*SHOWN_FIELDS, "lastUsedAt", "revokedAt")
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -31,68 +32,71 @@ def token() -> None:
     type=click.Choice(["read", "write", "admin"]),
     default="read",
     show_default=True,
-    help="What it may do: look; also change webhooks and deliveries; also tokens and environments.",
+    help="What the token allows. write adds changes to read, and admin adds tokens and environments.",
 )
 @click.option(
-    "--name", default="command line", show_default=True, help="Who or what the token is for."
+    "--name",
+    default="command line",
+    show_default=True,
+    help="A name that says what the token is for.",
 )
 @click.option(
     "--expires",
     type=Duration(),
     metavar="DURATION",
-    help="How long it is good, such as 12h or 30d; without end by default.",
+    help="When it expires, such as 12h or 30d from now. Default: never.",
 )
 @_as_json
-@placed
-def create(place: Place, scope: str, name: str, expires: timedelta | None, as_json: bool) -> None:
-    """Create a token and print it once: only its hash is stored.
+@with_target
+def create(target: Target, scope: str, name: str, expires: timedelta | None, as_json: bool) -> None:
+    """Create a token and print it, this once: only its hash is stored.
 
-    The token is valid in --environment, which is env_default unless given, or in all with '*'.
+    The token is valid in --environment, by default env_default. '*' means all environments.
     """
-    until = None if expires is None else datetime.now(UTC) + expires
-    environment = place.environment or "env_default"
+    expires_at = None if expires is None else datetime.now(UTC) + expires
+    environment = target.environment or DEFAULT_ENVIRONMENT
 
-    async def wish(client: "AsyncApi") -> "Resource":
+    async def request(client: "AsyncApi") -> "Resource":
         return await client.within(None).tokens.create(
-            name, environment, scope=scope, expires_at=until
+            name, environment, scope=scope, expires_at=expires_at
         )
 
-    made = ask(place, wish)
+    created = call_api(target, request)
     if as_json:
-        click.echo(json.dumps({**_fields(made, SHOWN_FIELDS), "token": made.token}))
+        click.echo(json.dumps({**_fields(created, SHOWN_FIELDS), "token": created.token}))
         return
-    click.echo(_described(made), err=True)
-    click.echo(made.token)
-    click.echo("Keep the token now: it is shown this once.", err=True)
+    click.echo(_described(created), err=True)
+    click.echo(created.token)
+    click.echo("Copy the token now. It is not shown again.", err=True)
 
 
 @token.command(name="list")
 @_as_json
-@placed
-def list_(place: Place, as_json: bool) -> None:
+@with_target
+def list_(target: Target, as_json: bool) -> None:
     """List the tokens, newest first, including revoked and expired ones."""
 
-    async def wish(client: "AsyncApi") -> list["Resource"]:
-        every = [each async for each in client.within(None).tokens.each()]
-        return [e for e in every if place.environment in (None, e.environment_id)]
+    async def request(client: "AsyncApi") -> list["Resource"]:
+        tokens = [token async for token in client.within(None).tokens.each()]
+        return [token for token in tokens if target.environment in (None, token.environment_id)]
 
-    found = ask(place, wish)
+    tokens = call_api(target, request)
     if as_json:
-        click.echo(json.dumps([_fields(each, LISTED_FIELDS) for each in found]))
+        click.echo(json.dumps([_fields(token, LISTED_FIELDS) for token in tokens]))
         return
-    for each in found:
-        click.echo(_described(each))
-    if not found:
-        click.echo("there are no tokens", err=True)
+    for token in tokens:
+        click.echo(_described(token))
+    if not tokens:
+        click.echo("There are no tokens.", err=True)
 
 
 @token.command()
 @click.argument("token_id", metavar="ID", type=click.UUID)
 @_as_json
-@placed
-def revoke(place: Place, token_id: UUID, as_json: bool) -> None:
+@with_target
+def revoke(target: Target, token_id: UUID, as_json: bool) -> None:
     """Revoke a token: every daemon refuses it from now on."""
-    ask(place, lambda client: client.within(None).tokens.revoke(token_id))
+    call_api(target, lambda client: client.within(None).tokens.revoke(token_id))
     answer = json.dumps({"id": str(token_id), "revoked": True})
     click.echo(answer if as_json else f"revoked {token_id}")
 
@@ -102,13 +106,15 @@ def _fields(token: "Resource", names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _described(token: "Resource") -> str:
-    where = "every environment" if token.environment_id == "*" else token.environment_id
+    environment = (
+        "every environment" if token.environment_id == ALL_ENVIRONMENTS else token.environment_id
+    )
     lines = [
         f"{token.id}  {token.name}",
-        f"  scope    {token.scope}, in {where}",
+        f"  scope    {token.scope}, in {environment}",
         f"  expires  {token.expires_at or 'never'}",
         f"  used     {token.last_used_at or 'never'}",
     ]
     if token.revoked_at:
         lines.append(f"  revoked  {token.revoked_at}")
-    return "\n".join(shown(line) for line in lines)
+    return "\n".join(escape_controls(line) for line in lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.params import Duration, Moment, shown
+from dispatcher.cli.params import Duration, Moment, escape_controls
 
 if TYPE_CHECKING:
     from dispatcher.cli.signature_diagnosis import Verdict
@@ -28,25 +28,31 @@ _file = click.Path(path_type=Path, allow_dash=True)
     type=_file,
     default="-",
     metavar="FILE|-",
-    help="The request's body, to the last byte; standard input by default.",
+    help="The body of the request, unchanged. Default: standard input.",
 )
 @click.option(
     "--headers",
     type=_file,
     metavar="FILE|-",
-    help="The request's headers, a line each as in 'Name: value', or a JSON object.",
+    help="The headers of the request: a line each, such as 'Name: value', or a JSON object.",
 )
-@click.option("-H", "--header", multiple=True, metavar="'NAME: VALUE'", help="One more header.")
+@click.option(
+    "-H",
+    "--header",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="A header. It can be given several times.",
+)
 @click.option(
     "--secret-file",
     type=_file,
     metavar="FILE|-",
-    help=f"The signing secret, or several, a line each; without this it is in ${SECRET}.",
+    help=f"The signing secret, or several, a line each. Default: ${SECRET}.",
 )
 @click.option(
     "--scheme",
     type=click.Choice(SCHEMES),
-    help="Only this one; by default any that signs a time, as receivers have it.",
+    help="The only scheme to accept. Default: any scheme that signs a time, as receivers accept.",
 )
 @click.option(
     "--tolerance",
@@ -54,10 +60,15 @@ _file = click.Path(path_type=Path, allow_dash=True)
     default="5m",
     show_default=True,
     metavar="DURATION",
-    help="How far off the signed time may be.",
+    help="The largest difference between the signed time and now.",
 )
-@click.option("--at", type=Moment(), metavar="TIME", help="As of when to judge; now by default.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option(
+    "--at",
+    type=Moment(),
+    metavar="TIME",
+    help="The time at which the request is checked. Default: now.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verify(
     context: click.Context,
@@ -74,14 +85,16 @@ def verify(
 
     Exit with 1 if they refuse it. This command uses no network, API or database.
     """
-    from dispatcher.cli.signature_diagnosis import Signed, judge
+    from dispatcher.cli.signature_diagnosis import SignedRequest, diagnose
 
     if [body, headers, secret_file].count(STDIN) > 1:
-        raise click.UsageError("only one of --body, --headers, --secret-file can be standard input")
+        raise click.UsageError(
+            "Only one of --body, --headers and --secret-file can be standard input."
+        )
     secrets = _secrets(secret_file, body)
     fields = [*(_headers(_read(headers)) if headers else []), *map(_header, header)]
-    verdict = judge(
-        Signed(_read(body), fields, secrets),
+    verdict = diagnose(
+        SignedRequest(_read(body), fields, secrets),
         scheme=scheme,
         tolerance=tolerance.total_seconds(),
         now=at.timestamp() if at else time.time(),
@@ -89,7 +102,7 @@ def verify(
     if as_json:
         click.echo(json.dumps(_document(verdict)))
     else:
-        _tell(verdict)
+        _print(verdict)
     context.exit(0 if verdict.scheme else 1)
 
 
@@ -111,15 +124,19 @@ def _document(verdict: "Verdict") -> dict[str, object]:
     }
 
 
-def _tell(verdict: "Verdict") -> None:
+def _print(verdict: "Verdict") -> None:
     if verdict.scheme:
         click.echo(f"The signature is valid ({verdict.scheme}).")
     else:
         click.echo("The signature is not valid.")
         for check in verdict.checks:
-            click.echo(shown(f"  {check.scheme:<15}  {check.reason or 'valid, but signs no time'}"))
+            click.echo(
+                escape_controls(
+                    f"  {check.scheme:<15}  {check.reason or 'valid, but signs no time'}"
+                )
+            )
     for hint in verdict.hints:
-        click.echo(shown(f"hint: {hint}"))
+        click.echo(escape_controls(f"hint: {hint}"))
 
 
 def _secrets(file: Path | None, body: Path) -> tuple[str, ...]:
@@ -127,17 +144,17 @@ def _secrets(file: Path | None, body: Path) -> tuple[str, ...]:
 
     They are never an argument, because other users of the machine can read those.
     """
-    text = os.environ.get(SECRET, "") if file is None else _text(_read(file), "the secret")
+    text = os.environ.get(SECRET, "") if file is None else _text(_read(file), "The secret")
     if not text and file is None and body != STDIN and sys.stdin.isatty():
         text = click.prompt("Signing secret", hide_input=True, err=True)
     secrets = tuple(line for line in text.splitlines() if line.strip())
     if not secrets:
-        raise click.UsageError(f"a signing secret is needed, from --secret-file or ${SECRET}")
+        raise click.UsageError(f"No signing secret is given. Use --secret-file, or set ${SECRET}.")
     return secrets
 
 
 def _headers(content: bytes) -> list[tuple[str, str]]:
-    text = _text(content, "the headers' file")
+    text = _text(content, "The file with headers")
     if text.lstrip().startswith(("{", "[")):
         return _from_json(text)
     # Tools that show a request put a mark before each line: curl and httpie "> ".
@@ -157,13 +174,15 @@ def _from_json(text: str) -> list[tuple[str, str]]:
             for text in (content if isinstance(content, list) else [content])
         ]
     except (ValueError, TypeError, RecursionError):
-        raise click.UsageError("the headers are no JSON object, and no list of pairs") from None
+        raise click.UsageError(
+            "The headers are neither a JSON object nor a list of pairs."
+        ) from None
 
 
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
-        raise click.UsageError(f"{line!r} is not a header, such as 'Name: value'")
+        raise click.UsageError(f"{line!r} is not a header. Write it as 'Name: value'.")
     return name.strip(), value.strip()
 
 
@@ -171,8 +190,8 @@ def _read(file: Path) -> bytes:
     return sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
 
 
-def _text(content: bytes, what: str) -> str:
+def _text(content: bytes, name: str) -> str:
     try:
         return content.decode()
     except UnicodeError:
-        raise click.UsageError(f"{what} is not UTF-8 text") from None
+        raise click.UsageError(f"{name} is not UTF-8 text.") from None

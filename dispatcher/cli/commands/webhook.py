@@ -8,91 +8,101 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.commands.emit import Data
-from dispatcher.cli.params import Duration, Moment, shown
+from dispatcher.cli.params import Duration, Moment
 from dispatcher.cli.target import (
-    Place,
-    ask,
-    everywhere,
-    placed,
+    Target,
+    call_api,
+    each_environment,
+    with_target,
+)
+from dispatcher.cli.webhook_output import (
+    delivery_line,
+    preview_text,
+    print_webhook,
+    webhook_text,
 )
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
 
-SHOWN = 20
+SHOWN_BY_DEFAULT = 20
+"""How many deliveries are listed without --limit."""
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _id = click.argument("webhook_id", metavar="ID", type=click.UUID)
 _more = click.option(
     "--more",
     type=Data(),
     metavar="JSON|@FILE|-",
-    help="""Further fields as in the API, such as '{"rateLimit": 10}'.""",
+    help="""More fields, named as in the API, such as '{"rateLimit": 10}'.""",
 )
 
 
 @click.group()
 def webhook() -> None:
-    """Create and manage webhooks, and send again what they missed."""
+    """Create and manage webhooks, and send deliveries again."""
 
 
 @webhook.command()
 @click.argument("url")
 @click.option(
-    "--events", required=True, metavar="LIST", help="Such as 'user.*,role.created' or '*'."
+    "--events",
+    required=True,
+    metavar="LIST",
+    help="The event types, such as 'user.*,role.created' or '*'.",
 )
-@click.option("--name", help="What people call it; the URL's host by default.")
+@click.option("--name", help="A name for people. Default: the host of the URL.")
 @_more
 @_as_json
-@placed
+@with_target
 def create(
-    place: Place, url: str, events: str, name: str | None, more: str | None, as_json: bool
+    target: Target, url: str, events: str, name: str | None, more: str | None, as_json: bool
 ) -> None:
     """Create a webhook that sends new events to URL. Print the signing secret, this once."""
     fields = _fields(more, events=events, name=name)
-    made = ask(place, lambda client: client.webhooks.create(url, **fields))
-    _say(made, as_json)
+    print_webhook(call_api(target, lambda client: client.webhooks.create(url, **fields)), as_json)
 
 
 @webhook.command(name="list")
 @_as_json
-@placed
-def list_(place: Place, as_json: bool) -> None:
-    """List the webhooks, oldest first; those of every environment without --environment."""
+@with_target
+def list_(target: Target, as_json: bool) -> None:
+    """List the webhooks, oldest first. Without --environment, list those of every environment."""
 
-    async def found(client: "AsyncApi") -> list["Resource"]:
-        return [each async for one in everywhere(client) for each in await one.webhooks.list()]
+    async def listed(client: "AsyncApi") -> list["Resource"]:
+        pages = [await api.webhooks.list() async for api in each_environment(client)]
+        return [webhook for page in pages for webhook in page]
 
-    webhooks = sorted(ask(place, found), key=lambda each: str(each.created_at))
+    webhooks = sorted(call_api(target, listed), key=lambda webhook: str(webhook.created_at))
     if as_json:
         click.echo(json.dumps(webhooks))
         return
-    for each in webhooks:
-        click.echo(_described(each))
+    for webhook in webhooks:
+        click.echo(webhook_text(webhook))
     if not webhooks:
-        click.echo("there are no webhooks", err=True)
+        click.echo("There are no webhooks.", err=True)
 
 
 @webhook.command()
 @_id
 @_as_json
-@placed
-def get(place: Place, webhook_id: UUID, as_json: bool) -> None:
+@with_target
+def get(target: Target, webhook_id: UUID, as_json: bool) -> None:
     """Show one webhook."""
-    _say(ask(place, lambda client: client.webhooks.get(webhook_id)), as_json)
+    print_webhook(call_api(target, lambda client: client.webhooks.get(webhook_id)), as_json)
 
 
 @webhook.command()
 @_id
-@click.option("--url", help="Where to send from now on.")
-@click.option("--events", metavar="LIST", help="All that it is to get from now on.")
-@click.option("--name", help="What people call it.")
+@click.option("--url", help="The new URL.")
+@click.option("--events", metavar="LIST", help="All event types that it gets from now on.")
+@click.option("--name", help="The new name.")
 @_more
 @_as_json
-@placed
+@with_target
 def update(
-    place: Place,
+    target: Target,
     webhook_id: UUID,
     url: str | None,
     events: str | None,
@@ -103,17 +113,19 @@ def update(
     """Change a webhook. Settings that are not given stay as they are."""
     fields = _fields(more, url=url, events=events, name=name)
     if not fields:
-        raise click.UsageError("say what is to be changed, for instance by --events")
-    _say(ask(place, lambda client: client.webhooks.update(webhook_id, **fields)), as_json)
+        raise click.UsageError("Nothing to change is given. Use --url, --events, --name or --more.")
+    print_webhook(
+        call_api(target, lambda client: client.webhooks.update(webhook_id, **fields)), as_json
+    )
 
 
 @webhook.command()
 @_id
 @_as_json
-@placed
-def delete(place: Place, webhook_id: UUID, as_json: bool) -> None:
+@with_target
+def delete(target: Target, webhook_id: UUID, as_json: bool) -> None:
     """Delete a webhook and cancel its pending deliveries."""
-    ask(place, lambda client: client.webhooks.delete(webhook_id))
+    call_api(target, lambda client: client.webhooks.delete(webhook_id))
     deleted = json.dumps({"id": str(webhook_id), "deleted": True})
     click.echo(deleted if as_json else f"deleted {webhook_id}")
 
@@ -121,19 +133,23 @@ def delete(place: Place, webhook_id: UUID, as_json: bool) -> None:
 @webhook.command()
 @_id
 @_as_json
-@placed
-def enable(place: Place, webhook_id: UUID, as_json: bool) -> None:
-    """Enable a disabled webhook, and send its pending deliveries first."""
-    _say(ask(place, lambda client: client.webhooks.update(webhook_id, active=True)), as_json)
+@with_target
+def enable(target: Target, webhook_id: UUID, as_json: bool) -> None:
+    """Enable a disabled webhook. Its pending deliveries are sent first."""
+    print_webhook(
+        call_api(target, lambda client: client.webhooks.update(webhook_id, active=True)), as_json
+    )
 
 
 @webhook.command()
 @_id
 @_as_json
-@placed
-def disable(place: Place, webhook_id: UUID, as_json: bool) -> None:
-    """Disable a webhook. Its pending deliveries wait until it is enabled."""
-    _say(ask(place, lambda client: client.webhooks.update(webhook_id, active=False)), as_json)
+@with_target
+def disable(target: Target, webhook_id: UUID, as_json: bool) -> None:
+    """Disable a webhook. Its pending deliveries wait until you enable it."""
+    print_webhook(
+        call_api(target, lambda client: client.webhooks.update(webhook_id, active=False)), as_json
+    )
 
 
 @webhook.command()
@@ -142,16 +158,16 @@ def disable(place: Place, webhook_id: UUID, as_json: bool) -> None:
     "--overlap",
     type=Duration(),
     metavar="DURATION",
-    help="For so long, up to 7d, the old secret signs as well; not at all by default.",
+    help="How long the old secret also signs, at most 7d. Default: not at all.",
 )
 @_as_json
-@placed
-def rotate(place: Place, webhook_id: UUID, overlap: timedelta | None, as_json: bool) -> None:
+@with_target
+def rotate(target: Target, webhook_id: UUID, overlap: timedelta | None, as_json: bool) -> None:
     """Replace the signing secret of a webhook. Print the new one, this once."""
     seconds = round(overlap.total_seconds()) if overlap else 0
-    _say(
-        ask(
-            place,
+    print_webhook(
+        call_api(
+            target,
             lambda client: client.webhooks.rotate_secret(webhook_id, overlap_seconds=seconds),
         ),
         as_json,
@@ -161,10 +177,10 @@ def rotate(place: Place, webhook_id: UUID, overlap: timedelta | None, as_json: b
 @webhook.command()
 @_id
 @_as_json
-@placed
-def test(place: Place, webhook_id: UUID, as_json: bool) -> None:
+@with_target
+def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
     """Send a webhook.test event to a webhook, and print the delivery."""
-    delivery = ask(place, lambda client: client.webhooks.test_ping(webhook_id))
+    delivery = call_api(target, lambda client: client.webhooks.test_ping(webhook_id))
     click.echo(json.dumps(delivery) if as_json else delivery_line(delivery))
 
 
@@ -173,18 +189,24 @@ def test(place: Place, webhook_id: UUID, as_json: bool) -> None:
 @click.option(
     "--status",
     type=click.Choice(["PENDING", "DELIVERED", "FAILED", "CANCELLED"], case_sensitive=False),
-    help="Only those of this status.",
+    help="Only deliveries with this status.",
 )
-@click.option("--event", metavar="TYPE", help="Only those of this type, or of user.* and so on.")
-@click.option("--since", type=Moment(), metavar="TIME", help="Made then or later.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Made before then.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=SHOWN, show_default=True, help="No more."
+    "--event", metavar="TYPE", help="Only events of this type, such as user.created or user.*."
+)
+@click.option("--since", type=Moment(), metavar="TIME", help="Created at this time or later.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Created before this time.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=SHOWN_BY_DEFAULT,
+    show_default=True,
+    help="The most to list.",
 )
 @_as_json
-@placed
+@with_target
 def deliveries(
-    place: Place,
+    target: Target,
     webhook_id: UUID,
     status: str | None,
     event: str | None,
@@ -195,7 +217,7 @@ def deliveries(
 ) -> None:
     """List the deliveries of a webhook, newest first."""
 
-    async def found(client: "AsyncApi") -> list["Resource"]:
+    async def listed(client: "AsyncApi") -> list["Resource"]:
         items: list[Resource] = []
         async for item in client.webhooks.each_delivery(
             webhook_id, status=status, event=event, since=since, until=until, limit=min(limit, 100)
@@ -205,27 +227,35 @@ def deliveries(
                 break
         return items
 
-    items = ask(place, found)
+    items = call_api(target, listed)
     if as_json:
         click.echo(json.dumps(items))
         return
     for item in items:
         click.echo(delivery_line(item))
     if not items:
-        click.echo("there are no such deliveries", err=True)
+        click.echo("There are no such deliveries.", err=True)
 
 
 @webhook.command()
 @_id
-@click.option("--since", type=Moment(), required=True, metavar="TIME", help="From when on.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Until when; until now by default.")
-@click.option("--failed-only", is_flag=True, help="Leave out events it was never owed.")
-@click.option("--rate", type=click.IntRange(min=1), metavar="N", help="At most so many a second.")
-@click.option("--dry-run", is_flag=True, help="Only count what would be sent.")
+@click.option(
+    "--since", type=Moment(), required=True, metavar="TIME", help="The start of the time span."
+)
+@click.option(
+    "--until", type=Moment(), metavar="TIME", help="The end of the time span. Default: now."
+)
+@click.option(
+    "--failed-only", is_flag=True, help="Only failed deliveries, not events that were missed."
+)
+@click.option(
+    "--rate", type=click.IntRange(min=1), metavar="N", help="Send at most N deliveries a second."
+)
+@click.option("--dry-run", is_flag=True, help="Only count the deliveries.")
 @_as_json
-@placed
+@with_target
 def recover(
-    place: Place,
+    target: Target,
     webhook_id: UUID,
     since: datetime,
     until: datetime | None,
@@ -238,8 +268,8 @@ def recover(
 
     `dispatcher replay` asks before it starts, waits, and shows the progress.
     """
-    started = ask(
-        place,
+    started = call_api(
+        target,
         lambda client: client.webhooks.recover(
             webhook_id, since, until=until, missed=not failed_only, rate=rate, dry_run=dry_run
         ),
@@ -247,7 +277,7 @@ def recover(
     if as_json:
         click.echo(json.dumps(started))
     elif dry_run:
-        click.echo(counted(started))
+        click.echo(preview_text(started))
     else:
         click.echo(f"{started.id} is {started.state}")
 
@@ -256,62 +286,26 @@ def recover(
 @_id
 @click.argument("recovery_id", metavar="RECOVERY")
 @_as_json
-@placed
-def cancel_recovery(place: Place, webhook_id: UUID, recovery_id: str, as_json: bool) -> None:
-    """Stop a recovery. Deliveries that it has already created are still sent."""
-    ended = ask(place, lambda client: client.webhooks.cancel_recovery(webhook_id, recovery_id))
+@with_target
+def cancel_recovery(target: Target, webhook_id: UUID, recovery_id: str, as_json: bool) -> None:
+    """Cancel a recovery. Deliveries that it has already created are still sent."""
+    ended = call_api(
+        target, lambda client: client.webhooks.cancel_recovery(webhook_id, recovery_id)
+    )
     click.echo(json.dumps(ended) if as_json else f"{ended.id} is {ended.state}")
-
-
-def counted(preview: "Resource") -> str:
-    """Return the counts of a preview, for people."""
-    more = "at least " if preview.more else ""
-    return f"{more}{preview.failed} failed and {preview.missed} missed"
-
-
-def delivery_line(delivery: "Resource") -> str:
-    """Return one line about a delivery, for people."""
-    answer = delivery.response_status or delivery.error or ""
-    return shown(
-        f"{delivery.ended_at or delivery.created_at}  {delivery.status:<9}  {delivery.id}"
-        f"  {delivery.event}  attempts {delivery.attempts}  {answer}"
-    ).rstrip()
 
 
 def _fields(more: str | None, *, events: str | None, **fields: str | None) -> dict[str, Any]:
     """Return the given fields: those of the options, which win, and those of `more`."""
-    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if events is not None:
-        given["events"] = [text.strip() for text in events.split(",")]
+        options["events"] = [text.strip() for text in events.split(",")]
     if more is None:
-        return given
+        return options
     try:
         further = json.loads(more)
     except (ValueError, RecursionError):
         further = None
     if not isinstance(further, dict):
-        raise click.UsageError("--more must be a JSON object")
-    return {**further, **given}
-
-
-def _say(webhook: "Resource", as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(webhook))
-        return
-    click.echo(_described(webhook))
-    if "secret" in webhook:
-        click.echo(f"  secret  {webhook.secret}")
-        click.echo("Keep the secret now: it is shown this once.")
-
-
-def _described(webhook: "Resource") -> str:
-    state = "active" if webhook.active else f"off ({webhook.disabled_reason or 'by hand'})"
-    return "\n".join(
-        shown(line)
-        for line in (
-            f"{webhook.id}  {webhook.url}",
-            f"  name    {webhook.name}",
-            f"  events  {', '.join(webhook.events)}",
-            f"  state   {state}, in {webhook.environment_id}",
-        )
-    )
+        raise click.UsageError("--more must be a JSON object.")
+    return {**further, **options}

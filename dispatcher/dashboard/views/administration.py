@@ -7,10 +7,11 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Invalid, Unknown
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.dashboard import addresses
 from dispatcher.dashboard.request import Visit, mistakes, see_other
-from dispatcher.services.inputs.tokens import EVERY, NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken, Scope
 
 SHOWN = 50
 ENVIRONMENTS_SHOWN = 100
@@ -33,7 +34,7 @@ async def create_token(visit: Visit) -> web.Response:
             made = await services.tokens.create(form, environment_id=visit.principal.environment_id)
             # Render before the commit. Otherwise an error after it would lose the token.
             return visit.page("token.html", secret=True, token=made)
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _tokens(visit, typed, mistakes(error), status=422)
 
 
@@ -42,7 +43,7 @@ async def revoke_token(visit: Visit) -> web.Response:
     try:
         token_id = UUID(visit.request.match_info["token_id"])
     except ValueError:
-        raise Unknown("There is no such token.") from None
+        raise NotFoundError("There is no such token.") from None
     async with visit.changing("admin") as services:
         await services.tokens.revoke(token_id, environment_id=visit.principal.environment_id)
     return see_other(visit.url("tokens"), "revoked")
@@ -72,7 +73,7 @@ def _new_token(visit: Visit, typed: Mapping[str, str]) -> dict[str, object]:
     everywhere = typed.get("everywhere") == "on"
     return {
         "name": typed.get("name", "").strip(),
-        "environment_id": EVERY if everywhere else visit.environment_id,
+        "environment_id": ALL_ENVIRONMENTS if everywhere else visit.environment_id,
         "scope": scope,
         "expires_at": None if days is None else datetime.now(UTC) + timedelta(days=days),
     }
@@ -117,7 +118,7 @@ async def switch(visit: Visit) -> web.Response:
 
 def _demand_all(visit: Visit) -> None:
     if not visit.sees_all:
-        raise Unknown("There is nothing here.")
+        raise NotFoundError("There is nothing here.")
 
 
 async def quarantine(visit: Visit) -> web.Response:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Unknown
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
 from dispatcher.dashboard.protection import HEADERS
@@ -64,7 +64,7 @@ async def payload(visit: Visit) -> web.Response:
     """
     found = await _delivery(visit)
     if found.payload is None:
-        raise Unknown("The event is no longer kept.")
+        raise NotFoundError("The event is no longer kept.")
     name = f'attachment; filename="{found.id}.json"'
     headers = {**HEADERS, "Content-Disposition": name}
     body = found.payload.encode()
@@ -77,7 +77,7 @@ async def retry(visit: Visit) -> web.Response:
     try:
         async with visit.changing() as services:
             number = await services.delivery_actions.retry(visit.environment_id, name)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "retried")
@@ -89,7 +89,7 @@ async def cancel(visit: Visit) -> web.Response:
     try:
         async with visit.changing() as services:
             number = await services.delivery_actions.cancel(visit.environment_id, name)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, refused=str(refused), status=409)
     await heeded(visit.pool, number)
     return see_other(visit.url("delivery", delivery_id=name), "cancelled")
@@ -116,7 +116,7 @@ async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
     """Return the webhook of a delivery, None if it was deleted, which keeps its deliveries."""
     try:
         return await visit.services.webhooks.get(found.webhook_id, visit.environment_id)
-    except Unknown:
+    except NotFoundError:
         return None
 
 

@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import Visit, mistakes, see_other
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.event_types import EventType
@@ -49,7 +49,7 @@ async def put(visit: Visit) -> web.Response:
         form = EventTypePut.model_validate(_given(typed))
         visit.demand("write")
         _, made = await visit.services.event_type_writer.put(visit.environment_id, name, form)
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return _form(visit, None, {**typed, "name": name}, mistakes(error), status=422)
     return see_other(visit.url("event_types"), "created" if made else "changed")
 
@@ -89,7 +89,7 @@ def _typed(found: EventType) -> dict[str, str]:
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the input model expects them, with JSON parsed.
 
-    Raise Invalid if a field is not JSON.
+    Raise InvalidError if a field is not JSON.
     """
     return {
         "description": typed.get("description", "").strip(),
@@ -105,7 +105,7 @@ def _json(field: str, text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Invalid.field(field, f"is not JSON: {error}") from None
+        raise InvalidError.field(field, f"is not JSON: {error}") from None
 
 
 PAGES = (

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dispatcher.api import json_body
 from dispatcher.api.types import HttpError
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
@@ -71,7 +71,7 @@ async def emit(visit: Visit) -> web.Response:
         form = NewEvent(type=typed.get("type", "").strip(), data=None)
         async with visit.changing() as services:
             name = await services.events.emit(visit.environment_id, form, RawJson(text))
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _form(visit, typed, mistakes(error), status=422)
     return see_other(visit.url("event", event_id=name), "emitted")
 

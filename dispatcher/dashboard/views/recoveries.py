@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Conflict, Invalid
+from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.dashboard.request import Visit, mistakes, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.inputs.recoveries import NewRecovery
@@ -42,9 +42,9 @@ async def recover(visit: Visit) -> web.Response:
             return await _page(visit, typed, form=form, preview=counted)
         async with visit.changing() as services:
             await services.replays.start(visit.environment_id, webhook.named(visit), form)
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _page(visit, typed, mistakes(error), status=422)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, typed, {"form": str(refused)}, status=409)
     return see_other(_address(visit), "recovering")
 
@@ -55,7 +55,7 @@ async def cancel(visit: Visit) -> web.Response:
     try:
         async with visit.changing() as services:
             await services.replays.cancel(visit.environment_id, webhook.named(visit), name)
-    except Conflict as refused:
+    except ConflictError as refused:
         return await _page(visit, {"preset": "hour"}, {"form": str(refused)}, status=409)
     return see_other(_address(visit), "cancelled")
 

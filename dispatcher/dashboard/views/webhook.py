@@ -7,7 +7,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from dispatcher.core.errors import Unknown
+from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhooks
 from dispatcher.services.inputs.webhooks import Rotation, WebhookChanges
@@ -28,15 +28,15 @@ class Looked:
 
 
 def named(visit: Visit) -> UUID:
-    """Return the webhook id in the address. Raise Unknown if it is not an id."""
+    """Return the webhook id in the address. Raise NotFoundError if it is not an id."""
     try:
         return UUID(visit.request.match_info["webhook_id"])
     except ValueError:
-        raise Unknown("There is no such webhook.") from None
+        raise NotFoundError("There is no such webhook.") from None
 
 
 async def look(visit: Visit) -> Looked:
-    """Return the webhook in the address with its health. Raise Unknown if there is none."""
+    """Return the webhook in the address with its health. Raise NotFoundError if there is none."""
     webhook_id = named(visit)
     webhook = await visit.services.webhooks.get(webhook_id, visit.environment_id)
     health = await visit.services.overview.webhooks(visit.environment_id, [webhook_id])

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core import retry_schedule
-from dispatcher.core.errors import Changed, Invalid
+from dispatcher.core.errors import ChangedError, InvalidError
 from dispatcher.core.model import RetryPolicy
 from dispatcher.dashboard.request import Visit, see_other
 from dispatcher.dashboard.views import webhook
@@ -51,9 +51,9 @@ async def change(visit: Visit) -> web.Response:
         given = {**_given(typed), "events": events, **await _lists(visit)}
         form = WebhookChanges.model_validate(_different(looked.webhook, given))
         await _change(visit, form, typed.get("revision", ""))
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _form(visit, looked, typed, events, _wrong(error), status=422)
-    except Changed:
+    except ChangedError:
         said = {"form": "Somebody else has changed it since you opened this page. Reload the page."}
         return await _form(visit, looked, typed, events, said, status=409)
     page = visit.url("webhook_settings", webhook_id=looked.webhook.id)
@@ -86,7 +86,7 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
 
 
 async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
-    """Write the changes, unless there are none. Raise Changed if the revision is outdated."""
+    """Write the changes, unless there are none. Raise ChangedError if the revision is outdated."""
     visit.demand("write")
     if not form.given():
         return
@@ -151,7 +151,7 @@ def _plain(value: float | None) -> str:
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the input model expects them.
 
-    Raise Invalid if `metadata` is not JSON.
+    Raise InvalidError if `metadata` is not JSON.
     """
     retry = {name: _number(typed.get(f"retry_{name}", "")) for name in RETRY}
     said = {name: value for name, value in retry.items() if value is not None}
@@ -208,10 +208,10 @@ def _metadata(text: str) -> Any:
     try:
         return orjson.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError as error:
-        raise Invalid.field("metadata", f"is not JSON: {error}") from None
+        raise InvalidError.field("metadata", f"is not JSON: {error}") from None
 
 
-def _wrong(error: Invalid | ValidationError) -> dict[str, str]:
+def _wrong(error: InvalidError | ValidationError) -> dict[str, str]:
     """Return the problems by field of this form, where each value of `retry` has its own field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     told: dict[str, str] = {}

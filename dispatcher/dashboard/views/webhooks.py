@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core import event_patterns
-from dispatcher.core.errors import Invalid
+from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import Visit, mistakes
 from dispatcher.services.inputs.webhooks import NewWebhook
 from dispatcher.services.webhooks import Webhook
@@ -72,7 +72,7 @@ async def create(visit: Visit) -> web.Response:
         async with visit.changing() as services:
             webhook = await services.webhooks.create(form, environment_id=visit.environment_id)
             return secret(visit, webhook, created=True)
-    except (ValidationError, Invalid) as error:
+    except (ValidationError, InvalidError) as error:
         return await _form(visit, typed, events, mistakes(error), status=422)
 
 

@@ -22,7 +22,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from dispatcher.core import event_patterns
-from dispatcher.core.errors import Invalid, Problem
+from dispatcher.core.environment_ids import ID_PATTERN
+from dispatcher.core.errors import InvalidError, Problem
 
 
 class Form(BaseModel):
@@ -49,10 +50,10 @@ PROBLEMS_MOST = 20
 """Most problems in one response. More would only make the answer to nonsense longer."""
 
 
-def problems(error: ValidationError) -> Invalid:
+def problems(error: ValidationError) -> InvalidError:
     """Return the problems of an input without its values, because one may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return Invalid(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
+    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -101,11 +102,11 @@ Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x0
 
 EventType = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=event_patterns.LONGEST),
+    StringConstraints(min_length=1, max_length=event_patterns.LIMIT_CHARACTERS),
     AfterValidator(event_patterns.parse_type),
-    Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"}),
+    Field(json_schema_extra={"pattern": rf"^{event_patterns.TYPE_PATTERN}$"}),
 ]
-EnvironmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+EnvironmentId = Annotated[str, StringConstraints(pattern=rf"^{ID_PATTERN}$")]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_rfc_3339),

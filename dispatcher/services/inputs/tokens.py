@@ -4,15 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from dispatcher.core.environment_ids import ID_PATTERN
 from dispatcher.services.inputs.base import (
     Form,
     Limit,
     Moment,
     Name,
 )
-
-EVERY = "*"
-"""Stands for every environment, in place of an environment's id."""
 
 Scope = Literal["read", "write", "admin"]
 """What a token may do. Each scope includes those before it."""
@@ -30,7 +28,7 @@ class NewToken(Form):
 
     name: Name
     """The program or the person that the token is for."""
-    environment_id: Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_-]{1,64})$")]
+    environment_id: Annotated[str, StringConstraints(pattern=rf"^(\*|{ID_PATTERN})$")]
     """The environment that the token is bound to, or `*` for every environment."""
     scope: Scope = "read"
     """`read` looks, `write` also changes webhooks and deliveries, `admin` also changes tokens and

@@ -1,7 +1,7 @@
 """Define the inputs for webhooks."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
@@ -72,9 +72,9 @@ Url = Annotated[
 ]
 Pattern = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=event_patterns.LONGEST),
+    StringConstraints(min_length=1, max_length=event_patterns.LIMIT_CHARACTERS),
     AfterValidator(event_patterns.parse_pattern),
-    Field(json_schema_extra={"pattern": r"^(\*|[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?)$"}),
+    Field(json_schema_extra={"pattern": rf"^(\*|{event_patterns.TYPE_PATTERN}(\.\*)?)$"}),
 ]
 Events = Annotated[
     list[Pattern],
@@ -98,8 +98,9 @@ HeaderChanges = Annotated[
     AfterValidator(_few_headers),
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
-Scheme = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
-Schemes = Annotated[list[Scheme], Field(min_length=1, max_length=4), AfterValidator(_distinct)]
+Schemes = Annotated[
+    list[signing.SchemeName], Field(min_length=1, max_length=4), AfterValidator(_distinct)
+]
 PerSecond = Annotated[int, Field(ge=1, le=10_000)]
 InFlight = Annotated[int, Field(ge=1, le=10_000)]
 Timeout = Annotated[float, Field(ge=0.1, le=30)]

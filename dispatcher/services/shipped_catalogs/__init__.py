@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from pydantic import ValidationError
 
-from dispatcher.core.errors import Invalid, Problem
+from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.event_types import EventTypeEntry
 
@@ -29,16 +29,16 @@ def parsed(content: bytes, *, toml: bool) -> Sequence[EventTypeEntry]:
     """Return the types in a TOML or JSON text.
 
     The text has a list `event_types` of name, description, example, schema and enforce. JSON may
-    also be the list alone. Raise Invalid with every problem.
+    also be the list alone. Raise InvalidError with every problem.
     """
     try:
         read = content.decode()
         whole = tomllib.loads(read) if toml else json.loads(read)
     except (ValueError, RecursionError) as error:
-        raise Invalid.field("file", f"is not {'TOML' if toml else 'JSON'}: {error}") from None
+        raise InvalidError.field("file", f"is not {'TOML' if toml else 'JSON'}: {error}") from None
     listed = whole.get(KEY) if isinstance(whole, dict) else whole
     if not isinstance(listed, list) or (isinstance(whole, dict) and len(whole) > 1):
-        raise Invalid.field("file", f"must hold a list {KEY!r}, and nothing else")
+        raise InvalidError.field("file", f"must hold a list {KEY!r}, and nothing else")
     entries: list[EventTypeEntry] = []
     found: list[Problem] = []
     for number, entry in enumerate(listed):
@@ -47,5 +47,5 @@ def parsed(content: bytes, *, toml: bool) -> Sequence[EventTypeEntry]:
         except ValidationError as error:
             found += (Problem((KEY, number, *p.place), p.reason) for p in problems(error).problems)
     if found:
-        raise Invalid(*found)
+        raise InvalidError(*found)
     return entries

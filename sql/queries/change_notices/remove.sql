@@ -1,2 +1,2 @@
 -- $1 ids of change notices
-DELETE FROM dispatcher.nudges WHERE id = ANY ($1::bigint[])
+DELETE FROM dispatcher.change_notices WHERE id = ANY ($1::bigint[])

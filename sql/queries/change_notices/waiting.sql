@@ -3,7 +3,7 @@
 -- then sort by id.
 SELECT n.id AS nudge, n.delivery_id, n.endpoint_id AS nudged_endpoint, n.shard AS nudged_shard,
        d.id, d.event_id, d.endpoint_id, d.shard, d.attempt, d.base, extract(epoch FROM d.next_at)::float8 AS next_at
-FROM (SELECT * FROM dispatcher.nudges
+FROM (SELECT * FROM dispatcher.change_notices
       WHERE id > $2 AND CASE WHEN shard = ANY ($1::smallint[]) THEN true ELSE false END ORDER BY id LIMIT $3) n
 LEFT JOIN LATERAL (SELECT * FROM dispatcher.deliveries WHERE id = n.delivery_id OFFSET 0) d ON true
 ORDER BY n.id

@@ -2,7 +2,7 @@
 --
 -- Expired sessions are deleted in the same statement.
 WITH gone AS (
-  DELETE FROM dispatcher.sign_ins WHERE expires_at < now()
+  DELETE FROM dispatcher.dashboard_sessions WHERE expires_at < now()
 )
-INSERT INTO dispatcher.sign_ins (id, token_hash, environment_id, expires_at)
+INSERT INTO dispatcher.dashboard_sessions (id, token_hash, environment_id, expires_at)
 VALUES ($1, $2, $3, now() + make_interval(secs => $4))

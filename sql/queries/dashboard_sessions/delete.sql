@@ -1,2 +1,2 @@
 -- $1 id
-DELETE FROM dispatcher.sign_ins WHERE id = $1
+DELETE FROM dispatcher.dashboard_sessions WHERE id = $1

@@ -1,2 +1,2 @@
 -- $1 id  $2 environment
-UPDATE dispatcher.sign_ins SET environment_id = $2 WHERE id = $1
+UPDATE dispatcher.dashboard_sessions SET environment_id = $2 WHERE id = $1

@@ -1,4 +1,4 @@
 -- Delete expired sessions. $1 most rows
-DELETE FROM dispatcher.sign_ins
-WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.sign_ins WHERE expires_at < now() ORDER BY expires_at LIMIT $1))
+DELETE FROM dispatcher.dashboard_sessions
+WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.dashboard_sessions WHERE expires_at < now() ORDER BY expires_at LIMIT $1))
 RETURNING 1

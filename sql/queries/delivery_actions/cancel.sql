@@ -9,7 +9,7 @@ WITH gone AS (
   DELETE FROM dispatcher.inbox WHERE delivery_id = $1
   RETURNING delivery_id AS id, event_id, endpoint_id, environment_id, type, attempt
 ), told AS (
-  INSERT INTO dispatcher.nudges (delivery_id, endpoint_id, shard) SELECT id, endpoint_id, shard FROM gone
+  INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard) SELECT id, endpoint_id, shard FROM gone
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, error, request_headers, state)

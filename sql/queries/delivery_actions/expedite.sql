@@ -8,5 +8,5 @@ WITH due AS (
   FROM dispatcher.endpoints e WHERE d.id = $1 AND e.id = d.endpoint_id
   RETURNING d.id, d.endpoint_id, d.shard
 )
-INSERT INTO dispatcher.nudges (delivery_id, endpoint_id, shard)
+INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard)
 SELECT id, endpoint_id, shard FROM due RETURNING delivery_id

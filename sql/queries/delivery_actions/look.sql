@@ -18,7 +18,7 @@ WITH places AS (
 )
 SELECT p.state, p.event_id, p.endpoint_id, p.type, p.attempt, e.active, e.deleted_at IS NOT NULL AS deleted,
        EXISTS (SELECT 1 FROM dispatcher.events v WHERE v.id = p.event_id) AS event_kept,
-       EXISTS (SELECT 1 FROM (SELECT shard FROM dispatcher.nudges WHERE delivery_id = $1 OFFSET 0) n
+       EXISTS (SELECT 1 FROM (SELECT shard FROM dispatcher.change_notices WHERE delivery_id = $1 OFFSET 0) n
                JOIN dispatcher.shards s USING (shard) WHERE s.owner IS NOT NULL) AS unheeded
 FROM places p JOIN dispatcher.endpoints e ON e.id = p.endpoint_id
 WHERE p.environment_id = $2

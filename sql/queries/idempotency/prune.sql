@@ -1,5 +1,5 @@
 -- Delete old responses. $1 age in seconds  $2 most rows
-DELETE FROM dispatcher.answered
-WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.answered
-                        WHERE answered_at < now() - make_interval(secs => $1) ORDER BY answered_at LIMIT $2))
+DELETE FROM dispatcher.idempotent_responses
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.idempotent_responses
+                        WHERE responded_at < now() - make_interval(secs => $1) ORDER BY responded_at LIMIT $2))
 RETURNING 1

@@ -1,2 +1,2 @@
 -- $1 environment  $2 key
-SELECT fingerprint, status, body FROM dispatcher.answered WHERE environment_id = $1 AND key = $2
+SELECT fingerprint, status, body FROM dispatcher.idempotent_responses WHERE environment_id = $1 AND key = $2

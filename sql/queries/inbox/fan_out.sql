@@ -19,7 +19,7 @@ WITH waiting AS MATERIALIZED (
     SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
   FROM own
 ), turn AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.fan_out_turn
+  SELECT 1 FROM dispatcher.ordered_fan_out_lock
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox

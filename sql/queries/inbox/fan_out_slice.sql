@@ -11,7 +11,7 @@ WITH own AS MATERIALIZED (
     SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
   FROM own
 ), turn AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.fan_out_turn
+  SELECT 1 FROM dispatcher.ordered_fan_out_lock
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox

@@ -11,5 +11,5 @@ FROM span s CROSS JOIN LATERAL (
   SELECT max(r.place) FILTER (WHERE r.event_id IS NULL) AS position,
          count(r.event_id) FILTER (WHERE r.delivery_id IS NOT NULL) AS failed,
          count(r.event_id) FILTER (WHERE r.delivery_id IS NULL) AS missed
-  FROM dispatcher.recoverable(s.environment_id, s.id, coalesce($5::bigint, dispatcher.id_floor($3) - 1), dispatcher.id_floor(s.until), $6, $7) r
+  FROM dispatcher.replayable(s.environment_id, s.id, coalesce($5::bigint, dispatcher.id_floor($3) - 1), dispatcher.id_floor(s.until), $6, $7) r
 ) f

@@ -2,6 +2,6 @@
 --
 -- Move waiting replays forward. Otherwise a replay of a disabled endpoint would keep events from
 -- ever being dropped.
-UPDATE dispatcher.recoveries SET position = $1::bigint - 1
+UPDATE dispatcher.replays SET position = $1::bigint - 1
 WHERE state = 'RUNNING' AND position < $1::bigint - 1
 RETURNING id

@@ -1,6 +1,6 @@
 -- Delete old replays. $1 seconds since they finished  $2 most rows
-DELETE FROM dispatcher.recoveries
+DELETE FROM dispatcher.replays
 WHERE id = ANY (ARRAY(
-  SELECT id FROM dispatcher.recoveries
+  SELECT id FROM dispatcher.replays
   WHERE state <> 'RUNNING' AND finished_at < now() - make_interval(secs => $1) LIMIT $2))
 RETURNING 1

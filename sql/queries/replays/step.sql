@@ -8,15 +8,15 @@
 -- An event without a delivery gets a delivery id here. Because of that id the fan-out keeps it even
 -- if the endpoint is disabled by then. A returned row is about the replay that was read.
 WITH due AS MATERIALIZED (
-  SELECT * FROM dispatcher.recoveries WHERE state = 'RUNNING' AND next_at <= now()
+  SELECT * FROM dispatcher.replays WHERE state = 'RUNNING' AND next_at <= now()
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ), room AS MATERIALIZED (
   SELECT e.deleted_at IS NOT NULL AS deleted, e.active,
          (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox i WHERE i.endpoint_id = e.id LIMIT $3) AS few) < $3 AS inbox,
-         dispatcher.pending_of(ARRAY[e.id], $4) < $4 AS pending
+         dispatcher.count_pending(ARRAY[e.id], $4) < $4 AS pending
   FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due)
 ), found AS MATERIALIZED (
-  SELECT f.* FROM due d, room o, LATERAL dispatcher.recoverable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
+  SELECT f.* FROM due d, room o, LATERAL dispatcher.replayable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
   WHERE o.active AND NOT o.deleted AND o.inbox AND o.pending
 ), chosen AS MATERIALIZED (                  -- with a rate: as much as a quarter of a second allows
   SELECT * FROM found WHERE event_id IS NOT NULL
@@ -31,7 +31,7 @@ WITH due AS MATERIALIZED (
          CASE WHEN (SELECT count(*) FROM chosen) < (SELECT count(event_id) FROM found) THEN (SELECT max(place) FROM chosen)
               ELSE (SELECT max(place) FROM found WHERE event_id IS NULL) END AS position
 ), moved AS (
-  UPDATE dispatcher.recoveries r
+  UPDATE dispatcher.replays r
   SET position = greatest(r.position, c.position), made = r.made + c.made, failures = 0, error = NULL,
       state = CASE WHEN o.deleted THEN 'CANCELLED' WHEN c.position >= dispatcher.id_floor(d.until) THEN 'DONE' ELSE 'RUNNING' END,
       finished_at = CASE WHEN o.deleted OR c.position >= dispatcher.id_floor(d.until) THEN clock_timestamp() END,

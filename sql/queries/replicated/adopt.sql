@@ -13,7 +13,7 @@ WITH marks AS MATERIALIZED (
 ), fates AS MATERIALIZED (
   SELECT m.*, CASE
     WHEN (SELECT i.id FROM dispatcher.inbox i WHERE i.id = m.event_id) IS NOT NULL
-      OR (SELECT u.id FROM dispatcher.unexamined u WHERE u.id = m.event_id) IS NOT NULL
+      OR (SELECT u.id FROM dispatcher.unvalidated_events u WHERE u.id = m.event_id) IS NOT NULL
       OR (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = m.event_id LIMIT 1) IS NOT NULL
       OR (SELECT q.id FROM dispatcher.quarantine q WHERE q.event_id = m.event_id LIMIT 1) IS NOT NULL
       OR (SELECT a.id FROM dispatcher.attempts a
@@ -27,7 +27,7 @@ WITH marks AS MATERIALIZED (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
   SELECT event_id, event_id, environment_id, type FROM fates WHERE fate = 'sent' ON CONFLICT DO NOTHING
 ), to_check AS (
-  INSERT INTO dispatcher.unexamined (id, environment_id, type)
+  INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
   SELECT event_id, environment_id, type FROM fates WHERE fate = 'to_check' ON CONFLICT DO NOTHING
 ), refused AS (
   INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)

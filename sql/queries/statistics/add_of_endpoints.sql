@@ -10,4 +10,4 @@ ORDER BY n.endpoint_id
 ON CONFLICT (endpoint_id, bucket) DO UPDATE SET
   attempts = s.attempts + excluded.attempts, failures = s.failures + excluded.failures,
   delivered = s.delivered + excluded.delivered, exhausted = s.exhausted + excluded.exhausted,
-  duration_ms = s.duration_ms + excluded.duration_ms, durations = dispatcher.both(s.durations, excluded.durations)
+  duration_ms = s.duration_ms + excluded.duration_ms, durations = dispatcher.add_durations(s.durations, excluded.durations)

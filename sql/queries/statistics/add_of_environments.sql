@@ -11,4 +11,4 @@ ORDER BY n.environment_id, w.span
 ON CONFLICT (environment_id, span, bucket) DO UPDATE SET
   attempts = s.attempts + excluded.attempts, failures = s.failures + excluded.failures,
   delivered = s.delivered + excluded.delivered, exhausted = s.exhausted + excluded.exhausted,
-  duration_ms = s.duration_ms + excluded.duration_ms, durations = dispatcher.both(s.durations, excluded.durations)
+  duration_ms = s.duration_ms + excluded.duration_ms, durations = dispatcher.add_durations(s.durations, excluded.durations)

@@ -4,7 +4,7 @@
 WITH endpoints AS MATERIALIZED (
   SELECT id, active FROM dispatcher.endpoints WHERE deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1) LIMIT 10 * $2
 ), waiting AS MATERIALIZED (
-  SELECT w.id FROM dispatcher.coming($2::integer) AS w
+  SELECT w.id FROM dispatcher.waiting_for_fan_out($2::integer) AS w
   WHERE $1::text IS NULL OR w.environment_id = $1
 )
 SELECT
@@ -16,7 +16,7 @@ SELECT
   (SELECT count(*) >= $2 FROM waiting) AS inbox_more,
   (SELECT dispatcher.id_time(min(id)) FROM waiting) AS inbox_oldest,
   CASE WHEN $1::text IS NULL THEN (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine LIMIT $2) AS few)
-       ELSE dispatcher.quarantined_in($1, $2::integer) END AS quarantined,
+       ELSE dispatcher.count_quarantined($1, $2::integer) END AS quarantined,
   (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
   (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at,
   (SELECT count(*) FROM (SELECT 1 FROM dispatcher.environments WHERE paused_at IS NOT NULL LIMIT $2) AS few) AS paused_environments

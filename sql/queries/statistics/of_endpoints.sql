@@ -18,5 +18,5 @@ WITH asked AS MATERIALIZED (
     WHERE s.endpoint_id = a.id AND s.bucket >= n.since ORDER BY s.bucket LIMIT $3) AS s
   GROUP BY s.endpoint_id
 )
-SELECT a.id, s.slots, s.attempts, s.failures, s.durations, dispatcher.pending_of(ARRAY[a.id], $4) AS pending
+SELECT a.id, s.slots, s.attempts, s.failures, s.durations, dispatcher.count_pending(ARRAY[a.id], $4) AS pending
 FROM asked a LEFT JOIN sent s ON s.endpoint_id = a.id

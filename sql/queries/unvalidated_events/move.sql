@@ -3,9 +3,9 @@
 -- Move events to the inbox or to quarantine in one statement, so that none is lost between the
 -- tables or is in both. Events that another daemon has moved are skipped.
 WITH gone AS (
-  DELETE FROM dispatcher.unexamined
+  DELETE FROM dispatcher.unvalidated_events
   WHERE id = ANY (ARRAY(
-    SELECT id FROM dispatcher.unexamined WHERE id = ANY ($1::bigint[] || $2::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED))
+    SELECT id FROM dispatcher.unvalidated_events WHERE id = ANY ($1::bigint[] || $2::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED))
   RETURNING id, environment_id, type
 ), passed AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)

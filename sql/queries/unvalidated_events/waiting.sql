@@ -5,7 +5,7 @@
 -- locked during the check.
 SELECT u.id, u.environment_id, u.type, t.schema::text AS schema
 FROM (
-  SELECT id, environment_id, type FROM dispatcher.unexamined
+  SELECT id, environment_id, type FROM dispatcher.unvalidated_events
   WHERE id > $3 AND (id & 63)::smallint = ANY ($2::smallint[])
     AND CASE WHEN environment_id = ANY ($4::text[]) THEN false ELSE true END ORDER BY id LIMIT $1
 ) AS u

@@ -14,27 +14,27 @@ from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
 
-ROWS_AT_ONCE = 5_000
-"""Rows of the table that one statement examines."""
-STEPS_MOST = 16
+BATCH_ROWS = 5_000
+"""Rows of the table that one statement reads."""
+STEPS_LIMIT = 16
 """Steps that may wait; older ones are dropped. A clock that is set back more often is broken."""
 IDLE_SECONDS = 60.0
 
 
-class Reschedule:
+class Rescheduler:
     """The stage that moves scheduled times.
 
-    `done` is called after all rows of a step were moved, as memory may hold their old times.
+    `on_moved` is called after all rows of a step were moved, as memory may hold their old times.
     """
 
     def __init__(
-        self, deliveries: Deliveries, endpoints: Endpoints, *, done: Callable[[], None]
+        self, deliveries: Deliveries, endpoints: Endpoints, *, on_moved: Callable[[], None]
     ) -> None:
         self._deliveries = deliveries
         self._endpoints = endpoints
-        self._done = done
-        self._steps: deque[SetBack] = deque(maxlen=STEPS_MOST)
-        self._above: int | None = None
+        self._on_moved = on_moved
+        self._steps: deque[SetBack] = deque(maxlen=STEPS_LIMIT)
+        self._after_id: int | None = None
         self._moved = 0
         self.wake = asyncio.Event()
 
@@ -46,20 +46,20 @@ class Reschedule:
     async def run_once(self) -> float:
         """Move the rows of one part of the table, and return the seconds to the next pass.
 
-        Raises StoreUnavailable or StatementTimeout; the part is tried again then.
+        Raises StoreUnavailableError or StatementTimeoutError; the part is tried again then.
         """
         if not self._steps:
             return IDLE_SECONDS
         step = self._steps[0]
-        if self._above is None:
+        if self._after_id is None:
             await self._endpoints.bring_forward(step)
-            self._above = 0
-        last, moved = await self._deliveries.bring_forward(step, self._above, ROWS_AT_ONCE)
+            self._after_id = 0
+        last, moved = await self._deliveries.bring_forward(step, self._after_id, BATCH_ROWS)
         self._moved += moved
-        self._above = last
+        self._after_id = last
         if last is None:
             self._steps.popleft()
-            observe.rescheduled(step.seconds, self._moved)
+            observe.database.retries_moved(step.seconds, self._moved)
             self._moved = 0
-            self._done()
+            self._on_moved()
         return 0.0

@@ -1,0 +1,51 @@
+"""The output of commands about webhooks and their deliveries."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from dispatcher.cli.params import escape_controls
+
+if TYPE_CHECKING:
+    from dispatcher.client import Resource
+
+
+def preview_text(preview: "Resource") -> str:
+    """Return the counts of a preview, for people."""
+    more = "at least " if preview.more else ""
+    return f"{more}{preview.failed} failed and {preview.missed} missed"
+
+
+def delivery_line(delivery: "Resource") -> str:
+    """Return one line about a delivery, for people."""
+    answer = delivery.response_status or delivery.error or ""
+    return escape_controls(
+        f"{delivery.ended_at or delivery.created_at}  {delivery.status:<9}  {delivery.id}"
+        f"  {delivery.event}  attempts {delivery.attempts}  {answer}"
+    ).rstrip()
+
+
+def print_webhook(webhook: "Resource", as_json: bool) -> None:
+    """Print a webhook, with its secret if the resource has it."""
+    if as_json:
+        click.echo(json.dumps(webhook))
+        return
+    click.echo(webhook_text(webhook))
+    if "secret" in webhook:
+        click.echo(f"  secret  {webhook.secret}")
+        click.echo("Copy the secret now. It is not shown again.")
+
+
+def webhook_text(webhook: "Resource") -> str:
+    """Return a few lines about a webhook, for people."""
+    state = "active" if webhook.active else f"disabled ({webhook.disabled_reason or 'by hand'})"
+    return "\n".join(
+        escape_controls(line)
+        for line in (
+            f"{webhook.id}  {webhook.url}",
+            f"  name    {webhook.name}",
+            f"  events  {', '.join(webhook.events)}",
+            f"  state   {state}, in {webhook.environment_id}",
+        )
+    )

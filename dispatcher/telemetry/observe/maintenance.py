@@ -1,0 +1,41 @@
+"""Observe maintenance."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from dispatcher.telemetry import metrics
+
+_log = structlog.get_logger("dispatcher")
+
+
+def step_failed(step: str, error: Exception, retry_in: float) -> None:
+    """Log that a step of maintenance failed; it is tried again in `retry_in` seconds."""
+    metrics.MAINTENANCE_FAILURES.labels(step).inc()
+    _log.error(
+        "maintenance step failed",
+        step=step,
+        error=f"{type(error).__name__}: {error}",
+        retry_in=round(retry_in, 3),
+    )
+
+
+def triggers_disabled(names: Sequence[str]) -> None:
+    """Log the triggers that are disabled. While one is, events are inserted and never sent."""
+    metrics.TRIGGERS_SILENT.set(len(names))
+    if names:
+        _log.error(
+            "triggers are disabled, events are not sent",
+            triggers=list(names),
+            remedy="ALTER TABLE dispatcher.events ENABLE TRIGGER …; dispatcher check shows how",
+        )
+
+
+def partitions_made(names: Sequence[str]) -> None:
+    """Log partitions that were made."""
+    _log.info("partitions made", partitions=list(names))
+
+
+def partition_dropped(name: str) -> None:
+    """Log a partition that was dropped, as its rows are older than retention."""
+    _log.info("partition dropped", partition=name)

@@ -1,0 +1,61 @@
+"""A page ends at its limits, and says where the next one begins."""
+
+import pytest
+
+from dispatcher.core.pagination import Page, PageBounds, fill_page
+
+
+@pytest.mark.parametrize(
+    ("rows", "items", "position"),
+    [
+        ([], (), None),
+        ([9, 8], ("9", "8"), None),
+        ([9, 8, 7], ("9", "8", "7"), None),
+        ([9, 8, 7, 6], ("9", "8", "7"), 70),
+    ],
+)
+def test_a_row_beyond_the_limit_shows_that_there_are_more(
+    rows: list[int], items: tuple[str, ...], position: int | None
+) -> None:
+    assert Page.of(rows, 3, make=str, key=lambda row: row * 10) == Page(items, position)
+
+
+class Listing:
+    """Rows 1 to `count`, each of so many bytes; `steps` are the reads."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.steps: list[tuple[int, int]] = []
+
+    async def read(self, after: int, limit: int) -> list[int]:
+        self.steps.append((after, limit))
+        return list(range(after + 1, min(self._count, after + limit) + 1))
+
+
+async def fill(listing: Listing, bounds: PageBounds, size: int) -> tuple[list[int], bool]:
+    return await fill_page(
+        listing.read, 0, bounds, key=lambda row: row, size=lambda _: size, make=lambda row: row
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "length", "has_more"),
+    [
+        (0, 1, 0, False),
+        (5, 1, 5, False),
+        (6, 1, 5, True),
+        (5, 30, 3, True),  # 100 bytes hold three
+        (2, 500, 1, True),  # one row however large
+    ],
+)
+async def test_a_page_is_full_at_its_items_or_its_bytes(
+    count: int, size: int, length: int, has_more: bool
+) -> None:
+    items, more = await fill(Listing(count), PageBounds(5, 100, 2), size)
+    assert (items, more) == (list(range(1, length + 1)), has_more)
+
+
+async def test_rows_are_read_step_by_step() -> None:
+    listing = Listing(6)
+    await fill(listing, PageBounds(5, 100, 4), 1)
+    assert listing.steps == [(0, 4), (4, 2)]
