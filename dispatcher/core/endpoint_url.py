@@ -44,6 +44,7 @@ class EndpointUrl:
 
     @property
     def is_https(self) -> bool:
+        """Return True if the request goes over TLS."""
         return self.scheme == "https"
 
     @property

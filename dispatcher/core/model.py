@@ -172,6 +172,11 @@ class Timings(NamedTuple):
 NO_TIMINGS = Timings()
 
 
+def first_byte_only(seconds: float) -> Timings:
+    """Return the timings of a POST on a kept connection, at half the cost of the constructor."""
+    return tuple.__new__(Timings, (None, None, None, seconds))
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Response:
     """A response whose status line arrived in time.

@@ -14,13 +14,13 @@ rest as base64, as every Standard Webhooks library does. One secret serves all s
 To add a scheme: write its function, give it a row in `SCHEMES`, and add a vector to the test.
 """
 
-import hashlib
 from base64 import b64decode, b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, Self
 
 SchemeName = Literal["body-hex", "standard", "timestamped-hex", "stripe"]
 
@@ -44,12 +44,61 @@ class HeaderNames:
     stripe: str
 
 
-class Signable(NamedTuple):
-    """The input of a scheme. `timestamp` is the time of this attempt in Unix seconds."""
+class _Hash(Protocol):
+    def copy(self) -> Self: ...
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
 
-    event_id: str
-    timestamp: int
-    body: bytes
+
+_Keyed = tuple[_Hash, _Hash]
+"""The two hashes of an HMAC, which have taken the key already."""
+
+
+class Scheme(NamedTuple):
+    """How one scheme signs.
+
+    `headers` returns the names of its headers, and `key` the bytes of a secret that sign. `values`
+    returns the values of the headers, from the keys (the current one first), the event's id, the
+    time of this attempt in Unix seconds and the body.
+    """
+
+    headers: Callable[[HeaderNames], tuple[str, ...]]
+    key: Callable[[str], bytes]
+    values: Callable[[Sequence[_Keyed], str, str, bytes], tuple[str, ...]]
+
+
+class Signer:
+    """The signatures of one endpoint, with everything prepared that is the same for all requests.
+
+    `secrets` has the current secret first. A previous secret in its overlap comes second: headers
+    that hold a list carry both signatures, the others only the current one. `names` are the names
+    of the headers.
+
+    Raises ValueError if there is no scheme, no secret, an unknown scheme or a secret that cannot
+    sign. So no request goes out unsigned. The message contains no secret.
+    """
+
+    __slots__ = ("_parts", "names")
+
+    def __init__(self, schemes: Sequence[str], names: HeaderNames, secrets: Sequence[str]) -> None:
+        if not schemes or not secrets or not all(secrets):
+            raise ValueError("a request needs a scheme and a secret to be signed")
+        self.names: tuple[str, ...] = ()
+        self._parts = []
+        for name in schemes:
+            scheme = SCHEMES.get(name)
+            if scheme is None:
+                raise ValueError(f"unknown signature scheme {name!r}")
+            self.names += scheme.headers(names)
+            keys = tuple(_keyed(scheme.key(secret)) for secret in secrets)
+            self._parts.append((scheme.values, keys))
+
+    def sign(self, event_id: str, timestamp: str, body: bytes) -> list[str]:
+        """Return the values of the headers, in the order of `names`."""
+        signed: list[str] = []
+        for values, keys in self._parts:
+            signed += values(keys, event_id, timestamp, body)
+        return signed
 
 
 def sign(
@@ -61,24 +110,9 @@ def sign(
     timestamp: int,
     body: bytes,
 ) -> dict[str, str]:
-    """Return the headers of all `schemes`; `secrets` has the current secret first.
-
-    A previous secret in its overlap comes second: headers that hold a list carry both signatures,
-    the others only the current one.
-
-    Raises ValueError if there is no scheme, no secret, an unknown scheme or a secret that cannot
-    sign. So no request goes out unsigned. The message contains no secret.
-    """
-    if not schemes or not secrets or not all(secrets):
-        raise ValueError("a request needs a scheme and a secret to be signed")
-    signable = Signable(event_id, timestamp, body)
-    headers: dict[str, str] = {}
-    for name in schemes:
-        scheme = SCHEMES.get(name)
-        if scheme is None:
-            raise ValueError(f"unknown signature scheme {name!r}")
-        headers.update(scheme(names, secrets, signable))
-    return headers
+    """Return the headers of all `schemes`, as `Signer` makes them. Raises ValueError."""
+    signer = Signer(schemes, names, secrets)
+    return dict(zip(signer.names, signer.sign(event_id, str(timestamp), body), strict=True))
 
 
 def validate_secret(text: str) -> str:
@@ -113,39 +147,30 @@ def key_for_standard(secret: str) -> bytes:
     return key
 
 
-def _body_hex(names: HeaderNames, secrets: Sequence[str], signable: Signable) -> dict[str, str]:
+def _body_hex(keys: Sequence[_Keyed], _: str, __: str, body: bytes) -> tuple[str, ...]:
     # Sign with the current secret only: verifiers strip "sha256=" and compare lengths, so a second
     # signature would make them fail.
-    return {names.body_hex: f"sha256={_hex(secrets[0], signable.body)}"}
+    return (f"sha256={_mac(keys[0], body).hex()}",)
 
 
-def _standard(_: HeaderNames, secrets: Sequence[str], signable: Signable) -> dict[str, str]:
-    message = b"%b.%d.%b" % (signable.event_id.encode(), signable.timestamp, signable.body)
-    macs = [hmac_sha256(key_for_standard(secret), message) for secret in secrets]
-    return {
-        "webhook-id": signable.event_id,
-        "webhook-timestamp": str(signable.timestamp),
-        "webhook-signature": " ".join([f"v1,{b64encode(mac).decode()}" for mac in macs]),
-    }
+def _standard(
+    keys: Sequence[_Keyed], event_id: str, timestamp: str, body: bytes
+) -> tuple[str, ...]:
+    message = f"{event_id}.{timestamp}.".encode() + body
+    signatures = [f"v1,{b2a_base64(_mac(k, message), newline=False).decode()}" for k in keys]
+    return event_id, timestamp, " ".join(signatures)
 
 
 def _timestamped_hex(
-    names: HeaderNames, secrets: Sequence[str], signable: Signable
-) -> dict[str, str]:
-    return {
-        names.timestamped_hex: _hex(secrets[0], b"%d.%b" % (signable.timestamp, signable.body)),
-        names.timestamped_hex_timestamp: str(signable.timestamp),
-    }
+    keys: Sequence[_Keyed], _: str, timestamp: str, body: bytes
+) -> tuple[str, ...]:
+    return _mac(keys[0], f"{timestamp}.".encode() + body).hex(), timestamp
 
 
-def _stripe(names: HeaderNames, secrets: Sequence[str], signable: Signable) -> dict[str, str]:
-    message = b"%d.%b" % (signable.timestamp, signable.body)
-    signatures = ",".join(f"v1={_hex(secret, message)}" for secret in secrets)
-    return {names.stripe: f"t={signable.timestamp},{signatures}"}
-
-
-def _hex(secret: str, message: bytes) -> str:
-    return hmac_sha256(secret.encode(), message).hex()
+def _stripe(keys: Sequence[_Keyed], _: str, timestamp: str, body: bytes) -> tuple[str, ...]:
+    message = f"{timestamp}.".encode() + body
+    signatures = ",".join([f"v1={_mac(key, message).hex()}" for key in keys])
+    return (f"t={timestamp},{signatures}",)
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
@@ -154,26 +179,35 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
     `hmac.digest` prepares the key and looks up the algorithm for every message. That takes longer
     than hashing the body of a webhook.
     """
-    keyed_inner, keyed_outer = _keyed(key)
-    inner, outer = keyed_inner.copy(), keyed_outer.copy()
+    return _mac(_keyed(key), message)
+
+
+def _mac(keyed: _Keyed, message: bytes) -> bytes:
+    inner, outer = keyed[0].copy(), keyed[1].copy()
     inner.update(message)
     outer.update(inner.digest())
     return outer.digest()
 
 
 @lru_cache(maxsize=CACHED_KEYS)
-def _keyed(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+def _keyed(key: bytes) -> _Keyed:
     block = (sha256(key).digest() if len(key) > SHA256_BLOCK_BYTES else key).ljust(
         SHA256_BLOCK_BYTES, b"\0"
     )
     return sha256(bytes(b ^ 0x36 for b in block)), sha256(bytes(b ^ 0x5C for b in block))
 
 
-SignFunction = Callable[[HeaderNames, Sequence[str], Signable], dict[str, str]]
-
-SCHEMES: Mapping[str, SignFunction] = {
-    "body-hex": _body_hex,
-    "standard": _standard,
-    "timestamped-hex": _timestamped_hex,
-    "stripe": _stripe,
+SCHEMES: Mapping[str, Scheme] = {
+    "body-hex": Scheme(lambda names: (names.body_hex,), str.encode, _body_hex),
+    "standard": Scheme(
+        lambda _: ("webhook-id", "webhook-timestamp", "webhook-signature"),
+        key_for_standard,
+        _standard,
+    ),
+    "timestamped-hex": Scheme(
+        lambda names: (names.timestamped_hex, names.timestamped_hex_timestamp),
+        str.encode,
+        _timestamped_hex,
+    ),
+    "stripe": Scheme(lambda names: (names.stripe,), str.encode, _stripe),
 }

@@ -1,19 +1,25 @@
 """All pages of the dashboard."""
 
 from dispatcher.dashboard.views import (
-    administration,
+    audit,
     deliveries,
+    environments,
     event_types,
     events,
     overview,
+    quarantine,
     recoveries,
+    tokens,
     webhook,
     webhook_settings,
     webhooks,
 )
 
 PAGES = (
-    *administration.PAGES,
+    *audit.PAGES,
+    *environments.PAGES,
+    *quarantine.PAGES,
+    *tokens.PAGES,
     *event_types.PAGES,
     *events.PAGES,
     *overview.PAGES,

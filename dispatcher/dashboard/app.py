@@ -15,7 +15,7 @@ from dispatcher.core.errors import NotFoundError, RefusedError
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
-from dispatcher.dashboard.request import Visit, see_other
+from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.signing_in import SigningIn
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import SignIn, SignIns
@@ -24,7 +24,7 @@ from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
 from dispatcher.telemetry import observe
 
-View = Callable[[Visit], Awaitable[web.StreamResponse]]
+View = Callable[[DashboardRequest], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
 """A page: its method, its name in `addresses.PATHS`, and its view."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,7 +72,7 @@ class Dashboard:
         router.add_get("/", self._inside(self._home))
         router.add_get("/e/{environment}", self._inside(self._home))
         for method, name, view in pages:
-            inside = self._inside(partial(self._visited, name=name, view=view))
+            inside = self._inside(partial(self._page, name=name, view=view))
             old = self._inside(partial(self._moved, name=name))
             for each in ("GET", "HEAD") if method == "GET" else (method,):
                 router.add_route(each, addresses.route(name), inside)
@@ -98,21 +98,21 @@ class Dashboard:
         """Return a handler for signed-in users that sends everybody else to the sign-in page."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            signed_in = await self._signing_in.known(request)
-            if signed_in is not None:
-                return await handler(request, signed_in)
+            session = await self._signing_in.known(request)
+            if session is not None:
+                return await handler(request, session)
             if "HX-Request" in request.headers:
                 # A live region asks. The browser must reload the whole page to reach the sign-in
                 # page.
                 return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
-            return await self._signing_in.too_late(request)
+            return await self._signing_in.sign_in_first(request)
 
         return self._guarded(answer)
 
     # ── a page of an environment ─────────────────────────────────────────────────────────────────
 
-    async def _visited(
-        self, request: web.Request, signed_in: SignIn, *, name: str, view: View
+    async def _page(
+        self, request: web.Request, session: SignIn, *, name: str, view: View
     ) -> web.StreamResponse:
         """Check the CSRF token of a form, and call the view.
 
@@ -120,22 +120,22 @@ class Dashboard:
         """
         environment_id = request.match_info["environment"]
         if not only_reads(request):
-            refused = await self._refused(request, signed_in, environment_id)
+            refused = await self._refused(request, session, environment_id)
             if refused is not None:
                 return refused
-        visit = await self._visit(request, signed_in, name)
+        page_request = await self._page_request(request, session, name)
         if only_reads(request) and "HX-Request" not in request.headers:
-            await self._remember(request, signed_in, environment_id)
+            await self._remember(request, session, environment_id)
         try:
-            return await view(visit)
+            return await view(page_request)
         except NotFoundError:
-            elsewhere = await self._elsewhere(visit)
+            elsewhere = await self._elsewhere(page_request)
             if elsewhere is None:
                 raise
             return elsewhere
 
     async def _refused(
-        self, request: web.Request, signed_in: SignIn, environment_id: str
+        self, request: web.Request, session: SignIn, environment_id: str
     ) -> web.StreamResponse | None:
         """Return an error page if a form must not be processed, None if it may be.
 
@@ -143,8 +143,8 @@ class Dashboard:
         Otherwise a page left open in another tab could change the wrong environment.
         """
         posted = await form_body.fields(request)
-        if not is_masked(posted.get("csrf", ""), signed_in.csrf):
-            again = await self._signing_in.stale(request, signed_in.csrf)
+        if not is_masked(posted.get("csrf", ""), session.csrf):
+            again = await self._signing_in.offer_resend(request, session.csrf)
             text = "The form is too old, or not one of this site. Go back, reload the page and send it again."
             return again or self._problem(request, 403, text)
         meant = posted.get("environment")
@@ -156,40 +156,42 @@ class Dashboard:
             text = f"This page belongs to {meant[:64]}, and its form was sent to {environment_id[:64]}. Nothing was done. Reload the page and send it again."
         return self._problem(request, 409, text)
 
-    async def _visit(self, request: web.Request, signed_in: SignIn, name: str) -> Visit:
+    async def _page_request(
+        self, request: web.Request, session: SignIn, name: str
+    ) -> DashboardRequest:
         """Return the request with its session and environment.
 
         Raise NotFoundError if the environment does not exist or the token may not use it.
         """
         wanted = request.match_info["environment"]
-        bound = signed_in.principal.environment_id
+        bound = session.principal.environment_id
         if not is_environment_id(wanted) or bound not in (None, wanted):
             raise NotFoundError(f"There is no environment {wanted[:64]!r}.")
-        pool = self._pool.of(share_of(signed_in.principal, wanted))
-        actor = Actor(f"token:{signed_in.principal.token_id}", request_id(request), request.remote)
+        pool = self._pool.of(share_of(session.principal, wanted))
+        actor = Actor(f"token:{session.principal.token_id}", request_id(request), request.remote)
         services = Services(pool, actor, self._settings)
         standing = await services.pauses.standing(wanted)
-        return Visit(request, name, signed_in, standing, services, pool, self._renderer)
+        return DashboardRequest(request, name, session, standing, services, pool, self._renderer)
 
-    async def _remember(self, request: web.Request, signed_in: SignIn, looked_at: str) -> None:
-        if signed_in.environment_id != looked_at:
+    async def _remember(self, request: web.Request, session: SignIn, looked_at: str) -> None:
+        if session.environment_id != looked_at:
             await self._signing_in.remember(request, looked_at)
 
-    async def _elsewhere(self, visit: Visit) -> web.StreamResponse | None:
+    async def _elsewhere(self, page_request: DashboardRequest) -> web.StreamResponse | None:
         """Return a response for an item of another environment that the token may use.
 
         A page redirects there. A form changes nothing and shows a link. Return None if there is no
         such environment.
         """
-        request = visit.request
-        other = await self._environment_of(request) if visit.sees_all else None
-        if other is None or other == visit.environment_id:
+        request = page_request.http
+        other = await self._environment_of(request) if page_request.sees_all else None
+        if other is None or other == page_request.environment_id:
             return None
-        link = addresses.address(other, _shown(visit.name), **_ids(request))
+        link = addresses.address(other, _shown(page_request.name), **_ids(request))
         if only_reads(request) and "HX-Request" not in request.headers:
-            same = addresses.address(other, visit.name, request.query, **_ids(request))
+            same = addresses.address(other, page_request.name, request.query, **_ids(request))
             return see_other(same)
-        text = f"It is in {other}, not in {visit.environment_id}. Nothing was done."
+        text = f"It is in {other}, not in {page_request.environment_id}. Nothing was done."
         return self._problem(request, 409, text, link=link, label=f"Look at it in {other}")
 
     async def _environment_of(self, request: web.Request) -> str | None:
@@ -201,12 +203,12 @@ class Dashboard:
 
     # ── addresses without an environment ─────────────────────────────────────────────────────────
 
-    async def _home(self, request: web.Request, signed_in: SignIn) -> web.StreamResponse:
-        wanted = request.match_info.get("environment", _usual(signed_in))
+    async def _home(self, request: web.Request, session: SignIn) -> web.StreamResponse:
+        wanted = request.match_info.get("environment", _usual(session))
         return see_other(addresses.address(wanted, "overview", request.query))
 
     async def _moved(
-        self, request: web.Request, signed_in: SignIn, *, name: str
+        self, request: web.Request, session: SignIn, *, name: str
     ) -> web.StreamResponse:
         """Redirect an address without an environment, as older versions used them.
 
@@ -218,15 +220,15 @@ class Dashboard:
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
         of = await self._environment_of(request)
-        bound = signed_in.principal.environment_id
+        bound = session.principal.environment_id
         if of is not None and bound not in (None, of):
             raise NotFoundError("There is no such thing.")
-        target = of or _usual(signed_in)
+        target = of or _usual(session)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 
-    async def _sign_out(self, request: web.Request, signed_in: SignIn) -> web.StreamResponse:
+    async def _sign_out(self, request: web.Request, session: SignIn) -> web.StreamResponse:
         posted = await form_body.fields(request)
-        if not is_masked(posted.get("csrf", ""), signed_in.csrf):
+        if not is_masked(posted.get("csrf", ""), session.csrf):
             return self._problem(request, 403, "The form is too old. Go back and reload the page.")
         return await self._signing_in.sign_out(request)
 
@@ -267,9 +269,9 @@ class Dashboard:
         )
 
 
-def _usual(signed_in: SignIn) -> str:
+def _usual(session: SignIn) -> str:
     """Return the environment to start with: the token's own, else the one shown last."""
-    return signed_in.principal.environment_id or signed_in.environment_id
+    return session.principal.environment_id or session.environment_id
 
 
 def _ids(request: web.Request) -> dict[str, str]:

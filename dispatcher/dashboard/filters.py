@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.dashboard import addresses
-from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 
 _WORDS: Final = {
     "id": "The id of an event begins with evt_ and goes on with digits, as in evt_385139639918264327.",
@@ -30,11 +30,11 @@ def in_words(error: ValidationError) -> Mapping[str, str]:
     """Return what is wrong with the filters, by field, in words for people."""
     return {
         field: reason if _YEARS in reason else _WORDS.get(field, reason)
-        for field, reason in mistakes(error).items()
+        for field, reason in field_errors(error).items()
     }
 
 
-async def opened(visit: Visit, typed: Iterable[str]) -> web.Response | None:
+async def opened(request: DashboardRequest, typed: Iterable[str]) -> web.Response | None:
     """Return a redirect to the item whose id somebody typed into a filter for something else.
 
     The item is an event, a delivery or a webhook. Return None if no text is the id of an item that
@@ -44,8 +44,8 @@ async def opened(visit: Visit, typed: Iterable[str]) -> web.Response | None:
         found = _ID.fullmatch(text)
         if found is None:
             continue
-        environment_id = await visit.services.history.environment_of(text)
-        if environment_id == visit.environment_id or (environment_id and visit.sees_all):
+        environment_id = await request.services.history.environment_of(text)
+        if environment_id == request.environment_id or (environment_id and request.sees_all):
             name, part = _PAGES[found[1]]
             return see_other(addresses.address(environment_id, name, None, **{part: text}))
     return None

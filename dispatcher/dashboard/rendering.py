@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,7 +18,7 @@ from dispatcher.dashboard.protection import (
     takes_gzip,
 )
 
-FOR_EVER: Final = {
+CACHED_FILE_HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept-Encoding",
@@ -66,7 +66,9 @@ class Files:
         if found is None:
             raise web.HTTPNotFound
         zipped = takes_gzip(request)
-        headers = {**FOR_EVER, "Content-Encoding": "gzip"} if zipped else FOR_EVER
+        headers = (
+            {**CACHED_FILE_HEADERS, "Content-Encoding": "gzip"} if zipped else CACHED_FILE_HEADERS
+        )
         body = found.zipped if zipped else found.data
         return web.Response(body=body, content_type=found.type, charset="utf-8", headers=headers)
 
@@ -88,12 +90,13 @@ class Renderer:
 
     def page(
         self,
-        request: web.Request,
+        http: web.Request,
         template: str,
+        /,
         *,
         status: int = 200,
         secret: bool = False,
-        **context: Any,
+        **context: object,
     ) -> web.Response:
         """Return a page.
 
@@ -101,7 +104,7 @@ class Renderer:
         and on text that an attacker may have put beside it.
         """
         text = self._templates.get_template(template).render(**context)
-        return answer(request, text.encode(), "text/html", status=status, compressed=not secret)
+        return answer(http, text.encode(), "text/html", status=status, compressed=not secret)
 
 
 def answer(

@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -22,22 +21,22 @@ from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 
-SAID = {
+FLASH_MESSAGES = {
     "created": "Created.",
     "changed": "Saved.",
-    "deleted": "Deleted. What was pending for it is cancelled.",
-    "enabled": "Enabled: what was held is being sent.",
-    "disabled": "Disabled: what is pending waits until you enable it again.",
-    "tested": "A test event is on its way.",
-    "retried": "It is being sent again.",
+    "deleted": "Deleted. Its pending deliveries are cancelled.",
+    "enabled": "Enabled. Its pending deliveries are being sent.",
+    "disabled": "Disabled. Its pending deliveries wait until you enable it again.",
+    "tested": "The test event is being sent.",
+    "retried": "The delivery is being sent again.",
     "cancelled": "Cancelled.",
     "emitted": "Emitted.",
-    "revoked": "Revoked: it is refused from now on.",
-    "released": "Released: it is being fanned out.",
-    "discarded": "Discarded: it will not be fanned out.",
-    "recovering": "The recovery is under way.",
+    "revoked": "Revoked. The token is refused from now on.",
+    "released": "Released. The event is being fanned out.",
+    "discarded": "Discarded. The event will not be fanned out.",
+    "recovering": "The recovery has started.",
     "paused": "Sending is paused.",
-    "resumed": "Sending goes on.",
+    "resumed": "Sending is resumed.",
 }
 """Messages about the last change. An address contains only the key of one, so a link cannot make a
 page show any other text."""
@@ -47,16 +46,16 @@ _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class DashboardRequest:
     """A request for a page by a signed-in user.
 
     `name` is the page's name in `addresses.PATHS`. `environment` is the one in the address. The
     page shows and changes only that one, even if another tab shows another.
     """
 
-    request: web.Request
+    http: web.Request
     name: str
-    signed_in: SignIn
+    session: SignIn
     environment: Standing
     services: Services
     pool: PoolShare
@@ -65,7 +64,7 @@ class Visit:
     @property
     def principal(self) -> Principal:
         """Return the principal of the session's token."""
-        return self.signed_in.principal
+        return self.session.principal
 
     @property
     def environment_id(self) -> str:
@@ -84,7 +83,7 @@ class Visit:
     @property
     def csrf(self) -> str:
         """Return the CSRF token for a form, masked in a different way each time."""
-        return masked(self.signed_in.csrf)
+        return masked(self.session.csrf)
 
     @property
     def section(self) -> str:
@@ -116,18 +115,18 @@ class Visit:
 
     async def fields(self) -> Mapping[str, str]:
         """Return the fields of the form, with the last value of each."""
-        return dict((await form_body.fields(self.request)).items())
+        return dict((await form_body.fields(self.http)).items())
 
     async def several(self, name: str) -> list[str]:
         """Return all values of a field of the form."""
-        return list((await form_body.fields(self.request)).getall(name, []))
+        return list((await form_body.fields(self.http)).getall(name, []))
 
     def position(self) -> int | None:
         """Return the position where the page of a listing begins, None for the first page.
 
         A value that is not a valid position counts as the first page.
         """
-        text = self.request.query.get("before", "")
+        text = self.http.query.get("before", "")
         found = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
         return found if found is not None and found <= LARGEST else None
 
@@ -144,33 +143,33 @@ class Visit:
         return filled
 
     def page(
-        self, template: str, *, status: int = 200, secret: bool = False, **context: Any
+        self, template: str, *, status: int = 200, secret: bool = False, **context: object
     ) -> web.Response:
         """Return a whole page, or the `part` of it that a live region asks for.
 
         A page that shows a `secret` is not compressed.
         """
         return self.renderer.page(
-            self.request,
+            self.http,
             template,
             status=status,
             secret=secret,
-            visit=self,
+            request=self,
             url=self.url,
-            said=SAID.get(self.request.query.get("said", "")),
-            here=self.request.rel_url.without_query_params("said"),
-            part=self.request.query.get("part"),
+            flash=FLASH_MESSAGES.get(self.http.query.get("flash", "")),
+            here=self.http.rel_url.without_query_params("flash"),
+            part=self.http.query.get("part"),
             **context,
         )
 
 
-def see_other(path: str, said: str | None = None) -> web.Response:
-    """Return a redirect after a change. `said` is the key of the message to show there."""
-    location = f"{path}{'&' if '?' in path else '?'}said={said}" if said else path
+def see_other(path: str, flash: str | None = None) -> web.Response:
+    """Return a redirect after a change. `flash` is the key of the message to show there."""
+    location = f"{path}{'&' if '?' in path else '?'}flash={flash}" if flash else path
     return web.Response(status=303, headers={**HEADERS, "Location": location})
 
 
-def mistakes(error: InvalidError | ValidationError) -> dict[str, str]:
+def field_errors(error: InvalidError | ValidationError) -> dict[str, str]:
     """Return the problems by field, so that the form can show each beside its field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
     return {str(p.place[0]) if p.place else "form": p.reason for p in reversed(invalid.problems)}

@@ -41,6 +41,8 @@ SMALL_FORM_BYTES: Final = 8 * 1024
 LARGE_FORMS: Final = 16
 """Large forms of clients without a session that are read at a time."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."
+USED_LINK: Final = "The link was used before, or has expired. Sign in with a token."
+SIGNED_OUT: Final = "You were signed out. Sign in, and send the form again on the next page."
 
 Fields = list[tuple[str, str]]
 
@@ -60,8 +62,8 @@ class KeptForm:
     def read(cls, text: str) -> "KeptForm | None":
         """Return the form in a text that `written` made, None for any other text."""
         try:
-            told = json.loads(text)
-            action, fields = told["action"], [(str(n), str(v)) for n, v in told["fields"]]
+            form = json.loads(text)
+            action, fields = form["action"], [(str(n), str(v)) for n, v in form["fields"]]
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
         if not isinstance(action, str) or not action.startswith("/e/") or not is_within(action):
@@ -114,8 +116,7 @@ class SigningIn:
         """Sign in by a one-time login link, or show the form if the link is no longer valid."""
         token = self._invitations.take(request.match_info["code"])
         if token is None:
-            said = "The link was used before, or is too old. Sign in with a token."
-            return self._form(request, mistake=said, status=403)
+            return self._form(request, error=USED_LINK, status=403)
         return await self._answered(request, token, "/", None)
 
     async def sign_out(self, request: web.Request) -> web.Response:
@@ -125,7 +126,7 @@ class SigningIn:
         response.del_cookie(_cookie_name(request), path="/", secure=is_secure(request))
         return response
 
-    async def too_late(self, request: web.Request) -> web.Response:
+    async def sign_in_first(self, request: web.Request) -> web.Response:
         """Return the sign-in page, or a redirect to it, for a browser without a valid session.
 
         A form that one of our pages sent is kept, and shown again after the sign-in.
@@ -136,10 +137,9 @@ class SigningIn:
         kept = await self._kept(request)
         if kept is None:
             return see_other("/sign-in")
-        said = "You were signed out. Sign in, and what you sent is shown to be sent again."
-        return self._form(request, mistake=said, status=401, kept=kept)
+        return self._form(request, error=SIGNED_OUT, status=401, kept=kept)
 
-    async def stale(self, request: web.Request, csrf_token: str) -> web.Response | None:
+    async def offer_resend(self, request: web.Request, csrf_token: str) -> web.Response | None:
         """Return a page that offers to resend a form which an earlier session had shown.
 
         Return None if the form may come from another site.
@@ -186,10 +186,10 @@ class SigningIn:
         try:
             return await self._signed_in(request, token, then, kept)
         except HttpError as failure:
-            mistake, status = failure.title, failure.status
+            error, status = failure.title, failure.status
         except (StoreUnavailableError, StatementTimeoutError):
-            mistake, status = UNAVAILABLE, 503
-        return self._form(request, mistake=mistake, status=status, then=then, kept=kept)
+            error, status = UNAVAILABLE, 503
+        return self._form(request, error=error, status=status, then=then, kept=kept)
 
     async def _signed_in(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
@@ -219,7 +219,7 @@ class SigningIn:
         self,
         request: web.Request,
         *,
-        mistake: str | None = None,
+        error: str | None = None,
         status: int = 200,
         then: str = "/",
         kept: KeptForm | None = None,
@@ -228,7 +228,7 @@ class SigningIn:
             request,
             "sign_in.html",
             status=status,
-            mistake=mistake,
+            error=error,
             then=then,
             kept=kept.written() if kept else None,
         )

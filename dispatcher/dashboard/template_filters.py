@@ -30,7 +30,7 @@ NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """Return the text with control characters as codes, and those that reverse or hide text."""
     return text.translate(_CONTROLS).translate(_INVISIBLE)
 
@@ -84,8 +84,8 @@ def pretty(text: str) -> str:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return visible(text)
-    return visible("".join(_set_out(_PIECE.findall(text))))
+        return escape_invisible(text)
+    return escape_invisible("".join(_set_out(_PIECE.findall(text))))
 
 
 def _set_out(pieces: Sequence[str]) -> list[str]:
@@ -174,7 +174,7 @@ def _largest(seconds: float) -> tuple[int, str]:
 
 
 FILTERS: dict[str, Any] = {
-    "visible": visible,
+    "escape_invisible": escape_invisible,
     "pretty": pretty,
     "time": time,
     "duration": duration,

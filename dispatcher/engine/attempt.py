@@ -120,10 +120,12 @@ class AttemptRunner:
             recorded_headers = request.recorded
             answer = await self._sender.post(
                 endpoint.url,
-                request.headers,
+                request.fixed,
                 event.body,
                 timeout=endpoint.timeout or self._timeout,
                 share=endpoint.environment_id,
+                names=request.names,
+                values=request.values,
             )
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)

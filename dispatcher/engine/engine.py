@@ -6,7 +6,8 @@ Stages that work together get each other's callables here, so that their modules
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from time import monotonic
 
 from dispatcher import __version__
@@ -33,6 +34,7 @@ from dispatcher.engine.replayer import Replayer
 from dispatcher.engine.request_headers import RequestBuilder
 from dispatcher.engine.rescheduler import Rescheduler
 from dispatcher.engine.schema_check import SchemaCheck
+from dispatcher.engine.stage_runner import Stage
 from dispatcher.engine.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.change_notices import Nudges
@@ -47,6 +49,7 @@ from dispatcher.store.statistics import Statistics
 from dispatcher.store.unvalidated_events import Unexamined
 from dispatcher.telemetry import observe
 from dispatcher.transport.guard import guard_of
+from dispatcher.transport.own_ports import admin_port
 from dispatcher.transport.sender import Sender
 
 BUFFER_CAPACITY = 20_000
@@ -69,14 +72,16 @@ class Engine:
         self.inbox_wake = asyncio.Event()
         self.loader_wake = asyncio.Event()
         self.schema_check_wake = asyncio.Event()
-        self._own(cipher)
-        self._send()
-        self._feed()
+        self._build_ownership(cipher)
+        self._build_recording()
+        self._build_sending()
+        self._build_feeding()
+        self._build_upkeep()
 
     def __repr__(self) -> str:
         return f"<Engine {self.lease!r}, {self.buffer!r}, {self.deliverer.in_flight} in flight>"
 
-    def _own(self, cipher: Cipher) -> None:
+    def _build_ownership(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
         concurrency = self._config.delivery.concurrency
         self.queues = EndpointQueues(QUEUE_DEPTH, slots=concurrency, slow_slots=concurrency // 2)
@@ -100,7 +105,7 @@ class Engine:
         self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
             Endpoints(self.sessions.upkeep),
-            on_moved=self._rescheduled,
+            on_moved=self._reread_shards,
         )
         self.lease = Lease(
             Daemons(self.sessions.lease),
@@ -113,16 +118,14 @@ class Engine:
         )
         self.sessions.lease.on_lost = self.lease.give_up
 
-    def _send(self) -> None:
-        """Build the stages from a due delivery to a recorded attempt."""
-        config = self._config
-        requests = _requests(config)
+    def _build_recording(self) -> None:
+        """Build the stages that write what sending finds out."""
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
             on_recorded=self.buffer.confirm_recorded,
             on_superseded=self.buffer.discard_stale,
             on_room=self._wake_deliverer,
-            on_batch=self._noted,
+            on_batch=self._note_recorded,
         )
         self.statistics = StatisticsWriter(
             Statistics(self.sessions.statistics),
@@ -134,14 +137,18 @@ class Engine:
         self.health = EndpointHealth(
             Endpoints(self.sessions.upkeep),
             Events(self.sessions.upkeep),
-            disable_after=config.delivery.disable_after,
+            disable_after=self._config.delivery.disable_after,
         )
-        self.guard = guard_of(config, self._dsn)
+
+    def _build_sending(self) -> None:
+        """Build what makes attempts."""
+        delivery, requests = self._config.delivery, _requests(self._config)
+        self.guard = guard_of(self._config, self._dsn)
         self.sender = Sender(
             guard=self.guard,
-            connect_timeout=config.delivery.connect_timeout,
-            body_limit=config.delivery.response_body,
-            concurrency=config.delivery.concurrency,
+            connect_timeout=delivery.connect_timeout,
+            body_limit=delivery.response_body,
+            concurrency=delivery.concurrency,
             user_agent=requests.user_agent,
         )
         attempts = AttemptRunner(
@@ -155,7 +162,7 @@ class Engine:
             self.recorder,
             self.health,
             self.clock,
-            timeout=config.delivery.timeout,
+            timeout=delivery.timeout,
         )
         self.deliverer = Deliverer(
             self.buffer,
@@ -165,18 +172,18 @@ class Engine:
             self.recorder,
             self.clock,
             attempt=attempts.run,
-            concurrency=config.delivery.concurrency,
+            concurrency=delivery.concurrency,
             on_refill_needed=self.loader_wake.set,
         )
 
-    def _feed(self) -> None:
-        """Build the stages that bring deliveries into memory, and the periodic ones."""
+    def _build_feeding(self) -> None:
+        """Build the stages that bring deliveries into memory."""
         self.listener = Listener(self.sessions.listen, self.inbox_wake)
-        self.sessions.fanout.on_lost = self._fanout_lost
+        self.sessions.fanout.on_lost = self._reread_shards
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
-            admit=lambda made, parked: self.deliverer.admit(made, parked=parked),
+            admit=self.deliverer.admit,
             saturated=self.buffer.endpoints_without_room,
             backlog=self._has_backlog,
             notified=self._config.database.notify,
@@ -192,6 +199,9 @@ class Engine:
             ),
             wake=self.loader_wake,
         )
+
+    def _build_upkeep(self) -> None:
+        """Build the periodic stages."""
         retention = self._config.retention
         steps = MaintenanceSteps(
             self.sessions.upkeep,
@@ -203,7 +213,76 @@ class Engine:
         self.maintenance = Maintenance(steps.table())
         self.replayer = Replayer(Recoveries(self.sessions.upkeep))
 
-    async def fan_out(self) -> float:
+    async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
+        """Open what sends and what checks schemas; push on `opened` how to close it.
+
+        No attempt goes to the port `admin_port_number` of this machine, which is the admin port.
+        """
+        self.guard.add_own_port(admin_port(admin_port_number))
+        opened.push_async_callback(self.sender.close)
+        await self.sender.open()
+        opened.push_async_callback(self.schema_check.close)
+
+    def sending_stages(self) -> tuple[Stage, ...]:
+        """Return the stages that run until the last result of a drain is recorded."""
+        return (
+            Stage("lease", self.lease.run_once, backoff_limit=0.5, ends_daemon=True),
+            Stage("record", self.recorder.run_once, ends_daemon=True),
+            Stage("health", self.health.run_once, self.health.wake),
+            Stage("statistics", self.statistics.run_once),
+        )
+
+    def feeding_stages(self) -> tuple[Stage, ...]:
+        """Return the stages that bring work in, and the periodic ones; a drain begins with their end."""
+        wake = self.rescheduler.wake
+        return (
+            Stage("listen", self.listener.run_once),
+            Stage("fanout", self._fan_out, self.inbox_wake, ends_daemon=True),
+            Stage("schema_check", self.schema_check.run_once, self.schema_check_wake),
+            Stage("load", self.loader.run_once, self.loader_wake, ends_daemon=True),
+            Stage("reschedule", self.rescheduler.run_once, wake, ends_daemon=True),
+            Stage("maintenance", self.maintenance.run_once),
+            Stage("replay", self.replayer.run_once),
+        )
+
+    def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """Return the steps that end sending, in their order."""
+        return (
+            self.deliverer.drained,
+            self._record_last,
+            self.health.drained,
+            self._leave,
+            self.statistics.drained,
+        )
+
+    def longest_timeout(self) -> float:
+        """Return the longest time in seconds that an attempt may take."""
+        return self.endpoints.longest_timeout(self._config.delivery.timeout)
+
+    def vitals(self, *, stages_failing: int = 0) -> Vitals:
+        """Return the current figures of this daemon for metrics and readiness."""
+        busy, idle = self.sessions.counted()
+        return Vitals(
+            in_flight=self.deliverer.in_flight,
+            unrecorded=len(self.recorder),
+            shards=len(self.lease.owned),
+            lease_valid=self.lease.valid,
+            listening=self.listener.is_listening,
+            stages_failing=stages_failing,
+            connections_busy=busy,
+            connections_idle=idle,
+        )
+
+    async def _record_last(self) -> None:
+        await self.sessions.record.set("synchronous_commit", "on")
+        await self.recorder.drained()
+
+    async def _leave(self) -> None:
+        # A synchronous commit makes all earlier commits durable, also those of other sessions.
+        await self.sessions.lease.set("synchronous_commit", "on")
+        await self.lease.leave()
+
+    async def _fan_out(self) -> float:
         """Run one fan-out pass, then wake the schema check, and return the seconds to the next.
 
         A wake-up for new events may be about events that wait for the schema check.
@@ -213,13 +292,11 @@ class Engine:
         finally:
             self.schema_check_wake.set()
 
-    def _fanout_lost(self) -> None:
-        """Read all shards again: a fan-out whose answer was lost may have been committed."""
-        self.buffer.invalidate_watermarks()
-        self.loader_wake.set()
+    def _reread_shards(self) -> None:
+        """Read all shards again: rows may be there, or due, that memory does not know.
 
-    def _rescheduled(self) -> None:
-        """Read all shards again, as rows were moved to earlier times."""
+        A fan-out whose answer was lost may be committed, or rows were moved to earlier times.
+        """
         self.buffer.invalidate_watermarks()
         self.loader_wake.set()
 
@@ -227,7 +304,7 @@ class Engine:
         self.loader.shards_changed()
         self.inbox_wake.set()
 
-    def _noted(self, results: Sequence[Result]) -> None:
+    def _note_recorded(self, results: Sequence[Result]) -> None:
         observe.deliveries.recorded(results)
         self.statistics.note(results)
 
@@ -245,20 +322,6 @@ class Engine:
             "in_heap": later,
             "unrecorded": unrecorded,
         }
-
-    def vitals(self, *, stages_failing: int) -> Vitals:
-        """Return the current figures of this daemon for metrics and readiness."""
-        busy, idle = self.sessions.counted()
-        return Vitals(
-            in_flight=self.deliverer.in_flight,
-            unrecorded=len(self.recorder),
-            shards=len(self.lease.owned),
-            lease_valid=self.lease.valid,
-            listening=self.listener.is_listening,
-            stages_failing=stages_failing,
-            connections_busy=busy,
-            connections_idle=idle,
-        )
 
     def _wake_deliverer(self) -> None:
         self.deliverer.wake()

@@ -1,9 +1,10 @@
 """Fan out inbox rows: make deliveries in an owned shard and give them to the deliverer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
@@ -31,6 +32,14 @@ fault elsewhere would quarantine the whole inbox before an operator can react.""
 NOTHING = FannedOut(0, None, 0, [], set())
 
 
+class Admit(Protocol):
+    """The deliverer's way to take new deliveries, and endpoints whose deliveries are parked."""
+
+    async def __call__(
+        self, deliveries: Sequence[Delivery], *, parked: Collection[UUID]
+    ) -> None: ...
+
+
 class Fanout:
     """The stage that fans out events.
 
@@ -45,7 +54,7 @@ class Fanout:
         inbox: Inbox,
         lease: Lease,
         *,
-        admit: Callable[[Sequence[Delivery], set[UUID]], Awaitable[None]],
+        admit: Admit,
         saturated: Callable[[int], Sequence[UUID]],
         backlog: Callable[[], bool],
         notified: bool = True,
@@ -110,7 +119,7 @@ class Fanout:
             return 0, True
         more = self._note_result(slice_, events, result)
         if result.made:
-            await self._admit(result.deliveries, result.parked)
+            await self._admit(result.deliveries, parked=result.parked)
         return result.picked, more
 
     async def _fan_out(self, slice_: Slice, events: int) -> FannedOut:

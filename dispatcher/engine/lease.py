@@ -99,7 +99,7 @@ class Lease:
         has_changes = renewal.version != self._endpoints.version
         if has_changes and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
-        if renewal.nudged:
+        if renewal.has_change_notices:
             await self._apply_changes()
         others = self._neighbours.count_sending(monotonic())
         await self._endpoints.share_limits(others)

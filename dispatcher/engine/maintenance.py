@@ -226,7 +226,7 @@ class MaintenanceSteps:
 
     async def _forget_daemons(self) -> bool:
         await self._daemons.forget_dead()
-        await self._daemons.forget_told()
+        await self._daemons.forget_status()
         return False
 
     def _expired(self) -> int:

@@ -1,28 +1,48 @@
 """Build the signed headers of one attempt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dispatcher.core import ids, signing
 from dispatcher.core.model import Delivery, Endpoint, Event
 
+SIGNERS_KEPT = 4096
+"""Most prepared signers, one for each endpoint in use."""
+
 
 @dataclass(slots=True)
-class SignedRequest:
+class Request:
     """The headers of one attempt.
 
-    `recorded` is the JSON text recorded with the attempt: the headers that differ between attempts,
-    and the timestamp, but no signature.
+    `fixed` are the endpoint's own headers, the same for all attempts; the headers that vary have
+    `names` and `values`. The sender adds the others. `recorded` is the JSON text kept with the attempt: the headers that
+    differ between attempts, and the timestamp, but no signature.
     """
 
-    headers: dict[str, str] = field(repr=False)
+    fixed: Mapping[str, str] = field(repr=False)
+    names: tuple[str, ...]
+    values: tuple[str, ...] = field(repr=False)
     recorded: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return all headers but those that the sender adds."""
+        return {**self.fixed, **dict(zip(self.names, self.values, strict=True))}
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """The signer of an endpoint, and the names of all headers that vary."""
+
+    signer: signing.Signer
+    names: tuple[str, ...]
 
 
 class RequestBuilder:
     """A builder of requests with the header names of one brand.
 
-    `schemes` are the signature schemes of the configuration: an endpoint may choose some of them,
-    but no others.
+    An endpoint may choose some of `schemes`, but no others.
     """
 
     def __init__(self, *, brand: str, schemes: tuple[str, ...], names: signing.HeaderNames) -> None:
@@ -32,38 +52,28 @@ class RequestBuilder:
         self._delivery = f"X-{brand}-Delivery"
         self._attempt = f"X-{brand}-Attempt"
         self.user_agent = f"{brand}-Webhook/1.0"
+        self._prepared = lru_cache(maxsize=SIGNERS_KEPT)(self._prepare)
 
     def build(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float
-    ) -> SignedRequest:
+    ) -> Request:
         """Sign `event` for `endpoint`, and return the headers.
 
         Both times are in epoch seconds: receivers compare `now` with their clocks; `as_of` is the
         database's time, by which a rotated secret ends. Raises ValueError if signing fails.
         """
-        name, attempt = ids.delivery_name(delivery.id), delivery.attempt + 1
-        timestamp = int(now)
-        signatures = signing.sign(
-            self._allowed(endpoint),
-            self._names,
-            endpoint.secrets_at(as_of),
-            event_id=ids.event_name(event.id),
-            timestamp=timestamp,
-            body=event.body,
+        prepared = self._prepared(endpoint.schemes, endpoint.secrets_at(as_of))
+        name, attempt = ids.delivery_name(delivery.id), str(delivery.attempt + 1)
+        timestamp = str(int(now))
+        signatures = prepared.signer.sign(ids.event_name(event.id), timestamp, event.body)
+        return Request(
+            endpoint.headers,
+            prepared.names,
+            (event.type, name, attempt, *signatures),
+            f'{{"{self._delivery}":"{name}","{self._attempt}":"{attempt}","timestamp":"{timestamp}"}}',
         )
-        headers = {
-            **endpoint.headers,
-            "Content-Type": "application/json",
-            "User-Agent": self.user_agent,
-            self._event: event.type,
-            self._delivery: name,
-            self._attempt: str(attempt),
-            **signatures,
-        }
-        recorded = f'{{"{self._delivery}":"{name}","{self._attempt}":"{attempt}","timestamp":"{timestamp}"}}'
-        return SignedRequest(headers, recorded)
 
-    def _allowed(self, endpoint: Endpoint) -> tuple[str, ...]:
-        if endpoint.schemes is None:
-            return self._schemes
-        return tuple(s for s in endpoint.schemes if s in self._schemes)
+    def _prepare(self, chosen: tuple[str, ...] | None, secrets: tuple[str, ...]) -> _Prepared:
+        schemes = self._schemes if chosen is None else [s for s in chosen if s in self._schemes]
+        signer = signing.Signer(schemes, self._names, secrets)
+        return _Prepared(signer, (self._event, self._delivery, self._attempt, *signer.names))

@@ -102,7 +102,7 @@ class StatisticsWriter:
             await bisect(list(self._of_environments), self._add_of_environments, self._discard)
             daemon = self._daemon()
             if daemon is not None:
-                await self._daemons.tell(daemon, orjson.dumps(self._status()).decode())
+                await self._daemons.publish_status(daemon, orjson.dumps(self._status()).decode())
         return WRITE_EVERY_SECONDS
 
     async def drained(self) -> None:

@@ -94,7 +94,7 @@ class SignIns:
 
     async def look_at(self, cookie: str, environment_id: str) -> None:
         """Record the environment that the session shows now."""
-        await self._stored.look_at(_sha256(cookie), environment_id)
+        await self._stored.set_environment(_sha256(cookie), environment_id)
 
     async def close(self, cookie: str) -> None:
         """End the session of a cookie."""

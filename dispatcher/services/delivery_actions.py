@@ -40,7 +40,7 @@ class Resend:
         if found["state"] == "PENDING":
             done = await self._resends.expedite(delivery_id)
         else:
-            done = found["state"] == "OWED" or await self._resends.owe(
+            done = found["state"] == "QUEUED" or await self._resends.enqueue(
                 delivery_id,
                 event_id=found["event_id"],
                 endpoint_id=found["endpoint_id"],
@@ -72,7 +72,7 @@ class Resend:
         except ValueError:
             raise NotFoundError(f"there is no delivery {delivery_name!r}") from None
         await self._resends.lock(delivery_id)
-        found = await self._resends.look(delivery_id, environment_id)
+        found = await self._resends.find(delivery_id, environment_id)
         if found is None:
             raise NotFoundError(f"there is no delivery {delivery_name}")
         return delivery_id, found
@@ -92,6 +92,6 @@ def _no_retry(found: Mapping[str, Any]) -> str | None:
             "emit the event again instead"
         )
     # otherwise two attempts could run at the same time
-    if found["state"] == "ENDED" and found["unheeded"]:
+    if found["state"] == "ENDED" and found["has_unapplied_notices"]:
         return "an attempt at the delivery may be under way: try again when it is over"
     return None

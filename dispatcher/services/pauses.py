@@ -127,7 +127,7 @@ class Pauses:
         Nothing happens if it is paused. Raises NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.
-        version = await self._endpoints.bump()
+        version = await self._endpoints.next_version()
         return await self._pause(environment_id, version), version
 
     async def resume(self, environment_id: str | None) -> Pause:
@@ -136,7 +136,7 @@ class Pauses:
         Raise NotFoundError if there is no such environment. Raise ConflictError if the environment itself is
         not paused but all environments are: resuming it would send nothing.
         """
-        version = await self._endpoints.bump()
+        version = await self._endpoints.next_version()
         if await self._pauses.resume(environment_id, version):
             await self._journal.note(
                 "sending.resume", environment_id or ALL_ENVIRONMENTS, environment_id
@@ -153,7 +153,7 @@ class Pauses:
         A restored dump counts as another database, so it is paused again.
         """
         # in the same order as `pause`; otherwise the two could deadlock
-        version = await self._endpoints.bump()
+        version = await self._endpoints.next_version()
         state = await self._pauses.configured()
         if state["applied"]:
             return Configured(False, state["paused_at"], state["resumed_at"], state["resumed_by"])

@@ -31,7 +31,7 @@ async def heeded(asked: Queryable, delivery_id: int, timeout: float = 1.0) -> bo
     also because an attempt is in progress.
     """
     nudges = Nudges(asked)
-    return await _none(lambda: nudges.unheeded(delivery_id), timeout)
+    return await _none(lambda: nudges.unapplied(delivery_id), timeout)
 
 
 async def _none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:

@@ -105,7 +105,7 @@ class Webhooks:
             "secret": self._sealed(secret, endpoint_id),
             "headers": self._sealed_headers(form.headers, endpoint_id),
         }
-        version = await self._endpoints.bump()
+        version = await self._endpoints.next_version()
         await self._check_room(environment_id)
         if not await self._endpoints.create(endpoint_id, environment_id, version, columns):
             raise InvalidError.field(
@@ -171,11 +171,11 @@ class Webhooks:
         """Change a webhook. Raise ChangedError if `revision` is given and no longer current."""
         given = form.given()
         self._check(given)
-        bumped = await self._endpoints.bump()
+        next_version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         if revision is not None and revision != _revision(row["updated_at"]):
             raise ChangedError(f"webhook {webhook_id} was changed since you read it")
-        await self._endpoints.update(webhook_id, bumped, self._merged(row, form, given))
+        await self._endpoints.update(webhook_id, next_version, self._merged(row, form, given))
         if given.get("events"):
             await self._endpoints.subscribe(webhook_id, given["events"])
         await self._journal.note(
@@ -190,7 +190,7 @@ class Webhooks:
 
         Attempts use the new secret as soon as every daemon has acknowledged the version.
         """
-        version = await self._endpoints.bump()
+        version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         secret = token_hex(SECRET_BYTES)
         sealed = self._sealed(secret, webhook_id)
@@ -207,11 +207,11 @@ class Webhooks:
         self, webhook_id: UUID, environment_id: str | None = None, *, revision: int | None = None
     ) -> None:
         """Delete a webhook. Its pending deliveries are cancelled within seconds."""
-        bumped = await self._endpoints.bump()
+        next_version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         if revision is not None and revision != _revision(row["updated_at"]):
             raise ChangedError(f"webhook {webhook_id} was changed since you read it")
-        await self._endpoints.delete(webhook_id, bumped)
+        await self._endpoints.delete(webhook_id, next_version)
         await self._journal.note(
             "webhook.delete", str(webhook_id), row["environment_id"], url=row["url"]
         )

@@ -23,24 +23,24 @@ class Nudges:
         rows = await self._session.fetch(
             statement("change_notices/waiting"), list(shards), above, most
         )
-        return [_nudge(row) for row in rows]
+        return [_notice(row) for row in rows]
 
     async def remove(self, ids: Collection[int]) -> None:
         """Delete change notices that the daemon has applied."""
         await self._session.fetch(statement("change_notices/remove"), list(ids))
 
-    async def unheeded(self, delivery_id: int) -> int:
+    async def unapplied(self, delivery_id: int) -> int:
         """Return how many change notices of this delivery a daemon has not applied yet."""
-        rows = await self._session.fetch(statement("change_notices/unheeded"), delivery_id)
-        count: int = rows[0]["unheeded"]
+        rows = await self._session.fetch(statement("change_notices/unapplied"), delivery_id)
+        count: int = rows[0]["unapplied"]
         return count
 
 
-def _nudge(row: Any) -> ChangeNotice:
+def _notice(row: Any) -> ChangeNotice:
     return ChangeNotice(
-        id=row["nudge"],
+        id=row["notice_id"],
         delivery_id=row["delivery_id"],
-        endpoint_id=row["nudged_endpoint"],
-        shard=row["nudged_shard"],
+        endpoint_id=row["notice_endpoint_id"],
+        shard=row["notice_shard"],
         delivery=None if row["id"] is None else delivery(row),
     )

@@ -13,7 +13,7 @@ from dispatcher.store.statements import statement
 class Renewal:
     """The answer to a heartbeat: the database's time, and what the daemon needs to go on.
 
-    `others` are the heartbeats of the other daemons. `nudged` is true if change notices are
+    `others` are the heartbeats of the other daemons. `has_change_notices` is true if change notices are
     waiting. `horizon` is a transaction id: rows written by an older transaction are older than this
     heartbeat.
     """
@@ -22,7 +22,7 @@ class Renewal:
     version: int
     shards: frozenset[int]
     others: tuple[Heartbeat, ...]
-    nudged: bool = False
+    has_change_notices: bool = False
     horizon: str = "0"
 
 
@@ -65,7 +65,7 @@ class Daemons:
             version=row["version"],
             shards=frozenset(row["shards"]),
             others=tuple(map(Heartbeat, row["ids"], row["counts"], row["ages"])),
-            nudged=row["nudged"],
+            has_change_notices=row["has_change_notices"],
             horizon=row["horizon"],
         )
 
@@ -105,13 +105,13 @@ class Daemons:
         """Remove daemons that own no shard and sent no heartbeat for an hour."""
         await self._session.fetch(statement("daemons/forget_dead"))
 
-    async def tell(self, daemon: int, facts: str) -> None:
-        """Store the status that the daemon publishes about itself. `facts` is JSON."""
-        await self._session.fetch(statement("daemons/tell"), daemon, facts)
+    async def publish_status(self, daemon: int, status: str) -> None:
+        """Store the status that the daemon publishes about itself. `status` is JSON."""
+        await self._session.fetch(statement("daemons/publish_status"), daemon, status)
 
-    async def forget_told(self) -> None:
+    async def forget_status(self) -> None:
         """Remove the published status of daemons that no longer exist."""
-        await self._session.fetch(statement("daemons/forget_told"))
+        await self._session.fetch(statement("daemons/forget_status"))
 
     async def list(self) -> Sequence[Mapping[str, Any]]:
         """Return the daemons, those with most shards first.

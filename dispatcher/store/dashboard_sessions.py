@@ -30,9 +30,11 @@ class SignIns:
         rows = await self._session.fetch(statement("dashboard_sessions/get"), id_)
         return dict(rows[0]) if rows else None
 
-    async def look_at(self, id_: bytes, environment_id: str) -> None:
+    async def set_environment(self, id_: bytes, environment_id: str) -> None:
         """Store the environment that the session shows now."""
-        await self._session.fetch(statement("dashboard_sessions/look_at"), id_, environment_id)
+        await self._session.fetch(
+            statement("dashboard_sessions/set_environment"), id_, environment_id
+        )
 
     async def delete(self, id_: bytes) -> None:
         """Delete a session."""

@@ -18,16 +18,16 @@ class Resends:
         """Lock the delivery against other changes of this kind until the transaction ends."""
         await self._session.fetch(statement("delivery_actions/lock"), delivery_id)
 
-    async def look(self, delivery_id: int, environment_id: str) -> Mapping[str, Any] | None:
+    async def find(self, delivery_id: int, environment_id: str) -> Mapping[str, Any] | None:
         """Return the state of a delivery, or None if the environment has no such delivery.
 
-        `state` is PENDING, OWED (queued to become pending again) or ENDED. The other keys are
-        `event_id type endpoint_id attempt` (how many attempts there were), `active deleted` of its
-        endpoint, `event_kept`, and `unheeded`: true if a daemon may still hold the delivery as it
-        was before a change.
+        `state` is PENDING, QUEUED (waits in the inbox to become pending again) or ENDED. The other
+        keys are `event_id type endpoint_id attempt` (how many attempts there were), `active
+        deleted` of its endpoint, `event_kept`, and `has_unapplied_notices`: true if a daemon may
+        still hold the delivery as it was before a change.
         """
         rows = await self._session.fetch(
-            statement("delivery_actions/look"), delivery_id, environment_id
+            statement("delivery_actions/find"), delivery_id, environment_id
         )
         return dict(rows[0]) if rows else None
 
@@ -35,7 +35,7 @@ class Resends:
         """Make the delivery due now. Return False if it is not pending."""
         return bool(await self._session.fetch(statement("delivery_actions/expedite"), delivery_id))
 
-    async def owe(
+    async def enqueue(
         self,
         delivery_id: int,
         *,
@@ -50,7 +50,7 @@ class Resends:
         Return False if it is already queued or pending.
         """
         rows = await self._session.fetch(
-            statement("delivery_actions/owe"),
+            statement("delivery_actions/enqueue"),
             delivery_id,
             event_id,
             endpoint_id,

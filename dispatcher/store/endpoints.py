@@ -37,15 +37,15 @@ class Endpoints:
     async def count(self, environment_id: str, most: int) -> int:
         """Return how many endpoints an environment has, counting up to `most`.
 
-        Call `bump` first. Otherwise endpoints created at the same time are not counted.
+        Call `next_version` first. Otherwise endpoints created at the same time are not counted.
         """
         rows = await self._session.fetch(statement("endpoints/count"), environment_id, most)
         count: int = rows[0]["count"]
         return count
 
-    async def bump(self) -> int:
+    async def next_version(self) -> int:
         """Draw the version for a change that follows in the same transaction."""
-        rows = await self._session.fetch(statement("endpoints/bump"))
+        rows = await self._session.fetch(statement("endpoints/next_version"))
         version: int = rows[0]["version"]
         return version
 

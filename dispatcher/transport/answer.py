@@ -6,9 +6,12 @@ the connection, but they never change the outcome.
 
 import httptools
 
+from dispatcher.core.model import Response, Timings
 from dispatcher.transport.answer_head import (
+    CACHED_HEAD_BYTES,
     Head,
     NotHttpError,
+    cached_head,
     is_interim,
     kept_headers,
     parse_head,
@@ -20,6 +23,9 @@ HEAD_LIMIT_BYTES = 64 * 1024
 
 INTERIM_LIMIT = 16
 """Most interim answers, such as `100 Continue`, before the final one."""
+
+PARSED_BYTES = 16 * 1024
+"""Most bytes that are parsed at once. Otherwise a flood in one read would be parsed as a whole."""
 
 CHUNK_FRAMING_BYTES = 4 * 1024
 """Most bytes that chunk sizes and trailers take on the wire, besides the excerpt."""
@@ -41,6 +47,7 @@ class Answer:
         "_body_limit",
         "_chunks",
         "_interims",
+        "_is_new",
         "_partial",
         "_remaining",
         "_searched",
@@ -63,6 +70,7 @@ class Answer:
         self._partial: bytearray | None = None
         self._searched = 0
         self._interims = 0
+        self._is_new = True
 
     @property
     def began(self) -> bool:
@@ -86,14 +94,35 @@ class Answer:
         """Return True if the excerpt is not the whole body."""
         return not self.complete or len(self._body) > self._body_limit
 
+    def response(self, duration: float, timings: Timings) -> Response:
+        """Return the answer as a value; `duration` is in seconds."""
+        head, body = self.head, self._body
+        if head is None or not self.complete or len(body) > self._body_limit:
+            return Response(self.status, self.headers, self.body, self.truncated, duration, timings)
+        return Response(self.status, head.headers, bytes(body), False, duration, timings)
+
     def feed(self, data: bytes) -> bool:
         """Parse the next bytes, and return `ended`.
 
         Raises NotHttpError if they are not HTTP, before a final status only.
         """
-        rest = self._feed_head(data) if self.head is None else data
-        if rest is not None:
-            self._feed_body(rest)
+        if self.head is None:
+            if self._is_new:
+                self._is_new = False
+                if self._feed_whole(data):
+                    return True
+            rest = self._feed_head(data)
+            if rest is None:
+                return self.ended
+            data = rest
+        self._feed_body(data)
+        return self.ended
+
+    def feed_pieces(self, data: bytes) -> bool:
+        """Parse as `feed` does, in pieces that end where the answer does."""
+        for at in range(0, len(data), PARSED_BYTES):
+            if self.feed(data[at : at + PARSED_BYTES]):
+                break
         return self.ended
 
     def end_of_input(self, *, clean: bool) -> bool:
@@ -106,6 +135,25 @@ class Answer:
         if not self.ended:
             self.complete = clean and self.head is not None and self.head.framing == "until-close"
             self._stop()
+        return True
+
+    def _feed_whole(self, data: bytes) -> bool:
+        """Parse an answer that arrives in one piece, with a small head and a small body.
+
+        This is nearly every answer. Return False, without a change, if it is another one.
+        """
+        crlf = data.find(b"\n\r\n", 0, CACHED_HEAD_BYTES)
+        if crlf < 0 or data.find(b"\n\n", 0, crlf) >= 0:
+            return False
+        end = crlf + 3
+        head = cached_head(data[:end])
+        if head.whole_length != len(data) - end or head.length > self._body_limit:
+            return False
+        self.head = head
+        self.status = head.status
+        self.keeps_alive = head.keeps_alive
+        self.ended = self.complete = True
+        self._body = data[end:]
         return True
 
     def _feed_head(self, data: bytes) -> bytes | None:

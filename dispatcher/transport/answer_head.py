@@ -52,7 +52,8 @@ class Head(NamedTuple):
 
     `length` is the body's length in bytes if `framing` is "length". `keeps_alive` is True if
     another request may follow on the connection. `keep_alive_seconds` is how long the receiver
-    announces to keep it, None if it announces nothing.
+    announces to keep it, None if it announces nothing. `whole_length` is the number of bytes after
+    which the answer is complete, -1 if the head does not tell or another answer follows.
     """
 
     status: int
@@ -61,12 +62,13 @@ class Head(NamedTuple):
     keeps_alive: bool
     keep_alive_seconds: int | None
     headers: tuple[tuple[str, str], ...]
+    whole_length: int
 
 
 def parse_head(head: bytes | bytearray) -> Head:
     """Parse a head, from its status line to its empty line. Raises NotHttpError."""
     if len(head) <= CACHED_HEAD_BYTES:
-        return _cached_head(bytes(head))
+        return cached_head(bytes(head))
     return _parse(bytes(head))
 
 
@@ -128,10 +130,13 @@ def _parse(head: bytes) -> Head:
         headers = tuple(_FIELD.findall(head.decode("latin-1")))
     else:
         headers = kept_headers(head)
-    return Head(status, framing, length, keeps_alive, said, headers)
+    is_told = framing in ("none", "length") and not is_interim(status)
+    whole_length = length if is_told else -1
+    return Head(status, framing, length, keeps_alive, said, headers, whole_length)
 
 
-_cached_head = lru_cache(maxsize=HEADS_CACHED)(_parse)
+# The same as `parse_head`, for heads of at most CACHED_HEAD_BYTES; in C, as all calls are made here.
+cached_head = lru_cache(maxsize=HEADS_CACHED)(_parse)
 
 
 def _framing(notable: dict[bytes, bytes]) -> tuple[Framing, int]:

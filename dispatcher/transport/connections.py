@@ -11,9 +11,10 @@ from time import monotonic
 
 import aiohappyeyeballs
 
+from dispatcher.transport.answer import Answer
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
-from dispatcher.transport.exchange import READ_BYTES, Connection, Outbox
+from dispatcher.transport.exchange import Connection, Outbox
 from dispatcher.transport.failures import (
     PostError,
     no_address,
@@ -91,7 +92,6 @@ class Connections:
         self._idle: dict[Connection, _Open] = {}
         self._made: dict[Connection, _Open] = {}
         self._outbox = Outbox(self._loop)
-        self._view = memoryview(bytearray(READ_BYTES))
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -107,30 +107,36 @@ class Connections:
         for connection in list(self._made):
             connection.abort()
 
-    def take(self, origin: Origin) -> Connection | None:
-        """Return the idle connection that was used last, None if there is none."""
+    def take(self, origin: Origin, now: float) -> Connection | None:
+        """Return the idle connection that was used last, None if there is none.
+
+        `now` is in monotonic seconds.
+        """
         opened = self._origins.get(origin)
         while opened is not None and opened.idle:
             connection, _ = opened.idle.popitem()
             del self._idle[connection]
-            if not connection.is_closing and monotonic() < connection.idle_until:
+            if now < connection.idle_until and not connection.is_closing:
                 return connection
             connection.abort()
         return None
 
-    def release(self, connection: Connection) -> None:
-        """Keep the connection for another exchange if it is reusable, else close it."""
+    def release(self, connection: Connection, answer: Answer, now: float) -> None:
+        """Keep the connection for another exchange if it is reusable, else close it.
+
+        `answer` is its last one, and `now` is in monotonic seconds.
+        """
         opened = self._made.get(connection)
         if opened is None:
             return
-        if opened.origin.is_https and not connection.served and not connection.is_closing:
+        if not connection.served and opened.origin.is_https and not connection.is_closing:
             self._remember_session(opened.origin, connection)
-        seconds = _idle_seconds(connection) if connection.is_reusable else 0.0
-        if seconds <= 0:
+        said = answer.head.keep_alive_seconds if answer.head is not None else None
+        seconds = IDLE_SECONDS if said is None else _idle_seconds(said)
+        if seconds <= 0 or not connection.rest():
             connection.abort()
             return
-        connection.rest()
-        connection.idle_until = monotonic() + seconds
+        connection.idle_until = now + seconds
         opened.idle[connection] = None
         self._idle[connection] = opened
         if len(self._idle) > self._idle_limit:
@@ -155,7 +161,7 @@ class Connections:
             opened = self._origins[origin] = _Open(origin)
         while opened.count >= self._origin_limit:
             await self._wait(opened)
-            if (connection := self.take(origin)) is not None:
+            if (connection := self.take(origin, monotonic())) is not None:
                 return connection
         opened.count += 1
         connection = None
@@ -222,7 +228,7 @@ class Connections:
         except (OSError, RuntimeError) as error:
             raise no_connection(error) from None
         progress.connected_at = monotonic()
-        connection = Connection(self._loop, self._outbox, self._view, self._lost)
+        connection = Connection(self._loop, self._outbox, self._deadlines, self._lost)
         tls = target.origin.is_https
         try:
             await self._loop.create_connection(
@@ -259,7 +265,6 @@ class Connections:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
-def _idle_seconds(connection: Connection) -> float:
-    answer = connection.answer
-    said = answer.head.keep_alive_seconds if answer is not None and answer.head else None
-    return IDLE_SECONDS if said is None else min(IDLE_SECONDS, said - KEEP_ALIVE_MARGIN_SECONDS)
+def _idle_seconds(said: int) -> float:
+    """Return how long to keep a connection that the receiver says it keeps for `said` seconds."""
+    return min(IDLE_SECONDS, said - KEEP_ALIVE_MARGIN_SECONDS)

@@ -1,41 +1,53 @@
 """Run many deadlines on one timer of the event loop.
 
 `asyncio.timeout` starts and cancels a timer for every block, which costs a tenth of a small HTTP
-request. Nearly all blocks here end early, and most have the same length. So there is one queue of
-deadlines for each length, and one timer waits for the earliest head of all queues.
+request. Nearly all deadlines here are removed early, and most have the same length. So there is one
+queue of deadlines for each length, and one timer waits for the earliest head of all queues.
 """
 
 import asyncio
 from itertools import takewhile
 from math import inf
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 CLOCK_RESOLUTION = 0.001
 """Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
 
 
+class Expiring(Protocol):
+    """An object with a deadline: `when` is in seconds on the clock of the event loop."""
+
+    when: float
+
+    def expire(self) -> None:
+        """Act on the deadline, which has passed and is removed from its queue."""
+
+
+Queue = dict[Expiring, None]
+"""Deadlines of one length, the earliest first."""
+
+
 class Deadline:
     """A context manager that raises TimeoutError when its time is over, like `asyncio.timeout`."""
 
-    __slots__ = ("_cancelling", "_expired", "_loop", "_queue", "_task", "when")
+    __slots__ = ("_cancelling", "_deadlines", "_expired", "_queue", "_seconds", "_task", "when")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, when: float, queue: "dict[Deadline, None]"
-    ) -> None:
-        self._loop = loop
-        self.when = when
-        self._queue = queue
+    def __init__(self, deadlines: "Deadlines", seconds: float) -> None:
+        self.when = inf
+        self._deadlines = deadlines
+        self._seconds = seconds
+        self._queue: Queue = {}
         self._expired = False
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task(self._loop)
+        self._task = asyncio.current_task()
         if self._task is None:
             raise RuntimeError("a deadline needs a task to cut off")
         self._cancelling = self._task.cancelling()
-        self._queue[self] = None
+        self._queue = self._deadlines.start(self, self._seconds)
         return self
 
     def __exit__(
@@ -53,7 +65,6 @@ class Deadline:
 
     def expire(self) -> None:
         """Cancel the task in the block, as the time is over."""
-        self._queue.pop(self, None)
         self._expired = True
         if self._task is not None:
             self._task.cancel()
@@ -68,19 +79,25 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._queues: dict[float, dict[Deadline, None]] = {}
+        self._time = self._loop.time
+        self._queues: dict[float, Queue] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = inf
 
     def within(self, seconds: float) -> Deadline:
-        """Return a deadline `seconds` from now; enter it at once."""
-        when = self._loop.time() + seconds
+        """Return a deadline for the block that it is entered for."""
+        return Deadline(self, seconds)
+
+    def start(self, item: Expiring, seconds: float) -> Queue:
+        """Call `item.expire` in `seconds`, unless it is removed from the returned queue before."""
+        when = item.when = self._time() + seconds
         if when < self._armed_for:
             self._arm(when)
         queue = self._queues.get(seconds)
         if queue is None:
             queue = self._queues[seconds] = {}
-        return Deadline(self._loop, when, queue)
+        queue[item] = None
+        return queue
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
@@ -91,9 +108,11 @@ class Deadlines:
     def _expire(self) -> None:
         now = self._loop.time() + CLOCK_RESOLUTION
         self._timer, self._armed_for = None, inf
-        for queue in self._queues.values():
-            for deadline in list(takewhile(lambda head: head.when <= now, queue)):
-                deadline.expire()
+        for queue in list(self._queues.values()):
+            for item in list(takewhile(lambda head: head.when <= now, queue)):
+                if item in queue:  # the end of another one may have removed it
+                    del queue[item]
+                    item.expire()
         self._queues = {seconds: queue for seconds, queue in self._queues.items() if queue}
         if self._queues:
             self._arm(min(next(iter(queue)).when for queue in self._queues.values()))

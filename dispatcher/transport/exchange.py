@@ -1,12 +1,14 @@
 """Run exchanges (one request and its answer) on a connection to a receiver, one at a time."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
-from dispatcher.transport.answer import Answer
-from dispatcher.transport.answer_head import NotHttpError
+from dispatcher.transport.answer import PARSED_BYTES, Answer
+from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
+from dispatcher.transport.deadlines import Deadlines, Queue
 
 JOINED_BYTES = 32 * 1024
 """A body of up to this many bytes is joined with its head, so that one packet can carry both."""
@@ -14,8 +16,8 @@ JOINED_BYTES = 32 * 1024
 PIECE_BYTES = 32 * 1024
 """A larger body is written in pieces of this size, as the transport copies what it cannot send."""
 
-READ_BYTES = 16 * 1024
-"""Most bytes read and parsed at once, so that no receiver blocks the event loop."""
+BODY_SECONDS = 2.0
+"""Time for the rest of an answer after its status line."""
 
 
 class Outbox:
@@ -42,7 +44,11 @@ class Outbox:
                 transport.write(data)
 
 
-class EndedError(Exception):
+class ExchangeError(Exception):
+    """The exchange ended without a status."""
+
+
+class EndedError(ExchangeError):
     """The connection ended before an answer; `cause` is the transport's error, None if none."""
 
     def __init__(self, cause: Exception | None) -> None:
@@ -50,22 +56,34 @@ class EndedError(Exception):
         self.cause = cause
 
 
-class Connection(asyncio.BufferedProtocol):
+class ExpiredError(ExchangeError):
+    """There was no status before the deadline.
+
+    `is_unsent` is True if part of the request was not sent yet.
+    """
+
+    def __init__(self, *, is_unsent: bool) -> None:
+        super().__init__("no status before the deadline")
+        self.is_unsent = is_unsent
+
+
+class Connection(asyncio.Protocol):
     """A connection for one exchange after another.
 
-    `view` is the read buffer, which all connections of a sender share: each read is parsed before
-    the next one. `on_lost` is called once, when the connection has ended.
+    `on_lost` is called once, when the connection has ended.
     """
 
     __slots__ = (
+        "_deadlines",
+        "_is_aborted",
         "_is_paused",
+        "_is_shortened",
         "_loop",
         "_on_lost",
         "_outbox",
+        "_queue",
         "_unwritten",
-        "_view",
         "_waiter",
-        "_waits_for_end",
         "answer",
         "first_byte_at",
         "idle_until",
@@ -73,6 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         "is_lost",
         "served",
         "transport",
+        "when",
     )
 
     transport: asyncio.Transport
@@ -81,51 +100,51 @@ class Connection(asyncio.BufferedProtocol):
         self,
         loop: asyncio.AbstractEventLoop,
         outbox: Outbox,
-        view: memoryview,
+        deadlines: Deadlines,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
         self._outbox = outbox
-        self._view = view
+        self._deadlines = deadlines
         self._on_lost = on_lost
+        self._queue: Queue = {}
+        self._is_aborted = False
         self._is_paused = False
+        self._is_shortened = False
         self._unwritten: memoryview | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._waits_for_end = False
         self.answer: Answer | None = None
         self.first_byte_at = 0.0
         self.is_lost = False
         self.is_closing = False
         self.idle_until = 0.0
         self.served = 0
+        self.when = math.inf
 
     # ── called by the sender ─────────────────────────────────────────────────────────────────────
 
-    def post(self, head: bytes, body: bytes, answer: Answer) -> asyncio.Future[None]:
-        """Send a request; return a future that is done when `answer` has a status.
+    def post(
+        self, head: bytes, body: bytes, answer: Answer, seconds: float
+    ) -> asyncio.Future[None]:
+        """Send a request; return a future that is done when `answer` has all that is waited for.
 
-        The future raises EndedError or NotHttpError if there is no status.
+        A status is waited for until the deadline, in `seconds`, the rest of the answer for at most
+        BODY_SECONDS more. The future raises ExchangeError or NotHttpError if there is no status.
         """
         self.answer = answer
         self.first_byte_at = 0.0
-        self._waits_for_end = False
+        self._is_shortened = False
         waiter = self._waiter = self._loop.create_future()
         if self.is_closing:
             self._fail(EndedError(None))
-        elif len(body) <= JOINED_BYTES:
+            return waiter
+        self._queue = self._deadlines.start(self, seconds)
+        if len(body) <= JOINED_BYTES:
             self._outbox.put(self.transport, head + body)
         else:
             self.transport.write(head)
             self._unwritten = memoryview(body)
             self._write_on()
-        return waiter
-
-    def end_of_answer(self) -> asyncio.Future[None]:
-        """Return a future that is done when the rest of the answer has arrived or has ended."""
-        self._waits_for_end = True
-        waiter = self._waiter = self._loop.create_future()
-        if self.answer is None or self.answer.ended:
-            waiter.set_result(None)
         return waiter
 
     @property
@@ -135,30 +154,40 @@ class Connection(asyncio.BufferedProtocol):
             not self.is_closing and self.transport.get_write_buffer_size() > 0
         )
 
-    @property
-    def is_reusable(self) -> bool:
-        """Return True if the exchange has ended and another one may follow on the connection."""
-        answer = self.answer
-        return (
-            answer is not None
-            and answer.keeps_alive
-            and answer.ended
-            and not self.is_closing
-            and not self.is_unsent
-        )
+    def rest(self) -> bool:
+        """Remove the ended exchange, and return True if another one may follow.
 
-    def rest(self) -> None:
-        """Remove the ended exchange; bytes that arrive before the next one close the connection."""
+        Bytes that arrive before the next exchange close the connection.
+        """
+        answer = self.answer
+        if (
+            answer is None
+            or not answer.keeps_alive
+            or not answer.ended
+            or self.is_closing
+            or self.is_unsent
+        ):
+            return False
         self.served += 1
         self.answer = None
         self._waiter = None
+        return True
 
     def abort(self) -> None:
         """Close at once; a running exchange ends with EndedError."""
         self._unwritten = None
+        self._queue.pop(self, None)
         if not self.is_lost:
-            self.is_closing = True
+            self._is_aborted = self.is_closing = True
             self.transport.abort()
+
+    def expire(self) -> None:
+        """End the exchange, as its time is over: with a status it has an outcome, else an error."""
+        if self.answer is not None and self.answer.status:
+            self._settle()
+            self.abort()
+        else:
+            self._fail(ExpiredError(is_unsent=self.is_unsent))
 
     # ── called by the transport ──────────────────────────────────────────────────────────────────
 
@@ -166,10 +195,7 @@ class Connection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.transport.set_write_buffer_limits(high=PIECE_BYTES)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         answer = self.answer
         if answer is None or answer.ended:
             self.abort()  # these bytes belong to no request
@@ -177,14 +203,16 @@ class Connection(asyncio.BufferedProtocol):
         if not self.first_byte_at:
             self.first_byte_at = monotonic()
         try:
-            has_ended = answer.feed(bytes(self._view[:nbytes]))
+            has_ended = (answer.feed if len(data) <= PARSED_BYTES else answer.feed_pieces)(data)
         except NotHttpError as error:
             self._fail(error)
             return
-        if has_ended or (answer.status and not self._waits_for_end):
-            self._wake()
-        if has_ended and not answer.keeps_alive:
-            self.abort()
+        if has_ended:
+            self._settle()
+            if not answer.keeps_alive:
+                self.abort()
+        elif answer.status:
+            self._wait_for_the_rest(answer.status)
 
     def eof_received(self) -> None:
         """Let the transport close, as the receiver sends nothing more."""
@@ -200,9 +228,10 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = self.is_closing = True
         self._unwritten = None
-        if self.answer is not None and not self.answer.ended:
-            if self.answer.end_of_input(clean=exc is None):
-                self._wake()
+        answer = self.answer
+        if answer is not None and not answer.ended:
+            if answer.end_of_input(clean=exc is None and not self._is_aborted):
+                self._settle()
             else:
                 self._fail(EndedError(exc))
         self._on_lost(self)
@@ -213,8 +242,20 @@ class Connection(asyncio.BufferedProtocol):
             self._unwritten = rest if len(rest) else None
             self.transport.write(piece)
 
-    def _wake(self) -> None:
-        """Wake the sender, which waits for a status or for the end of the answer."""
+    def _wait_for_the_rest(self, status: int) -> None:
+        """Wait no longer than BODY_SECONDS, as the status line has decided the outcome."""
+        if self.served and status == REQUEST_TIMEOUT:
+            self._settle()  # the request is sent again, so the rest is not needed
+        elif not self._is_shortened:
+            self._is_shortened = True
+            self._queue.pop(self, None)
+            seconds = min(self.when - self._loop.time(), BODY_SECONDS)
+            # In steps of 10 ms. Otherwise each deadline's own length would have its own queue.
+            self._queue = self._deadlines.start(self, math.floor(seconds * 100) / 100)
+
+    def _settle(self) -> None:
+        """Wake the sender, as the answer has all that is waited for."""
+        self._queue.pop(self, None)
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -1,21 +1,34 @@
 """Write the head of a request, byte for byte as it is sent.
 
-The order is: request line, Host, defaults that the caller does not set, the caller's headers in
-their order and case, Content-Length. The parts that repeat are prepared once.
+The order is: request line, Host, defaults that the caller does not set, the caller's fixed headers
+in their order and case, those that vary, Content-Length. The parts that repeat are prepared once.
 """
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 """Headers that define where a request goes and where it ends: only the sender writes them."""
 
 LAYOUTS_CACHED = 4096
-"""Most combinations of header names whose layout is kept."""
+"""Most layouts that are kept, one for each endpoint in use."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+Items = tuple[tuple[str, str], ...]
+
+
+class _Layout(NamedTuple):
+    """A head with gaps for the values that vary and for the length.
+
+    `kept` are the indexes of the values that are sent, None if all are.
+    """
+
+    text: str
+    kept: tuple[int, ...] | None
 
 
 class RequestHeads:
@@ -25,44 +38,47 @@ class RequestHeads:
         self._defaults = defaults
         self._layout = lru_cache(maxsize=LAYOUTS_CACHED)(self._lay_out)
 
-    def build(self, start: str, headers: Mapping[str, str], length: int) -> bytes:
+    def build(
+        self,
+        start: str,
+        headers: Mapping[str, str],
+        length: int,
+        names: tuple[str, ...] = (),
+        values: tuple[str, ...] = (),
+    ) -> bytes:
         """Return the head of a request with a body of `length` bytes.
 
-        `start` is the request line and the Host header. Raises ValueError if a header has a
-        control character or an invalid name, or if only the sender may write it.
+        `start` is the request line and the Host header. `headers` are the same for many requests.
+        `names` are those of the headers that vary, with the `values` of this request. Raises
+        ValueError if a header has a control character or an invalid name, or if only the sender may
+        write it. In `values`, only the characters that would end a line are searched for.
         """
-        layout, replaced = self._layout(tuple(headers))
-        if replaced:
-            headers = {name: v for name, v in headers.items() if name not in replaced}
-        values = headers.values()
-        text = "".join(values)
-        if not text.isprintable() and _FORBIDDEN.search(text):
-            raise ValueError("a header with a control character")
-        parts = layout.copy()
-        parts[0] = start
-        parts[2::2] = [*values, f"{length}\r\n\r\n"]
-        return "".join(parts).encode()
+        text, kept = self._layout(start, tuple(headers.items()) if headers else (), names)
+        if values:
+            joined = "".join(values)
+            if "\n" in joined or "\r" in joined or "\0" in joined:
+                raise ValueError("a header with a control character")
+            if kept is not None:
+                values = tuple(values[i] for i in kept)
+        return (text % (*values, length)).encode()
 
-    def _lay_out(self, names: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
-        """Return the parts of a head with gaps, and the names that a later name replaces.
-
-        The first part is the gap for `start`; from the third part on, every other one is the gap
-        for a value.
-        """
-        last = {name.lower(): name for name in names}
+    def _lay_out(self, start: str, headers: Items, names: tuple[str, ...]) -> _Layout:
+        """Return the layout; of names that differ only in case, the last is sent."""
+        every = [*(name for name, _ in headers), *names]
+        last = {name.lower(): at for at, name in enumerate(every)}
         if not FRAMING.isdisjoint(last):
             raise ValueError("a header that only the sender writes")
-        if not all(map(_NAME.fullmatch, names)):
+        if not all(map(_NAME.fullmatch, every)):
             raise ValueError("a name that no header can have")
-        defaults = [
-            f"{name}: {value}\r\n"
-            for name, value in self._defaults.items()
-            if name.lower() not in last
-        ]
-        sent = [name for name in names if last[name.lower()] == name]
-        parts = ["", "".join(defaults)]
-        for name in sent:
-            parts[-1] += f"{name}: "
-            parts += ["", "\r\n"]
-        parts[-1] += "Content-Length: "
-        return [*parts, ""], frozenset(names) - frozenset(sent)
+        if _FORBIDDEN.search("".join(value for _, value in headers)):
+            raise ValueError("a header with a control character")
+        sent = set(last.values())
+        lines = [f"{n}: {v}" for n, v in self._defaults.items() if n.lower() not in last]
+        lines += [f"{n}: {v}" for at, (n, v) in enumerate(headers) if at in sent]
+        constant = (start + "".join(f"{line}\r\n" for line in lines)).replace("%", "%%")
+        kept = tuple(i for i in range(len(names)) if len(headers) + i in sent)
+        gaps = "".join(names[i].replace("%", "%%") + ": %s\r\n" for i in kept)
+        return _Layout(
+            f"{constant}{gaps}Content-Length: %d\r\n\r\n",
+            None if len(kept) == len(names) else kept,
+        )

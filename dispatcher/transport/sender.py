@@ -7,25 +7,23 @@ BODY_SECONDS and never decoded. A connection is kept only after a clean and comp
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from time import monotonic
 from typing import Self
 
 from dispatcher.core.endpoint_url import UrlError
-from dispatcher.core.model import ErrorCode, Response, SendError
+from dispatcher.core.model import ErrorCode, Response, SendError, first_byte_only
 from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
 from dispatcher.transport.connections import Connections
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.egress import Guard
-from dispatcher.transport.exchange import Connection, EndedError
+from dispatcher.transport.exchange import Connection, EndedError, ExchangeError, ExpiredError
 from dispatcher.transport.failures import PostError, no_answer, one_line
 from dispatcher.transport.progress import Progress
 from dispatcher.transport.request_head import RequestHeads
 from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
 from dispatcher.transport.tls import ClientContext
-
-BODY_SECONDS = 2.0
-"""Time for the rest of an answer after its status line."""
 
 URLS_CACHED = 4096
 """Most parsed URLs that are kept."""
@@ -65,8 +63,8 @@ class Sender:
             }
         )
         self._is_open = False
+        self._target: Callable[[str], Target] = _not_open
         self._connections: Connections
-        self._target: Callable[[str], Target]
         self._deadlines: Deadlines
         self._resolver: Resolver
 
@@ -108,115 +106,138 @@ class Sender:
         *,
         timeout: float,  # noqa: ASYNC109 - a timeout is a value here, not an exception
         share: str = "",
+        names: tuple[str, ...] = (),
+        values: tuple[str, ...] = (),
     ) -> Response | SendError:
         """Send one request, and return the answer or the error.
 
-        `timeout` is in seconds, from the name lookup to the last byte. `share` is the environment
+        `headers` are the same for many requests to the URL, and prepared once. `names` are those of
+        the headers that vary, and `values` their values in this request. `timeout` is in seconds, from the name lookup to the last byte. `share` is the environment
         for which names are looked up. A request is sent a second time, on a new connection, only if
         a kept connection ends before the first byte of an answer, or answers it with 408. Network
         and receiver cause no exceptions. Raises RuntimeError if the sender is not open.
         """
-        if not self._is_open:
-            raise RuntimeError("the sender is not open")
-        progress = Progress()
+        started_at = monotonic()
         try:
             target = self._target(url)
-            head = self._heads.build(target.start, headers, len(body))
-            with self._deadlines.within(timeout):
-                connection = self._connections.take(target.origin)
-                if connection is None or not await self._ask(connection, head, body, progress):
-                    # No connection was idle, or the receiver closed it without reading the request.
-                    await self._ask_on_new_connection(target, head, body, progress, share)
-        except (TimeoutError, PostError, ValueError) as error:
-            if not progress.has_status:
-                return _failed(error, progress, timeout)
-        answer = progress.answer
-        if answer is None or not answer.ended:
-            await self._read_on(progress, timeout)
-        return self._response(progress)
+            head = self._heads.build(target.start, headers, len(body), names, values)
+        except ValueError as error:
+            return _refused(error, monotonic() - started_at)
+        kept = self._connections.take(target.origin, started_at)
+        if kept is not None:
+            answer = Answer(self._body_limit)
+            try:
+                await kept.post(head, body, answer, timeout)
+            except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
+                if answer.began or not isinstance(error, EndedError):
+                    return self._failed(error, kept, Progress(started_at), timeout)
+            else:
+                if answer.status != REQUEST_TIMEOUT:
+                    return self._response(kept, answer, started_at, None)
+                kept.abort()  # some servers send 408 when they close an idle connection
+        # No connection was idle, or the receiver closed it without reading the request.
+        return await self._post_on_new(target, head, body, timeout, share, Progress(started_at))
 
-    async def _ask_on_new_connection(
-        self, target: Target, head: bytes, body: bytes, progress: Progress, share: str
-    ) -> None:
-        """Send the request on a new connection, and wait for a status. Raises PostError."""
-        connection = await self._connections.connect(target, progress, share)
-        if not await self._ask(connection, head, body, progress):
-            raise no_answer(None)
+    async def _post_on_new(
+        self,
+        target: Target,
+        head: bytes,
+        body: bytes,
+        timeout: float,  # noqa: ASYNC109
+        share: str,
+        progress: Progress,
+    ) -> Response | SendError:
+        """Send the request on a new connection; return the answer or the error."""
+        connection = None
+        try:
+            left = progress.started_at + timeout - monotonic()
+            with self._deadlines.within(_in_steps(left)):
+                connection = await self._connections.connect(target, progress, share)
+            answer = Answer(self._body_limit)
+            left = progress.started_at + timeout - monotonic()
+            await connection.post(head, body, answer, _in_steps(left))
+        except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
+            return self._failed(error, connection, progress, timeout)
         if not target.is_literal:
             self._resolver.reached(target.origin.host, share)
+        return self._response(connection, answer, progress.started_at, progress)
 
-    async def _ask(
-        self, connection: Connection, head: bytes, body: bytes, progress: Progress
-    ) -> bool:
-        """Send the request, and return True when there is a status.
+    def _response(
+        self,
+        connection: Connection,
+        answer: Answer,
+        started_at: float,
+        progress: Progress | None,
+    ) -> Response:
+        """Return the answer, and keep or close the connection; `progress` is that of a new one."""
+        now = monotonic()
+        first_byte_at = connection.first_byte_at
+        if progress is None:
+            timings = first_byte_only(first_byte_at - started_at)
+        else:
+            timings = progress.timings(first_byte_at)
+        self._connections.release(connection, answer, now)
+        return answer.response(now - started_at, timings)
 
-        Return False if a kept connection ended without a byte, or answered with 408. Raises
-        PostError.
+    def _failed(
+        self,
+        error: BaseException,
+        connection: Connection | None,
+        progress: Progress,
+        timeout: float,
+    ) -> SendError:
+        """Return the error of a request without a status, and close its connection.
+
+        Raises `error` again if neither network nor receiver caused it.
         """
-        progress.connection = connection
-        answer = progress.answer = Answer(self._body_limit)
-        try:
-            await connection.post(head, body, answer)
-        except EndedError as error:
-            if connection.served and not answer.began:
-                return False
-            raise no_answer(error.cause) from None
-        except NotHttpError as error:
-            reason = f"the answer is not HTTP: {one_line(str(error))}"
-            raise PostError("protocol", reason) from None
-        except BaseException:
-            progress.give_up()
-            raise
-        if connection.served and answer.status == REQUEST_TIMEOUT:
-            connection.abort()  # some servers send 408 when they close an idle connection
-            return False
-        return True
-
-    async def _read_on(self, progress: Progress, timeout: float) -> None:  # noqa: ASYNC109
-        """Wait up to BODY_SECONDS for the rest of an answer that has a status."""
-        seconds = min(timeout - progress.elapsed(), BODY_SECONDS)
-        try:
-            # In steps of 10 ms. Otherwise each deadline's own length would have its own queue.
-            with self._deadlines.within(math.floor(seconds * 100) / 100):
-                if progress.connection is not None:
-                    await progress.connection.end_of_answer()
-        except TimeoutError:
-            progress.give_up()  # the status line has decided; the excerpt stays incomplete
-        except BaseException:
-            progress.give_up()
-            raise
-
-    def _response(self, progress: Progress) -> Response:
-        connection, answer = progress.connection, progress.answer
-        if connection is None or answer is None:
-            raise RuntimeError("there is no answer")
-        response = Response(
-            answer.status,
-            answer.headers,
-            answer.body,
-            answer.truncated,
-            progress.elapsed(),
-            progress.timings(),
-        )
-        self._connections.release(connection)
-        return response
+        first_byte_at = 0.0
+        if connection is not None:
+            first_byte_at = connection.first_byte_at
+            connection.abort()
+        if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
+            raise error
+        code, reason = _described(error, timeout)
+        duration = monotonic() - progress.started_at
+        return SendError(code, reason, duration, progress.timings(first_byte_at))
 
 
 _UNWRITABLE = "the request cannot be written: its URL or a header is malformed"
-_PHASES = {
-    "connect": "no connection within {:g} s (phase=connect)",
-    "send": "the receiver did not read the whole request within {:g} s (phase=send)",
-    "head": "no answer within {:g} s (phase=head)",
-}
 
 
-def _failed(error: Exception, progress: Progress, timeout: float) -> SendError:
-    code: ErrorCode = "blocked"
-    reason = _UNWRITABLE  # not the text of a ValueError, which may contain a header's value
-    if isinstance(error, TimeoutError):
-        code, reason = "timeout", _PHASES[progress.phase].format(timeout)
-    elif isinstance(error, PostError):
-        code, reason = error.code, error.reason
-    elif isinstance(error, UrlError):
-        reason = str(error)
-    return SendError(code, reason, progress.elapsed(), progress.timings())
+def _described(error: Exception, timeout: float) -> tuple[ErrorCode, str]:
+    """Return the code and the sentence for the endpoint's owner."""
+    if isinstance(error, PostError):
+        return error.code, error.reason
+    if isinstance(error, EndedError):
+        return _described(no_answer(error.cause), timeout)
+    if isinstance(error, NotHttpError):
+        return "protocol", f"the answer is not HTTP: {one_line(str(error))}"
+    if isinstance(error, ExpiredError) and error.is_unsent:
+        return "timeout", (
+            f"the receiver did not read the whole request within {timeout:g} s (phase=send)"
+        )
+    if isinstance(error, ExpiredError):
+        return "timeout", f"no answer within {timeout:g} s (phase=head)"
+    return "timeout", f"no connection within {timeout:g} s (phase=connect)"
+
+
+def _refused(error: ValueError, duration: float) -> SendError:
+    """Return the error of a request that was not sent.
+
+    Its text is not that of any ValueError, which may contain a header's value.
+    """
+    return SendError(
+        "blocked", str(error) if isinstance(error, UrlError) else _UNWRITABLE, duration
+    )
+
+
+def _not_open(_: str) -> Target:
+    raise RuntimeError("the sender is not open")
+
+
+def _in_steps(seconds: float) -> float:
+    """Return the time in steps of 10 ms.
+
+    Otherwise each deadline's own length would have its own queue.
+    """
+    return math.ceil(seconds * 100) / 100

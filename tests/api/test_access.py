@@ -105,7 +105,7 @@ async def holding(standing: Api) -> dict[Scope, Client]:
 
 
 def test_the_port_serves_no_other_route_of_the_api(standing: Api) -> None:
-    runner = standing.daemon._front.port._runner
+    runner = standing.daemon._admin.port._runner
     assert runner.app is not None
     served_there = {
         (route.method, route.resource.canonical)

@@ -59,7 +59,7 @@ async def test_a_cancelled_delivery_is_answered_though_the_database_is_lost_afte
     async def lost(*_: object) -> int:
         raise StoreUnavailableError("gone")
 
-    monkeypatch.setattr(Nudges, "unheeded", lost)
+    monkeypatch.setattr(Nudges, "unapplied", lost)
     await admin("POST", "/api/pause", {})
     made = (await admin("POST", "/api/webhooks", NEW)).data
     delivery = (await admin("POST", f"/api/webhooks/{made['id']}/test")).data["id"]

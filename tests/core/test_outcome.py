@@ -1,4 +1,5 @@
 from typing import get_args
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from dispatcher.core import outcome
 from dispatcher.core.model import (
+    Delivery,
     ErrorCode,
     Outcome,
     Response,
@@ -234,3 +236,21 @@ def test_a_delivery_ends_or_has_a_delay_and_never_both(
     decided = decide(result, attempt, chance)
     assert (decided.state is None) is (decided.delay is not None)
     assert (decided.state == "DELIVERED") is (decided.code == "ok") is (decided.error is None)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "state", "delay"),
+    [(2, None, 30.0), (3, None, 60.0), (6, None, 480.0), (7, "FAILED", None)],
+)
+def test_an_attempt_that_broke_is_retried_five_times_with_growing_delays(
+    attempt: int, state: str | None, delay: float | None
+) -> None:
+    delivery = Delivery(1, 1, UUID(int=1), 0, attempt, 2, 0.0)
+    broken = outcome.broken_attempt(delivery, LookupError("with a secret"))
+    assert (broken.code, broken.state, broken.delay) == ("protocol", state, delay)
+    assert broken.error == "internal error: LookupError"
+
+
+def test_a_delivery_without_a_readable_event_ends() -> None:
+    assert outcome.unreadable_event("DataError").state == "FAILED"
+    assert outcome.missing_event().state == "CANCELLED"

@@ -77,7 +77,7 @@ async def test_a_filter_that_is_none_is_said_and_breaks_nothing(
 ) -> None:
     webhook = await made(admin, receiver.url)
     page = await visitor.get(f"/webhooks/{webhook}?{query}&before=nonsense")
-    assert (page.status, f'id="{field}-mistake"' in page.text) == (200, True)
+    assert (page.status, f'id="{field}-error"' in page.text) == (200, True)
 
 
 async def test_the_list_has_pages_and_only_the_first_is_live(
@@ -91,14 +91,14 @@ async def test_the_list_has_pages_and_only_the_first_is_live(
     await receiver.wait_for(51)
 
     async def all_there() -> bool:
-        return "Older" in (await visitor.get(f"/webhooks/{webhook}?said=created")).text
+        return "Older" in (await visitor.get(f"/webhooks/{webhook}?flash=created")).text
 
     await until(all_there, "there is a second page")
-    first = await visitor.get(f"/webhooks/{webhook}?status=DELIVERED&said=created")
+    first = await visitor.get(f"/webhooks/{webhook}?status=DELIVERED&flash=created")
     address = (
         first.text.split('href="/e/env_default/webhooks/')[-1].split('"')[0].replace("&amp;", "&")
     )
-    assert "said=" not in address
+    assert "flash=" not in address
     second = await visitor.get(f"/webhooks/{address}")
     assert (
         'hx-get="/e/env_default/webhooks/' + webhook in first.text,
@@ -166,7 +166,7 @@ async def test_a_pending_delivery_counts_down_and_is_sent_at_once_if_one_likes(
     assert "Next retry" in page.text
     assert f'hx-get="/e/env_default/deliveries/{name}"' in page.text
     again = await visitor.post(f"/deliveries/{name}/retry")
-    assert "It is being sent again." in again.text
+    assert "The delivery is being sent again." in again.text
     await receiver.wait_for(2)
     ended = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED')}")
     assert f'hx-get="/e/env_default/deliveries/{name}"' not in ended.text

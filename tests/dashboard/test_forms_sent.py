@@ -152,10 +152,10 @@ async def test_what_is_nested_too_deep_is_a_mistake_in_the_form(api: Api, visito
         fields: dict[str, str | list[str]] = {"url": URL, "name": "A", "patterns": "*"}
         page = await visitor.post(settings, {**fields, "metadata": deep})
         assert page.status == (200 if levels == 64 else 422)
-        assert ('id="metadata-mistake"' in page.text) is (levels > 64)
+        assert ('id="metadata-error"' in page.text) is (levels > 64)
         for field in ("example", "schema") if levels > 64 else ():
             page = await visitor.post("/event-types/new", {"name": "a.b", field: deep})
-            assert (page.status, f'id="{field}-mistake"' in page.text) == (422, True)
+            assert (page.status, f'id="{field}-error"' in page.text) == (422, True)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ async def test_sending_is_paused_and_resumed_for_one_environment(
     assert "Sending is paused for env_default" in page.text
     assert await paused(connection) == ["env_default"]
     page = await visitor.post("/resume")
-    assert "Sending goes on" in page.text
+    assert "Sending is resumed" in page.text
     assert await paused(connection) == []
 
 

@@ -57,7 +57,7 @@ async def test_a_catalogue_that_comes_with_the_program_is_taken_in(visitor: Visi
 async def test_a_token_is_shown_once_and_revoked(
     visitor: Visitor, connection: Connection, api: Api
 ) -> None:
-    made = await visitor.post("/tokens", {"name": "for a test", "scope": "read", "lasts": "30"})
+    made = await visitor.post("/tokens", {"name": "for a test", "scope": "read", "expires": "30"})
     text = made.text[made.text.index("dsp_") :][:47]
     assert (await api.nobody(text)("GET", "/api/webhooks")).status == 200
     listed = await visitor.get("/tokens")

@@ -38,7 +38,7 @@ async def test_it_is_counted_then_started_then_done(
     assert "Recover 1 delivery?" in counted.text
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0
     started = await visitor.post(f"/webhooks/{webhook}/recoveries", hidden(counted))
-    assert "The recovery is under way." in started.text
+    assert "The recovery has started." in started.text
     await receiver.wait_for(2)
 
     async def done() -> bool:
@@ -87,7 +87,7 @@ async def test_a_time_of_ones_own_is_meant_in_utc_and_checked(
         ({"preset": "hour", "rate": "0"}, "rate"),
     ):
         wrong = await visitor.post(path, dict(fields))
-        assert (wrong.status, f'id="{field}-mistake"' in wrong.text) == (422, True)
+        assert (wrong.status, f'id="{field}-error"' in wrong.text) == (422, True)
 
 
 async def test_what_can_not_be_started_says_why(

@@ -123,7 +123,7 @@ async def test_what_can_not_be_made_is_said_where_it_was_typed(
     ):
         page = await visitor.post("/webhooks/new", {"url": url, "patterns": patterns})
         assert page.status == 422
-        assert f'id="{field}-mistake"' in page.text
+        assert f'id="{field}-error"' in page.text
         assert f'value="{url}"' in page.text
         assert f'value="{patterns}"' in page.text
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
@@ -236,7 +236,7 @@ async def test_what_can_not_be_saved_is_said_where_it_was_typed_and_nothing_is_s
     page = await visitor.post(f"/webhooks/{name}/settings", fields)
     assert page.status == 422
     for field in ("rate_limit", "retry_jitter", "headers"):
-        assert f'id="{field}-mistake"' in page.text
+        assert f'id="{field}-error"' in page.text
     assert 'value="lots"' in page.text
     broken = await visitor.post(f"/webhooks/{name}/settings", {**fields, "metadata": "{"})
     assert (broken.status, "is not JSON" in broken.text) == (422, True)
@@ -256,7 +256,7 @@ async def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
         "patterns": "user.*",
     }
     late = await visitor.post(f"/webhooks/{name}/settings", fields)
-    assert (late.status, "Somebody else has changed it" in late.text) == (409, True)
+    assert (late.status, "Another user has changed the webhook" in late.text) == (409, True)
     assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "Theirs"
 
 
@@ -278,7 +278,7 @@ async def test_a_test_event_leads_to_the_delivery_that_one_watches(
     name = await made(admin, receiver.url)
     page = await visitor.post(f"/webhooks/{name}/test")
     assert page.below.startswith("/deliveries/dlv_")
-    assert "A test event is on its way." in page.text
+    assert "The test event is being sent." in page.text
     await receiver.wait_for(1)
 
     async def arrived() -> bool:

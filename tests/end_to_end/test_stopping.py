@@ -110,7 +110,7 @@ async def test_forcing_does_not_wait_and_the_next_daemon_sends_it_again(
 async def test_a_drain_waits_for_an_endpoint_with_a_longer_timeout_of_its_own(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN", 0.2)
+    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN_SECONDS", 0.2)
     await story.subscribe(receiver.url, timeout_ms=3_000)
     receiver.otherwise = Answer(200, delay=1.0)
     daemon = await daemons.start(delivery={"timeout": "200ms"})
@@ -123,7 +123,7 @@ async def test_a_drain_waits_for_an_endpoint_with_a_longer_timeout_of_its_own(
 async def test_a_drain_without_a_database_ends(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN", 0.2)
+    monkeypatch.setattr(daemon_module, "DRAIN_MARGIN_SECONDS", 0.2)
     await story.subscribe(receiver.url)
     receiver.answers = [Answer(200, delay=0.2)]
     daemon = await daemons.start(delivery={"timeout": "300ms"})
@@ -236,7 +236,7 @@ async def test_what_cannot_be_closed_keeps_nothing_else_open(
     closed: list[str] = []
     for name, part in (
         ("sender", daemon._engine.sender),
-        ("port", daemon._front.port),
+        ("port", daemon._admin.port),
         ("sessions", daemon._engine.sessions),
     ):
         monkeypatch.setattr(part, "close", partial(_close, part.close, closed, name))

@@ -1,4 +1,4 @@
-"""BodyCache are read ahead in few statements, and no further than there is room."""
+"""Bodies are read ahead in few statements, and only as many as fit."""
 
 import asyncio
 from collections.abc import Collection
@@ -38,7 +38,7 @@ async def sent_in_order(bodies: BodyCache, each: int) -> int:
 
 
 @pytest.mark.parametrize("each", [1, 10])
-async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
+async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
     table = Table(size=100)
     misses = await sent_in_order(BodyCache(table, capacity=2**25), each)  # type: ignore[arg-type] # as much of it as is used
     assert len(table.asked) <= NUMBER // EVENTS_AT_ONCE + 2
@@ -47,7 +47,7 @@ async def test_small_ones_are_read_ahead_many_at_once(each: int) -> None:
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000])
-async def test_large_ones_are_not_read_again_and_again(size: int) -> None:
+async def test_large_events_are_not_read_repeatedly(size: int) -> None:
     table = Table(size)
     await sent_in_order(BodyCache(table, capacity=10 * size), each=1)  # type: ignore[arg-type] # likewise
     assert sum(table.asked) <= NUMBER + EVENTS_AT_ONCE  # those of the first statement

@@ -17,7 +17,7 @@ class FakeMonotonic:
         return self.now
 
 
-def test_before_the_database_was_asked_the_machines_time_stands_in() -> None:
+def test_before_the_first_answer_the_machines_time_is_used() -> None:
     assert Clock().now() == pytest.approx(time.time(), abs=1)
     assert Clock(FakeMonotonic(5.0)).now() == pytest.approx(time.time(), abs=1)
 
@@ -32,7 +32,7 @@ def test_before_the_database_was_asked_the_machines_time_stands_in() -> None:
         (100.0, 102.0, 110.0, 5008.0),
     ],
 )
-def test_it_goes_on_from_the_databases_answer(
+def test_the_clock_continues_from_the_databases_answer(
     asked_at: float, answered_at: float, then: float, expected: float
 ) -> None:
     source = FakeMonotonic(answered_at)
@@ -43,7 +43,7 @@ def test_it_goes_on_from_the_databases_answer(
 
 
 @pytest.mark.parametrize("slow_question", [0.0, 0.7, 1.0])
-def test_an_answer_that_took_long_teaches_less_than_one_that_did_not(slow_question: float) -> None:
+def test_a_slow_answer_does_not_replace_a_quick_one(slow_question: float) -> None:
     source = FakeMonotonic(10.0)
     clock = Clock(source)
     clock.set(5000.0, 9.999)
@@ -52,7 +52,7 @@ def test_an_answer_that_took_long_teaches_less_than_one_that_did_not(slow_questi
     assert clock.now() == pytest.approx(5011.0)
 
 
-def test_a_quick_answer_brings_it_closer() -> None:
+def test_a_quick_answer_makes_the_estimate_better() -> None:
     source = FakeMonotonic(11.0)
     clock = Clock(source)
     clock.set(5000.1, 10.0)
@@ -61,7 +61,7 @@ def test_a_quick_answer_brings_it_closer() -> None:
     assert clock.now() == pytest.approx(5000.999)
 
 
-def test_each_answer_replaces_the_one_before_even_when_the_database_went_back() -> None:
+def test_an_answer_replaces_the_one_before_when_the_database_went_back() -> None:
     source = FakeMonotonic(10.0)
     clock = Clock(source)
     clock.set(5000.0, 10.0)
@@ -82,7 +82,7 @@ def test_each_answer_replaces_the_one_before_even_when_the_database_went_back() 
         (1400.0, -3600.0),
     ],
 )
-def test_it_tells_when_the_databases_clock_was_set(moved: float, step: float) -> None:
+def test_a_step_of_the_databases_clock_is_returned(moved: float, step: float) -> None:
     source = FakeMonotonic(10.0)
     clock = Clock(source)
     assert clock.set(5000.0, 10.0) == 0.0, "the first answer is compared with nothing"
@@ -91,7 +91,7 @@ def test_it_tells_when_the_databases_clock_was_set(moved: float, step: float) ->
     assert clock.now() == moved + 1.0
 
 
-def test_an_answer_that_took_long_is_not_a_step() -> None:
+def test_a_slow_answer_is_not_a_step() -> None:
     source = FakeMonotonic(10.0)
     clock = Clock(source)
     clock.set(5000.0, 10.0)

@@ -1,4 +1,4 @@
-"""What is held in memory: never twice, never beyond its share, and never the only place it is."""
+"""The delivery buffer: no delivery is in memory twice, and none is in memory only."""
 
 from uuid import UUID
 
@@ -39,14 +39,14 @@ def opened(
 
 
 def configure(
-    buffer: DeliveryBuffer, endpoint_id: UUID, *, holding: bool = False, limit: int = 100
+    buffer: DeliveryBuffer, endpoint_id: UUID, *, paused: bool = False, limit: int = 100
 ) -> list[Delivery]:
     ordered = endpoint_id == ORDERED
     return buffer.configure(
         endpoint_id,
         QueueSettings(
             limit=1 if ordered else limit,
-            is_paused=holding,
+            is_paused=paused,
             is_ordered=ordered,
         ),
     )
@@ -66,7 +66,7 @@ def taken(buffer: DeliveryBuffer, now: float = NOW) -> list[int]:
 # ── coming in ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_due_delivery_can_be_started_at_once_and_a_later_one_at_its_time() -> None:
+def test_a_due_delivery_starts_at_once_and_a_later_one_at_its_time() -> None:
     buffer = opened()
     assert buffer.admit([delivery(1), delivery(2, next_at=NOW + 5)], NOW) == []
     assert (len(buffer), taken(buffer)) == (2, [1])
@@ -77,7 +77,7 @@ def test_a_due_delivery_can_be_started_at_once_and_a_later_one_at_its_time() -> 
     assert taken(buffer, NOW + 5) == [2]
 
 
-def test_a_row_read_twice_is_held_once_also_in_flight_and_while_it_is_recorded() -> None:
+def test_a_row_read_twice_is_in_memory_once_until_it_is_recorded() -> None:
     buffer = opened()
     for _ in range(2):
         buffer.admit([delivery(1), delivery(2, next_at=NOW + 5)], NOW)
@@ -89,22 +89,22 @@ def test_a_row_read_twice_is_held_once_also_in_flight_and_while_it_is_recorded()
     assert len(buffer) == 2
 
 
-def test_a_row_settled_while_it_was_being_read_is_out_of_date() -> None:
+def test_a_row_recorded_during_its_read_is_stale() -> None:
     buffer = opened()
     one = delivery(1)
     buffer.admit([one], NOW)
     buffer.take(NOW)
     buffer.finish_attempt(one)
-    with buffer.reading() as settled, buffer.reading() as also:
+    with buffer.reading() as stale, buffer.reading() as also:
         buffer.confirm_recorded(one, None)
-        buffer.admit([one], NOW, settled)
-        assert also == settled == {1}
+        buffer.admit([one], NOW, stale)
+        assert also == stale == {1}
     assert taken(buffer) == []
     buffer.confirm_recorded(one, None)
-    assert settled == {1}
+    assert stale == {1}
 
 
-def test_a_reader_that_ends_leaves_another_that_has_seen_the_same() -> None:
+def test_a_read_that_ends_leaves_another_with_equal_content() -> None:
     buffer = opened()
     one = delivery(1)
     buffer.admit([one], NOW)
@@ -116,15 +116,15 @@ def test_a_reader_that_ends_leaves_another_that_has_seen_the_same() -> None:
         assert longer == {1}
 
 
-def test_deliveries_of_shards_that_are_not_ours_are_not_taken() -> None:
+def test_deliveries_of_other_shards_are_not_admitted() -> None:
     buffer = opened(shards=1)
     assert buffer.admit([delivery(1, shard=1)], NOW) == []
     assert (len(buffer), taken(buffer)) == (0, [])
 
 
-def test_what_a_full_or_holding_lane_refuses_is_to_be_parked_and_its_endpoint_known() -> None:
+def test_deliveries_that_a_full_or_paused_queue_refuses_are_to_be_parked() -> None:
     buffer = opened(depth=2)
-    configure(buffer, B, holding=True)
+    configure(buffer, B, paused=True)
     to_park = buffer.admit([*(delivery(n) for n in range(4)), delivery(9, B)], NOW)
     assert ids(to_park) == [2, 3, 9]
     assert (len(buffer), taken(buffer)) == (2, [0, 1])
@@ -133,7 +133,7 @@ def test_what_a_full_or_holding_lane_refuses_is_to_be_parked_and_its_endpoint_kn
     assert set(buffer.endpoints_needing_refill()) == {A, B}
 
 
-def test_one_that_falls_due_when_its_lane_is_full_is_to_be_parked() -> None:
+def test_a_delivery_that_comes_due_while_its_queue_is_full_is_to_be_parked() -> None:
     buffer = opened(depth=1)
     buffer.admit([delivery(n, next_at=NOW + n) for n in (1, 2)], NOW)
     assert ids(buffer.release_due(NOW + 2)) == [2]
@@ -143,7 +143,7 @@ def test_one_that_falls_due_when_its_lane_is_full_is_to_be_parked() -> None:
 # ── how much ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_later_ones_take_half_of_the_memory_and_the_rest_is_read_again_at_its_time() -> None:
+def test_later_deliveries_take_half_of_the_memory() -> None:
     buffer = opened(capacity=4)
     buffer.admit([delivery(n, next_at=NOW + n) for n in range(1, 5)], NOW)
     assert len(buffer) == 2
@@ -165,7 +165,7 @@ def test_when_memory_is_full_each_endpoint_still_has_a_short_queue() -> None:
 @pytest.mark.parametrize(
     ("held", "room", "ahead"), [(0, 16, 8), (10, 6, 6), (14, 2, 2), (15, 1, 0), (16, 0, 0)]
 )
-def test_room_is_told_for_what_is_due_and_for_what_is_not(held: int, room: int, ahead: int) -> None:
+def test_there_is_room_for_due_and_for_later_deliveries(held: int, room: int, ahead: int) -> None:
     buffer = opened(capacity=16, depth=100)
     buffer.admit([delivery(n) for n in range(held)], NOW)
     assert (buffer.room, buffer.room_for_later) == (room, ahead)
@@ -174,14 +174,14 @@ def test_room_is_told_for_what_is_due_and_for_what_is_not(held: int, room: int, 
 # ── shards ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_shard_just_gained_is_unread_and_the_others_stay_as_they_were() -> None:
+def test_a_new_shard_is_unread_and_the_others_keep_their_watermarks() -> None:
     buffer = opened(shards=1)
     buffer.own(frozenset({0, 1}))
     assert (buffer.watermark(0), buffer.watermark(1)) == (NOW + 60, NEVER_READ)
     assert set(buffer.owned) == {0, 1}
 
 
-def test_what_waits_of_a_lost_shard_is_let_go_and_what_is_in_flight_stays_held() -> None:
+def test_waiting_deliveries_of_a_lost_shard_leave_and_those_in_flight_stay() -> None:
     buffer = opened()
     waiting = [delivery(1, shard=1), delivery(2, shard=1), delivery(3, shard=1, next_at=NOW + 5)]
     buffer.admit([*waiting, delivery(4)], NOW)
@@ -197,7 +197,7 @@ def test_what_waits_of_a_lost_shard_is_let_go_and_what_is_in_flight_stays_held()
 @pytest.mark.parametrize(
     ("since", "then"), [(NOW + 5, NOW + 5), (NOW + 90, NOW + 60), (NEVER_READ, NEVER_READ)]
 )
-def test_reading_again_only_lowers_a_watermark(since: float, then: float) -> None:
+def test_lowering_never_raises_a_watermark(since: float, then: float) -> None:
     buffer = opened(shards=1)
     buffer.lower_watermark(0, since)
     buffer.lower_watermark(5, since)
@@ -205,7 +205,7 @@ def test_reading_again_only_lowers_a_watermark(since: float, then: float) -> Non
     assert set(buffer.owned) == {0}
 
 
-def test_in_doubt_everything_is_read_again() -> None:
+def test_invalid_watermarks_make_every_shard_unread() -> None:
     buffer = opened()
     buffer.invalidate_watermarks()
     assert [buffer.watermark(shard) for shard in (0, 1)] == [NEVER_READ] * 2
@@ -221,9 +221,7 @@ def started(buffer: DeliveryBuffer, one: Delivery) -> Delivery:
 
 
 @pytest.mark.parametrize(("next_at", "held"), [(NOW + 59, 1), (NOW + 60, 0), (NOW + 3600, 0)])
-def test_a_retry_is_kept_if_it_will_not_be_read_again_and_forgotten_if_it_will(
-    next_at: float, held: int
-) -> None:
+def test_a_retry_stays_in_memory_only_if_no_read_will_find_it(next_at: float, held: int) -> None:
     buffer = opened()
     one = started(buffer, delivery(1))
     buffer.finish_attempt(one)
@@ -234,7 +232,7 @@ def test_a_retry_is_kept_if_it_will_not_be_read_again_and_forgotten_if_it_will(
     assert buffer.take(NOW + 60) == (again if held else None)
 
 
-def test_a_retry_that_finds_no_place_is_read_again() -> None:
+def test_a_retry_without_room_is_read_again() -> None:
     buffer = opened(capacity=2)
     buffer.admit([delivery(2, next_at=NOW + 30)], NOW)
     one = started(buffer, delivery(1))
@@ -242,7 +240,7 @@ def test_a_retry_that_finds_no_place_is_read_again() -> None:
     assert (len(buffer), buffer.watermark(0)) == (1, NOW + 20)
 
 
-def test_a_retry_of_a_shard_lost_meanwhile_is_its_new_owners() -> None:
+def test_a_retry_of_a_shard_lost_during_the_attempt_is_dropped() -> None:
     buffer = opened()
     one = started(buffer, delivery(1, shard=1))
     buffer.own(frozenset({0}))
@@ -250,7 +248,7 @@ def test_a_retry_of_a_shard_lost_meanwhile_is_its_new_owners() -> None:
     assert len(buffer) == 0
 
 
-def test_a_place_is_free_when_the_attempt_is_over_not_only_when_it_is_recorded() -> None:
+def test_a_slot_is_free_before_the_attempt_is_recorded() -> None:
     buffer = opened(limit=1)
     buffer.admit([delivery(1), delivery(2)], NOW)
     assert taken(buffer) == [1]
@@ -258,7 +256,7 @@ def test_a_place_is_free_when_the_attempt_is_over_not_only_when_it_is_recorded()
     assert taken(buffer) == [2]
 
 
-def test_one_given_back_is_read_again_wherever_its_row_is() -> None:
+def test_a_delivery_given_back_is_read_again() -> None:
     buffer = opened()
     one = started(buffer, delivery(1, next_at=NOW - 3))
     buffer.give_back(one)
@@ -271,13 +269,13 @@ def test_one_given_back_is_read_again_wherever_its_row_is() -> None:
     assert taken(buffer) == [1]
 
 
-def test_one_that_was_superseded_is_read_again_whenever_it_may_be_due() -> None:
+def test_a_superseded_delivery_is_read_again_whenever_it_is_due() -> None:
     buffer = opened()
     one = started(buffer, delivery(1))
     buffer.finish_attempt(one)
-    with buffer.reading() as settled:
+    with buffer.reading() as stale:
         buffer.discard_stale(one)
-    assert (len(buffer), buffer.watermark(0), buffer.endpoints_needing_refill(), settled) == (
+    assert (len(buffer), buffer.watermark(0), buffer.endpoints_needing_refill(), stale) == (
         0,
         NEVER_READ,
         [A],
@@ -285,7 +283,7 @@ def test_one_that_was_superseded_is_read_again_whenever_it_may_be_due() -> None:
     )
 
 
-def test_those_that_could_not_be_parked_are_read_again() -> None:
+def test_deliveries_that_could_not_be_parked_are_read_again() -> None:
     buffer = opened(depth=1)
     to_park = buffer.admit([delivery(1), delivery(2, next_at=NOW - 7)], NOW)
     buffer.requeue_unread(to_park)
@@ -295,7 +293,7 @@ def test_those_that_could_not_be_parked_are_read_again() -> None:
 # ── ordered endpoints ───────────────────────────────────────────────────────────────────────────
 
 
-def test_an_ordered_retry_goes_back_to_the_head_and_blocks_the_rest_until_its_time() -> None:
+def test_an_ordered_retry_goes_to_the_head_and_blocks_the_rest() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED), delivery(2, ORDERED)], NOW)
     one = buffer.take(NOW)
@@ -309,7 +307,7 @@ def test_an_ordered_retry_goes_back_to_the_head_and_blocks_the_rest_until_its_ti
 
 
 @pytest.mark.parametrize("how", ["give_back", "discard_stale"])
-def test_an_ordered_lane_begins_again_from_its_first_when_that_one_went_back(how: str) -> None:
+def test_an_ordered_queue_starts_again_with_its_first_row(how: str) -> None:
     buffer = opened()
     buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW)
     one = buffer.take(NOW)
@@ -320,43 +318,41 @@ def test_an_ordered_lane_begins_again_from_its_first_when_that_one_went_back(how
     assert taken(buffer) == [1]
 
 
-def test_an_ordered_lane_that_begins_again_takes_nothing_read_before() -> None:
+def test_an_ordered_queue_that_starts_again_ignores_earlier_reads() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED), delivery(2, ORDERED)], NOW)
     one = buffer.take(NOW)
     assert one is not None
-    with buffer.reading() as settled:
+    with buffer.reading() as stale:
         buffer.discard_stale(one)  # what became of it is only in the table
-        buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, settled)
+        buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, stale)
     assert (taken(buffer), buffer.endpoints_needing_refill()) == ([], [ORDERED])
     buffer.admit([delivery(1, ORDERED, next_at=NOW + 5), delivery(2, ORDERED)], NOW)
     assert taken(buffer) == []
     assert taken(buffer, NOW + 5) == [1]
 
 
-def test_an_ordered_retry_that_comes_back_to_a_held_lane_makes_reads_under_way_worthless() -> None:
+def test_an_ordered_retry_to_a_paused_queue_makes_open_reads_stale() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED), delivery(2, ORDERED)], NOW)
     one = buffer.take(NOW)
     assert one is not None
-    with buffer.reading() as settled:
-        configure(buffer, ORDERED, holding=True)
+    with buffer.reading() as stale:
+        configure(buffer, ORDERED, paused=True)
         buffer.confirm_recorded(one, delivery(1, ORDERED, attempt=1))
         configure(buffer, ORDERED)
-        buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, settled)
+        buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, stale)
     assert (taken(buffer), buffer.endpoints_needing_refill()) == ([], [ORDERED])
 
 
 # ── endpoints ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_endpoint_that_comes_to_hold_has_its_waiting_ones_parked_and_fetched_when_it_resumes() -> (
-    None
-):
+def test_a_paused_endpoint_is_parked_and_refilled_when_it_resumes() -> None:
     buffer = opened()
     buffer.admit([delivery(1), delivery(2), delivery(3, next_at=NOW + 5)], NOW)
     one = buffer.take(NOW)
-    assert ids(configure(buffer, A, holding=True)) == [2]
+    assert ids(configure(buffer, A, paused=True)) == [2]
     assert ids(buffer.release_due(NOW + 5)) == [3]
     assert one is not None
     buffer.confirm_recorded(one, None)
@@ -365,7 +361,7 @@ def test_an_endpoint_that_comes_to_hold_has_its_waiting_ones_parked_and_fetched_
     assert buffer.endpoints_needing_refill() == [A]
 
 
-def test_an_endpoint_is_hungry_when_half_of_its_lane_is_empty() -> None:
+def test_an_endpoint_needs_a_refill_when_half_of_its_queue_is_empty() -> None:
     buffer = opened(depth=10)
     buffer.note_parked([A])
     buffer.admit([delivery(n) for n in range(5)], NOW)
@@ -376,24 +372,24 @@ def test_an_endpoint_is_hungry_when_half_of_its_lane_is_empty() -> None:
     assert buffer.endpoints_needing_refill() == []
 
 
-def test_an_endpoint_gets_hungry_once_when_what_is_taken_leaves_half_of_its_lane() -> None:
+def test_an_endpoint_just_needs_a_refill_once() -> None:
     buffer = opened(depth=10)
     buffer.admit([delivery(n) for n in range(10)], NOW)
 
-    def taken_until_hungry() -> list[bool]:
+    def take_and_ask() -> list[bool]:
         delivery = buffer.take(NOW)
         assert delivery is not None
         buffer.finish_attempt(delivery)
         return [buffer.just_needs_refill(A), A in buffer.endpoints_needing_refill()]
 
-    assert taken_until_hungry() == [False, False]
+    assert take_and_ask() == [False, False]
     buffer.note_parked([A])
-    told = [taken_until_hungry() for _ in range(9)]
-    assert [got for got, _ in told] == [False] * 4 + [True] + [False] * 4
-    assert [hungry for _, hungry in told] == [False] * 4 + [True] * 5
+    steps = [take_and_ask() for _ in range(9)]
+    assert [got for got, _ in steps] == [False] * 4 + [True] + [False] * 4
+    assert [hungry for _, hungry in steps] == [False] * 4 + [True] * 5
 
 
-def test_lanes_are_forgotten_only_when_nothing_in_memory_is_owed_to_them() -> None:
+def test_queues_are_forgotten_only_without_deliveries_in_memory() -> None:
     buffer = opened()
     buffer.admit([delivery(1, A, next_at=NOW + 5), delivery(2, B)], NOW)
     assert buffer.forget([A, B, ORDERED]) == [ORDERED]
@@ -414,7 +410,7 @@ def test_the_repr_counts() -> None:
     )
 
 
-def test_one_that_was_never_tried_is_due_whatever_our_idea_of_the_time_is() -> None:
+def test_a_delivery_without_attempts_is_due_at_any_time() -> None:
     buffer = opened()
     buffer.admit([delivery(1, attempt=0, next_at=NOW + 0.01)], NOW)
     assert taken(buffer) == [1]
@@ -423,7 +419,7 @@ def test_one_that_was_never_tried_is_due_whatever_our_idea_of_the_time_is() -> N
 # ── a clock that was set back ───────────────────────────────────────────────────────────────────
 
 
-def test_what_waits_for_its_time_keeps_its_distance_when_the_clock_is_set_back() -> None:
+def test_a_later_delivery_keeps_its_delay_when_the_clock_is_set_back() -> None:
     buffer = opened()
     buffer.admit([delivery(1, next_at=NOW + 10), delivery(2, B, next_at=NOW + 30)], NOW)
     buffer.set_back(500.0)
@@ -435,7 +431,7 @@ def test_what_waits_for_its_time_keeps_its_distance_when_the_clock_is_set_back()
     assert taken(buffer, NOW - 470) == [2]
 
 
-def test_an_ordered_lane_and_one_at_rest_go_on_in_time_when_the_clock_is_set_back() -> None:
+def test_ordered_and_paused_queues_keep_their_delays_when_the_clock_is_set_back() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED, next_at=NOW + 10), delivery(2, B)], NOW)
     buffer._queues.pause(B, NOW + 5)
@@ -447,7 +443,7 @@ def test_an_ordered_lane_and_one_at_rest_go_on_in_time_when_the_clock_is_set_bac
     assert taken(buffer, NOW - 490) == [1]
 
 
-def test_what_was_due_stays_due_when_the_clock_is_set_back() -> None:
+def test_a_due_delivery_stays_due_when_the_clock_is_set_back() -> None:
     buffer = opened()
     buffer.admit([delivery(1), delivery(2)], NOW)
     assert buffer.take(NOW) is not None

@@ -36,7 +36,7 @@ CAPACITY, DEPTH, LIMIT, QUEUE = 6, 10, 2, 2
 
 endpoints, shards = st.sampled_from(ENDPOINTS), st.sampled_from(SHARDS)
 some = st.integers(0, 10)
-then = st.sampled_from(["", "begin to heed", "heed"])
+then = st.sampled_from(["", "begin to apply", "apply"])
 
 
 @dataclass
@@ -49,11 +49,11 @@ class Row:
 
 @dataclass
 class Read:
-    """A statement under way: what it will answer, and what was settled meanwhile."""
+    """A statement under way: its answer, and the ids that became stale since it began."""
 
     rows: list[Delivery]
     reading: AbstractContextManager[set[int | UUID]]
-    settled: set[int | UUID]
+    stale: set[int | UUID]
     most: int
     shard: int | None = None
     """Set: read ahead, from `low` to `before`. Else the parked rows of `endpoint_id`, or a sweep."""
@@ -63,23 +63,23 @@ class Read:
 
 
 @dataclass
-class Heed:
+class Application:
     """Nudges as they were read, each with its row."""
 
-    nudges: list[ChangeNotice]
+    notices: list[ChangeNotice]
     reading: AbstractContextManager[set[int | UUID]]
-    settled: set[int | UUID]
+    stale: set[int | UUID]
 
 
 @dataclass
 class Daemon:
-    """What is under way: attempts, attempts to be recorded, and recorded ones not yet settled."""
+    """What is under way: attempts, attempts to be recorded, and recorded ones not yet stale."""
 
-    flying: list[Delivery] = field(default_factory=list)
-    landed: list[Delivery] = field(default_factory=list)
+    in_flight: list[Delivery] = field(default_factory=list)
+    finished: list[Delivery] = field(default_factory=list)
     recorded: list[tuple[Delivery, Delivery | None, bool]] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
-    heeds: list[Heed] = field(default_factory=list)
+    applications: list[Application] = field(default_factory=list)
 
 
 class Machine(RuleBasedStateMachine):
@@ -87,11 +87,11 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.now, self.number = 1000.0, 0
         self.table: dict[int, Row] = {}
-        self.holding = dict.fromkeys(ENDPOINTS, False)
+        self.paused = dict.fromkeys(ENDPOINTS, False)
         self.buffer = DeliveryBuffer(capacity=CAPACITY, queues=EndpointQueues(DEPTH))
         self.daemon = Daemon()
         self.attempted: set[tuple[int, int]] = set()
-        self.nudges: list[ChangeNotice] = []
+        self.notices: list[ChangeNotice] = []
         self.ended: dict[int, Delivery] = {}
         for endpoint_id in ENDPOINTS:
             self.configure(endpoint_id)
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
             endpoint_id,
             QueueSettings(
                 limit=1 if endpoint_id == ORDERED else LIMIT,
-                is_paused=self.holding[endpoint_id],
+                is_paused=self.paused[endpoint_id],
                 is_ordered=endpoint_id == ORDERED,
             ),
         )
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(endpoint_id=endpoints, shard=shards, count=st.integers(1, 6))
     def fan_out(self, endpoint_id: UUID, shard: int, count: int) -> None:
-        if shard not in self.buffer.owned or self.holding[endpoint_id]:
+        if shard not in self.buffer.owned or self.paused[endpoint_id]:
             return
         full = endpoint_id in self.buffer.endpoints_without_room(count)
         for _ in range(count):
@@ -185,11 +185,11 @@ class Machine(RuleBasedStateMachine):
             self.begin(Read(rows, *self.reading(), 101))
 
     @rule()
-    def begin_to_feed_again(self) -> None:
+    def begin_to_refill_again(self) -> None:
         self.rescan()
-        self.begin_to_feed()
+        self.begin_to_refill()
 
-    def begin_to_feed(self) -> None:
+    def begin_to_refill(self) -> None:
         for endpoint_id in self.buffer.endpoints_needing_refill():
             most = self.buffer.rows_to_read(endpoint_id)
             rows = self.select_parked(endpoint_id, most)
@@ -208,7 +208,7 @@ class Machine(RuleBasedStateMachine):
         self.rescan()
         for shard in SHARDS:
             self.begin_to_read_ahead(shard, 2)
-        self.begin_to_feed()
+        self.begin_to_refill()
         self.end_all_reads()
 
     @precondition(lambda self: self.daemon.reads)
@@ -221,7 +221,7 @@ class Machine(RuleBasedStateMachine):
         else:
             if read.endpoint_id and len(read.rows) < read.most:
                 self.buffer.clear_parked(read.endpoint_id)
-            self.park(self.buffer.admit(read.rows, self.now, read.settled))
+            self.park(self.buffer.admit(read.rows, self.now, read.stale))
             if read.shard is not None and len(read.rows) == read.most:
                 self.buffer.lower_watermark(read.shard, read.rows[-1].next_at)
         read.reading.__exit__(None, None, None)
@@ -242,41 +242,41 @@ class Machine(RuleBasedStateMachine):
             one = self.buffer.take(self.now)
             if one is None:
                 return
-            assert one.id not in [each.id for each in self.daemon.flying]
+            assert one.id not in [each.id for each in self.daemon.in_flight]
             assert (one.id, one.attempt) not in self.attempted
             assert one.shard in self.buffer.owned
             assert one.next_at <= self.now
-            assert not self.holding[one.endpoint_id]
+            assert not self.paused[one.endpoint_id]
             row = self.table.get(one.id)
-            assert row.delivery.attempt == one.attempt if row else self.is_nudged(one)
+            assert row.delivery.attempt == one.attempt if row else self.has_notice(one)
             self.check_order(one)
             self.attempted.add((one.id, one.attempt))
-            self.daemon.flying.append(one)
+            self.daemon.in_flight.append(one)
 
     def check_order(self, one: Delivery) -> None:
         if one.endpoint_id == ORDERED:
             pending = [n for n, row in self.table.items() if row.delivery.endpoint_id == ORDERED]
             assert one.id <= min(pending, default=one.id)
-            assert one.id in pending or self.is_nudged(one)
+            assert one.id in pending or self.has_notice(one)
 
-    @precondition(lambda self: self.daemon.flying)
+    @precondition(lambda self: self.daemon.in_flight)
     @rule(which=some)
-    def land(self, which: int) -> None:
-        one = self.daemon.flying.pop(which % len(self.daemon.flying))
+    def finish_attempt(self, which: int) -> None:
+        one = self.daemon.in_flight.pop(which % len(self.daemon.in_flight))
         self.buffer.finish_attempt(one)
-        self.daemon.landed.append(one)
+        self.daemon.finished.append(one)
 
-    @precondition(lambda self: self.daemon.flying)
+    @precondition(lambda self: self.daemon.in_flight)
     @rule(which=some)
     def give_back(self, which: int) -> None:
-        one = self.daemon.flying.pop(which % len(self.daemon.flying))
+        one = self.daemon.in_flight.pop(which % len(self.daemon.in_flight))
         self.attempted.discard((one.id, one.attempt))
         self.buffer.give_back(one)
 
-    @precondition(lambda self: self.daemon.landed)
+    @precondition(lambda self: self.daemon.finished)
     @rule(which=some, delay=st.sampled_from([None, None, 0.0, 3.0, 15.0, 100.0]))
     def record(self, which: int, delay: float | None) -> None:
-        one = self.daemon.landed.pop(which % len(self.daemon.landed))
+        one = self.daemon.finished.pop(which % len(self.daemon.finished))
         row = self.table.get(one.id)
         applied = row is not None and row.delivery.attempt == one.attempt
         again = None
@@ -292,7 +292,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.daemon.recorded)
     @rule(which=some)
-    def settle(self, which: int) -> None:
+    def confirm_recorded(self, which: int) -> None:
         one, again, applied = self.daemon.recorded.pop(which % len(self.daemon.recorded))
         if applied:
             self.buffer.confirm_recorded(one, again)
@@ -301,12 +301,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(delay=st.sampled_from([None, 0.0, 3.0, 15.0, 100.0]))
     def finish_everything(self, delay: float | None) -> None:
-        while self.daemon.flying:
-            self.land(0)
-        while self.daemon.landed:
+        while self.daemon.in_flight:
+            self.finish_attempt(0)
+        while self.daemon.finished:
             self.record(0, delay)
         while self.daemon.recorded:
-            self.settle(0)
+            self.confirm_recorded(0)
 
     def end(self, number: int, attempts: int) -> None:
         self.ended[number] = replace(self.table.pop(number).delivery, attempt=attempts)
@@ -319,39 +319,43 @@ class Machine(RuleBasedStateMachine):
         row = self.one_of_the_table(which)
         row.delivery = replace(row.delivery, next_at=min(row.delivery.next_at, self.now))
         row.parked = row.parked and row.delivery.endpoint_id == ORDERED
-        self.nudge(row.delivery, then)
+        self.notice(row.delivery, then)
 
     @precondition(lambda self: self.table)
     @rule(which=some, then=then)
     def cancel(self, which: int, then: str) -> None:
         row = self.one_of_the_table(which)
         self.end(row.delivery.id, row.delivery.attempt)
-        self.nudge(row.delivery, then)
+        self.notice(row.delivery, then)
 
     def one_of_the_table(self, which: int) -> Row:
         """More often than not one that is under way, or was a moment ago."""
-        moving = [*self.daemon.flying, *self.daemon.landed, *(r[0] for r in self.daemon.recorded)]
+        moving = [
+            *self.daemon.in_flight,
+            *self.daemon.finished,
+            *(r[0] for r in self.daemon.recorded),
+        ]
         rows = [self.table[one.id] for one in moving if one.id in self.table and which % 3]
         rows = rows or list(self.table.values())
         return rows[which % len(rows)]
 
-    def nudge(self, one: Delivery, then: str) -> None:
+    def notice(self, one: Delivery, then: str) -> None:
         self.number += 1
-        self.nudges.append(ChangeNotice(self.number, one.id, one.endpoint_id, one.shard, None))
+        self.notices.append(ChangeNotice(self.number, one.id, one.endpoint_id, one.shard, None))
         if then:
-            self.begin_to_heed()
-        if then == "heed":
-            self.end_to_heed(fails=False)
+            self.begin_to_apply()
+        if then == "apply":
+            self.end_to_apply(fails=False)
 
     @precondition(lambda self: self.ended)
     @rule(which=some, shard=shards)
     def send_again(self, which: int, shard: int) -> None:
         """One that ended is pending again, as fan-out makes it so."""
         one = list(self.ended.values())[which % len(self.ended)]
-        if self.is_nudged(one) or shard not in self.buffer.owned or one.endpoint_id == ORDERED:
+        if self.has_notice(one) or shard not in self.buffer.owned or one.endpoint_id == ORDERED:
             return
         del self.ended[one.id]
-        parked = self.holding[one.endpoint_id]
+        parked = self.paused[one.endpoint_id]
         again = replace(one, shard=shard, base=one.attempt, next_at=self.now)
         self.table[one.id] = Row(again, parked)
         if parked:
@@ -359,47 +363,49 @@ class Machine(RuleBasedStateMachine):
         else:
             self.park(self.buffer.admit([again], self.now))
 
-    def is_nudged(self, one: Delivery) -> bool:
-        return one.id in [nudge.delivery_id for nudge in self.nudges]
+    def has_notice(self, one: Delivery) -> bool:
+        return one.id in [notice.delivery_id for notice in self.notices]
 
     @rule()
-    def begin_to_heed(self) -> None:
-        waiting = [n for n in self.nudges if n.shard in self.buffer.owned]
-        rows = [self.table.get(nudge.delivery_id) for nudge in waiting]
+    def begin_to_apply(self) -> None:
+        waiting = [n for n in self.notices if n.shard in self.buffer.owned]
+        rows = [self.table.get(notice.delivery_id) for notice in waiting]
         read = [
             replace(n, delivery=r.delivery if r else None)
             for n, r in zip(waiting, rows, strict=True)
         ]
-        self.daemon.heeds.append(Heed(read, *self.reading()))
+        self.daemon.applications.append(Application(read, *self.reading()))
 
-    @precondition(lambda self: self.daemon.heeds)
+    @precondition(lambda self: self.daemon.applications)
     @rule(fails=st.sampled_from([False, False, False, True]))
-    def end_to_heed(self, fails: bool) -> None:
-        heed = self.daemon.heeds.pop(0)
+    def end_to_apply(self, fails: bool) -> None:
+        application = self.daemon.applications.pop(0)
         if not fails:
-            heeded, to_park = self.buffer.apply_changes(heed.nudges, self.now, heed.settled)
+            applied, to_park = self.buffer.apply_changes(
+                application.notices, self.now, application.stale
+            )
             self.park(to_park)
-            self.nudges = [nudge for nudge in self.nudges if nudge.id not in heeded]
-        heed.reading.__exit__(None, None, None)
+            self.notices = [notice for notice in self.notices if notice.id not in applied]
+        application.reading.__exit__(None, None, None)
 
     # ── what changes ────────────────────────────────────────────────────────────────────────────
 
-    @rule(endpoint_id=endpoints, holding=st.booleans())
-    def change_an_endpoint(self, endpoint_id: UUID, holding: bool) -> None:
-        self.holding[endpoint_id] = holding
+    @rule(endpoint_id=endpoints, paused=st.booleans())
+    def change_an_endpoint(self, endpoint_id: UUID, paused: bool) -> None:
+        self.paused[endpoint_id] = paused
         self.configure(endpoint_id)
 
     @rule()
     def forget_endpoints(self) -> None:
         for endpoint_id in self.buffer.forget(ENDPOINTS):
-            self.configure(endpoint_id)  # as soon as something is owed to it
+            self.configure(endpoint_id)  # as soon as something is sent to it
 
     @rule(owned=st.sets(shards))
     def own(self, owned: set[int]) -> None:
         """Statements under way end before: losing a shard and gaining it again takes longer."""
         self.end_all_reads()
         while self.daemon.recorded:
-            self.settle(0)
+            self.confirm_recorded(0)
         self.buffer.own(frozenset(owned))
 
     @rule(which=some, done=st.booleans())
@@ -425,7 +431,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def another_daemon_fans_out_to_the_ordered_endpoint(self) -> None:
-        if not self.holding[ORDERED]:
+        if not self.paused[ORDERED]:
             self.insert(ORDERED, HOME, parked=True)
 
     # ── what must hold ──────────────────────────────────────────────────────────────────────────
@@ -438,7 +444,7 @@ class Machine(RuleBasedStateMachine):
                 assert (
                     one.next_at >= self.buffer.watermark(one.shard)
                     or self.is_being_read(one)
-                    or self.is_nudged(one)
+                    or self.has_notice(one)
                 )
 
     def held(self, number: int) -> bool:
@@ -455,14 +461,14 @@ class Machine(RuleBasedStateMachine):
         assert len(self.buffer) <= CAPACITY + len(ENDPOINTS) * (QUEUE + LIMIT)
 
     def teardown(self) -> None:
-        """With nobody else about, everything is sent in the end, without any sweep."""
+        """With no other process about, everything is sent in the end, without any sweep."""
         self.end_all_reads()
         self.finish_everything(None)
         self.buffer.own(frozenset(SHARDS))
         for endpoint_id in ENDPOINTS:
-            self.change_an_endpoint(endpoint_id, holding=False)
+            self.change_an_endpoint(endpoint_id, paused=False)
         for _ in range(100):
-            self.begin_to_heed()
+            self.begin_to_apply()
             self.end_all_reads()
             self.finish_everything(None)
             self.wait(30.0)
@@ -474,11 +480,11 @@ class Machine(RuleBasedStateMachine):
     def end_all_reads(self) -> None:
         while self.daemon.reads:
             self.end_a_read(0, fails=False)
-        while self.daemon.heeds:
-            self.end_to_heed(fails=False)
+        while self.daemon.applications:
+            self.end_to_apply(fails=False)
 
 
-def test_nothing_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_delivery_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint_queues, "SHORT_DEPTH", QUEUE)
     run_state_machine_as_test(
         Machine, settings=settings(max_examples=150, stateful_step_count=60, deadline=None)

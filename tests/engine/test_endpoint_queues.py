@@ -1,4 +1,4 @@
-"""EndpointQueues: round-robin over endpoints, bounded each, and what makes a lane wait."""
+"""The endpoint queues: turns, bounds, and the reasons for which a queue waits."""
 
 from collections import Counter
 from uuid import UUID
@@ -58,12 +58,12 @@ def taken(queues: EndpointQueues, now: float = NOW, most: int = 1000) -> list[in
 # ── whose turn it is ────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_empty_lane_gives_nothing() -> None:
+def test_an_empty_queue_starts_nothing() -> None:
     assert taken(opened(A)) == []
     assert EndpointQueues(5).take(NOW) is None
 
 
-def test_queues_take_turns_whatever_each_has_waiting() -> None:
+def test_queues_take_turns_however_many_deliveries_wait() -> None:
     queues = opened(A, B, C)
     offer(queues, 1, 2, 3, 4, to=A)
     offer(queues, 11, 12, to=B)
@@ -77,7 +77,7 @@ def test_a_queue_keeps_its_own_order() -> None:
     assert taken(queues) == [3, 1, 2]
 
 
-def test_what_comes_later_waits_for_the_queues_that_were_there() -> None:
+def test_a_new_queue_takes_its_turn_after_the_others() -> None:
     queues = opened(A, B)
     offer(queues, 1, 2, 3, to=A)
     assert taken(queues, most=1) == [1]
@@ -88,7 +88,7 @@ def test_what_comes_later_waits_for_the_queues_that_were_there() -> None:
 # ── how much at once ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_queue_at_its_limit_waits_for_a_landing_and_stops_nobody_else() -> None:
+def test_a_queue_at_its_limit_does_not_hold_up_the_others() -> None:
     queues = opened(A, limit=2)
     configure(queues, B)
     offer(queues, 1, 2, 3, 4, to=A)
@@ -101,7 +101,7 @@ def test_a_queue_at_its_limit_waits_for_a_landing_and_stops_nobody_else() -> Non
     assert taken(queues) == [4]
 
 
-def test_a_raised_limit_holds_at_once_and_a_lowered_one_from_the_next_landing() -> None:
+def test_a_raised_limit_applies_at_once_and_a_lowered_one_after_an_attempt() -> None:
     queues = opened(A, limit=1)
     offer(queues, *range(10))
     assert taken(queues) == [0]
@@ -116,7 +116,7 @@ def test_a_raised_limit_holds_at_once_and_a_lowered_one_from_the_next_landing() 
 
 
 @pytest.mark.parametrize(("depth", "accepted"), [(0, 0), (1, 1), (3, 3)])
-def test_a_full_lane_accepts_nothing_more(depth: int, accepted: int) -> None:
+def test_a_full_queue_accepts_no_more(depth: int, accepted: int) -> None:
     queues = opened(A, depth=depth)
     assert sum(offer(queues, *range(10))) == accepted
     assert queues.room(A) == 0
@@ -124,7 +124,7 @@ def test_a_full_lane_accepts_nothing_more(depth: int, accepted: int) -> None:
     assert queues.room(A) == depth
 
 
-def test_while_memory_is_crowded_queues_are_short() -> None:
+def test_queues_are_short_while_memory_is_full() -> None:
     queues = opened(A, depth=1000)
     offer(queues, *range(SHORT_DEPTH - 1))
     queues.is_memory_full = True
@@ -146,7 +146,7 @@ def test_while_memory_is_crowded_queues_are_short() -> None:
         (50, 500, True),
     ],
 )
-def test_endpoints_without_room_for_what_is_coming_are_saturated(
+def test_endpoints_without_room_for_the_coming_deliveries_are_listed(
     waiting: int, coming: int, saturated: bool
 ) -> None:
     queues = opened(A, B)
@@ -154,16 +154,16 @@ def test_endpoints_without_room_for_what_is_coming_are_saturated(
     assert queues.endpoints_without_room(coming) == ([A] if saturated else [])
 
 
-def test_a_holding_endpoint_is_saturated() -> None:
+def test_a_paused_endpoint_has_no_room() -> None:
     queues = opened(A, B)
     configure(queues, B, paused=True)
     assert queues.endpoints_without_room(1) == [B]
 
 
-# ── holding ─────────────────────────────────────────────────────────────────────────────────────
+# ── paused ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_queue_that_comes_to_hold_lets_everything_go_and_takes_nothing() -> None:
+def test_a_queue_that_is_paused_is_emptied_and_accepts_nothing() -> None:
     queues = opened(A)
     offer(queues, 1, 2, 3)
     assert taken(queues, most=1) == [1]
@@ -178,14 +178,14 @@ def test_a_queue_that_comes_to_hold_lets_everything_go_and_takes_nothing() -> No
     assert taken(queues) == [5]
 
 
-def test_an_unknown_endpoint_holds_nothing() -> None:
+def test_an_unknown_endpoint_is_not_paused() -> None:
     assert not EndpointQueues(5).is_paused(A)
 
 
 # ── pauses ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_paused_lane_waits_for_its_time_and_stops_nobody_else() -> None:
+def test_a_resting_queue_does_not_hold_up_the_others() -> None:
     queues = opened(A, B)
     queues.pause(A, NOW + 10)
     offer(queues, 1, 2, to=A)
@@ -206,7 +206,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     assert taken(queues, NOW + 10) == [1]
 
 
-def test_a_pause_prolonged_while_waiting_is_waited_for_whole() -> None:
+def test_a_pause_that_is_prolonged_is_kept_to_its_new_end() -> None:
     queues = opened(A)
     queues.pause(A, NOW + 5)
     offer(queues, 1)
@@ -218,22 +218,20 @@ def test_a_pause_prolonged_while_waiting_is_waited_for_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "until"),
+    ("stored", "until"),
     [
         ([0.0], NOW + 10),  # the table has not heard of it yet
         ([NOW + 10], NOW + 10),
-        ([NOW + 20], NOW + 20),  # another daemon was told to wait longer
+        ([NOW + 20], NOW + 20),  # another daemon stored a longer pause
         ([NOW + 5], NOW + 10),
-        ([NOW + 10, 0.0], 0.0),  # somebody ended it
+        ([NOW + 10, 0.0], 0.0),  # a person ended it
         ([NOW + 20, NOW + 5], NOW + 5),
     ],
 )
-def test_a_pause_goes_on_until_the_table_says_that_it_ended(
-    told: list[float], until: float
-) -> None:
+def test_a_pause_lasts_until_the_table_ends_it(stored: list[float], until: float) -> None:
     queues = opened(A)
     queues.pause(A, NOW + 10)
-    for paused_until in told:
+    for paused_until in stored:
         configure(queues, A, paused_until=paused_until)
     assert queues[A].paused_until == until
     offer(queues, 1)
@@ -250,7 +248,7 @@ def test_disabling_an_endpoint_ends_its_pause() -> None:
     assert taken(queues) == [1]
 
 
-def test_a_paused_lane_sets_one_alarm_however_often_it_is_offered_something() -> None:
+def test_a_resting_queue_sets_one_alarm() -> None:
     queues = opened(A)
     queues.pause(A, NOW + 10)
     for number in range(100):
@@ -262,7 +260,7 @@ def test_a_paused_lane_sets_one_alarm_however_often_it_is_offered_something() ->
 # ── order ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_ordered_lane_has_one_under_way_until_it_is_settled() -> None:
+def test_an_ordered_queue_has_one_delivery_under_way_until_it_is_recorded() -> None:
     queues = opened(A, ordered=True, limit=1)
     offer(queues, 1, 2)
     assert taken(queues) == [1]
@@ -272,7 +270,7 @@ def test_an_ordered_lane_has_one_under_way_until_it_is_settled() -> None:
     assert taken(queues) == [2]
 
 
-def test_the_head_of_an_ordered_lane_blocks_the_rest_until_its_time() -> None:
+def test_the_head_of_an_ordered_queue_blocks_the_rest_until_its_time() -> None:
     queues = opened(A, ordered=True, limit=1)
     queues.offer(delivery(1, next_at=NOW + 30))
     queues.offer(delivery(2, next_at=NOW - 5))
@@ -281,7 +279,7 @@ def test_the_head_of_an_ordered_lane_blocks_the_rest_until_its_time() -> None:
     assert taken(queues, NOW + 30) == [1]
 
 
-def test_one_put_back_first_is_next_even_in_a_full_lane() -> None:
+def test_a_delivery_put_first_is_next_even_in_a_full_queue() -> None:
     queues = opened(A, ordered=True, limit=1, depth=2)
     offer(queues, 1, 2)
     assert taken(queues) == [1]
@@ -294,7 +292,7 @@ def test_one_put_back_first_is_next_even_in_a_full_lane() -> None:
 
 
 @pytest.mark.parametrize("becomes", [True, False])
-def test_a_queue_that_becomes_ordered_or_ceases_to_be_counts_its_landings_once(
+def test_a_queue_whose_order_changes_counts_each_end_once(
     becomes: bool,
 ) -> None:
     queues = opened(A, ordered=not becomes, limit=1)
@@ -313,7 +311,7 @@ def test_a_queue_that_becomes_ordered_or_ceases_to_be_counts_its_landings_once(
 # ── letting go ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_belongs_to_shards_we_lost_is_let_go_and_the_rest_keeps_its_order() -> None:
+def test_deliveries_of_lost_shards_leave_and_the_rest_keeps_its_order() -> None:
     queues = opened(A, B)
     for number in range(6):
         queues.offer(delivery(number, A, shard=number % 3))
@@ -323,7 +321,7 @@ def test_what_belongs_to_shards_we_lost_is_let_go_and_the_rest_keeps_its_order()
     assert taken(queues) == [0, 1, 3, 4]
 
 
-def test_a_queue_is_closed_only_when_nothing_of_it_is_left() -> None:
+def test_a_queue_is_closed_only_without_deliveries() -> None:
     queues = opened(A)
     offer(queues, 1)
     assert not queues.close(A)
@@ -336,13 +334,13 @@ def test_a_queue_is_closed_only_when_nothing_of_it_is_left() -> None:
         queues[A]
 
 
-def test_events_that_wait_are_named_in_their_order() -> None:
+def test_the_next_events_are_in_the_order_of_the_queue() -> None:
     queues = opened(A)
     offer(queues, 3, 1, 2)
     assert list(queues.next_events(A)) == [3, 1, 2]
 
 
-def test_the_repr_tells_how_much_waits_and_how_much_is_in_flight() -> None:
+def test_the_repr_counts_waiting_and_in_flight() -> None:
     queues = opened(A, B)
     offer(queues, 1, 2, 3)
     queues.take(NOW)
@@ -378,7 +376,7 @@ class AnyQueues(RuleBasedStateMachine):
             assert Counter(d.endpoint_id for d in self.in_flight)[one.endpoint_id] <= self.limit
 
     @rule(data=st.data())
-    def land(self, data: st.DataObject) -> None:
+    def finish(self, data: st.DataObject) -> None:
         if self.in_flight:
             one = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
             self.queues.finish_attempt(one)
@@ -413,14 +411,14 @@ class AnyQueues(RuleBasedStateMachine):
                 self.now = alarm
 
 
-test_whatever_happens_nothing_is_lost_or_started_twice = AnyQueues.TestCase
+test_nothing_is_lost_or_started_twice = AnyQueues.TestCase
 
 
 @pytest.mark.parametrize(
     ("endpoints", "each"),
     [(1, SHORT_DEPTH), (1_250, SHORT_DEPTH), (4_000, 10), (10_000, 4), (15_000, 4)],
 )
-def test_the_more_queues_share_a_full_memory_the_less_each_holds(endpoints: int, each: int) -> None:
+def test_many_queues_in_a_full_memory_are_shorter(endpoints: int, each: int) -> None:
     queues = opened(*(UUID(int=n) for n in range(endpoints)))
     assert queues.depth == 100
     queues.is_memory_full = True

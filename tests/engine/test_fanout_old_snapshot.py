@@ -1,6 +1,6 @@
 """Fan-out where rows that were taken cannot be removed: they are read, and that takes time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -78,7 +78,7 @@ class Stuck:
         """Nothing to do."""
 
 
-async def _admit(deliveries: Sequence[object], parked: set[UUID]) -> None:
+async def _admit(deliveries: Sequence[object], *, parked: Collection[UUID]) -> None:
     """Nothing to do."""
 
 

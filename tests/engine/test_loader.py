@@ -1,4 +1,4 @@
-"""Whose parked rows are read first."""
+"""The decisions of the loader: which rows were read, and which endpoints come first."""
 
 from uuid import UUID
 
@@ -9,14 +9,14 @@ from dispatcher.engine.loader import completely_read, in_turns, unread_from
 from dispatcher.store.deliveries import Range
 
 
-def test_each_environment_has_its_turn_before_any_has_another() -> None:
+def test_each_environment_has_its_turn_before_any_has_a_second() -> None:
     owners = dict(zip(map(UUID, map("{:032x}".format, range(6))), "aaabbc", strict=True))
     order = in_turns(owners, owners.__getitem__)
     assert "".join(owners[i] for i in order) == "abcaba"
     assert sorted(order) == sorted(owners)
 
 
-def test_nobody_has_a_turn_where_nobody_waits() -> None:
+def test_without_endpoints_there_are_no_turns() -> None:
     assert in_turns([], lambda _: "a") == []
 
 
@@ -31,7 +31,7 @@ def test_nobody_has_a_turn_where_nobody_waits() -> None:
         ("aaa", 3, ""),
     ],
 )
-def test_of_an_endpoint_that_was_not_reached_there_may_be_more(
+def test_an_endpoint_behind_the_limit_may_have_more_rows(
     found: str, at_most: int, whole: str
 ) -> None:
     a, b, c = ids = [UUID(int=n) for n in range(3)]
@@ -42,7 +42,7 @@ def test_of_an_endpoint_that_was_not_reached_there_may_be_more(
     ]
 
 
-def test_a_shard_with_as_many_rows_as_asked_for_may_have_more_after_the_last() -> None:
+def test_a_shard_whose_range_is_full_may_have_more_rows() -> None:
     ranges = [Range(shard, 0.0, 2) for shard in range(3)]
     due = [(0, 1.0), (1, 2.0), (0, 3.0)]
     found = [Delivery(n, n, UUID(int=1), shard, 0, 0, at) for n, (shard, at) in enumerate(due)]

@@ -1,4 +1,4 @@
-"""The one loop: passes, waits that an event cuts short, and patience with the database."""
+"""The loop of the stages: passes, waits that an event ends, and delays after failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -46,7 +46,7 @@ class Passes:
 
 
 @pytest.mark.parametrize("wake", [None, asyncio.Event])
-async def test_a_pass_is_followed_by_the_wait_it_asked_for(
+async def test_a_pass_is_followed_by_the_delay_it_returned(
     wake: Callable[[], asyncio.Event] | None,
 ) -> None:
     gaps = await Passes(0.0, 0.05, 0.0).run(wake and wake())
@@ -56,7 +56,7 @@ async def test_a_pass_is_followed_by_the_wait_it_asked_for(
     assert gaps[2] < 0.04
 
 
-async def test_an_event_cuts_the_wait_short() -> None:
+async def test_an_event_ends_the_wait() -> None:
     wake = asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, wake.set)
     gaps = await Passes(30.0).run(wake)
@@ -78,19 +78,17 @@ async def test_an_event_during_a_pass_is_not_lost() -> None:
     assert len(passes.began) == 2
 
 
-async def test_failures_of_a_streak_are_told_and_waited_for_longer_and_longer_up_to_a_bound() -> (
-    None
-):
+async def test_failures_are_reported_with_delays_that_grow_up_to_a_limit() -> None:
     script = [AwayError(str(n)) for n in range(4)]
     passes = Passes(*script)
     gaps = await passes.run(most=0.12)
     assert passes.failures == [("0", 0.05), ("1", 0.1), ("2", 0.12), ("3", 0.12)]
-    assert [gap >= told - 0.005 for gap, (_, told) in zip(gaps, passes.failures, strict=True)] == [
-        True
-    ] * 4
+    assert [
+        gap >= delay - 0.005 for gap, (_, delay) in zip(gaps, passes.failures, strict=True)
+    ] == [True] * 4
 
 
-async def test_a_success_ends_the_streak() -> None:
+async def test_a_success_resets_the_delay() -> None:
     passes = Passes(AwayError("1"), AwayError("2"), 0.0, AwayError("3"))
     await passes.run()
     assert [seconds for _, seconds in passes.failures] == [
@@ -107,7 +105,7 @@ async def test_any_other_error_ends_the_loop() -> None:
     assert passes.failures == []
 
 
-async def test_loops_that_never_wait_let_others_run() -> None:
+async def test_a_loop_without_delay_lets_other_tasks_run() -> None:
     """Both ways of waiting nothing give way."""
 
     async def spin() -> float:

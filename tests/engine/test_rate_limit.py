@@ -1,4 +1,4 @@
-"""A rate limit is kept by the lane: who must wait holds no place, and holds up nobody else."""
+"""The rate limit of a queue: a queue that waits holds no slot, and holds up no other."""
 
 from uuid import UUID
 
@@ -51,7 +51,7 @@ def taken(queues: EndpointQueues, now: float) -> list[int]:
     return found
 
 
-def test_the_next_one_waits_for_its_turn_and_an_alarm_tells_when_that_is() -> None:
+def test_the_next_delivery_waits_for_the_rate_limit() -> None:
     queues = opened()
     offer(queues, A, 1, 2, 3)
     assert taken(queues, NOW) == [1]
@@ -61,14 +61,14 @@ def test_the_next_one_waits_for_its_turn_and_an_alarm_tells_when_that_is() -> No
     assert taken(queues, NOW + 0.2) == [3]
 
 
-def test_a_neighbour_is_not_held_up() -> None:
+def test_a_rate_limit_does_not_hold_up_other_endpoints() -> None:
     queues = opened()
     offer(queues, A, 1, 2)
     offer(queues, B, 11, 12, 13)
     assert taken(queues, NOW) == [1, 11, 12, 13]
 
 
-def test_rest_saves_nothing_up() -> None:
+def test_idle_time_does_not_allow_a_burst() -> None:
     queues = opened(interval=1.0)
     offer(queues, A, 1, 2, 3, 4)
     assert taken(queues, NOW) == [1]
@@ -77,7 +77,7 @@ def test_rest_saves_nothing_up() -> None:
     assert taken(queues, NOW + 51) == [3]
 
 
-def test_a_pause_that_is_longer_counts() -> None:
+def test_a_pause_longer_than_the_interval_applies() -> None:
     queues = opened()
     offer(queues, A, 1, 2)
     assert taken(queues, NOW) == [1]
@@ -86,14 +86,14 @@ def test_a_pause_that_is_longer_counts() -> None:
     assert taken(queues, NOW + 5) == [2]
 
 
-def test_an_ordered_lane_has_a_rate_too() -> None:
+def test_an_ordered_queue_has_a_rate_limit_too() -> None:
     queues = opened(ordered=True)
     offer(queues, A, 1, 2)
     assert taken(queues, NOW) == [1]
     assert taken(queues, NOW + 0.1) == [2]
 
 
-def test_a_lifted_limit_lets_the_next_one_start_at_once() -> None:
+def test_without_its_rate_limit_the_next_delivery_starts_at_once() -> None:
     queues = opened(interval=1.0)
     offer(queues, A, 1, 2, 3)
     assert taken(queues, NOW) == [1]
@@ -105,7 +105,9 @@ def test_a_lifted_limit_lets_the_next_one_start_at_once() -> None:
     st.floats(0.001, 0.5),
     st.lists(st.floats(0.0, 0.3), min_size=1, max_size=80),
 )
-def test_no_stretch_of_time_has_more_than_its_share(interval: float, waits: list[float]) -> None:
+def test_no_period_has_more_starts_than_the_rate_allows(
+    interval: float, waits: list[float]
+) -> None:
     queues = opened(interval=interval)
     starts: list[float] = []
     now = NOW
@@ -119,7 +121,7 @@ def test_no_stretch_of_time_has_more_than_its_share(interval: float, waits: list
             assert j - i <= share + 1e-6
 
 
-def test_lateness_of_a_timer_is_made_up_for() -> None:
+def test_a_late_timer_does_not_lower_the_rate() -> None:
     queues = opened(interval=0.01)
     offer(queues, A, *range(100))
     late = 0.002
@@ -127,7 +129,7 @@ def test_lateness_of_a_timer_is_made_up_for() -> None:
     assert 49 <= count <= 53
 
 
-def test_a_limited_lane_starts_its_next_in_time_when_the_clock_is_set_back() -> None:
+def test_a_rate_limit_continues_when_the_clock_is_set_back() -> None:
     queues = opened(interval=10.0)
     offer(queues, A, *range(1 + 2))
     assert taken(queues, NOW) != []

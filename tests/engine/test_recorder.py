@@ -1,4 +1,4 @@
-"""What the recorder does when the table takes some results, and others not."""
+"""The recorder, when the table refuses some results."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -43,37 +43,37 @@ class Ends:
     """What became of the results."""
 
     def __init__(self, table: Table) -> None:
-        self.settled: list[int] = []
+        self.recorded: list[int] = []
         self.lost: list[int] = []
         self.recorder = Recorder(
             table,  # type: ignore[arg-type] # as much of it as the recorder uses
-            on_recorded=lambda delivery, _: self.settled.append(delivery.id),
+            on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
             on_superseded=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,
         )
 
 
-async def test_a_result_the_database_refuses_is_written_without_what_others_sent() -> None:
+async def test_a_refused_result_is_written_without_the_answer() -> None:
     table = Table()
     ends = Ends(table)
     for each in (result(1), result(2, POISON), result(3)):
         ends.recorder.put(each)
     await ends.recorder.run_once()
-    assert (table.written, ends.settled, ends.lost) == ([1, 2, 3], [1, 2, 3], [])
+    assert (table.written, ends.recorded, ends.lost) == ([1, 2, 3], [1, 2, 3], [])
     assert len(ends.recorder) == 0
 
 
 @pytest.mark.parametrize("away", [1, 2, 3, 4])
-async def test_an_outage_between_two_parts_repeats_only_what_is_not_written(away: int) -> None:
+async def test_an_outage_between_two_parts_repeats_only_unwritten_results(away: int) -> None:
     table = Table(away)
     ends = Ends(table)
     for each in (result(1), result(2), result(3, POISON), result(4)):
         ends.recorder.put(each)
     with pytest.raises(StoreUnavailableError):
         await ends.recorder.run_once()
-    assert len(ends.recorder) == 4 - len(ends.settled)
+    assert len(ends.recorder) == 4 - len(ends.recorded)
     await ends.recorder.run_once()
-    assert (sorted(table.written), sorted(ends.settled), ends.lost) == (
+    assert (sorted(table.written), sorted(ends.recorded), ends.lost) == (
         [1, 2, 3, 4],
         [1, 2, 3, 4],
         [],
@@ -82,7 +82,7 @@ async def test_an_outage_between_two_parts_repeats_only_what_is_not_written(away
 
 
 @pytest.mark.parametrize(("waiting", "room"), [(499, True), (500, False)])
-async def test_sending_stops_while_five_hundred_wait(waiting: int, room: bool) -> None:
+async def test_there_is_no_room_while_five_hundred_results_wait(waiting: int, room: bool) -> None:
     ends = Ends(Table())
     for number in range(waiting):
         ends.recorder.put(result(number))

@@ -37,17 +37,17 @@ def signatures(now: float, as_of: float) -> int:
     return len(headers["webhook-signature"].split())
 
 
-def test_an_old_secret_ends_by_the_clock_of_the_database_not_by_this_machines() -> None:
+def test_an_old_secret_ends_by_the_databases_clock() -> None:
     assert signatures(now=500.0, as_of=99.9) == 2
     assert signatures(now=50.0, as_of=100.0) == 1
 
 
-def test_the_time_signed_is_this_machines() -> None:
+def test_the_signed_time_is_the_machines() -> None:
     request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.9, 0.0)
     assert request.headers["webhook-timestamp"] == "1234"
 
 
-def test_what_is_kept_of_a_request_has_no_signature_and_no_header_of_the_webhooks_own() -> None:
+def test_the_recorded_headers_have_no_signature_and_no_custom_header() -> None:
     request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.0, 0.0)
     assert request.recorded == (
         '{"X-Brand-Delivery":"dlv_7","X-Brand-Attempt":"3","timestamp":"1234"}'
@@ -55,7 +55,7 @@ def test_what_is_kept_of_a_request_has_no_signature_and_no_header_of_the_webhook
     assert request.headers["X-Own"] == "1"
 
 
-def test_an_endpoint_narrows_the_schemes_and_widens_them_never() -> None:
+def test_an_endpoint_can_only_narrow_the_schemes() -> None:
     narrowed = replace(ENDPOINT, schemes=("body-hex", "stripe"))
     headers = REQUESTS.build(DELIVERY, narrowed, EVENT, 0.0, 0.0).headers
     assert "X-Sign" in headers

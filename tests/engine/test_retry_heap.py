@@ -50,7 +50,7 @@ def test_an_empty_heap_has_nothing_due() -> None:
         (9.0, 0, [], 1.0),
     ],
 )
-def test_what_is_due_comes_out_earliest_first_up_to_the_limit(
+def test_due_deliveries_come_out_earliest_first_up_to_the_limit(
     now: float, limit: int, popped: list[int], next_due: float | None
 ) -> None:
     heap = filled(3.0, 1.0, 2.0)
@@ -60,14 +60,14 @@ def test_what_is_due_comes_out_earliest_first_up_to_the_limit(
     assert heap.room == 7 + len(popped)
 
 
-def test_those_due_together_come_out_in_the_order_they_went_in() -> None:
+def test_deliveries_due_together_keep_their_order() -> None:
     heap = filled(*[5.0] * 10)
     assert ids(heap.pop_due(5.0, 4)) == [0, 1, 2, 3]
     assert heap.push(5.0, delivery(10))
     assert ids(heap.pop_due(5.0, 100)) == [4, 5, 6, 7, 8, 9, 10]
 
 
-def test_a_full_heap_refuses_until_something_leaves() -> None:
+def test_a_full_heap_accepts_nothing_until_one_leaves() -> None:
     heap = filled(1.0, 2.0, capacity=2)
     assert not heap.push(0.5, delivery(2))
     assert heap.room == 0
@@ -92,7 +92,7 @@ def test_the_deliveries_of_lost_shards_are_discarded_and_the_others_keep_their_o
     assert ids(heap.pop_due(100.0, 100)) == [number for _, number in kept]
 
 
-def test_discarding_shards_that_hold_nothing_here_changes_nothing() -> None:
+def test_discarding_other_shards_changes_nothing() -> None:
     heap = filled(2.0, 1.0)
     assert heap.discard_shards(range(1, 64)) == []
     assert ids(heap.pop_due(9.0, 9)) == [1, 0]
@@ -108,7 +108,7 @@ def test_clearing_leaves_an_empty_heap_that_works() -> None:
     assert ids(heap.pop_due(3.0, 9)) == [7]
 
 
-def test_the_repr_tells_how_full_it_is_and_what_is_next() -> None:
+def test_the_repr_shows_the_length_and_the_next_time() -> None:
     assert repr(RetryHeap(10)) == "<RetryHeap 0 of 10, nothing>"
     assert repr(filled(12.5, 8.25)) == "<RetryHeap 2 of 10, next at 8.250>"
 

@@ -1,4 +1,4 @@
-"""Environments take turns, and slow endpoints share a part of the places under way."""
+"""Environments take turns, and slow endpoints share a part of the slots."""
 
 from uuid import UUID
 
@@ -44,7 +44,7 @@ def taken(queues: EndpointQueues, now: float = NOW) -> list[Delivery]:
     return found
 
 
-def land(queues: EndpointQueues, *deliveries: Delivery, took: float) -> None:
+def finish(queues: EndpointQueues, *deliveries: Delivery, took: float) -> None:
     for one in deliveries:
         queues.finish_attempt(one, took)
         queues.confirm_recorded(one)
@@ -54,7 +54,7 @@ def proven(queues: EndpointQueues, *endpoint_ids: UUID, took: float = QUICK) -> 
     """Each has answered once."""
     for endpoint_id in endpoint_ids:
         queues.offer(delivery(endpoint_id.int * 1000, endpoint_id))
-    land(queues, *taken(queues), took=took)
+    finish(queues, *taken(queues), took=took)
 
 
 # ── turns ───────────────────────────────────────────────────────────────────────────────────────
@@ -67,7 +67,7 @@ def test_an_environment_with_one_endpoint_has_as_many_turns_as_one_with_many() -
     assert [one.endpoint_id for one in taken(queues)] == [A, C, B, C, A, B]
 
 
-def test_an_environment_that_had_nothing_for_a_while_comes_back() -> None:
+def test_an_environment_without_deliveries_for_a_while_comes_back() -> None:
     queues = opened(A, B, environments="xy")
     offer(queues, A, 1)
     offer(queues, B, 2)
@@ -79,21 +79,21 @@ def test_an_environment_that_had_nothing_for_a_while_comes_back() -> None:
 # ── how many before the first answer ────────────────────────────────────────────────────────────
 
 
-def test_before_the_first_answer_a_few_are_under_way() -> None:
+def test_before_the_first_answer_few_requests_are_in_flight() -> None:
     queues = opened(A)
     offer(queues, A)
     assert len(taken(queues)) == PROBE_LIMIT
     assert queues.next_alarm() == NOW + SLOW_SECONDS
 
 
-def test_after_a_quick_answer_as_many_as_the_endpoint_may_have() -> None:
+def test_after_a_quick_answer_the_limit_of_the_endpoint_applies() -> None:
     queues = opened(A)
     proven(queues, A)
     offer(queues, A)
     assert len(taken(queues)) == 10
 
 
-def test_without_an_answer_for_a_while_it_is_slow_and_may_have_what_slow_ones_have() -> None:
+def test_an_endpoint_that_does_not_answer_for_a_while_is_slow() -> None:
     queues = opened(A)
     offer(queues, A)
     taken(queues)
@@ -104,7 +104,7 @@ def test_without_an_answer_for_a_while_it_is_slow_and_may_have_what_slow_ones_ha
 # ── the slow ones ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_slow_endpoints_share_their_places_and_quick_ones_need_none() -> None:
+def test_slow_endpoints_share_their_slots_and_quick_ones_need_none() -> None:
     queues = opened(A, B, C)
     proven(queues, A, B, took=SLOW_SECONDS)
     proven(queues, C)
@@ -115,7 +115,7 @@ def test_slow_endpoints_share_their_places_and_quick_ones_need_none() -> None:
     assert started.count(C) == 10
 
 
-def test_a_place_that_becomes_free_goes_to_those_who_stand_by_in_turn() -> None:
+def test_a_free_slow_slot_goes_to_the_queue_that_has_waited_longest() -> None:
     queues = opened(A, B, slow=2)
     proven(queues, A, B, took=SLOW_SECONDS)
     offer(queues, A)
@@ -123,7 +123,7 @@ def test_a_place_that_becomes_free_goes_to_those_who_stand_by_in_turn() -> None:
     first = taken(queues)
     order = [one.endpoint_id for one in first]
     for _ in range(6):
-        land(queues, first.pop(0), took=SLOW_SECONDS)
+        finish(queues, first.pop(0), took=SLOW_SECONDS)
         first += taken(queues)
         order.append(first[-1].endpoint_id)
     assert order == [A, B] * 4
@@ -137,13 +137,13 @@ def test_a_quick_answer_makes_it_quick_again_at_once() -> None:
     under_way = taken(queues)
     assert len(under_way) == 6
     (mine, *others) = [one for one in under_way if one.endpoint_id == A]
-    land(queues, mine, took=QUICK)
+    finish(queues, mine, took=QUICK)
     started = [one.endpoint_id for one in taken(queues)]
     assert started.count(A) == 10 - len(others)
     assert started.count(B) == 10 - 7
 
 
-def test_one_that_stands_by_and_rests_keeps_nobody_else_waiting() -> None:
+def test_a_paused_queue_that_waits_for_a_slot_does_not_hold_up_the_others() -> None:
     queues = opened(A, B, slow=1)
     proven(queues, A, B, took=SLOW_SECONDS)
     for endpoint_id in (A, B):
@@ -152,7 +152,7 @@ def test_one_that_stands_by_and_rests_keeps_nobody_else_waiting() -> None:
     assert first.endpoint_id == A
     queues.pause(A, NOW + 3600)
     queues.pause(B, NOW + 3600)
-    land(queues, first, took=SLOW_SECONDS)
+    finish(queues, first, took=SLOW_SECONDS)
     assert taken(queues) == []
     queues.configure(B, QueueSettings(limit=10, is_paused=True))
     queues.configure(B, QueueSettings(limit=10))
@@ -163,7 +163,7 @@ def test_one_that_stands_by_and_rests_keeps_nobody_else_waiting() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from((A, B, C)), st.booleans(), st.integers(0, 3)), max_size=60)
 )
-def test_whatever_happens_everything_is_started_in_the_end(
+def test_every_delivery_starts_in_the_end(
     steps: list[tuple[UUID, bool, int]],
 ) -> None:
     queues = opened(A, B, C, slow=2, environments="xyx")
@@ -175,7 +175,7 @@ def test_whatever_happens_everything_is_started_in_the_end(
         under_way += (fresh := taken(queues, now))
         started += len(fresh)
         for one in under_way[:landing]:
-            land(queues, one, took=QUICK if quick else SLOW_SECONDS)
+            finish(queues, one, took=QUICK if quick else SLOW_SECONDS)
         del under_way[:landing]
         now += SLOW_SECONDS / 3
     while True:
@@ -183,14 +183,14 @@ def test_whatever_happens_everything_is_started_in_the_end(
         started += len(fresh)
         if not under_way:
             break
-        land(queues, under_way.pop(0), took=SLOW_SECONDS)
+        finish(queues, under_way.pop(0), took=SLOW_SECONDS)
     assert started == offered
 
 
-# ── the last places ─────────────────────────────────────────────────────────────────────────────
+# ── the last slots ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_quick_endpoints_that_fall_silent_leave_places_to_other_environments() -> None:
+def test_quick_endpoints_that_stop_answering_leave_slots_to_other_environments() -> None:
     queues = opened(A, B, C, environments="xxy", slots=16, limit=100)
     proven(queues, A, B, C)
     offer(queues, A)
@@ -200,22 +200,22 @@ def test_quick_endpoints_that_fall_silent_leave_places_to_other_environments() -
     offer(queues, C, 1)
     (healthy,) = taken(queues)
     assert healthy.endpoint_id == C
-    land(queues, healthy, took=QUICK)
+    finish(queues, healthy, took=QUICK)
     offer(queues, C, 1)
     assert [one.endpoint_id for one in taken(queues)] == [C]
 
 
-def test_an_environment_that_holds_its_share_goes_on_when_a_place_is_free_again() -> None:
+def test_an_environment_at_its_share_continues_when_a_slot_is_free() -> None:
     queues = opened(A, C, environments="xy", slots=8, limit=100)
     proven(queues, A, C)
     offer(queues, A)
     held = taken(queues)
     assert len(held) == 7
-    land(queues, held[0], took=QUICK)
+    finish(queues, held[0], took=QUICK)
     assert len(taken(queues)) == 1
 
 
-def test_several_environments_together_leave_a_place_to_another_one() -> None:
+def test_several_environments_leave_a_slot_to_another_one() -> None:
     queues = opened(A, B, C, environments="xyz", slots=64, limit=100)
     proven(queues, A, B, C)
     offer(queues, A, 64)
@@ -225,14 +225,14 @@ def test_several_environments_together_leave_a_place_to_another_one() -> None:
     assert [one.endpoint_id for one in taken(queues)] == [C]
 
 
-def test_an_environment_alone_takes_every_place() -> None:
+def test_an_environment_alone_takes_every_slot() -> None:
     queues = opened(A, B, environments="xx", slots=16, limit=100)
     proven(queues, A, B)
     offer(queues, A)
     assert len(taken(queues)) == 20
 
 
-def test_an_environment_whose_lanes_are_closed_counts_no_more() -> None:
+def test_an_environment_whose_queues_are_closed_does_not_count() -> None:
     queues = opened(A, C, environments="xy", slots=8, limit=100)
     proven(queues, A, C)
     offer(queues, A)

@@ -41,14 +41,14 @@ async def create(
     endpoints: Endpoints, *events: str, environment: str = "env_default", **columns: Any
 ) -> UUID:
     endpoint_id = uuid4()
-    version = await endpoints.bump()
+    version = await endpoints.next_version()
     assert await endpoints.create(endpoint_id, environment, version, {**COLUMNS, **columns})
     await endpoints.subscribe(endpoint_id, events)
     return endpoint_id
 
 
 async def delete(endpoints: Endpoints, endpoint_id: UUID) -> None:
-    await endpoints.delete(endpoint_id, await endpoints.bump())
+    await endpoints.delete(endpoint_id, await endpoints.next_version())
 
 
 async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
@@ -91,7 +91,7 @@ async def test_an_update_sets_every_column_and_the_subscriptions_are_those_named
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
     changed = {**COLUMNS, "name": "other", "url": "https://b.example/", "max_in_flight": 9}
-    await endpoints.update(endpoint_id, await endpoints.bump(), changed)
+    await endpoints.update(endpoint_id, await endpoints.next_version(), changed)
     await endpoints.subscribe(endpoint_id, ["b", "c"])
     row = await endpoints.get(endpoint_id, None)
     assert row is not None
@@ -103,12 +103,12 @@ async def test_a_rotated_secret_leaves_the_old_one_for_the_overlap_and_no_longer
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
-    await endpoints.rotate(endpoint_id, await endpoints.bump(), b"second", 60)
+    await endpoints.rotate(endpoint_id, await endpoints.next_version(), b"second", 60)
     (row,) = await endpoints.with_ids([endpoint_id])
     assert (row["secret"], row["previous_secret"]) == (b"second", b"sealed")
     now = await connection.fetchval("SELECT extract(epoch FROM now())::float8")
     assert 50 < row["previous_until"] - now <= 60
-    await endpoints.rotate(endpoint_id, await endpoints.bump(), b"third", 0)
+    await endpoints.rotate(endpoint_id, await endpoints.next_version(), b"third", 0)
     (row,) = await endpoints.with_ids([endpoint_id])
     assert (row["secret"], row["previous_secret"], row["previous_until"]) == (b"third", None, None)
 
@@ -118,10 +118,10 @@ async def test_who_is_enabled_again_begins_anew(
 ) -> None:
     endpoint_id = await create(endpoints, "a")
     await endpoints.note_failures({endpoint_id: 3}, DAY)
-    await endpoints.update(endpoint_id, await endpoints.bump(), COLUMNS)
+    await endpoints.update(endpoint_id, await endpoints.next_version(), COLUMNS)
     assert await connection.fetchval("SELECT failures FROM dispatcher.endpoint_health") == 3
     await endpoints.disable(endpoint_id, "failing")
-    await endpoints.update(endpoint_id, await endpoints.bump(), COLUMNS)
+    await endpoints.update(endpoint_id, await endpoints.next_version(), COLUMNS)
     row = await endpoints.get(endpoint_id, None)
     assert row is not None
     assert (row["active"], row["disabled_reason"], row["failing_since"]) == (True, None, None)
@@ -169,7 +169,7 @@ async def test_home_shards_of_ordered_endpoints_are_spread_over_all(
 async def test_there_is_none_in_an_unknown_environment(
     connection: Connection, endpoints: Endpoints
 ) -> None:
-    assert not await endpoints.create(uuid4(), "env_x", await endpoints.bump(), COLUMNS)
+    assert not await endpoints.create(uuid4(), "env_x", await endpoints.next_version(), COLUMNS)
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
 
 

@@ -85,7 +85,7 @@ async def test_events_times_endpoints_is_all_the_work_there_is(full: Queues, mod
             "UPDATE dispatcher.inbox SET type = 'wide.one' WHERE id <= $1", full.id(50)
         )
         plan = await explain(full.connection, "inbox/fan_out", arguments, mode, MEASURED, settings)
-    (made,) = [node for node in plan.nodes if node.get("Subplan Name") == "CTE owing"]
+    (made,) = [node for node in plan.nodes if node.get("Subplan Name") == "CTE inserted"]
     assert made["Actual Rows"] == 50 * 326
     assert max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes) <= 60 * 1000
 

@@ -76,7 +76,7 @@ async def run(
         )
         plan = await explain(connection, name, arguments, mode, MEASURED)
     (made,) = {
-        node["Actual Rows"] for node in plan.nodes if node.get("Subplan Name") == "CTE made"
+        node["Actual Rows"] for node in plan.nodes if node.get("Subplan Name") == "CTE queued"
     } or {0}
     return made, plan.blocks
 

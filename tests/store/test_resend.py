@@ -36,7 +36,7 @@ async def ended(connection: Connection, session: Session, endpoint_id: UUID) -> 
 
 
 async def owe(resends: Resends, of: Delivery, attempts: int = 3) -> bool:
-    return await resends.owe(
+    return await resends.enqueue(
         of.id,
         event_id=of.event_id,
         endpoint_id=of.endpoint_id,
@@ -54,7 +54,7 @@ async def test_a_pending_one_is_found_with_its_endpoint(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint, attempt=2)
-    assert await resends.look(one.id, ENVIRONMENT) == {
+    assert await resends.find(one.id, ENVIRONMENT) == {
         "state": "PENDING",
         "event_id": one.event_id,
         "endpoint_id": endpoint,
@@ -63,7 +63,7 @@ async def test_a_pending_one_is_found_with_its_endpoint(
         "active": True,
         "deleted": False,
         "event_kept": True,
-        "unheeded": False,
+        "has_unapplied_notices": False,
     }
 
 
@@ -71,12 +71,12 @@ async def test_of_an_ended_one_the_last_attempt_counts_also_when_it_came_late(
     connection: Connection, session: Session, resends: Resends
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("ENDED", 3)
     late = Delivery(one.id, one.event_id, one.endpoint_id, one.shard, 6, 0, 0.0)
     await Deliveries(session).record_late([rows.result(late)])
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
     assert found["attempt"] == 7
 
@@ -86,11 +86,11 @@ async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert await owe(resends, one)
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
-    assert (found["state"], found["attempt"]) == ("OWED", 3)
+    assert (found["state"], found["attempt"]) == ("QUEUED", 3)
     await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], above=0)
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("PENDING", 3)
 
@@ -102,9 +102,9 @@ async def test_one_of_another_environment_or_of_nobody_is_not_found(
     endpoint = await rows.endpoint(connection)
     pending = await rows.delivery(connection, endpoint)
     over = await ended(connection, session, endpoint)
-    assert await resends.look(pending.id, "env_other") is None
-    assert await resends.look(over.id, "env_other") is None
-    assert await resends.look(1, ENVIRONMENT) is None
+    assert await resends.find(pending.id, "env_other") is None
+    assert await resends.find(over.id, "env_other") is None
+    assert await resends.find(1, ENVIRONMENT) is None
 
 
 async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
@@ -114,7 +114,7 @@ async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
         connection, session, await rows.endpoint(connection, active=False, deleted=True)
     )
     await connection.execute("DELETE FROM dispatcher.events")
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
     assert (found["active"], found["deleted"], found["event_kept"]) == (False, True, False)
 
@@ -294,10 +294,10 @@ async def test_a_nudge_is_unheeded_while_somebody_owns_its_shard(
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
     await resends.cancel(one.id, "because")
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
-    assert (found["unheeded"], await nudges.unheeded(one.id)) == (True, 1)
+    assert (found["has_unapplied_notices"], await nudges.unapplied(one.id)) == (True, 1)
     await connection.execute("UPDATE dispatcher.shards SET owner = NULL")
-    found = await resends.look(one.id, ENVIRONMENT)
+    found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
-    assert (found["unheeded"], await nudges.unheeded(one.id)) == (False, 0)
+    assert (found["has_unapplied_notices"], await nudges.unapplied(one.id)) == (False, 0)

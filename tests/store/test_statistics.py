@@ -244,8 +244,8 @@ async def test_what_a_daemon_says_is_listed_with_its_shards(
     await connection.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (8, now() - interval '5 s')"
     )
-    await daemons.tell(DAEMON, '{"up": 60, "n": 1}')
-    await daemons.tell(DAEMON, '{"up": 60, "n": 2}')
+    await daemons.publish_status(DAEMON, '{"up": 60, "n": 1}')
+    await daemons.publish_status(DAEMON, '{"up": 60, "n": 2}')
     first, second = await daemons.list()
     assert (first["id"], first["shards"], second["id"], second["shards"]) == (
         owner,
@@ -265,10 +265,10 @@ async def test_what_was_said_is_forgotten_with_its_daemon(
 ) -> None:
     daemons = Daemons(session)
     for daemon in (owner, 8, 9):
-        await daemons.tell(daemon, "{}")
+        await daemons.publish_status(daemon, "{}")
     await connection.execute(
         "UPDATE dispatcher.daemon_status SET published_at = now() - interval '2 hours' WHERE daemon_id < 9"
     )
-    await daemons.forget_told()
+    await daemons.forget_status()
     left = await connection.fetch("SELECT daemon_id FROM dispatcher.daemon_status ORDER BY 1")
     assert [row["daemon_id"] for row in left] == [owner, 9]

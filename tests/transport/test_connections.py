@@ -295,7 +295,7 @@ async def test_a_new_connection_takes_up_the_tls_session_of_the_last_one(
     async with sending() as sender, RawReceiver(script, ssl_context=context) as receiver:
         for _ in range(3):
             await posted(sender, receiver.url)
-            sender._connections.take(next(iter(sender._connections._origins))).abort()  # type: ignore[union-attr]
+            sender._connections.take(next(iter(sender._connections._origins)), 0.0).abort()  # type: ignore[union-attr]
             await until(lambda: len(sender._connections) == 0)
         context_of_ours = sender._connections._context
         ((host, (session, _)),) = context_of_ours._sessions.items()

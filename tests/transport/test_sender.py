@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from dispatcher.core.model import Response, SendError
+from dispatcher.transport import exchange
 from dispatcher.transport import sender as send
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES
 from dispatcher.transport.egress import AddrInfo, Guard, parse_allow
@@ -284,7 +285,7 @@ async def test_a_body_that_does_not_end_is_left_after_a_moment(
     sender: Sender, script: Script, bound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if bound == "of the body":
-        monkeypatch.setattr(send, "BODY_SECONDS", SLOW)
+        monkeypatch.setattr(exchange, "BODY_SECONDS", SLOW)
     answer = await posted(sender, script, timeout=5 if bound == "of the body" else SLOW)
     assert isinstance(answer, Response)
     assert (answer.status, answer.body[:2], answer.truncated) == (200, b"ab", True)
@@ -304,7 +305,7 @@ async def test_a_body_that_does_not_end_is_left_after_a_moment(
 async def test_a_body_that_breaks_off_does_not_change_the_verdict(
     sender: Sender, parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(send, "BODY_SECONDS", SLOW)  # the client may not tell of a bad chunk
+    monkeypatch.setattr(exchange, "BODY_SECONDS", SLOW)  # the client may not tell of a bad chunk
     answer = await posted(sender, says(*parts))
     assert isinstance(answer, Response)
     assert (answer.status, answer.body, answer.truncated) == (200, b"ab", True)
@@ -393,7 +394,7 @@ async def test_endless_headers_behind_a_status_line_do_not_change_it(sender: Sen
     result = await posted(sender, repeats(OK, b"X-A: b\r\n" * 100))
     assert isinstance(result, Response)
     assert (result.status, result.truncated) == (200, True)
-    assert result.duration < send.BODY_SECONDS
+    assert result.duration < exchange.BODY_SECONDS
 
 
 async def test_a_receiver_that_does_not_read_runs_into_the_deadline(sender: Sender) -> None:

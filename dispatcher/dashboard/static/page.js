@@ -85,10 +85,10 @@
   const then = document.querySelector("meta[name=address]");
   if (then) history.replaceState(null, "", then.content);
 
-  // What was said of a change is not said again when the page is loaded again.
+  // A message about a change is not shown again when the page is reloaded.
   const here = new URL(location);
-  if (here.searchParams.has("said")) {
-    here.searchParams.delete("said");
+  if (here.searchParams.has("flash")) {
+    here.searchParams.delete("flash");
     history.replaceState(null, "", here);
   }
 

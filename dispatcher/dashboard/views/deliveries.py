@@ -11,7 +11,7 @@ from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
-from dispatcher.dashboard.request import Visit, see_other
+from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import Delivery
 from dispatcher.services.inputs.history import DeliveryFilters
@@ -22,100 +22,102 @@ FILTERS = ("status", "event", "since", "until")
 SHOWN = 50
 
 
-async def list_(visit: Visit) -> web.Response:
+async def list_(request: DashboardRequest) -> web.Response:
     """Show the deliveries of a webhook, which is the first tab of its page."""
-    looked = await webhook.look(visit)
-    asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
-    opened = await filters.opened(visit, (asked["event"],))
+    view = await webhook.load(request)
+    asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
+    opened = await filters.opened(request, (asked["event"],))
     if opened is not None:
         return opened
-    before = visit.position()
+    before = request.position()
     wrong: Mapping[str, str] = {}
     try:
-        wanted = DeliveryFilters.model_validate_strings(visit.moments(asked), strict=False)
-        found = await visit.services.history.deliveries(
-            visit.environment_id, looked.webhook.id, wanted, before=before, limit=SHOWN
+        wanted = DeliveryFilters.model_validate_strings(request.moments(asked), strict=False)
+        found = await request.services.history.deliveries(
+            request.environment_id, view.webhook.id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
         found, wrong = Page((), None), filters.in_words(error)
     return webhook.page(
-        visit,
+        request,
         "webhook.html",
-        looked,
+        view,
         tab="deliveries",
         deliveries=found,
         asked=asked,
         filtered=any(asked.values()),
-        mistakes=wrong,
+        field_errors=wrong,
         first=before is None,
     )
 
 
-async def one(visit: Visit) -> web.Response:
+async def one(request: DashboardRequest) -> web.Response:
     """Show a delivery with its attempts."""
-    return await _page(visit)
+    return await _page(request)
 
 
-async def payload(visit: Visit) -> web.Response:
+async def payload(request: DashboardRequest) -> web.Response:
     """Return the exact bytes of the payload, to test a receiver with.
 
     It is a download, because a browser must not render text that others wrote.
     """
-    found = await _delivery(visit)
+    found = await _delivery(request)
     if found.payload is None:
         raise NotFoundError("The event is no longer kept.")
     name = f'attachment; filename="{found.id}.json"'
     headers = {**HEADERS, "Content-Disposition": name}
     body = found.payload.encode()
-    return answer(visit.request, body, "application/json", headers=headers)
+    return answer(request.http, body, "application/json", headers=headers)
 
 
-async def retry(visit: Visit) -> web.Response:
+async def retry(request: DashboardRequest) -> web.Response:
     """Retry a delivery, and wait briefly for the daemon that holds it to apply that."""
-    name = visit.request.match_info["delivery_id"]
+    name = request.http.match_info["delivery_id"]
     try:
-        async with visit.changing() as services:
-            number = await services.delivery_actions.retry(visit.environment_id, name)
+        async with request.changing() as services:
+            number = await services.delivery_actions.retry(request.environment_id, name)
     except ConflictError as refused:
-        return await _page(visit, refused=str(refused), status=409)
-    await heeded(visit.pool, number)
-    return see_other(visit.url("delivery", delivery_id=name), "retried")
+        return await _page(request, refused=str(refused), status=409)
+    await heeded(request.pool, number)
+    return see_other(request.url("delivery", delivery_id=name), "retried")
 
 
-async def cancel(visit: Visit) -> web.Response:
+async def cancel(request: DashboardRequest) -> web.Response:
     """Cancel a delivery, and wait briefly for the daemon that holds it to apply that."""
-    name = visit.request.match_info["delivery_id"]
+    name = request.http.match_info["delivery_id"]
     try:
-        async with visit.changing() as services:
-            number = await services.delivery_actions.cancel(visit.environment_id, name)
+        async with request.changing() as services:
+            number = await services.delivery_actions.cancel(request.environment_id, name)
     except ConflictError as refused:
-        return await _page(visit, refused=str(refused), status=409)
-    await heeded(visit.pool, number)
-    return see_other(visit.url("delivery", delivery_id=name), "cancelled")
+        return await _page(request, refused=str(refused), status=409)
+    await heeded(request.pool, number)
+    return see_other(request.url("delivery", delivery_id=name), "cancelled")
 
 
-async def _delivery(visit: Visit) -> Delivery:
-    name = visit.request.match_info["delivery_id"]
-    return await visit.services.history.delivery(visit.environment_id, name)
+async def _delivery(request: DashboardRequest) -> Delivery:
+    name = request.http.match_info["delivery_id"]
+    return await request.services.history.delivery(request.environment_id, name)
 
 
-async def _page(visit: Visit, *, refused: str | None = None, status: int = 200) -> web.Response:
-    found = await _delivery(visit)
-    return visit.page(
+async def _page(
+    request: DashboardRequest, *, refused: str | None = None, status: int = 200
+) -> web.Response:
+    found = await _delivery(request)
+    return request.page(
         "delivery.html",
         status=status,
         delivery=found,
-        webhook=await _webhook(visit, found),
+        webhook=await _webhook(request, found),
         now=datetime.now(UTC),
         refused=refused,
     )
 
 
-async def _webhook(visit: Visit, found: Delivery) -> Webhook | None:
+async def _webhook(request: DashboardRequest, found: Delivery) -> Webhook | None:
     """Return the webhook of a delivery, None if it was deleted, which keeps its deliveries."""
     try:
-        return await visit.services.webhooks.get(found.webhook_id, visit.environment_id)
+        return await request.services.webhooks.get(found.webhook_id, request.environment_id)
     except NotFoundError:
         return None
 

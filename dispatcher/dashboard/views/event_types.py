@@ -8,71 +8,71 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import InvalidError
-from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.event_types import EventType
 from dispatcher.services.inputs.event_types import EventTypePut
 
 
-async def list_(visit: Visit) -> web.Response:
+async def list_(request: DashboardRequest) -> web.Response:
     """Show the catalogue, and the shipped catalogues to add."""
-    types = await visit.services.event_types.list(visit.environment_id)
-    return visit.page("event_types.html", types=types, shipped=shipped_catalogs.shipped())
+    types = await request.services.event_types.list(request.environment_id)
+    return request.page("event_types.html", types=types, shipped=shipped_catalogs.shipped())
 
 
-async def seed(visit: Visit) -> web.Response:
+async def seed(request: DashboardRequest) -> web.Response:
     """Add the event types of a catalogue that is shipped with Dispatcher."""
-    wanted = (await visit.fields()).get("catalogue", "")
+    wanted = (await request.fields()).get("catalogue", "")
     if wanted not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
     entries = shipped_catalogs.open_shipped(wanted)
-    visit.demand("write")
-    await visit.services.event_type_writer.load(visit.environment_id, entries)
-    return see_other(visit.url("event_types"), "changed")
+    request.demand("write")
+    await request.services.event_type_writer.load(request.environment_id, entries)
+    return see_other(request.url("event_types"), "changed")
 
 
-async def edit(visit: Visit) -> web.Response:
+async def edit(request: DashboardRequest) -> web.Response:
     """Show the form for an event type: the existing one that the path names, or a new one."""
-    name = visit.request.match_info.get("name")
+    name = request.http.match_info.get("name")
     if name is None:
-        visit.demand("write")
-        return _form(visit, None, {})
-    found = await visit.services.event_types.get(visit.environment_id, name)
-    return _form(visit, found, _typed(found))
+        request.demand("write")
+        return _form(request, None, {})
+    found = await request.services.event_types.get(request.environment_id, name)
+    return _form(request, found, _typed(found))
 
 
-async def put(visit: Visit) -> web.Response:
+async def put(request: DashboardRequest) -> web.Response:
     """Create or replace an event type."""
-    typed = await visit.fields()
-    name = visit.request.match_info.get("name") or typed.get("name", "").strip()
+    typed = await request.fields()
+    name = request.http.match_info.get("name") or typed.get("name", "").strip()
     try:
         form = EventTypePut.model_validate(_given(typed))
-        visit.demand("write")
-        _, made = await visit.services.event_type_writer.put(visit.environment_id, name, form)
+        request.demand("write")
+        _, made = await request.services.event_type_writer.put(request.environment_id, name, form)
     except (ValidationError, InvalidError) as error:
-        return _form(visit, None, {**typed, "name": name}, mistakes(error), status=422)
-    return see_other(visit.url("event_types"), "created" if made else "changed")
+        return _form(request, None, {**typed, "name": name}, field_errors(error), status=422)
+    return see_other(request.url("event_types"), "created" if made else "changed")
 
 
-async def delete(visit: Visit) -> web.Response:
+async def delete(request: DashboardRequest) -> web.Response:
     """Delete an event type."""
-    name = visit.request.match_info["name"]
-    async with visit.changing() as services:
-        await services.event_types.delete(visit.environment_id, name)
-    return see_other(visit.url("event_types"))
+    name = request.http.match_info["name"]
+    async with request.changing() as services:
+        await services.event_types.delete(request.environment_id, name)
+    return see_other(request.url("event_types"))
 
 
 def _form(
-    visit: Visit,
+    request: DashboardRequest,
     found: EventType | None,
     typed: Mapping[str, str],
     wrong: Mapping[str, str] | None = None,
     *,
     status: int = 200,
 ) -> web.Response:
-    known = found is not None or "name" in visit.request.match_info
-    return visit.page(
-        "event_type.html", status=status, known=known, typed=typed, mistakes=wrong or {}
+    known = found is not None or "name" in request.http.match_info
+    return request.page(
+        "event_type.html", status=status, known=known, typed=typed, field_errors=wrong or {}
     )
 
 
@@ -99,7 +99,7 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _json(field: str, text: str) -> Any:
+def _json(field: str, text: str) -> object:
     if not text.strip():
         return None
     try:

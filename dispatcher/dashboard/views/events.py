@@ -11,7 +11,7 @@ from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
-from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.inputs.events import NewEvent
 from dispatcher.services.inputs.history import EventFilters
 
@@ -19,23 +19,25 @@ FILTERS = ("id", "type", "since", "until")
 SHOWN = 50
 
 
-async def list_(visit: Visit) -> web.Response:
+async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of events that match the filters."""
-    asked = {name: visit.request.query.get(name, "").strip() for name in FILTERS}
-    found = await filters.opened(visit, (asked["type"], *_elsewhere(asked["id"])))
+    asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
+    found = await filters.opened(request, (asked["type"], *_elsewhere(asked["id"])))
     if found is not None:
         return found
-    before = visit.position()
+    before = request.position()
     wrong: Mapping[str, str] = {}
     try:
-        wanted = EventFilters.model_validate_strings(visit.moments(asked), strict=False)
-        page = await visit.services.history.events(
-            visit.environment_id, wanted, before=before, limit=SHOWN
+        wanted = EventFilters.model_validate_strings(request.moments(asked), strict=False)
+        page = await request.services.history.events(
+            request.environment_id, wanted, before=before, limit=SHOWN
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
         page, wrong = Page((), None), filters.in_words(error)
-    return visit.page("events.html", events=page, asked=asked, mistakes=wrong, first=before is None)
+    return request.page(
+        "events.html", events=page, asked=asked, field_errors=wrong, first=before is None
+    )
 
 
 def _elsewhere(typed: str) -> tuple[str, ...]:
@@ -46,55 +48,55 @@ def _elsewhere(typed: str) -> tuple[str, ...]:
     return () if typed.startswith("evt_") else (typed,)
 
 
-async def one(visit: Visit) -> web.Response:
+async def one(request: DashboardRequest) -> web.Response:
     """Show an event."""
-    name = visit.request.match_info["event_id"]
-    event = await visit.services.history.event(visit.environment_id, name)
-    return visit.page("event.html", event=event)
+    name = request.http.match_info["event_id"]
+    event = await request.services.history.event(request.environment_id, name)
+    return request.page("event.html", event=event)
 
 
-async def new(visit: Visit) -> web.Response:
+async def new(request: DashboardRequest) -> web.Response:
     """Show the form to emit an event."""
-    visit.demand("write")
-    return await _form(visit, {"type": visit.request.query.get("type", "")})
+    request.demand("write")
+    return await _form(request, {"type": request.http.query.get("type", "")})
 
 
-async def emit(visit: Visit) -> web.Response:
+async def emit(request: DashboardRequest) -> web.Response:
     """Emit an event, and redirect to its page."""
-    typed = await visit.fields()
+    typed = await request.fields()
     text = typed.get("data", "").strip()
     try:
         json_body.check(text.encode())
     except HttpError as failure:
-        return await _form(visit, typed, {"data": failure.title}, status=422)
+        return await _form(request, typed, {"data": failure.title}, status=422)
     try:
         form = NewEvent(type=typed.get("type", "").strip(), data=None)
-        async with visit.changing() as services:
-            name = await services.events.emit(visit.environment_id, form, RawJson(text))
+        async with request.changing() as services:
+            name = await services.events.emit(request.environment_id, form, RawJson(text))
     except (ValidationError, InvalidError) as error:
-        return await _form(visit, typed, mistakes(error), status=422)
-    return see_other(visit.url("event", event_id=name), "emitted")
+        return await _form(request, typed, field_errors(error), status=422)
+    return see_other(request.url("event", event_id=name), "emitted")
 
 
 async def _form(
-    visit: Visit,
+    request: DashboardRequest,
     typed: Mapping[str, str],
     wrong: Mapping[str, str] | None = None,
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.services.event_types.list(visit.environment_id)
+    types = await request.services.event_types.list(request.environment_id)
     chosen = typed.get("type", "")
     known = any(each.name == chosen for each in types)
-    return visit.page(
+    return request.page(
         "event_new.html",
         status=status,
         typed=typed,
         types=types,
-        example=await visit.services.event_types.sample(visit.environment_id, chosen)
+        example=await request.services.event_types.sample(request.environment_id, chosen)
         if known
         else None,
-        mistakes=wrong or {},
+        field_errors=wrong or {},
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from dispatcher.dashboard.request import Visit, see_other
+from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.overview import Point, Summary
 from dispatcher.services.propagation import confirmed
 
@@ -30,15 +30,15 @@ class Range:
 RANGES: Final = (Range("hour", "Last hour", 60), Range("day", "Last 24 hours", 600))
 
 
-async def overview(visit: Visit) -> web.Response:
+async def overview(request: DashboardRequest) -> web.Response:
     """Show the overview of one environment, or of all if the token may see them."""
-    everywhere = visit.sees_all
-    of_all = everywhere and visit.request.query.get("of") == "all"
-    shown = RANGES[visit.request.query.get("range") == "day"]
-    summary = await visit.services.overview.summary(None if of_all else visit.environment_id)
+    everywhere = request.sees_all
+    of_all = everywhere and request.http.query.get("of") == "all"
+    shown = RANGES[request.http.query.get("range") == "day"]
+    summary = await request.services.overview.summary(None if of_all else request.environment_id)
     points = summary.day if shown.name == "day" else summary.hour
-    daemons = await visit.services.overview.daemons() if everywhere else ()
-    return visit.page(
+    daemons = await request.services.overview.daemons() if everywhere else ()
+    return request.page(
         "overview.html",
         summary=summary,
         everywhere=everywhere,
@@ -47,28 +47,28 @@ async def overview(visit: Visit) -> web.Response:
         ranges=RANGES,
         points=points,
         chart=chart(summary, points, shown.width),
-        table=visit.request.query.get("as") == "table",
+        table=request.http.query.get("as") == "table",
         daemons=[(daemon, stretches(daemon.shards)) for daemon in daemons],
         later=sum(daemon.in_heap or 0 for daemon in daemons),
         silent=SILENT,
     )
 
 
-async def pause(visit: Visit) -> web.Response:
+async def pause(request: DashboardRequest) -> web.Response:
     """Pause sending for this environment, or for all of them."""
-    everything = await _everything(visit)
-    async with visit.changing("admin") as services:
-        _, version = await services.pauses.pause(None if everything else visit.environment_id)
-    await confirmed(visit.pool, version)
-    return see_other(_back(visit, everything), "paused")
+    everything = await _everything(request)
+    async with request.changing("admin") as services:
+        _, version = await services.pauses.pause(None if everything else request.environment_id)
+    await confirmed(request.pool, version)
+    return see_other(_back(request, everything), "paused")
 
 
-async def resume(visit: Visit) -> web.Response:
+async def resume(request: DashboardRequest) -> web.Response:
     """Resume sending for this environment, or for all of them."""
-    everything = await _everything(visit)
-    async with visit.changing("admin") as services:
-        await services.pauses.resume(None if everything else visit.environment_id)
-    return see_other(_back(visit, everything), "resumed")
+    everything = await _everything(request)
+    async with request.changing("admin") as services:
+        await services.pauses.resume(None if everything else request.environment_id)
+    return see_other(_back(request, everything), "resumed")
 
 
 def chart(summary: Summary, points: Sequence[Point], width: int) -> str:
@@ -103,14 +103,14 @@ def stretches(numbers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, stretch)) for stretch in found)
 
 
-async def _everything(visit: Visit) -> bool:
+async def _everything(request: DashboardRequest) -> bool:
     """Return True if the form asks for all environments and the token may see them."""
-    wanted = (await visit.fields()).get("of") == "all"
-    return wanted and visit.sees_all
+    wanted = (await request.fields()).get("of") == "all"
+    return wanted and request.sees_all
 
 
-def _back(visit: Visit, everything: bool) -> str:
-    return visit.url("overview", {"of": "all"} if everything else None)
+def _back(request: DashboardRequest, everything: bool) -> str:
+    return request.url("overview", {"of": "all"} if everything else None)
 
 
 PAGES = (

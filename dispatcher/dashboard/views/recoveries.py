@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ConflictError, InvalidError
-from dispatcher.dashboard.request import Visit, mistakes, see_other
+from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.inputs.recoveries import NewRecovery
 from dispatcher.services.replays import Preview
@@ -21,47 +21,47 @@ PRESETS = {
 }
 
 
-async def list_(visit: Visit) -> web.Response:
+async def list_(request: DashboardRequest) -> web.Response:
     """Show the recoveries of a webhook, and the form to start one."""
-    return await _page(visit, {"preset": "hour", "missed": "on"})
+    return await _page(request, {"preset": "hour", "missed": "on"})
 
 
-async def recover(visit: Visit) -> web.Response:
+async def recover(request: DashboardRequest) -> web.Response:
     """Show how many deliveries a recovery would send, or start it in the second step.
 
     The form of the second step starts exactly what was counted.
     """
-    visit.demand("write")
-    typed = await visit.fields()
+    request.demand("write")
+    typed = await request.fields()
     try:
-        form = NewRecovery.model_validate(_given(visit, typed), strict=False)
+        form = NewRecovery.model_validate(_given(request, typed), strict=False)
         if typed.get("step") != "start":
-            counted = await visit.services.replays.preview(
-                visit.environment_id, webhook.named(visit), form
+            counted = await request.services.replays.preview(
+                request.environment_id, webhook.named(request), form
             )
-            return await _page(visit, typed, form=form, preview=counted)
-        async with visit.changing() as services:
-            await services.replays.start(visit.environment_id, webhook.named(visit), form)
+            return await _page(request, typed, form=form, preview=counted)
+        async with request.changing() as services:
+            await services.replays.start(request.environment_id, webhook.named(request), form)
     except (ValidationError, InvalidError) as error:
-        return await _page(visit, typed, mistakes(error), status=422)
+        return await _page(request, typed, field_errors(error), status=422)
     except ConflictError as refused:
-        return await _page(visit, typed, {"form": str(refused)}, status=409)
-    return see_other(_address(visit), "recovering")
+        return await _page(request, typed, {"form": str(refused)}, status=409)
+    return see_other(_address(request), "recovering")
 
 
-async def cancel(visit: Visit) -> web.Response:
+async def cancel(request: DashboardRequest) -> web.Response:
     """Cancel a recovery."""
-    name = visit.request.match_info["recovery_id"]
+    name = request.http.match_info["recovery_id"]
     try:
-        async with visit.changing() as services:
-            await services.replays.cancel(visit.environment_id, webhook.named(visit), name)
+        async with request.changing() as services:
+            await services.replays.cancel(request.environment_id, webhook.named(request), name)
     except ConflictError as refused:
-        return await _page(visit, {"preset": "hour"}, {"form": str(refused)}, status=409)
-    return see_other(_address(visit), "cancelled")
+        return await _page(request, {"preset": "hour"}, {"form": str(refused)}, status=409)
+    return see_other(_address(request), "cancelled")
 
 
 async def _page(
-    visit: Visit,
+    request: DashboardRequest,
     typed: Mapping[str, str],
     wrong: Mapping[str, str] | None = None,
     *,
@@ -69,15 +69,15 @@ async def _page(
     preview: Preview | None = None,
     status: int = 200,
 ) -> web.Response:
-    looked = await webhook.look(visit)
-    before = visit.position()
-    found = await visit.services.replays.list(
-        visit.environment_id, looked.webhook.id, before=before, limit=SHOWN
+    view = await webhook.load(request)
+    before = request.position()
+    found = await request.services.replays.list(
+        request.environment_id, view.webhook.id, before=before, limit=SHOWN
     )
     return webhook.page(
-        visit,
+        request,
         "webhook_recoveries.html",
-        looked,
+        view,
         status=status,
         tab="recoveries",
         recoveries=found,
@@ -85,15 +85,15 @@ async def _page(
         typed=typed,
         form=form,
         preview=preview,
-        mistakes=wrong or {},
+        field_errors=wrong or {},
     )
 
 
-def _address(visit: Visit) -> str:
-    return visit.url("webhook_recoveries", webhook_id=webhook.named(visit))
+def _address(request: DashboardRequest) -> str:
+    return request.url("webhook_recoveries", webhook_id=webhook.named(request))
 
 
-def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
+def _given(request: DashboardRequest, typed: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the input model expects them.
 
     The first step converts a preset to times. The second step sends those times.
@@ -103,7 +103,7 @@ def _given(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
     if span is not None:
         since = datetime.now(UTC) - span
         times = {"since": since.isoformat(timespec="seconds"), "until": ""}
-    given: dict[str, Any] = {**visit.moments(times), "missed": typed.get("missed") == "on"}
+    given: dict[str, Any] = {**request.moments(times), "missed": typed.get("missed") == "on"}
     if rate := typed.get("rate", "").strip():
         given["rate"] = int(rate) if rate.isascii() and rate.isdigit() else rate
     return given

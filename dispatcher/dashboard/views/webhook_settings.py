@@ -1,6 +1,7 @@
 """The settings of a webhook, and a preview of its retry schedule."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from dispatcher.core import retry_schedule
 from dispatcher.core.errors import ChangedError, InvalidError
 from dispatcher.core.model import RetryPolicy
-from dispatcher.dashboard.request import Visit, see_other
+from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhooks import chosen_events, matching
 from dispatcher.services.inputs.base import problems
@@ -22,6 +23,7 @@ RETRY = ("retries", "base", "factor", "jitter", "cap")
 LIMITS = ("rate_limit", "max_in_flight", "timeout")
 BLANK_HEADERS = 2
 """Empty rows in the form, in which to add headers."""
+CHANGED_SINCE = "Another user has changed the webhook since you opened this page. Reload the page."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +38,37 @@ class Try:
     after: float
 
 
-async def show(visit: Visit) -> web.Response:
+async def show(request: DashboardRequest) -> web.Response:
     """Show the settings of a webhook."""
-    looked = await webhook.look(visit)
-    return await _form(visit, looked, _typed(looked.webhook), looked.webhook.events)
+    view = await webhook.load(request)
+    return await _form(request, view, _typed(view.webhook), view.webhook.events)
 
 
-async def change(visit: Visit) -> web.Response:
+async def change(request: DashboardRequest) -> web.Response:
     """Change the settings of a webhook, unless they have changed since the page was loaded."""
-    looked = await webhook.look(visit)
-    typed = await visit.fields()
-    events = await chosen_events(visit)
+    view = await webhook.load(request)
+    typed = await request.fields()
+    events = await chosen_events(request)
     try:
-        given = {**_given(typed), "events": events, **await _lists(visit)}
-        form = WebhookChanges.model_validate(_different(looked.webhook, given))
-        await _change(visit, form, typed.get("revision", ""))
+        given = {**_given(typed), "events": events, **await _lists(request)}
+        form = WebhookChanges.model_validate(_different(view.webhook, given))
+        await _change(request, form, typed.get("revision", ""))
     except (ValidationError, InvalidError) as error:
-        return await _form(visit, looked, typed, events, _wrong(error), status=422)
+        return await _form(request, view, typed, events, _form_errors(error), status=422)
     except ChangedError:
-        said = {"form": "Somebody else has changed it since you opened this page. Reload the page."}
-        return await _form(visit, looked, typed, events, said, status=409)
-    page = visit.url("webhook_settings", webhook_id=looked.webhook.id)
+        return await _form(request, view, typed, events, {"form": CHANGED_SINCE}, status=409)
+    page = request.url("webhook_settings", webhook_id=view.webhook.id)
     return see_other(page, "changed")
 
 
-async def times(visit: Visit) -> web.Response:
+async def times(request: DashboardRequest) -> web.Response:
     """Show the attempts of a retry schedule while its fields are edited."""
-    typed = {name: visit.request.query.get(f"retry_{name}", "") for name in RETRY}
+    typed = {name: request.http.query.get(f"retry_{name}", "") for name in RETRY}
     try:
         form = Schedule.model_validate({n: _number(text) for n, text in typed.items()})
     except ValidationError:
-        return visit.page("webhook_tries.html", tries=None)
-    return visit.page("webhook_tries.html", tries=tries(visit.settings.retry, form))
+        return request.page("webhook_tries.html", tries=None)
+    return request.page("webhook_tries.html", tries=tries(request.settings.retry, form))
 
 
 def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
@@ -85,48 +86,48 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
     return tuple(made)
 
 
-async def _change(visit: Visit, form: WebhookChanges, revision: str) -> None:
+async def _change(request: DashboardRequest, form: WebhookChanges, revision: str) -> None:
     """Write the changes, unless there are none. Raise ChangedError if the revision is outdated."""
-    visit.demand("write")
+    request.demand("write")
     if not form.given():
         return
-    async with visit.changing() as services:
+    async with request.changing() as services:
         await services.webhooks.update(
-            webhook.named(visit),
-            visit.environment_id,
+            webhook.named(request),
+            request.environment_id,
             form,
             revision=int(revision) if revision.isascii() and revision.isdigit() else None,
         )
 
 
 async def _form(
-    visit: Visit,
-    looked: webhook.Looked,
+    request: DashboardRequest,
+    view: webhook.WebhookView,
     typed: Mapping[str, str],
     events: Sequence[str],
     wrong: Mapping[str, str] | None = None,
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.services.event_types.list(visit.environment_id)
-    own = orjson.loads(looked.webhook.retry or "{}")
+    types = await request.services.event_types.list(request.environment_id)
+    own = orjson.loads(view.webhook.retry or "{}")
     return webhook.page(
-        visit,
+        request,
         "webhook_settings.html",
-        looked,
+        view,
         status=status,
         tab="settings",
         typed=typed,
         events=events,
         types=types,
         matches=matching(events, [t.name for t in types]),
-        schemes=visit.settings.schemes,
-        chosen=await visit.several("schemes") if wrong else looked.webhook.signature_schemes or (),
+        schemes=request.settings.schemes,
+        chosen=await request.several("schemes") if wrong else view.webhook.signature_schemes or (),
         blank_headers=BLANK_HEADERS,
-        configured=asdict(visit.settings.retry),
-        delivery=visit.settings.delivery,
-        tries=tries(visit.settings.retry, Schedule.model_validate(own)),
-        mistakes=wrong or {},
+        configured=asdict(request.settings.retry),
+        delivery=request.settings.delivery,
+        tries=tries(request.settings.retry, Schedule.model_validate(own)),
+        field_errors=wrong or {},
     )
 
 
@@ -154,27 +155,30 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     Raise InvalidError if `metadata` is not JSON.
     """
     retry = {name: _number(typed.get(f"retry_{name}", "")) for name in RETRY}
-    said = {name: value for name, value in retry.items() if value is not None}
+    schedule = {name: value for name, value in retry.items() if value is not None}
     return {
         **{name: typed.get(name, "").strip() for name in ("name", "url", "description")},
         **{name: _number(typed.get(name, "")) for name in LIMITS},
-        "retry": said or None,
+        "retry": schedule or None,
         "metadata": _metadata(typed.get("metadata", "")),
     }
 
 
-async def _lists(visit: Visit) -> dict[str, Any]:
+async def _lists(request: DashboardRequest) -> dict[str, Any]:
     """Return the headers and signature schemes, which come in repeated fields.
 
     The form never shows header values. A header that is kept with an empty value is unchanged.
     """
-    names, values = await visit.several("header_name"), await visit.several("header_value")
-    kept = await visit.several("header_kept")
-    headers: dict[str, str | None] = dict.fromkeys(await visit.several("header_gone"))
+    names, values = await request.several("header_name"), await request.several("header_value")
+    kept = await request.several("header_kept")
+    headers: dict[str, str | None] = dict.fromkeys(await request.several("header_gone"))
     for name, value in zip(names, values, strict=False):
         if name.strip() and (value.strip() or name not in kept):
             headers.setdefault(name.strip(), value.strip())
-    return {"headers": headers or None, "signature_schemes": await visit.several("schemes") or None}
+    return {
+        "headers": headers or None,
+        "signature_schemes": await request.several("schemes") or None,
+    }
 
 
 def _different(of: Webhook, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,29 +200,30 @@ def _number(text: str) -> int | float | str | None:
     Return other text as it is, so that the input model reports it.
     """
     text = text.strip()
-    for kind in (int, float):
-        try:
-            return kind(text) if text else None
-        except ValueError:
-            continue
+    if not text:
+        return None
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        return float(text)
     return text
 
 
-def _metadata(text: str) -> Any:
+def _metadata(text: str) -> object:
     try:
         return orjson.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError as error:
         raise InvalidError.field("metadata", f"is not JSON: {error}") from None
 
 
-def _wrong(error: InvalidError | ValidationError) -> dict[str, str]:
+def _form_errors(error: InvalidError | ValidationError) -> dict[str, str]:
     """Return the problems by field of this form, where each value of `retry` has its own field."""
     invalid = problems(error) if isinstance(error, ValidationError) else error
-    told: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for problem in invalid.problems:
-        place = problem.place[:2] if problem.place[:1] == ("retry",) else problem.place[:1]
-        told.setdefault("_".join(str(part) for part in place) or "form", problem.reason)
-    return told
+        path = problem.place[:2] if problem.place[:1] == ("retry",) else problem.place[:1]
+        errors.setdefault("_".join(str(part) for part in path) or "form", problem.reason)
+    return errors
 
 
 PAGES = (

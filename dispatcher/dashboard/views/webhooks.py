@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
-from dispatcher.dashboard.request import Visit, mistakes
+from dispatcher.dashboard.request import DashboardRequest, field_errors
 from dispatcher.services.inputs.webhooks import NewWebhook
 from dispatcher.services.webhooks import Webhook
 
@@ -39,15 +39,17 @@ class Matches:
     """True if types that are not in the catalogue may match as well."""
 
 
-async def list_(visit: Visit) -> web.Response:
+async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of webhooks with their health."""
-    after = _after(visit)
-    found = await visit.services.webhooks.list(visit.environment_id, after=after, limit=SHOWN + 1)
-    shown = found[:SHOWN]
-    health = await visit.services.overview.webhooks(
-        visit.environment_id, [webhook.id for webhook in shown]
+    after = _after(request)
+    found = await request.services.webhooks.list(
+        request.environment_id, after=after, limit=SHOWN + 1
     )
-    return visit.page(
+    shown = found[:SHOWN]
+    health = await request.services.overview.webhooks(
+        request.environment_id, [webhook.id for webhook in shown]
+    )
+    return request.page(
         "webhooks.html",
         webhooks=shown,
         health=health,
@@ -57,39 +59,39 @@ async def list_(visit: Visit) -> web.Response:
     )
 
 
-async def new(visit: Visit) -> web.Response:
+async def new(request: DashboardRequest) -> web.Response:
     """Show the form to create a webhook."""
-    visit.demand("write")
-    return await _form(visit, {})
+    request.demand("write")
+    return await _form(request, {})
 
 
-async def create(visit: Visit) -> web.Response:
+async def create(request: DashboardRequest) -> web.Response:
     """Create a webhook. The response is the only page that ever shows its secret."""
-    typed = await visit.fields()
-    events = await chosen_events(visit)
+    typed = await request.fields()
+    events = await chosen_events(request)
     try:
         form = NewWebhook.model_validate({**_given(typed), "events": events})
-        async with visit.changing() as services:
-            webhook = await services.webhooks.create(form, environment_id=visit.environment_id)
-            return secret(visit, webhook, created=True)
+        async with request.changing() as services:
+            webhook = await services.webhooks.create(form, environment_id=request.environment_id)
+            return secret(request, webhook, created=True)
     except (ValidationError, InvalidError) as error:
-        return await _form(visit, typed, events, mistakes(error), status=422)
+        return await _form(request, typed, events, field_errors(error), status=422)
 
 
-async def matches(visit: Visit) -> web.Response:
+async def matches(request: DashboardRequest) -> web.Response:
     """Show the types that the chosen events match, while the form is edited."""
-    query = visit.request.query
+    query = request.http.query
     events = [*query.getall("events", []), *split(query.get("patterns", ""))]
-    types = await visit.services.event_types.list(visit.environment_id)
-    return visit.page(
+    types = await request.services.event_types.list(request.environment_id)
+    return request.page(
         "webhook_matches.html", events=events, matches=matching(events, [t.name for t in types])
     )
 
 
-def secret(visit: Visit, webhook: Webhook, *, created: bool) -> web.Response:
+def secret(request: DashboardRequest, webhook: Webhook, *, created: bool) -> web.Response:
     """Return the page that shows the secret once, and how to use it."""
-    schemes = webhook.signature_schemes or visit.settings.schemes
-    return visit.page(
+    schemes = webhook.signature_schemes or request.settings.schemes
+    return request.page(
         "webhook_secret.html",
         secret=True,
         webhook=webhook,
@@ -123,29 +125,29 @@ def split(typed: str) -> list[str]:
     return typed.replace(",", " ").split()
 
 
-async def chosen_events(visit: Visit) -> list[str]:
+async def chosen_events(request: DashboardRequest) -> list[str]:
     """Return the patterns of the form: the ticked ones, then the typed ones."""
-    typed = split((await visit.fields()).get("patterns", ""))
-    return list(dict.fromkeys([*await visit.several("events"), *typed]))
+    typed = split((await request.fields()).get("patterns", ""))
+    return list(dict.fromkeys([*await request.several("events"), *typed]))
 
 
 async def _form(
-    visit: Visit,
+    request: DashboardRequest,
     typed: Mapping[str, str],
     events: Sequence[str] = (),
     wrong: Mapping[str, str] | None = None,
     *,
     status: int = 200,
 ) -> web.Response:
-    types = await visit.services.event_types.list(visit.environment_id)
-    return visit.page(
+    types = await request.services.event_types.list(request.environment_id)
+    return request.page(
         "webhook_new.html",
         status=status,
         typed=typed,
         events=events,
         types=types,
         matches=matching(events, [t.name for t in types]),
-        mistakes=wrong or {},
+        field_errors=wrong or {},
     )
 
 
@@ -157,9 +159,9 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     return {"url": "", **texts}
 
 
-def _after(visit: Visit) -> UUID | None:
+def _after(request: DashboardRequest) -> UUID | None:
     try:
-        return UUID(visit.request.query.get("after", ""))
+        return UUID(request.http.query.get("after", ""))
     except ValueError:
         return None
 

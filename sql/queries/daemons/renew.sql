@@ -10,7 +10,7 @@ WHERE id = $1 AND backend_pid = pg_backend_pid()
 RETURNING extract(epoch FROM clock_timestamp())::float8 AS now,
   (SELECT version FROM dispatcher.endpoint_version) AS version,
   ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $1) AS shards,
-  EXISTS (SELECT 1 FROM dispatcher.change_notices WHERE shard = ANY (ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $1))) AS nudged,
+  EXISTS (SELECT 1 FROM dispatcher.change_notices WHERE shard = ANY (ARRAY(SELECT shard FROM dispatcher.shards WHERE owner = $1))) AS has_change_notices,
   ARRAY(SELECT id FROM dispatcher.daemons WHERE id <> $1 ORDER BY id) AS ids,
   ARRAY(SELECT o.renewals FROM dispatcher.daemons o WHERE o.id <> $1 ORDER BY o.id) AS counts,
   ARRAY(SELECT extract(epoch FROM clock_timestamp() - o.renewed_at)::float8 FROM dispatcher.daemons o WHERE o.id <> $1 ORDER BY o.id) AS ages,

@@ -8,7 +8,7 @@ WITH gone AS (
 ), withdrawn AS (
   DELETE FROM dispatcher.inbox WHERE delivery_id = $1
   RETURNING delivery_id AS id, event_id, endpoint_id, environment_id, type, attempt
-), told AS (
+), notices AS (
   INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard) SELECT id, endpoint_id, shard FROM gone
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,

@@ -3,13 +3,13 @@
 -- After the database's clock was set back, end the pauses that receivers asked for earlier by as
 -- many seconds. Lock the version counter first, as every change to endpoints does. Otherwise two
 -- changes could deadlock.
-WITH bumped AS (
+WITH next AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1
   WHERE EXISTS (SELECT 1 FROM dispatcher.endpoint_health WHERE paused_until > clock_timestamp())
   RETURNING version
 ), late AS MATERIALIZED (
-  SELECT h.endpoint_id, bumped.version
-  FROM bumped, dispatcher.endpoint_health h JOIN dispatcher.endpoints e ON e.id = h.endpoint_id
+  SELECT h.endpoint_id, next.version
+  FROM next, dispatcher.endpoint_health h JOIN dispatcher.endpoints e ON e.id = h.endpoint_id
   WHERE e.home_shard = ANY ($1::smallint[]) AND h.paused_until > clock_timestamp() AND age(h.xmin) > age($3::text::xid8::xid)
   FOR UPDATE OF h
 ), moved AS (

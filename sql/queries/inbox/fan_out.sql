@@ -1,5 +1,5 @@
--- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full  $5 read inbox ids above
--- $6 environments whose turn it is not  $7 how many deliveries at the most  $8 and up to this id
+-- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full  $5 read inbox ids above
+-- $6 excluded environments  $7 most deliveries  $8 up to this id
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
@@ -18,21 +18,21 @@ WITH waiting AS MATERIALIZED (
   SELECT ARRAY(                              -- time fans out such environments; other daemons skip them and do not wait
     SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
   FROM own
-), turn AS MATERIALIZED (
+), order_lock AS MATERIALIZED (
   SELECT 1 FROM dispatcher.ordered_fan_out_lock
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
   WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM own)
     AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
-             WHEN EXISTS (SELECT 1 FROM turn) THEN true
+             WHEN EXISTS (SELECT 1 FROM order_lock) THEN true
              WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
              ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
   FROM (SELECT DISTINCT environment_id, type FROM seen WHERE endpoint_id IS NULL) AS plain
-), wanted AS MATERIALIZED (                  -- each endpoint once, even if several of its patterns match
+), matching AS MATERIALIZED (                -- each endpoint once, even if several of its patterns match
   SELECT t.environment_id, t.type, e.*
   FROM types t CROSS JOIN LATERAL (
     SELECT array_agg(e.id) AS ids, array_agg(CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END) AS shards,
@@ -47,12 +47,12 @@ WITH waiting AS MATERIALIZED (
   WHERE id = ANY (ARRAY(                     -- an array, so that the planner uses an index scan
     SELECT id FROM (
       SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce(cardinality(w.ids), 0) ELSE 1 END) OVER (ORDER BY s.id) AS deliveries
-      FROM seen s LEFT JOIN wanted w USING (environment_id, type)) AS running
+      FROM seen s LEFT JOIN matching w USING (environment_id, type)) AS running
     WHERE deliveries <= $7))
   RETURNING *
-), owed AS (
+), planned AS (
   SELECT p.id, p.event_id, p.environment_id, p.type, e.id AS endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked
-  FROM picked p JOIN wanted w USING (environment_id, type)
+  FROM picked p JOIN matching w USING (environment_id, type)
   CROSS JOIN LATERAL unnest(w.ids, w.shards, w.parked) AS e(id, shard, parked)
   WHERE p.endpoint_id IS NULL AND (p.after_endpoint IS NULL OR e.id > p.after_endpoint)
   UNION ALL
@@ -62,15 +62,15 @@ WITH waiting AS MATERIALIZED (
     FROM dispatcher.endpoints e
     WHERE e.id = p.endpoint_id AND e.deleted_at IS NULL AND (e.active OR p.delivery_id IS NOT NULL) OFFSET 0
   ) e
-), owing AS (
+), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
   SELECT dispatcher.next_id(), o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
-  FROM owed o WHERE o.delivery_id IS NULL ORDER BY o.id
+  FROM planned o WHERE o.delivery_id IS NULL ORDER BY o.id
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
-), owing_again AS (                          -- separate, as the check for conflicts costs a fifth of the work
+), inserted_again AS (                          -- separate, as the check for conflicts costs a fifth of the work
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base, parked)
   SELECT o.delivery_id, o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.attempt, o.attempt, o.parked
-  FROM owed o WHERE o.delivery_id IS NOT NULL
+  FROM planned o WHERE o.delivery_id IS NOT NULL
   ON CONFLICT (id) DO NOTHING
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
@@ -83,6 +83,6 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing
+SELECT NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing_again
+SELECT NULL, NULL, NULL, NULL, NULL, * FROM inserted_again

@@ -1,5 +1,5 @@
--- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose lane is full
--- $5 read inbox ids above  $6 environments whose turn it is not  $7 and up to this id
+-- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full
+-- $5 read inbox ids above  $6 excluded environments  $7 up to this id
 --
 -- For an event with more endpoints than one statement may take: make deliveries for the next $1 of
 -- them, in endpoint order. The inbox row stores the last endpoint, and is deleted when none is
@@ -10,14 +10,14 @@ WITH own AS MATERIALIZED (
   SELECT ARRAY(
     SELECT DISTINCT environment_id FROM dispatcher.endpoints WHERE ordered AND deleted_at IS NULL) AS environments
   FROM own
-), turn AS MATERIALIZED (
+), order_lock AS MATERIALIZED (
   SELECT 1 FROM dispatcher.ordered_fan_out_lock
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
   WHERE id > $5 AND id <= $7 AND endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own)
     AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
-             WHEN EXISTS (SELECT 1 FROM turn) THEN true
+             WHEN EXISTS (SELECT 1 FROM order_lock) THEN true
              WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
              ELSE true END
   ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -34,7 +34,7 @@ WITH own AS MATERIALIZED (
 ), done AS (
   DELETE FROM dispatcher.inbox WHERE id = (SELECT id FROM picked) AND (SELECT count(*) FROM slice) < $1
   RETURNING id
-), owing AS (
+), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
   SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
          CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
@@ -49,4 +49,4 @@ SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, * FROM owing
+SELECT NULL, NULL, NULL, NULL, NULL, * FROM inserted

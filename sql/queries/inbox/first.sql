@@ -1,7 +1,7 @@
--- $1 read inbox ids above  $2 and up to  $3 environments whose turn it is not
+-- $1 read inbox ids above this one  $2 up to this one  $3 excluded environments
 --
--- The oldest such row, and up to where was looked: a bounded look, which takes nothing. Not into the
--- last second, so that whoever goes on from there passes over no row that is being inserted.
+-- Return the first such row, and the id up to which the inbox was read. The last second is not read:
+-- otherwise a caller that continues from that id could miss a row that is being inserted.
 WITH range AS MATERIALIZED (
   SELECT greatest($1::bigint, least($2::bigint, dispatcher.id_floor(clock_timestamp() - interval '1 second'))) AS up_to
 )

@@ -1,7 +1,7 @@
 -- $1 reason  $2 detail  $3 an inbox id
 --
--- Fanning this row out alone failed, so it must not be in the way. If somebody else holds it by now, or
--- has taken it, nothing is put aside.
+-- Move a row to quarantine, because its fan-out failed even alone. Otherwise it would stop the rows
+-- behind it. No row: another session holds it or has fanned it out.
 WITH gone AS (
   DELETE FROM dispatcher.inbox
   WHERE id = ANY (ARRAY(

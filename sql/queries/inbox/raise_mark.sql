@@ -1,7 +1,7 @@
--- $1 an inbox id up to which rows were taken  $2 up to this one there is certainly none
+-- $1 the inbox id up to which rows were fanned out  $2 an id up to which there are certainly none
 --
--- The mark never passes a row that is there to be taken, nor the last minute: if the clock was set
--- back, it goes back too. Written only when it moves.
+-- The mark never passes a row of the inbox, nor the last minute. After the clock was set back, it goes
+-- back too. It is written only if it changes.
 WITH kept AS MATERIALIZED (
   SELECT last_value AS mark, dispatcher.id_floor(clock_timestamp() - interval '1 minute') AS latest FROM dispatcher.inbox_mark
 ), wanted AS MATERIALIZED (

@@ -8,7 +8,7 @@ WITH all_of_them AS (
   UPDATE dispatcher.environments SET paused_at = now() WHERE id = $1 AND paused_at IS NULL RETURNING 1
 ), paused AS (
   SELECT * FROM all_of_them UNION ALL SELECT * FROM one
-), told AS (
+), updated AS (
   UPDATE dispatcher.endpoints SET version = $2
   WHERE EXISTS (SELECT 1 FROM paused) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
 )

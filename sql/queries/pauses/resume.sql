@@ -9,15 +9,15 @@ WITH all_of_them AS (
   UPDATE dispatcher.environments SET paused_at = NULL WHERE id = $1 AND paused_at IS NOT NULL RETURNING 1
 ), resumed AS (
   SELECT * FROM all_of_them UNION ALL SELECT * FROM one
-), told AS (
+), updated AS (
   UPDATE dispatcher.endpoints SET version = $2
   WHERE EXISTS (SELECT 1 FROM resumed) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
   RETURNING id
-), begun_anew AS (
+), restarted AS (
   UPDATE dispatcher.endpoint_health SET failing_since = now()
   -- in the order of note_failures.sql; otherwise the two could deadlock
   WHERE endpoint_id = ANY (ARRAY(
     SELECT endpoint_id FROM dispatcher.endpoint_health
-    WHERE failing_since IS NOT NULL AND endpoint_id IN (SELECT id FROM told) ORDER BY endpoint_id FOR UPDATE))
+    WHERE failing_since IS NOT NULL AND endpoint_id IN (SELECT id FROM updated) ORDER BY endpoint_id FOR UPDATE))
 )
 SELECT * FROM resumed

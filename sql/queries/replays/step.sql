@@ -21,13 +21,13 @@ WITH due AS MATERIALIZED (
 ), chosen AS MATERIALIZED (                  -- with a rate: as much as a quarter of a second allows
   SELECT * FROM found WHERE event_id IS NOT NULL
   ORDER BY place LIMIT (SELECT least($2, ceil(rate / 4.0)::integer) FROM due)
-), made AS (
+), queued AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
   SELECT dispatcher.next_id(), c.event_id, d.environment_id, c.type, d.endpoint_id, coalesce(c.delivery_id, dispatcher.next_id()), c.attempt
   FROM chosen c, due d ORDER BY c.place
   RETURNING 1
-), came AS MATERIALIZED (
-  SELECT (SELECT count(*) FROM made) AS made,
+), progress AS MATERIALIZED (
+  SELECT (SELECT count(*) FROM queued) AS made,
          CASE WHEN (SELECT count(*) FROM chosen) < (SELECT count(event_id) FROM found) THEN (SELECT max(place) FROM chosen)
               ELSE (SELECT max(place) FROM found WHERE event_id IS NULL) END AS position
 ), moved AS (
@@ -41,7 +41,7 @@ WITH due AS MATERIALIZED (
         WHEN c.position IS NULL OR c.position <= d.position THEN clock_timestamp() + interval '100 ms'
         WHEN d.rate IS NOT NULL THEN greatest(d.next_at, clock_timestamp() - interval '250 ms') + make_interval(secs => c.made::float8 / d.rate)
         ELSE clock_timestamp() END
-  FROM due d, room o, came c WHERE r.id = d.id
+  FROM due d, room o, progress c WHERE r.id = d.id
   RETURNING r.id, r.state, c.made
 )
 SELECT m.id, m.state, m.made, (SELECT dispatcher.wake() WHERE m.made > 0) FROM moved m

@@ -1,7 +1,8 @@
 -- $1 seconds
 --
--- Transactions of this database that keep what was deleted for longer than that, the oldest ten. When a
--- session of another role began is told to members of pg_read_all_stats only: NULL, if it keeps a
+-- Return the ten oldest transactions of this database that have kept deleted rows from being removed
+-- for longer than that. The age of a session of another role is visible to members of
+-- pg_read_all_stats only. If it is hidden, it is NULL, and the session is returned if it holds back a
 -- hundred thousand transactions.
 SELECT pid, coalesce(usename::text, '?') AS role, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age
 FROM pg_stat_activity

@@ -1,4 +1,4 @@
--- $1 accepted events  $2 refused events, with one element each: $3 reasons  $4 details
+-- $1 accepted events  $2 rejected events, with one element each: $3 reasons  $4 details
 --
 -- Move events to the inbox or to quarantine in one statement, so that none is lost between the
 -- tables or is in both. Events that another daemon has moved are skipped.

@@ -1,4 +1,4 @@
--- $1 how many  $2 shards we own  $3 read ids above  $4 environments whose turn it is not
+-- $1 how many  $2 shards we own  $3 read ids above  $4 excluded environments
 --
 -- Read the oldest events that this daemon must check, with their schema, NULL if it is no longer
 -- enforced. The event id maps to a shard, whose owner checks the event. Otherwise rows would be

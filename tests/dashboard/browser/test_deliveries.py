@@ -56,7 +56,7 @@ async def test_a_failed_attempt_is_told_in_words_counted_down_and_retried(
     countdown = live.locator("dd [data-due]")
     await expect(countdown).to_have_text(re.compile(r"in (9|10) min"))
     await page.get_by_role("button", name="Retry now").click()
-    await expect(page.get_by_role("status").first).to_have_text("It is being sent again.")
+    await expect(page.get_by_role("status").first).to_have_text("The delivery is being sent again.")
     await expect(live.locator("h1 + [role=status]")).to_have_text("delivered")
     await expect(page.locator("details.attempt")).to_have_count(2)
     assert len(receiver.requests) == 2
@@ -110,7 +110,7 @@ async def test_what_failed_is_counted_and_recovered(
     await page.get_by_role("button", name="Count").click()
     await expect(page.get_by_role("heading", name="Recover 3 deliveries?")).to_be_visible()
     await page.get_by_role("button", name="Recover").click()
-    await expect(page.get_by_role("status").first).to_have_text("The recovery is under way.")
+    await expect(page.get_by_role("status").first).to_have_text("The recovery has started.")
     row = page.locator("tbody tr")
     await expect(row.get_by_text("done")).to_be_visible()
     await expect(row).to_contain_text("3")

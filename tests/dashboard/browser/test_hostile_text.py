@@ -116,7 +116,7 @@ async def pages(
             "asked events": f"/events?id={quote(MARKUP)}&type={quote(MARKUP)}",
             "asked webhook": f"/webhooks/{webhook['id']}?status={quote(MARKUP)}&event={LONG}",
             "asked audit": f"/audit?actor={quote(MARKUP)}&action={LONG}&subject={quote(EVERYTHING)[:3000]}",
-            "said": f"/webhooks?said={quote(MARKUP)}",
+            "flash": f"/webhooks?flash={quote(MARKUP)}",
         }
 
 
@@ -164,7 +164,7 @@ async def test_it_is_text_where_it_was_just_typed(browsing: Browsing, hostile_pl
     await page.goto("/webhooks/new")
     await page.get_by_label("URL").fill(f"http://{MARKUP}/")
     await page.get_by_label("Others, or patterns").fill(f"{MARKUP} {LONG}")
-    await expect(page.locator("#matches .mistake").first).to_be_visible()
+    await expect(page.locator("#matches .field-error").first).to_be_visible()
     assert await faults(page) == []
     await page.get_by_role("button", name="Create webhook").click()
     await expect(page.get_by_label("URL")).to_have_value(f"http://{MARKUP}/")

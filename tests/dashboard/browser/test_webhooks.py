@@ -57,7 +57,7 @@ async def test_what_is_wrong_is_said_beside_the_field_and_nothing_typed_is_lost(
     await page.get_by_label("URL").fill("ftp://example.com/")
     await page.get_by_label(re.compile("^Name")).fill("Kept")
     await page.get_by_label("Event types or patterns").fill("user.**")
-    await expect(page.locator("#matches .mistake")).to_be_visible()
+    await expect(page.locator("#matches .field-error")).to_be_visible()
     await page.get_by_role("button", name="Create webhook").click()
     events = page.get_by_role("group", name="Events")
     await expect(events).to_have_accessible_description(re.compile("pattern"))

@@ -1,4 +1,4 @@
-"""Deliveries that somebody changed in the table while they are held in memory."""
+"""Change notices about deliveries that are in memory."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -15,7 +15,7 @@ NOW = 1000.0
 HOUR = 3600.0
 
 
-def opened(*, depth: int = 10, capacity: int = 100, holding: bool = False) -> DeliveryBuffer:
+def opened(*, depth: int = 10, capacity: int = 100, paused: bool = False) -> DeliveryBuffer:
     """Memory of a daemon that owns shard 0, read a minute ahead."""
     buffer = DeliveryBuffer(capacity=capacity, queues=EndpointQueues(depth))
     buffer.own(frozenset([0]))
@@ -24,7 +24,7 @@ def opened(*, depth: int = 10, capacity: int = 100, holding: bool = False) -> De
         ordered = endpoint_id == ORDERED
         buffer.configure(
             endpoint_id,
-            QueueSettings(limit=1 if ordered else 5, is_paused=holding, is_ordered=ordered),
+            QueueSettings(limit=1 if ordered else 5, is_paused=paused, is_ordered=ordered),
         )
     return buffer
 
@@ -43,11 +43,11 @@ def changed(now_is: Delivery) -> ChangeNotice:
     return ChangeNotice(now_is.id + 500, now_is.id, now_is.endpoint_id, now_is.shard, now_is)
 
 
-def amend(buffer: DeliveryBuffer, *nudges: ChangeNotice) -> tuple[list[int], list[int]]:
-    """The deliveries whose nudges are done with, and those to park."""
-    with buffer.reading() as settled:
-        heeded, to_park = buffer.apply_changes(nudges, NOW, settled)
-    return [n - 500 for n in heeded], [d.id for d in to_park]
+def amend(buffer: DeliveryBuffer, *notices: ChangeNotice) -> tuple[list[int], list[int]]:
+    """The deliveries whose notices are done with, and those to park."""
+    with buffer.reading() as stale:
+        applied, to_park = buffer.apply_changes(notices, NOW, stale)
+    return [n - 500 for n in applied], [d.id for d in to_park]
 
 
 def taken(buffer: DeliveryBuffer, now: float = NOW) -> list[int]:
@@ -61,7 +61,7 @@ def taken(buffer: DeliveryBuffer, now: float = NOW) -> list[int]:
 # ── what is gone ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_one_that_is_gone_from_the_table_is_let_go_wherever_it_waits() -> None:
+def test_a_deleted_delivery_leaves_memory() -> None:
     buffer = opened()
     due, later, ordered = delivery(1), delivery(2, next_at=NOW + 5), delivery(3, ORDERED)
     buffer.admit([due, later, ordered, delivery(4)], NOW)
@@ -71,7 +71,7 @@ def test_one_that_is_gone_from_the_table_is_let_go_wherever_it_waits() -> None:
     assert buffer.count_by_shard() == {0: 1}
 
 
-def test_the_rest_of_an_ordered_lane_keeps_its_order_when_its_first_is_gone() -> None:
+def test_an_ordered_queue_keeps_its_order_when_its_first_is_deleted() -> None:
     buffer = opened()
     buffer.admit([delivery(n, ORDERED, next_at=NOW + HOUR) for n in (1,)], NOW)
     buffer.admit([delivery(n, ORDERED) for n in (2, 3)], NOW)
@@ -80,18 +80,18 @@ def test_the_rest_of_an_ordered_lane_keeps_its_order_when_its_first_is_gone() ->
     assert taken(buffer) == [2]
 
 
-def test_what_was_read_before_it_was_cancelled_does_not_come_back() -> None:
+def test_a_cancelled_delivery_does_not_come_back_from_an_open_read() -> None:
     buffer = opened()
-    with buffer.reading() as settled:
+    with buffer.reading() as stale:
         amend(buffer, gone(delivery(1)))
-        buffer.admit([delivery(1), delivery(2)], NOW, settled)
+        buffer.admit([delivery(1), delivery(2)], NOW, stale)
     assert taken(buffer) == [2]
 
 
 # ── what is due now ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_one_that_is_due_now_comes_first_in_its_lane_held_before_or_not() -> None:
+def test_a_delivery_that_is_due_now_comes_first_in_its_queue() -> None:
     buffer = opened()
     buffer.admit([delivery(1), delivery(2), delivery(3, next_at=NOW + 30)], NOW)
     amend(buffer, changed(delivery(3)))
@@ -100,7 +100,7 @@ def test_one_that_is_due_now_comes_first_in_its_lane_held_before_or_not() -> Non
     assert taken(buffer, NOW + 60) == [4, 3, 1, 2]
 
 
-def test_it_comes_first_even_in_a_full_lane_but_is_parked_when_memory_is_full() -> None:
+def test_it_comes_first_in_a_full_queue_but_is_parked_when_memory_is_full() -> None:
     buffer = opened(depth=2, capacity=3)
     buffer.admit([delivery(1), delivery(2)], NOW)
     assert amend(buffer, changed(delivery(3))) == ([3], [])
@@ -111,13 +111,13 @@ def test_it_comes_first_even_in_a_full_lane_but_is_parked_when_memory_is_full() 
     assert buffer.endpoints_needing_refill() == [A]
 
 
-def test_one_whose_endpoint_is_held_is_parked() -> None:
-    buffer = opened(holding=True)
+def test_a_changed_delivery_of_a_paused_endpoint_is_parked() -> None:
+    buffer = opened(paused=True)
     assert amend(buffer, changed(delivery(1))) == ([1], [1])
     assert len(buffer) == 0
 
 
-def test_one_that_is_due_later_than_was_thought_waits_for_that() -> None:
+def test_a_delivery_that_is_due_later_now_waits_for_that() -> None:
     buffer = opened()
     buffer.admit([delivery(1)], NOW)
     amend(buffer, changed(delivery(1, next_at=NOW + 7)))
@@ -125,7 +125,7 @@ def test_one_that_is_due_later_than_was_thought_waits_for_that() -> None:
     assert taken(buffer, NOW + 7) == [1]
 
 
-def test_the_first_of_an_ordered_lane_is_due_now_in_its_place() -> None:
+def test_the_head_of_an_ordered_queue_becomes_due_in_its_place() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED, next_at=NOW + HOUR), delivery(2, ORDERED)], NOW)
     assert taken(buffer) == []
@@ -133,12 +133,12 @@ def test_the_first_of_an_ordered_lane_is_due_now_in_its_place() -> None:
     assert taken(buffer) == [1]
 
 
-def test_an_ordered_one_that_is_only_in_the_table_is_read_in_its_order() -> None:
+def test_an_ordered_delivery_that_is_only_in_the_table_is_read_in_its_order() -> None:
     buffer = opened()
-    with buffer.reading() as settled:
+    with buffer.reading() as stale:
         amend(buffer, changed(delivery(1, ORDERED)))
         # A read that was under way may know of 2 and not of 1.
-        buffer.admit([delivery(2, ORDERED)], NOW, settled)
+        buffer.admit([delivery(2, ORDERED)], NOW, stale)
     assert (taken(buffer), buffer.endpoints_needing_refill()) == ([], [ORDERED])
     assert buffer.watermark(0) <= NOW
 
@@ -147,7 +147,7 @@ def test_an_ordered_one_that_is_only_in_the_table_is_read_in_its_order() -> None
 
 
 @pytest.mark.parametrize("landed", [False, True])
-def test_what_is_under_way_or_being_recorded_is_left_alone_until_it_is_settled(
+def test_a_notice_waits_while_its_delivery_is_in_flight_or_unrecorded(
     landed: bool,
 ) -> None:
     buffer = opened()
@@ -163,18 +163,18 @@ def test_what_is_under_way_or_being_recorded_is_left_alone_until_it_is_settled(
     assert taken(buffer) == [1]
 
 
-def test_a_nudge_read_before_an_attempt_was_settled_is_out_of_date() -> None:
+def test_a_notice_read_before_an_attempt_was_recorded_is_stale() -> None:
     buffer = opened()
     one = delivery(1)
     buffer.admit([one], NOW)
     taken(buffer)
-    with buffer.reading() as settled:
+    with buffer.reading() as stale:
         buffer.confirm_recorded(one, None)
-        assert buffer.apply_changes([changed(one)], NOW, settled) == ([], [])
+        assert buffer.apply_changes([changed(one)], NOW, stale) == ([], [])
     assert taken(buffer) == []
 
 
-def test_the_nudge_of_a_shard_that_is_not_ours_is_left_to_its_owner() -> None:
+def test_a_notice_of_another_shard_is_left_to_its_owner() -> None:
     buffer = opened()
     assert amend(buffer, changed(delivery(1, shard=9))) == ([], [])
     assert len(buffer) == 0
@@ -183,7 +183,7 @@ def test_the_nudge_of_a_shard_that_is_not_ours_is_left_to_its_owner() -> None:
 # ── what ended and is sent again ────────────────────────────────────────────────────────────────
 
 
-def test_one_sent_again_while_its_end_is_being_settled_is_read_after_that() -> None:
+def test_a_delivery_resent_while_recording_is_read_afterwards() -> None:
     buffer = opened()
     one = delivery(1, attempt=2)
     buffer.admit([one], NOW)

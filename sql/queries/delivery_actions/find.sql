@@ -7,7 +7,7 @@ WITH places AS (
   SELECT 1 AS place, 'PENDING' AS state, event_id, endpoint_id, environment_id, type, attempt
   FROM dispatcher.deliveries WHERE id = $1
   UNION ALL
-  SELECT 2, 'OWED', event_id, endpoint_id, environment_id, type, attempt
+  SELECT 2, 'QUEUED', event_id, endpoint_id, environment_id, type, attempt
   FROM dispatcher.inbox WHERE delivery_id = $1
   UNION ALL
   -- attempts recorded late count too
@@ -19,7 +19,7 @@ WITH places AS (
 SELECT p.state, p.event_id, p.endpoint_id, p.type, p.attempt, e.active, e.deleted_at IS NOT NULL AS deleted,
        EXISTS (SELECT 1 FROM dispatcher.events v WHERE v.id = p.event_id) AS event_kept,
        EXISTS (SELECT 1 FROM (SELECT shard FROM dispatcher.change_notices WHERE delivery_id = $1 OFFSET 0) n
-               JOIN dispatcher.shards s USING (shard) WHERE s.owner IS NOT NULL) AS unheeded
+               JOIN dispatcher.shards s USING (shard) WHERE s.owner IS NOT NULL) AS has_unapplied_notices
 FROM places p JOIN dispatcher.endpoints e ON e.id = p.endpoint_id
 WHERE p.environment_id = $2
 ORDER BY p.place LIMIT 1
