@@ -237,3 +237,4 @@ class Result:
     request_headers: str
     response_headers: str | None
     response_body: bytes | None = field(repr=False)
+    timings: Timings = NO_TIMINGS

@@ -8,6 +8,7 @@ import orjson
 
 from dispatcher.core import outcome as outcomes
 from dispatcher.core.model import (
+    NO_TIMINGS,
     Delivery,
     Endpoint,
     Event,
@@ -175,4 +176,5 @@ def result_of(
         request_headers=recorded_headers,
         response_headers=orjson.dumps(response.headers).decode() if response else None,
         response_body=response.body if response else None,
+        timings=answer.timings if answer else NO_TIMINGS,
     )

@@ -57,7 +57,8 @@ class Attempt:
 
     An end without a request repeats the number of the last attempt. `request_headers` leave out
     signatures and the webhook's own headers. `response_body` is an excerpt. `response_truncated` is
-    None if that is unknown. `next_at` is when the next attempt was due.
+    None if that is unknown. `next_at` is when the next attempt was due. `lookup_ms`, `connect_ms`,
+    `tls_ms` and `first_byte_ms` are the phases of `duration_ms`, each None if it did not happen.
     """
 
     number: int
@@ -71,6 +72,10 @@ class Attempt:
     response_body: str | None
     response_truncated: bool | None
     next_at: datetime | None
+    lookup_ms: int | None
+    connect_ms: int | None
+    tls_ms: int | None
+    first_byte_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,10 @@ def attempt(row: Mapping[str, Any]) -> Attempt:
         response_body=_readable(row["response_body"]),
         response_truncated=_is_truncated(headers, row["response_body"]),
         next_at=row["next_at"],
+        lookup_ms=row["lookup_ms"],
+        connect_ms=row["connect_ms"],
+        tls_ms=row["tls_ms"],
+        first_byte_ms=row["first_byte_ms"],
     )
 
 

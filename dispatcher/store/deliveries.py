@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dispatcher.core.model import Delivery, Result, SetBack
+from dispatcher.core.model import NO_TIMINGS, Delivery, Result, SetBack
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 
@@ -182,7 +182,15 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
         _texts(r.request_headers for r in results),
         _texts(r.response_headers for r in results),
         [r.response_body for r in results],
+        *(_milliseconds([r.timings[phase] for r in results]) for phase in range(len(NO_TIMINGS))),
     ]
+
+
+def _milliseconds(times: Sequence[float | None]) -> str:
+    """Return seconds as an array of milliseconds, an empty one if there are none."""
+    if times.count(None) == len(times):
+        return "{}"
+    return _array(None if seconds is None else round(seconds * 1000) for seconds in times)
 
 
 def _array(values: Iterable[float | str | None]) -> str:

@@ -222,6 +222,10 @@ async def test_a_delivery_is_listed_with_all_that_became_of_it(
     assert item["createdAt"] <= item["deliveredAt"]
     one = (await ask("GET", f"/api/deliveries/{item['id']}")).data
     assert [each["status"] for each in one["attemptList"]] == [500, 200]
+    first, second = one["attemptList"]
+    assert all(isinstance(first[phase], int) for phase in ("lookupMs", "connectMs", "firstByteMs"))
+    assert (first["tlsMs"], second["tlsMs"]) == (None, None)
+    assert isinstance(second["firstByteMs"], int)
 
 
 @pytest.mark.parametrize("filtered", ["", "&status=DELIVERED", "&event=order.*"])

@@ -64,7 +64,7 @@ async def test_an_event_that_can_not_be_fanned_out_is_put_aside_and_the_others_g
 ) -> None:
     await story.subscribe(receiver.url)
     await _slow_down(story, "user.created")
-    await daemons.start(database={"statement_timeout": "100ms"})
+    await daemons.start(database={"statement_timeout": "500ms"})
     await story.insert()
     await until(lambda: _aside(story, 1), "it is put aside", within=10)
     await story.insert(5, type_="role.created")
@@ -75,13 +75,13 @@ async def test_while_heartbeats_have_no_answer_either_no_event_is_to_blame(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
-    await daemons.start(database={"statement_timeout": "100ms"})
+    await daemons.start(database={"statement_timeout": "500ms"})
     async with connected(story.dsn) as locker, locker.transaction():
         await locker.execute("LOCK TABLE dispatcher.daemons IN ACCESS EXCLUSIVE MODE")
         await asyncio.sleep(VALID_SECONDS)
         await _slow_down(story, "user.created")
         await story.insert(5)
-        await asyncio.sleep(2.0)  # time for many timeouts
+        await asyncio.sleep(3.0)  # time for some timeouts
         await _slow_down(story, "nothing")
     await story.ended(DELIVERED=5)
     assert await _aside(story, 0)
@@ -95,7 +95,7 @@ async def test_after_timeouts_smaller_statements_follow_one_another_at_once(
     while daemon._engine.fanout._size.shrink():
         pass
     await story.insert(300)
-    await receiver.wait_for(300, within=2)
+    await receiver.wait_for(300, within=10)
 
 
 KEPT = """
@@ -131,7 +131,7 @@ async def _slow_down(story: Story, type_: str) -> None:
     """Let finding the patterns of an event type take longer than a statement may."""
     await story.connection.execute(
         "CREATE OR REPLACE FUNCTION dispatcher.patterns_of(type text) RETURNS text[] LANGUAGE plpgsql AS $$"
-        f" BEGIN IF type = '{type_}' THEN PERFORM pg_sleep(1); END IF; RETURN ARRAY[type, '*']; END $$"
+        f" BEGIN IF type = '{type_}' THEN PERFORM pg_sleep(3); END IF; RETURN ARRAY[type, '*']; END $$"
     )
 
 

@@ -14,7 +14,7 @@ from tests.end_to_end.stories import (
 )
 from tests.receivers import HANG, Answer, Receiver
 
-PROMPT = 1.0
+PROMPT = 4.0
 """Seconds in which a healthy endpoint has everything, in these small numbers."""
 
 

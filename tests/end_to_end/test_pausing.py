@@ -21,7 +21,7 @@ from tests.end_to_end.stories import (
 from tests.receivers import Answer, Receiver
 
 ENVIRONMENT = "env_default"
-AT_ONCE = 1.0
+AT_ONCE = 5.0
 
 
 @pytest.fixture

@@ -124,8 +124,9 @@ async def test_retry_after_rests_the_whole_endpoint(
     await receiver.wait_for(1)
     await story.ended(DELIVERED=1, PENDING=1)
     await story.insert(5, first=2)  # new ones must wait as well, but only for this endpoint
-    await another.wait_for(6, within=0.5)
+    unhindered = await another.wait_for(6)
     refused, *later = await receiver.wait_for(7)
+    assert max(request.at for request in unhindered) < refused.at + 1.0
     for request in later:
         assert 1.0 - EARLY <= request.at - refused.at <= 1.0 + LATE
     await story.ended(DELIVERED=12)

@@ -101,7 +101,7 @@ async def test_forcing_does_not_wait_and_the_next_daemon_sends_it_again(
     began = time.monotonic()
     daemon.force()
     await daemons.stop(daemon)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4  # the request would hang for five
     await daemons.start()
     await story.ended(DELIVERED=1)
     assert [r.headers["X-Dispatcher-Attempt"] for r in receiver.requests] == ["1", "1"]

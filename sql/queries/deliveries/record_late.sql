@@ -1,4 +1,4 @@
--- $1 to $10 as in record.sql, $11 event ids, $12 endpoint ids, no state and no delay. It records
+-- $1 to $14 as in record.sql, $15 event ids, $16 endpoint ids, no state and no delay. It records
 -- results whose delivery has changed since it was read: another daemon took it over, or the same
 -- result was written before.
 --
@@ -7,8 +7,9 @@
 WITH result AS MATERIALIZED (
   SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
-                       $11::bigint[], $12::uuid[])
-    AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body, event_id, endpoint_id)
+                       $11::text::int[], $12::text::int[], $13::text::int[], $14::text::int[], $15::bigint[], $16::uuid[])
+    AS r(id, attempt, started_at, outcome, status, duration_ms, error, request_headers, response_headers, response_body,
+         lookup_ms, connect_ms, tls_ms, first_byte_ms, event_id, endpoint_id)
 ), fresh AS MATERIALIZED (                   -- a result written before ends nothing: its delivery may have been retried
   SELECT r.*, e.environment_id, v.type
   FROM result r
@@ -24,9 +25,10 @@ WITH result AS MATERIALIZED (
   DELETE FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM fresh WHERE outcome = 'ok')) RETURNING id
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 status, duration_ms, error, request_headers, response_headers, response_body, state)
+                                 status, duration_ms, error, request_headers, response_headers, response_body, state,
+                                 lookup_ms, connect_ms, tls_ms, first_byte_ms)
 SELECT r.id, r.event_id, r.endpoint_id, r.environment_id, r.type, r.attempt, to_timestamp(r.started_at), r.outcome,
        r.status, r.duration_ms, r.error, r.request_headers, r.response_headers, r.response_body,
-       CASE WHEN ended.id IS NOT NULL THEN 'DELIVERED' END
+       CASE WHEN ended.id IS NOT NULL THEN 'DELIVERED' END, r.lookup_ms, r.connect_ms, r.tls_ms, r.first_byte_ms
 FROM fresh r LEFT JOIN ended ON ended.id = r.id
 RETURNING delivery_id
