@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
-
-from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
 
 from dispatcher import __version__
-from dispatcher.api.openapi.links import PARAMETER, linked
+from dispatcher.api.openapi.health import health_paths
+from dispatcher.api.openapi.links import linked
+from dispatcher.api.openapi.parameters import UntitledSchema, parameters
 from dispatcher.api.openapi.schemas import (
     DIALECTS,
-    DIALECTS_BY_NAME,
     Schema,
     answered,
     error_schemas,
@@ -20,13 +17,10 @@ from dispatcher.api.openapi.schemas import (
     failures,
     header_components,
     headers,
-    object_schema,
     ref,
 )
 from dispatcher.api.representations import Dialect
 from dispatcher.api.routes import Route
-from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT, ID_PATTERN
-from dispatcher.core.event_patterns import LIMIT_CHARACTERS
 from dispatcher.services.inputs.base import Form
 
 ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
@@ -47,40 +41,6 @@ TAGS = {
     "health": "For those who watch over it.",
 }
 _TAG_OF = {"attempts": "deliveries", "recover": "recoveries", "resume": "pause"}
-_NUMBERED = r"_(0|[1-9][0-9]{0,18})$"
-_ENVIRONMENT: Schema = {
-    "type": "string",
-    "pattern": rf"^{ID_PATTERN}$",
-    "examples": [DEFAULT_ENVIRONMENT],
-}
-PATH: dict[str, tuple[str, Schema]] = {
-    "webhook_id": ("The webhook's id", {"type": "string", "format": "uuid"}),
-    "delivery_id": ("The delivery's id", {"type": "string", "pattern": f"^dlv{_NUMBERED}"}),
-    "event_id": ("The event's id", {"type": "string", "pattern": f"^evt{_NUMBERED}"}),
-    "recovery_id": ("The recovery's id", {"type": "string", "pattern": f"^rec{_NUMBERED}"}),
-    "quarantine_id": (
-        "The id it has in quarantine",
-        {"type": "string", "pattern": f"^q{_NUMBERED}"},
-    ),
-    "token_id": ("The token's id, not its text", {"type": "string", "format": "uuid"}),
-    "name": (
-        "The event type",
-        {
-            "type": "string",
-            "pattern": r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
-            "maxLength": LIMIT_CHARACTERS,
-            "examples": ["user.created"],
-        },
-    ),
-    "app_id": ("The environment", _ENVIRONMENT),
-}
-
-
-class _Untitled(GenerateJsonSchema):
-    """A schema generator that gives fields no titles, because their names are enough."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
 
 
 def describe(routes: Sequence[Route], dialects: Sequence[Dialect] = DIALECTS) -> Schema:
@@ -90,7 +50,7 @@ def describe(routes: Sequence[Route], dialects: Sequence[Dialect] = DIALECTS) ->
     which one they got. A document with one representation avoids that.
     """
     schemas: Schema = {name: s for t in dialects for name, s in error_schemas(t)}
-    described: dict[str, Schema] = dict(_watched())
+    described: dict[str, Schema] = dict(health_paths())
     for route in routes:
         for method, path in route.paths():
             operation = _operation(route, method, path, schemas, routes, dialects)
@@ -149,7 +109,7 @@ def _operation(
         "summary": route.summary,
         "description": f"Needs the scope `{route.scope}`."
         + (same if (method, path) != (route.method, route.path) else ""),
-        "parameters": [*_parameters(route, method, path)],
+        "parameters": [*parameters(route, method, path)],
         "responses": responses,
     }
     if route.form is not None:
@@ -172,62 +132,11 @@ def _is_needed(form: type[Form]) -> bool:
     return any(field.is_required() for field in form.model_fields.values())
 
 
-def _parameters(route: Route, method: str, path: str) -> Iterator[Schema]:
-    for name in PARAMETER.findall(path):
-        text, schema = PATH[name]
-        yield {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
-    if route.query is not None:
-        yield from _query(route.query)
-    if not route.all_environments and "{app_id}" not in path:
-        told = "Which environment, for tokens of all of them; `env_default` by default"
-        yield _header("X-Environment-Id", told, _ENVIRONMENT)
-    if route.is_change and method == "POST":
-        told = "The same key again does nothing again: the answer is repeated, without its secrets"
-        yield _header("Idempotency-Key", told, {"type": "string", "pattern": r"^[!-~]{1,255}$"})
-    if route.if_match:
-        told = "Only if the ETag is still this one; `*`: whatever it is"
-        yield _header("If-Match", told, {"type": "string", "examples": ["*"]})
-
-
-def _query(form: type[Form]) -> Iterator[Schema]:
-    schema = form.model_json_schema(by_alias=False, schema_generator=_Untitled)
-    for name, described in schema["properties"].items():
-        plain = _without_null(described, schema.get("$defs", {}))
-        text = plain.pop("description", None) or _text(form.model_fields[name], name)
-        yield {"name": name, "in": "query", "description": text, "schema": plain}
-
-
-def _text(field: FieldInfo, name: str) -> str:
-    told = {
-        "cursor": "Where to go on: from the page before; JSON:API's `page[cursor]` is the same",
-        "limit": "Items on a page; JSON:API's `page[limit]` is the same",
-    }
-    return told.get(name) or f"Only those whose {name.replace('_', ' ')} is this"
-
-
-def _without_null(schema: Schema, definitions: Schema) -> Schema:
-    """Return a parameter's schema without null, and with small references written inline.
-
-    A query parameter cannot be null.
-    """
-    if "anyOf" in schema:
-        (some,) = [each for each in schema["anyOf"] if each.get("type") != "null"]
-        rest = {n: v for n, v in schema.items() if n not in ("anyOf", "default")}
-        return _without_null({**some, **rest}, definitions)
-    if "$ref" in schema:
-        return {**definitions[schema["$ref"].rsplit("/", 1)[1]]}
-    return {**schema}
-
-
-def _header(name: str, text: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "header", "description": text, "schema": schema}
-
-
 def _body(route: Route, form: type[Form], dialect: Dialect, schemas: Schema) -> Schema:
     model = dialect.model(form, route.shape, has_id="{" in route.path)
     schema = model.model_json_schema(
         ref_template=f"#/components/schemas/{dialect.schema_prefix}{{model}}",
-        schema_generator=_Untitled,
+        schema_generator=UntitledSchema,
     )
     # Client generators name classes by these titles, so they must be unique.
     for name, described in schema.pop("$defs", {}).items():
@@ -291,69 +200,3 @@ def _success(route: Route, schemas: Schema, dialects: Sequence[Dialect]) -> Sche
             for dialect in dialects
         }
     return response
-
-
-def _watched() -> Iterator[tuple[str, Schema]]:
-    """Yield the paths outside the API: three without a token, and two that need one."""
-    checks: Schema = {"type": "object", "additionalProperties": {"type": "boolean"}}
-    alive = object_schema({"status": {"const": "alive"}})
-    moment: Schema = {"type": "string", "format": "date-time"}
-    failing: Schema = {"type": "object", "additionalProperties": moment}
-    status: Schema = {"enum": ["ready", "not ready"]}
-    ready = object_schema(
-        {"status": status, "checks": checks, "failing": failing, "paused": _paused()}
-    )
-    yield "/livez", _probe("is_alive", "Whether the process turns", {"200": alive})
-    for path, name in (("/readyz", "is_ready"), ("/healthz", "is_healthy")):
-        told = "Whether it has what it needs, by name"
-        yield path, _probe(name, told, {"200": ready, "503": ready})
-    told = "Figures for Prometheus"
-    yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}}, 403)
-    yield "/openapi.json", _document()
-
-
-def _paused() -> Schema:
-    """Return the schema of `paused` in `/readyz`; it is null until the daemon has looked."""
-    since: Schema = {"type": ["string", "null"], "format": "date-time"}
-    found = object_schema({"all": since, "environments": {"type": "integer"}})
-    return {"oneOf": [found, {"type": "null"}]}
-
-
-def _document() -> Schema:
-    shown = _shown("get_openapi", "This document", {"application/json": {"type": "object"}})
-    shown["get"]["parameters"] = [
-        {
-            "name": "dialect",
-            "in": "query",
-            "description": "Only this representation, as generators of clients need it",
-            "schema": {"enum": [*DIALECTS_BY_NAME]},
-        }
-    ]
-    shown["get"]["responses"]["400"] = ref("responses", failure(400))
-    return shown
-
-
-def _probe(name: str, summary: str, answers: dict[str, Schema]) -> Schema:
-    responses = {
-        status: {
-            "description": HTTPStatus(int(status)).phrase,
-            "headers": headers("X-Request-Id"),
-            "content": {"application/json": {"schema": schema}},
-        }
-        for status, schema in answers.items()
-    }
-    operation = {"operationId": name, "tags": ["health"], "summary": summary}
-    return {"get": {**operation, "security": [], "responses": responses}}
-
-
-def _shown(name: str, summary: str, content: dict[str, Schema], *more: int) -> Schema:
-    told = {
-        "description": HTTPStatus(HTTPStatus.OK).phrase,
-        "headers": headers("X-Request-Id"),
-        "content": {media_type: {"schema": schema} for media_type, schema in content.items()},
-    }
-    ends = {
-        str(status): ref("responses", failure(status)) for status in (401, *more, 406, 429, 503)
-    }
-    operation = {"operationId": name, "tags": ["health"], "summary": summary}
-    return {"get": {**operation, "responses": {"200": told, **ends}}}
