@@ -28,7 +28,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import Gate, bootstrap
+from dispatcher.services.tokens import TokenAuthenticator, bootstrap
 from dispatcher.store.connections import Sessions
 from dispatcher.store.session import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
@@ -70,7 +70,7 @@ class AdminServer:
 
     def __init__(self, config: Config, sessions: Sessions, cipher: Cipher, probes: Probes) -> None:
         settings, root_token = ServiceSettings.from_config(config, cipher), bootstrap(config)
-        auth = Auth(Gate(sessions.authentication, root_token))
+        auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
         body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
         pipeline = RequestPipeline(
             sessions.people,

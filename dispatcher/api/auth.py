@@ -7,7 +7,7 @@ from time import monotonic
 from aiohttp import web
 
 from dispatcher.api.types import HttpError
-from dispatcher.services.tokens import Gate, Principal
+from dispatcher.services.tokens import Principal, TokenAuthenticator
 
 WRONG_MOST = 10
 WRONG_WITHIN = 60.0
@@ -77,7 +77,7 @@ def _times(known: OrderedDict[str, deque[float]], address: str, most: int) -> de
 class Auth:
     """The authentication of requests by their bearer token."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: TokenAuthenticator) -> None:
         self._gate = gate
         self._throttle = Throttle()
         self._late = 0

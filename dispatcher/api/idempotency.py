@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from dispatcher.api.types import Call, Detail, HttpError
-from dispatcher.store.idempotency import Answered
+from dispatcher.store.idempotency import IdempotentResponses
 
 
 class IdempotencyKey(NamedTuple):
@@ -27,7 +27,9 @@ async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | Non
     (409) if another request used the key, or if no response is stored.
     """
     key, fingerprint = idempotency
-    found = await Answered(call.services.session).claim(call.environment_id, key, fingerprint)
+    found = await IdempotentResponses(call.services.session).claim(
+        call.environment_id, key, fingerprint
+    )
     if found.new:
         return None
     if found.fingerprint != fingerprint or found.status is None:
@@ -42,5 +44,5 @@ async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | Non
 
 async def keep(call: Call, idempotency: IdempotencyKey, response: StoredResponse) -> None:
     """Store a response, to be returned to the next request with the same key."""
-    answered = Answered(call.services.session)
+    answered = IdempotentResponses(call.services.session)
     await answered.keep(call.environment_id, idempotency.key, response.status, response.body)

@@ -19,16 +19,24 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 RESERVED_HEADERS = frozenset(
     {
-        *(
-            "accept",
-            "accept-encoding",
-            "connection",
-            "content-encoding",
-            "content-length",
-        ),
-        *("content-type", "cookie", "expect", "host", "keep-alive", "te", "trailer"),
-        *("transfer-encoding", "upgrade", "user-agent"),
-        *("webhook-id", "webhook-timestamp", "webhook-signature"),
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
     }
 )
 """Headers that cannot be configured, in lower case: HTTP's own, the body's, and the `standard`

@@ -6,7 +6,6 @@ exactly. `dispatcher.patterns_of` in the database holds the same rule for the fa
 """
 
 import re
-from collections.abc import Iterable
 
 ALL_TYPES = "*"
 """The pattern that matches every type that is not reserved."""
@@ -65,14 +64,6 @@ def candidates(type: str) -> tuple[str, ...]:
     segments = type.split(".")
     prefixes = (".".join(segments[:kept]) for kept in range(len(segments) - 1, 0, -1))
     return (type, *(f"{prefix}.*" for prefix in prefixes), ALL_TYPES)
-
-
-def simplify(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Return the patterns without duplicates, in order.
-
-    A pattern inside a wider one stays, so that the list reads as its owner wrote it.
-    """
-    return tuple(dict.fromkeys(patterns))
 
 
 def _check_length(subject: str, text: str) -> None:

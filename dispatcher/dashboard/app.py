@@ -18,7 +18,7 @@ from dispatcher.dashboard.rendering import Files, Renderer
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.signing_in import SigningIn
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.dashboard_sessions import SignIn, SignIns
+from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.history import History
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
@@ -28,7 +28,7 @@ View = Callable[[DashboardRequest], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
 """A page: its method, its name in `addresses.PATHS`, and its view."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Inner = Callable[[web.Request, SignIn], Awaitable[web.StreamResponse]]
+Inner = Callable[[web.Request, DashboardSession], Awaitable[web.StreamResponse]]
 
 IDS: Final = ("delivery_id", "event_id", "webhook_id")
 """The path parameters that identify an item, and so the one environment that it belongs to."""
@@ -50,7 +50,9 @@ class Dashboard:
         self._settings = settings
         self._files = Files.read()
         self._renderer = Renderer(self._files.names)
-        self._signing_in = SigningIn(self._renderer, auth, SignIns(authentication, bootstrap))
+        self._signing_in = SigningIn(
+            self._renderer, auth, DashboardSessions(authentication, bootstrap)
+        )
         self.invite = self._signing_in.invite
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
@@ -112,7 +114,7 @@ class Dashboard:
     # ── a page of an environment ─────────────────────────────────────────────────────────────────
 
     async def _page(
-        self, request: web.Request, session: SignIn, *, name: str, view: View
+        self, request: web.Request, session: DashboardSession, *, name: str, view: View
     ) -> web.StreamResponse:
         """Check the CSRF token of a form, and call the view.
 
@@ -135,7 +137,7 @@ class Dashboard:
             return elsewhere
 
     async def _refused(
-        self, request: web.Request, session: SignIn, environment_id: str
+        self, request: web.Request, session: DashboardSession, environment_id: str
     ) -> web.StreamResponse | None:
         """Return an error page if a form must not be processed, None if it may be.
 
@@ -145,7 +147,7 @@ class Dashboard:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
             again = await self._signing_in.offer_resend(request, session.csrf)
-            text = "The form is too old, or not one of this site. Go back, reload the page and send it again."
+            text = "The form has expired, or comes from another site. Go back, reload the page and send it again."
             return again or self._problem(request, 403, text)
         meant = posted.get("environment")
         if meant == environment_id:
@@ -157,7 +159,7 @@ class Dashboard:
         return self._problem(request, 409, text)
 
     async def _page_request(
-        self, request: web.Request, session: SignIn, name: str
+        self, request: web.Request, session: DashboardSession, name: str
     ) -> DashboardRequest:
         """Return the request with its session and environment.
 
@@ -173,7 +175,9 @@ class Dashboard:
         standing = await services.pauses.standing(wanted)
         return DashboardRequest(request, name, session, standing, services, pool, self._renderer)
 
-    async def _remember(self, request: web.Request, session: SignIn, looked_at: str) -> None:
+    async def _remember(
+        self, request: web.Request, session: DashboardSession, looked_at: str
+    ) -> None:
         if session.environment_id != looked_at:
             await self._signing_in.remember(request, looked_at)
 
@@ -203,33 +207,35 @@ class Dashboard:
 
     # ── addresses without an environment ─────────────────────────────────────────────────────────
 
-    async def _home(self, request: web.Request, session: SignIn) -> web.StreamResponse:
+    async def _home(self, request: web.Request, session: DashboardSession) -> web.StreamResponse:
         wanted = request.match_info.get("environment", _usual(session))
         return see_other(addresses.address(wanted, "overview", request.query))
 
     async def _moved(
-        self, request: web.Request, session: SignIn, *, name: str
+        self, request: web.Request, session: DashboardSession, *, name: str
     ) -> web.StreamResponse:
         """Redirect an address without an environment, as older versions used them.
 
         A form sent to such an address changes nothing, because it does not name its environment.
         """
         if not only_reads(request):
-            text = "The page is from before an update, and does not say which environment it belongs to. Nothing was done. Open it again."
+            text = "The page was loaded before an update, and does not name its environment. Nothing was done. Open the page again."
             return self._problem(request, 409, text)
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
         of = await self._environment_of(request)
         bound = session.principal.environment_id
         if of is not None and bound not in (None, of):
-            raise NotFoundError("There is no such thing.")
+            raise NotFoundError("There is no such page.")
         target = of or _usual(session)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 
-    async def _sign_out(self, request: web.Request, session: SignIn) -> web.StreamResponse:
+    async def _sign_out(
+        self, request: web.Request, session: DashboardSession
+    ) -> web.StreamResponse:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
-            return self._problem(request, 403, "The form is too old. Go back and reload the page.")
+            return self._problem(request, 403, "The form has expired. Go back and reload the page.")
         return await self._signing_in.sign_out(request)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
@@ -245,7 +251,7 @@ class Dashboard:
                 return self._problem(request, 503, title)
             case _:
                 observe.requests.failed(request_id(request), error)
-                text = f"Something went wrong here. The log says what, under the request {request_id(request)}."
+                text = f"An internal error occurred. The log has the details, under the request {request_id(request)}."
                 return self._problem(request, 500, text)
 
     def _problem(
@@ -269,7 +275,7 @@ class Dashboard:
         )
 
 
-def _usual(session: SignIn) -> str:
+def _usual(session: DashboardSession) -> str:
     """Return the environment to start with: the token's own, else the one shown last."""
     return session.principal.environment_id or session.environment_id
 

@@ -11,10 +11,10 @@ from dispatcher.dashboard import addresses
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 
 _WORDS: Final = {
-    "id": "The id of an event begins with evt_ and goes on with digits, as in evt_385139639918264327.",
+    "id": "An event id is evt_ and digits, such as evt_385139639918264327.",
     "status": "Choose pending, delivered, failed or cancelled.",
-    "since": "Not a time. Write it as 2026-02-26T12:00, in UTC.",
-    "until": "Not a time. Write it as 2026-02-26T12:00, in UTC.",
+    "since": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
+    "until": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
 }
 _YEARS: Final = "between the years"
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

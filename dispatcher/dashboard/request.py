@@ -13,7 +13,7 @@ from dispatcher.core.ids import LARGEST
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, masked
 from dispatcher.dashboard.rendering import Renderer
-from dispatcher.services.dashboard_sessions import SignIn
+from dispatcher.services.dashboard_sessions import DashboardSession
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.tokens import Scope
 from dispatcher.services.pauses import Standing
@@ -55,7 +55,7 @@ class DashboardRequest:
 
     http: web.Request
     name: str
-    session: SignIn
+    session: DashboardSession
     environment: Standing
     services: Services
     pool: PoolShare

@@ -23,9 +23,9 @@ from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
 from dispatcher.services.dashboard_sessions import (
     LASTS,
-    Invitations,
-    SignIn,
-    SignIns,
+    DashboardSession,
+    DashboardSessions,
+    LoginLinks,
     csrf,
 )
 from dispatcher.store.fair_slots import BusyError, FairSlots
@@ -74,11 +74,11 @@ class KeptForm:
 class SigningIn:
     """The pages for users who are not signed in. `invite` makes a one-time login link."""
 
-    def __init__(self, renderer: Renderer, auth: Auth, sign_ins: SignIns) -> None:
+    def __init__(self, renderer: Renderer, auth: Auth, sign_ins: DashboardSessions) -> None:
         self._renderer = renderer
         self._auth = auth
         self._sign_ins = sign_ins
-        self._invitations = Invitations()
+        self._invitations = LoginLinks()
         self._large_forms = FairSlots(
             LARGE_FORMS, share=LARGE_FORMS, waiting=0, waiting_of_one=0, wait_seconds=0
         )
@@ -87,7 +87,7 @@ class SigningIn:
         """Return the path of a link that signs in with the token once, within ten minutes."""
         return f"/sign-in/{self._invitations.make(token)}"
 
-    async def known(self, request: web.Request) -> SignIn | None:
+    async def known(self, request: web.Request) -> DashboardSession | None:
         """Return the session of a request.
 
         Return None if the cookie is absent, unknown or expired.

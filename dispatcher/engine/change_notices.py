@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.parking import park
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.deliveries import Deliveries
 
 BATCH = 500
@@ -23,7 +23,7 @@ class ChangeNoticeReader:
 
     def __init__(
         self,
-        notices: Nudges,
+        notices: ChangeNotices,
         deliveries: Deliveries,
         buffer: DeliveryBuffer,
         endpoints: EndpointCache,

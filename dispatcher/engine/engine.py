@@ -37,16 +37,16 @@ from dispatcher.engine.schema_check import SchemaCheck
 from dispatcher.engine.stage_runner import Stage
 from dispatcher.engine.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.connections import Sessions
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.replays import Recoveries
+from dispatcher.store.replays import Replays
 from dispatcher.store.statistics import Statistics
-from dispatcher.store.unvalidated_events import Unexamined
+from dispatcher.store.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
 from dispatcher.transport.guard import guard_of
 from dispatcher.transport.own_ports import admin_port
@@ -95,7 +95,7 @@ class Engine:
             retry=self._config.retry.policy(),
         )
         notices = ChangeNoticeReader(
-            Nudges(self.sessions.lease),
+            ChangeNotices(self.sessions.lease),
             Deliveries(self.sessions.lease),
             self.buffer,
             self.endpoints,
@@ -188,7 +188,9 @@ class Engine:
             backlog=self._has_backlog,
             notified=self._config.database.notify,
         )
-        self.schema_check = SchemaCheck(Unexamined(self.sessions.examine), Sandbox(), self.lease)
+        self.schema_check = SchemaCheck(
+            UnvalidatedEvents(self.sessions.examine), Sandbox(), self.lease
+        )
         self.loader = Loader(
             Deliveries(self.sessions.refill),
             self.buffer,
@@ -211,7 +213,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(steps.table())
-        self.replayer = Replayer(Recoveries(self.sessions.upkeep))
+        self.replayer = Replayer(Replays(self.sessions.upkeep))
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
         """Open what sends and what checks schemas; push on `opened` how to close it.

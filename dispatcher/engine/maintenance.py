@@ -11,12 +11,12 @@ from time import monotonic
 from dispatcher.core import ids
 from dispatcher.store.audit import Audit
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.dashboard_sessions import SignIns
+from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.idempotency import Answered
+from dispatcher.store.idempotency import IdempotentResponses
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.replays import Recoveries
+from dispatcher.store.replays import Replays
 from dispatcher.store.replicated import Replicated
 from dispatcher.store.session import Session, StoreUnavailableError
 from dispatcher.store.statistics import Statistics
@@ -115,13 +115,13 @@ class MaintenanceSteps:
         self._partitions = Partitions(session)
         self._deliveries = Deliveries(session)
         self._daemons = Daemons(session)
-        self._responses = Answered(session)
+        self._responses = IdempotentResponses(session)
         self._statistics = Statistics(session)
         self._quarantine = Quarantine(session)
-        self._replays = Recoveries(session)
+        self._replays = Replays(session)
         self._audit = Audit(session)
         self._tokens = Tokens(session)
-        self._dashboard_sessions = SignIns(session)
+        self._dashboard_sessions = DashboardSessions(session)
         self._replicated = Replicated(session)
         self._triggers = Triggers(session)
         self._keep_events = keep_events

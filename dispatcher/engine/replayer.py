@@ -4,7 +4,7 @@ A replay sends many deliveries of one endpoint again, chosen by time or filter.
 """
 
 from dispatcher.store.data_errors import describe, is_data_error
-from dispatcher.store.replays import Recoveries
+from dispatcher.store.replays import Replays
 from dispatcher.store.session import StatementTimeoutError
 from dispatcher.telemetry import observe
 
@@ -27,7 +27,7 @@ WAIT_MINIMUM_SECONDS = 0.05
 class Replayer:
     """The stage that runs replays."""
 
-    def __init__(self, replays: Recoveries) -> None:
+    def __init__(self, replays: Replays) -> None:
         self._replays = replays
         self._read_limit = READ_LIMIT
 

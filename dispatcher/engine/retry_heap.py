@@ -81,7 +81,3 @@ class RetryHeap:
             (due - seconds, order, replace(delivery, next_at=delivery.next_at - seconds))
             for due, order, delivery in self._heap
         ]
-
-    def clear(self) -> None:
-        """Remove everything; the rows are still in the table."""
-        self._heap.clear()

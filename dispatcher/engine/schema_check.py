@@ -14,10 +14,10 @@ from dispatcher.engine.bisection import bisect
 from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.schema_check_costs import SchemaCheckCosts
-from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
 from dispatcher.store.data_errors import describe
-from dispatcher.store.unvalidated_events import Unexamined, Waiting
+from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.telemetry import observe
 
 BATCH = 100
@@ -58,7 +58,7 @@ class Checked:
 class SchemaCheck:
     """The stage that checks events. It owns the sandbox, which `close` ends."""
 
-    def __init__(self, events: Unexamined, sandbox: Sandbox, lease: Lease) -> None:
+    def __init__(self, events: UnvalidatedEvents, sandbox: Sandbox, lease: Lease) -> None:
         self._events = events
         self._sandbox = sandbox
         self._lease = lease
@@ -163,19 +163,19 @@ class SchemaCheck:
         await bisect(ids, read, reject)
         return data
 
-    async def _validate(self, event: Waiting, data: str) -> Refusal | None:
+    async def _validate(self, event: Waiting, data: str) -> Rejection | None:
         """Return why the event is rejected, None if its data fits the schema."""
         schema = event.schema or "true"
         if self._costs.is_suspended(event, schema, monotonic()):
             detail = "the check of another event of this type was too expensive a moment ago"
-            return Refusal("too_costly", detail)
+            return Rejection("too_costly", detail)
         try:
             rejection = await self._sandbox.judge(schema, data)
         except SandboxUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - one broken check must not block other events
             observe.events.schema_check_failed(event.id, error)
-            rejection = Refusal("check_failed", f"the check failed: {type(error).__name__}")
+            rejection = Rejection("check_failed", f"the check failed: {type(error).__name__}")
         is_too_expensive = rejection is not None and rejection.reason == "too_costly"
         self._costs.note_result(event, schema, monotonic(), is_too_expensive=is_too_expensive)
         return rejection

@@ -4,7 +4,7 @@ All environments share them. The engine checks events in another process, so tha
 cannot hold up sending.
 """
 
-from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.fair_slots import BusyError, FairSlots
 
@@ -35,7 +35,7 @@ class SchemaChecks:
 
     async def judge(
         self, environment_id: str, schema: str, data: str | None = None
-    ) -> Refusal | None:
+    ) -> Rejection | None:
         """Check as `validate.judge` does, when it is the environment's turn.
 
         Raises SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started.

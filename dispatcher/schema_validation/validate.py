@@ -19,7 +19,7 @@ LARGEST = 65_536
 DEEPEST = 64
 """Nesting levels of a schema, and of an example."""
 LONGEST_DETAIL = 500
-"""Characters of the detail of a Refusal."""
+"""Characters of the detail of a Rejection."""
 KEPT = 64
 """Compiled schemas in the cache."""
 
@@ -31,32 +31,32 @@ failed with an error of its own.
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """Why data was rejected: `reason` is a word for programs, `detail` a text for people."""
 
     reason: Reason
     detail: str
 
 
-def judge(schema: str, data: str | None) -> Refusal | None:
+def judge(schema: str, data: str | None) -> Rejection | None:
     """Return None if the data satisfies the schema; without data, if the schema is valid.
 
-    Otherwise return the Refusal. Both arguments are JSON texts.
+    Otherwise return the Rejection. Both arguments are JSON texts.
     """
     try:
         validator = _ready(schema)
     except ValueError as error:
-        return Refusal("schema_unusable", _told(_reason(error, "schema")))
+        return Rejection("schema_unusable", _told(_reason(error, "schema")))
     if data is None:
         return None
     try:
         value = orjson.loads(data)
     except ValueError as error:
-        return Refusal("unreadable", _told(str(error)))
+        return Rejection("unreadable", _told(str(error)))
     try:
         validator.validate(value)
     except jsonschema_rs.ValidationError as error:
-        return Refusal("schema", _told(_reason(error, "data")))
+        return Rejection("schema", _told(_reason(error, "data")))
     return None
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO, Self
 import orjson
 
 from dispatcher.schema_validation import validate
-from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.validate import Rejection
 
 PROCESSOR_SECONDS = 1.0
 """Processor time of one check."""
@@ -64,7 +64,7 @@ class Sandbox:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def judge(self, schema: str, data: str | None = None) -> Refusal | None:
+    async def judge(self, schema: str, data: str | None = None) -> Rejection | None:
         """Check as `validate.judge` does; also reject a check that takes too much time or memory.
 
         Raises SandboxUnavailableError if the process cannot be started.
@@ -78,13 +78,13 @@ class Sandbox:
             except BaseException:
                 await self._end()  # otherwise the next check reads the rest of this result
                 raise
-        return Refusal("too_costly", "comparing it with the schema takes too much time or memory")
+        return Rejection("too_costly", "comparing it with the schema takes too much time or memory")
 
     async def close(self) -> None:
         """End the process. The next check starts another."""
         await self._end()
 
-    async def _ask(self, schema: bytes, data: bytes | None) -> Refusal | None:
+    async def _ask(self, schema: bytes, data: bytes | None) -> Rejection | None:
         questions, answers = _pipes(self._process or await self._start())
         head = _HEAD.pack(-1 if data is None else len(data), len(schema))
         async with asyncio.timeout(ANSWER_LIMIT):
@@ -94,7 +94,7 @@ class Sandbox:
         if not line.endswith(b"\n"):
             raise EOFError
         answer = orjson.loads(line)
-        return Refusal(*answer) if answer else None
+        return Rejection(*answer) if answer else None
 
     async def _start(self) -> Process:
         try:

@@ -68,7 +68,7 @@ class AuditEntry:
     address: str | None
 
 
-class Trail:
+class AuditLog:
     """The stored audit log, for reading."""
 
     def __init__(self, session: Queryable) -> None:

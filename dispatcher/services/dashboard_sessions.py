@@ -30,7 +30,7 @@ INVITATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SignIn:
+class DashboardSession:
     """An open dashboard session.
 
     Forms carry `csrf`, so that no other site can send one in the browser's name. `environment_id`
@@ -43,7 +43,7 @@ class SignIn:
     expires_at: datetime
 
 
-class SignIns:
+class DashboardSessions:
     """The dashboard sessions. The methods raise StoreUnavailableError and StatementTimeoutError.
 
     `bootstrap` is the result of tokens.bootstrap.
@@ -51,7 +51,7 @@ class SignIns:
 
     def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
         self._pool = pool
-        self._stored = stored.SignIns(pool.of(SIGNED_IN))
+        self._stored = stored.DashboardSessions(pool.of(SIGNED_IN))
         self._bootstrap = bootstrap
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
@@ -62,7 +62,7 @@ class SignIns:
         await self._stored.create(_sha256(cookie), _sha256(token), environment_id, LASTS)
         return cookie
 
-    async def known(self, cookie: str, address: str = "") -> SignIn | None:
+    async def known(self, cookie: str, address: str = "") -> DashboardSession | None:
         """Return the session of a cookie, or None if the cookie is unknown or expired.
 
         Return None also if the session's token is no longer valid. `address` is the client's
@@ -75,15 +75,15 @@ class SignIns:
         if row["token_id"] is not None:
             principal = Principal(str(row["token_id"]), row["name"], row["scope"], row["bound_to"])
         elif self._bootstrap and hmac.compare_digest(row["token_hash"], self._bootstrap):
-            principal = tokens.BOOTSTRAP_PRINCIPAL
+            principal = tokens.ROOT_PRINCIPAL
         else:
             return None
-        return SignIn(principal, row["environment_id"], csrf(cookie), row["expires_at"])
+        return DashboardSession(principal, row["environment_id"], csrf(cookie), row["expires_at"])
 
     async def _row(self, cookie: str, address: str) -> Mapping[str, Any] | None:
         id_ = _sha256(cookie)
         lane = SIGNED_IN if id_ in self._good else f"unknown from {address}"
-        row = await stored.SignIns(self._pool.of(lane)).get(id_)
+        row = await stored.DashboardSessions(self._pool.of(lane)).get(id_)
         if row is None:
             self._good.pop(id_, None)
             return None
@@ -101,7 +101,7 @@ class SignIns:
         await self._stored.delete(_sha256(cookie))
 
 
-class Invitations:
+class LoginLinks:
     """One-time login links for tokens of this process, such as those that a demo prints."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.store.delivery_actions import Resends
+from dispatcher.store import delivery_actions as stored
 from dispatcher.store.session import Queryable
 
 BY_HAND = "cancelled by hand"
@@ -18,14 +18,14 @@ database has the same number.
 """
 
 
-class Resend:
+class DeliveryActions:
     """Changes to one delivery. Call these methods within a transaction.
 
-    After the commit, wait with `propagation.heeded`.
+    After the commit, wait with `propagation.wait_until_acknowledged`.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
-        self._resends = Resends(session)
+        self._stored = stored.DeliveryActions(session)
         self._journal = Journal(session, actor)
 
     async def retry(self, environment_id: str, delivery_name: str) -> int:
@@ -38,9 +38,9 @@ class Resend:
         if reason := _no_retry(found):
             raise ConflictError(reason)
         if found["state"] == "PENDING":
-            done = await self._resends.expedite(delivery_id)
+            done = await self._stored.expedite(delivery_id)
         else:
-            done = found["state"] == "QUEUED" or await self._resends.enqueue(
+            done = found["state"] == "QUEUED" or await self._stored.enqueue(
                 delivery_id,
                 event_id=found["event_id"],
                 endpoint_id=found["endpoint_id"],
@@ -61,7 +61,7 @@ class Resend:
         delivery_id, found = await self._look(environment_id, delivery_name)
         if found["state"] == "ENDED":
             raise ConflictError("the delivery has ended")
-        if not await self._resends.cancel(delivery_id, BY_HAND):
+        if not await self._stored.cancel(delivery_id, BY_HAND):
             raise ConflictError("the delivery has just changed: look at it, and try again")
         await self._journal.note("delivery.cancel", delivery_name, environment_id)
         return delivery_id
@@ -71,8 +71,8 @@ class Resend:
             delivery_id = ids.parse("dlv", delivery_name)
         except ValueError:
             raise NotFoundError(f"there is no delivery {delivery_name!r}") from None
-        await self._resends.lock(delivery_id)
-        found = await self._resends.find(delivery_id, environment_id)
+        await self._stored.lock(delivery_id)
+        found = await self._stored.find(delivery_id, environment_id)
         if found is None:
             raise NotFoundError(f"there is no delivery {delivery_name}")
         return delivery_id, found

@@ -23,7 +23,7 @@ from dispatcher.core.pagination import PageBounds, fill_page
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut, text
-from dispatcher.store.event_types import EventTypes
+from dispatcher.store import event_types as stored_types
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable
 
@@ -52,7 +52,7 @@ class EventType:
     updated_at: datetime
 
 
-class Catalogue:
+class EventTypes:
     """The catalogue of event types.
 
     The methods raise NotFoundError for a type that is not in the environment, StoreUnavailableError and
@@ -60,7 +60,7 @@ class Catalogue:
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
-        self._stored = EventTypes(session)
+        self._stored = stored_types.EventTypes(session)
         self._journal = Journal(session, actor)
 
     async def list(self, environment_id: str) -> tuple[EventType, ...]:
@@ -125,7 +125,7 @@ class _Change:
         return self.before != self.after
 
 
-class CatalogueWriter:
+class EventTypeWriter:
     """A writer of catalogues. It opens its own transactions.
 
     It checks a schema before the transaction, because a check may take seconds, and a transaction
@@ -185,7 +185,7 @@ class CatalogueWriter:
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
         """Write all `forms`, by name. `placed` adds to a problem where in the request it is."""
         for _ in range(TRIES):
-            rows = await EventTypes(self._pool).named(environment_id, list(forms))
+            rows = await stored_types.EventTypes(self._pool).named(environment_id, list(forms))
             wanted = [_change(name, rows.get(name), form) for name, form in forms.items()]
             for change in wanted:
                 try:
@@ -201,7 +201,7 @@ class CatalogueWriter:
         self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
     ) -> bool:
         """Lock the catalogue. Return True if the types are still as they were read."""
-        stored = EventTypes(session)
+        stored = stored_types.EventTypes(session)
         if not await stored.lock(environment_id):
             raise NotFoundError(f"there is no environment {environment_id!r}")
         rows = await stored.named(environment_id, [change.name for change in wanted])
@@ -210,7 +210,7 @@ class CatalogueWriter:
     async def _put(
         self, session: Queryable, environment_id: str, wanted: Sequence[_Change]
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
-        stored = EventTypes(session)
+        stored = stored_types.EventTypes(session)
         await self._has_room(stored, environment_id, wanted)
         made: dict[str, EventType] = {}
         changes: dict[str, Change] = {}
@@ -226,7 +226,7 @@ class CatalogueWriter:
         return made, changes
 
     async def _has_room(
-        self, stored: EventTypes, environment_id: str, wanted: Sequence[_Change]
+        self, stored: stored_types.EventTypes, environment_id: str, wanted: Sequence[_Change]
     ) -> None:
         new = sum(change.before is None for change in wanted)
         if new and await stored.count(environment_id) + new > self._most:

@@ -5,15 +5,15 @@ from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.events import NewEvent
-from dispatcher.store.events import EventRejectedError, Events
+from dispatcher.store import events as stored
 from dispatcher.store.session import Queryable
 
 
-class Emission:
+class Events:
     """Emitting of events. Call the methods within a transaction."""
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
-        self._events = Events(session)
+        self._events = stored.Events(session)
         self._journal = Journal(session, actor)
 
     async def emit(
@@ -29,7 +29,7 @@ class Emission:
             name = await self._events.emit(
                 form.type, data, environment_id=environment_id, idempotency_key=key
             )
-        except EventRejectedError as error:
+        except stored.EventRejectedError as error:
             raise InvalidError.field("data", str(error)) from None
         if key is not None:
             await self._same(name, form.type, data)

@@ -122,7 +122,7 @@ class Pauses:
 
     async def pause(self, environment_id: str | None) -> tuple[Pause, int]:
         """Pause, and return the pause and the version of endpoints that daemons must have acted on
-        before nothing more is sent (see `propagation.confirmed`).
+        before nothing more is sent (see `propagation.wait_until_applied`).
 
         Nothing happens if it is paused. Raises NotFoundError.
         """

@@ -3,16 +3,23 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Queryable, StatementTimeoutError, StoreUnavailableError
 
-ASK_EVERY = 0.05
+POLL_SECONDS = 0.05
 MARGIN_SECONDS = 1.0
 """Additional time after the requested one, before a running statement is given up."""
 
+Count = Callable[[], Awaitable[int]]
+"""A function that counts what has not applied the change yet."""
 
-async def confirmed(asked: Queryable, version: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109 - running out of it is an answer
+
+async def wait_until_applied(
+    session: Queryable,
+    version: int,
+    timeout: float = 1.0,  # noqa: ASYNC109 - running out of it is a result, not an error
+) -> bool:
     """Wait until no daemon starts a send with endpoints older than `version`.
 
     Call this after the commit. Return True, or False if it takes longer than `timeout` seconds.
@@ -20,33 +27,38 @@ async def confirmed(asked: Queryable, version: int, timeout: float = 1.0) -> boo
     Return False also if the database cannot be reached. The change is committed, and an error would
     lose what only the response holds, such as a new secret.
     """
-    daemons = Daemons(asked)
-    return await _none(lambda: daemons.unconfirmed(version), timeout)
+    daemons = Daemons(session)
+    return await _wait_until_none(lambda: daemons.unconfirmed(version), timeout)
 
 
-async def heeded(asked: Queryable, delivery_id: int, timeout: float = 1.0) -> bool:  # noqa: ASYNC109
+async def wait_until_acknowledged(
+    session: Queryable,
+    delivery_id: int,
+    timeout: float = 1.0,  # noqa: ASYNC109 - as above
+) -> bool:
     """Wait until no daemon holds the delivery as it was before the change.
 
     Call this after the commit. Return True, or False if it takes longer than `timeout` seconds,
-    also because an attempt is in progress.
+    also because an attempt is in progress. Return False also if the database cannot be reached.
     """
-    nudges = Nudges(asked)
-    return await _none(lambda: nudges.unapplied(delivery_id), timeout)
+    notices = ChangeNotices(session)
+    return await _wait_until_none(lambda: notices.unapplied(delivery_id), timeout)
 
 
-async def _none(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
+async def _wait_until_none(count: Count, seconds: float) -> bool:
+    """Return True as soon as the count is 0, or False if it is not after `seconds`."""
     try:
         async with asyncio.timeout(seconds + MARGIN_SECONDS):
-            return await _asked(left, seconds)
+            return await _poll(count, seconds)
     except (StoreUnavailableError, StatementTimeoutError, TimeoutError):
         return False
 
 
-async def _asked(left: Callable[[], Awaitable[int]], seconds: float) -> bool:
+async def _poll(count: Count, seconds: float) -> bool:
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    while await left():
-        if loop.time() >= until:
+    deadline = loop.time() + seconds
+    while await count():
+        if loop.time() >= deadline:
             return False
-        await asyncio.sleep(ASK_EVERY)
+        await asyncio.sleep(POLL_SECONDS)
     return True

@@ -65,7 +65,7 @@ class Recovery:
     finished_at: datetime | None
 
 
-class Recoveries:
+class Replays:
     """The replays of webhooks.
 
     Each method also raises StoreUnavailableError and StatementTimeoutError, and NotFoundError for a webhook that is
@@ -73,7 +73,7 @@ class Recoveries:
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
-        self._stored = stored.Recoveries(session)
+        self._stored = stored.Replays(session)
         self._journal = Journal(session, actor)
 
     async def preview(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Preview:

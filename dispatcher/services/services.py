@@ -10,17 +10,17 @@ from dispatcher.config.sections import Config, Delivery, Limits
 from dispatcher.core.model import RetryPolicy
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.schema_validation.checks import SchemaChecks
-from dispatcher.services.audit_log import Actor, Trail
+from dispatcher.services.audit_log import Actor, AuditLog
 from dispatcher.services.backlog import Backlogs
-from dispatcher.services.delivery_actions import Resend
+from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.environments import Environments
-from dispatcher.services.event_types import Catalogue, CatalogueWriter
-from dispatcher.services.events import Emission
+from dispatcher.services.event_types import EventTypes, EventTypeWriter
+from dispatcher.services.events import Events
 from dispatcher.services.history import History
 from dispatcher.services.overview import Overview
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
-from dispatcher.services.replays import Recoveries
+from dispatcher.services.replays import Replays
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhooks import WebhookRules, Webhooks
 from dispatcher.store.pool import Opening
@@ -95,12 +95,12 @@ class Services:
         return Webhooks(self.session, self.actor, cipher=cipher, rules=rules)
 
     @cached_property
-    def event_types(self) -> Catalogue:
+    def event_types(self) -> EventTypes:
         """Return the service that reads event types and deletes them."""
-        return Catalogue(self.session, self.actor)
+        return EventTypes(self.session, self.actor)
 
     @cached_property
-    def event_type_writer(self) -> CatalogueWriter:
+    def event_type_writer(self) -> EventTypeWriter:
         """Return the service that writes event types in its own transactions.
 
         Raise TypeError if the services are bound to a transaction, because the schema check must
@@ -109,12 +109,12 @@ class Services:
         if not isinstance(self.session, Opening):
             raise TypeError("event types are written in a transaction of their own")
         checks, most = self.settings.checks, self.settings.limits.event_types
-        return CatalogueWriter(self.session, self.actor, checks, most=most)
+        return EventTypeWriter(self.session, self.actor, checks, most=most)
 
     @cached_property
-    def events(self) -> Emission:
+    def events(self) -> Events:
         """Return the service that emits events."""
-        return Emission(self.session, self.actor)
+        return Events(self.session, self.actor)
 
     @cached_property
     def environments(self) -> Environments:
@@ -147,14 +147,14 @@ class Services:
         return Quarantine(self.session, self.actor)
 
     @cached_property
-    def replays(self) -> Recoveries:
+    def replays(self) -> Replays:
         """Return the service for replays."""
-        return Recoveries(self.session, self.actor)
+        return Replays(self.session, self.actor)
 
     @cached_property
-    def delivery_actions(self) -> Resend:
+    def delivery_actions(self) -> DeliveryActions:
         """Return the service that retries or cancels one delivery."""
-        return Resend(self.session, self.actor)
+        return DeliveryActions(self.session, self.actor)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -162,9 +162,9 @@ class Services:
         return Tokens(self.session, self.actor, most=self.settings.limits.tokens)
 
     @cached_property
-    def audit_log(self) -> Trail:
+    def audit_log(self) -> AuditLog:
         """Return the service that reads the audit log."""
-        return Trail(self.session)
+        return AuditLog(self.session)
 
 
 def _own_headers(config: Config) -> list[str]:

@@ -77,7 +77,7 @@ class Principal:
         return _SCOPES.index(scope) <= _SCOPES.index(self.scope)
 
 
-BOOTSTRAP_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
+ROOT_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
 
 
 class Tokens:
@@ -155,7 +155,7 @@ class Tokens:
         )
 
 
-class Gate:
+class TokenAuthenticator:
     """The authenticator of tokens.
 
     It looks up every valid token each time, so that a revoked one is refused at once.
@@ -193,7 +193,7 @@ class Gate:
         shown = _sha256(text)
         if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
             self._remember(shown, ALL_ENVIRONMENTS)
-            return BOOTSTRAP_PRINCIPAL
+            return ROOT_PRINCIPAL
         if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
             return None
         lane = self._good.get(shown, f"unknown from {address}")

@@ -12,7 +12,7 @@ from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
-class Nudges:
+class ChangeNotices:
     """The table of change notices."""
 
     def __init__(self, session: Queryable) -> None:

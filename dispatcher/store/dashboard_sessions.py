@@ -7,7 +7,7 @@ from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
-class SignIns:
+class DashboardSessions:
     """Dashboard sessions. The SHA-256 of a session's cookie is its id."""
 
     def __init__(self, session: Queryable) -> None:

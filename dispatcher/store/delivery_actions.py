@@ -8,7 +8,7 @@ from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 
-class Resends:
+class DeliveryActions:
     """Changes to one delivery. Call these methods within a transaction, after `lock`."""
 
     def __init__(self, session: Queryable) -> None:

@@ -7,7 +7,7 @@ from dispatcher.store.statements import statement
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class IdempotentResponse:
     """The result of claiming a key.
 
     `new` is true if no request with this key was answered: the caller must now answer it. Otherwise
@@ -20,13 +20,13 @@ class Answer:
     body: bytes | None
 
 
-class Answered:
+class IdempotentResponses:
     """The stored responses, by environment and key."""
 
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def claim(self, environment_id: str, key: str, fingerprint: bytes) -> Answer:
+    async def claim(self, environment_id: str, key: str, fingerprint: bytes) -> IdempotentResponse:
         """Claim a key within the transaction of the change.
 
         Wait until another transaction that claimed the same key ends. If it is rolled back, its
@@ -37,16 +37,16 @@ class Answered:
                 statement("idempotency/claim"), environment_id, key, fingerprint
             )
             if rows:
-                return Answer(True, fingerprint, None, None)
+                return IdempotentResponse(True, fingerprint, None, None)
             # Read in a new statement. Otherwise the other transaction's commit would not be
             # visible.
             if there := await self.read(environment_id, key):
                 return there
 
-    async def read(self, environment_id: str, key: str) -> Answer | None:
+    async def read(self, environment_id: str, key: str) -> IdempotentResponse | None:
         """Return the stored response, or None if no request with this key was answered."""
         rows = await self._session.fetch(statement("idempotency/read"), environment_id, key)
-        return Answer(False, **rows[0]) if rows else None
+        return IdempotentResponse(False, **rows[0]) if rows else None
 
     async def keep(self, environment_id: str, key: str, status: int, body: bytes | None) -> None:
         """Store the response within the transaction of the claim. `body` must hold no secret."""

@@ -36,7 +36,7 @@ class Step:
     made: int
 
 
-class Recoveries:
+class Replays:
     """The table of replays.
 
     Rows are dicts of its columns and of `reached`, the time of the position.

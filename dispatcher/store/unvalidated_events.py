@@ -20,7 +20,7 @@ class Waiting:
     schema: str | None
 
 
-class Unexamined:
+class UnvalidatedEvents:
     """The events that wait for the schema check."""
 
     def __init__(self, session: Queryable) -> None:

@@ -144,10 +144,12 @@ BEGIN
   WHERE e.id IS NULL OR (octet_length(n.data::text) > s.max_data AND n.source <> 'dispatcher') LIMIT 1;
   IF FOUND AND refused.unknown THEN
     RAISE EXCEPTION 'unknown environment %', quote_literal(refused.environment_id)
-      USING ERRCODE = 'foreign_key_violation', HINT = 'Environments are the rows of dispatcher.environments.';
+      USING ERRCODE = 'foreign_key_violation',
+            HINT = 'Environments are the rows of dispatcher.environments. Use the id of one, or create it with POST /api/environments.';
   ELSIF FOUND THEN
     RAISE EXCEPTION 'data is % bytes, the limit is %', refused.size, refused.max_data
-      USING ERRCODE = 'check_violation', HINT = 'The limit is delivery.max_data in the configuration; "dispatcher migrate" writes it here.';
+      USING ERRCODE = 'check_violation',
+            HINT = 'Send less data, or raise the limit: change delivery.max_data in the configuration, then run "dispatcher migrate".';
   END IF;
   IF EXISTS (SELECT 1 FROM dispatcher.event_types WHERE enforce) THEN
     INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)

@@ -43,6 +43,12 @@ CREATE TABLE dispatcher.attempts (
   response_body bytea,                     -- its beginning, as received
   next_at timestamptz,                     -- when the next attempt was due; NULL: this was the last
   state text,                              -- how the delivery ended: DELIVERED FAILED CANCELLED; NULL: it went on
+  -- How long each phase took. NULL: it did not happen. On a kept connection only the first byte is waited for,
+  -- so such a row has 4 bytes more, and that of a new connection up to 16.
+  lookup_ms integer,
+  connect_ms integer,
+  tls_ms integer,
+  first_byte_ms integer,
   PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX attempts_ended ON dispatcher.attempts (endpoint_id, delivery_id) WHERE state IS NOT NULL;
@@ -104,7 +110,8 @@ COMMENT ON VIEW dispatcher.delivery_status IS
 
 CREATE VIEW dispatcher.delivery_attempts AS
 SELECT 'dlv_' || delivery_id AS delivery, 'evt_' || event_id AS event, type, environment_id, endpoint_id, attempt,
-       started_at, outcome, status, duration_ms, error, next_at AS next_attempt_at, state
+       started_at, outcome, status, duration_ms, error, next_at AS next_attempt_at, state,
+       lookup_ms, connect_ms, tls_ms, first_byte_ms
 FROM dispatcher.attempts;
 COMMENT ON VIEW dispatcher.delivery_attempts IS 'One row an attempt, without headers and bodies. For people with psql.';
 

@@ -46,7 +46,7 @@ BEGIN
   EXECUTE format('ALTER TABLE dispatcher.%I ATTACH PARTITION dispatcher.%I FOR VALUES FROM (%s) TO (%s)', parent, child, low, high);
   RETURN true;
 EXCEPTION WHEN lock_not_available OR duplicate_table OR deadlock_detected OR unique_violation THEN
-  RAISE NOTICE 'partition % not made this time: %', child, SQLERRM;
+  RAISE NOTICE 'partition % was not made: %. The next run tries again', child, SQLERRM;
   RETURN false;
 END $$;
 COMMENT ON FUNCTION dispatcher.make_partition(text, date) IS
@@ -115,7 +115,7 @@ BEGIN
   EXECUTE format('DROP TABLE dispatcher.%I', child);
   RETURN child;
 EXCEPTION WHEN lock_not_available OR deadlock_detected OR undefined_table THEN   -- undefined: another daemon has dropped it
-  RAISE NOTICE 'partition % not dropped this time: %', child, SQLERRM;
+  RAISE NOTICE 'partition % was not dropped: %. The next run tries again', child, SQLERRM;
   RETURN NULL;
 END $$;
 COMMENT ON FUNCTION dispatcher.drop_partition(text, interval) IS

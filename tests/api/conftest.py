@@ -26,7 +26,7 @@ JSONAPI = "application/vnd.api+json"
 SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
-class Answered:
+class IdempotentResponses:
     """An answer, read."""
 
     def __init__(self, response: aiohttp.ClientResponse, body: bytes) -> None:
@@ -62,7 +62,7 @@ class Client:
 
     async def __call__(
         self, method: str, path: str, body: object = None, **headers: str
-    ) -> Answered:
+    ) -> IdempotentResponses:
         """`body` as JSON, or bytes as they are; `Content_Type` names the header Content-Type."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self._token is not None:
@@ -72,7 +72,7 @@ class Client:
             data = BytesIO(body if isinstance(body, bytes) else orjson.dumps(body))
             named.setdefault("Content-Type", "application/json")
         async with self._session.request(method, path, data=data, headers=named) as response:
-            return Answered(response, await response.read())
+            return IdempotentResponses(response, await response.read())
 
 
 class Api:

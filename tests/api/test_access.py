@@ -8,7 +8,7 @@ import pytest
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.routes import Route
 from dispatcher.services.inputs.tokens import Scope
-from tests.api.conftest import OTHER, Answered, Api, Client, served
+from tests.api.conftest import OTHER, Api, Client, IdempotentResponses, served
 from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.end_to_end.stories import Daemons
@@ -356,7 +356,7 @@ async def test_what_is_no_bearer_token_is_no_token(standing: Api, shown: str) ->
 async def test_who_shows_ten_wrong_tokens_has_to_wait_and_nobody_else(standing: Api) -> None:
     good = await standing.token("read")
 
-    async def shows(token: str) -> Answered:
+    async def shows(token: str) -> IdempotentResponses:
         return await Client(there, token)("GET", "/api/webhooks")
 
     async with standing.from_("127.0.0.9") as there:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dispatcher.services import propagation as module
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.pool import PoolBusyError
 from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
@@ -59,7 +59,7 @@ async def test_a_cancelled_delivery_is_answered_though_the_database_is_lost_afte
     async def lost(*_: object) -> int:
         raise StoreUnavailableError("gone")
 
-    monkeypatch.setattr(Nudges, "unapplied", lost)
+    monkeypatch.setattr(ChangeNotices, "unapplied", lost)
     await admin("POST", "/api/pause", {})
     made = (await admin("POST", "/api/webhooks", NEW)).data
     delivery = (await admin("POST", f"/api/webhooks/{made['id']}/test")).data["id"]

@@ -7,7 +7,7 @@ import pytest
 from dispatcher.api import auth
 from dispatcher.api.auth import Auth, Throttle
 from dispatcher.api.types import HttpError
-from dispatcher.services.tokens import BOOTSTRAP_PRINCIPAL, Gate, Principal
+from dispatcher.services.tokens import ROOT_PRINCIPAL, Principal, TokenAuthenticator
 from dispatcher.store.pool import Pool
 
 HERE = "192.0.2.1"
@@ -15,7 +15,7 @@ GUESS = "made-up-by-the-operator-{:08}"
 OURS = "dsp_" + "A" * 41 + "{}A"
 
 
-class Looked(Gate):
+class Looked(TokenAuthenticator):
     """A gate that counts what is compared; `good` are the tokens it lets in."""
 
     def __init__(self, *good: str) -> None:
@@ -28,7 +28,7 @@ class Looked(Gate):
 
     async def authenticate(self, text: str, address: str = "") -> Principal | None:
         self.compared.append(text)
-        return BOOTSTRAP_PRINCIPAL if text in self.good else None
+        return ROOT_PRINCIPAL if text in self.good else None
 
 
 @pytest.fixture(autouse=True)

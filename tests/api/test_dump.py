@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from dispatcher.dashboard.signing_in import COOKIE
-from tests.api.conftest import Answered, Client
+from tests.api.conftest import Client, IdempotentResponses
 from tests.api.traces import dump, every_row, traces
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, Started, shell
@@ -175,7 +175,7 @@ async def _created_once(office: Office, receiver: Receiver) -> None:
     attributes = {"url": receiver.url, "events": ["*"], "headers": office.headers()}
     document = {"data": {"type": "webhook", "attributes": attributes}}
 
-    async def create() -> Answered:
+    async def create() -> IdempotentResponses:
         headers = {"Content_Type": JSONAPI, "Idempotency_Key": "a-webhook"}
         return await office.ask("POST", "/api/webhooks", document, **headers)
 

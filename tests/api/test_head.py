@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.api.all_routes import ROUTES
-from tests.api.conftest import Answered, Api
+from tests.api.conftest import Api, IdempotentResponses
 from tests.api.test_access import NOWHERE, OWN_ENVIRONMENT
 
 FOUND = ["/livez", "/readyz", "/healthz", "/openapi.json", "/sign-in"]
@@ -11,7 +11,7 @@ PATHS = [path for route in ROUTES for method, path in route.paths() if method ==
 OF_ONE_ANSWER = ("x-request-id", "date")
 
 
-def _lasting(answer: Answered) -> dict[str, str]:
+def _lasting(answer: IdempotentResponses) -> dict[str, str]:
     """Return the headers that are the same for every request."""
     named = {name.lower(): value for name, value in answer.headers.items()}
     return {name: value for name, value in named.items() if name not in OF_ONE_ANSWER}

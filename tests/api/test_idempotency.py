@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import JSONAPI, OTHER, Answered, Api, Client, delivered
+from tests.api.conftest import JSONAPI, OTHER, Api, Client, IdempotentResponses, delivered
 from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.receivers import Receiver
@@ -20,7 +20,9 @@ def key(request: pytest.FixtureRequest) -> str:
     return "".join(c if "!" <= c <= "~" else "_" for c in name)
 
 
-async def twice(ask: Client, key: str, path: str, body: object = None) -> tuple[Answered, Answered]:
+async def twice(
+    ask: Client, key: str, path: str, body: object = None
+) -> tuple[IdempotentResponses, IdempotentResponses]:
     first = await ask("POST", path, body, Idempotency_Key=key)
     assert "Idempotent-Replayed" not in first.headers
     return first, await ask("POST", path, body, Idempotency_Key=key)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from dispatcher.schema_validation import checks
-from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
 from tests.api.conftest import OTHER, Api
 
@@ -16,7 +16,7 @@ SCHEMA = {"schema": {"type": "object"}}
 async def test_checks_that_take_for_ever_hold_up_no_other_request(
     api: Api, other_environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def judge(_: object, schema: str, data: str | None = None) -> Refusal | None:
+    async def judge(_: object, schema: str, data: str | None = None) -> Rejection | None:
         await release.wait()
         return None
 
@@ -56,7 +56,7 @@ async def test_an_environment_whose_statements_hang_is_told_so_and_others_are_se
 async def test_checks_that_cannot_be_made_are_unavailable(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def judge(*_: object) -> Refusal | None:
+    async def judge(*_: object) -> Rejection | None:
         raise SandboxUnavailableError("it does not start")
 
     monkeypatch.setattr(Sandbox, "judge", judge)

@@ -172,17 +172,3 @@ def test_a_pattern_matches_exactly_when_it_is_among_the_candidates(type: str, pa
 )
 def test_the_daemons_own_types_are_reserved(type: str, expected: bool) -> None:
     assert event_patterns.is_reserved(type) is expected
-
-
-@pytest.mark.parametrize(
-    ("given_patterns", "expected"),
-    [
-        ([], ()),
-        (["b", "a", "b", "a"], ("b", "a")),
-        (["*", "user.*", "user.created", "*"], ("*", "user.*", "user.created")),
-    ],
-)
-def test_only_repetitions_are_simplified_away(
-    given_patterns: list[str], expected: tuple[str, ...]
-) -> None:
-    assert event_patterns.simplify(given_patterns) == expected

@@ -35,21 +35,33 @@ from tests.receivers import Receiver
 DOCS = Path(__file__).parents[2] / "docs"
 TALLEST = 1050
 SENTENCES: Mapping[str, tuple[str, str]] = {
-    "sign-in": ("Signing in", "A token opens it; it decides what you see and may do."),
-    "overview": ("Overview", "What is sent, how fast and how well, what waits, and who sends it."),
-    "overview-table": ("Overview, as a table", "The same figures for those who read, or listen."),
-    "webhooks": ("Webhooks", "Each with its last 24 hours: success, latency, what is pending."),
-    "webhook-new": ("Create webhook", "Event types are picked, or matched by patterns."),
-    "webhook-secret": ("Signing secret", "Shown once, with code that verifies what arrives."),
+    "sign-in": ("Signing in", "You sign in with a token, which decides what you can see and do."),
+    "overview": ("Overview", "The speed and success of sending, the backlog, and the daemons."),
+    "overview-table": (
+        "Overview, as a table",
+        "The same figures as text, also for screen readers.",
+    ),
+    "webhooks": (
+        "Webhooks",
+        "Each webhook with its last 24 hours: success, latency and pending deliveries.",
+    ),
+    "webhook-new": (
+        "Create webhook",
+        "Event types are chosen from a list, or matched by patterns.",
+    ),
+    "webhook-secret": ("Signing secret", "It is shown once, with code that verifies deliveries."),
     "webhook": ("A webhook's deliveries", "Live, by status, type and time."),
     "webhook-disabled": ("A disabled webhook", "Why, and what happens to what is pending."),
     "webhook-settings": ("Settings", "Headers, limits, and the retry schedule spelled out."),
-    "webhook-recoveries": ("Recoveries", "What failed or was missed is counted, then sent again."),
+    "webhook-recoveries": (
+        "Recoveries",
+        "Failed and missed deliveries are counted, then sent again.",
+    ),
     "delivery": ("A delivery", "Every attempt: what was sent, what came back, how long it took."),
     "delivery-pending": ("A delivery that is retried", "The error in words, and a countdown."),
-    "delivery-failed": ("A delivery that failed", "Given up, until somebody sends it again."),
+    "delivery-failed": ("A delivery that failed", "It has failed, until a user sends it again."),
     "events": ("Events", "Found by id, type and time."),
-    "event": ("An event", "Its data letter for letter, and each of its deliveries."),
+    "event": ("An event", "Its data byte for byte, and each of its deliveries."),
     "event-new": ("Emit event", "By hand, from the example of its type."),
     "event-types": ("Event types", "What the application emits, described."),
     "event-type": ("An event type", "With an example, and a schema that can be enforced."),

@@ -55,7 +55,7 @@ async def test_no_page_that_shows_a_secret_is_compressed(
         ("/webhooks/new", {"url": receiver.url, "patterns": "*"}),
     ):
         page = await visitor.post(path, dict(fields))
-        assert "Keep it now" in page.text
+        assert "It is not shown again" in page.text
         assert "Content-Encoding" not in page.headers
     listed = await visitor.get("/webhooks")
     assert listed.headers["Content-Encoding"] == "gzip"
@@ -119,7 +119,7 @@ async def test_without_a_database_every_page_says_so(
     async def lost(*_: object) -> None:
         raise StoreUnavailableError("gone")
 
-    monkeypatch.setattr("dispatcher.services.dashboard_sessions.SignIns.known", lost)
+    monkeypatch.setattr("dispatcher.services.dashboard_sessions.DashboardSessions.known", lost)
     for path in ("/", "/e/env_default/webhooks", "/webhooks"):
         page = await visitor.follow(path)
         assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")

@@ -123,7 +123,7 @@ async def test_a_delivery_shows_every_attempt_with_its_error_in_words(
         "X-Reason",
         "&lt;i&gt;tired&lt;/i&gt;",
         "&lt;h1&gt;Out of order&lt;/h1&gt;\\x1b[31m",
-        "The body was longer: it is cut off here.",
+        "The body was longer. The rest was not stored.",
         "Send again",
     ):
         assert words in page.text
@@ -200,7 +200,7 @@ async def test_what_waits_for_its_webhook_says_so_and_offers_no_retry(
     refused = await visitor.post(f"/deliveries/{name}/retry")
     assert (refused.status, "enable it first" in refused.text) == (409, True)
     await visitor.post(f"/webhooks/{webhook}/delete")
-    assert "Its webhook was deleted" in (await visitor.get(f"/deliveries/{name}")).text
+    assert "The webhook was deleted" in (await visitor.get(f"/deliveries/{name}")).text
 
 
 async def test_one_that_is_under_way_is_shown_before_any_attempt_is_recorded(
@@ -211,7 +211,7 @@ async def test_one_that_is_under_way_is_shown_before_any_attempt_is_recorded(
     await emit(admin)
     await receiver.wait_for(1)
     page = await visitor.get(f"/deliveries/{await delivery(admin, 'PENDING')}")
-    assert "None yet: it is about to be sent." in page.text
+    assert "There are none yet. The first one starts soon." in page.text
 
 
 async def test_who_may_only_look_can_neither_retry_nor_cancel(

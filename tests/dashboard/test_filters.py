@@ -18,17 +18,17 @@ async def test_a_refused_filter_shows_no_row_and_says_what_is_wrong(
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
     for path, query, words in (
-        ("/events", "id=ord_894287", "The id of an event begins with evt_"),
-        ("/events", "since=yesterday", "Not a time. Write it as 2026-02-26T12:00, in UTC."),
+        ("/events", "id=ord_894287", "An event id is evt_"),
+        ("/events", "since=yesterday", "This is not a time. Write it as 2026-02-26T12:00, in UTC."),
         ("/events", "until=1999-01-01T00:00", "must be between the years 2000 and 2200"),
         ("/events", "type=a..b", "is not a pattern"),
         (f"/webhooks/{webhook}", "status=NOPE", "Choose pending, delivered, failed or cancelled."),
-        (f"/webhooks/{webhook}", "since=1", "Not a time."),
+        (f"/webhooks/{webhook}", "since=1", "This is not a time."),
     ):
         page = await visitor.get(f"{path}?{query}")
         assert words in page.text
         assert "pattern &#39;^" not in page.text
-        assert "Nothing was looked for" in page.text
+        assert "The search was not done" in page.text
         rows = page.text[page.text.index('id="rows"') :]
         assert "hx-get" not in rows
         assert "user.created" not in rows
@@ -57,7 +57,7 @@ async def test_an_id_in_a_field_for_something_else_opens_what_it_names(
     assert (listed.below, event in listed.text) == (f"/events?id={event}", True)
     await visitor.sign_in(await api.token("admin", other_environment))
     page = await visitor.get(f"/events?id={name}")
-    assert (page.below, "begins with evt_" in page.text) == (f"/events?id={name}", True)
+    assert (page.below, "event id is evt_" in page.text) == (f"/events?id={name}", True)
 
 
 async def test_an_environment_without_events_is_not_said_to_have_older_ones(
@@ -68,10 +68,10 @@ async def test_an_environment_without_events_is_not_said_to_have_older_ones(
     )
     page = await visitor.get(f"/e/{other_environment}/events")
     assert "None of the latest events is of this environment" in page.text
-    assert ">Look further back</a>" in page.text
+    assert ">Search further back</a>" in page.text
     assert ">Older</a>" not in page.text
     further = page.text.rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
-    assert "Look further back" not in (await visitor.follow(further)).text
+    assert "Search further back" not in (await visitor.follow(further)).text
 
 
 async def test_what_was_never_sent_shows_no_request(
@@ -107,7 +107,7 @@ async def test_a_rotation_keeps_the_old_secret_for_a_day_unless_told_otherwise(
     webhook = await made(admin, receiver.url)
     page = await visitor.get(f"/webhooks/{webhook}")
     assert '<option value="day" selected>' in page.text
-    assert "signs beside it" in (await visitor.post(f"/webhooks/{webhook}/rotate")).text
+    assert "also signs" in (await visitor.post(f"/webhooks/{webhook}/rotate")).text
 
 
 async def test_a_name_of_letters_that_could_be_others_is_flagged(

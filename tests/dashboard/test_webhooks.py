@@ -294,7 +294,7 @@ async def test_a_rotated_secret_is_shown_once_and_signs_what_is_sent_next(
     name = (await admin("GET", "/api/webhooks")).data[0]["id"]
     page = await visitor.post(f"/webhooks/{name}/rotate", {"overlap": "day"})
     assert shown_secret(page) != shown_secret(made_page)
-    assert "The old secret signs beside it" in page.text
+    assert "The old secret also signs" in page.text
     assert shown_secret(page) not in (await visitor.get(f"/webhooks/{name}/settings")).text
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.services.tokens import Gate, Principal
+from dispatcher.services.tokens import Principal, TokenAuthenticator
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -27,7 +27,7 @@ async def created(dispatcher: Shell, *args: str) -> dict[str, Any]:
 async def whose(dsn: str, text: str) -> Principal | None:
     session = Session(dsn, "test")
     try:
-        return await Gate(Pool([session]), None).authenticate(text)
+        return await TokenAuthenticator(Pool([session]), None).authenticate(text)
     finally:
         await session.close()
 

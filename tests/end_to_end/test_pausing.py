@@ -8,7 +8,7 @@ import pytest
 
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.pauses import Pauses
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
@@ -37,7 +37,7 @@ async def changing(pool: Pool) -> AsyncIterator[Pauses]:
     async with pool.transaction() as session:
         yield Pauses(session, Actor("test"))
     version, _ = await Endpoints(pool).changed_since(0)
-    assert await confirmed(pool, version)
+    assert await wait_until_applied(pool, version)
 
 
 @pytest.mark.parametrize("environment", [ENVIRONMENT, None])

@@ -13,7 +13,7 @@ import pytest
 from dispatcher.engine import replayer
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.recoveries import NewRecovery
-from dispatcher.services.replays import Recoveries, Recovery
+from dispatcher.services.replays import Recovery, Replays
 from dispatcher.store.session import Session
 from tests.end_to_end.stories import (
     Daemons,
@@ -36,15 +36,15 @@ class Desk:
     async def start(self, webhook: UUID, **of: Any) -> Recovery:
         form = NewRecovery(**{"since": SINCE, **of})
         async with self._session.transaction() as opened:
-            return await Recoveries(opened, Actor("cli:me")).start(ENVIRONMENT, webhook, form)
+            return await Replays(opened, Actor("cli:me")).start(ENVIRONMENT, webhook, form)
 
     async def cancel(self, started: Recovery) -> Recovery:
         async with self._session.transaction() as opened:
-            recoveries = Recoveries(opened, Actor("cli:me"))
+            recoveries = Replays(opened, Actor("cli:me"))
             return await recoveries.cancel(ENVIRONMENT, started.webhook_id, started.id)
 
     async def get(self, started: Recovery) -> Recovery:
-        recoveries = Recoveries(self._session, Actor("cli:me"))
+        recoveries = Replays(self._session, Actor("cli:me"))
         return await recoveries.get(ENVIRONMENT, started.webhook_id, started.id)
 
     async def done(self, started: Recovery) -> Recovery:

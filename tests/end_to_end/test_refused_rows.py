@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
 from tests.conftest import Connection
 from tests.end_to_end.stories import (
@@ -263,7 +263,7 @@ async def test_an_event_whose_check_cannot_be_made_holds_up_no_other(
     await enforce(connection, "bad.move")
     judge = Sandbox.judge
 
-    async def breaking(sandbox: Sandbox, schema: str, data: str | None = None) -> Refusal | None:
+    async def breaking(sandbox: Sandbox, schema: str, data: str | None = None) -> Rejection | None:
         if data is not None and "1000" in data:
             raise ValueError("no answer that can be read")
         return await judge(sandbox, schema, data)

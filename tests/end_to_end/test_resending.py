@@ -11,8 +11,8 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
 from dispatcher.daemon import Daemon
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.delivery_actions import Resend
-from dispatcher.services.propagation import heeded
+from dispatcher.services.delivery_actions import DeliveryActions
+from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.end_to_end.stories import (
@@ -38,15 +38,21 @@ class Person:
     async def retry(self, delivery_id: int) -> None:
         async with self._pool.transaction() as session:
             name = ids.delivery_name(delivery_id)
-            assert await Resend(session, Actor("test")).retry(ENVIRONMENT, name) == delivery_id
+            assert (
+                await DeliveryActions(session, Actor("test")).retry(ENVIRONMENT, name)
+                == delivery_id
+            )
 
     async def cancel(self, delivery_id: int) -> None:
         async with self._pool.transaction() as session:
             name = ids.delivery_name(delivery_id)
-            assert await Resend(session, Actor("test")).cancel(ENVIRONMENT, name) == delivery_id
+            assert (
+                await DeliveryActions(session, Actor("test")).cancel(ENVIRONMENT, name)
+                == delivery_id
+            )
 
-    async def heeded(self, delivery_id: int, within: float = 8.0) -> bool:
-        return await heeded(self._pool, delivery_id, within)
+    async def wait_until_acknowledged(self, delivery_id: int, within: float = 8.0) -> bool:
+        return await wait_until_acknowledged(self._pool, delivery_id, within)
 
 
 @pytest.fixture
@@ -96,7 +102,7 @@ async def test_a_retry_that_is_far_off_is_made_now_and_the_schedule_goes_on(
     (one,) = await waiting(story)
     await until(lambda: holds(daemon, one) is held, "it is settled")
     await person.retry(one)
-    assert await person.heeded(one)
+    assert await person.wait_until_acknowledged(one)
     await receiver.wait_for(2, within=AT_ONCE)
     await until(lambda: _attempts(story, one, 2), "it is recorded")
     row = await story.connection.fetchrow(
@@ -162,7 +168,7 @@ async def test_one_that_is_under_way_is_not_sent_twice(
     for _ in range(3):
         await person.retry(one)
     await story.ended(DELIVERED=1)
-    assert await person.heeded(one)
+    assert await person.wait_until_acknowledged(one)
     assert sent(receiver.requests) == ["1"]
 
 
@@ -178,7 +184,7 @@ async def test_a_parked_one_is_sent_before_those_that_wait_with_it(
         "SELECT id FROM dispatcher.deliveries WHERE parked ORDER BY id DESC LIMIT 1"
     )
     await person.retry(last)
-    assert await person.heeded(last)
+    assert await person.wait_until_acknowledged(last)
     name = ids.delivery_name(last)
     await until(
         lambda: name in [r.headers["X-Dispatcher-Delivery"] for r in receiver.requests],
@@ -213,7 +219,7 @@ async def test_one_cancelled_while_it_waits_for_its_retry_is_never_sent(
     one, other = await waiting(story, 2)
     await until(lambda: holds(daemon, one), "it is in memory")
     await person.cancel(one)
-    assert await person.heeded(one)
+    assert await person.wait_until_acknowledged(one)
     assert not holds(daemon, one)
     await story.ended(CANCELLED=1, DELIVERED=1)
     assert [r.headers["X-Dispatcher-Delivery"] for r in receiver.requests[2:]] == [
@@ -236,7 +242,7 @@ async def test_one_cancelled_in_its_lane_or_parked_is_never_sent(
     *others, last = await deliveries(story)
     assert holds(daemon, last) is not parked
     await person.cancel(last)
-    assert await person.heeded(last)
+    assert await person.wait_until_acknowledged(last)
     if parked:
         await story.change(webhook.id, active=True)
     await story.ended(CANCELLED=1, DELIVERED=9)
@@ -262,7 +268,7 @@ async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
         (0, "CANCELLED"),
         (1, None),
     ]
-    assert await person.heeded(one)
+    assert await person.wait_until_acknowledged(one)
     await person.retry(one)
     await story.ended(DELIVERED=1)
     assert sent(receiver.requests) == ["1", "2"]
@@ -316,7 +322,7 @@ async def test_with_two_daemons_each_wish_reaches_the_one_it_concerns(
     for number, delivery in enumerate(found):
         await (person.retry if number % 2 else person.cancel)(delivery)
     for delivery in found:
-        assert await person.heeded(delivery)
+        assert await person.wait_until_acknowledged(delivery)
     assert time.monotonic() - asked < 2 * AT_ONCE
     await story.ended(DELIVERED=10, CANCELLED=10)
     assert sorted(sent(receiver.requests)) == ["1"] * 20 + ["2"] * 10
@@ -399,7 +405,7 @@ async def test_what_hangs_does_not_keep_other_wishes_waiting(
     await receiver.wait_for(1)
     (hanging,) = await deliveries(story)
     await person.cancel(hanging)
-    assert not await person.heeded(hanging, 1.0)
+    assert not await person.wait_until_acknowledged(hanging, 1.0)
     await story.insert()
     (one,) = await waiting(story)
     await person.retry(one)

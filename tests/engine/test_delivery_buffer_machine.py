@@ -64,7 +64,7 @@ class Read:
 
 @dataclass
 class Application:
-    """Nudges as they were read, each with its row."""
+    """ChangeNotices as they were read, each with its row."""
 
     notices: list[ChangeNotice]
     reading: AbstractContextManager[set[int | UUID]]

@@ -1,4 +1,4 @@
-"""Whose events are fanned out next, and from where in the inbox."""
+"""Which environments' events are fanned out next, and from where in the inbox."""
 
 from dispatcher.engine.fanout_fairness import (
     REREAD_SECONDS,
@@ -39,28 +39,28 @@ class Inbox:
         return slice_
 
 
-def test_behind_a_flood_the_others_come_second() -> None:
+def test_other_environments_come_second_behind_a_flood() -> None:
     inbox, fairness = Inbox("a" * 100 + "b" * 3), FanoutFairness()
     for _ in range(2):
         inbox.take(fairness)
     assert inbox.taken == ["a" * 10, "bbb"]
 
 
-def test_after_the_others_it_is_everybodys_turn_again() -> None:
+def test_after_the_others_all_environments_are_next_again() -> None:
     inbox, fairness = Inbox("a" * 25 + "b" * 3), FanoutFairness()
     for _ in range(6):
         inbox.take(fairness)
     assert inbox.taken == ["a" * 10, "bbb", "a" * 10, "", "a" * 5, ""]
 
 
-def test_two_floods_take_turns_with_everybody_else() -> None:
+def test_two_floods_alternate_with_all_others() -> None:
     inbox, fairness = Inbox("a" * 100 + "b" * 100 + "c" * 3), FanoutFairness()
     for _ in range(6):
         inbox.take(fairness)
     assert inbox.taken == ["a" * 10, "b" * 10, "ccc", "a" * 10, "b" * 10, ""]
 
 
-def test_the_small_part_of_a_crowd_is_not_passed_over() -> None:
+def test_an_environment_with_a_small_part_is_not_excluded() -> None:
     inbox, fairness = Inbox(("a" * 8 + "bb") + ("a" * 8 + "bb") * 5), FanoutFairness()
     for _ in range(2):
         inbox.take(fairness)
@@ -100,7 +100,7 @@ def test_when_all_is_taken_the_inbox_is_read_from_its_beginning() -> None:
     assert fairness.next_slice(START) == Slice((), after_id=0)
 
 
-def test_a_wide_event_is_wide_in_its_turn_only_and_until_it_is_done() -> None:
+def test_an_event_is_oversized_in_its_slice_only_until_it_is_finished() -> None:
     fairness = FanoutFairness()
     first = fairness.next_slice(START)
     assert not first.oversized
@@ -136,7 +136,7 @@ def marked() -> FanoutFairness:
     return fairness
 
 
-def test_a_search_below_the_mark_comes_between_other_turns_every_ten_seconds() -> None:
+def test_a_search_below_the_mark_comes_between_other_slices_every_ten_seconds() -> None:
     fairness = marked()
     late = fairness.next_slice(START)
     assert (late.only_search, late.after_id, late.up_to_id) == (True, 0, 700)
@@ -146,7 +146,7 @@ def test_a_search_below_the_mark_comes_between_other_turns_every_ten_seconds() -
     assert any(fairness.next_slice(START + ROUND_EVERY_SECONDS + n).only_search for n in range(2))
 
 
-def test_what_a_search_finds_is_taken_next_and_no_more_than_its_piece() -> None:
+def test_an_event_found_by_a_search_is_taken_next_within_its_piece() -> None:
     fairness = marked()
     fairness.note_search(fairness.next_slice(START), 123, 0.0)
     slice_ = fairness.next_slice(START)
@@ -162,7 +162,7 @@ def test_what_a_search_finds_is_taken_next_and_no_more_than_its_piece() -> None:
     assert not fairness.next_slice(START).found_by_search
 
 
-def test_where_a_stretch_has_no_event_it_is_not_read_again() -> None:
+def test_a_part_without_events_is_not_read_again() -> None:
     fairness = FanoutFairness()
     slice_ = fairness.next_slice(START)
     fairness.note_lookup_timeout()
@@ -176,7 +176,7 @@ def test_where_a_stretch_has_no_event_it_is_not_read_again() -> None:
     assert fairness._start_id == 5000
 
 
-def test_one_event_alone_is_all_a_turn_can_take() -> None:
+def test_an_isolated_event_is_a_slice_of_its_own() -> None:
     fairness = FanoutFairness()
     assert not fairness.next_slice(START).is_one_event
     fairness.isolate(42)

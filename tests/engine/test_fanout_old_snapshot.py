@@ -105,7 +105,7 @@ async def looked(inbox: Stuck) -> None:
 NEW = [NOW + n for n in range(-5000, 0, 1000)]
 
 
-async def test_new_events_are_fanned_out_past_what_cannot_be_read_in_time() -> None:
+async def test_new_events_are_fanned_out_behind_rows_that_take_too_long_to_read() -> None:
     inbox = Stuck(list(NEW))
     await looked(inbox)
     assert (sorted(inbox.taken), inbox.aside) == (NEW, [])
@@ -118,7 +118,7 @@ async def test_a_daemon_that_starts_at_the_mark_reads_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("mark", [0, NOW - (60_000 << 22)])
-async def test_what_was_committed_late_is_found_whatever_is_kept(mark: int) -> None:
+async def test_late_commits_are_found_among_kept_rows(mark: int) -> None:
     late = [5, KEPT_FROM + 12_345, NOW - (600_000 << 22), NOW - (61_000 << 22)]
     inbox = Stuck(late + NEW, mark=mark)
     await looked(inbox)
@@ -127,7 +127,7 @@ async def test_what_was_committed_late_is_found_whatever_is_kept(mark: int) -> N
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("mark", [0, NOW - (60_000 << 22)])
-async def test_only_the_event_that_takes_too_long_is_put_aside(mark: int, late: bool) -> None:
+async def test_only_the_event_that_takes_too_long_is_quarantined(mark: int, late: bool) -> None:
     before = [NOW - (600_000 << 22), NOW - (599_000 << 22), NOW - (598_000 << 22)]
     poison = before[1] if late else NEW[2]
     inbox = Stuck(before + NEW, mark=mark, poison=poison)

@@ -5,7 +5,7 @@ from dispatcher.engine.inbox_mark import MARK_AGE_SECONDS, MARK_READ_EVERY_SECON
 START = 1000.0
 
 
-def test_nothing_is_passed_over_in_the_first_minute() -> None:
+def test_the_mark_stays_in_the_first_minute() -> None:
     mark = InboxMark()
     assert mark.due(START) == 0
     for second in range(int(MARK_AGE_SECONDS)):
@@ -13,7 +13,7 @@ def test_nothing_is_passed_over_in_the_first_minute() -> None:
         assert not mark.due(START + second)
 
 
-def test_ids_taken_a_minute_ago_are_proposed_once_a_second_at_the_most() -> None:
+def test_ids_taken_a_minute_ago_are_proposed_at_most_once_a_second() -> None:
     mark = InboxMark()
     proposed = []
     for tenth in range(2000):
@@ -26,13 +26,13 @@ def test_ids_taken_a_minute_ago_are_proposed_once_a_second_at_the_most() -> None
     assert 130 <= len(proposed) <= 140
 
 
-def test_the_mark_is_read_now_and_then_when_nothing_moves() -> None:
+def test_an_unmoved_mark_is_read_every_ten_seconds() -> None:
     mark = InboxMark()
     times = [t for t in range(60) if mark.due(START + t) is not None]
     assert times == list(range(0, 60, int(MARK_READ_EVERY_SECONDS)))
 
 
-def test_it_remembers_no_more_than_an_id_a_second() -> None:
+def test_one_id_a_second_is_remembered() -> None:
     mark = InboxMark()
     for n in range(10_000):
         mark.note_taken(n, START + n / 1000)

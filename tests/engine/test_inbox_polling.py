@@ -54,7 +54,7 @@ def test_events_of_one_window_decide_whether_to_poll(
     )
 
 
-def test_with_work_waiting_to_be_sent_polls_are_rarer() -> None:
+def test_with_a_backlog_polls_are_rarer() -> None:
     assert plans((0.0, BUSY_EVENTS), backlog=True) == [Plan(True, POLL_WITH_BACKLOG_SECONDS)]
 
 

@@ -44,7 +44,7 @@ def test_quick_pieces_are_joined_until_one_is_left() -> None:
     assert pieces == [(0, MARK)]
 
 
-def test_what_is_too_much_is_cut_until_it_is_not_and_stays_cut() -> None:
+def test_a_slow_piece_is_divided_until_it_is_fast_and_stays_divided() -> None:
     """An hour full of rows that cannot be removed: all at once would take 9 seconds."""
     hour = 3_600_000 << 22
 
@@ -68,7 +68,7 @@ def test_what_is_too_much_is_cut_until_it_is_not_and_stays_cut() -> None:
     assert len(pieces) <= 9 / 0.02 * 1.5
 
 
-def test_a_piece_that_cannot_be_cut_is_passed_over() -> None:
+def test_a_piece_that_cannot_be_divided_is_skipped() -> None:
     assert a_round(Sweep(), 0.0, lambda low, high: 9.0, mark=3) == []
 
 

@@ -84,7 +84,7 @@ def lease(table: Table, steps: list[SetBack]) -> Lease:
     )
 
 
-async def test_it_claims_what_is_free_and_names_who_was_silent(lease: Lease, table: Table) -> None:
+async def test_it_claims_free_shards_and_names_silent_daemons(lease: Lease, table: Table) -> None:
     table.answer = renewal(Heartbeat(1, 5, 0.1), Heartbeat(2, 6, 3.0), Heartbeat(3, 7, 11.0))
     table.free = (Claimed(4, None), Claimed(5, 3.0))
     await lease.run_once()
@@ -94,7 +94,7 @@ async def test_it_claims_what_is_free_and_names_who_was_silent(lease: Lease, tab
     assert not lease.covers(6)
 
 
-async def test_it_looks_again_when_a_silent_one_may_be_taken_for_dead(
+async def test_the_next_heartbeat_comes_when_a_silent_daemon_reaches_its_limit(
     lease: Lease, table: Table
 ) -> None:
     table.answer = renewal(Heartbeat(1, 5, 0.0))
@@ -105,7 +105,7 @@ async def test_it_looks_again_when_a_silent_one_may_be_taken_for_dead(
 
 
 @pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
-async def test_it_notices_that_the_clock_was_set_and_tells_of_one_set_back(
+async def test_a_database_clock_that_was_set_back_is_reported(
     lease: Lease, table: Table, steps: list[SetBack], ahead: float
 ) -> None:
     table.answer = renewal(shards=ALL)
@@ -120,7 +120,7 @@ async def test_it_notices_that_the_clock_was_set_and_tells_of_one_set_back(
     assert [step.seconds for step in steps] == [pytest.approx(3_600.0, abs=30)] * len(steps)
 
 
-async def test_what_a_dead_owner_scheduled_by_a_clock_since_set_back_is_moved_too(
+async def test_rows_of_a_dead_owner_are_moved_after_a_clock_was_set_back(
     lease: Lease, table: Table, steps: list[SetBack]
 ) -> None:
     table.answer = renewal(Heartbeat(1, 5, -3_600.0))
@@ -129,7 +129,7 @@ async def test_what_a_dead_owner_scheduled_by_a_clock_since_set_back_is_moved_to
     assert steps == [SetBack(3_600.0, frozenset({1, 2}), "77")]
 
 
-async def test_who_lost_the_session_joins_under_another_name_and_says_what_it_was(
+async def test_after_a_lost_session_the_daemon_joins_with_a_new_id_and_names_the_old(
     lease: Lease, table: Table
 ) -> None:
     await lease.run_once()
@@ -147,7 +147,7 @@ async def test_who_lost_the_session_joins_under_another_name_and_says_what_it_wa
     assert first not in (None, lease.daemon)
 
 
-async def test_the_shares_of_two_are_by_who_is_heard_of_not_by_what_the_clock_says(
+async def test_the_share_depends_on_heartbeats_and_not_on_the_clock(
     lease: Lease, table: Table
 ) -> None:
     for n in range(5):

@@ -28,7 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Table:
-    """Steps that note when they ran, and raise or go on as they are told to."""
+    """Steps that note when they ran, and raise or go on as scripted."""
 
     def __init__(self, *names: str) -> None:
         self.ran: list[str] = []
@@ -57,9 +57,7 @@ def failures(step: str) -> float:
 
 
 @pytest.mark.parametrize("error", [StatementTimeoutError("late"), ValueError("a value")])
-async def test_a_step_that_fails_keeps_no_other_from_its_turn(
-    clock: Clock, error: Exception
-) -> None:
+async def test_a_failing_step_does_not_stop_the_others(clock: Clock, error: Exception) -> None:
     table = Table("first", "second", "third")
     table.raises["first"] = error
     before = failures("first")
@@ -72,7 +70,7 @@ async def test_a_step_that_fails_keeps_no_other_from_its_turn(
     assert tries - 2 in range(10, 14), "it is tried again later and later; the others once an hour"
 
 
-async def test_when_the_database_is_away_the_next_pass_begins_with_the_next_step(
+async def test_without_a_database_the_next_pass_begins_with_the_next_step(
     clock: Clock,
 ) -> None:
     table = Table("first", "second")
@@ -83,7 +81,7 @@ async def test_when_the_database_is_away_the_next_pass_begins_with_the_next_step
     assert await table.run_once() == ["second"]
 
 
-async def test_what_has_more_to_do_goes_on_at_once_and_in_turn(clock: Clock) -> None:
+async def test_a_step_with_more_work_runs_again_at_once(clock: Clock) -> None:
     table = Table("first", "second")
     table.more.add("first")
     assert [await table.run_once() for _ in range(3)] == [["first", "second"], ["first"], ["first"]]

@@ -16,7 +16,7 @@ def watching(*looks: tuple[float, list[Heartbeat]]) -> Neighbours:
     return neighbours
 
 
-def test_alone_nobody_sends_nobody_is_silent_and_nothing_will_change() -> None:
+def test_a_single_daemon_has_no_neighbours() -> None:
     neighbours = watching((100.0, []))
     assert neighbours.count_sending(100.0) == 0
     assert neighbours.silent(200.0) == []
@@ -38,7 +38,7 @@ def test_alone_nobody_sends_nobody_is_silent_and_nothing_will_change() -> None:
         (-HOUR, 10.0, [Silent(1, 5, whole_lease=True)]),
     ],
 )
-def test_at_its_first_look_it_goes_on_from_the_age_of_the_row(
+def test_the_first_read_uses_the_age_of_the_row(
     age: float, after: float, silent: list[Silent]
 ) -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, age)]))
@@ -47,7 +47,7 @@ def test_at_its_first_look_it_goes_on_from_the_age_of_the_row(
 
 
 @pytest.mark.parametrize("age", [-HOUR, 0.0, 0.1, HOUR])
-def test_a_count_that_moves_is_a_sign_of_life_whatever_the_clock_says(age: float) -> None:
+def test_a_count_that_moves_is_a_sign_of_life_at_any_age(age: float) -> None:
     looks = [(100.0 + n / 4, [Heartbeat(1, n, age if n else 0.0)]) for n in range(8)]
     neighbours = watching(*looks)
     assert neighbours.silent(looks[-1][0]) == []
@@ -68,7 +68,7 @@ def test_silence_is_timed_from_the_last_time_the_count_moved(age: float) -> None
     assert neighbours.silent(110.25) == [Silent(1, 6, whole_lease=True)]
 
 
-def test_between_two_looks_the_age_helps_as_far_as_they_are_apart() -> None:
+def test_between_two_reads_the_age_counts_up_to_their_distance() -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, 0.0)]), (100.25, [Heartbeat(1, 6, 0.2)]))
     assert neighbours.silent(101.24) == []
     assert neighbours.silent(101.26) == [Silent(1, 6, whole_lease=False)]
@@ -76,13 +76,13 @@ def test_between_two_looks_the_age_helps_as_far_as_they_are_apart() -> None:
     assert set_forward.silent(101.19) == []
 
 
-def test_one_who_joined_since_the_last_look_was_alive_then() -> None:
+def test_a_daemon_that_joined_since_the_last_read_was_alive_then() -> None:
     neighbours = watching((100.0, []), (100.25, [Heartbeat(1, 0, HOUR)]))
     assert neighbours.count_sending(100.25) == 1
     assert neighbours.silent(101.19) == []
 
 
-def test_it_says_when_it_is_worth_looking_again() -> None:
+def test_the_next_change_is_the_next_limit_of_a_silent_daemon() -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, 0.0), Heartbeat(2, 5, 1.0)]))
     assert neighbours.next_change(100.0) == pytest.approx(0.2)
     assert neighbours.next_change(100.5) == pytest.approx(0.7)
@@ -90,6 +90,6 @@ def test_it_says_when_it_is_worth_looking_again() -> None:
     assert neighbours.next_change(120.0) == float("inf")
 
 
-def test_those_who_are_gone_are_forgotten() -> None:
+def test_daemons_that_left_are_forgotten() -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, 5.0)]), (100.25, []))
     assert neighbours.silent(200.0) == []

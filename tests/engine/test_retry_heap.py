@@ -98,16 +98,6 @@ def test_discarding_other_shards_changes_nothing() -> None:
     assert ids(heap.pop_due(9.0, 9)) == [1, 0]
 
 
-def test_clearing_leaves_an_empty_heap_that_works() -> None:
-    heap = filled(1.0, 2.0, capacity=2)
-    heap.clear()
-    assert len(heap) == 0
-    assert heap.room == 2
-    assert heap.next_due() is None
-    assert heap.push(3.0, delivery(7))
-    assert ids(heap.pop_due(3.0, 9)) == [7]
-
-
 def test_the_repr_shows_the_length_and_the_next_time() -> None:
     assert repr(RetryHeap(10)) == "<RetryHeap 0 of 10, nothing>"
     assert repr(filled(12.5, 8.25)) == "<RetryHeap 2 of 10, next at 8.250>"

@@ -1,4 +1,4 @@
-"""Environments take turns at having their events compared with a schema."""
+"""Environments alternate when their events are compared with a schema."""
 
 from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
@@ -10,9 +10,9 @@ from dispatcher.engine import schema_check
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.schema_check import SchemaCheck
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.unvalidated_events import Unexamined, Waiting
+from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
 
-COSTLY_SECONDS = 0.9
+EXPENSIVE_SECONDS = 0.9
 CHEAP_SECONDS = 0.001
 MOST_LOOKS = 2_000
 
@@ -41,7 +41,7 @@ class Stage:
 
     async def judge(self, schema: str, data: str) -> None:
         self.order += schema
-        self.now += COSTLY_SECONDS if schema.isupper() else CHEAP_SECONDS
+        self.now += EXPENSIVE_SECONDS if schema.isupper() else CHEAP_SECONDS
 
     async def move(
         self, passed: Collection[int], refused: Collection[tuple[int, str, str]]
@@ -52,7 +52,7 @@ class Stage:
 
     async def run(self) -> None:
         lease = SimpleNamespace(owned=frozenset({1}))
-        stage = SchemaCheck(cast(Unexamined, self), cast(Sandbox, self), cast(Lease, lease))
+        stage = SchemaCheck(cast(UnvalidatedEvents, self), cast(Sandbox, self), cast(Lease, lease))
         for _ in range(MOST_LOOKS):
             if await stage.run_once() and not self.rows:
                 return
@@ -67,21 +67,23 @@ async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
     return stage
 
 
-@pytest.mark.parametrize("costly", [50, 350])
-async def test_a_costly_schema_holds_up_nobody_else(
-    monkeypatch: pytest.MonkeyPatch, costly: int
+@pytest.mark.parametrize("expensive", [50, 350])
+async def test_an_expensive_schema_delays_no_other_environment(
+    monkeypatch: pytest.MonkeyPatch, expensive: int
 ) -> None:
-    stage = await examined(monkeypatch, "A" * costly + "b" * 3)
+    stage = await examined(monkeypatch, "A" * expensive + "b" * 3)
     assert stage.order[:4] == "Abbb"
-    assert stage.moved_at["b"] < 2 * COSTLY_SECONDS
+    assert stage.moved_at["b"] < 2 * EXPENSIVE_SECONDS
 
 
-async def test_several_costly_ones_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_several_environments_with_expensive_schemas_alternate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = await examined(monkeypatch, "A" * 20 + "B" * 20 + "C" * 20 + "d")
     assert set(stage.order[:4]) == set("ABCd")
 
 
-async def test_cheap_ones_in_great_numbers_hold_up_no_costly_one(
+async def test_many_cheap_checks_delay_no_expensive_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = await examined(monkeypatch, "A" + "bc" * 1000 + "A")

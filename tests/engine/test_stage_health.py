@@ -96,7 +96,7 @@ def test_resting_does_not_hide_failures(clock: Clock, health: StageHealth) -> No
     assert health.failing() == {"record": pytest.approx(11.0)}
 
 
-def test_stages_fail_each_for_itself(clock: Clock, health: StageHealth) -> None:
+def test_each_stage_fails_by_itself(clock: Clock, health: StageHealth) -> None:
     health.began("lease")
     health.failed("lease")
     clock.now += 8

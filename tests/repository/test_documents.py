@@ -32,7 +32,10 @@ TEXTS = {
 README = TEXTS["README.md"]
 RECEIVING = TEXTS["docs/receiving.md"]
 OPERATING = TEXTS["docs/operating.md"]
-MIGRATIONS = "".join(path.read_text() for path in (ROOT / "sql" / "migrations").glob("*.sql"))
+MIGRATIONS = "".join(
+    path.read_text()
+    for path in [*(ROOT / "sql" / "migrations").glob("*.sql"), PACKAGE / "store" / "migrate.py"]
+)
 EMITTERS = (PACKAGE / "engine" / "endpoint_health.py").read_text()
 """Names the daemon's own events, which look like settings."""
 METRICS = (PACKAGE / "telemetry" / "metrics.py").read_text()

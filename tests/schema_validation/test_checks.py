@@ -7,12 +7,12 @@ import pytest
 from dispatcher.schema_validation import checks as checks_module
 from dispatcher.schema_validation import worker
 from dispatcher.schema_validation.checks import SchemaChecks, SchemaChecksBusyError
-from dispatcher.schema_validation.validate import Refusal
+from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import SandboxUnavailableError
 
 
 async def test_environments_take_turns_at_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def judge(_: object, schema: str, data: str | None = None) -> Refusal | None:
+    async def judge(_: object, schema: str, data: str | None = None) -> Rejection | None:
         asked.append(schema)
         await asyncio.sleep(0)
         return None
@@ -27,7 +27,7 @@ async def test_environments_take_turns_at_the_worker(monkeypatch: pytest.MonkeyP
 
 
 async def test_more_than_may_wait_are_turned_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def judge(_: object, schema: str, data: str | None = None) -> Refusal | None:
+    async def judge(_: object, schema: str, data: str | None = None) -> Rejection | None:
         await asyncio.Event().wait()
         return None
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from dispatcher.schema_validation import validate
-from dispatcher.schema_validation.validate import Refusal, judge
+from dispatcher.schema_validation.validate import Rejection, judge
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
-def refused(schema: Any, data: str | None) -> Refusal:
+def refused(schema: Any, data: str | None) -> Rejection:
     refusal = judge(json.dumps(schema), data)
     assert refusal is not None
     return refusal

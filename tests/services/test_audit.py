@@ -10,8 +10,8 @@ from dispatcher.services import audit_log
 from dispatcher.services.audit_log import (
     Actor,
     AuditEntry,
+    AuditLog,
     Journal,
-    Trail,
 )
 from dispatcher.store.pool import Pool
 from dispatcher.store.statements import statement
@@ -31,7 +31,7 @@ async def every(
     seen: list[AuditEntry] = []
     before = None
     while True:
-        page = await Trail(pool).list(environment, before=before, limit=limit, **filters)
+        page = await AuditLog(pool).list(environment, before=before, limit=limit, **filters)
         assert len(page.items) <= limit
         seen += page.items
         if page.next is None:
@@ -42,7 +42,7 @@ async def every(
 
 async def test_an_entry_says_who_did_what_from_where(pool: Pool) -> None:
     await note(pool, "webhook.update", "w1", "env_default")
-    (entry,) = (await Trail(pool).list("env_default")).items
+    (entry,) = (await AuditLog(pool).list("env_default")).items
     assert (entry.actor, entry.action, entry.subject) == ("cli:me", "webhook.update", "w1")
     assert (entry.environment_id, entry.request_id, entry.address) == (
         "env_default",
@@ -65,9 +65,9 @@ async def test_an_environment_sees_its_own_and_nothing_of_others(pool: Pool) -> 
 async def test_pages_hold_each_once_while_more_is_noted(pool: Pool) -> None:
     for n in range(5):
         await note(pool, "webhook.update", str(n), "env_default")
-    first = await Trail(pool).list("env_default", limit=2)
+    first = await AuditLog(pool).list("env_default", limit=2)
     await note(pool, "webhook.update", "later", "env_default")
-    rest = await Trail(pool).list("env_default", limit=9, before=first.next)
+    rest = await AuditLog(pool).list("env_default", limit=9, before=first.next)
     assert [e.subject for e in (*first.items, *rest.items)] == ["4", "3", "2", "1", "0"]
     assert rest.next is None
 
@@ -75,7 +75,7 @@ async def test_pages_hold_each_once_while_more_is_noted(pool: Pool) -> None:
 async def test_a_page_that_is_just_full_is_the_last(pool: Pool) -> None:
     for n in range(2):
         await note(pool, "webhook.update", str(n), "env_default")
-    page = await Trail(pool).list("env_default", limit=2)
+    page = await AuditLog(pool).list("env_default", limit=2)
     assert (len(page.items), page.next) == (2, None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.pauses import Pause, Pauses
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
@@ -179,13 +179,13 @@ async def daemon(connection: Connection, number: int, version: int, silent: floa
 async def test_a_version_is_confirmed_when_every_daemon_that_lives_has_acted_on_it(
     connection: Connection, pool: Pool
 ) -> None:
-    assert await confirmed(pool, 5)
+    assert await wait_until_applied(pool, 5)
     await daemon(connection, 1, 5)
     await daemon(connection, 2, 4, silent=2.0)  # it starts no send any more
-    assert await confirmed(pool, 5)
+    assert await wait_until_applied(pool, 5)
     await daemon(connection, 3, 4)
-    assert not await confirmed(pool, 5, 0.1)
-    assert await confirmed(pool, 4)
+    assert not await wait_until_applied(pool, 5, 0.1)
+    assert await wait_until_applied(pool, 4)
 
 
 async def test_who_waits_for_a_version_is_told_once_it_is_confirmed(
@@ -193,4 +193,4 @@ async def test_who_waits_for_a_version_is_told_once_it_is_confirmed(
 ) -> None:
     await daemon(connection, 1, 4)
     await connection.execute("UPDATE dispatcher.daemons SET renewed_at = now() - interval '1 s'")
-    assert await confirmed(pool, 5)  # 0.2 s later it does not live any more
+    assert await wait_until_applied(pool, 5)  # 0.2 s later it does not live any more

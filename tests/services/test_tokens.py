@@ -23,9 +23,9 @@ from dispatcher.services import tokens as module
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.tokens import NewToken, Scope
 from dispatcher.services.tokens import (
-    Gate,
     Principal,
     Token,
+    TokenAuthenticator,
     Tokens,
     bootstrap,
 )
@@ -44,7 +44,7 @@ class Office:
     def __init__(self, pool: Pool, actor: Actor) -> None:
         self.pool = pool
         self.actor = actor
-        self.gate = Gate(pool, None)
+        self.gate = TokenAuthenticator(pool, None)
 
     async def create(
         self,
@@ -197,12 +197,12 @@ def unasked() -> Pool:
     ],
 )
 async def test_what_is_no_token_never_reaches_the_database(text: str) -> None:
-    assert await Gate(unasked(), bytes(32)).authenticate(text) is None
+    assert await TokenAuthenticator(unasked(), bytes(32)).authenticate(text) is None
 
 
 async def test_what_is_a_token_does_reach_it() -> None:
     with pytest.raises(AssertionError, match="was asked"):
-        await Gate(unasked(), None).authenticate("dsp_" + "A" * 43)
+        await TokenAuthenticator(unasked(), None).authenticate("dsp_" + "A" * 43)
 
 
 # ── the operator's own ───────────────────────────────────────────────────────────────────────────
@@ -215,7 +215,7 @@ def configured(token: str) -> Config:
 
 
 async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> None:
-    gate = Gate(unasked(), bootstrap(configured(ADMIN_TOKEN)))
+    gate = TokenAuthenticator(unasked(), bootstrap(configured(ADMIN_TOKEN)))
     principal = await gate.authenticate(ADMIN_TOKEN)
     assert principal == Principal("bootstrap", "secrets.admin_token", "admin", None)
     assert await gate.authenticate(ADMIN_TOKEN[:-1]) is None
@@ -224,13 +224,13 @@ async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> No
 
 async def test_without_a_configured_token_none_is_let_in() -> None:
     assert bootstrap(configured("")) is None
-    assert await Gate(unasked(), bootstrap(configured(""))).authenticate("") is None
+    assert await TokenAuthenticator(unasked(), bootstrap(configured(""))).authenticate("") is None
 
 
 async def test_others_are_let_in_beside_the_configured_token(office: Office) -> None:
     made = await office.create()
     assert made.token is not None
-    gate = Gate(office.pool, bootstrap(configured(ADMIN_TOKEN)))
+    gate = TokenAuthenticator(office.pool, bootstrap(configured(ADMIN_TOKEN)))
     principal = await gate.authenticate(made.token)
     assert principal is not None
     assert principal.token_id == str(made.id)
@@ -408,7 +408,7 @@ class Counting(Pool):
 
 async def test_the_same_wrong_token_again_costs_no_statement(office: Office) -> None:
     pool = Counting(office.pool)
-    gate = Gate(pool, None)
+    gate = TokenAuthenticator(pool, None)
     for _ in range(3):
         assert await gate.authenticate("dsp_" + "A" * 43, "192.0.2.1") is None
     assert pool.lanes == ["unknown from 192.0.2.1"]
@@ -418,7 +418,7 @@ async def test_a_token_just_made_is_good_at_once_and_a_revoked_one_is_not(office
     made = await office.create()
     assert made.token is not None
     pool = Counting(office.pool)
-    gate = Gate(pool, None)
+    gate = TokenAuthenticator(pool, None)
     assert not gate.remembers(made.token)
     for _ in range(2):
         assert await gate.authenticate(made.token, "192.0.2.1") is not None
@@ -433,7 +433,7 @@ async def test_only_so_many_tokens_are_remembered(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
-    gate = Gate(office.pool, None)
+    gate = TokenAuthenticator(office.pool, None)
     texts = [made.token or "" for made in [await office.create() for _ in range(3)]]
     for text in texts:
         await gate.authenticate(text)

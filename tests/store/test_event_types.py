@@ -9,7 +9,7 @@ import pytest
 from dispatcher.store.event_types import EventTypes
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
-from dispatcher.store.unvalidated_events import Unexamined, Waiting
+from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
 from tests.conftest import Connection, connected
 from tests.store import rows
 
@@ -23,8 +23,8 @@ def event_types(session: Session) -> EventTypes:
 
 
 @pytest.fixture
-def unexamined(session: Session) -> Unexamined:
-    return Unexamined(session)
+def unexamined(session: Session) -> UnvalidatedEvents:
+    return UnvalidatedEvents(session)
 
 
 async def enforced(
@@ -132,7 +132,7 @@ async def test_to_change_a_catalogue_holds_up_nothing_that_refers_to_the_environ
 
 
 async def test_only_events_of_enforced_types_wait_to_be_examined(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await rows.environment(connection, "env_x")
     await enforced(connection, "a.b")
@@ -178,7 +178,7 @@ async def test_what_waits_keeps_its_events(connection: Connection) -> None:
 
 
 async def test_daemons_share_what_waits_as_they_share_the_shards(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     held = [await rows.event(connection, "a.b") for _ in range(10)]
@@ -192,7 +192,7 @@ async def test_daemons_share_what_waits_as_they_share_the_shards(
 
 
 async def test_an_event_has_no_schema_to_satisfy_when_nobody_enforces_one_any_more(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection, "a.b")
     await enforced(connection, "c.d")
@@ -204,7 +204,7 @@ async def test_an_event_has_no_schema_to_satisfy_when_nobody_enforces_one_any_mo
 
 
 async def test_data_is_read_up_to_a_size_but_one_events_at_least(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     texts = ['{"n": 1.10}', json.dumps("x" * 100), json.dumps("é" * 5_000)]
     ids = [await rows.event(connection, "a.b", data) for data in texts]
@@ -219,7 +219,7 @@ async def test_data_is_read_up_to_a_size_but_one_events_at_least(
 
 
 async def test_what_passes_moves_to_the_inbox_and_the_rest_to_quarantine(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     good, bad, later = [await rows.event(connection, "a.b") for _ in range(3)]
@@ -242,7 +242,7 @@ async def test_what_passes_moves_to_the_inbox_and_the_rest_to_quarantine(
 
 
 async def test_what_was_moved_is_not_moved_again(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     good, bad = [await rows.event(connection, "a.b") for _ in range(2)]
@@ -254,7 +254,7 @@ async def test_what_was_moved_is_not_moved_again(
 
 
 async def test_what_another_daemon_is_moving_is_left_to_it(
-    connection: Connection, unexamined: Unexamined
+    connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     theirs, ours = [await rows.event(connection, "a.b") for _ in range(2)]
@@ -270,7 +270,7 @@ async def test_what_another_daemon_is_moving_is_left_to_it(
 
 
 async def test_only_what_passes_wakes_the_fan_out(
-    connection: Connection, unexamined: Unexamined, dsn: str
+    connection: Connection, unexamined: UnvalidatedEvents, dsn: str
 ) -> None:
     await enforced(connection)
     good, bad = [await rows.event(connection, "a.b") for _ in range(2)]

@@ -14,7 +14,7 @@ import pytest
 
 from dispatcher.core.ids import LARGEST
 from dispatcher.store.history import History, Wanted
-from dispatcher.store.replays import Recoveries
+from dispatcher.store.replays import Replays
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
 
@@ -138,7 +138,7 @@ async def test_events_are_listed_some_days_at_a_time(
 async def test_a_recovery_comes_to_all_that_failed_some_days_at_a_time(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
-    recoveries = Recoveries(asked)
+    recoveries = Replays(asked)
     span: dict[str, Any] = {"since": datetime(1970, 1, 2, tzinfo=UTC), "missed": True}
     position, failed = None, 0
     for _ in range(DAYS):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatcher.store.delivery_actions import Resends
+from dispatcher.store.delivery_actions import DeliveryActions
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -175,7 +175,7 @@ async def test_locks_of_its_own_hold_up_neither_the_fan_out_nor_a_retry(
         done = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
         assert done.last_picked == event
         async with session.transaction() as opened:
-            await Resends(opened).lock(delivery.id)
+            await DeliveryActions(opened).lock(delivery.id)
 
 
 async def test_two_changes_of_one_delivery_happen_one_after_another(
@@ -187,7 +187,7 @@ async def test_two_changes_of_one_delivery_happen_one_after_another(
         transaction = first.transaction()
         await transaction.start()
         await first.fetch(statement("delivery_actions/lock"), delivery.id)
-        waiting = asyncio.create_task(Resends(session).lock(delivery.id))
+        waiting = asyncio.create_task(DeliveryActions(session).lock(delivery.id))
         await rows.waits_for_lock(connection, pid)
         await transaction.commit()
     await waiting

@@ -8,10 +8,10 @@ import pytest
 
 from dispatcher.engine.maintenance import MaintenanceSteps, Step
 from dispatcher.store.audit import Audit
-from dispatcher.store.dashboard_sessions import SignIns
+from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.replays import Recoveries
+from dispatcher.store.replays import Replays
 from dispatcher.store.session import Session
 from dispatcher.store.tokens import Tokens
 from tests.conftest import Connection
@@ -118,7 +118,7 @@ async def test_recoveries_that_are_over_go_some_at_a_time(
             days,
         )
     await running(connection, endpoint)
-    recoveries = Recoveries(session)
+    recoveries = Replays(session)
     assert [await recoveries.prune(30 * DAY, 1) for _ in range(3)] == [1, 1, 0]
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 2
 
@@ -155,4 +155,4 @@ async def test_sign_ins_go_when_they_have_expired(connection: Connection, sessio
            SELECT sha256(n::text::bytea), '', 'env_default', now() + make_interval(hours => n)
            FROM unnest(ARRAY[-2, -1, 1]) AS n"""
     )
-    assert [await SignIns(session).prune(1) for _ in range(3)] == [1, 1, 0]
+    assert [await DashboardSessions(session).prune(1) for _ in range(3)] == [1, 1, 0]

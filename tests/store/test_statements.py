@@ -23,7 +23,12 @@ SQL = re.compile(
 )
 MAY_KNOW = {"embedded_postgres", "demo"}
 """Edges of the database, and the advice that people can INSERT themselves."""
-MAY_ADVISE = {"cli/database_checks.py", "cli/errors.py", "cli/event_checks.py"}
+MAY_ADVISE = {
+    "cli/database_checks.py",
+    "cli/errors.py",
+    "cli/event_checks.py",
+    "telemetry/observe/maintenance.py",
+}
 """What they hold are words for an administrator, such as what to GRANT."""
 MAY_HOLD = {"migrate.py", "migration_files.py", "session.py", "setup.py", "server.py"}
 """Settings and the backend of a connection, asked before statements are read; and words."""

@@ -26,7 +26,7 @@ def systemd(
         yield listening
 
 
-def test_systemd_hears_what_happens_in_order(systemd: socket.socket) -> None:
+def test_messages_to_systemd_are_in_order(systemd: socket.socket) -> None:
     systemd_module.ready("delivering")
     systemd_module.watchdog()
     systemd_module.status("3 in flight")
@@ -39,7 +39,7 @@ def test_systemd_hears_what_happens_in_order(systemd: socket.socket) -> None:
     ]
 
 
-def test_a_status_can_not_forge_another_notice(systemd: socket.socket) -> None:
+def test_a_status_cannot_forge_another_message(systemd: socket.socket) -> None:
     systemd_module.status("fine\nSTOPPING=1")
     assert systemd.recv(4096) == b"STATUS=fine STOPPING=1"
 
@@ -47,7 +47,7 @@ def test_a_status_can_not_forge_another_notice(systemd: socket.socket) -> None:
 @pytest.mark.parametrize(
     "address", [None, "", "relative", "vsock:2:1", "/does/not/exist", "@", "/" + "x" * 200]
 )
-def test_nobody_listening_is_no_failure(
+def test_a_missing_listener_is_no_failure(
     address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
@@ -80,7 +80,7 @@ def test_a_full_socket_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
         (None, None, None),
     ],
 )
-def test_the_watchdog_is_fed_twice_as_often_as_it_bites(
+def test_the_watchdog_interval_is_half_of_what_systemd_allows(
     microseconds: str | None,
     pid: str | None,
     interval: float | None,

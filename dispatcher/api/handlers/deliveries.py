@@ -9,7 +9,7 @@ from dispatcher.core import ids
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem
 from dispatcher.services.inputs.history import DeliveryFilters, DeliveryQuery
 from dispatcher.services.inputs.webhooks import Empty
-from dispatcher.services.propagation import heeded
+from dispatcher.services.propagation import wait_until_acknowledged
 
 ONE = "/api/deliveries/{delivery_id}"
 
@@ -81,4 +81,6 @@ async def _changed(call: Call, delivery_id: int) -> Answer[Delivery]:
     """
     delivery_name = ids.delivery_name(delivery_id)
     delivery = await call.services.history.delivery(call.environment_id, delivery_name)
-    return Answer(delivery, wait_until_applied=lambda pool: heeded(pool, delivery_id))
+    return Answer(
+        delivery, wait_until_applied=lambda pool: wait_until_acknowledged(pool, delivery_id)
+    )

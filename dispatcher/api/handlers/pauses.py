@@ -5,7 +5,7 @@ from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.inputs.pauses import PauseForm
 from dispatcher.services.pauses import Pause
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 
 routes = Routes(Shape("pause", id="environment_id"))
 
@@ -20,7 +20,7 @@ async def get_pause(call: Call) -> Answer[Pause]:
 async def pause(call: Call, form: PauseForm) -> Answer[Pause]:
     """Pause sending. Events that are emitted during the pause are sent after it."""
     paused, version = await call.services.pauses.pause(_environment_id(call, form))
-    return Answer(paused, wait_until_applied=lambda pool: confirmed(pool, version))
+    return Answer(paused, wait_until_applied=lambda pool: wait_until_applied(pool, version))
 
 
 @routes.post("/api/resume", scope="admin", transaction=True)

@@ -11,7 +11,7 @@ from dispatcher.services.inputs.webhooks import (
     WebhookChanges,
     WebhookQuery,
 )
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhooks import TEST_TYPE, Webhook
 
 ONE = "/api/webhooks/{webhook_id}"
@@ -79,7 +79,7 @@ async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
     return Answer(
         webhook,
         revision=webhook.revision,
-        wait_until_applied=lambda pool: confirmed(pool, version),
+        wait_until_applied=lambda pool: wait_until_applied(pool, version),
     )
 
 

@@ -10,6 +10,7 @@ from dispatcher.api.openapi.links import PARAMETER
 from dispatcher.api.openapi.schemas import Schema
 from dispatcher.api.routes import Route
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT, ID_PATTERN
+from dispatcher.core.event_patterns import LIMIT_CHARACTERS
 from dispatcher.services.inputs.base import Form
 
 _NUMBERED = r"_(0|[1-9][0-9]{0,18})$"

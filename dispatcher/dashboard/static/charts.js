@@ -49,10 +49,10 @@
   const columns = (kind, { times, delivered, failed, p95 }) =>
     kind === "speed" ? [times, delivered.map((value, i) => value + failed[i]), delivered] : [times, p95];
 
-  const draw = (anew) => {
+  const draw = (redraw) => {
     const charts = document.getElementById("charts");
     for (const [element, plot] of drawn) {
-      if (anew || !element.isConnected) {
+      if (redraw || !element.isConnected) {
         plot.destroy();
         drawn.delete(element);
       }

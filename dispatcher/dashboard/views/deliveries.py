@@ -15,7 +15,7 @@ from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import Delivery
 from dispatcher.services.inputs.history import DeliveryFilters
-from dispatcher.services.propagation import heeded
+from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.webhooks import Webhook
 
 FILTERS = ("status", "event", "since", "until")
@@ -79,7 +79,7 @@ async def retry(request: DashboardRequest) -> web.Response:
             number = await services.delivery_actions.retry(request.environment_id, name)
     except ConflictError as refused:
         return await _page(request, refused=str(refused), status=409)
-    await heeded(request.pool, number)
+    await wait_until_acknowledged(request.pool, number)
     return see_other(request.url("delivery", delivery_id=name), "retried")
 
 
@@ -91,7 +91,7 @@ async def cancel(request: DashboardRequest) -> web.Response:
             number = await services.delivery_actions.cancel(request.environment_id, name)
     except ConflictError as refused:
         return await _page(request, refused=str(refused), status=409)
-    await heeded(request.pool, number)
+    await wait_until_acknowledged(request.pool, number)
     return see_other(request.url("delivery", delivery_id=name), "cancelled")
 
 

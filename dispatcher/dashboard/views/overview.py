@@ -9,7 +9,7 @@ from aiohttp import web
 
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.overview import Point, Summary
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 
 SHORTEST: Final = 10.0
 """Seconds. A rate over a shorter time would be misleading, so a point that has just begun counts as
@@ -59,7 +59,7 @@ async def pause(request: DashboardRequest) -> web.Response:
     everything = await _everything(request)
     async with request.changing("admin") as services:
         _, version = await services.pauses.pause(None if everything else request.environment_id)
-    await confirmed(request.pool, version)
+    await wait_until_applied(request.pool, version)
     return see_other(_back(request, everything), "paused")
 
 

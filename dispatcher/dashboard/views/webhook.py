@@ -11,7 +11,7 @@ from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhooks
 from dispatcher.services.inputs.webhooks import Rotation, WebhookChanges
 from dispatcher.services.overview import WebhookHealth
-from dispatcher.services.propagation import confirmed
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhooks import TEST_TYPE, Webhook
 
 OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
@@ -83,7 +83,7 @@ async def rotate(request: DashboardRequest) -> web.Response:
         )
         # Render before the commit. Otherwise an error after it would lose the new secret.
         answer = webhooks.secret(request, rotated, created=False)
-    await confirmed(request.pool, version)
+    await wait_until_applied(request.pool, version)
     return answer
 
 

@@ -39,7 +39,7 @@ class NewRecovery(Form):
         return self
 
 
-class RecoveryQuery(Form):
+class ReplayQuery(Form):
     """Select a page of the recoveries of a webhook."""
 
     cursor: str | None = None

@@ -4,7 +4,7 @@
 -- or an extension that may not be loaded yet, so it is set even if it is unknown. pg_settings is
 -- not read, because it takes some milliseconds.
 SELECT current_user::text AS role, ARRAY(
-  SELECT set_config(wanted.name, wanted.value, false)
-  FROM unnest($1::text[], $2::text[]) AS wanted(name, value)
-  WHERE current_setting(wanted.name, true) <> wanted.value
-     OR (current_setting(wanted.name, true) IS NULL AND strpos(wanted.name, '.') > 0)) AS changed
+  SELECT set_config(requested.name, requested.value, false)
+  FROM unnest($1::text[], $2::text[]) AS requested(name, value)
+  WHERE current_setting(requested.name, true) <> requested.value
+     OR (current_setting(requested.name, true) IS NULL AND strpos(requested.name, '.') > 0)) AS changed

@@ -3,19 +3,19 @@
 -- End deliveries of deleted endpoints, and deliveries that are too old; the history gets one row
 -- for each. The age is that of the delivery's id, read by the primary key. The event is as old,
 -- unless it waited long or was replayed.
-WITH doomed AS MATERIALIZED (
+WITH candidates AS MATERIALIZED (
   (SELECT pending.id, 'the endpoint was deleted' AS error
    FROM dispatcher.pending_ids(ARRAY(SELECT id FROM dispatcher.endpoints WHERE deleted_at IS NOT NULL), $1, $1) AS pending(id))
   UNION ALL
   (SELECT d.id, 'expired: the event is about to be dropped by retention'
    FROM dispatcher.deliveries d WHERE d.id < $2 ORDER BY d.id LIMIT $1)
-), ours AS MATERIALIZED (                    -- SKIP LOCKED: waiting for rows that are being recorded could deadlock
-  SELECT id FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM doomed)) FOR UPDATE SKIP LOCKED
-), gone AS (
-  DELETE FROM dispatcher.deliveries d USING doomed
-  WHERE d.id = ANY (ARRAY(SELECT id FROM ours)) AND d.id = doomed.id RETURNING d.*, doomed.error
+), available AS MATERIALIZED (             -- SKIP LOCKED: waiting for rows that are being recorded could deadlock
+  SELECT id FROM dispatcher.deliveries WHERE id = ANY (ARRAY(SELECT id FROM candidates)) FOR UPDATE SKIP LOCKED
+), deleted AS (
+  DELETE FROM dispatcher.deliveries d USING candidates
+  WHERE d.id = ANY (ARRAY(SELECT id FROM available)) AND d.id = candidates.id RETURNING d.*, candidates.error
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, error, request_headers, state)
-SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, error, '{}', 'CANCELLED' FROM gone
+SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, error, '{}', 'CANCELLED' FROM deleted
 RETURNING delivery_id

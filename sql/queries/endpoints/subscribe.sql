@@ -1,7 +1,7 @@
 -- $1 endpoint  $2 patterns. They replace all others and keep their order.
 WITH endpoint AS (
   SELECT id, environment_id FROM dispatcher.endpoints WHERE id = $1
-), gone AS (
+), removed AS (
   DELETE FROM dispatcher.subscriptions WHERE endpoint_id = $1 AND pattern <> ALL ($2::text[])
 )
 INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id, position)

@@ -45,7 +45,7 @@ WITH pending AS MATERIALIZED (
     SELECT id, type, 'PENDING', NULL FROM waiting
     UNION ALL
     SELECT id, type, state, attempt_id FROM ended
-  ) AS every
+  ) AS entries
   WHERE id >= coalesce((SELECT id FROM horizon), $3)
   ORDER BY id DESC, attempt_id DESC NULLS FIRST
 )

@@ -1,4 +1,4 @@
--- $1 environment. The other parameters are those of of_endpoints.sql.
+-- $1 environment  $2 to $9 as in of_endpoints.sql
 --
 -- This statement is for an environment with too many endpoints to read each. It reads rows of all
 -- environments, $4 of each kind. There is no lower bound beside the upper one. With both, and
@@ -29,7 +29,7 @@ WITH pending AS MATERIALIZED (
     SELECT environment_id, id, type, 'PENDING', NULL FROM waiting
     UNION ALL
     SELECT environment_id, id, type, state, attempt_id FROM tried WHERE state IS NOT NULL
-  ) AS every
+  ) AS entries
   WHERE environment_id = $1 AND id >= coalesce((SELECT id FROM horizon), $3)
   ORDER BY id DESC, attempt_id DESC NULLS FIRST
 )

@@ -7,7 +7,7 @@
 WITH waiting AS MATERIALIZED (
   SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
-), every AS MATERIALIZED (
+), entries AS MATERIALIZED (
   SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = $2
   UNION ALL
   SELECT environment_id, delivery_id FROM waiting WHERE event_id = $2
@@ -15,4 +15,4 @@ WITH waiting AS MATERIALIZED (
   SELECT environment_id, delivery_id FROM dispatcher.attempts WHERE event_id = $2 AND state IS NOT NULL AND id > $2
     AND id > $5 AND ($6::bigint IS NULL OR id <= $6)
 )
-SELECT DISTINCT id FROM every WHERE environment_id = $1 AND id < $3 ORDER BY id DESC LIMIT $4
+SELECT DISTINCT id FROM entries WHERE environment_id = $1 AND id < $3 ORDER BY id DESC LIMIT $4

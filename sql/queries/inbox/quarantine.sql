@@ -2,13 +2,13 @@
 --
 -- Move a row to quarantine, because its fan-out failed even alone. Otherwise it would stop the rows
 -- behind it. No row: another session holds it or has fanned it out.
-WITH gone AS (
+WITH deleted AS (
   DELETE FROM dispatcher.inbox
   WHERE id = ANY (ARRAY(
     SELECT id FROM dispatcher.inbox WHERE id = $3 FOR UPDATE SKIP LOCKED))
   RETURNING *
 )
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint, reason, detail)
-SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint, $1, $2 FROM gone
+SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint, $1, $2 FROM deleted
 ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, quarantined_at = now()
 RETURNING id, event_id, environment_id, type

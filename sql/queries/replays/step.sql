@@ -12,24 +12,24 @@ WITH due AS MATERIALIZED (
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ), room AS MATERIALIZED (
   SELECT e.deleted_at IS NOT NULL AS deleted, e.active,
-         (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox i WHERE i.endpoint_id = e.id LIMIT $3) AS few) < $3 AS inbox,
+         (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox i WHERE i.endpoint_id = e.id LIMIT $3) AS counted) < $3 AS inbox,
          dispatcher.count_pending(ARRAY[e.id], $4) < $4 AS pending
   FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due)
-), found AS MATERIALIZED (
+), candidates AS MATERIALIZED (
   SELECT f.* FROM due d, room o, LATERAL dispatcher.replayable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
   WHERE o.active AND NOT o.deleted AND o.inbox AND o.pending
-), chosen AS MATERIALIZED (                  -- with a rate: as much as a quarter of a second allows
-  SELECT * FROM found WHERE event_id IS NOT NULL
+), selected AS MATERIALIZED (                  -- with a rate: as much as a quarter of a second allows
+  SELECT * FROM candidates WHERE event_id IS NOT NULL
   ORDER BY place LIMIT (SELECT least($2, ceil(rate / 4.0)::integer) FROM due)
 ), queued AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
   SELECT dispatcher.next_id(), c.event_id, d.environment_id, c.type, d.endpoint_id, coalesce(c.delivery_id, dispatcher.next_id()), c.attempt
-  FROM chosen c, due d ORDER BY c.place
+  FROM selected c, due d ORDER BY c.place
   RETURNING 1
 ), progress AS MATERIALIZED (
   SELECT (SELECT count(*) FROM queued) AS made,
-         CASE WHEN (SELECT count(*) FROM chosen) < (SELECT count(event_id) FROM found) THEN (SELECT max(place) FROM chosen)
-              ELSE (SELECT max(place) FROM found WHERE event_id IS NULL) END AS position
+         CASE WHEN (SELECT count(*) FROM selected) < (SELECT count(event_id) FROM candidates) THEN (SELECT max(place) FROM selected)
+              ELSE (SELECT max(place) FROM candidates WHERE event_id IS NULL) END AS position
 ), moved AS (
   UPDATE dispatcher.replays r
   SET position = greatest(r.position, c.position), made = r.made + c.made, failures = 0, error = NULL,

@@ -1,6 +1,6 @@
 -- Return functions and operators of other schemas that our objects use. Only PostgreSQL's own are
 -- expected.
-WITH ours AS (
+WITH own_objects AS (
   SELECT 'pg_proc'::regclass AS class, oid FROM pg_proc WHERE pronamespace = 'dispatcher'::regnamespace
   UNION ALL
   SELECT 'pg_class'::regclass, oid FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace
@@ -14,7 +14,7 @@ WITH ours AS (
   SELECT 'pg_trigger'::regclass, t.oid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'dispatcher'::regnamespace
 ), used AS (
   SELECT d.classid, d.objid, d.refclassid, d.refobjid, coalesce(p.pronamespace, o.oprnamespace) AS namespace
-  FROM ours u JOIN pg_depend d ON d.classid = u.class AND d.objid = u.oid
+  FROM own_objects u JOIN pg_depend d ON d.classid = u.class AND d.objid = u.oid
   LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
   LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
 )

@@ -1,3 +1,4 @@
+-- Return facts about the server and our role, before our schema exists. Two columns are NULL without it.
 SELECT
     current_setting('server_version') AS version,
     current_setting('server_encoding') AS encoding,

@@ -1,5 +1,5 @@
--- Arrays with one element for each endpoint: endpoint, attempts, failures, delivered, exhausted,
--- milliseconds, durations. Rows are written in the order of the key. Otherwise two daemons could
+-- $1 to $7 are arrays with one element for each endpoint: endpoint, attempts, failures, delivered,
+-- exhausted, milliseconds, durations. Rows are written in the order of the key. Otherwise two daemons could
 -- deadlock.
 INSERT INTO dispatcher.endpoint_statistics AS s (endpoint_id, bucket, attempts, failures, delivered, exhausted, duration_ms, durations)
 SELECT n.endpoint_id, date_bin('30 minutes', now(), 'epoch'),

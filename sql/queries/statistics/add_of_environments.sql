@@ -1,5 +1,5 @@
--- Arrays with one element for each environment ('*' for all): environment, attempts, failures,
--- delivered, exhausted, milliseconds, durations. Rows are written in the order of the key.
+-- $1 to $7 are arrays with one element for each environment ('*' for all): environment, attempts,
+-- failures, delivered, exhausted, milliseconds, durations. Rows are written in the order of the key.
 -- Otherwise two daemons could deadlock.
 INSERT INTO dispatcher.environment_statistics AS s (environment_id, span, bucket, attempts, failures, delivered, exhausted, duration_ms, durations)
 SELECT n.environment_id, w.span, date_bin(make_interval(secs => w.span), now(), 'epoch'),

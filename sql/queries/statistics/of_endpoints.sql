@@ -2,7 +2,7 @@
 --
 -- Only endpoints of the environment are returned. `slots` are numbers of half hours. The last one,
 -- $3 - 1, is unfinished.
-WITH asked AS MATERIALIZED (
+WITH requested AS MATERIALIZED (
   SELECT e.id FROM dispatcher.endpoints e WHERE e.id = ANY ($2::uuid[]) AND e.environment_id = $1
 ), since AS (
   SELECT date_bin('30 minutes', now(), 'epoch') - ($3 - 1) * interval '30 minutes' AS since
@@ -13,10 +13,10 @@ WITH asked AS MATERIALIZED (
                sum(s.durations[8]), sum(s.durations[9]), sum(s.durations[10]), sum(s.durations[11]), sum(s.durations[12]), sum(s.durations[13]), sum(s.durations[14]),
                sum(s.durations[15]), sum(s.durations[16]), sum(s.durations[17]), sum(s.durations[18]), sum(s.durations[19]), sum(s.durations[20]), sum(s.durations[21]),
                sum(s.durations[22]), sum(s.durations[23]), sum(s.durations[24]), sum(s.durations[25]), sum(s.durations[26])]::bigint[] AS durations
-  FROM since n CROSS JOIN asked a CROSS JOIN LATERAL (
+  FROM since n CROSS JOIN requested a CROSS JOIN LATERAL (
     SELECT * FROM dispatcher.endpoint_statistics s
     WHERE s.endpoint_id = a.id AND s.bucket >= n.since ORDER BY s.bucket LIMIT $3) AS s
   GROUP BY s.endpoint_id
 )
 SELECT a.id, s.slots, s.attempts, s.failures, s.durations, dispatcher.count_pending(ARRAY[a.id], $4) AS pending
-FROM asked a LEFT JOIN sent s ON s.endpoint_id = a.id
+FROM requested a LEFT JOIN sent s ON s.endpoint_id = a.id

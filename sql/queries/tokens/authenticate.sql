@@ -2,14 +2,14 @@
 --
 -- `last_used_at` is updated once a minute. SKIP LOCKED leaves that to the request that gets the row
 -- lock at once. Otherwise requests with the same token would wait for each other.
-WITH found AS (
+WITH token AS (
   SELECT id, name, scope, environment_id FROM dispatcher.tokens
   WHERE hash = $1 AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
-), stale AS (
-  SELECT t.id FROM dispatcher.tokens t JOIN found ON found.id = t.id
+), unmarked AS (
+  SELECT t.id FROM dispatcher.tokens t JOIN token ON token.id = t.id
   WHERE coalesce(t.last_used_at <= now() - interval '1 minute', true)
   FOR NO KEY UPDATE OF t SKIP LOCKED
 ), used AS (
-  UPDATE dispatcher.tokens t SET last_used_at = now() FROM stale WHERE t.id = stale.id
+  UPDATE dispatcher.tokens t SET last_used_at = now() FROM unmarked WHERE t.id = unmarked.id
 )
-SELECT id, name, scope, environment_id FROM found
+SELECT id, name, scope, environment_id FROM token

@@ -3,7 +3,7 @@
 --
 -- A token is created only if the environment exists, the expiry is in the future, and there is
 -- room.
-WITH asked AS (
+WITH checks AS (
   SELECT $2::text IS NULL OR EXISTS (SELECT FROM dispatcher.environments WHERE id = $2) AS known,
          coalesce($5::timestamptz > now(), true) AS lasting,
          (SELECT count(*) < $6 FROM (
@@ -11,10 +11,10 @@ WITH asked AS (
             WHERE (environment_id = $2 OR ($2::text IS NULL AND environment_id IS NULL))
               AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
             LIMIT $6
-          ) AS good) AS room
-), made AS (
+          ) AS valid) AS room
+), created AS (
   INSERT INTO dispatcher.tokens (name, environment_id, scope, hash, expires_at)
-  SELECT $1, $2, $3, $4, $5 FROM asked WHERE known AND lasting AND room
+  SELECT $1, $2, $3, $4, $5 FROM checks WHERE known AND lasting AND room
   RETURNING id, name, environment_id, scope, created_at, expires_at, last_used_at, revoked_at
 )
-SELECT asked.known, asked.lasting, asked.room, made.* FROM asked LEFT JOIN made ON true
+SELECT checks.known, checks.lasting, checks.room, created.* FROM checks LEFT JOIN created ON true

@@ -111,7 +111,7 @@ async def test_without_scripts_webhooks_are_made_tried_changed_and_deleted(
     await page.get_by_label("Event types or patterns").fill("user.*")
     await page.get_by_role("button", name="Create webhook").click()
     assert await page.locator("#secret").inner_text()
-    await page.get_by_role("link", name="Go on to the webhook").click()
+    await page.get_by_role("link", name="Open the webhook").click()
     await page.get_by_role("button", name="Send test event").click()
     # A page must be there before it can be reloaded, and the receiver may answer before it is.
     await expect(page.get_by_role("heading", level=1)).to_have_text("webhook.test")

@@ -8,8 +8,8 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.delivery_actions import ATTEMPTS_MOST, Resend
-from dispatcher.services.propagation import heeded
+from dispatcher.services.delivery_actions import ATTEMPTS_MOST, DeliveryActions
+from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
@@ -25,7 +25,7 @@ Wish = Callable[[str, str], Awaitable[int]]
 def retry(pool: Pool, actor: Actor) -> Wish:
     async def wish(environment_id: str, delivery_name: str) -> int:
         async with pool.transaction() as session:
-            return await Resend(session, actor).retry(environment_id, delivery_name)
+            return await DeliveryActions(session, actor).retry(environment_id, delivery_name)
 
     return wish
 
@@ -34,7 +34,7 @@ def retry(pool: Pool, actor: Actor) -> Wish:
 def cancel(pool: Pool, actor: Actor) -> Wish:
     async def wish(environment_id: str, delivery_name: str) -> int:
         async with pool.transaction() as session:
-            return await Resend(session, actor).cancel(environment_id, delivery_name)
+            return await DeliveryActions(session, actor).cancel(environment_id, delivery_name)
 
     return wish
 
@@ -192,8 +192,8 @@ async def test_a_change_is_heeded_when_its_owner_says_so_and_at_once_when_there_
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
     await cancel(ENVIRONMENT, name(one))
-    assert await heeded(pool, one.id)
+    assert await wait_until_acknowledged(pool, one.id)
     await connection.execute("UPDATE dispatcher.shards SET owner = 7")
-    assert not await heeded(pool, one.id, 0.1)
+    assert not await wait_until_acknowledged(pool, one.id, 0.1)
     await connection.execute("DELETE FROM dispatcher.change_notices")
-    assert await heeded(pool, one.id)
+    assert await wait_until_acknowledged(pool, one.id)

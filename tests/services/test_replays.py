@@ -12,7 +12,7 @@ from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.services import replays
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.recoveries import NewRecovery
-from dispatcher.services.replays import Preview, Recoveries, Recovery
+from dispatcher.services.replays import Preview, Recovery, Replays
 from dispatcher.store import replays as stored
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
@@ -33,22 +33,22 @@ class Desk:
 
     async def preview(self, webhook: UUID, **of: Any) -> Preview:
         form = NewRecovery(**{"since": SINCE, **of})
-        return await Recoveries(self.pool, self.actor).preview(ENVIRONMENT, webhook, form)
+        return await Replays(self.pool, self.actor).preview(ENVIRONMENT, webhook, form)
 
     async def start(self, webhook: UUID, environment: str = ENVIRONMENT, **of: Any) -> Recovery:
         form = NewRecovery(**{"since": SINCE, **of})
         async with self.pool.transaction() as session:
-            return await Recoveries(session, self.actor).start(environment, webhook, form)
+            return await Replays(session, self.actor).start(environment, webhook, form)
 
     async def cancel(self, webhook: UUID, recovery: str) -> Recovery:
         async with self.pool.transaction() as session:
-            return await Recoveries(session, self.actor).cancel(ENVIRONMENT, webhook, recovery)
+            return await Replays(session, self.actor).cancel(ENVIRONMENT, webhook, recovery)
 
     async def get(self, webhook: UUID, recovery: str, environment: str = ENVIRONMENT) -> Recovery:
-        return await Recoveries(self.pool, self.actor).get(environment, webhook, recovery)
+        return await Replays(self.pool, self.actor).get(environment, webhook, recovery)
 
     async def step(self) -> stored.Step | None:
-        return await stored.Recoveries(self.pool).step(look=100, make=2, waiting=100, pending=100)
+        return await stored.Replays(self.pool).step(look=100, make=2, waiting=100, pending=100)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ async def test_a_listing_is_newest_first_page_by_page(connection: Connection, de
         started.append((await desk.start(webhook)).id)
         await desk.cancel(webhook, started[-1])
     await desk.start(other)
-    service, seen, before = Recoveries(desk.pool, desk.actor), [], None
+    service, seen, before = Replays(desk.pool, desk.actor), [], None
     while True:
         page = await service.list(ENVIRONMENT, webhook, before=before, limit=2)
         seen += [item.id for item in page.items]

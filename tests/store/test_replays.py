@@ -10,7 +10,7 @@ import pytest
 from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.replays import Counted, Recoveries, Step
+from dispatcher.store.replays import Counted, Replays, Step
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -42,7 +42,7 @@ async def start(
     """A recovery of all there was up to now; its id."""
     until = datetime.now(UTC) + timedelta(milliseconds=1)
     chosen = {"since": LONG_AGO, "until": until, "total": None, **of}
-    row = await Recoveries(session).start(ENVIRONMENT, endpoint, missed=missed, rate=rate, **chosen)
+    row = await Replays(session).start(ENVIRONMENT, endpoint, missed=missed, rate=rate, **chosen)
     assert row is not None
     number: int = row["id"]
     return number
@@ -56,7 +56,7 @@ async def step(
     waiting: int = 100,
     pending: int = 100,
 ) -> Step | None:
-    return await Recoveries(session).step(look=look, make=make, waiting=waiting, pending=pending)
+    return await Replays(session).step(look=look, make=make, waiting=waiting, pending=pending)
 
 
 async def at_once(connection: Connection) -> None:
@@ -87,7 +87,7 @@ async def count(session: Session, endpoint: UUID, **of: Any) -> Counted:
         "look": 100,
         **of,
     }
-    counted = await Recoveries(session).count(ENVIRONMENT, endpoint, **chosen)
+    counted = await Replays(session).count(ENVIRONMENT, endpoint, **chosen)
     assert counted is not None
     return counted
 
@@ -391,7 +391,7 @@ async def test_a_rate_is_kept_from_step_to_step(connection: Connection, session:
     assert await step(session) == Step(recovery, "RUNNING", 2)
     assert (await row_of(connection, recovery))["next_at"] - began == timedelta(seconds=2 / 8)
     assert await step(session) is None
-    wait = await Recoveries(session).next()
+    wait = await Replays(session).next()
     assert wait is not None
     assert 0 < wait <= 0.25
 
@@ -404,12 +404,12 @@ async def test_one_that_is_cancelled_makes_nothing_more(
         await past_event(connection)
     recovery = await start(session, endpoint)
     await step(session, make=1)
-    row = await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery)
+    row = await Replays(session).cancel(ENVIRONMENT, endpoint, recovery)
     assert row is not None
     assert (row["state"], row["made"]) == ("CANCELLED", 1)
     assert await step(session) is None
-    assert await Recoveries(session).next() is None
-    assert await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery) is None
+    assert await Replays(session).next() is None
+    assert await Replays(session).cancel(ENVIRONMENT, endpoint, recovery) is None
     again = await start(session, endpoint)
     assert await step(session) == Step(again, "DONE", 2), "what is on its way is not missed"
 
@@ -418,7 +418,7 @@ async def test_only_one_runs_for_an_endpoint(connection: Connection, session: Se
     endpoint, other = await rows.endpoint(connection), await rows.endpoint(connection)
     await start(session, endpoint)
     until = datetime.now(UTC)
-    second = await Recoveries(session).start(
+    second = await Replays(session).start(
         ENVIRONMENT, endpoint, since=LONG_AGO, until=until, missed=True, rate=None, total=None
     )
     assert second is None
@@ -469,7 +469,7 @@ async def test_a_step_that_waits_for_nothing_passes_one_that_is_being_changed(
 
 async def test_an_idle_step_takes_no_transaction_id(session: Session) -> None:
     async with session.transaction() as opened:
-        assert await Recoveries(opened).step(look=9, make=9, waiting=9, pending=9) is None
+        assert await Replays(opened).step(look=9, make=9, waiting=9, pending=9) is None
         ((taken,),) = await opened.fetch("SELECT pg_current_xact_id_if_assigned()")
     assert taken is None
 
@@ -504,7 +504,7 @@ async def test_events_are_kept_while_a_recovery_may_come_to_them(
     await connection.execute("UPDATE dispatcher.replays SET position = $1", event)
     assert not await needed(event + 1), "all below it was looked at"
     assert await needed(event + 2)
-    await Recoveries(session).cancel(ENVIRONMENT, endpoint, recovery)
+    await Replays(session).cancel(ENVIRONMENT, endpoint, recovery)
     assert not await needed(event + 2)
 
 
@@ -513,7 +513,7 @@ async def test_recoveries_are_read_by_their_environment_and_endpoint_only(
 ) -> None:
     endpoint, other = await rows.endpoint(connection), await rows.endpoint(connection)
     first = await start(session, endpoint)
-    store = Recoveries(session)
+    store = Replays(session)
     await store.cancel(ENVIRONMENT, endpoint, first)
     second = await start(session, endpoint)
 

@@ -17,7 +17,7 @@ from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services import event_types as module
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.event_types import Catalogue, CatalogueWriter, EventType
+from dispatcher.services.event_types import EventType, EventTypes, EventTypeWriter
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut
 from dispatcher.store.pool import Pool
@@ -38,8 +38,8 @@ class Changes:
         self.most = 1000
 
     @property
-    def _writer(self) -> CatalogueWriter:
-        return CatalogueWriter(self._pool, ACTOR, self._checks, most=self.most)
+    def _writer(self) -> EventTypeWriter:
+        return EventTypeWriter(self._pool, ACTOR, self._checks, most=self.most)
 
     async def put(self, name: str, environment: str = ENV, **fields: Any) -> tuple[EventType, bool]:
         form = EventTypePut.model_validate(fields)
@@ -47,7 +47,7 @@ class Changes:
 
     async def delete(self, name: str, environment: str = ENV) -> None:
         async with self._pool.transaction() as opened:
-            await Catalogue(opened, ACTOR).delete(environment, name)
+            await EventTypes(opened, ACTOR).delete(environment, name)
 
     async def load(self, *entries: dict[str, Any]) -> dict[str, str]:
         forms = [EventTypeEntry.model_validate(entry) for entry in entries]
@@ -67,9 +67,9 @@ def changes(pool: Pool, checks: SchemaChecks) -> Changes:
 
 
 @pytest.fixture
-def catalogue(pool: Pool, actor: Actor) -> Catalogue:
+def catalogue(pool: Pool, actor: Actor) -> EventTypes:
     """To read from."""
-    return Catalogue(pool, actor)
+    return EventTypes(pool, actor)
 
 
 async def audited(connection: Connection) -> list[tuple[str, str, dict[str, Any]]]:
@@ -81,7 +81,7 @@ async def audited(connection: Connection) -> list[tuple[str, str, dict[str, Any]
 
 
 async def test_a_type_is_created_with_what_is_said_of_it(
-    changes: Changes, catalogue: Catalogue
+    changes: Changes, catalogue: EventTypes
 ) -> None:
     made, created = await changes.put(
         "user.created", description="A user", example={"id": "usr_é"}, schema=OBJECT, enforce=True
@@ -197,7 +197,7 @@ async def test_a_full_catalogue_takes_changes_and_no_more_types(changes: Changes
 
 
 async def test_another_environments_types_are_unknown(
-    changes: Changes, catalogue: Catalogue, connection: Connection
+    changes: Changes, catalogue: EventTypes, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_x")
     await changes.put("a.b", description="x", environment="env_x")
@@ -213,7 +213,7 @@ async def test_another_environments_types_are_unknown(
 
 @pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "a b", "a" * 129, "a\n"])
 async def test_what_is_no_name_is_the_name_of_nothing(
-    changes: Changes, catalogue: Catalogue, name: str
+    changes: Changes, catalogue: EventTypes, name: str
 ) -> None:
     with pytest.raises(NotFoundError):
         await catalogue.get(ENV, name)
@@ -223,7 +223,7 @@ async def test_what_is_no_name_is_the_name_of_nothing(
         await changes.put(name)
 
 
-async def test_the_sample_of_a_type_is_its_example(changes: Changes, catalogue: Catalogue) -> None:
+async def test_the_sample_of_a_type_is_its_example(changes: Changes, catalogue: EventTypes) -> None:
     await changes.put("webhook.test", example={"hello": 1.5})
     await changes.put("a.b")
     assert await catalogue.sample(ENV, "webhook.test") == '{"hello":1.5}'
@@ -287,7 +287,7 @@ def test_the_published_schema_has_a_property_named_schema() -> None:
 
 
 async def test_loading_says_what_was_added_changed_and_left(
-    changes: Changes, catalogue: Catalogue
+    changes: Changes, catalogue: EventTypes
 ) -> None:
     await changes.put("a.b", description="mine")
     await changes.put("a.c", description="c")
@@ -306,7 +306,7 @@ async def test_loading_says_what_was_added_changed_and_left(
     ],
 )
 async def test_loading_is_all_or_nothing(
-    changes: Changes, catalogue: Catalogue, last: dict[str, Any], place: tuple[str | int, ...]
+    changes: Changes, catalogue: EventTypes, last: dict[str, Any], place: tuple[str | int, ...]
 ) -> None:
     with pytest.raises(InvalidError) as refused:
         await changes.load({"name": "a.b"}, last)

@@ -9,7 +9,7 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import RefusedError
 from dispatcher.engine.maintenance import DAY_SECONDS as DAY
 from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
-from dispatcher.store.idempotency import Answer, Answered
+from dispatcher.store.idempotency import IdempotentResponse, IdempotentResponses
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -19,15 +19,17 @@ KEY, PRINT = "key-1", b"\x01" * 32
 
 async def test_the_first_claims_and_the_next_is_told_the_answer(session: Session) -> None:
     async with session.transaction() as opened:
-        answered = Answered(opened)
-        assert await answered.claim("env_default", KEY, PRINT) == Answer(True, PRINT, None, None)
+        answered = IdempotentResponses(opened)
+        assert await answered.claim("env_default", KEY, PRINT) == IdempotentResponse(
+            True, PRINT, None, None
+        )
         await answered.keep("env_default", KEY, 201, b"{}")
-    again = await Answered(session).claim("env_default", KEY, b"another")
-    assert again == Answer(False, PRINT, 201, b"{}")
+    again = await IdempotentResponses(session).claim("env_default", KEY, b"another")
+    assert again == IdempotentResponse(False, PRINT, 201, b"{}")
 
 
 async def test_keys_are_those_of_their_environment(session: Session) -> None:
-    answered = Answered(session)
+    answered = IdempotentResponses(session)
     for environment in ("env_default", "other", ALL_ENVIRONMENTS):
         assert (await answered.claim(environment, KEY, PRINT)).new
     await answered.keep("other", KEY, 204, None)
@@ -39,13 +41,13 @@ async def test_a_second_one_waits_until_the_first_is_answered(
     connection: Connection, session: Session, other: Session
 ) -> None:
     async with session.transaction() as opened:
-        await Answered(opened).claim("env_default", KEY, PRINT)
+        await IdempotentResponses(opened).claim("env_default", KEY, PRINT)
         ((pid,),) = await other.fetch("SELECT pg_backend_pid()")
-        second = asyncio.create_task(Answered(other).claim("env_default", KEY, PRINT))
+        second = asyncio.create_task(IdempotentResponses(other).claim("env_default", KEY, PRINT))
         await rows.waits_for_lock(connection, pid)
-        await Answered(opened).keep("env_default", KEY, 200, b"done")
+        await IdempotentResponses(opened).keep("env_default", KEY, 200, b"done")
         assert not second.done()
-    assert await second == Answer(False, PRINT, 200, b"done")
+    assert await second == IdempotentResponse(False, PRINT, 200, b"done")
 
 
 async def test_what_was_undone_was_not_claimed(
@@ -53,7 +55,7 @@ async def test_what_was_undone_was_not_claimed(
 ) -> None:
     async def claim_in_vain(claimed: asyncio.Event, undo: asyncio.Event) -> None:
         async with session.transaction() as opened:
-            await Answered(opened).claim("env_default", KEY, PRINT)
+            await IdempotentResponses(opened).claim("env_default", KEY, PRINT)
             claimed.set()
             await undo.wait()
             raise RefusedError
@@ -62,18 +64,18 @@ async def test_what_was_undone_was_not_claimed(
     first = asyncio.create_task(claim_in_vain(claimed, undo))
     await claimed.wait()
     ((pid,),) = await other.fetch("SELECT pg_backend_pid()")
-    second = asyncio.create_task(Answered(other).claim("env_default", KEY, b"second"))
+    second = asyncio.create_task(IdempotentResponses(other).claim("env_default", KEY, b"second"))
     await rows.waits_for_lock(connection, pid)
     undo.set()
     with pytest.raises(RefusedError):
         await first
-    assert await second == Answer(True, b"second", None, None)
+    assert await second == IdempotentResponse(True, b"second", None, None)
 
 
 async def test_the_old_are_forgotten_some_at_a_time(
     connection: Connection, session: Session
 ) -> None:
-    answered = Answered(session)
+    answered = IdempotentResponses(session)
     for n in range(5):
         await answered.claim("env_default", str(n), PRINT)
     await connection.execute(
@@ -92,7 +94,7 @@ async def test_after_a_day_maintenance_forgets_an_answer(
     )
     maintenance = Maintenance(upkeep.table())
     for hours in (23, 25):
-        await Answered(session).claim("env_default", f"{hours}", PRINT)
+        await IdempotentResponses(session).claim("env_default", f"{hours}", PRINT)
         await connection.execute(
             "UPDATE dispatcher.idempotent_responses SET responded_at = now() - make_interval(hours => $1)"
             " WHERE key = $1::int::text",

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.store.change_notices import Nudges
+from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_actions import Resends
+from dispatcher.store.delivery_actions import DeliveryActions
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -19,13 +19,13 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def resends(session: Session) -> Resends:
-    return Resends(session)
+def resends(session: Session) -> DeliveryActions:
+    return DeliveryActions(session)
 
 
 @pytest.fixture
-def nudges(session: Session) -> Nudges:
-    return Nudges(session)
+def nudges(session: Session) -> ChangeNotices:
+    return ChangeNotices(session)
 
 
 async def ended(connection: Connection, session: Session, endpoint_id: UUID) -> Delivery:
@@ -35,7 +35,7 @@ async def ended(connection: Connection, session: Session, endpoint_id: UUID) -> 
     return one
 
 
-async def owe(resends: Resends, of: Delivery, attempts: int = 3) -> bool:
+async def owe(resends: DeliveryActions, of: Delivery, attempts: int = 3) -> bool:
     return await resends.enqueue(
         of.id,
         event_id=of.event_id,
@@ -50,7 +50,7 @@ async def owe(resends: Resends, of: Delivery, attempts: int = 3) -> bool:
 
 
 async def test_a_pending_one_is_found_with_its_endpoint(
-    connection: Connection, resends: Resends
+    connection: Connection, resends: DeliveryActions
 ) -> None:
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint, attempt=2)
@@ -68,7 +68,7 @@ async def test_a_pending_one_is_found_with_its_endpoint(
 
 
 async def test_of_an_ended_one_the_last_attempt_counts_also_when_it_came_late(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     found = await resends.find(one.id, ENVIRONMENT)
@@ -82,7 +82,7 @@ async def test_of_an_ended_one_the_last_attempt_counts_also_when_it_came_late(
 
 
 async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history(
-    connection: Connection, session: Session, resends: Resends, owner: int
+    connection: Connection, session: Session, resends: DeliveryActions, owner: int
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert await owe(resends, one)
@@ -96,7 +96,7 @@ async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history
 
 
 async def test_one_of_another_environment_or_of_nobody_is_not_found(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     await rows.environment(connection, "env_other")
     endpoint = await rows.endpoint(connection)
@@ -108,7 +108,7 @@ async def test_one_of_another_environment_or_of_nobody_is_not_found(
 
 
 async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(
         connection, session, await rows.endpoint(connection, active=False, deleted=True)
@@ -124,7 +124,7 @@ async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
 
 @pytest.mark.parametrize("parked", [False, True])
 async def test_a_pending_one_becomes_due_and_its_owner_is_told(
-    connection: Connection, resends: Resends, nudges: Nudges, parked: bool
+    connection: Connection, resends: DeliveryActions, nudges: ChangeNotices, parked: bool
 ) -> None:
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint, attempt=2, due_in=HOUR, parked=parked)
@@ -139,7 +139,7 @@ async def test_a_pending_one_becomes_due_and_its_owner_is_told(
 
 
 async def test_one_that_waits_for_its_turn_keeps_it(
-    connection: Connection, resends: Resends
+    connection: Connection, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), due_in=-HOUR)
     await resends.expedite(one.id)
@@ -148,7 +148,7 @@ async def test_one_that_waits_for_its_turn_keeps_it(
 
 
 async def test_one_of_an_ordered_endpoint_stays_where_its_order_is_read(
-    connection: Connection, resends: Resends
+    connection: Connection, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection, home=3), parked=True)
     await resends.expedite(one.id)
@@ -157,7 +157,7 @@ async def test_one_of_an_ordered_endpoint_stays_where_its_order_is_read(
 
 
 async def test_one_that_is_not_pending_is_not_made_due(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert not await resends.expedite(one.id)
@@ -168,7 +168,7 @@ async def test_one_that_is_not_pending_is_not_made_due(
 
 
 async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_schedule(
-    connection: Connection, session: Session, resends: Resends, owner: int
+    connection: Connection, session: Session, resends: DeliveryActions, owner: int
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert [await owe(resends, one), await owe(resends, one)] == [True, False]
@@ -186,12 +186,12 @@ async def test_two_who_want_it_at_once_come_one_after_another(
 
     async def second() -> bool:
         async with other.transaction() as opened:
-            await Resends(opened).lock(one.id)
-            return await owe(Resends(opened), one)
+            await DeliveryActions(opened).lock(one.id)
+            return await owe(DeliveryActions(opened), one)
 
     async with session.transaction() as opened:
-        await Resends(opened).lock(one.id)
-        assert await owe(Resends(opened), one)
+        await DeliveryActions(opened).lock(one.id)
+        assert await owe(DeliveryActions(opened), one)
         waiting = asyncio.create_task(second())
         await rows.waits_for_lock(connection, pid)
     assert not await waiting
@@ -199,15 +199,15 @@ async def test_two_who_want_it_at_once_come_one_after_another(
 
 
 async def test_nobody_else_can_hold_up_a_change(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     """Any login of the database can take advisory locks."""
     one = await ended(connection, session, await rows.endpoint(connection))
     await connection.execute("SELECT pg_advisory_lock($1)", one.id)
     await session.fetch("SET lock_timeout = '2s'")
     async with session.transaction() as opened:
-        await Resends(opened).lock(one.id)
-        assert await owe(Resends(opened), one)
+        await DeliveryActions(opened).lock(one.id)
+        assert await owe(DeliveryActions(opened), one)
 
 
 async def test_changes_of_two_deliveries_with_neighbouring_ids_wait_for_nobody(
@@ -215,15 +215,15 @@ async def test_changes_of_two_deliveries_with_neighbouring_ids_wait_for_nobody(
 ) -> None:
     await other.fetch("SET lock_timeout = '2s'")
     async with session.transaction() as opened, other.transaction() as beside:
-        await Resends(opened).lock(2**40)
-        await Resends(beside).lock(2**40 + 1)
+        await DeliveryActions(opened).lock(2**40)
+        await DeliveryActions(beside).lock(2**40 + 1)
 
 
 # ── cancelled ───────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_cancelled_one_is_gone_with_a_last_row_that_says_so_and_its_owner_is_told(
-    connection: Connection, resends: Resends, nudges: Nudges
+    connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
     assert await resends.cancel(one.id, "because")
@@ -237,7 +237,7 @@ async def test_a_cancelled_one_is_gone_with_a_last_row_that_says_so_and_its_owne
 
 
 async def test_one_on_its_way_back_can_be_cancelled(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     await owe(resends, one)
@@ -247,7 +247,7 @@ async def test_one_on_its_way_back_can_be_cancelled(
 
 
 async def test_what_was_under_way_is_written_late_and_changes_nothing(
-    connection: Connection, session: Session, resends: Resends
+    connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
     await resends.cancel(one.id, "because")
@@ -263,7 +263,7 @@ async def test_what_was_under_way_is_written_late_and_changes_nothing(
 
 
 async def test_nudges_come_in_their_order_for_the_shards_asked_for(
-    connection: Connection, resends: Resends, nudges: Nudges
+    connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint, shard=shard) for shard in (1, 2, 1)]
@@ -278,7 +278,7 @@ async def test_nudges_come_in_their_order_for_the_shards_asked_for(
 
 
 async def test_a_second_change_is_a_second_nudge(
-    connection: Connection, resends: Resends, nudges: Nudges
+    connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
     await resends.expedite(one.id)
@@ -290,7 +290,7 @@ async def test_a_second_change_is_a_second_nudge(
 
 
 async def test_a_nudge_is_unheeded_while_somebody_owns_its_shard(
-    connection: Connection, resends: Resends, nudges: Nudges, owner: int
+    connection: Connection, resends: DeliveryActions, nudges: ChangeNotices, owner: int
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
     await resends.cancel(one.id, "because")

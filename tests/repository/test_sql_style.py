@@ -1,0 +1,84 @@
+"""Every SQL file has one style."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dispatcher.store.migration_files import TOKEN, statements
+
+SQL = Path(__file__).parents[2] / "sql"
+QUERIES = sorted((SQL / "queries").rglob("*.sql"))
+MIGRATIONS = sorted((SQL / "migrations").glob("*.sql"))
+FILES = [*QUERIES, *MIGRATIONS]
+NAMES = [path.relative_to(SQL).as_posix() for path in FILES]
+KEYWORDS = re.compile(
+    r"\b(select|from|where|join|cross|lateral|union|all|with|recursive|insert|into|update|set"
+    r"|delete|returning|order\s+by|group\s+by|limit|offset|case|when|then|else|end|and|or|not|exists"
+    r"|conflict|distinct|having|materialized|as|on|is|in|any|create|table|index|function|returns"
+    r"|language|grant|revoke|execute|begin|declare|raise|perform|filter|over|for|skip|locked)\b"
+)
+"""Words that are written in capitals. Left out are those that also name a column or a function."""
+PRIVATE_WORDS = re.compile(
+    r"\b(whoever|whatever is|owed?|owes|owing|heeds?|heeded|anew|can not|nobody|somebody|anybody"
+    r"|everybody|for ever|meanwhile|told|thence|unexamined_|nudges?)\b",
+    re.IGNORECASE,
+)
+
+
+def comments(sql: str) -> Iterator[str]:
+    for token in TOKEN.finditer(sql):
+        if token[0].startswith(("--", "/*")):
+            yield token[0]
+
+
+def without_words(sql: str) -> str:
+    """Return the text without comments, quoted texts and quoted names. Function bodies stay."""
+    return re.sub(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"", "''", sql)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_file_is_tidy(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    assert "\t" not in text
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_keywords_are_in_capitals(path: Path) -> None:
+    assert KEYWORDS.findall(without_words(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_comments_and_names_use_the_words_of_the_field(path: Path) -> None:
+    assert PRIVATE_WORDS.findall(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=NAMES[: len(QUERIES)])
+def test_a_query_is_one_statement_without_a_semicolon(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(list(statements(text))) == 1
+    assert [token for token in TOKEN.finditer(text) if token["end"]] == []
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=NAMES[: len(QUERIES)])
+def test_a_query_names_its_parameters_at_the_top(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    used = set(re.findall(r"\$\d+", without_words(text)))
+    top = text[: re.search(r"^(?!--)", text, re.MULTILINE).start()]  # type: ignore[union-attr]
+    numbers = {
+        f"${number}"
+        for low, high in re.findall(r"\$(\d+) to \$(\d+)", top)
+        for number in range(int(low), int(high) + 1)
+    }
+    assert used <= numbers | set(re.findall(r"\$\d+", top))
+
+
+def test_the_page_about_the_schema_names_every_table_view_and_sequence() -> None:
+    page = (SQL.parent / "docs" / "schema.md").read_text(encoding="utf-8")
+    text = "".join(path.read_text(encoding="utf-8") for path in MIGRATIONS)
+    names = re.findall(r"^CREATE (?:TABLE|VIEW|SEQUENCE) (dispatcher\.\w+)", text, re.MULTILINE)
+    assert [n for n in names if not n.endswith("_default") and f"`{n}`" not in page] == []
