@@ -30,7 +30,7 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
 from dispatcher.services.tokens import TokenAuthenticator, bootstrap
 from dispatcher.store.connections import Sessions
-from dispatcher.store.session import StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
 
 DRAIN_MARGIN_SECONDS = 5.0

@@ -47,6 +47,20 @@ class Authority:
         self_signed: bool = False,
     ) -> ssl.SSLContext:
         """A server's context; its certificate is valid between two days counted from today."""
+        path = self.certificate(names, from_day, to_day, self_signed=self_signed)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+    def certificate(
+        self,
+        names: x509.SubjectAlternativeName | None = LOCAL,
+        from_day: int = -1,
+        to_day: int = 1,
+        *,
+        self_signed: bool = False,
+    ) -> Path:
+        """A file with a server's key and certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
         now = datetime.now(UTC)
@@ -72,9 +86,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
 
 def at_most(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:

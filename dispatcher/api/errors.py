@@ -18,13 +18,13 @@ from dispatcher.core.errors import (
 from dispatcher.schema_validation.checks import SchemaChecksBusyError
 from dispatcher.schema_validation.worker import SandboxUnavailableError
 from dispatcher.services.inputs.base import problems
-from dispatcher.store.pool import PoolBusyError
-from dispatcher.store.session import (
+from dispatcher.store.errors import (
     LockTableFullError,
     StatementTimeoutError,
     StoreUnavailableError,
     TransactionConflictError,
 )
+from dispatcher.store.pool import PoolBusyError
 from dispatcher.telemetry import observe
 
 REFUSALS: dict[type[RefusedError], tuple[int, str]] = {

@@ -64,13 +64,13 @@ def _explain_one(error: BaseException) -> CommandError | None:
     from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.schema_validation.worker import SandboxUnavailableError
     from dispatcher.store.address import AddressError
-    from dispatcher.store.events import EventRejectedError
-    from dispatcher.store.migrate import MigrationError
-    from dispatcher.store.session import (
+    from dispatcher.store.errors import (
         PermissionDeniedError,
         StatementTimeoutError,
         StoreUnavailableError,
     )
+    from dispatcher.store.events import EventRejectedError
+    from dispatcher.store.migrate import MigrationError
 
     complete = (
         KeyRejectedError

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -46,6 +47,7 @@ scheme's.
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _KEY = re.compile(r"[0-9A-Fa-f]{64}|[A-Za-z0-9+/]{43}=")
+_PROXY = re.compile(r"http://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?", re.ASCII)
 _BRACKETED = re.compile(r"\[([^]]+)\]:(\d+)", re.ASCII)
 
 
@@ -157,10 +159,36 @@ def _key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _proxy(text: str) -> str:
+    """Return the address of an HTTP proxy if it is valid.
+
+    Raises ValueError, without the text, which may contain a password.
+    """
+    if "@" in text:
+        raise ValueError("must not contain credentials: put them into egress.proxy_credentials")
+    try:
+        parts = urlsplit(text)
+        is_valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid or not _PROXY.fullmatch(text):
+        raise ValueError("must be the address of an HTTP proxy, such as http://proxy.example:3128")
+    return text
+
+
+def _proxy_credentials(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if ":" not in text or not text.isprintable():
+        raise ValueError("must be user:password")
+    return value
+
+
 BLANK_IS_NONE = BeforeValidator(lambda value: None if value == "" else value)
 LIST = BeforeValidator(_listed)
 AT_LEAST_ONE = AfterValidator(_at_least_one)
 
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_key)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy)]
+ProxyCredentials = Annotated[SecretStr, AfterValidator(_proxy_credentials)]
 NetworkText = Annotated[str, AfterValidator(_network_text)]

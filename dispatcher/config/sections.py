@@ -27,6 +27,8 @@ from dispatcher.config.fields import (
     Dsn,
     EncryptionKey,
     NetworkText,
+    ProxyCredentials,
+    ProxyUrl,
     between,
     header_name,
     is_reserved_header,
@@ -161,10 +163,16 @@ def _scheme_of(key: str | None) -> str:
 
 
 class Egress(_Section):
-    """Which addresses the daemon may connect to."""
+    """Which addresses the daemon may connect to, and through which proxy.
+
+    `proxy_credentials` wins over `proxy_credentials_file`.
+    """
 
     allow: Annotated[tuple[NetworkText, ...], LIST] = ()
     https_only: bool = False
+    proxy: Annotated[ProxyUrl | None, BLANK_IS_NONE] = None
+    proxy_credentials: Annotated[ProxyCredentials | None, BLANK_IS_NONE] = None
+    proxy_credentials_file: OptionalPath = None
 
 
 class Secrets(_Section):

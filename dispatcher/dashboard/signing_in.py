@@ -28,8 +28,8 @@ from dispatcher.services.dashboard_sessions import (
     LoginLinks,
     csrf,
 )
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.store.fair_slots import BusyError, FairSlots
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"

@@ -21,7 +21,7 @@ from dispatcher.services.inputs.tokens import NewToken
 from dispatcher.services.inputs.webhooks import NewWebhook
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
-from dispatcher.services.webhooks import Webhook
+from dispatcher.services.webhook_resource import Webhook
 from dispatcher.store.session import Session
 
 NAME = "Dispatcher demo"

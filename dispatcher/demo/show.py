@@ -22,7 +22,7 @@ from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
 from dispatcher.engine.loop import wait_for_event
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 
 PERIOD_SECONDS = 1.0
 """The time between two samples."""

@@ -26,7 +26,7 @@ from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.request_headers import RequestBuilder
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 from dispatcher.transport.sender import Sender
 

@@ -13,7 +13,7 @@ from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.parking import park
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25

@@ -50,6 +50,7 @@ from dispatcher.store.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
 from dispatcher.transport.guard import guard_of
 from dispatcher.transport.own_ports import admin_port
+from dispatcher.transport.proxy import proxy_of
 from dispatcher.transport.sender import Sender
 
 BUFFER_CAPACITY = 20_000
@@ -150,6 +151,7 @@ class Engine:
             body_limit=delivery.response_body,
             concurrency=delivery.concurrency,
             user_agent=requests.user_agent,
+            proxy=proxy_of(self._config),
         )
         attempts = AttemptRunner(
             self.buffer,
@@ -196,9 +198,7 @@ class Engine:
             self.buffer,
             self.endpoints,
             self.clock,
-            admit=lambda rows, stale, are_parked: self.deliverer.admit(
-                rows, stale=stale, are_parked=are_parked
-            ),
+            admit=self.deliverer.admit,
             wake=self.loader_wake,
         )
 

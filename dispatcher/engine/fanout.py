@@ -13,8 +13,8 @@ from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
 from dispatcher.engine.inbox_polling import POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT = 20_000

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile, zip_longest
 from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
@@ -34,10 +35,22 @@ IDLE_SECONDS = 1.0
 """Time between two passes of an idle loader."""
 
 
+class Admit(Protocol):
+    """The function that takes rows into memory, see Deliverer.admit."""
+
+    async def __call__(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        stale: Collection[int | UUID],
+        are_parked: bool = False,
+    ) -> None: ...
+
+
 class Loader:
     """The stage that loads rows from the table.
 
-    `admit(rows, stale, are_parked)` takes the rows that were read. `wake` is set when shards were
+    `admit` takes the rows that were read. `wake` is set when shards were
     gained or an endpoint queue needs its parked rows.
     """
 
@@ -48,7 +61,7 @@ class Loader:
         endpoints: EndpointCache,
         clock: Clock,
         *,
-        admit: Callable[[Sequence[Delivery], Collection[int | UUID], bool], Awaitable[None]],
+        admit: Admit,
         wake: asyncio.Event,
     ) -> None:
         self._deliveries = deliveries
@@ -140,7 +153,7 @@ class Loader:
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
         with self._buffer.reading() as stale:
             rows = await self._deliveries.due(ranges, before)
-            await self._admit(rows, stale, False)
+            await self._admit(rows, stale=stale)
         return rows
 
     async def _refill_queues(self) -> bool:
@@ -192,7 +205,7 @@ class Loader:
             has_more = counts[endpoint_id] == limit and endpoint_id in with_new
             if not has_more and endpoint_id not in stale:
                 self._buffer.clear_parked(endpoint_id)
-        await self._admit(rows, stale, True)
+        await self._admit(rows, stale=stale, are_parked=True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:
         """Share `room` among the shards.

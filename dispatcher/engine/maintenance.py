@@ -13,12 +13,13 @@ from dispatcher.store.audit import Audit
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.idempotency import IdempotentResponses
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
 from dispatcher.store.replays import Replays
 from dispatcher.store.replicated import Replicated
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.session import Session
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.tokens import Tokens
 from dispatcher.store.triggers import Triggers

@@ -13,7 +13,7 @@ from dispatcher.core.model import Delivery, Result
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 WAITING_LIMIT = 500

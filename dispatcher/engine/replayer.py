@@ -4,8 +4,8 @@ A replay sends many deliveries of one endpoint again, chosen by time or filter.
 """
 
 from dispatcher.store.data_errors import describe, is_data_error
+from dispatcher.store.errors import StatementTimeoutError
 from dispatcher.store.replays import Replays
-from dispatcher.store.session import StatementTimeoutError
 from dispatcher.telemetry import observe
 
 READ_LIMIT = 2_000

@@ -11,7 +11,7 @@ from functools import partial
 from dispatcher.engine.clock import monotonic
 from dispatcher.engine.loop import BACKOFF_LIMIT_SECONDS, repeat
 from dispatcher.engine.stage_health import StageHealth
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 
 TRANSIENT = (StoreUnavailableError, StatementTimeoutError)

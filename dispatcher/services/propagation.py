@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.session import Queryable, StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.session import Queryable
 
 POLL_SECONDS = 0.05
 MARGIN_SECONDS = 1.0

@@ -22,7 +22,8 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Replays
 from dispatcher.services.tokens import Tokens
-from dispatcher.services.webhooks import WebhookRules, Webhooks
+from dispatcher.services.webhook_rules import WebhookRules
+from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable
 from dispatcher.transport.guard import guard_of

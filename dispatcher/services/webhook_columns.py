@@ -1,12 +1,10 @@
-"""Convert a webhook's input to columns, and check its size against the configuration."""
+"""Convert a webhook's input to columns, and estimate the size of its row."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from dispatcher.config.sections import Limits
-from dispatcher.core.errors import InvalidError
 from dispatcher.services.inputs.webhooks import NewWebhook, Schedule, WebhookChanges
 
 ROW_BYTES = 1000
@@ -17,23 +15,6 @@ def size(row: Mapping[str, Any]) -> int:
     """Return approximately how many bytes a webhook takes in a response."""
     texts = (row["metadata"], row["url"], row["description"], *row["events"])
     return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
-
-
-def check(given: Mapping[str, Any], limits: Limits) -> None:
-    """Raise InvalidError if an input exceeds a configured limit."""
-    metadata = given.get("metadata")
-    counted = {
-        "events": (len(given.get("events") or ()), limits.patterns, ""),
-        "headers": (len(given.get("headers") or ()), limits.headers, ""),
-        "metadata": (
-            len(orjson.dumps(metadata)) if metadata else 0,
-            limits.metadata_bytes,
-            " bytes",
-        ),
-    }
-    for name, (count, most, unit) in counted.items():
-        if count > most:
-            raise InvalidError.field(name, f"must be at most {most}{unit}")
 
 
 def columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
@@ -54,5 +35,5 @@ def columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
 def _schedule(schedule: Schedule | None) -> str | None:
     if schedule is None:
         return None
-    said = {name: value for name, value in schedule.given().items() if value is not None}
-    return orjson.dumps(said).decode() if said else None
+    fields = {name: value for name, value in schedule.given().items() if value is not None}
+    return orjson.dumps(fields).decode() if fields else None

@@ -5,9 +5,10 @@ Each stage has its own connection. Otherwise one stage would wait for the statem
 
 import asyncio
 
+from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.session import Session
 
 PEOPLE = 4
 """Connections for what people ask for: more of them would only share the same server."""
@@ -44,56 +45,65 @@ class Sessions:
     """
 
     def __init__(self, dsn: str, *, statement_timeout: float) -> None:
+        self._dsn = dsn
+        self._statement_timeout = statement_timeout
         self._all: list[Session] = []
-        stage_timeout = min(statement_timeout, STAGE_STATEMENT_SECONDS)
-
-        def session(
-            name: str,
-            *,
-            timeout: float = statement_timeout,
-            answer: float | None = None,
-            **settings: str,
-        ) -> Session:
-            opened = Session(
-                dsn,
-                name,
-                statement_timeout=timeout,
-                answer_timeout=answer,
-                connect_timeout=statement_timeout,
-                settings={**plan_settings(name), **settings},
-            )
-            self._all.append(opened)
-            return opened
-
-        def stage(name: str, **settings: str) -> Session:
-            return session(name, timeout=stage_timeout, answer=STAGE_ANSWER_SECONDS, **settings)
-
-        self.lease = session(
+        self.lease = self._session(
             "lease",
-            timeout=min(statement_timeout, LEASE_ANSWER_SECONDS),
-            answer=LEASE_ANSWER_SECONDS,
+            timeout=LEASE_ANSWER_SECONDS,
+            answer_timeout=LEASE_ANSWER_SECONDS,
             synchronous_commit="off",
         )
         self.lease.on_silent = self._silent
-        self.listen = stage("listen")
-        self.fanout = stage("fanout", synchronous_commit="off")
-        self.examine = session("examine", synchronous_commit="off")
-        self.refill = stage("refill")
-        self.endpoints = stage("endpoints")
-        self.bodies = stage("bodies")
-        self.record = stage("record", synchronous_commit="off")
-        self.upkeep = session("upkeep")
-        self.statistics = session("statistics", synchronous_commit="off")
-        people_timeout = min(statement_timeout, PEOPLE_TIMEOUT_SECONDS)
-        people = [
-            session(f"people-{n}", timeout=people_timeout, lock_timeout=PEOPLE_LOCK_MS)
-            for n in range(PEOPLE)
-        ]
+        self.listen = self._stage("listen")
+        self.fanout = self._stage("fanout", synchronous_commit="off")
+        self.examine = self._session("examine", synchronous_commit="off")
+        self.refill = self._stage("refill")
+        self.endpoints = self._stage("endpoints")
+        self.bodies = self._stage("bodies")
+        self.record = self._stage("record", synchronous_commit="off")
+        self.upkeep = self._session("upkeep")
+        self.statistics = self._session("statistics", synchronous_commit="off")
+        people = [self._request(f"people-{n}", lock_timeout=PEOPLE_LOCK_MS) for n in range(PEOPLE)]
         self.people = Pool(people)
         # Authentication has its own connection. Otherwise busy requests would hold up every login.
-        authenticating = session("authentication", timeout=people_timeout)
+        authenticating = self._request("authentication")
         self.authentication = Pool([authenticating])
         self._people = frozenset([*people, authenticating])
+
+    def _stage(self, name: str, **settings: str) -> Session:
+        """Return a session for a stage that sending depends on."""
+        return self._session(
+            name,
+            timeout=STAGE_STATEMENT_SECONDS,
+            answer_timeout=STAGE_ANSWER_SECONDS,
+            **settings,
+        )
+
+    def _request(self, name: str, **settings: str) -> Session:
+        """Return a session for requests of people."""
+        return self._session(name, timeout=PEOPLE_TIMEOUT_SECONDS, answer_timeout=None, **settings)
+
+    def _session(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        answer_timeout: float | None = None,
+        **settings: str,
+    ) -> Session:
+        """Return a new session. `timeout` in seconds can only shorten the statement timeout."""
+        longest = self._statement_timeout
+        session = Session(
+            self._dsn,
+            name,
+            statement_timeout=longest if timeout is None else min(longest, timeout),
+            answer_timeout=answer_timeout,
+            connect_timeout=longest,
+            settings={**plan_settings(name), **settings},
+        )
+        self._all.append(session)
+        return session
 
     @property
     def count(self) -> int:

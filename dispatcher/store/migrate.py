@@ -26,38 +26,38 @@ from dispatcher.store.connection_settings import (
     connection_settings,
     finish,
 )
+from dispatcher.store.errors import StoreUnavailableError, permission_denied
 from dispatcher.store.migration_files import (
     TOKEN,
     Applied,
-    BadMigrations,
-    EditedMigration,
-    FailedMigration,
+    EditedMigrationError,
+    FailedMigrationError,
     ForbiddenSchemaError,
-    LockedMigrations,
     Migration,
     MigrationError,
-    NewerDatabase,
-    StaleDatabase,
-    UnusableDatabase,
+    MigrationFilesError,
+    MigrationLockedError,
+    NewerDatabaseError,
+    PendingMigrationsError,
+    UnusableDatabaseError,
     decide,
     read,
     statements,
 )
 from dispatcher.store.migrator import Migrator
-from dispatcher.store.session import StoreUnavailableError, permission_denied
 
 __all__ = [
     "Applied",
-    "BadMigrations",
-    "EditedMigration",
-    "FailedMigration",
+    "EditedMigrationError",
+    "FailedMigrationError",
     "ForbiddenSchemaError",
-    "LockedMigrations",
     "Migration",
     "MigrationError",
-    "NewerDatabase",
-    "StaleDatabase",
-    "UnusableDatabase",
+    "MigrationFilesError",
+    "MigrationLockedError",
+    "NewerDatabaseError",
+    "PendingMigrationsError",
+    "UnusableDatabaseError",
     "check",
     "connected",
     "decide",
@@ -69,9 +69,9 @@ __all__ = [
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
-CONNECT_PATIENCE = 10.0
-LOCK_POLL = 0.05
-LOCK_PATIENCE = 60.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+LOCK_POLL_SECONDS = 0.05
+LOCK_TIMEOUT_SECONDS = 60.0
 """Seconds to wait for another migrator, which may be building an index, and for table locks."""
 LOCK_TRY_MS = 500
 """How long one try waits for a lock, in milliseconds. Producers wait behind it as long."""
@@ -115,7 +115,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
         connection = await connect(
             dsn,
             settings=connection_settings("migrate", SETTINGS),
-            timeout_seconds=CONNECT_PATIENCE,
+            timeout_seconds=CONNECT_TIMEOUT_SECONDS,
         )
     except AddressError as error:
         raise ConfigError([str(error)]) from None
@@ -123,7 +123,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
         raise StoreUnavailableError(str(error)) from error
     try:
         try:
-            await finish(connection, timeout_seconds=CONNECT_PATIENCE)
+            await finish(connection, timeout_seconds=CONNECT_TIMEOUT_SECONDS)
         except SettingRefusedError as error:
             raise StoreUnavailableError(str(error)) from error
         yield connection
@@ -143,7 +143,7 @@ async def migrate(
     if not await pending(connection, directory=directory):
         return []
     files = read(directory)
-    async with _alone(connection):
+    async with _claimed(connection):
         waiting = decide(files, await _applied(connection))
         for migration in waiting:
             await _apply(connection, migration)
@@ -165,12 +165,12 @@ async def pending(
 async def check(connection: Connection, *, directory: Traversable | None = None) -> None:
     """Raise a MigrationError unless the database has exactly this program's migrations.
 
-    Raise StaleDatabase if some are missing.
+    Raise PendingMigrationsError if some are missing.
     """
     waiting = await pending(connection, directory=directory)
     if waiting:
         names = ", ".join(migration.file for migration in waiting)
-        raise StaleDatabase(
+        raise PendingMigrationsError(
             f"the database lacks {len(waiting)} of the migrations ({names}): run dispatcher migrate"
         )
 
@@ -178,7 +178,7 @@ async def check(connection: Connection, *, directory: Traversable | None = None)
 async def _check_encoding(connection: Connection) -> None:
     encoding = await connection.fetchval("SHOW server_encoding")
     if encoding != "UTF8":
-        raise UnusableDatabase(
+        raise UnusableDatabaseError(
             f"the database is encoded in {encoding}, and events may hold any Unicode text:"
             " create one with ENCODING 'UTF8' TEMPLATE template0"
         )
@@ -226,19 +226,20 @@ async def _make(connection: Connection, statement: str) -> None:
 
 
 @asynccontextmanager
-async def _alone(connection: Connection) -> AsyncIterator[None]:
+async def _claimed(connection: Connection) -> AsyncIterator[None]:
+    """Hold the claim to migrate. Raise MigrationLockedError if another session keeps it too long."""
     await _make_tables(connection)
     migrator = Migrator(connection)
     # Poll. A waiting statement holds a snapshot, and another migrator's CREATE INDEX CONCURRENTLY
     # would wait for that snapshot.
-    deadline = time.monotonic() + LOCK_PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while not await migrator.claim():
         if time.monotonic() >= deadline:
-            raise LockedMigrations(
+            raise MigrationLockedError(
                 f"{await migrator.holder()} has been migrating this database for"
-                f" {LOCK_PATIENCE:.0f} seconds: wait for it, or end it, and try again"
+                f" {LOCK_TIMEOUT_SECONDS:.0f} seconds: wait for it, or end it, and try again"
             )
-        await asyncio.sleep(LOCK_POLL)
+        await asyncio.sleep(LOCK_POLL_SECONDS)
     try:
         yield
     finally:
@@ -248,14 +249,14 @@ async def _alone(connection: Connection) -> AsyncIterator[None]:
 
 async def _apply(connection: Connection, migration: Migration) -> None:
     if migration.transactional:
-        await _in_gaps(connection, migration, partial(_apply_whole, connection, migration))
+        await _retry_locks(connection, migration, partial(_apply_whole, connection, migration))
         return
     for offset, statement in statements(migration.sql):
         execute = partial(_execute, connection, migration, statement, offset)
         if re.search(r"\bCONCURRENTLY\b", re.sub(TOKEN, " ", statement), re.IGNORECASE):
             await _concurrently(connection, migration, execute)
         else:
-            await _in_gaps(connection, migration, execute)
+            await _retry_locks(connection, migration, execute)
     await _record(connection, migration)
 
 
@@ -265,16 +266,16 @@ async def _apply_whole(connection: Connection, migration: Migration) -> None:
         await _record(connection, migration)
 
 
-async def _in_gaps(
+async def _retry_locks(
     connection: Connection, migration: Migration, step: Callable[[], Awaitable[None]]
 ) -> None:
     """Run `step` again and again until it gets its locks.
 
     An ALTER TABLE that waits for one reader blocks every later session. So each try gives up soon,
-    and the sessions behind it go on before the next try. Raise LockedMigrations after LOCK_PATIENCE
+    and the sessions behind it go on before the next try. Raise MigrationLockedError after LOCK_TIMEOUT_SECONDS
     seconds.
     """
-    deadline = time.monotonic() + LOCK_PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
             return await step()
@@ -292,7 +293,7 @@ async def _concurrently(
     It gets the long lock timeout, because giving up leaves half an index.
     """
     change = "SELECT set_config('lock_timeout', $1, false)"
-    await connection.execute(change, str(int(LOCK_PATIENCE * 1000)))
+    await connection.execute(change, str(int(LOCK_TIMEOUT_SECONDS * 1000)))
     try:
         await step()
     except _NO_LOCK as error:
@@ -302,10 +303,10 @@ async def _concurrently(
             await connection.execute(change, str(LOCK_TRY_MS))
 
 
-async def _locked(connection: Connection, migration: Migration) -> LockedMigrations:
+async def _locked(connection: Connection, migration: Migration) -> MigrationLockedError:
     blockers = await Migrator(connection).blockers()
-    return LockedMigrations(
-        f"{migration.file} waited {LOCK_PATIENCE:.0f} seconds for a lock. Locks on our tables are held"
+    return MigrationLockedError(
+        f"{migration.file} waited {LOCK_TIMEOUT_SECONDS:.0f} seconds for a lock. Locks on our tables are held"
         f" by {blockers}: wait for it, or end it with pg_terminate_backend, and run dispatcher migrate"
         " again. What was applied before stays"
     )
@@ -317,7 +318,7 @@ async def _execute(connection: Connection, migration: Migration, sql: str, offse
     except _NO_LOCK:
         raise
     except asyncpg.PostgresError as error:
-        raise FailedMigration(_explanation(error, migration, offset)) from error
+        raise FailedMigrationError(_explanation(error, migration, offset)) from error
 
 
 async def _record(connection: Connection, migration: Migration) -> None:

@@ -18,31 +18,31 @@ class MigrationError(Exception):
     """The database's schema does not fit this program. The message says what to do."""
 
 
-class StaleDatabase(MigrationError):
+class PendingMigrationsError(MigrationError):
     """Migrations are pending."""
 
 
-class NewerDatabase(MigrationError):
+class NewerDatabaseError(MigrationError):
     """A newer version of this program migrated the database."""
 
 
-class EditedMigration(MigrationError):
+class EditedMigrationError(MigrationError):
     """A file differs from the one that was applied under its number."""
 
 
-class BadMigrations(MigrationError):
+class MigrationFilesError(MigrationError):
     """The files, or the applied migrations, are not numbered 1, 2, 3 without a gap."""
 
 
-class UnusableDatabase(MigrationError):
+class UnusableDatabaseError(MigrationError):
     """The database can never hold the schema."""
 
 
-class FailedMigration(MigrationError):
+class FailedMigrationError(MigrationError):
     """A statement of a file failed. Earlier files stay applied."""
 
 
-class LockedMigrations(MigrationError):
+class MigrationLockedError(MigrationError):
     """Another session did not finish migrating, or did not release a table, in time."""
 
 
@@ -82,7 +82,7 @@ class Applied:
 def read(directory: Traversable | None = None) -> list[Migration]:
     """Return the files of a directory in order of their numbers.
 
-    The default is the project's own directory. Raise BadMigrations if a name or a number is wrong.
+    The default is the project's own directory. Raise MigrationFilesError if a name or a number is wrong.
     """
     directory = directory or sql_files.root() / "migrations"
     found = []
@@ -91,7 +91,7 @@ def read(directory: Traversable | None = None) -> list[Migration]:
             continue
         match = re.fullmatch(r"(\d{4})_([a-z0-9_]+)\.sql", file.name)
         if match is None:
-            raise BadMigrations(f"{file.name} is not named like 0001_name.sql")
+            raise MigrationFilesError(f"{file.name} is not named like 0001_name.sql")
         text = file.read_bytes()
         found.append(Migration(int(match[1]), match[2], text.decode(), sha256(text).hexdigest()))
         _refuse_own_transaction(found[-1])
@@ -103,10 +103,10 @@ def read(directory: Traversable | None = None) -> list[Migration]:
 def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
     """Return the files still to apply, in order, given the applied ones.
 
-    Raise NewerDatabase, EditedMigration, UnusableDatabase or BadMigrations if the two do not match.
+    Raise NewerDatabaseError, EditedMigrationError, UnusableDatabaseError or MigrationFilesError if the two do not match.
     """
     if applied and applied[0].name == FIRST_BEFORE_RELEASE:
-        raise UnusableDatabase(
+        raise UnusableDatabaseError(
             "a version from before the first release migrated this database, and its migrations"
             " cannot be continued: use a new database, or delete the schema with all events"
             " (DROP SCHEMA dispatcher CASCADE), and run dispatcher migrate"
@@ -114,13 +114,13 @@ def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
     _refuse_gap([row.number for row in applied], "the database's migrations")
     if len(applied) > len(files):
         newest = applied[-1]
-        raise NewerDatabase(
+        raise NewerDatabaseError(
             f"the database is at migration {newest.number:04}_{newest.name}, and this version of"
             f" dispatcher knows {len(files)}: install the newer version that migrated it"
         )
     for row, migration in zip(applied, files, strict=False):
         if (row.name, row.sha256) != (migration.name, migration.sha256):
-            raise EditedMigration(
+            raise EditedMigrationError(
                 f"{migration.file} is not what was applied as {row.number:04}_{row.name}.sql:"
                 " restore that file, and put the change into a new one"
             )
@@ -131,18 +131,18 @@ def _refuse_gap(numbers: list[int], whose: str) -> None:
     for expected, number in enumerate(numbers, start=1):
         if number != expected:
             problem = "twice" if number < expected else f"but not {expected:04}"
-            raise BadMigrations(f"{whose} have {number:04} {problem}")
+            raise MigrationFilesError(f"{whose} have {number:04} {problem}")
 
 
 def _refuse_own_transaction(migration: Migration) -> None:
-    """Raise BadMigrations if a file controls its own transaction.
+    """Raise MigrationFilesError if a file controls its own transaction.
 
     Otherwise a COMMIT would leave the file half applied when a later statement fails.
     """
     for _, statement in statements(migration.sql):
         words = re.sub(TOKEN, " ", statement).upper().split()
         if words in OWN_TRANSACTION:
-            raise BadMigrations(
+            raise MigrationFilesError(
                 f"{migration.file} has {' '.join(words)}: the transaction is not the file's to end"
             )
 

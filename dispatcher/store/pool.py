@@ -6,8 +6,9 @@ from typing import Protocol, runtime_checkable
 
 import asyncpg
 
+from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.fair_slots import BusyError, FairSlots
-from dispatcher.store.session import Queryable, Session, StoreUnavailableError, Transaction
+from dispatcher.store.session import Queryable, Session, Transaction
 
 WAIT_SECONDS = 2.0
 """How long a request waits for a connection. After that the client should learn that we are busy.

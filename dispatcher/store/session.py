@@ -11,55 +11,13 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from dispatcher.store import errors
 from dispatcher.store.connect import AddressError, ConnectError, connect
-from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
 from dispatcher.store.connection_settings import SettingRefusedError, connection_settings, finish
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 
 CLIENT_GRACE = 5.0
 """Seconds that the client waits beyond statement_timeout before it takes the server for dead."""
-
-_LOST = (
-    OSError,  # refused, reset, unreachable; a TimeoutError is an OSError too
-    EOFError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,  # shut down, crashed, starting up
-    asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many connections
-    # the server became a standby, so it is the wrong server
-    asyncpg.exceptions.ReadOnlySQLTransactionError,
-    asyncpg.exceptions.PostgresSystemError,  # the server cannot read or write its files
-    asyncpg.exceptions.TargetServerAttributeNotMatched,
-    asyncpg.exceptions.InternalClientError,
-)
-_CONFLICT = (
-    asyncpg.exceptions.TransactionRollbackError,  # a deadlock, or a serialization failure
-    asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # a lock that was not free in time
-)
-
-
-class StoreUnavailableError(Exception):
-    """The database cannot be reached now. It is unknown whether the statement took effect."""
-
-
-class TransactionConflictError(StoreUnavailableError):
-    """Another transaction was in the way. Nothing was written. The same call may succeed later."""
-
-
-class PermissionDeniedError(StoreUnavailableError):
-    """Our role lacks a right. When the right is granted, the same statement succeeds."""
-
-
-class LockTableFullError(StoreUnavailableError):
-    """The server cannot lock as many relations as a statement reads."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "PostgreSQL's lock table is full (out of shared memory): set max_locks_per_transaction"
-            " higher, or keep fewer days in [retention]"
-        )
-
-
-class StatementTimeoutError(Exception):
-    """The server gave up on a statement and rolled it back."""
 
 
 class Queryable(Protocol):
@@ -84,7 +42,7 @@ class Transaction:
         try:
             return await self._session.ask(self._connection, query, *args)
         except Exception as error:
-            if _refused_by_server(error):
+            if errors.refused_by_server(error):
                 self._failure = error
             raise
 
@@ -213,12 +171,12 @@ class Session:
             self._lose(connection)  # a half-read answer cannot be read to its end
             raise
         except Exception as error:
-            lost = _means_lost(error, connection)
+            lost = errors.means_lost(error, connection)
             if lost:
                 self._lose(connection)
             if isinstance(error, TimeoutError) and self.on_silent is not None:
                 self.on_silent()
-            if (translated := _translated(error, lost=lost, role=self._role)) is None:
+            if (translated := errors.translated(error, lost=lost, role=self._role)) is None:
                 raise
             raise translated from error
 
@@ -307,63 +265,3 @@ class Session:
         connection.terminate()
         if self.on_lost is not None:
             self.on_lost()
-
-
-def _means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool:
-    """Return True if the connection can no longer be used.
-
-    The driver raises InterfaceError also for mistakes of the caller, such as a wrong number of
-    arguments. Then the connection is still good.
-    """
-    if isinstance(error, asyncpg.InterfaceError):
-        return connection.is_closed()
-    if isinstance(error, BROKEN_BY_POOLERS):
-        return True
-    if _is_lock_table_full(error):
-        return False
-    return isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError)
-
-
-def _is_lock_table_full(error: Exception) -> bool:
-    """Return True if a statement found no room for its locks. The session survives that."""
-    return isinstance(error, asyncpg.exceptions.OutOfMemoryError) and "shared" in str(error)
-
-
-def _translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
-    """Return this module's error for a driver's error, or None to raise it unchanged."""
-    match error:
-        case asyncpg.QueryCanceledError():
-            return StatementTimeoutError(str(error))
-        case TimeoutError():  # the server is silent: waiting for an orderly end would never return
-            return StoreUnavailableError("the database does not answer")
-        case _ if isinstance(error, BROKEN_BY_POOLERS):
-            return StoreUnavailableError(POOLER)
-        case asyncpg.InsufficientPrivilegeError():
-            return PermissionDeniedError(permission_denied(error, role))
-        case asyncpg.exceptions.OutOfMemoryError() if _is_lock_table_full(error):
-            return LockTableFullError()
-        case _ if lost:
-            return StoreUnavailableError(str(error) or type(error).__name__)
-        case _ if isinstance(error, _CONFLICT):
-            return TransactionConflictError(f"{type(error).__name__}: {error.args[0]}")
-        case _:
-            return None
-
-
-def permission_denied(error: asyncpg.InsufficientPrivilegeError, role: str) -> str:
-    """Return a sentence with the refused action, the role, and what to do."""
-    return (
-        f"{error.args[0]}, as role {role}: database.dsn must name the role that ran"
-        " dispatcher migrate, or a member of it"
-    )
-
-
-def _refused_by_server(error: BaseException) -> bool:
-    """Return True if the server refused the statement. Then the transaction is over."""
-    cause = (
-        error.__cause__
-        if isinstance(error, StoreUnavailableError | StatementTimeoutError)
-        else error
-    )
-    # An error that the driver itself raises has no severity.
-    return getattr(cause, "severity", None) is not None

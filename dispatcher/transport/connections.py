@@ -6,6 +6,7 @@ Otherwise a request could be sent on a connection that is just being closed.
 """
 
 import asyncio
+import socket
 from collections import deque
 from time import monotonic
 
@@ -22,6 +23,7 @@ from dispatcher.transport.failures import (
     no_handshake,
 )
 from dispatcher.transport.progress import Progress
+from dispatcher.transport.proxy import Proxy, ProxyGuard, no_proxy
 from dispatcher.transport.resolver import Resolver, addr_info
 from dispatcher.transport.target import Origin, Target
 from dispatcher.transport.tls import ClientContext
@@ -66,7 +68,7 @@ class Connections:
 
     `connect_timeout` is in seconds, for lookup, connection and TLS together. `idle_limit` bounds
     the idle connections, `origin_limit` the open connections to one origin: a request for one more
-    waits until its own deadline.
+    waits until its own deadline. With a `proxy`, connections go through it.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Connections:
         connect_timeout: float,
         idle_limit: int,
         origin_limit: int,
+        proxy: Proxy | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._guard = guard
@@ -88,6 +91,9 @@ class Connections:
         self._connect_timeout = connect_timeout
         self._idle_limit = idle_limit
         self._origin_limit = origin_limit
+        self._proxy = proxy
+        self._dial_guard: Guard = ProxyGuard() if proxy else guard
+        self._proxy_resolver = Resolver(self._dial_guard) if proxy else resolver
         self._origins: dict[Origin, _Open] = {}
         self._idle: dict[Connection, _Open] = {}
         self._made: dict[Connection, _Open] = {}
@@ -189,45 +195,75 @@ class Connections:
             with self._deadlines.within(self._connect_timeout):
                 addresses = await self._addresses(target, share)
                 progress.looked_up_at = monotonic()
-                connection = await self._dial(target, addresses, progress)
+                sock = await self._connected(target, addresses, progress)
+                connection = await self._start(target, sock)
         except TimeoutError:
             # If the TCP connection was made, the TLS handshake took too long.
+            through = " through the proxy" if self._proxy else ""
             raise PostError(
                 "timeout" if progress.connected_at else "connect",
-                f"no connection within {self._connect_timeout:g} s (phase=connect)",
+                f"no connection{through} within {self._connect_timeout:g} s (phase=connect)",
             ) from None
         progress.secured_at = monotonic() if target.origin.is_https else 0.0
         return connection
 
     async def _addresses(self, target: Target, share: str) -> list[AddrInfo]:
-        host, port = target.origin.host, target.origin.port
+        """Return the addresses to dial, those of the proxy if there is one. Raises PostError."""
+        host = target.origin.host
         try:
-            if target.is_literal:
-                self._guard.check_address(host, port)
-                return [addr_info(host, port)]
-            found = await self._resolver.resolve(host, port, share)
-            for *_, address in found:
-                self._guard.check_address(address[0], address[1])
+            found = await self._judged(target, share)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except OSError as error:
-            raise no_address(host, error) from None
+            if self._proxy is None:
+                raise no_address(host, error) from None
+            found = []  # only the proxy may be able to look up names of the outside
+        return found if self._proxy is None else await self._addresses_of(self._proxy)
+
+    async def _judged(self, target: Target, share: str) -> list[AddrInfo]:
+        """Return the receiver's addresses. Raises BlockedError if one of them is not permitted."""
+        host, port = target.origin.host, target.origin.port
+        if target.is_literal:
+            self._guard.check_address(host, port)
+            return [addr_info(host, port)]
+        found = await self._resolver.resolve(host, port, share)
+        for *_, address in found:
+            self._guard.check_address(address[0], address[1])
         return found
 
-    async def _dial(
+    async def _addresses_of(self, proxy: Proxy) -> list[AddrInfo]:
+        if proxy.is_literal:
+            return [addr_info(proxy.host, proxy.port)]
+        try:
+            return await self._proxy_resolver.resolve(proxy.host, proxy.port)
+        except OSError:
+            raise PostError("dns", "no connection: the proxy's name cannot be resolved") from None
+
+    async def _connected(
         self, target: Target, addresses: list[AddrInfo], progress: Progress
-    ) -> Connection:
+    ) -> socket.socket:
+        """Return a socket that leads to the receiver. Raises PostError."""
         try:
             sock = await aiohappyeyeballs.start_connection(
                 addresses,
                 happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
-                socket_factory=self._guard.socket_factory,
+                socket_factory=self._dial_guard.socket_factory,
             )
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except (OSError, RuntimeError) as error:
-            raise no_connection(error) from None
+            raise (no_proxy if self._proxy else no_connection)(error) from None
+        if self._proxy is not None:
+            try:
+                await self._proxy.open_tunnel(sock, target.origin)
+            except BaseException:
+                sock.close()
+                raise
         progress.connected_at = monotonic()
+        return sock
+
+    async def _start(self, target: Target, sock: socket.socket) -> Connection:
+        """Return the connection on this socket, after the TLS handshake. Raises PostError."""
         connection = Connection(self._loop, self._outbox, self._deadlines, self._lost)
         tls = target.origin.is_https
         try:

@@ -20,6 +20,7 @@ from dispatcher.transport.egress import Guard
 from dispatcher.transport.exchange import Connection, EndedError, ExchangeError, ExpiredError
 from dispatcher.transport.failures import PostError, no_answer, one_line
 from dispatcher.transport.progress import Progress
+from dispatcher.transport.proxy import Proxy
 from dispatcher.transport.request_head import RequestHeads
 from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
@@ -36,7 +37,8 @@ class Sender:
     """The HTTP client for all endpoints; call `open` before the first post and `close` at the end.
 
     Times are in seconds, `body_limit` in bytes. `concurrency` is the number of posts that the
-    caller runs at once, and the most idle connections that are kept.
+    caller runs at once, and the most idle connections that are kept. With a `proxy`, all
+    connections go through it; the environment's proxy settings are never read.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Sender:
         concurrency: int,
         user_agent: str,
         origin_limit: int = ORIGIN_LIMIT,
+        proxy: Proxy | None = None,
     ) -> None:
         self._guard = guard
         self._connect_timeout = connect_timeout
         self._body_limit = body_limit
         self._concurrency = concurrency
         self._origin_limit = origin_limit
+        self._proxy = proxy
         self._heads = RequestHeads(
             {
                 "Accept": "*/*",
@@ -90,6 +94,7 @@ class Sender:
             connect_timeout=self._connect_timeout,
             idle_limit=self._concurrency,
             origin_limit=self._origin_limit,
+            proxy=self._proxy,
         )
         self._is_open = True
 

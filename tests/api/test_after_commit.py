@@ -7,8 +7,8 @@ import pytest
 from dispatcher.services import propagation as module
 from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemons import Daemons
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.store.pool import PoolBusyError
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
 from tests.api.conftest import Client
 from tests.conftest import Connection
 

@@ -1,6 +1,6 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [transport] [throughput] [latency] [listing] [--rounds N] [--number N]
+python -m tests.bench [transport] [secure] [throughput] [latency] [listing] [--rounds N] [--number N]
 """
 
 import argparse
@@ -8,11 +8,12 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.bench import latency, listing, stage, throughput, transport
+from tests.bench import latency, listing, secure, stage, throughput, transport
 
 DEFAULT = ("throughput", "latency")
 NAMES = (
     "transport",
+    "secure",
     *DEFAULT,
     "listing",
 )  # in this order: filling a history takes minutes, and fsync is off for it
@@ -60,6 +61,8 @@ def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[st
             yield asyncio.run(
                 throughput.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
             )
+    elif name == "secure":
+        yield asyncio.run(secure.measure(dsn, rounds=rounds, number=number))
     elif name == "latency":
         yield asyncio.run(latency.measure(dsn, rounds=rounds, number=500))
     else:

@@ -1,6 +1,6 @@
 """A receiver in a process of its own that costs little: it counts POSTs and answers 200.
 
-    python -m tests.bench.receiver        prints its port, then serves until its input is closed
+    python -m tests.bench.receiver [CERTIFICATE]   prints its port, then serves until its input is closed
 
 `GET /count` answers how many POSTs were answered since the last `GET /count`, `GET /so-far` the
 same without beginning anew; `GET /times` the arrival times by `webhook-id` (or `X-Id`) since the last `GET /times`, in seconds of the monotonic
@@ -9,6 +9,7 @@ clock, which is the machine's and so the same in every process.
 
 import asyncio
 import json
+import ssl
 import sys
 from time import monotonic
 from typing import cast
@@ -69,14 +70,18 @@ class Receiver(asyncio.Protocol):
         return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-async def main() -> None:
+async def main(certificate: str | None = None) -> None:
     loop = asyncio.get_running_loop()
     state = State()
-    server = await loop.create_server(lambda: Receiver(state), "127.0.0.1", 0)
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    server = await loop.create_server(lambda: Receiver(state), "127.0.0.1", 0, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(*sys.argv[1:]))

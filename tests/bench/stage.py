@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -98,11 +99,18 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    async with process("-m", "tests.bench.receiver") as started, aiohttp.ClientSession() as session:
+async def receiving(certificate: Path | None = None) -> AsyncIterator[Receiver]:
+    """The cheap receiver; with a certificate, by https. SSL_CERT_FILE names what is trusted."""
+    command = ("-m", "tests.bench.receiver", *([str(certificate)] if certificate else []))
+    context = ssl.create_default_context()
+    async with (
+        process(*command) as started,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+    ):
         assert started.stdout is not None
         port = int(await started.stdout.readline())
-        yield Receiver(f"http://127.0.0.1:{port}", session, started.pid)
+        scheme = "https" if certificate else "http"
+        yield Receiver(f"{scheme}://127.0.0.1:{port}", session, started.pid)
 
 
 @asynccontextmanager

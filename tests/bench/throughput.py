@@ -29,11 +29,11 @@ async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> list[s
         webhooks = [_subscribe(dsn, receiver) for _ in range(fan_out)]
         connection = await asyncpg.connect(dsn)
         async with stage.sending(dsn) as daemon:
-            await _ours(connection, receiver, number // 4, fan_out)  # warm: plans, caches
+            await ours(connection, receiver, number // 4, fan_out)  # warm: plans, caches
             for _ in range(rounds):
                 bare_rate, bare_cpu = await _bare(receiver, number)
                 before = stage.cpu_seconds(daemon)
-                rate = await _ours(connection, receiver, number, fan_out)
+                rate = await ours(connection, receiver, number, fan_out)
                 cpu = (stage.cpu_seconds(daemon) - before) / number * 1e6
                 ratios.append(rate / bare_rate)
                 lines.append(
@@ -60,7 +60,7 @@ async def _bare(receiver: stage.Receiver, number: int) -> tuple[float, float]:
     return number / seconds, cpu / number * 1e6
 
 
-async def _ours(
+async def ours(
     connection: "asyncpg.Connection[Any]", receiver: stage.Receiver, number: int, fan_out: int
 ) -> float:
     """Deliveries a second. The producer inserts in transactions, as fast as it can."""

@@ -76,8 +76,8 @@ async def measure(*, rounds: int, number: int) -> list[str]:
     lines, ratios = [], []
     async with stage.receiving() as receiver:
         for _ in range(rounds):
-            bare, bare_cpu = await _run("tests.bench.bare", receiver, number)
-            ours, ours_cpu = await _run("tests.bench.transport", receiver, number)
+            bare, bare_cpu = await run("tests.bench.bare", receiver, number)
+            ours, ours_cpu = await run("tests.bench.transport", receiver, number)
             ratios.append(bare_cpu / ours_cpu)
             lines.append(
                 f"  {ours:7.0f}/s at {ours_cpu:.1f} µs of CPU a POST, bare aiohttp {bare:7.0f}/s "
@@ -86,7 +86,7 @@ async def measure(*, rounds: int, number: int) -> list[str]:
     return [*lines, f"  median ratio of CPU {median(ratios):.1f} (bar 5)"]
 
 
-async def _run(module: str, receiver: stage.Receiver, number: int) -> tuple[float, float]:
+async def run(module: str, receiver: stage.Receiver, number: int) -> tuple[float, float]:
     """Return POSTs a second, and microseconds of CPU a POST."""
     command = ("-m", module, "posts", receiver.url, str(number), str(CONCURRENCY))
     async with stage.process(*command) as client:

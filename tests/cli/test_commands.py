@@ -22,12 +22,12 @@ from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
 from dispatcher.encryption.keyring import KeyRejectedError
-from dispatcher.store.migrate import StaleDatabase
-from dispatcher.store.session import (
+from dispatcher.store.errors import (
     PermissionDeniedError,
     StatementTimeoutError,
     StoreUnavailableError,
 )
+from dispatcher.store.migrate import PendingMigrationsError
 
 VERBS = (
     *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
@@ -248,7 +248,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (InvalidError.field("url", "must be one"), MisuseError, "url: must be one"),
         (NotFoundError("there is no webhook x"), CommandError, "there is no webhook x"),
         (KeyRejectedError("another key"), CommandError, "another key"),
-        (StaleDatabase("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
+        (PendingMigrationsError("run dispatcher migrate"), CommandError, "run dispatcher migrate"),
         (PostgresUnavailableError("made by 15"), CommandError, "made by 15"),
         (
             client.InvalidError(

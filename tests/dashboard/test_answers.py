@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from dispatcher.services.overview import Overview
-from dispatcher.store.session import StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
 from tests.api.conftest import Api, served
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor

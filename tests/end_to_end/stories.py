@@ -16,7 +16,9 @@ from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.webhooks import NewWebhook
-from dispatcher.services.webhooks import Webhook, WebhookRules, Webhooks
+from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhook_rules import WebhookRules
+from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.session import Session
 from dispatcher.transport.egress import Guard, parse_allow
 from tests.conftest import Connection, connected

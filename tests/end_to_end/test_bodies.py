@@ -12,7 +12,7 @@ import pytest
 import standardwebhooks
 import stripe
 
-from dispatcher.services.webhooks import Webhook
+from dispatcher.services.webhook_resource import Webhook
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver, Request
 

@@ -269,6 +269,24 @@ async def test_a_port_that_is_taken_is_named(
         assert f"The admin port {receiver.port} cannot be opened on 127.0.0.1" in ended.err
 
 
+async def test_check_tries_the_proxy_and_names_a_wrong_one(
+    dispatcher: Shell, connection: Connection, receiver: Receiver
+) -> None:
+    await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    there = f"http://127.0.0.1:{receiver.port}"
+    checked = await dispatcher.setting(egress__proxy=there)("check")
+    assert checked.code == 0
+    assert f"proxy: 127.0.0.1 port {receiver.port} takes connections" in checked.out
+    away = await dispatcher.setting(egress__proxy="http://127.0.0.1:1")("check")
+    assert (away.code, away.err) == (
+        1, "egress.proxy: no connection to 127.0.0.1 port 1: Connection refused\n",
+    )  # fmt: skip
+    for ended in await dispatcher.setting(egress__proxy="http://me:hunter2@p").each("run", "check"):
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert ended.err.startswith("egress.proxy: must not contain credentials")
+        assert "hunter2" not in ended.err
+
+
 async def test_check_finds_a_running_daemon_on_its_port(dispatcher: Shell) -> None:
     daemon = await dispatcher.start("run")
     port = (await daemon.line(r'"admin":"http://127\.0\.0\.1:(\d+)"'))[1]

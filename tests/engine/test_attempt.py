@@ -10,7 +10,7 @@ from dispatcher.core.outcome import broken_attempt, missing_event
 from dispatcher.engine.attempt import DISABLING_SECONDS, AttemptRunner, result_of
 from dispatcher.engine.body_cache import UnreadableEventError
 from dispatcher.engine.clock import Clock
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from tests.core.test_outcome import POLICY
 from tests.engine.test_request_headers import DELIVERY, ENDPOINT, EVENT, REQUESTS
 

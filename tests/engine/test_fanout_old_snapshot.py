@@ -11,8 +11,8 @@ import pytest
 from dispatcher.engine import fanout as fanout_module
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
+from dispatcher.store.errors import StatementTimeoutError
 from dispatcher.store.inbox import FannedOut, Inbox
-from dispatcher.store.session import StatementTimeoutError
 
 NOW = 91_000_000_000 << 22
 KEPT_FROM = NOW - (1_200_000 << 22)

@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.engine import maintenance
 from dispatcher.engine.maintenance import Maintenance, Step
-from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import metrics
 
 HOUR = 3600.0

@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.core.model import Delivery, Outcome, Result
 from dispatcher.engine.recorder import Recorder
-from dispatcher.store.session import StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
 
 OK = Outcome("ok", None, "DELIVERED", None, None, None)
 POISON = b"poison"

@@ -8,7 +8,7 @@ import structlog.testing
 
 from dispatcher.engine import stage_health
 from dispatcher.engine.stage_runner import Stage, StageRunner
-from dispatcher.store.session import StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
 
 
 class Passes:

@@ -15,7 +15,8 @@ from cryptography import x509
 from dispatcher.config.sections import ConfigError
 from dispatcher.store import migrate, setup
 from dispatcher.store.connect import AddressError, ConnectError, connect
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.session import Session
 from tests.certificates import ELSEWHERE, Authority
 from tests.network_server import (
     NetworkServer,

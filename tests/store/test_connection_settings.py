@@ -10,7 +10,8 @@ import pytest
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store import migrate
 from dispatcher.store.connection_settings import AFTERWARDS, TABLE, connection_settings
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.session import Session
 from tests import hostile
 from tests.conftest import SETTINGS as FAST
 from tests.conftest import Connection, connected, with_database

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from dispatcher.store.connections import Sessions
-from dispatcher.store.session import StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
 from tests.conftest import Connection
 
 

@@ -9,8 +9,9 @@ import pytest
 from dispatcher.core.model import Delivery, Endpoint, Outcome
 from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.events import Events
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.engine.test_request_headers import ENDPOINT
 from tests.store import rows

@@ -113,7 +113,7 @@ async def test_a_migrator_waits_without_hindering_a_concurrent_index(
 async def test_planning_and_checking_change_nothing(empty: Connection, tmp_path: Path) -> None:
     write(tmp_path, _0001_one=ONE)
     assert names(await migrate.migrate(empty, plan=True, directory=tmp_path)) == ["0001_one.sql"]
-    with pytest.raises(migrate.StaleDatabase, match=r"0001_one\.sql.*dispatcher migrate"):
+    with pytest.raises(migrate.PendingMigrationsError, match=r"0001_one\.sql.*dispatcher migrate"):
         await migrate.check(empty, directory=tmp_path)
     assert await empty.fetchval("SELECT to_regnamespace('dispatcher')") is None
     assert await tables(empty) == set()
@@ -159,7 +159,8 @@ async def test_a_failing_file_leaves_nothing_and_the_ones_before_it_stay(
 ) -> None:
     write(tmp_path, _0001_one=ONE, _0002_bad=TWO + "\n\nINSERT INTO nowhere VALUES (1);")
     with pytest.raises(
-        migrate.FailedMigration, match=r'0002_bad\.sql, line 3: relation "nowhere" does not exist'
+        migrate.FailedMigrationError,
+        match=r'0002_bad\.sql, line 3: relation "nowhere" does not exist',
     ):
         await migrate.migrate(empty, directory=tmp_path)
     assert await tables(empty) == {"one"}
@@ -182,7 +183,7 @@ async def test_a_failing_file_leaves_nothing_and_the_ones_before_it_stay(
 async def test_an_error_names_the_file_the_line_and_the_advice(
     empty: Connection, tmp_path: Path, sql: str, message: str
 ) -> None:
-    with pytest.raises(migrate.FailedMigration, match=message):
+    with pytest.raises(migrate.FailedMigrationError, match=message):
         await migrate.migrate(empty, directory=write(tmp_path, _0001_bad=sql))
 
 
@@ -190,7 +191,7 @@ async def test_the_lock_is_released_by_a_failure(
     empty: Connection, empty_dsn: str, tmp_path: Path
 ) -> None:
     write(tmp_path, _0001_bad="nonsense")
-    with pytest.raises(migrate.FailedMigration):
+    with pytest.raises(migrate.FailedMigrationError):
         await migrate.migrate(empty, directory=tmp_path)
     write(tmp_path, _0001_bad=ONE)
     async with asyncpg.create_pool(empty_dsn, min_size=1) as pool, pool.acquire() as other:
@@ -200,13 +201,14 @@ async def test_the_lock_is_released_by_a_failure(
 async def test_waiting_for_another_migrator_ends_and_names_it(
     empty: Connection, empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_SECONDS", 0.1)
     write(tmp_path, _0001_one=ONE)
     async with connected(empty_dsn) as other:
         await migrate._make_tables(other)
         assert await Migrator(other).claim()
         with pytest.raises(
-            migrate.LockedMigrations, match=rf"pid {other.get_server_pid()} \(.*has been migrating"
+            migrate.MigrationLockedError,
+            match=rf"pid {other.get_server_pid()} \(.*has been migrating",
         ):
             await migrate.migrate(empty, directory=tmp_path)
         assert await tables(empty) == set()
@@ -289,7 +291,7 @@ async def test_a_further_migration_is_applied_over_live_data(dsn: str, tmp_path:
     (tmp_path / f"{len(files) + 1:04}_extra.sql").write_text(change)
     async with migrate.connected(dsn) as connection:
         before = await connection.fetchval("SELECT dispatcher.emit('a.b', '1')")
-        with pytest.raises(migrate.StaleDatabase, match=r"lacks 1 .*_extra\.sql"):
+        with pytest.raises(migrate.PendingMigrationsError, match=r"lacks 1 .*_extra\.sql"):
             await migrate.check(connection, directory=tmp_path)
         assert len(await migrate.migrate(connection, directory=tmp_path)) == 1
         after = await connection.fetchval("SELECT dispatcher.emit('a.b', '2')")
@@ -298,14 +300,14 @@ async def test_a_further_migration_is_applied_over_live_data(dsn: str, tmp_path:
             " FROM dispatcher.inbox i JOIN dispatcher.events e ON e.id = i.event_id ORDER BY i.id"
         )
         assert [tuple(row) for row in rows] == [(before, "none", "1"), (after, "none", "2")]
-        with pytest.raises(migrate.NewerDatabase, match="install the newer version"):
+        with pytest.raises(migrate.NewerDatabaseError, match="install the newer version"):
             await migrate.check(connection)
 
 
 async def test_a_lock_that_cannot_be_had_is_given_up_with_the_name_of_its_holder(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_SECONDS", 0.1)
     files = migrate.read()
     for file in files:
         (tmp_path / file.file).write_bytes(file.sql.encode())
@@ -320,7 +322,7 @@ async def test_a_lock_that_cannot_be_had_is_given_up_with_the_name_of_its_holder
             await reader.execute("LOCK TABLE dispatcher.inbox IN EXCLUSIVE MODE")
             async with migrate.connected(dsn) as migrating:
                 with pytest.raises(
-                    migrate.LockedMigrations,
+                    migrate.MigrationLockedError,
                     match=rf"{number}_extra.sql .* pid {reader.get_server_pid()} \(",
                 ):
                     await migrate.migrate(migrating, directory=tmp_path)
@@ -357,7 +359,9 @@ async def test_an_edited_file_is_refused_before_anything_is_applied(
     await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))
     write(tmp_path, _0001_one=ONE + " ", _0002_two=TWO)
     for act in (migrate.migrate, migrate.pending, migrate.check):
-        with pytest.raises(migrate.EditedMigration, match=r"0001_one\.sql is not what was applied"):
+        with pytest.raises(
+            migrate.EditedMigrationError, match=r"0001_one\.sql is not what was applied"
+        ):
             await act(empty, directory=tmp_path)
     assert await tables(empty) == {"one"}
 
@@ -365,7 +369,7 @@ async def test_an_edited_file_is_refused_before_anything_is_applied(
 async def test_a_renamed_file_is_refused_by_both_names(empty: Connection, tmp_path: Path) -> None:
     await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))
     (tmp_path / "0001_one.sql").rename(tmp_path / "0001_uno.sql")
-    with pytest.raises(migrate.EditedMigration, match=r"0001_uno\.sql.*0001_one\.sql"):
+    with pytest.raises(migrate.EditedMigrationError, match=r"0001_uno\.sql.*0001_one\.sql"):
         await migrate.migrate(empty, directory=tmp_path)
 
 
@@ -375,7 +379,7 @@ async def test_a_database_newer_than_the_program_is_refused(
     await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE, _0002_two=TWO))
     (tmp_path / "0002_two.sql").unlink()
     for act in (migrate.migrate, migrate.check):
-        with pytest.raises(migrate.NewerDatabase, match=r"0002_two.*knows 1"):
+        with pytest.raises(migrate.NewerDatabaseError, match=r"0002_two.*knows 1"):
             await act(empty, directory=tmp_path)
 
 
@@ -387,7 +391,9 @@ async def test_a_database_with_the_migrations_from_before_a_release_is_refused(
         (tmp_path / f"{number:04}_{name}.sql").write_text("SELECT 1;")
     await migrate.migrate(empty, directory=tmp_path)
     for act in (migrate.migrate, migrate.pending, migrate.check):
-        with pytest.raises(migrate.UnusableDatabase, match=r"new database.*run dispatcher migrate"):
+        with pytest.raises(
+            migrate.UnusableDatabaseError, match=r"new database.*run dispatcher migrate"
+        ):
             await act(empty)
     assert await recorded(empty) == list(range(1, 18))
 
@@ -403,7 +409,7 @@ async def test_a_database_that_is_not_utf8_is_refused(
         connection = await asyncpg.connect(server, database="dispatcher_test_ascii")
         write(tmp_path, _0001_one=ONE)
         for act in (migrate.migrate, migrate.check):
-            with pytest.raises(migrate.UnusableDatabase, match="SQL_ASCII"):
+            with pytest.raises(migrate.UnusableDatabaseError, match="SQL_ASCII"):
                 await act(connection, directory=tmp_path)
         await connection.close()
     finally:
@@ -427,7 +433,7 @@ async def test_a_database_that_is_not_utf8_is_refused(
 def test_files_are_numbered_without_gap_or_repetition(
     tmp_path: Path, files: list[str], message: str
 ) -> None:
-    with pytest.raises(migrate.BadMigrations, match=message):
+    with pytest.raises(migrate.MigrationFilesError, match=message):
         migrate.read(write(tmp_path, **{f"_{name}": "" for name in files}))
 
 
@@ -436,7 +442,7 @@ def test_files_are_numbered_without_gap_or_repetition(
     ["BEGIN; SELECT 1;", "SELECT 1; -- so\ncommit;", "/* ; */ ROLLBACK", "START TRANSACTION;"],
 )
 def test_a_file_that_ends_its_own_transaction_is_refused(tmp_path: Path, sql: str) -> None:
-    with pytest.raises(migrate.BadMigrations, match=r"0001_own\.sql .* transaction"):
+    with pytest.raises(migrate.MigrationFilesError, match=r"0001_own\.sql .* transaction"):
         migrate.read(write(tmp_path, _0001_own=sql))
 
 
@@ -447,7 +453,7 @@ def test_other_files_in_the_directory_are_passed_over(tmp_path: Path) -> None:
 
 def test_a_record_with_a_gap_is_refused() -> None:
     applied = [Applied(1, "one", "a"), Applied(3, "three", "c")]
-    with pytest.raises(migrate.BadMigrations, match="the database's migrations have 0003"):
+    with pytest.raises(migrate.MigrationFilesError, match="the database's migrations have 0003"):
         migrate.decide([], applied)
 
 

@@ -7,9 +7,10 @@ import pytest
 from dispatcher.core.model import Delivery
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from dispatcher.store import migrate
-from dispatcher.store.session import Session, StoreUnavailableError
+from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests import hostile
 from tests.conftest import Connection, connected

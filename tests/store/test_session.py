@@ -8,15 +8,14 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
-from dispatcher.store.session import (
+from dispatcher.store.errors import (
     LockTableFullError,
     PermissionDeniedError,
-    Session,
     StatementTimeoutError,
     StoreUnavailableError,
-    Transaction,
     TransactionConflictError,
 )
+from dispatcher.store.session import Session, Transaction
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -34,27 +34,30 @@ class Endpoints:
 async def swept(connection: Connection, session: Session, moments: int) -> list[int]:
     """How many rows are neither in memory nor parked after each pass that was made at once."""
     endpoint = await rows.endpoint(connection)
-    deliveries, clock = Deliveries(session), Clock()
+    table, clock = Deliveries(session), Clock()
     buffer = DeliveryBuffer(capacity=100, queues=EndpointQueues(50))
     buffer.own(frozenset([SHARD]))
     buffer.configure(endpoint, QueueSettings(limit=9))
 
     async def admit(
-        found: Sequence[Delivery], settled: Collection[int | UUID], are_parked: bool
+        deliveries: Sequence[Delivery],
+        *,
+        stale: Collection[int | UUID],
+        are_parked: bool = False,
     ) -> None:
-        to_park = buffer.admit(found, clock.now(), settled)
+        to_park = buffer.admit(deliveries, clock.now(), stale)
         if not are_parked:
-            await deliveries.park([d.id for d in to_park], [SHARD])
+            await table.park([d.id for d in to_park], [SHARD])
 
     endpoints = Endpoints()
-    refill = Loader(deliveries, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
-    await refill.run_once()
+    loader = Loader(table, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
+    await loader.run_once()
     await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
     buffer.raise_watermark(SHARD, clock.now() + HORIZON_SECONDS)
-    refill.sweep_now()
+    loader.sweep_now()
     left = []
     while True:
-        wait = await refill.run_once()
+        wait = await loader.run_once()
         waiting = "SELECT count(*) FROM dispatcher.deliveries WHERE NOT parked"
         left.append(await connection.fetchval(waiting) - len(buffer))
         if wait or len(left) > ROWS:

@@ -12,7 +12,8 @@ from dispatcher.services.inputs.webhooks import (
     WebhookQuery,
 )
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.services.webhooks import TEST_TYPE, Webhook
+from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks import TEST_TYPE
 
 ONE = "/api/webhooks/{webhook_id}"
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ANSWER_LIMIT_SECONDS = 2.0
 """The longest wait for an answer of the process that holds the admin port."""
 
+PROXY_LIMIT_SECONDS = 5.0
+"""The longest wait for a connection to the proxy."""
+
 
 @dataclass(slots=True)
 class Findings:
@@ -81,6 +84,8 @@ def check(context: click.Context, as_json: bool) -> None:
         _database(config, findings)
     with findings.recording() as note:
         note(_port(config))
+    with findings.recording() as note:
+        note(_proxy(config))
     if as_json:
         click.echo(findings.as_json())
     else:
@@ -137,6 +142,25 @@ def _port(config: "Config") -> str:
         return f"admin port: a daemon already answers on {host} port {port}"
     port_check.require_free(host, port)
     return f"admin port: {host} port {port} is free"
+
+
+def _proxy(config: "Config") -> str | None:
+    """Return a note if the configured proxy takes connections, None if there is no proxy."""
+    import socket
+
+    from dispatcher.transport.proxy import proxy_of
+
+    proxy = proxy_of(config)
+    if proxy is None:
+        return None
+    try:
+        socket.create_connection((proxy.host, proxy.port), PROXY_LIMIT_SECONDS).close()
+    except OSError as error:
+        raise CommandError(
+            f"egress.proxy: no connection to {proxy.host} port {proxy.port}: "
+            f"{error.strerror or 'no answer'}"
+        ) from None
+    return f"proxy: {proxy.host} port {proxy.port} takes connections"
 
 
 def _is_a_daemon(host: str, port: int) -> bool:

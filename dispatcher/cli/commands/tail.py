@@ -115,7 +115,7 @@ class View:
         The daemon may be restarting, so the command keeps polling.
         """
         from dispatcher.client import ConnectionFailedError, UnavailableError
-        from dispatcher.store.session import StatementTimeoutError, StoreUnavailableError
+        from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 
         try:
             ended = await self.ended()

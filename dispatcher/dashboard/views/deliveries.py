@@ -16,7 +16,7 @@ from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import Delivery
 from dispatcher.services.inputs.history import DeliveryFilters
 from dispatcher.services.propagation import wait_until_acknowledged
-from dispatcher.services.webhooks import Webhook
+from dispatcher.services.webhook_resource import Webhook
 
 FILTERS = ("status", "event", "since", "until")
 SHOWN = 50

@@ -13,7 +13,7 @@ from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors
 from dispatcher.services.inputs.webhooks import NewWebhook
-from dispatcher.services.webhooks import Webhook
+from dispatcher.services.webhook_resource import Webhook
 
 SHOWN = 50
 NAMED = 40

@@ -1,0 +1,82 @@
+"""Build a webhook, as people read it, from the row of an endpoint. Do no I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from dispatcher.core.model import RawJson
+
+_STORED_AS_SHOWN: Final = (
+    "id",
+    "environment_id",
+    "name",
+    "description",
+    "url",
+    "active",
+    "disabled_reason",
+    "rate_limit",
+    "max_in_flight",
+    "ordered",
+    "paused_until",
+    "failing_since",
+    "created_at",
+    "updated_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook. Only a call that makes a secret sets `signing_secret`. `timeout` is in seconds."""
+
+    id: UUID
+    environment_id: str
+    name: str
+    description: str
+    url: str
+    events: tuple[str, ...]
+    active: bool
+    disabled_reason: str | None
+    header_names: tuple[str, ...]
+    rate_limit: int | None
+    max_in_flight: int | None
+    timeout: float | None
+    retry: RawJson | None
+    ordered: bool
+    signature_schemes: tuple[str, ...] | None
+    metadata: RawJson
+    paused_until: datetime | None
+    failing_since: datetime | None
+    previous_secret_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    signing_secret: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_row(
+        cls, row: Mapping[str, Any], header_names: Iterable[str], secret: str | None = None
+    ) -> "Webhook":
+        """Return the webhook of an endpoint's row. The row holds the headers only encrypted."""
+        schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
+        return cls(
+            **{name: row[name] for name in _STORED_AS_SHOWN},
+            events=tuple(row["events"]),
+            header_names=tuple(header_names),
+            timeout=timeout_ms / 1000 if timeout_ms else None,
+            retry=RawJson(row["retry"]) if row["retry"] else None,
+            signature_schemes=tuple(schemes) if schemes else None,
+            metadata=RawJson(row["metadata"]),
+            previous_secret_until=row["previous_until"],
+            signing_secret=secret,
+        )
+
+    @property
+    def revision(self) -> int:
+        """Return a number that differs after every change by people and after disabling."""
+        return revision(self.updated_at)
+
+
+def revision(updated_at: datetime) -> int:
+    """Return the revision of a webhook that was last changed at this time."""
+    return round(updated_at.timestamp() * 1_000_000)

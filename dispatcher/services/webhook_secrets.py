@@ -1,0 +1,53 @@
+"""Encrypt the signing secret and the headers of a webhook, and read the headers back."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
+
+
+class WebhookSecrets:
+    """The encryption of one daemon's webhooks. `cipher` is None if there is no key."""
+
+    def __init__(self, cipher: Cipher | None) -> None:
+        self._cipher = cipher
+
+    def encrypt(self, secret: str, webhook_id: UUID) -> bytes:
+        """Return a secret encrypted for this webhook. Raise RuntimeError if there is no key."""
+        if self._cipher is None:
+            raise RuntimeError("there is no key to encrypt a secret with")
+        return self._cipher.encrypt(secret.encode(), context=webhook_id.bytes)
+
+    def encrypt_headers(self, headers: Mapping[str, str], webhook_id: UUID) -> bytes | None:
+        """Return the headers encrypted for this webhook, or None if there are none."""
+        return self.encrypt(orjson.dumps(headers).decode(), webhook_id) if headers else None
+
+    def headers(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return the headers of a stored webhook.
+
+        Return none if there is no key, or if they are encrypted with another key.
+        """
+        if row["headers"] is None or self._cipher is None:
+            return {}
+        try:
+            text = self._cipher.decrypt(row["headers"], context=row["id"].bytes)
+        except WrongKeyError:
+            return {}
+        return dict(orjson.loads(text))
+
+    def merge_headers(
+        self, row: Mapping[str, Any], changes: Mapping[str, str | None] | None
+    ) -> dict[str, str]:
+        """Return the headers of a stored webhook after `changes`.
+
+        A header with the value None is removed. `changes` None removes all headers. The names
+        ignore case.
+        """
+        if changes is None:
+            return {}
+        changed = {name.lower() for name in changes}
+        kept = {n: v for n, v in self.headers(row).items() if n.lower() not in changed}
+        return kept | {name: value for name, value in changes.items() if value is not None}
