@@ -16,7 +16,7 @@ from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Files, Renderer
 from dispatcher.dashboard.request import DashboardRequest, see_other
-from dispatcher.dashboard.signing_in import SigningIn
+from dispatcher.dashboard.signing_in import SignInPages
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.history import History
@@ -42,7 +42,7 @@ class Dashboard:
         pool: Pool,
         settings: ServiceSettings,
         auth: Auth,
-        bootstrap: bytes | None,
+        root_token: bytes | None,
         *,
         authentication: Pool,
     ) -> None:
@@ -50,8 +50,8 @@ class Dashboard:
         self._settings = settings
         self._files = Files.read()
         self._renderer = Renderer(self._files.names)
-        self._signing_in = SigningIn(
-            self._renderer, auth, DashboardSessions(authentication, bootstrap)
+        self._signing_in = SignInPages(
+            self._renderer, auth, DashboardSessions(authentication, root_token)
         )
         self.invite = self._signing_in.invite
 

@@ -71,7 +71,7 @@ class KeptForm:
         return cls(action, [(n, v) for n, v in fields if n != "csrf"])
 
 
-class SigningIn:
+class SignInPages:
     """The pages for users who are not signed in. `invite` makes a one-time login link."""
 
     def __init__(self, renderer: Renderer, auth: Auth, sign_ins: DashboardSessions) -> None:

@@ -9,7 +9,7 @@ outside of tests these functions run in a `Sandbox`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import jsonschema_rs
 import orjson
@@ -69,7 +69,7 @@ def depth(value: object) -> int:
     return levels
 
 
-def _inside(outer: Any) -> Iterable[object]:
+def _inside(outer: dict[str, object] | list[object]) -> Iterable[object]:
     return outer.values() if isinstance(outer, dict) else outer
 
 

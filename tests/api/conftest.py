@@ -15,10 +15,15 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.tokens import NewToken, Scope
 from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
+from tests import daemon_fixtures
 from tests.conftest import Connection, _database, connected, with_database
 from tests.end_to_end.shell import KEY
 from tests.end_to_end.stories import Daemons, Story, until
-from tests.receivers import Receiver
+
+cipher = daemon_fixtures.cipher
+daemons = daemon_fixtures.daemons
+receiver = daemon_fixtures.receiver
+story = daemon_fixtures.story
 
 OTHER = "env_other"
 JSON = "application/json"
@@ -111,29 +116,6 @@ class Api:
     def nobody(self, token: str | None = None) -> Client:
         """Without a token, or with this one."""
         return Client(self._session, token)
-
-
-@pytest.fixture
-def cipher() -> Cipher:
-    return Cipher(bytes.fromhex(KEY))
-
-
-@pytest.fixture
-async def story(dsn: str, connection: Connection, cipher: Cipher) -> Story:
-    return Story(dsn, connection, cipher)
-
-
-@pytest.fixture
-async def daemons(story: Story, cipher: Cipher) -> AsyncIterator[Daemons]:
-    started = Daemons(story.dsn, cipher)
-    yield started
-    await started.end()
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver() as opened:
-        yield opened
 
 
 @pytest.fixture

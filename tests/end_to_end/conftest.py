@@ -7,28 +7,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from dispatcher.encryption.cipher import Cipher
-from tests.conftest import Connection
+from tests import daemon_fixtures
 from tests.end_to_end.shell import KEY, Shell, shell
-from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
-
-@pytest.fixture
-def cipher() -> Cipher:
-    return Cipher(bytes.fromhex(KEY))
-
-
-@pytest.fixture
-async def story(dsn: str, connection: Connection, cipher: Cipher) -> Story:
-    return Story(dsn, connection, cipher)
-
-
-@pytest.fixture
-async def daemons(story: Story, cipher: Cipher) -> AsyncIterator[Daemons]:
-    started = Daemons(story.dsn, cipher)
-    yield started
-    await started.end()
+cipher = daemon_fixtures.cipher
+daemons = daemon_fixtures.daemons
+receiver = daemon_fixtures.receiver
+story = daemon_fixtures.story
 
 
 @pytest.fixture
@@ -37,12 +23,6 @@ def quiet() -> Iterator[None]:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     yield
     structlog.reset_defaults()
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with Receiver() as opened:
-        yield opened
 
 
 @pytest.fixture

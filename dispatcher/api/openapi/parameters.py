@@ -1,7 +1,6 @@
 """The parameters of an operation in the OpenAPI document: path, query and headers."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
@@ -45,7 +44,7 @@ PATH: dict[str, tuple[str, Schema]] = {
 class UntitledSchema(GenerateJsonSchema):
     """A schema generator that gives fields no titles, because their names are enough."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: object) -> bool:
         return False
 
 
