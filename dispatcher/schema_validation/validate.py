@@ -9,7 +9,7 @@ outside of tests these functions run in a `Sandbox`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import jsonschema_rs
 import orjson
@@ -23,7 +23,7 @@ LONGEST_DETAIL = 500
 KEPT = 64
 """Compiled schemas in the cache."""
 
-Reason = Literal["schema", "unreadable", "schema_unusable", "too_costly", "check_failed"]
+Reason = Literal["schema", "unreadable", "schema_unusable", "too_expensive", "check_failed"]
 """Why data was rejected: it does not satisfy the schema · it is not JSON of valid text and finite
 numbers · the schema itself is invalid · the check takes too much time or memory · the check
 failed with an error of its own.
@@ -38,7 +38,7 @@ class Rejection:
     detail: str
 
 
-def judge(schema: str, data: str | None) -> Rejection | None:
+def validate(schema: str, data: str | None) -> Rejection | None:
     """Return None if the data satisfies the schema; without data, if the schema is valid.
 
     Otherwise return the Rejection. Both arguments are JSON texts.
@@ -69,7 +69,7 @@ def depth(value: object) -> int:
     return levels
 
 
-def _inside(outer: Any) -> Iterable[object]:
+def _inside(outer: dict[str, object] | list[object]) -> Iterable[object]:
     return outer.values() if isinstance(outer, dict) else outer
 
 

@@ -4,7 +4,8 @@ A change notice tells a daemon that another process changed a delivery which it 
 """
 
 from collections.abc import Collection
-from typing import Any
+
+import asyncpg
 
 from dispatcher.core.model import ChangeNotice
 from dispatcher.store.deliveries import delivery
@@ -36,7 +37,7 @@ class ChangeNotices:
         return count
 
 
-def _notice(row: Any) -> ChangeNotice:
+def _notice(row: asyncpg.Record) -> ChangeNotice:
     return ChangeNotice(
         id=row["notice_id"],
         delivery_id=row["delivery_id"],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from dispatcher.core.model import NO_TIMINGS, Delivery, Result, SetBack
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -156,7 +158,7 @@ class Deliveries:
         return rows[0]["last"], rows[0]["moved"]
 
 
-def delivery(row: Any) -> Delivery:
+def delivery(row: asyncpg.Record) -> Delivery:
     """Return a delivery from its row."""
     return Delivery(
         row["id"],

@@ -32,7 +32,7 @@ class Connection(_Base):
 
     __slots__ = ("socket",)
 
-    def __init__(self, protocol: Any, transport: Any, *others: Any) -> None:
+    def __init__(self, protocol: Any, transport: Any, *others: Any) -> None:  # noqa: ANN401 - passed on as they are
         super().__init__(protocol, transport, *others)
         self.socket = transport.get_extra_info("socket")
 

@@ -45,7 +45,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: _redacted(key, value) for key, value in event.items()}
 
 
-def _redacted(key: object, value: Any) -> Any:
+def _redacted(key: object, value: object) -> object:
     if isinstance(key, str) and _names_secret(key):
         return _REDACTED
     if isinstance(value, dict):
@@ -60,7 +60,7 @@ def _names_secret(key: str) -> bool:
     return _SECRET_KEY.search(key) is not None
 
 
-def _json(event: EventDict, **_: Any) -> bytes:
+def _json(event: EventDict, **_: object) -> bytes:
     try:
         return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # A lone surrogate or an integer beyond 64 bits. Otherwise the line is lost.
@@ -96,7 +96,7 @@ class _Output:
         """Return the only logger: this object is the logger factory too."""
         return self
 
-    def msg(self, line: Any) -> None:
+    def msg(self, line: Any) -> None:  # noqa: ANN401 - text or bytes, as the stream takes
         with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
             self._stream.write(line + self._end)
             self._stream.flush()

@@ -263,7 +263,7 @@ async def test_a_receiver_that_is_slow_is_not_flooded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(replayer, "ROWS_LIMIT", 10)
-    monkeypatch.setattr(replayer, "PENDING_MOST", 30)
+    monkeypatch.setattr(replayer, "PENDING_LIMIT", 30)
     webhook = await story.subscribe(receiver.url, active=False, max_in_flight=1)
     await daemons.start()
     await miss(story, 100)

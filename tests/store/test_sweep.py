@@ -27,7 +27,7 @@ FROM generate_series(1, $4::int) AS n
 class Endpoints:
     """Every endpoint is known."""
 
-    async def know(self, ids: Iterable[UUID]) -> None:
+    async def load(self, ids: Iterable[UUID]) -> None:
         pass
 
 

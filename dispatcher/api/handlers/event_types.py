@@ -2,7 +2,8 @@
 
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.event_types import EventType, EventTypes
+from dispatcher.services.event_type_resource import EventType
+from dispatcher.services.event_types import EventTypes
 from dispatcher.services.inputs.event_types import EventTypePut, EventTypeQuery
 
 SHAPE = Shape("event_type", id="name")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
@@ -79,7 +78,7 @@ PATH: dict[str, tuple[str, Schema]] = {
 class _Untitled(GenerateJsonSchema):
     """A schema generator that gives fields no titles, because their names are enough."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: object) -> bool:
         return False
 
 

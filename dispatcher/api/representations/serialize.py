@@ -56,7 +56,7 @@ def moment(value: datetime) -> str:
     return in_utc.isoformat(timespec="milliseconds")[:_WITHOUT_OFFSET] + "Z"
 
 
-def _value(value: Any, named: Callable[[str], str], *, secrets: bool) -> Any:
+def _value(value: object, named: Callable[[str], str], *, secrets: bool) -> Any:
     """Return the JSON value of a field."""
     if value.__class__ in _PLAIN:
         return value

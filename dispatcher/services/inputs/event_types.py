@@ -29,12 +29,12 @@ def text(value: object) -> RawJson:
     return RawJson(made)
 
 
-def _moderate(value: Any) -> Any:
+def _moderate(value: object) -> object:
     text(value)
     return value
 
 
-def _schema(value: Any) -> Any:
+def _schema(value: object) -> object:
     if not isinstance(value, dict | bool | None):
         raise ValueError("must be an object, true, false or null")  # noqa: TRY004 - what pydantic takes
     return _moderate(value)
