@@ -49,7 +49,7 @@ class DeliveryActions:
                 attempts=found["attempt"],
             )
         if not done:
-            raise ConflictError("the delivery has just changed: look at it, and try again")
+            raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.retry", delivery_name, environment_id)
         return delivery_id
 
@@ -62,7 +62,7 @@ class DeliveryActions:
         if found["state"] == "ENDED":
             raise ConflictError("the delivery has ended")
         if not await self._stored.cancel(delivery_id, BY_HAND):
-            raise ConflictError("the delivery has just changed: look at it, and try again")
+            raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.cancel", delivery_name, environment_id)
         return delivery_id
 

@@ -162,9 +162,7 @@ class Connections:
         if self._is_closed:
             raise PostError("connect", "no connection: the dispatcher is stopping")
         origin = target.origin
-        opened = self._origins.get(origin)
-        if opened is None:
-            opened = self._origins[origin] = _Open(origin)
+        opened = self._opened(origin)
         while opened.count >= self._origin_limit:
             await self._wait(opened)
             if (connection := self.take(origin, monotonic())) is not None:
@@ -179,6 +177,12 @@ class Connections:
             if connection is None or connection.is_lost:
                 self._uncount(opened)
         return connection
+
+    def _opened(self, origin: Origin) -> _Open:
+        opened = self._origins.get(origin)
+        if opened is None:
+            opened = self._origins[origin] = _Open(origin)
+        return opened
 
     async def _wait(self, opened: _Open) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()

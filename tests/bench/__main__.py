@@ -1,6 +1,6 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [transport] [secure] [throughput] [latency] [listing] [--rounds N] [--number N]
+python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [listing] [--rounds N] [--number N]
 """
 
 import argparse
@@ -8,10 +8,11 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.bench import latency, listing, secure, stage, throughput, transport
+from tests.bench import latency, listing, secure, stage, steps, throughput, transport
 
 DEFAULT = ("throughput", "latency")
 NAMES = (
+    "steps",
     "transport",
     "secure",
     *DEFAULT,
@@ -36,6 +37,9 @@ def main() -> None:
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     wanted = [name for name in NAMES if name in (args.names or DEFAULT)]
+    if "steps" in wanted:
+        wanted.remove("steps")
+        _say("steps", *steps.measure())
     if "transport" in wanted:
         wanted.remove("transport")
         _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))

@@ -29,6 +29,8 @@ from tests.bench.flooding import FLOODS
 CONCURRENCY = 32
 FLOODS_AT_ONCE = 100
 FLOOD_SECONDS = 4.0
+FLOOD_TIMEOUT_SECONDS = 1.0
+UNREAD_BYTES = 8 * 1024 * 1024
 HEADERS: dict[str, str] = {}
 VARYING = {
     "X-Dispatcher-Event": "user.created",
@@ -104,7 +106,9 @@ async def floods() -> AsyncIterator[list[str]]:
         assert flooding.stdout is not None
         port = int(await flooding.stdout.readline())
         for name in FLOODS:
-            command = ("-m", "tests.bench.transport", "flood", f"http://127.0.0.1:{port}/{name}")
+            scheme = "https" if name == "handshake" else "http"
+            url = f"{scheme}://127.0.0.1:{port}/{name}"
+            command = ("-m", "tests.bench.transport", "flood", url)
             async with stage.process(*command, healthy.url) as client:
                 assert client.stdout is not None
                 told = json.loads(await client.stdout.read())
@@ -112,7 +116,8 @@ async def floods() -> AsyncIterator[list[str]]:
                 f"  {name:>9}: {told['floods']} at {FLOODS_AT_ONCE} a time, +{told['grown']:.1f} MiB, "
                 f"loop held {told['held']:.0f} ms at most (alone {told['held_alone']:.0f}), healthy p50 "
                 f"{told['p50']:.1f} and p99 {told['p99']:.1f} ms (alone {told['p50_alone']:.1f} and "
-                f"{told['p99_alone']:.1f})"
+                f"{told['p99_alone']:.1f}), {told['right']} verdicts right, "
+                f"{told['over']:.2f} s over the deadline at most, {told['open']} sockets left"
             ]
 
 
@@ -122,22 +127,28 @@ async def flood(url: str, healthy: str) -> dict[str, float]:
         await _watch(sender, healthy, 0.5)
         before = _resident()
         alone, held_alone = await _watch(sender, healthy, FLOOD_SECONDS)
-        ended = 0
+        ends = monotonic() + FLOOD_SECONDS
+        name = url.rpartition("/")[2]
+        body = BODY if name != "unread" else b"x" * UNREAD_BYTES
+        verdicts: list[str] = []
+        over: list[float] = []
 
         async def flooded() -> None:
-            nonlocal ended
-            while True:
-                await sender.post(url, HEADERS, BODY, timeout=15.0)
-                ended += 1
+            while monotonic() < ends:
+                answer = await sender.post(url, HEADERS, body, timeout=FLOOD_TIMEOUT_SECONDS)
+                verdicts.append(str(answer.status) if isinstance(answer, Response) else answer.code)
+                over.append(answer.duration - FLOOD_TIMEOUT_SECONDS)
                 await asyncio.sleep(0.1)
 
         tasks = [asyncio.create_task(flooded()) for _ in range(FLOODS_AT_ONCE)]
         beside, held = await _watch(sender, healthy, FLOOD_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0.1)
         return {
-            "floods": ended,
+            "floods": len(verdicts),
+            "right": verdicts.count(FLOODS[name][2]),
+            "over": max(0.0, *over),
+            "open": len(sender._connections) - len(sender._connections._idle),
             "grown": _resident() - before,
             "held": held * 1e3,
             "held_alone": held_alone * 1e3,

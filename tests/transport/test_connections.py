@@ -8,9 +8,11 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from time import monotonic
 
 import pytest
+from cryptography import x509
 
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport import connections as module
@@ -26,7 +28,7 @@ EMPTY = OK + b"Content-Length: 0\r\n\r\n"
 @asynccontextmanager
 async def sending(*, concurrency: int = 32, origin_limit: int = 1000) -> AsyncIterator[Sender]:
     async with Sender(
-        guard=Guard(parse_allow(["127.0.0.0/8"])),
+        guard=Guard(parse_allow(["127.0.0.0/8", "::1/128"])),
         connect_timeout=5,
         body_limit=16384,
         concurrency=concurrency,
@@ -272,6 +274,23 @@ async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
         plain = await sender.post(receiver.url.replace("https", "http"), {}, b"{}", timeout=5)
         assert isinstance(plain, SendError)
         assert plain.code in ("protocol", "reset")
+
+
+async def test_the_name_of_the_host_is_indicated_to_it_and_no_address_is(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    )
+    context = authority.server(names=names)
+    indicated: list[str | None] = []
+    context.sni_callback = lambda _, name, __: indicated.append(name)
+    async with sending() as sender, RawReceiver(keeps(), ssl_context=context) as receiver:
+        await posted(sender, receiver.url)
+        await posted(sender, receiver.url.replace("127.0.0.1", "localhost"))
+    assert indicated == [None, "localhost"]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

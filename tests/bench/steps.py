@@ -1,0 +1,122 @@
+"""The microseconds of each step of one POST on a kept connection, without network and kernel.
+
+Each step runs alone many times, and its fastest time counts: others use the machine too.
+"""
+
+import asyncio
+import base64
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, cast
+from uuid import UUID
+
+import uvloop
+
+from dispatcher.core.model import Delivery, Endpoint, Event
+from dispatcher.core.signing import HeaderNames
+from dispatcher.engine.request_headers import RequestBuilder
+from dispatcher.transport.answer import Answer
+from dispatcher.transport.connections import Connections
+from dispatcher.transport.exchange import Connection
+from tests.bench.bare import BODY
+from tests.bench.receiver import ANSWER
+from tests.bench.transport import HEADERS, NAMES, VALUES, new_sender
+
+URL = "https://hooks.example.com/hook"
+REPETITIONS, ROUNDS = 300, 300
+
+
+class _Wire:
+    """A transport that leads nowhere."""
+
+    def write(self, data: bytes) -> None: ...
+    def abort(self) -> None: ...
+    def set_write_buffer_limits(self, **_: int) -> None: ...
+    def get_extra_info(self, name: str) -> None: ...
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def fastest(step: Callable[[], Any]) -> float:
+    """Return the microseconds of one call."""
+    best = 1.0
+    for _ in range(ROUNDS):
+        began = perf_counter()
+        for _ in range(REPETITIONS):
+            step()
+        best = min(best, perf_counter() - began)
+    return best / REPETITIONS * 1e6
+
+
+def _request() -> Callable[[], Any]:
+    names = HeaderNames("X-Signature", "X-Hex", "X-Time", "X-Stripe")
+    builder = RequestBuilder(brand="Dispatcher", schemes=("body-hex", "standard"), names=names)
+    secret = "whsec_" + base64.b64encode(b"x" * 32).decode()
+    endpoint = Endpoint(
+        UUID(int=1), "env_default", URL, True, False, False, secret, None, None, {}, None, None, None,
+        None, None, False,
+    )  # fmt: skip
+    delivery = Delivery(385000000000000001, 385000000000000002, endpoint.id, 3, 0, 0, 0.0)
+    event = Event(385000000000000002, "user.created", BODY)
+    return lambda: builder.build(delivery, endpoint, event, 1772107200.5, 1772107200.5)
+
+
+def _kept(connections: Connections) -> Connection:
+    """Return a connection that leads nowhere and was used before."""
+    connection = Connection(
+        asyncio.get_running_loop(), connections._outbox, connections._deadlines, connections._lost
+    )
+    connection.connection_made(cast(asyncio.Transport, _Wire()))
+    connection.served = 1
+    return connection
+
+
+async def steps() -> list[tuple[str, float]]:
+    """Return the steps and their microseconds."""
+    async with new_sender(8) as sender:
+        target = sender._target(URL)
+        pool = sender._connections
+        connection = _kept(pool)
+        opened = pool._made[connection] = pool._opened(target.origin)
+
+        def exchange() -> Answer:
+            answer = Answer(16_384)
+            connection.post(b"", BODY, answer, 15.0)
+            return answer
+
+        def answered() -> Answer:
+            answer = exchange()
+            connection.data_received(ANSWER)
+            return answer
+
+        answer = answered()
+
+        def returned() -> None:
+            connection.answer = answer
+            sender._response(connection, answer, 0.0, None)
+            pool.take(target.origin, 0.0)
+
+        sent = fastest(exchange)
+        found = [
+            ("sign, and make the headers that vary", fastest(_request())),
+            ("find the target of a URL", fastest(lambda: sender._target(URL))),
+            (
+                "write the head",
+                fastest(lambda: sender._heads.build(target.start, HEADERS, 200, NAMES, VALUES)),
+            ),
+            ("start the exchange, with its deadline", sent),
+            ("parse the answer, and remove the deadline", fastest(answered) - sent),
+            ("make the result, keep and take the connection", fastest(returned)),
+        ]
+        opened.count = 0
+        return found
+
+
+def measure() -> list[str]:
+    """Return the lines of a report."""
+    found = uvloop.run(steps())
+    total = sum(microseconds for _, microseconds in found)
+    return [f"  {took:5.2f} µs  {step}" for step, took in (*found, ("all of these", total))]
