@@ -28,7 +28,7 @@ ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
 
 TAGS = {
     "webhooks": "Where events are sent, and which of them.",
-    "deliveries": "One event owed to one webhook, and every attempt at it.",
+    "deliveries": "One event for one webhook, and every attempt at it.",
     "recoveries": "What failed or was missed, sent again.",
     "events": "What happened, told once.",
     "quarantine": "Events that could not be fanned out.",
