@@ -8,7 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.dashboard import form_body
 from dispatcher.dashboard.protection import (
@@ -185,7 +185,7 @@ class SignInPages:
         """Sign in, or return the form with the reason why that failed."""
         try:
             return await self._signed_in(request, token, then, kept)
-        except Failure as failure:
+        except HttpError as failure:
             error, status = failure.title, failure.status
         except (StoreUnavailableError, StatementTimeoutError):
             error, status = UNAVAILABLE, 503
@@ -196,7 +196,7 @@ class SignInPages:
     ) -> web.Response:
         """Check the token, open a session and set its cookie.
 
-        Return a redirect, or the kept form. Raise a Failure if the token is refused.
+        Return a redirect, or the kept form. Raise an HttpError if the token is refused.
         """
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)

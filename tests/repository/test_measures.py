@@ -19,9 +19,7 @@ MOST_MEAN_LINES_OF_A_FUNCTION = 10
 MOST_MODULES_AT_THE_TOP = 8
 
 # Not done yet: these sets only get smaller.
-LONG_MODULES = {
-    "dispatcher/api/pipeline.py",
-}
+LONG_MODULES: set[str] = set()
 LONG_FUNCTIONS: set[str] = set()
 NAMED_ALIKE = {
     "services/environments.py",
