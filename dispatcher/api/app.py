@@ -262,7 +262,11 @@ async def _openapi(
 async def _metrics(pipeline: RequestPipeline, request: web.Request) -> web.StreamResponse:
     principal = await pipeline.auth.principal(request)
     if principal.environment_id is not None:  # the metrics sum up all environments
-        raise HttpError(403, "forbidden", "That needs a token for all environments")
+        raise HttpError(
+            403,
+            "forbidden",
+            "The token belongs to one environment. Use a token for all environments.",
+        )
     return await make_aiohttp_handler(metrics.REGISTRY)(request)
 
 

@@ -28,11 +28,11 @@ from dispatcher.store.pool import PoolBusyError
 from dispatcher.telemetry import observe
 
 REFUSALS: dict[type[RefusedError], tuple[int, str]] = {
-    InvalidError: (422, "What was given is not valid"),
-    NotFoundError: (404, "There is no such thing"),
-    ConflictError: (409, "It does not go with how things are"),
-    ChangedError: (412, "It was changed meanwhile"),
-    ForbiddenError: (403, "The token does not allow that"),
+    InvalidError: (422, "The input is not valid"),
+    NotFoundError: (404, "The resource does not exist"),
+    ConflictError: (409, "The change conflicts with the current state"),
+    ChangedError: (412, "The resource has changed since it was read"),
+    ForbiddenError: (403, "The token does not allow this"),
 }
 
 UNAVAILABLE: dict[type[Exception], str] = {
@@ -77,7 +77,7 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
 def malformed(error: ValidationError) -> HttpError:
     """Return the failure for an invalid body, with a JSON pointer to each problem."""
     if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
-        title = "The body holds what no text can: half of a surrogate pair, or too long a number"
+        title = "The body contains half of a surrogate pair, or a number that is too long"
         return HttpError(400, "bad_json", title)
     details = [
         Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))

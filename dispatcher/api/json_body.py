@@ -33,7 +33,9 @@ async def body(request: web.Request) -> bytes:
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity" and request.can_read_body:
-        raise HttpError(415, "unsupported_encoding", "A request's body is not to be compressed")
+        raise HttpError(
+            415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
+        )
     try:
         async with asyncio.timeout(SECONDS):
             return await request.read()
@@ -41,7 +43,7 @@ async def body(request: web.Request) -> bytes:
         raise HttpError(
             408,
             "too_slow",
-            f"The request's body did not come within {SECONDS:g} seconds",
+            f"The body did not arrive within {SECONDS:g} seconds",
             headers={"Connection": "close"},
         ) from None
     except web.HTTPRequestEntityTooLarge:

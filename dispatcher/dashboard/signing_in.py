@@ -22,7 +22,7 @@ from dispatcher.dashboard.protection import (
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
 from dispatcher.services.dashboard_sessions import (
-    LASTS,
+    SESSION_SECONDS,
     DashboardSession,
     DashboardSessions,
     LoginLinks,
@@ -207,7 +207,7 @@ class SignInPages:
         response.set_cookie(
             _cookie_name(request),
             cookie,
-            max_age=int(LASTS),
+            max_age=int(SESSION_SECONDS),
             httponly=True,
             samesite="Strict",
             secure=is_secure(request),

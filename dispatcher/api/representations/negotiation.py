@@ -54,7 +54,9 @@ def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
         if anything and dialect.media_type not in named:
             return dialect
     raise HttpError(
-        406, "not_acceptable", f"Answers are {envelope.media_type} or {jsonapi.media_type}"
+        406,
+        "not_acceptable",
+        f"The media type in Accept must be {envelope.media_type} or {jsonapi.media_type}",
     )
 
 
