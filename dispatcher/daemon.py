@@ -15,7 +15,7 @@ from dispatcher.api.auth import Auth
 from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
-from dispatcher.api.pipeline import Serving
+from dispatcher.api.pipeline import RequestPipeline
 from dispatcher.api.work import Work
 from dispatcher.config.sections import Config
 from dispatcher.dashboard.all_routes import PAGES
@@ -72,16 +72,16 @@ class AdminServer:
         settings, root_token = ServiceSettings.from_config(config, cipher), bootstrap(config)
         auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
         body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
-        serving = Serving(
-            pool=sessions.people,
-            settings=settings,
+        pipeline = RequestPipeline(
+            sessions.people,
+            settings,
             auth=auth,
             cursors=Cursors(cipher.cursor_key()),
             work=Work(body_limit),
         )
         app = build(
             probes.checks,
-            serving,
+            pipeline,
             ROUTES,
             body_most=body_limit,
             failing=probes.failing,

@@ -1,21 +1,29 @@
 """All routes of the admin API."""
 
 from dispatcher.api.handlers import (
-    administration,
+    audit,
     deliveries,
+    environments,
     event_types,
     events,
+    pauses,
+    quarantine,
     replays,
     stats,
+    tokens,
     webhooks,
 )
 
 ROUTES = (
-    *webhooks.ROUTES,
-    *deliveries.ROUTES,
-    *replays.ROUTES,
-    *events.ROUTES,
-    *event_types.ROUTES,
-    *administration.ROUTES,
-    *stats.ROUTES,
+    *webhooks.routes,
+    *deliveries.routes,
+    *replays.routes,
+    *events.routes,
+    *quarantine.routes,
+    *event_types.routes,
+    *environments.routes,
+    *tokens.routes,
+    *audit.routes,
+    *pauses.routes,
+    *stats.routes,
 )

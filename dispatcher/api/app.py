@@ -17,11 +17,13 @@ from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.connections import HEADERS, Connection, Connections
 from dispatcher.api.first_request import FirstRequest
 from dispatcher.api.openapi import document as document_module
-from dispatcher.api.openapi.schemas import BY_NAME, TONGUES, Tongue
-from dispatcher.api.pipeline import Serving, negotiated, request_id
-from dispatcher.api.representations import negotiation
+from dispatcher.api.openapi.schemas import DIALECTS, DIALECTS_BY_NAME
+from dispatcher.api.pipeline import RequestPipeline
+from dispatcher.api.representations import Dialect, negotiation
+from dispatcher.api.request_parser import negotiated
+from dispatcher.api.request_values import request_id
 from dispatcher.api.routes import Route
-from dispatcher.api.types import Detail, Failure
+from dispatcher.api.types import Detail, HttpError
 from dispatcher.telemetry import metrics, observe
 
 Checks = Callable[[], Mapping[str, bool]]
@@ -45,7 +47,7 @@ HEADER_MOST = 16 * 1024
 
 def build(
     checks: Checks,
-    serving: Serving,
+    pipeline: RequestPipeline,
     routes: Sequence[Route],
     *,
     body_most: int = BODY_MOST,
@@ -71,11 +73,11 @@ def build(
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/healthz", readyz)
     description = _Description(routes)
-    app.router.add_get("/openapi.json", partial(_openapi, serving, description))
-    app.router.add_get("/metrics", partial(_metrics, serving))
+    app.router.add_get("/openapi.json", partial(_openapi, pipeline, description))
+    app.router.add_get("/metrics", partial(_metrics, pipeline))
     for route in routes:
         for method, path in route.paths():
-            handler = partial(serving.answer, route=route)
+            handler = partial(pipeline.answer, route=route)
             app.router.add_route(method, path, handler)
             if method == "GET":
                 app.router.add_route("HEAD", path, handler)
@@ -117,13 +119,13 @@ def _refusal(request: web.Request, error: Exception) -> web.Response:
     """Return the error response, in the envelope if the request allows no dialect."""
     try:
         dialect = negotiated(request)
-    except Failure as refused:
+    except HttpError as refused:
         dialect = negotiation.envelope
-        error = error if isinstance(error, Failure) else refused
+        error = error if isinstance(error, HttpError) else refused
     failure = errors.explain(error, dialect, request_id(request))
     response = web.Response(
         status=failure.status,
-        body=dialect.refuse(failure, request_id(request)),
+        body=dialect.write_error(failure, request_id(request)),
         headers=failure.headers,
     )
     response.content_type = dialect.media_type
@@ -232,35 +234,39 @@ class _Description:
 
         Raise KeyError if there is no such dialect.
         """
-        tongues = TONGUES if dialect is None else BY_NAME[dialect]
+        dialects = DIALECTS if dialect is None else DIALECTS_BY_NAME[dialect]
         if dialect not in self._made:
-            self._made[dialect] = asyncio.ensure_future(asyncio.to_thread(self._make, tongues))
+            self._made[dialect] = asyncio.ensure_future(asyncio.to_thread(self._make, dialects))
         return await asyncio.shield(self._made[dialect])
 
-    def _make(self, tongues: Sequence[Tongue]) -> bytes:
-        return orjson.dumps(document_module.describe(self._routes, tongues))
+    def _make(self, dialects: Sequence[Dialect]) -> bytes:
+        return orjson.dumps(document_module.describe(self._routes, dialects))
 
 
 async def _openapi(
-    serving: Serving, description: _Description, request: web.Request
+    pipeline: RequestPipeline, description: _Description, request: web.Request
 ) -> web.Response:
-    """Return the OpenAPI document. Raise a Failure (400) if there is no such dialect."""
-    await serving.auth.principal(request)
+    """Return the OpenAPI document. Raise an HttpError (400) if there is no such dialect."""
+    await pipeline.auth.principal(request)
     try:
         described = await description.read(request.query.get("dialect"))
     except KeyError:
-        known = " or ".join(BY_NAME)
+        known = " or ".join(DIALECTS_BY_NAME)
         detail = Detail(f"must be {known}", parameter="dialect")
-        raise Failure(
+        raise HttpError(
             400, "bad_parameter", "There is no document for this dialect", detail
         ) from None
     return web.Response(body=described, content_type="application/json")
 
 
-async def _metrics(serving: Serving, request: web.Request) -> web.StreamResponse:
-    principal = await serving.auth.principal(request)
+async def _metrics(pipeline: RequestPipeline, request: web.Request) -> web.StreamResponse:
+    principal = await pipeline.auth.principal(request)
     if principal.environment_id is not None:  # the metrics sum up all environments
-        raise Failure(403, "forbidden", "That needs a token for all environments")
+        raise HttpError(
+            403,
+            "forbidden",
+            "The token belongs to one environment. Use a token for all environments.",
+        )
     return await make_aiohttp_handler(metrics.REGISTRY)(request)
 
 

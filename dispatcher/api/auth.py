@@ -6,7 +6,7 @@ from time import monotonic
 
 from aiohttp import web
 
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.services.tokens import Principal, TokenAuthenticator
 
 WRONG_MOST = 10
@@ -85,11 +85,11 @@ class Auth:
     async def principal(self, request: web.Request) -> Principal:
         """Return the principal of a request.
 
-        Raise a Failure: 401 without a valid token, 429 if the address has sent too many wrong ones.
+        Raise an HttpError: 401 without a valid token, 429 if the address has sent too many wrong ones.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Failure(
+            raise HttpError(
                 401, "unauthorized", "A token is needed: Authorization: Bearer …", headers=CHALLENGE
             )
         return await self.known(token.strip(), request.remote or "")
@@ -98,7 +98,7 @@ class Auth:
         """Return the principal of a token. `address` is the peer to throttle after wrong tokens.
 
         A token that was valid before is accepted even from a throttled address. Otherwise others
-        behind the same proxy could lock its owner out. Raise a Failure (401, 429) as in
+        behind the same proxy could lock its owner out. Raise an HttpError (401, 429) as in
         `principal`.
         """
         wait = self._throttle.wait(address, monotonic())
@@ -110,7 +110,7 @@ class Auth:
         if wait > 0:
             raise await self._too_many(wait)
         self._throttle.note(address, monotonic())
-        raise Failure(
+        raise HttpError(
             401,
             "unauthorized",
             "The token is not valid, was revoked or has expired",
@@ -123,7 +123,7 @@ class Auth:
             return True
         return self._gate.is_well_formed(token) and self._throttle.may_look_up(address, monotonic())
 
-    async def _too_many(self, wait_seconds: float) -> Failure:
+    async def _too_many(self, wait_seconds: float) -> HttpError:
         """Return the failure (429) for a throttled address, after a delay of LATE_SECONDS."""
         if self._late < LATE_MOST:
             self._late += 1
@@ -131,7 +131,7 @@ class Auth:
                 await asyncio.sleep(LATE_SECONDS)
             finally:
                 self._late -= 1
-        return Failure(
+        return HttpError(
             429,
             "too_many_wrong_tokens",
             "Too many wrong tokens from this address",

@@ -4,7 +4,7 @@ import re
 
 from aiohttp import web
 
-from dispatcher.api.types import Detail, Failure
+from dispatcher.api.types import Detail, HttpError
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _ETAG = re.compile(r'"(\d{1,18})"')
@@ -13,26 +13,26 @@ _ETAG = re.compile(r'"(\d{1,18})"')
 def idempotency_key(request: web.Request) -> str | None:
     """Return the Idempotency-Key, None if there is none.
 
-    Raise a Failure (400) if it is not 1 to 255 visible ASCII characters.
+    Raise an HttpError (400) if it is not 1 to 255 visible ASCII characters.
     """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         detail = Detail("must be 1 to 255 visible ASCII characters", header="Idempotency-Key")
-        raise Failure(400, "bad_header", "The Idempotency-Key cannot be used", detail)
+        raise HttpError(400, "bad_header", "The Idempotency-Key cannot be used", detail)
     return key
 
 
 def revision(request: web.Request) -> int | None:
     """Return the revision in If-Match. Return None if it is absent or `*`.
 
-    Raise a Failure (412) if it is not an ETag that this API issues.
+    Raise an HttpError (412) if it is not an ETag that this API issues.
     """
     tag = request.headers.get("If-Match")
     if tag is None or tag.strip() == "*":
         return None
     found = _ETAG.fullmatch(tag.strip())
     if found is None:
-        raise Failure(
+        raise HttpError(
             412,
             "changed_meanwhile",
             "If-Match names no revision of this",

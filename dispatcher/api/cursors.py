@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from dispatcher.api.types import Detail, Failure
+from dispatcher.api.types import Detail, HttpError
 
 TAG_BYTES = 16
 """Bytes of the signature in a cursor: half of a SHA-256, which keeps cursors short."""
@@ -30,7 +30,7 @@ class Cursors:
     def open(self, cursor: str, listing: str) -> str:
         """Return the position in a cursor.
 
-        Raise a Failure (400) if the cursor does not belong to this listing.
+        Raise an HttpError (400) if the cursor does not belong to this listing.
         """
         try:
             padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
@@ -47,17 +47,18 @@ class Cursors:
         return hmac.digest(self._key, text, hashlib.sha256)[:TAG_BYTES]
 
 
-def listing(path: str, environment_id: str, filters: Mapping[str, object]) -> str:
+def listing(path: str, environment_id: str, parameters: Mapping[str, object]) -> str:
     """Return the identity of a listing, to which its cursors are bound.
 
-    Another path, environment or filter makes another listing.
+    `parameters` are those of the query. Another path, environment or filter makes another listing.
     """
-    chosen = "&".join(f"{name}={filters[name]}" for name in sorted(filters))
-    return f"{environment_id} {path}?{chosen}"
+    filters = parameters.keys() - {"cursor", "limit"}
+    text = "&".join(f"{name}={parameters[name]}" for name in sorted(filters))
+    return f"{environment_id} {path}?{text}"
 
 
-def _not_ours() -> Failure:
-    return Failure(
+def _not_ours() -> HttpError:
+    return HttpError(
         400,
         "bad_cursor",
         "The cursor does not belong to this listing",

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.api.representations import Dialect
-from dispatcher.api.types import Detail, Failure
+from dispatcher.api.types import Detail, HttpError
 from dispatcher.core.errors import (
     ChangedError,
     ConflictError,
@@ -28,11 +28,11 @@ from dispatcher.store.pool import PoolBusyError
 from dispatcher.telemetry import observe
 
 REFUSALS: dict[type[RefusedError], tuple[int, str]] = {
-    InvalidError: (422, "What was given is not valid"),
-    NotFoundError: (404, "There is no such thing"),
-    ConflictError: (409, "It does not go with how things are"),
-    ChangedError: (412, "It was changed meanwhile"),
-    ForbiddenError: (403, "The token does not allow that"),
+    InvalidError: (422, "The input is not valid"),
+    NotFoundError: (404, "The resource does not exist"),
+    ConflictError: (409, "The change conflicts with the current state"),
+    ChangedError: (412, "The resource has changed since it was read"),
+    ForbiddenError: (403, "The token does not allow this"),
 }
 
 UNAVAILABLE: dict[type[Exception], str] = {
@@ -48,51 +48,51 @@ UNAVAILABLE: dict[type[Exception], str] = {
 """The title of the 503 response, by exception. The first matching class applies."""
 
 
-def explain(error: Exception, dialect: Dialect, request_id: str) -> Failure:
+def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
     """Return the failure with which to answer `error`.
 
     Log an unexpected exception. Its response carries only the request's id, because the text of the
     exception may contain secrets.
     """
     match error:
-        case Failure():
+        case HttpError():
             return error
         case InvalidError():
             details = [Detail(p.reason, pointer=dialect.pointer(p.place)) for p in error.problems]
-            return Failure(422, error.code, REFUSALS[InvalidError][1], *details)
+            return HttpError(422, error.code, REFUSALS[InvalidError][1], *details)
         case RefusedError():
             status, title = REFUSALS[type(error)]
-            return Failure(status, error.code, title, Detail(str(error)))
+            return HttpError(status, error.code, title, Detail(str(error)))
         case ValidationError():
             return malformed(error)
         case _ if said := unavailable(error):
-            return Failure(503, "unavailable", said, headers={"Retry-After": "1"})
+            return HttpError(503, "unavailable", said, headers={"Retry-After": "1"})
         case web.HTTPException():
             return _http(error)
         case _:
             observe.requests.failed(request_id, error)
-            return Failure(500, "internal", f"Something went wrong here: request {request_id}")
+            return HttpError(500, "internal", f"Something went wrong here: request {request_id}")
 
 
-def malformed(error: ValidationError) -> Failure:
+def malformed(error: ValidationError) -> HttpError:
     """Return the failure for an invalid body, with a JSON pointer to each problem."""
     if error.error_count() == 1 and error.errors()[0]["type"] == "json_invalid":
-        title = "The body holds what no text can: half of a surrogate pair, or too long a number"
-        return Failure(400, "bad_json", title)
+        title = "The body contains half of a surrogate pair, or a number that is too long"
+        return HttpError(400, "bad_json", title)
     details = [
         Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
         for problem in problems(error).problems
     ]
-    return Failure(422, "invalid", REFUSALS[InvalidError][1], *details)
+    return HttpError(422, "invalid", REFUSALS[InvalidError][1], *details)
 
 
-def unreadable_query(error: ValidationError) -> Failure:
+def unreadable_query(error: ValidationError) -> HttpError:
     """Return the failure for invalid query parameters, with the name of each."""
     details = [
         Detail(problem.reason, parameter=str(problem.place[0]) if problem.place else None)
         for problem in problems(error).problems
     ]
-    return Failure(400, "bad_parameter", "A query parameter cannot be understood", *details)
+    return HttpError(400, "bad_parameter", "A query parameter cannot be understood", *details)
 
 
 def _escaped(part: str | int) -> str:
@@ -104,8 +104,8 @@ def unavailable(error: Exception) -> str | None:
     return next((title for kind, title in UNAVAILABLE.items() if isinstance(error, kind)), None)
 
 
-def _http(error: web.HTTPException) -> Failure:
+def _http(error: web.HTTPException) -> HttpError:
     """Return the failure for aiohttp's own errors, such as an unknown path or method."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     status = HTTPStatus(error.status)
-    return Failure(error.status, status.name.lower(), status.phrase, headers=headers)
+    return HttpError(error.status, status.name.lower(), status.phrase, headers=headers)

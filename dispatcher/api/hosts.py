@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 
 HEALTH: Final = frozenset({"/livez", "/readyz", "/healthz"})
 """Paths that any host name may use: probes call them by IP address."""
@@ -30,7 +30,7 @@ def only_for(hosts: Collection[str]) -> Middleware:
     async def refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in HEALTH and _name(request) not in names:
             title = "This host is not served here: it is not in admin.hosts"
-            raise Failure(HTTPStatus.MISDIRECTED_REQUEST, "misdirected_request", title)
+            raise HttpError(HTTPStatus.MISDIRECTED_REQUEST, "misdirected_request", title)
         return await handler(request)
 
     return refusing

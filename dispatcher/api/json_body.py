@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 
 SECONDS = 10.0
 """Seconds for the whole body to arrive. A slower one gets a 408, because it holds memory."""
@@ -28,28 +28,30 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 async def body(request: web.Request) -> bytes:
     """Return the whole body of a request.
 
-    Raise a Failure: 415 if it is compressed, 413 if it is too large, 408 if it takes more than
+    Raise an HttpError: 415 if it is compressed, 413 if it is too large, 408 if it takes more than
     SECONDS.
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity" and request.can_read_body:
-        raise Failure(415, "unsupported_encoding", "A request's body is not to be compressed")
+        raise HttpError(
+            415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
+        )
     try:
         async with asyncio.timeout(SECONDS):
             return await request.read()
     except TimeoutError:
-        raise Failure(
+        raise HttpError(
             408,
             "too_slow",
-            f"The request's body did not come within {SECONDS:g} seconds",
+            f"The body did not arrive within {SECONDS:g} seconds",
             headers={"Connection": "close"},
         ) from None
     except web.HTTPRequestEntityTooLarge:
-        raise Failure(413, "too_large", "The request's body is too large") from None
+        raise HttpError(413, "too_large", "The request's body is too large") from None
 
 
 def check(text: bytes) -> None:
-    """Raise a Failure (400) unless `text` is JSON in UTF-8 that all parsers read in the same way.
+    """Raise an HttpError (400) unless `text` is JSON in UTF-8 that all parsers read in the same way.
 
     Duplicate keys, NaN and deep nesting are refused.
     """
@@ -67,7 +69,7 @@ def check(text: bytes) -> None:
         raise _bad(f"The body is not JSON: {_one_line(str(error))}") from None
 
 
-def raw(text: str, path: Sequence[str]) -> tuple[int, int] | None:
+def span_of(text: str, path: Sequence[str]) -> tuple[int, int] | None:
     """Return the start and end offset of the value at `path`, None if there is none.
 
     `text` must have passed `check`.
@@ -136,8 +138,8 @@ def _integer(text: str) -> float:
     return int(text) if len(text) < 20 else math.inf
 
 
-def _bad(title: str) -> Failure:
-    return Failure(400, "bad_json", title)
+def _bad(title: str) -> HttpError:
+    return HttpError(400, "bad_json", title)
 
 
 def _one_line(text: str) -> str:

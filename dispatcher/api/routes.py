@@ -1,63 +1,184 @@
-"""The route, from which both the application and the OpenAPI document are built."""
+"""Routes, declared by decorators beside their handlers.
 
-from collections.abc import Awaitable, Callable
+The application, the OpenAPI document and the access tests are built from them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Required, TypedDict, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.inputs.tokens import Scope
 
-Handle = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[..., Awaitable[Answer[object]]]
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another successful response of a route, with its own status."""
+
+    status: int
+    returns: type
+    shape: Shape
+
+
+class RouteOptions(TypedDict, total=False):
+    """The options of a route.
+
+    - `scope` is the scope that the token needs.
+    - `status` is the status of the successful response, 200 by default.
+    - `shape` replaces the shape of the module's routes.
+    - `page` means that a list is always a page.
+    - `alternative` is another successful response.
+    - `transaction` runs the handler in a transaction, because it changes something.
+    - `own_transaction` leaves the transaction to the handler, so that it can do something slow
+      outside of it.
+    - `all_environments` means that the operation is not about one environment.
+    - `aliases` are other paths of the route, `more_methods` other methods.
+    - `if_match` means that If-Match applies.
+    - `verbatim_field` names the field of the form whose JSON text is passed on unchanged.
+    - `own_idempotency` means that the handler deals with the Idempotency-Key.
+    """
+
+    scope: Required[Scope]
+    status: int
+    shape: Shape
+    page: bool
+    alternative: Alternative
+    transaction: bool
+    own_transaction: bool
+    all_environments: bool
+    aliases: tuple[str, ...]
+    more_methods: tuple[str, ...]
+    if_match: bool
+    verbatim_field: str
+    own_idempotency: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One operation of the API.
+    """One operation of the API. See RouteOptions for the options.
 
-    - `answers` is the resource in the response, None if there is none (204).
-    - `many` means that the response is a list, `paged` that the list is always a page.
-    - `otherwise` is an alternative response: its status, resource and shape.
-    - `changes` runs the handler in a transaction.
-    - `own_transaction` leaves the transaction to the handler, so that it can do something slow
-      outside of it.
-    - `everywhere` means that the operation is not about one environment.
-    - `also` lists alias paths.
-    - `versioned` means that If-Match applies.
-    - `raw` names the field of the form whose JSON text is passed on unchanged.
-    - `keyed` means that the handler deals with the Idempotency-Key.
+    - `name` is the name of the handler and the id of the operation in the OpenAPI document.
+    - `summary` is the first line of the handler's docstring.
+    - `form` and `query` are the models of the body and of the query parameters.
+    - `returns` is the class of the resource in the response, None if there is none (204).
+    - `is_list` means that the response is a list of them.
     """
 
     method: str
     path: str
     name: str
     summary: str
+    handler: Handler
     scope: Scope
-    handle: Handle
     shape: Shape
-    answers: type | None
+    returns: type | None
+    is_list: bool = False
     form: type[Form] | None = None
     query: type[Form] | None = None
-    many: bool = False
-    paged: bool = False
     status: int = 200
-    otherwise: tuple[int, type, Shape] | None = None
-    changes: bool = False
+    page: bool = False
+    alternative: Alternative | None = None
+    transaction: bool = False
     own_transaction: bool = False
-    everywhere: bool = False
-    also: tuple[str, ...] = ()
+    all_environments: bool = False
+    aliases: tuple[str, ...] = ()
     more_methods: tuple[str, ...] = ()
-    versioned: bool = False
-    raw: str | None = None
-    keyed: bool = False
+    if_match: bool = False
+    verbatim_field: str | None = None
+    own_idempotency: bool = False
 
     @property
-    def in_transaction(self) -> bool:
-        """Return True if the pipeline opens and commits a transaction around the handler."""
-        return self.changes and not self.own_transaction
+    def is_change(self) -> bool:
+        """Return True if the route changes something."""
+        return self.transaction or self.own_transaction
+
+    def handle(
+        self, call: Call, form: Form | None, query: Form | None
+    ) -> Awaitable[Answer[object]]:
+        """Call the handler with the inputs that it takes."""
+        inputs = {"form": form, "query": query}
+        return self.handler(call, **{n: value for n, value in inputs.items() if value is not None})
 
     def paths(self) -> list[tuple[str, str]]:
         """Return every method and path of the route. Paths under /apps name the environment."""
-        own = [self.path, *self.also]
-        if not self.everywhere:
-            own += [path.replace("/api/", "/apps/{app_id}/", 1) for path in own]
-        return [(method, path) for path in own for method in (self.method, *self.more_methods)]
+        paths = [self.path, *self.aliases]
+        if not self.all_environments:
+            paths += [path.replace("/api/", "/apps/{app_id}/", 1) for path in paths]
+        return [(method, path) for path in paths for method in (self.method, *self.more_methods)]
+
+
+class Routes:
+    """The routes of one noun, in the order in which its module declares them.
+
+    A handler is `async def name(call: Call, form: Form) -> Answer[Resource]`. Its parameter `form`
+    or `query` is the input, and its return annotation is the resource of the response:
+    `Answer[tuple[Resource, ...]]` for a list, `Answer[None]` for none.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._routes: list[Route] = []
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Return a decorator that adds the route `GET path` to its handler."""
+        return self._added("GET", path, options)
+
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Return a decorator that adds the route `POST path` to its handler."""
+        return self._added("POST", path, options)
+
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Return a decorator that adds the route `PUT path` to its handler."""
+        return self._added("PUT", path, options)
+
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Return a decorator that adds the route `PATCH path` to its handler."""
+        return self._added("PATCH", path, options)
+
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
+        """Return a decorator that adds the route `DELETE path`, which returns no resource."""
+        return self._added("DELETE", path, {"status": 204, **options})
+
+    def _added(self, method: str, path: str, options: RouteOptions) -> Callable[[H], H]:
+        with_shape: RouteOptions = {"shape": self._shape, **options}
+
+        def add(handler: H) -> H:
+            hints = get_type_hints(handler)
+            returns, is_list = _resource(hints["return"])
+            route = Route(
+                method=method,
+                path=path,
+                name=handler.__name__,
+                summary=(handler.__doc__ or "").partition("\n")[0].rstrip("."),
+                handler=handler,
+                form=hints.get("form"),
+                query=hints.get("query"),
+                returns=returns,
+                is_list=is_list,
+                **with_shape,
+            )
+            self._routes.append(route)
+            return handler
+
+        return add
+
+
+def _resource(answer: object) -> tuple[type | None, bool]:
+    """Return the class of the resource in an annotation `Answer[…]`, and True if it is a list.
+
+    Of a union, return the first class; the others are alternatives of the route.
+    """
+    (body,) = get_args(answer)
+    if body is NoneType:
+        return None, False
+    if get_origin(body) is tuple:
+        return get_args(body)[0], True
+    return get_args(body)[0] if isinstance(body, UnionType) else body, False

@@ -3,14 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Generic, TypeVar
+from uuid import UUID
 
+from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Queryable
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,16 @@ class Shape:
     id: str = "id"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A request that is parsed and authorized.
 
-    - `services` are bound to a transaction if the route changes something.
-    - `position` is where the requested page begins.
+    - `services` are bound to a transaction if the route has one.
+    - `pool` reads after the commit.
+    - `path` holds the parameters of the path.
+    - `position` is where the requested page begins, None for the first page.
     - `revision` is the one in If-Match.
-    - `raw` is the JSON text of the route's `raw` field.
+    - `verbatim` is the JSON text of the route's `verbatim_field`.
     """
 
     services: Services
@@ -36,12 +41,10 @@ class Call:
     principal: Principal
     environment_id: str
     path: Mapping[str, str]
-    form: Any
-    query: Any
-    position: str | None
-    revision: int | None
-    idempotency_key: str | None
-    raw: RawJson | None
+    position: str | None = None
+    revision: int | None = None
+    idempotency_key: str | None = None
+    verbatim: RawJson | None = None
 
     @property
     def settings(self) -> ServiceSettings:
@@ -49,49 +52,51 @@ class Call:
         return self.services.settings
 
     @property
-    def is_paged(self) -> bool:
-        """Return True if the client asks for a page, for listings that also answer without one."""
-        return self.position is not None or self.query.limit is not None
-
-    @property
-    def limit(self) -> int:
-        """Return the limit on items: the requested one, else that of a page or of a whole list."""
-        if self.query.limit is not None:
-            asked: int = self.query.limit
-            return asked
-        return DEFAULT_LIMIT if self.is_paged else self.settings.limits.page
-
-    @property
     def before(self) -> int | None:
         """Return the position as a number, for listings whose positions are numbers."""
         return None if self.position is None else int(self.position)
 
+    @property
+    def after_id(self) -> UUID | None:
+        """Return the position as an id, for listings whose positions are ids."""
+        return None if self.position is None else UUID(self.position)
+
+    def uuid(self, name: str) -> UUID:
+        """Return the id in a parameter of the path. Raise NotFoundError unless it is spelled as usual."""
+        text = self.path[name]
+        try:
+            id_ = UUID(text)
+        except ValueError:
+            id_ = None
+        if id_ is None or str(id_) != text.lower():
+            raise NotFoundError(f"there is nothing with the id {text[:100]!r}")
+        return id_
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[T_co]):
     """The result of a handler.
 
     - `body` is a resource, a tuple of them, or None.
-    - `paged` means that the tuple is a page; `next` is where the next page begins.
+    - `is_page` means that the tuple is a page; `next` is where the next page begins.
     - `shape` replaces the route's shape.
-    - `awaits` runs after the commit and before the response is sent. It takes a second or two at
-      most and returns True if every daemon has applied the change. It must not raise, because the
-      change is already committed.
+    - `wait_until_applied` runs after the commit and before the response is sent. It takes a second
+      or two at most and returns True if every daemon has applied the change. It must not raise,
+      because the change is already committed.
     """
 
-    body: Any = None
+    body: T_co
     status: int = HTTPStatus.OK
-    paged: bool = False
+    is_page: bool = False
     next: str | None = None
     revision: int | None = None
     location: str | None = None
     shape: Shape | None = None
-    awaits: Callable[[Queryable], Awaitable[bool]] | None = None
+    wait_until_applied: Callable[[Queryable], Awaitable[bool]] | None = None
 
-    @classmethod
-    def of(cls, page: Page[Any]) -> "Answer":
-        """Return the response for a page whose positions are numbers."""
-        return cls(page.items, paged=True, next=None if page.next is None else str(page.next))
+
+NO_CONTENT: Answer[None] = Answer(None, HTTPStatus.NO_CONTENT)
+"""The answer of a handler that returns no resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Detail:
     header: str | None = None
 
 
-class Failure(Exception):
+class HttpError(Exception):
     """An error response.
 
     `code` is a stable word for programs. All errors with one code have the same `title`.

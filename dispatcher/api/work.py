@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.store.fair_slots import BusyError, FairSlots
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Work:
         """Hold the slot for building a long list; one environment has only one.
 
         Its next one begins after a rest as long as this one took. Otherwise one environment could
-        take the whole time of the event loop. Raise a Failure (503) if too many wait.
+        take the whole time of the event loop. Raise an HttpError (503) if too many wait.
         """
         async with AsyncExitStack() as held:
             try:
@@ -59,7 +59,7 @@ class Work:
 
     @contextmanager
     def body(self, key: str, size: int) -> Iterator[None]:
-        """Hold memory for a body of `size` bytes. Raise a Failure (503) if there is none left."""
+        """Hold memory for a body of `size` bytes. Raise an HttpError (503) if there is none left."""
         if size > self._free_bytes or self._held_bytes[key] + size > self._share_bytes:
             raise busy("Too many large requests at one time. Try again in a moment.")
         self._free_bytes -= size
@@ -75,7 +75,7 @@ class Work:
     async def in_thread(self, key: str, do: Callable[[], T]) -> T:
         """Run `do` in a thread, so that it does not block the event loop and its heartbeats.
 
-        Return its result. Raise a Failure (503) if too many wait for a thread.
+        Return its result. Raise an HttpError (503) if too many wait for a thread.
         """
         try:
             async with self._threads.held(key):
@@ -84,6 +84,6 @@ class Work:
             raise busy("Too many large requests wait. Try again in a moment.") from None
 
 
-def busy(title: str) -> Failure:
+def busy(title: str) -> HttpError:
     """Return the failure for a limit that is reached."""
-    return Failure(503, "unavailable", title, headers={"Retry-After": "1"})
+    return HttpError(503, "unavailable", title, headers={"Retry-After": "1"})

@@ -1,7 +1,7 @@
 """A client that calls the API's handlers in this process, without a daemon, port or token."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dispatcher import client
 from dispatcher.api import errors, types
 from dispatcher.api.all_routes import ROUTES
-from dispatcher.api.pipeline import uuid
+from dispatcher.api.pipeline import bound_call
 from dispatcher.api.representations import envelope
 from dispatcher.api.routes import Route
 from dispatcher.cli import database
@@ -63,9 +63,9 @@ class InProcessClient(AsyncApi):
         """Return the result of a call. Raise ApiError if it is refused."""
         try:
             answer = await self._answer(call)
-        except (RefusedError, ValidationError, types.Failure) as error:
+        except (RefusedError, ValidationError, types.HttpError) as error:
             failure = errors.explain(error, envelope, "")
-            answer = Response(failure.status, {}, envelope.refuse(failure, ""))
+            answer = Response(failure.status, {}, envelope.write_error(failure, ""))
         return call.read(answer.data())
 
     async def _answer(self, request: Call[Any]) -> Response:
@@ -74,21 +74,22 @@ class InProcessClient(AsyncApi):
         cipher = await self._cipher(route, request.body or {})
         settings = ServiceSettings.from_config(self._config, cipher)
         call = _call(settings, self._pool, route, path, request)
+        form = query = None
+        if route.form is not None:
+            form = envelope.read(route.form, route.shape, orjson.dumps(request.body or {}), None)
+        if route.query is not None:
+            query = route.query.model_validate_strings(request.query, strict=False)
         call = replace(call, environment_id=await self._environment(call, route))
         try:
-            async with (
-                self._pool.transaction()
-                if route.in_transaction
-                else nullcontext(self._pool) as session
-            ):
-                answer = await route.handle(replace(call, services=call.services.within(session)))
-                answer = replace(answer, paged=answer.paged or answer.next is not None)
+            async with bound_call(call, route) as bound:
+                answer = await route.handle(bound, form, query)
+                answer = replace(answer, is_page=answer.is_page or answer.next is not None)
                 shape = answer.shape or route.shape
                 written = envelope.write(answer, shape, link=None, secrets=True)
         finally:
             await settings.close()
-        if answer.awaits is not None:
-            await answer.awaits(self._pool)
+        if answer.wait_until_applied is not None:
+            await answer.wait_until_applied(self._pool)
         return Response(answer.status, {}, written)
 
     async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
@@ -106,12 +107,12 @@ class InProcessClient(AsyncApi):
         return None if key is None else Cipher(key)
 
     async def _environment(self, call: types.Call, route: Route) -> str:
-        if route.everywhere:
+        if route.all_environments:
             return ALL_ENVIRONMENTS
         if self.environment is not None:
             return (await call.services.environments.get(self.environment)).id
         if "webhook_id" in call.path:
-            webhook_id = uuid(call.path["webhook_id"])
+            webhook_id = call.uuid("webhook_id")
             return (await call.services.webhooks.get(webhook_id, None)).environment_id
         return DEFAULT_ENVIRONMENT
 
@@ -123,11 +124,14 @@ def _call(
     path: Mapping[str, str],
     request: Call[Any],
 ) -> types.Call:
-    """Return the call as `api/pipeline.py` builds it from a request.
+    """Return the call as `api/request_parser.py` builds it from a request.
 
     A cursor is the plain position here, because no client can forge it.
     """
-    body = orjson.dumps(request.body or {})
+    verbatim = None
+    if route.verbatim_field is not None:
+        field = (request.body or {}).get(route.verbatim_field)
+        verbatim = RawJson(orjson.dumps(field).decode())
     actor = database.actor()
     return types.Call(
         services=Services(pool, actor, settings),
@@ -135,14 +139,9 @@ def _call(
         principal=Principal(actor.name, actor.name, "admin", None),
         environment_id=DEFAULT_ENVIRONMENT,
         path=path,
-        form=route.form and envelope.read(route.form, route.shape, body, None),
-        query=route.query and route.query.model_validate_strings(request.query, strict=False),
         position=request.query.get("cursor"),
-        revision=None,
         idempotency_key=request.key,
-        raw=RawJson(orjson.dumps((request.body or {}).get(route.raw)).decode())
-        if route.raw
-        else None,
+        verbatim=verbatim,
     )
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from dispatcher.api.auth import Auth
 from dispatcher.api.errors import REFUSALS, unavailable
-from dispatcher.api.pipeline import request_id, share_of
+from dispatcher.api.request_values import request_id, share_of
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError, RefusedError
 from dispatcher.dashboard import addresses, form_body

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.dashboard import form_body
 from dispatcher.dashboard.protection import (
@@ -22,7 +22,7 @@ from dispatcher.dashboard.protection import (
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
 from dispatcher.services.dashboard_sessions import (
-    LASTS,
+    SESSION_SECONDS,
     DashboardSession,
     DashboardSessions,
     LoginLinks,
@@ -185,7 +185,7 @@ class SignInPages:
         """Sign in, or return the form with the reason why that failed."""
         try:
             return await self._signed_in(request, token, then, kept)
-        except Failure as failure:
+        except HttpError as failure:
             error, status = failure.title, failure.status
         except (StoreUnavailableError, StatementTimeoutError):
             error, status = UNAVAILABLE, 503
@@ -196,7 +196,7 @@ class SignInPages:
     ) -> web.Response:
         """Check the token, open a session and set its cookie.
 
-        Return a redirect, or the kept form. Raise a Failure if the token is refused.
+        Return a redirect, or the kept form. Raise an HttpError if the token is refused.
         """
         principal = await self._auth.known(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
@@ -207,7 +207,7 @@ class SignInPages:
         response.set_cookie(
             _cookie_name(request),
             cookie,
-            max_age=int(LASTS),
+            max_age=int(SESSION_SECONDS),
             httponly=True,
             samesite="Strict",
             secure=is_secure(request),

@@ -168,15 +168,15 @@ class SchemaCheck:
         schema = event.schema or "true"
         if self._costs.is_suspended(event, schema, monotonic()):
             detail = "the check of another event of this type was too expensive a moment ago"
-            return Rejection("too_costly", detail)
+            return Rejection("too_expensive", detail)
         try:
-            rejection = await self._sandbox.judge(schema, data)
+            rejection = await self._sandbox.validate(schema, data)
         except SandboxUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - one broken check must not block other events
             observe.events.schema_check_failed(event.id, error)
             rejection = Rejection("check_failed", f"the check failed: {type(error).__name__}")
-        is_too_expensive = rejection is not None and rejection.reason == "too_costly"
+        is_too_expensive = rejection is not None and rejection.reason == "too_expensive"
         self._costs.note_result(event, schema, monotonic(), is_too_expensive=is_too_expensive)
         return rejection
 

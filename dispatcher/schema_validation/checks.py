@@ -33,16 +33,16 @@ class SchemaChecks:
             1, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=wait_seconds
         )
 
-    async def judge(
+    async def validate(
         self, environment_id: str, schema: str, data: str | None = None
     ) -> Rejection | None:
-        """Check as `validate.judge` does, when it is the environment's turn.
+        """Check as `validate.validate` does, when it is the environment's turn.
 
         Raises SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started.
         """
         try:
             async with self._slots.held(environment_id):
-                return await self._sandbox.judge(schema, data)
+                return await self._sandbox.validate(schema, data)
         except BusyError:
             raise SchemaChecksBusyError("too many schemas wait to be checked") from None
 

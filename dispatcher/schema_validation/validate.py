@@ -23,7 +23,7 @@ LONGEST_DETAIL = 500
 KEPT = 64
 """Compiled schemas in the cache."""
 
-Reason = Literal["schema", "unreadable", "schema_unusable", "too_costly", "check_failed"]
+Reason = Literal["schema", "unreadable", "schema_unusable", "too_expensive", "check_failed"]
 """Why data was rejected: it does not satisfy the schema · it is not JSON of valid text and finite
 numbers · the schema itself is invalid · the check takes too much time or memory · the check
 failed with an error of its own.
@@ -38,7 +38,7 @@ class Rejection:
     detail: str
 
 
-def judge(schema: str, data: str | None) -> Rejection | None:
+def validate(schema: str, data: str | None) -> Rejection | None:
     """Return None if the data satisfies the schema; without data, if the schema is valid.
 
     Otherwise return the Rejection. Both arguments are JSON texts.

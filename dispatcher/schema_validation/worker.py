@@ -64,8 +64,8 @@ class Sandbox:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def judge(self, schema: str, data: str | None = None) -> Rejection | None:
-        """Check as `validate.judge` does; also reject a check that takes too much time or memory.
+    async def validate(self, schema: str, data: str | None = None) -> Rejection | None:
+        """Check as `validate.validate` does; also reject a check that takes too much time or memory.
 
         Raises SandboxUnavailableError if the process cannot be started.
         """
@@ -78,7 +78,9 @@ class Sandbox:
             except BaseException:
                 await self._end()  # otherwise the next check reads the rest of this result
                 raise
-        return Rejection("too_costly", "comparing it with the schema takes too much time or memory")
+        return Rejection(
+            "too_expensive", "comparing it with the schema takes too much time or memory"
+        )
 
     async def close(self) -> None:
         """End the process. The next check starts another."""
@@ -158,9 +160,9 @@ def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
         schema = questions.read(schema_size).decode()
         # The signal ends the process if the check takes longer.
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
-        refusal = validate.judge(schema, data)
+        rejection = validate.validate(schema, data)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(orjson.dumps(refusal and (refusal.reason, refusal.detail)) + b"\n")
+        answers.write(orjson.dumps(rejection and (rejection.reason, rejection.detail)) + b"\n")
         answers.flush()
 
 
@@ -171,7 +173,7 @@ def _confine() -> str | None:
     """
     gc.disable()  # collection costs time and frees nothing among a check's millions of values
     # Load what Python imports late: afterwards no file can be opened.
-    validate.judge('{"type":"number"}', "1.5")
+    validate.validate('{"type":"number"}', "1.5")
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for name, amount in (("RLIMIT_AS", MEMORY), ("RLIMIT_NOFILE", 0), ("RLIMIT_CORE", 0)):
         limit = getattr(resource, name)

@@ -1,5 +1,6 @@
 """Write an audit entry within the transaction of each change, and read the audit log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -67,6 +68,21 @@ class AuditEntry:
     request_id: str | None
     address: str | None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "AuditEntry":
+        """Return the audit entry of its row."""
+        return cls(
+            id=f"aud_{row['id']}",
+            at=row["at"],
+            environment_id=row["environment_id"],
+            actor=row["actor"],
+            action=row["action"],
+            subject=row["subject"],
+            detail=RawJson(row["detail"]),
+            request_id=row["request_id"],
+            address=row["address"],
+        )
+
 
 class AuditLog:
     """The stored audit log, for reading."""
@@ -100,18 +116,4 @@ class AuditLog:
         shown = rows[:limit]
         if len(rows) > limit:
             looked = shown[-1]["id"]
-        return Page(tuple(map(_entry, shown)), looked)
-
-
-def _entry(row: dict[str, Any]) -> AuditEntry:
-    return AuditEntry(
-        id=f"aud_{row['id']}",
-        at=row["at"],
-        environment_id=row["environment_id"],
-        actor=row["actor"],
-        action=row["action"],
-        subject=row["subject"],
-        detail=RawJson(row["detail"]),
-        request_id=row["request_id"],
-        address=row["address"],
-    )
+        return Page(tuple(map(AuditEntry.from_row, shown)), looked)

@@ -19,14 +19,14 @@ from dispatcher.services.tokens import Principal
 from dispatcher.store import dashboard_sessions as stored
 from dispatcher.store.pool import Pool
 
-LASTS = 12 * 3600.0
+SESSION_SECONDS = 12 * 3600.0
 """Seconds that a session lasts. After that one must sign in again."""
 COOKIE_BYTES = 32
 SIGNED_IN = "signed in"
 """Key of the pool share for requests whose cookie was valid before."""
 REMEMBERED = 10_000
-INVITATION_LASTS = 600.0
-INVITATIONS = 100
+LOGIN_LINK_SECONDS = 600.0
+LOGIN_LINKS_MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class DashboardSessions:
         """Open a session with a valid token. Return the cookie."""
         cookie = token_urlsafe(COOKIE_BYTES)
         environment_id = principal.environment_id or environment_id
-        await self._stored.create(_sha256(cookie), _sha256(token), environment_id, LASTS)
+        await self._stored.create(_sha256(cookie), _sha256(token), environment_id, SESSION_SECONDS)
         return cookie
 
     async def known(self, cookie: str, address: str = "") -> DashboardSession | None:
@@ -110,8 +110,8 @@ class LoginLinks:
     def make(self, token: str) -> str:
         """Return a code that stands for the token once, within ten minutes."""
         code = token_urlsafe(24)
-        self._open[code] = (token, monotonic() + INVITATION_LASTS)
-        while len(self._open) > INVITATIONS:
+        self._open[code] = (token, monotonic() + LOGIN_LINK_SECONDS)
+        while len(self._open) > LOGIN_LINKS_MOST:
             self._open.popitem(last=False)
         return code
 

@@ -34,22 +34,22 @@ class DeliveryActions:
         An ended delivery keeps its name and goes on counting its attempts, on a new schedule. Raise
         NotFoundError or ConflictError.
         """
-        delivery_id, found = await self._look(environment_id, delivery_name)
-        if reason := _no_retry(found):
+        delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
+        if reason := _reason_against_retry(row):
             raise ConflictError(reason)
-        if found["state"] == "PENDING":
+        if row["state"] == "PENDING":
             done = await self._stored.expedite(delivery_id)
         else:
-            done = found["state"] == "QUEUED" or await self._stored.enqueue(
+            done = row["state"] == "QUEUED" or await self._stored.enqueue(
                 delivery_id,
-                event_id=found["event_id"],
-                endpoint_id=found["endpoint_id"],
+                event_id=row["event_id"],
+                endpoint_id=row["endpoint_id"],
                 environment_id=environment_id,
-                type_=found["type"],
-                attempts=found["attempt"],
+                type_=row["type"],
+                attempts=row["attempt"],
             )
         if not done:
-            raise ConflictError("the delivery has just changed: look at it, and try again")
+            raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.retry", delivery_name, environment_id)
         return delivery_id
 
@@ -58,40 +58,42 @@ class DeliveryActions:
 
         An attempt in progress is finished. Raise NotFoundError or ConflictError.
         """
-        delivery_id, found = await self._look(environment_id, delivery_name)
-        if found["state"] == "ENDED":
+        delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
+        if row["state"] == "ENDED":
             raise ConflictError("the delivery has ended")
         if not await self._stored.cancel(delivery_id, BY_HAND):
-            raise ConflictError("the delivery has just changed: look at it, and try again")
+            raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.cancel", delivery_name, environment_id)
         return delivery_id
 
-    async def _look(self, environment_id: str, delivery_name: str) -> tuple[int, Mapping[str, Any]]:
+    async def _lock_and_find(
+        self, environment_id: str, delivery_name: str
+    ) -> tuple[int, Mapping[str, Any]]:
         try:
             delivery_id = ids.parse("dlv", delivery_name)
         except ValueError:
             raise NotFoundError(f"there is no delivery {delivery_name!r}") from None
         await self._stored.lock(delivery_id)
-        found = await self._stored.find(delivery_id, environment_id)
-        if found is None:
+        row = await self._stored.find(delivery_id, environment_id)
+        if row is None:
             raise NotFoundError(f"there is no delivery {delivery_name}")
-        return delivery_id, found
+        return delivery_id, row
 
 
-def _no_retry(found: Mapping[str, Any]) -> str | None:
+def _reason_against_retry(row: Mapping[str, Any]) -> str | None:
     """Return why a delivery cannot be sent again, or None if it can."""
-    if found["deleted"]:
+    if row["deleted"]:
         return "the webhook was deleted"
-    if not found["active"]:
+    if not row["active"]:
         return "the webhook is disabled: enable it first"
-    if not found["event_kept"]:
+    if not row["event_kept"]:
         return "the event is no longer kept"
-    if found["attempt"] >= ATTEMPTS_MOST:
+    if row["attempt"] >= ATTEMPTS_MOST:
         return (
-            f"the delivery has had {found['attempt']} attempts, and {ATTEMPTS_MOST} are the most: "
+            f"the delivery has had {row['attempt']} attempts, and {ATTEMPTS_MOST} are the most: "
             "emit the event again instead"
         )
     # otherwise two attempts could run at the same time
-    if found["state"] == "ENDED" and found["has_unapplied_notices"]:
+    if row["state"] == "ENDED" and row["has_unapplied_notices"]:
         return "an attempt at the delivery may be under way: try again when it is over"
     return None

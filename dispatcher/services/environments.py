@@ -1,5 +1,6 @@
 """Create and list environments: the tenants, each with its own webhooks and events."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
@@ -30,6 +31,13 @@ class Environment:
     all_paused_at: datetime | None
     created_at: datetime
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Environment":
+        """Return the environment of its row."""
+        return cls(
+            row["id"], row["name"], row["paused_at"], row["all_paused_at"], row["created_at"]
+        )
+
 
 class Environments:
     """The environments. The methods also raise StoreUnavailableError and StatementTimeoutError."""
@@ -49,31 +57,25 @@ class Environments:
         """
         if await self._stored.count(self._most) >= self._most:
             raise ConflictError(
-                f"there are {self._most} environments, the most (limits.environments)"
+                f"There are {self._most} environments, the most that limits.environments allows."
             )
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
         row = await self._stored.create(id_, form.name)
         if row is None:
             raise ConflictError(f"there is an environment {id_} already")
         await self._journal.note("environment.create", id_, id_, name=form.name)
-        return _environment(row)
+        return Environment.from_row(row)
 
     async def get(self, environment_id: str) -> Environment:
         """Return one environment. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
             raise NotFoundError(f"there is no environment {environment_id}")
-        return _environment(row)
+        return Environment.from_row(row)
 
     async def list(
         self, *, before: int | None = None, limit: int = DEFAULT_LIMIT
     ) -> Page[Environment]:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
-        return Page.of(rows, limit, make=_environment, key=lambda row: int(row["position"]))
-
-
-def _environment(row: dict[str, Any]) -> Environment:
-    return Environment(
-        row["id"], row["name"], row["paused_at"], row["all_paused_at"], row["created_at"]
-    )
+        return Page.of(rows, limit, make=Environment.from_row, key=lambda row: int(row["position"]))

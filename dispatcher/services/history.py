@@ -20,11 +20,9 @@ from dispatcher.services.history_resources import (
     DeliveryItem,
     Event,
     EventItem,
-    attempt,
     delivery,
     delivery_item,
     event,
-    event_item,
 )
 from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
@@ -102,7 +100,7 @@ class History:
         rows = await self._stored.attempts(environment_id, number, ATTEMPTS_SHOWN)
         if not rows and not await self._stored.items(environment_id, [number]):
             raise NotFoundError(f"there is no delivery {id_!r}")
-        return tuple(attempt(row) for row in rows)
+        return tuple(Attempt.from_row(row) for row in rows)
 
     async def events(
         self,
@@ -119,7 +117,7 @@ class History:
         look = partial(self._stored.events, environment_id)
         found = await _followed(look, wanted, (limit + 1, LOOKED_AT), limit)
         rows = await self._stored.event_items(environment_id, found.items, LISTED)
-        return Page(tuple(event_item(row) for row in rows), next=found.next)
+        return Page(tuple(EventItem.from_row(row) for row in rows), next=found.next)
 
     async def event(self, environment_id: str, id_: str) -> Event:
         """Return one event with its newest deliveries. Raise NotFoundError if there is none."""
@@ -129,7 +127,7 @@ class History:
             raise NotFoundError(f"there is no event {id_!r}")
         waiting: Any = await self._stored.waiting(number)
         made = await self._made_of(environment_id, number, ids.LARGEST, DELIVERIES_SHOWN)
-        return event(event_item(rows[0]), waiting, made)
+        return event(EventItem.from_row(rows[0]), waiting, made)
 
     async def deliveries_of_event(
         self,

@@ -77,6 +77,29 @@ class Attempt:
     tls_ms: int | None
     first_byte_ms: int | None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Attempt":
+        """Return an attempt from its row."""
+        answered = orjson.loads(row["response_headers"] or "[]")
+        headers = tuple((name, value) for name, value in answered)
+        return cls(
+            number=row["attempt"],
+            started_at=row["started_at"],
+            duration_ms=row["duration_ms"],
+            outcome=row["outcome"],
+            status=row["status"],
+            error=row["error"],
+            request_headers=_sent(row["type"], orjson.loads(row["request_headers"])),
+            response_headers=headers,
+            response_body=_readable(row["response_body"]),
+            response_truncated=_is_truncated(headers, row["response_body"]),
+            next_at=row["next_at"],
+            lookup_ms=row["lookup_ms"],
+            connect_ms=row["connect_ms"],
+            tls_ms=row["tls_ms"],
+            first_byte_ms=row["first_byte_ms"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery(DeliveryItem):
@@ -101,6 +124,20 @@ class EventItem:
     idempotency_key: str | None
     source: str
     created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "EventItem":
+        """Return an event of a list from its row."""
+        return cls(
+            id=ids.event_name(row["id"]),
+            environment_id=row["environment_id"],
+            type=row["type"],
+            data=row["data"],
+            data_size=row["size"],
+            idempotency_key=row["idempotency_key"],
+            source=row["source"],
+            created_at=_time_of(row["id"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,29 +198,6 @@ def _payload(
     return RawJson(body.decode()), len(body)
 
 
-def attempt(row: Mapping[str, Any]) -> Attempt:
-    """Return an attempt from its row."""
-    answered = orjson.loads(row["response_headers"] or "[]")
-    headers = tuple((name, value) for name, value in answered)
-    return Attempt(
-        number=row["attempt"],
-        started_at=row["started_at"],
-        duration_ms=row["duration_ms"],
-        outcome=row["outcome"],
-        status=row["status"],
-        error=row["error"],
-        request_headers=_sent(row["type"], orjson.loads(row["request_headers"])),
-        response_headers=headers,
-        response_body=_readable(row["response_body"]),
-        response_truncated=_is_truncated(headers, row["response_body"]),
-        next_at=row["next_at"],
-        lookup_ms=row["lookup_ms"],
-        connect_ms=row["connect_ms"],
-        tls_ms=row["tls_ms"],
-        first_byte_ms=row["first_byte_ms"],
-    )
-
-
 def _sent(type_: str, varied: dict[str, str]) -> dict[str, str]:
     """Return the request headers with the brand of that time, or none if no request was made."""
     brand = next((found[1] for name in varied if (found := _DELIVERY_HEADER.fullmatch(name))), None)
@@ -214,27 +228,13 @@ def _readable(body: bytes | None) -> str | None:
     return None if body is None else body.decode("utf-8", "replace").replace("\x00", "�")
 
 
-def event_item(row: Mapping[str, Any]) -> EventItem:
-    """Return an event of a list from its row."""
-    return EventItem(
-        id=ids.event_name(row["id"]),
-        environment_id=row["environment_id"],
-        type=row["type"],
-        data=row["data"],
-        data_size=row["size"],
-        idempotency_key=row["idempotency_key"],
-        source=row["source"],
-        created_at=_time_of(row["id"]),
-    )
-
-
 def _time_of(id_: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
 
 
 def delivery(item: DeliveryItem, attempts: Sequence[Mapping[str, Any]]) -> Delivery:
     """Return a delivery with its attempts."""
-    return Delivery(**_values(item), attempt_list=tuple(attempt(row) for row in attempts))
+    return Delivery(**_values(item), attempt_list=tuple(Attempt.from_row(row) for row in attempts))
 
 
 def event(item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem]) -> Event:

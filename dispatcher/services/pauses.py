@@ -121,9 +121,9 @@ class Pauses:
         )
 
     async def pause(self, environment_id: str | None) -> tuple[Pause, int]:
-        """Pause, and return the pause and the version of endpoints that daemons must have acted on
-        before nothing more is sent (see `propagation.wait_until_applied`).
+        """Pause, and return the pause and a version of endpoints.
 
+        Nothing is sent once daemons have applied that version (see `propagation.wait_until_applied`).
         Nothing happens if it is paused. Raises NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.

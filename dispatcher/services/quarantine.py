@@ -35,6 +35,22 @@ class Quarantined:
     detail: str
     quarantined_at: datetime
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Quarantined":
+        """Return the quarantined event of its row."""
+        delivery_id = row["delivery_id"]
+        return cls(
+            id=f"{PREFIX}_{row['id']}",
+            event_id=ids.event_name(row["event_id"]),
+            environment_id=row["environment_id"],
+            type=row["type"],
+            webhook_id=row["endpoint_id"],
+            delivery_id=None if delivery_id is None else ids.delivery_name(delivery_id),
+            reason=row["reason"],
+            detail=row["detail"],
+            quarantined_at=row["quarantined_at"],
+        )
+
 
 class Quarantine:
     """The quarantine. The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError."""
@@ -50,11 +66,13 @@ class Quarantine:
         rows = await self._stored.list(
             environment_id, ids.LARGEST if before is None else before, limit + 1
         )
-        return Page.of(rows, limit, make=_quarantined, key=lambda row: int(row["id"]))
+        return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: int(row["id"]))
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
         """Return one entry. Raise NotFoundError if there is none."""
-        return _quarantined(_known(id_, await self._stored.get(environment_id, _number(id_))))
+        return Quarantined.from_row(
+            _known(id_, await self._stored.get(environment_id, _number(id_)))
+        )
 
     async def release(self, environment_id: str, id_: str) -> None:
         """Move an event back to the inbox. Call this in a transaction.
@@ -100,18 +118,3 @@ def _known(id_: str, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def _unknown(id_: str) -> NotFoundError:
     return NotFoundError(f"there is no {id_!r} in quarantine")
-
-
-def _quarantined(row: Mapping[str, Any]) -> Quarantined:
-    delivery_id = row["delivery_id"]
-    return Quarantined(
-        id=f"{PREFIX}_{row['id']}",
-        event_id=ids.event_name(row["event_id"]),
-        environment_id=row["environment_id"],
-        type=row["type"],
-        webhook_id=row["endpoint_id"],
-        delivery_id=None if delivery_id is None else ids.delivery_name(delivery_id),
-        reason=row["reason"],
-        detail=row["detail"],
-        quarantined_at=row["quarantined_at"],
-    )

@@ -6,6 +6,7 @@ its name, goes on counting its attempts, and starts a new schedule. An event cou
 matches the current subscriptions and has no delivery to the webhook at all.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -64,6 +65,25 @@ class Recovery:
     created_at: datetime
     finished_at: datetime | None
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Recovery":
+        """Return the recovery of its row."""
+        return cls(
+            id=f"{PREFIX}_{row['id']}",
+            webhook_id=row["endpoint_id"],
+            state=row["state"],
+            since=row["since"],
+            until=row["until"],
+            reached=row["until"] if row["state"] == "DONE" else _within(row),
+            missed=row["missed"],
+            rate=row["rate"],
+            total=row["total"],
+            made=row["made"],
+            error=row["error"],
+            created_at=row["created_at"],
+            finished_at=row["finished_at"],
+        )
+
 
 class Replays:
     """The replays of webhooks.
@@ -101,7 +121,7 @@ class Replays:
         )
         if row is None:
             raise ConflictError(f"a recovery of the webhook {webhook_id} is running")
-        started = _recovery(row)
+        started = Recovery.from_row(row)
         await self._journal.note(
             "webhook.recover",
             str(webhook_id),
@@ -125,14 +145,14 @@ class Replays:
     ) -> Page[Recovery]:
         """Return the replays of a webhook, newest first, or none for an unknown webhook."""
         rows = await self._stored.list(environment_id, webhook_id, before=before, limit=limit + 1)
-        return Page.of(rows, limit, make=_recovery, key=lambda row: int(row["id"]))
+        return Page.of(rows, limit, make=Recovery.from_row, key=lambda row: int(row["id"]))
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Return one replay. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id, webhook_id, _number(recovery_id))
         if row is None:
             raise _unknown(recovery_id)
-        return _recovery(row)
+        return Recovery.from_row(row)
 
     async def cancel(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Cancel a replay. Call this in a transaction. It makes no deliveries after the commit.
@@ -146,7 +166,7 @@ class Replays:
             if over.state != "CANCELLED":
                 raise ConflictError(f"the recovery {recovery_id} is {over.state}")
             return over
-        cancelled = _recovery(row)
+        cancelled = Recovery.from_row(row)
         await self._journal.note(
             "webhook.cancel_recovery",
             str(webhook_id),
@@ -196,28 +216,10 @@ def _unknown(recovery_id: str) -> NotFoundError:
     return NotFoundError(f"there is no recovery {recovery_id}")
 
 
-def _within(row: dict[str, Any]) -> datetime:
+def _within(row: Mapping[str, Any]) -> datetime:
     """Return the time reached, limited to the replay's time span.
 
     Ids have millisecond precision, so the position may lie a little outside.
     """
     reached: datetime = min(max(row["reached"], row["since"]), row["until"])
     return reached
-
-
-def _recovery(row: dict[str, Any]) -> Recovery:
-    return Recovery(
-        id=f"{PREFIX}_{row['id']}",
-        webhook_id=row["endpoint_id"],
-        state=row["state"],
-        since=row["since"],
-        until=row["until"],
-        reached=row["until"] if row["state"] == "DONE" else _within(row),
-        missed=row["missed"],
-        rate=row["rate"],
-        total=row["total"],
-        made=row["made"],
-        error=row["error"],
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-    )

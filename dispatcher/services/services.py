@@ -14,7 +14,8 @@ from dispatcher.services.audit_log import Actor, AuditLog
 from dispatcher.services.backlog import Backlogs
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.environments import Environments
-from dispatcher.services.event_types import EventTypes, EventTypeWriter
+from dispatcher.services.event_type_writer import EventTypeWriter
+from dispatcher.services.event_types import EventTypes
 from dispatcher.services.events import Events
 from dispatcher.services.history import History
 from dispatcher.services.overview import Overview

@@ -62,6 +62,21 @@ class Token:
     revoked_at: datetime | None
     token: str | None = field(default=None, repr=False)
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], text: str | None = None) -> "Token":
+        """Return the token of its row. `text` is set only for a new token."""
+        return cls(
+            id=row["id"],
+            name=row["name"],
+            environment_id=row["environment_id"] or ALL_ENVIRONMENTS,
+            scope=row["scope"],
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+            last_used_at=row["last_used_at"],
+            revoked_at=row["revoked_at"],
+            token=text,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -118,9 +133,10 @@ class Tokens:
             raise InvalidError.field("expires_at", "must be in the future")
         if not row["room"]:
             raise ConflictError(
-                f"there are {self._most} tokens, the most (limits.tokens): revoke some first"
+                f"There are {self._most} tokens, the most that limits.tokens allows."
+                " Revoke some first."
             )
-        made = _token(row, text)
+        made = Token.from_row(row, text)
         await self._journal.note(
             "token.create",
             str(made.id),
@@ -140,7 +156,7 @@ class Tokens:
     ) -> tuple[Token, ...]:
         """Return tokens older than `after`, newest first, including revoked and expired ones."""
         rows = await self._stored.list(environment_id, after, limit)
-        return tuple(_token(row) for row in rows)
+        return tuple(Token.from_row(row) for row in rows)
 
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
         """Revoke a token. Call this in a transaction. The token is refused as soon as it commits.
@@ -236,17 +252,3 @@ def _sha256(text: str) -> bytes:
 def _unknown_environment(form: NewToken) -> InvalidError:
     """Return the error. It is the same if the environment exists but the caller may not see it."""
     return InvalidError.field("environment_id", f"there is no environment {form.environment_id!r}")
-
-
-def _token(row: Mapping[str, Any], text: str | None = None) -> Token:
-    return Token(
-        id=row["id"],
-        name=row["name"],
-        environment_id=row["environment_id"] or ALL_ENVIRONMENTS,
-        scope=row["scope"],
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        last_used_at=row["last_used_at"],
-        revoked_at=row["revoked_at"],
-        token=text,
-    )

@@ -10,8 +10,13 @@ from dispatcher.store.statements import statement
 
 NAMED = ("name", "description", "url", "active")
 SETTINGS = (
-    *("headers", "signature_schemes", "max_in_flight"),
-    *("rate_limit", "timeout_ms", "retry", "metadata"),
+    "headers",
+    "signature_schemes",
+    "max_in_flight",
+    "rate_limit",
+    "timeout_ms",
+    "retry",
+    "metadata",
 )
 
 

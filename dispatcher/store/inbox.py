@@ -49,8 +49,11 @@ class Inbox:
         most: int = 20_000,
         up_to: int = LARGEST,
     ) -> FannedOut:
-        """Turn up to `limit` inbox rows with ids above `above` and up to `up_to`, but none of the
-        environments `without`, into deliveries of `shard`: as many rows as make no more than `most`."""
+        """Turn up to `limit` inbox rows into deliveries of `shard`.
+
+        Their ids are above `above` and at most `up_to`, and they are of no environment in `without`.
+        Rows are taken until they make `most` deliveries.
+        """
         rows = await self._session.fetch(
             statement("inbox/fan_out"), limit, shard, daemon, saturated, above, without, most, up_to
         )
@@ -79,8 +82,10 @@ class Inbox:
     async def first(
         self, *, above: int, up_to: int = LARGEST, without: Sequence[str] = ()
     ) -> tuple[int | None, int]:
-        """Return the oldest id of such rows, or None, and up to which id was looked: `up_to`, or a
-        second ago by the database's clock."""
+        """Return the oldest id of such rows, or None, and the id up to which rows were read.
+
+        That is `up_to`, or the id of a second ago by the database's clock.
+        """
         (row,) = await self._session.fetch(statement("inbox/first"), above, up_to, without)
         return row["first"], row["up_to"]
 

@@ -34,8 +34,10 @@ class UnvalidatedEvents:
         above: int = 0,
         without: Collection[str] = (),
     ) -> Sequence[Waiting]:
-        """The oldest that the owner of these shards is to examine, with ids above `above` and of
-        none of the environments `without`."""
+        """Return the oldest unvalidated events of these shards.
+
+        Their ids are above `above`, and they are of no environment in `without`.
+        """
         rows = await self._session.fetch(
             statement("unvalidated_events/waiting"), limit, list(shards), above, list(without)
         )

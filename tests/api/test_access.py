@@ -51,7 +51,7 @@ def body(route: Route) -> object:
 
 ADDRESSED = [call for call in CALLS if call[2].replace("{app_id}", "").count("{")]
 UNDER_APPS = [call for call in CALLS if "{app_id}" in call[2]]
-BY_HEADER = [call for call in CALLS if "{app_id}" not in call[2] and not call[0].everywhere]
+BY_HEADER = [call for call in CALLS if "{app_id}" not in call[2] and not call[0].all_environments]
 
 
 @pytest.fixture(scope="module")

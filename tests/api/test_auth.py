@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.api import auth
 from dispatcher.api.auth import Auth, Throttle
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.services.tokens import ROOT_PRINCIPAL, Principal, TokenAuthenticator
 from dispatcher.store.pool import Pool
 
@@ -39,7 +39,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 async def shown(asked: Auth, token: str, address: str = HERE) -> int:
     try:
         await asked.known(token, address)
-    except Failure as failure:
+    except HttpError as failure:
         return failure.status
     return 200
 

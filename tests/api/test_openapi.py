@@ -9,12 +9,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.openapi import document as document_module
-from dispatcher.api.openapi.schemas import BY_NAME
+from dispatcher.api.openapi.schemas import DIALECTS_BY_NAME
 from tests.api.conftest import Api, Client
 
 DOCUMENT = document_module.describe(ROUTES)
 OF_ONE_DIALECT = {
-    name: document_module.describe(ROUTES, tongues) for name, tongues in BY_NAME.items()
+    name: document_module.describe(ROUTES, dialects) for name, dialects in DIALECTS_BY_NAME.items()
 }
 MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
 OPERATION_IDS = re.findall(

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.api.work import BODIES_BYTES, SHARES, WAITING_OF_ONE, Work
 
 SHARE = BODIES_BYTES // SHARES
@@ -16,12 +16,12 @@ def test_one_environment_cannot_fill_the_memory_with_bodies() -> None:
     work = Work(2**20)
     with ExitStack() as held:
         held.enter_context(work.body("a", SHARE))
-        with pytest.raises(Failure, match="large") as refused, work.body("a", 1):
+        with pytest.raises(HttpError, match="large") as refused, work.body("a", 1):
             pass
         assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "1")
         for other in "bcd":
             held.enter_context(work.body(other, SHARE))
-        with pytest.raises(Failure), work.body("e", 1):
+        with pytest.raises(HttpError), work.body("e", 1):
             pass
     with work.body("a", SHARE):
         pass
@@ -36,7 +36,7 @@ async def test_one_environment_holds_one_thread_and_a_few_places() -> None:
     work, go = Work(2**20), Event()
     first = [asyncio.create_task(work.in_thread("a", go.wait)) for _ in range(1 + WAITING_OF_ONE)]
     await asyncio.sleep(0)
-    with pytest.raises(Failure, match="wait"):
+    with pytest.raises(HttpError, match="wait"):
         await work.in_thread("a", go.wait)
     assert await work.in_thread("b", lambda: 1) == 1
     go.set()

@@ -40,7 +40,7 @@ def configured(**sections: Mapping[str, object]) -> Config:
 
 
 async def until(
-    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 10.0
+    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 30.0
 ) -> None:
     """Returns once `true()`; TimeoutError says what did not come about."""
     deadline = time.monotonic() + within

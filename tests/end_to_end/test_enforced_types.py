@@ -113,7 +113,7 @@ async def test_a_schema_that_no_one_checked_is_nobodys_downfall(
         await emit(story.connection, type_, '{"n":1}')
     await receiver.wait_for(1)
     reasons = [reason for _, reason, _ in await set_aside(story.connection)]
-    assert reasons == ["schema_unusable", *["too_costly"] * 20]
+    assert reasons == ["schema_unusable", *["too_expensive"] * 20]
 
 
 async def test_a_type_that_is_enforced_no_more_lets_pass_what_waits(

@@ -261,14 +261,14 @@ async def test_an_event_whose_check_cannot_be_made_holds_up_no_other(
     await story.subscribe(receiver.url)
     await enforce(connection, "user.created")
     await enforce(connection, "bad.move")
-    judge = Sandbox.judge
+    validate = Sandbox.validate
 
     async def breaking(sandbox: Sandbox, schema: str, data: str | None = None) -> Rejection | None:
         if data is not None and "1000" in data:
             raise ValueError("no answer that can be read")
-        return await judge(sandbox, schema, data)
+        return await validate(sandbox, schema, data)
 
-    monkeypatch.setattr(Sandbox, "judge", breaking)
+    monkeypatch.setattr(Sandbox, "validate", breaking)
     await connection.execute("CREATE CAST (bytea AS json) WITHOUT FUNCTION")
     await refuse(connection, "NEW.type = 'bad.move'", table="inbox")
     await story.insert(5)

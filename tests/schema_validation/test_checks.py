@@ -12,34 +12,34 @@ from dispatcher.schema_validation.worker import SandboxUnavailableError
 
 
 async def test_environments_take_turns_at_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def judge(_: object, schema: str, data: str | None = None) -> Rejection | None:
+    async def validate(_: object, schema: str, data: str | None = None) -> Rejection | None:
         asked.append(schema)
         await asyncio.sleep(0)
         return None
 
     asked: list[str] = []
-    monkeypatch.setattr(worker.Sandbox, "judge", judge)
+    monkeypatch.setattr(worker.Sandbox, "validate", validate)
     checks = SchemaChecks()
     await asyncio.gather(
-        *(checks.judge("env_a", f"a{n}") for n in range(4)), checks.judge("env_b", "b0")
+        *(checks.validate("env_a", f"a{n}") for n in range(4)), checks.validate("env_b", "b0")
     )
     assert asked.index("b0") <= 2
 
 
 async def test_more_than_may_wait_are_turned_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def judge(_: object, schema: str, data: str | None = None) -> Rejection | None:
+    async def validate(_: object, schema: str, data: str | None = None) -> Rejection | None:
         await asyncio.Event().wait()
         return None
 
-    monkeypatch.setattr(worker.Sandbox, "judge", judge)
+    monkeypatch.setattr(worker.Sandbox, "validate", validate)
     checks = SchemaChecks()
     first = [
-        asyncio.create_task(checks.judge("env_a", "true"))
+        asyncio.create_task(checks.validate("env_a", "true"))
         for _ in range(1 + checks_module.WAITING_OF_ONE)
     ]
     await asyncio.sleep(0)
     with pytest.raises(SchemaChecksBusyError):
-        await checks.judge("env_a", "true")
+        await checks.validate("env_a", "true")
     for task in first:
         task.cancel()
     await asyncio.gather(*first, return_exceptions=True)
@@ -48,9 +48,9 @@ async def test_more_than_may_wait_are_turned_away_at_once(monkeypatch: pytest.Mo
 async def test_the_worker_lives_on_from_one_check_to_the_next() -> None:
     checks = SchemaChecks()
     try:
-        assert await checks.judge("env_a", "true", "1") is None
+        assert await checks.validate("env_a", "true", "1") is None
         first = checks._sandbox._process
-        refusal = await checks.judge("env_b", "false", "1")
+        refusal = await checks.validate("env_b", "false", "1")
         assert refusal is not None
         assert checks._sandbox._process is first
     finally:
@@ -70,5 +70,5 @@ async def test_a_worker_that_cannot_bound_itself_is_not_used(
     monkeypatch.setattr(worker, "_ARGUMENTS", ("-P", "-c", program))
     checks = SchemaChecks()
     with pytest.raises(SandboxUnavailableError, match="RLIMIT_AS"):
-        await checks.judge("env_a", "true")
+        await checks.validate("env_a", "true")
     await checks.close()

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from dispatcher.schema_validation import validate
-from dispatcher.schema_validation.validate import Rejection, judge
+from dispatcher.schema_validation.validate import Rejection
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
 def refused(schema: Any, data: str | None) -> Rejection:
-    refusal = judge(json.dumps(schema), data)
+    refusal = validate.validate(json.dumps(schema), data)
     assert refusal is not None
     return refusal
 
@@ -34,7 +34,7 @@ def refused(schema: Any, data: str | None) -> Rejection:
     ],
 )
 def test_data_that_satisfies_its_schema_passes(schema: Any, data: str) -> None:
-    assert judge(json.dumps(schema), data) is None
+    assert validate.validate(json.dumps(schema), data) is None
 
 
 @pytest.mark.parametrize(

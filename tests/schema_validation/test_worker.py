@@ -28,40 +28,40 @@ def process(sandbox: Sandbox) -> asyncio.subprocess.Process:
 
 
 async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
-    assert await sandbox.judge('{"type":"string"}') is None
-    assert await sandbox.judge('{"type":"string"}', '"é"') is None
-    refusal = await sandbox.judge('{"type":"string"}', "1")
+    assert await sandbox.validate('{"type":"string"}') is None
+    assert await sandbox.validate('{"type":"string"}', '"é"') is None
+    refusal = await sandbox.validate('{"type":"string"}', "1")
     assert refusal is not None
     assert (refusal.reason, refusal.detail) == (
         "schema",
         'data: the value is not of type "string"',
     )
-    unusable = await sandbox.judge('{"type":"strinG"}')
+    unusable = await sandbox.validate('{"type":"strinG"}')
     assert unusable is not None
     assert unusable.reason == "schema_unusable"
 
 
 async def test_a_schema_without_end_costs_its_time_and_no_more(sandbox: Sandbox) -> None:
     async with asyncio.timeout(10):
-        refusal = await sandbox.judge(ENDLESS, "1")
+        refusal = await sandbox.validate(ENDLESS, "1")
     assert refusal is not None
-    assert refusal.reason == "too_costly"
-    assert await sandbox.judge("{}", "1") is None
+    assert refusal.reason == "too_expensive"
+    assert await sandbox.validate("{}", "1") is None
 
 
 async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
     sandbox: Sandbox,
 ) -> None:
-    refusal = await sandbox.judge("{}", f"[{'{},' * 16_000_000}1]")
+    refusal = await sandbox.validate("{}", f"[{'{},' * 16_000_000}1]")
     assert refusal is not None
-    assert refusal.reason == "too_costly"
-    assert await sandbox.judge("{}", "1") is None
+    assert refusal.reason == "too_expensive"
+    assert await sandbox.validate("{}", "1") is None
 
 
 async def test_a_process_that_was_killed_is_replaced(sandbox: Sandbox) -> None:
-    await sandbox.judge("{}")
+    await sandbox.validate("{}")
     process(sandbox).kill()
-    assert await sandbox.judge('{"type":"string"}', '"x"') is None
+    assert await sandbox.validate('{"type":"string"}', '"x"') is None
 
 
 async def test_a_frozen_process_is_given_up(
@@ -69,17 +69,17 @@ async def test_a_frozen_process_is_given_up(
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
     monkeypatch.setattr(module, "END_LIMIT", 0.1)
-    await sandbox.judge("{}")
+    await sandbox.validate("{}")
     process(sandbox).send_signal(signal.SIGSTOP)
-    assert await sandbox.judge("{}") is None
+    assert await sandbox.validate("{}") is None
 
 
 async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) -> None:
-    asking = asyncio.create_task(sandbox.judge(ENDLESS, "1"))
+    asking = asyncio.create_task(sandbox.validate(ENDLESS, "1"))
     await asyncio.sleep(0.3)
     asking.cancel()
     await asyncio.wait([asking])
-    refusal = await sandbox.judge('{"type":"string"}', "1")
+    refusal = await sandbox.validate('{"type":"string"}', "1")
     assert refusal is not None
     assert refusal.reason == "schema"
 
@@ -88,7 +88,7 @@ async def test_it_is_given_no_secrets_and_can_open_nothing(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCHER_SECRETS__KEY", "hunter2")
-    await sandbox.judge("{}")
+    await sandbox.validate("{}")
     proc = f"/proc/{process(sandbox).pid}"
     with open(f"{proc}/environ", "rb") as environ, open(f"{proc}/limits") as limits:  # noqa: ASYNC230 - of no length
         assert b"hunter2" not in environ.read()
@@ -97,7 +97,7 @@ async def test_it_is_given_no_secrets_and_can_open_nothing(
 
 async def test_it_ends_when_whoever_asked_is_gone() -> None:
     sandbox = Sandbox()
-    await sandbox.judge("{}")
+    await sandbox.validate("{}")
     ending = process(sandbox)
     assert ending.stdin is not None
     ending.stdin.close()
@@ -107,7 +107,7 @@ async def test_it_ends_when_whoever_asked_is_gone() -> None:
 
 
 async def test_closing_ends_it(sandbox: Sandbox) -> None:
-    await sandbox.judge("{}")
+    await sandbox.validate("{}")
     pid = process(sandbox).pid
     await sandbox.close()
     with pytest.raises(ProcessLookupError):
@@ -120,4 +120,4 @@ async def test_a_process_that_can_not_be_started_says_nothing_about_the_data(
     for program in ("/nonexistent/python", "/bin/false"):
         monkeypatch.setattr("sys.executable", program)
         with pytest.raises(SandboxUnavailableError):
-            await sandbox.judge("{}", "1")
+            await sandbox.validate("{}", "1")

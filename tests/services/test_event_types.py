@@ -14,10 +14,12 @@ from dispatcher.core.errors import (
     Problem,
 )
 from dispatcher.schema_validation.checks import SchemaChecks
-from dispatcher.services import event_types as module
+from dispatcher.services import event_type_writer as module
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.event_types import EventType, EventTypes, EventTypeWriter
+from dispatcher.services.event_type_resource import EventType
+from dispatcher.services.event_type_writer import EventTypeWriter
+from dispatcher.services.event_types import EventTypes
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut
 from dispatcher.store.pool import Pool
@@ -364,7 +366,7 @@ async def test_no_connection_and_no_lock_is_held_while_a_schema_is_checked(
     pool: Pool, connection: Connection
 ) -> None:
     class Checks(SchemaChecks):
-        async def judge(self, environment_id: str, schema: str, data: str | None = None) -> None:
+        async def validate(self, environment_id: str, schema: str, data: str | None = None) -> None:
             idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
             assert await connection.fetchval(f"{idle} AND datname = current_database()") == 0
             looked.append(schema)
@@ -378,7 +380,7 @@ async def test_a_type_that_others_changed_meanwhile_is_merged_with_their_change(
     pool: Pool, changes: Changes
 ) -> None:
     class Checks(SchemaChecks):
-        async def judge(self, environment_id: str, schema: str, data: str | None = None) -> None:
+        async def validate(self, environment_id: str, schema: str, data: str | None = None) -> None:
             if not looked:
                 await changes.put("a.b", description="theirs")
             looked.append(schema)
@@ -391,7 +393,7 @@ async def test_a_type_that_others_changed_meanwhile_is_merged_with_their_change(
 
 async def test_a_type_that_others_keep_changing_is_a_conflict(pool: Pool, changes: Changes) -> None:
     class Checks(SchemaChecks):
-        async def judge(self, environment_id: str, schema: str, data: str | None = None) -> None:
+        async def validate(self, environment_id: str, schema: str, data: str | None = None) -> None:
             looked.append(schema)
             await changes.put("a.b", description=f"theirs {len(looked)}")
 

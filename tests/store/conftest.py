@@ -32,3 +32,11 @@ async def owner(connection: Connection) -> int:
     )
     await connection.execute("UPDATE dispatcher.shards SET owner = $1", DAEMON)
     return DAEMON
+
+
+@pytest.fixture(scope="module", params=["taken while empty", "taken now"])
+async def believing(filled: Connection, request: pytest.FixtureRequest) -> Connection:
+    """Give the filled database of a module, with such statistics of the planner's."""
+    if request.param == "taken now":
+        await filled.execute("VACUUM ANALYZE")
+    return filled

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dispatcher.store.statements import statement
-from tests.conftest import Connection, _database, connected, with_database
-from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
+from tests.conftest import Connection
+from tests.store.rows_read import filled_database, rows_read
 
 WEBHOOKS = 1000
 MOST = 500
@@ -28,42 +28,19 @@ INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT n, n, 'env_default', 'a', 0, 'r', 'd' FROM generate_series(1, 20000) AS n;
 """
-READ = """
-SELECT sum(pg_stat_get_xact_tuples_returned(c.oid))::int FROM pg_class c
-WHERE c.relnamespace = 'dispatcher'::regnamespace
-  AND c.relname ~ '^(deliveries|inbox|unvalidated_events|quarantine|endpoints|endpoint_health|environments)(_|$)'
-"""
-"""Rows of tables and entries of indexes that this transaction has looked at."""
+TABLES = "deliveries|inbox|unvalidated_events|quarantine|endpoints|endpoint_health|environments"
 
 
 @pytest.fixture(scope="module")
 async def filled(server: str, maintenance: Connection, template: str) -> AsyncIterator[Connection]:
-    async with (
-        _database(maintenance, template) as name,
-        connected(with_database(server, name)) as connection,
-    ):
-        await connection.execute("SET jit = off")
-        await connection.execute(NO_AUTOVACUUM)
-        await connection.execute("VACUUM ANALYZE")
-        await connection.execute(ENDPOINT)
-        await connection.execute(FILL)
+    async with filled_database(
+        server, maintenance, template, fill=FILL, settings="SET jit = off"
+    ) as connection:
         yield connection
 
 
-@pytest.fixture(scope="module", params=["taken while empty", "taken now"])
-async def believing(filled: Connection, request: pytest.FixtureRequest) -> Connection:
-    """The database, with such statistics of the planner's."""
-    if request.param == "taken now":
-        await filled.execute("VACUUM ANALYZE")
-    return filled
-
-
 async def read(connection: Connection, name: str, *arguments: object) -> int:
-    async with connection.transaction():
-        before: int = await connection.fetchval(READ)
-        await connection.fetch(statement(f"statistics/{name}"), *arguments)
-        after: int = await connection.fetchval(READ)
-    return after - before
+    return await rows_read(connection, TABLES, f"statistics/{name}", *arguments)
 
 
 async def test_what_waits_is_measured_by_so_many_rows_of_each_kind(believing: Connection) -> None:

@@ -128,7 +128,7 @@ async def test_a_late_result_is_looked_for_since_its_delivery_was_made(old: Conn
     )
     arguments = (
         f"'{{{delivery}}}', '{{1}}', '{{5}}', '{{ok}}', '{{200}}', '{{5}}', '{{}}', '{{}}', '[]', '{{NULL}}',"
-        f" '{{{event}}}', '{{00000000-0000-4000-8000-000000000020}}'"
+        f" '{{1}}', '{{1}}', '{{1}}', '{{1}}', '{{{event}}}', '{{00000000-0000-4000-8000-000000000020}}'"
     )
     plan = await explain(old, "deliveries/record_late", arguments, "generic", ", ANALYZE")
     assert len(partitions(plan, "events")) == 1

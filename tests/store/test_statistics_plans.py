@@ -8,9 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.store.statements import statement
-from tests.conftest import Connection, _database, connected, with_database
-from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
+from tests.conftest import Connection
+from tests.store.rows_read import filled_database, rows_read
 
 WEBHOOKS = 1000
 MOST = 101
@@ -35,42 +34,23 @@ INSERT INTO dispatcher.environment_statistics
   FROM (VALUES (10, 1080), (600, 1152)) AS w(s, m), generate_series(0, m) AS n,
        unnest('{*,env_default,env_b,env_c,env_d,env_e,env_f,env_g}'::text[]) AS e;
 """
-READ = """
-SELECT sum(pg_stat_get_xact_tuples_returned(c.oid))::int FROM pg_class c
-WHERE c.relnamespace = 'dispatcher'::regnamespace
-  AND c.relname ~ '^(deliveries|inbox|unvalidated_events|quarantine|endpoints|endpoint_statistics|environment_statistics)(_|$)'
-"""
-"""Rows of tables and entries of indexes that this transaction has looked at."""
+TABLES = "deliveries|inbox|unvalidated_events|quarantine|endpoints|endpoint_statistics|environment_statistics"
 
 
 @pytest.fixture(scope="module")
 async def filled(server: str, maintenance: Connection, template: str) -> AsyncIterator[Connection]:
-    async with (
-        _database(maintenance, template) as name,
-        connected(with_database(server, name)) as connection,
-    ):
-        await connection.execute("SET jit = off; SET plan_cache_mode = force_custom_plan")
-        await connection.execute(NO_AUTOVACUUM)
-        await connection.execute("VACUUM ANALYZE")
-        await connection.execute(ENDPOINT)
-        await connection.execute(FILL)
+    async with filled_database(
+        server,
+        maintenance,
+        template,
+        fill=FILL,
+        settings="SET jit = off; SET plan_cache_mode = force_custom_plan",
+    ) as connection:
         yield connection
 
 
-@pytest.fixture(scope="module", params=["taken while empty", "taken now"])
-async def believing(filled: Connection, request: pytest.FixtureRequest) -> Connection:
-    """The database, with such statistics of the planner's."""
-    if request.param == "taken now":
-        await filled.execute("VACUUM ANALYZE")
-    return filled
-
-
 async def read(connection: Connection, name: str, *arguments: object) -> int:
-    async with connection.transaction():
-        before: int = await connection.fetchval(READ)
-        await connection.fetch(statement(f"statistics/{name}"), *arguments)
-        after: int = await connection.fetchval(READ)
-    return after - before
+    return await rows_read(connection, TABLES, f"statistics/{name}", *arguments)
 
 
 def endpoint(number: int) -> UUID:

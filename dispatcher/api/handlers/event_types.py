@@ -1,96 +1,50 @@
 """Handlers of `/api/event-types`."""
 
-from dispatcher.api.routes import Route
-from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.event_types import EventType, EventTypes
+from dispatcher.api.pages import list_answer, list_limit
+from dispatcher.api.routes import Alternative, Routes
+from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
+from dispatcher.services.event_type_resource import EventType
 from dispatcher.services.inputs.event_types import EventTypePut, EventTypeQuery
 
 SHAPE = Shape("event_type", id="name")
-
-
-def _catalogue(call: Call) -> EventTypes:
-    return call.services.event_types
-
-
-async def list_(call: Call) -> Answer:
-    """Return the event types in order of their names, limited in number and bytes."""
-    found, more = await _catalogue(call).page(
-        call.environment_id,
-        after=call.position or "",
-        limit=call.limit,
-        most_bytes=call.settings.limits.page_bytes,
-    )
-    return Answer(found, paged=call.is_paged, next=more)
-
-
-async def get(call: Call) -> Answer:
-    """Return an event type."""
-    return Answer(await _catalogue(call).get(call.environment_id, call.path["name"]))
-
-
-async def put(call: Call) -> Answer:
-    """Create or replace an event type. Answer 201 if it is new, else 200."""
-    type_, made = await call.services.event_type_writer.put(
-        call.environment_id, call.path["name"], call.form
-    )
-    return Answer(type_, 201 if made else 200)
-
-
-async def delete(call: Call) -> Answer:
-    """Delete an event type."""
-    await _catalogue(call).delete(call.environment_id, call.path["name"])
-    return Answer(status=204)
-
-
 ONE = "/api/event-types/{name}"
 
-ROUTES = (
-    Route(
-        method="GET",
-        path="/api/event-types",
-        name="list_event_types",
-        summary="The catalogue, by name; a page of it if a cursor or limit is given, or it is long",
-        scope="read",
-        handle=list_,
-        shape=SHAPE,
-        answers=EventType,
-        query=EventTypeQuery,
-        many=True,
-    ),
-    Route(
-        method="GET",
-        path=ONE,
-        name="get_event_type",
-        summary="One event type",
-        scope="read",
-        handle=get,
-        shape=SHAPE,
-        answers=EventType,
-    ),
-    Route(
-        method="PUT",
-        path=ONE,
-        name="put_event_type",
-        summary="Describe an event type, or change what is given of its description",
-        scope="write",
-        handle=put,
-        shape=SHAPE,
-        answers=EventType,
-        form=EventTypePut,
-        otherwise=(201, EventType, SHAPE),
-        changes=True,
-        own_transaction=True,
-    ),
-    Route(
-        method="DELETE",
-        path=ONE,
-        name="delete_event_type",
-        summary="Take it out of the catalogue; events of the type are delivered all the same",
-        scope="write",
-        handle=delete,
-        shape=SHAPE,
-        answers=None,
-        status=204,
-        changes=True,
-    ),
+routes = Routes(SHAPE)
+
+
+@routes.get("/api/event-types", scope="read")
+async def list_event_types(call: Call, query: EventTypeQuery) -> Answer[tuple[EventType, ...]]:
+    """List the event types by name; a page if a cursor or limit is given, or if they are many."""
+    event_types, next_name = await call.services.event_types.page(
+        call.environment_id,
+        after=call.position or "",
+        limit=list_limit(call, query),
+        most_bytes=call.settings.limits.page_bytes,
+    )
+    return list_answer(call, query, event_types, next_name)
+
+
+@routes.get(ONE, scope="read")
+async def get_event_type(call: Call) -> Answer[EventType]:
+    """Return an event type."""
+    return Answer(await call.services.event_types.get(call.environment_id, call.path["name"]))
+
+
+@routes.put(
+    ONE, scope="write", alternative=Alternative(201, EventType, SHAPE), own_transaction=True
 )
+async def put_event_type(call: Call, form: EventTypePut) -> Answer[EventType]:
+    """Create an event type, or change the given fields of an existing one.
+
+    The status is 201 if the type is new, else 200.
+    """
+    writer = call.services.event_type_writer
+    event_type, is_new = await writer.put(call.environment_id, call.path["name"], form)
+    return Answer(event_type, 201 if is_new else 200)
+
+
+@routes.delete(ONE, scope="write", transaction=True)
+async def delete_event_type(call: Call) -> Answer[None]:
+    """Delete an event type. Events of this type may still be emitted."""
+    await call.services.event_types.delete(call.environment_id, call.path["name"])
+    return NO_CONTENT

@@ -1,110 +1,60 @@
-"""Handlers of `/api/webhooks/{id}/recover` and of the recoveries it starts."""
+"""Handlers of `/api/webhooks/{id}/recover` and of the replays that it starts.
 
-from dispatcher.api.pipeline import page_limit, uuid
-from dispatcher.api.routes import Route
+The API calls a replay a recovery.
+"""
+
+from dispatcher.api.pages import page_answer, page_limit
+from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.services.inputs.recoveries import NewRecovery, ReplayQuery
 from dispatcher.services.inputs.webhooks import Empty
-from dispatcher.services.replays import Preview, Recovery, Replays
+from dispatcher.services.replays import Preview, Recovery
 
-SHAPE = Shape("recovery")
 PREVIEW = Shape("recovery_preview", id="webhook_id")
-
-
-def _recoveries(call: Call) -> Replays:
-    return call.services.replays
-
-
-async def start(call: Call) -> Answer:
-    """Start a recovery, or with `dry_run` only count what it would send."""
-    webhook_id = uuid(call.path["webhook_id"])
-    if call.form.dry_run:
-        counted = await _recoveries(call).preview(call.environment_id, webhook_id, call.form)
-        return Answer(counted, shape=PREVIEW)
-    started = await _recoveries(call).start(call.environment_id, webhook_id, call.form)
-    return Answer(started, 202, location=f"{LIST.format(webhook_id=webhook_id)}/{started.id}")
-
-
-async def list_(call: Call) -> Answer:
-    """Return a page of the recoveries of a webhook."""
-    webhook_id = uuid(call.path["webhook_id"])
-    await call.services.webhooks.get(webhook_id, call.environment_id)
-    page = await _recoveries(call).list(
-        call.environment_id,
-        webhook_id,
-        before=call.before,
-        limit=page_limit(call.query),
-    )
-    return Answer.of(page)
-
-
-async def get(call: Call) -> Answer:
-    """Return a recovery."""
-    webhook_id = uuid(call.path["webhook_id"])
-    return Answer(
-        await _recoveries(call).get(call.environment_id, webhook_id, call.path["recovery_id"])
-    )
-
-
-async def cancel(call: Call) -> Answer:
-    """Cancel a recovery. Deliveries that it has created are still sent."""
-    webhook_id = uuid(call.path["webhook_id"])
-    return Answer(
-        await _recoveries(call).cancel(call.environment_id, webhook_id, call.path["recovery_id"])
-    )
-
-
 LIST = "/api/webhooks/{webhook_id}/recoveries"
 ONE = f"{LIST}/{{recovery_id}}"
 
-ROUTES = (
-    Route(
-        method="POST",
-        path="/api/webhooks/{webhook_id}/recover",
-        name="recover_webhook",
-        summary="Send again what failed or was missed since a time, or count it with dry_run",
-        scope="write",
-        handle=start,
-        shape=SHAPE,
-        answers=Recovery,
-        form=NewRecovery,
-        status=202,
-        otherwise=(200, Preview, PREVIEW),
-        changes=True,
-    ),
-    Route(
-        method="GET",
-        path=LIST,
-        name="list_recoveries",
-        summary="The recoveries of a webhook, newest first",
-        scope="read",
-        handle=list_,
-        shape=SHAPE,
-        answers=Recovery,
-        query=ReplayQuery,
-        many=True,
-        paged=True,
-    ),
-    Route(
-        method="GET",
-        path=ONE,
-        name="get_recovery",
-        summary="How far a recovery is",
-        scope="read",
-        handle=get,
-        shape=SHAPE,
-        answers=Recovery,
-    ),
-    Route(
-        method="POST",
-        path=f"{ONE}/cancel",
-        name="cancel_recovery",
-        summary="Make no more of it",
-        scope="write",
-        handle=cancel,
-        shape=SHAPE,
-        answers=Recovery,
-        form=Empty,
-        changes=True,
-    ),
+routes = Routes(Shape("recovery"))
+
+
+@routes.post(
+    "/api/webhooks/{webhook_id}/recover",
+    scope="write",
+    status=202,
+    alternative=Alternative(200, Preview, PREVIEW),
+    transaction=True,
 )
+async def recover_webhook(call: Call, form: NewRecovery) -> Answer[Recovery | Preview]:
+    """Send failed and missed deliveries of a time span again, or count them with `dry_run`."""
+    webhook_id, replays = call.uuid("webhook_id"), call.services.replays
+    if form.dry_run:
+        preview = await replays.preview(call.environment_id, webhook_id, form)
+        return Answer(preview, shape=PREVIEW)
+    replay = await replays.start(call.environment_id, webhook_id, form)
+    return Answer(replay, 202, location=f"{LIST.format(webhook_id=webhook_id)}/{replay.id}")
+
+
+@routes.get(LIST, scope="read", page=True)
+async def list_recoveries(call: Call, query: ReplayQuery) -> Answer[tuple[Recovery, ...]]:
+    """List the recoveries of a webhook, newest first."""
+    webhook_id = call.uuid("webhook_id")
+    await call.services.webhooks.get(webhook_id, call.environment_id)
+    page = await call.services.replays.list(
+        call.environment_id, webhook_id, before=call.before, limit=page_limit(query)
+    )
+    return page_answer(page)
+
+
+@routes.get(ONE, scope="read")
+async def get_recovery(call: Call) -> Answer[Recovery]:
+    """Return a recovery with its progress."""
+    webhook_id, recovery_name = call.uuid("webhook_id"), call.path["recovery_id"]
+    return Answer(await call.services.replays.get(call.environment_id, webhook_id, recovery_name))
+
+
+@routes.post(f"{ONE}/cancel", scope="write", transaction=True)
+async def cancel_recovery(call: Call, form: Empty) -> Answer[Recovery]:
+    """Cancel a recovery. Deliveries that it has created are still sent."""
+    webhook_id, recovery_name = call.uuid("webhook_id"), call.path["recovery_id"]
+    replays = call.services.replays
+    return Answer(await replays.cancel(call.environment_id, webhook_id, recovery_name))

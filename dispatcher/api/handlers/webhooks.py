@@ -1,10 +1,8 @@
 """Handlers of `/api/webhooks`."""
 
-from uuid import UUID
-
-from dispatcher.api.pipeline import uuid
-from dispatcher.api.routes import Route
-from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.api.pages import list_answer, list_limit
+from dispatcher.api.routes import Routes
+from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.history_resources import Delivery
 from dispatcher.services.inputs.webhooks import (
     Empty,
@@ -15,166 +13,90 @@ from dispatcher.services.inputs.webhooks import (
 )
 from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhook_resource import Webhook
-from dispatcher.services.webhooks import TEST_TYPE, Webhooks
-
-SHAPE = Shape("webhook")
-
-
-def _webhooks(call: Call) -> Webhooks:
-    return call.services.webhooks
-
-
-def _id(call: Call) -> UUID:
-    return uuid(call.path["webhook_id"])
-
-
-async def create(call: Call) -> Answer:
-    """Create a webhook. The response contains its secret."""
-    made = await _webhooks(call).create(call.form, environment_id=call.environment_id)
-    return Answer(made, 201, revision=made.revision, location=f"/api/webhooks/{made.id}")
-
-
-async def list_(call: Call) -> Answer:
-    """Return the webhooks, oldest first: a page of them, or all if they are few."""
-    after = None if call.position is None else UUID(call.position)
-    found, more = await _webhooks(call).page(call.environment_id, after=after, limit=call.limit)
-    return Answer(found, paged=call.is_paged, next=None if more is None else str(more))
-
-
-async def get(call: Call) -> Answer:
-    """Return a webhook."""
-    found = await _webhooks(call).get(_id(call), call.environment_id)
-    return Answer(found, revision=found.revision)
-
-
-async def update(call: Call) -> Answer:
-    """Change a webhook, with If-Match only if its revision is still the same."""
-    changed = await _webhooks(call).update(
-        _id(call), call.environment_id, call.form, revision=call.revision
-    )
-    return Answer(changed, revision=changed.revision)
-
-
-async def delete(call: Call) -> Answer:
-    """Delete a webhook, with If-Match only if its revision is still the same."""
-    await _webhooks(call).delete(_id(call), call.environment_id, revision=call.revision)
-    return Answer(status=204)
-
-
-async def rotate_secret(call: Call) -> Answer:
-    """Replace the secret of a webhook, and wait briefly for every daemon to sign with it.
-
-    The response contains the new secret.
-    """
-    rotated, version = await _webhooks(call).rotate_secret(
-        _id(call), call.environment_id, overlap_seconds=call.form.overlap_seconds
-    )
-    return Answer(
-        rotated,
-        revision=rotated.revision,
-        awaits=lambda pool: wait_until_applied(pool, version),
-    )
-
-
-async def test(call: Call) -> Answer:
-    """Send a test event to a webhook. Return its delivery."""
-    sample = await call.services.event_types.sample(call.environment_id, TEST_TYPE)
-    name = await _webhooks(call).test(_id(call), call.environment_id, sample=sample)
-    delivery = await call.services.history.delivery(call.environment_id, name)
-    return Answer(delivery, 202, location=f"/api/deliveries/{name}")
-
+from dispatcher.services.webhooks import TEST_TYPE
 
 ONE = "/api/webhooks/{webhook_id}"
 
-ROUTES = (
-    Route(
-        method="POST",
-        path="/api/webhooks",
-        name="create_webhook",
-        summary="Create a webhook; its signing secret is in the answer, this once",
-        scope="write",
-        handle=create,
-        shape=SHAPE,
-        answers=Webhook,
-        form=NewWebhook,
-        status=201,
-        changes=True,
-    ),
-    Route(
-        method="GET",
-        path="/api/webhooks",
-        name="list_webhooks",
-        summary="The webhooks, oldest first; a page of them if a cursor or limit is given, or they are many",
-        scope="read",
-        handle=list_,
-        shape=SHAPE,
-        answers=Webhook,
-        query=WebhookQuery,
-        many=True,
-    ),
-    Route(
-        method="GET",
-        path=ONE,
-        name="get_webhook",
-        summary="One webhook",
-        scope="read",
-        handle=get,
-        shape=SHAPE,
-        answers=Webhook,
-    ),
-    Route(
-        method="PATCH",
-        more_methods=("PUT",),
-        path=ONE,
-        name="update_webhook",
-        summary="Change what is given; with If-Match only if nobody else did meanwhile",
-        scope="write",
-        handle=update,
-        shape=SHAPE,
-        answers=Webhook,
-        form=WebhookChanges,
-        changes=True,
-        versioned=True,
-    ),
-    Route(
-        method="DELETE",
-        path=ONE,
-        name="delete_webhook",
-        summary="Delete a webhook; what is pending for it is cancelled",
-        scope="write",
-        handle=delete,
-        shape=SHAPE,
-        answers=None,
-        status=204,
-        changes=True,
-        versioned=True,
-    ),
-    Route(
-        method="PATCH",
-        more_methods=("POST",),
-        path=f"{ONE}/rotate_secret",
-        also=(f"{ONE}/rotate-secret",),
-        name="rotate_webhook_secret",
-        summary="A new signing secret, in the answer, this once",
-        scope="write",
-        handle=rotate_secret,
-        shape=SHAPE,
-        answers=Webhook,
-        form=Rotation,
-        changes=True,
-    ),
-    Route(
-        method="POST",
-        path=f"{ONE}/test",
-        also=(f"{ONE}/ping",),
-        name="test_webhook",
-        summary="Send it a webhook.test event",
-        scope="write",
-        handle=test,
-        shape=Shape("delivery"),
-        answers=Delivery,
-        form=Empty,
-        status=202,
-        changes=True,
-    ),
+routes = Routes(Shape("webhook"))
+
+
+@routes.post("/api/webhooks", scope="write", status=201, transaction=True)
+async def create_webhook(call: Call, form: NewWebhook) -> Answer[Webhook]:
+    """Create a webhook. Only this response contains its signing secret."""
+    webhook = await call.services.webhooks.create(form, environment_id=call.environment_id)
+    location = f"/api/webhooks/{webhook.id}"
+    return Answer(webhook, 201, revision=webhook.revision, location=location)
+
+
+@routes.get("/api/webhooks", scope="read")
+async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook, ...]]:
+    """List the webhooks, oldest first; a page if a cursor or limit is given, or if they are many."""
+    webhooks, next_id = await call.services.webhooks.page(
+        call.environment_id, after=call.after_id, limit=list_limit(call, query)
+    )
+    return list_answer(call, query, webhooks, next_id)
+
+
+@routes.get(ONE, scope="read")
+async def get_webhook(call: Call) -> Answer[Webhook]:
+    """Return a webhook."""
+    webhook = await call.services.webhooks.get(call.uuid("webhook_id"), call.environment_id)
+    return Answer(webhook, revision=webhook.revision)
+
+
+@routes.patch(ONE, more_methods=("PUT",), scope="write", transaction=True, if_match=True)
+async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
+    """Change the given fields of a webhook, with If-Match only if it has not changed before."""
+    webhook = await call.services.webhooks.update(
+        call.uuid("webhook_id"), call.environment_id, form, revision=call.revision
+    )
+    return Answer(webhook, revision=webhook.revision)
+
+
+@routes.delete(ONE, scope="write", transaction=True, if_match=True)
+async def delete_webhook(call: Call) -> Answer[None]:
+    """Delete a webhook and cancel its pending deliveries."""
+    await call.services.webhooks.delete(
+        call.uuid("webhook_id"), call.environment_id, revision=call.revision
+    )
+    return NO_CONTENT
+
+
+@routes.patch(
+    f"{ONE}/rotate_secret",
+    more_methods=("POST",),
+    aliases=(f"{ONE}/rotate-secret",),
+    scope="write",
+    transaction=True,
 )
+async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
+    """Replace the signing secret of a webhook. Only this response contains the new one.
+
+    The response waits briefly for every daemon to sign with the new secret.
+    """
+    webhook, version = await call.services.webhooks.rotate_secret(
+        call.uuid("webhook_id"), call.environment_id, overlap_seconds=form.overlap_seconds
+    )
+    return Answer(
+        webhook,
+        revision=webhook.revision,
+        wait_until_applied=lambda pool: wait_until_applied(pool, version),
+    )
+
+
+@routes.post(
+    f"{ONE}/test",
+    aliases=(f"{ONE}/ping",),
+    scope="write",
+    shape=Shape("delivery"),
+    status=202,
+    transaction=True,
+)
+async def test_webhook(call: Call, form: Empty) -> Answer[Delivery]:
+    """Send the event `webhook.test` to a webhook and return its delivery."""
+    sample = await call.services.event_types.sample(call.environment_id, TEST_TYPE)
+    delivery_name = await call.services.webhooks.test(
+        call.uuid("webhook_id"), call.environment_id, sample=sample
+    )
+    delivery = await call.services.history.delivery(call.environment_id, delivery_name)
+    return Answer(delivery, 202, location=f"/api/deliveries/{delivery_name}")

@@ -32,7 +32,7 @@ def linked(
     a list or has no body.
     """
     supplied = SUPPLIES.get(made.shape.type)
-    if supplied is None or made.many or made.answers is None:
+    if supplied is None or made.is_list or made.returns is None:
         return {}
     known = {name: f"$request.path.{name}" for name in PARAMETER.findall(path)}
     known[supplied] = known.get(supplied, ID)

@@ -1,7 +1,7 @@
 """The JSON schemas of responses, generated from the dataclasses that are serialized."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from http import HTTPStatus
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter
 
 from dispatcher.api.representations import Dialect, envelope, jsonapi
-from dispatcher.api.representations.serialize import SECRET_FIELDS, camel, snake
+from dispatcher.api.representations.serialize import SECRET_FIELDS
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Shape
 from dispatcher.core.model import RawJson
@@ -17,29 +17,23 @@ from dispatcher.core.model import RawJson
 Schema = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Tongue:
-    """A dialect, with the prefix and the spelling of names that the document uses for it."""
+DIALECTS: tuple[Dialect, ...] = (envelope, jsonapi)
 
-    dialect: Dialect
-    prefix: str
-    named: Callable[[str], str]
-
-
-TONGUES = (Tongue(envelope, "", camel), Tongue(jsonapi, "JsonApi", snake))
-
-BY_NAME = {"envelope": TONGUES[:1], "jsonapi": TONGUES[1:]}
+DIALECTS_BY_NAME: Mapping[str, tuple[Dialect, ...]] = {
+    "envelope": DIALECTS[:1],
+    "jsonapi": DIALECTS[1:],
+}
 """The values that `?dialect=` may have."""
 
 FAILURES = {
     400: "The body, a header or a query parameter cannot be read",
     401: "There is no token, or it is not valid, was revoked or has expired",
-    403: "The token has not the scope for this",
-    404: "There is no such thing in this environment",
+    403: "The token lacks the scope for this operation",
+    404: "The resource does not exist in this environment",
     406: "None of the media types in Accept can be given",
     408: "The body did not come in time",
-    409: "It does not go with how things are, or the Idempotency-Key was used for something else",
-    412: "It was changed meanwhile: the ETag is another one now",
+    409: "The change conflicts with the current state, or the key was used for another request",
+    412: "The resource has changed: its ETag is not the one in If-Match",
     413: "The body is too large",
     415: "The body is of another media type, or compressed",
     422: "The body is not valid; every problem has a pointer to its place",
@@ -51,62 +45,64 @@ FAILURES = {
 _HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
-def answered(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
+def answered(route: Route, dialect: Dialect, schemas: Schema) -> Schema:
     """Return the schema of a route's response. Add the resources in it to `schemas`."""
-    if tongue.dialect is jsonapi:
-        return _jsonapi_answer(route, tongue, schemas)
+    if dialect is jsonapi:
+        return _jsonapi_answer(route, dialect, schemas)
     data: Schema = {"type": "null"}
-    if route.answers is not None:
-        data = _resource(route.answers, tongue, schemas)
-    if route.many:
+    if route.returns is not None:
+        data = _resource(route.returns, dialect, schemas)
+    if route.is_list:
         listed: Schema = {"type": "array", "items": data}
-        page = closed({"items": listed, "nextCursor": {"type": ["string", "null"]}})
-        data = page if route.paged else {"anyOf": [listed, page]}
-    return closed({"success": {"const": True}, "data": data})
+        page = object_schema({"items": listed, "nextCursor": {"type": ["string", "null"]}})
+        data = page if route.page else {"anyOf": [listed, page]}
+    return object_schema({"success": {"const": True}, "data": data})
 
 
-def _jsonapi_answer(route: Route, tongue: Tongue, schemas: Schema) -> Schema:
+def _jsonapi_answer(route: Route, dialect: Dialect, schemas: Schema) -> Schema:
     """Return the schema of a route's response in JSON:API."""
-    if route.answers is None:
-        return closed({"data": {"type": "null"}})
-    resource = _jsonapi_resource(route.answers, route.shape, tongue, schemas)
-    if not route.many:
-        return closed({"data": resource})
-    links = closed({"next": {"type": ["string", "null"]}})
-    meta = closed({"next_cursor": {"type": ["string", "null"]}})
-    document = closed(
+    if route.returns is None:
+        return object_schema({"data": {"type": "null"}})
+    resource = _jsonapi_resource(route.returns, route.shape, dialect, schemas)
+    if not route.is_list:
+        return object_schema({"data": resource})
+    links = object_schema({"next": {"type": ["string", "null"]}})
+    meta = object_schema({"next_cursor": {"type": ["string", "null"]}})
+    document = object_schema(
         {"data": {"type": "array", "items": resource}, "links": links, "meta": meta},
     )
-    if not route.paged:
+    if not route.page:
         document["required"] = ["data"]
     return document
 
 
-def _jsonapi_resource(kind: type, shape: Shape, tongue: Tongue, schemas: Schema) -> Schema:
-    attributes = _fields(kind, tongue, schemas, without=shape.id)
-    name = f"{tongue.prefix}{kind.__name__}Resource"
-    schemas[name] = closed(
+def _jsonapi_resource(kind: type, shape: Shape, dialect: Dialect, schemas: Schema) -> Schema:
+    attributes = _fields(kind, dialect, schemas, without=shape.id)
+    name = f"{dialect.schema_prefix}{kind.__name__}Resource"
+    schemas[name] = object_schema(
         {"type": {"const": shape.type}, "id": {"type": "string"}, "attributes": attributes}
     )
     return ref("schemas", name)
 
 
-def _resource(kind: type, tongue: Tongue, schemas: Schema) -> Schema:
-    name = f"{tongue.prefix}{kind.__name__}"
+def _resource(kind: type, dialect: Dialect, schemas: Schema) -> Schema:
+    name = f"{dialect.schema_prefix}{kind.__name__}"
     if name not in schemas:
         schemas[name] = {}  # a resource may contain itself: otherwise this would not end
-        schemas[name] = _fields(kind, tongue, schemas)
+        schemas[name] = _fields(kind, dialect, schemas)
     return ref("schemas", name)
 
 
-def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -> Schema:
+def _fields(kind: type, dialect: Dialect, schemas: Schema, *, without: str = "") -> Schema:
     """Return the schema of a dataclass. Secrets are optional, because most responses omit them."""
     hints = get_type_hints(kind)
     names = [f.name for f in fields(kind) if f.name != without]
-    described = closed({tongue.named(n): _value(hints[n], tongue, schemas) for n in names})
-    described["required"] = [tongue.named(n) for n in names if n not in SECRET_FIELDS]
+    described = object_schema(
+        {dialect.field_name(n): _value(hints[n], dialect, schemas) for n in names}
+    )
+    described["required"] = [dialect.field_name(n) for n in names if n not in SECRET_FIELDS]
     for secret in SECRET_FIELDS.intersection(names):
-        described["properties"][tongue.named(secret)] = {
+        described["properties"][dialect.field_name(secret)] = {
             "type": "string",
             "description": "Only in the answer of the call that made it.",
         }
@@ -115,16 +111,16 @@ def _fields(kind: type, tongue: Tongue, schemas: Schema, *, without: str = "") -
     return described
 
 
-def _value(hint: Any, tongue: Tongue, schemas: Schema) -> Schema:
+def _value(hint: Any, dialect: Dialect, schemas: Schema) -> Schema:
     """Return the schema of the JSON value that is written for a field of this type."""
     if hint is RawJson or RawJson in get_args(hint):
         return {}
     if get_origin(hint) in (UnionType, Union):
-        return {"anyOf": [_value(each, tongue, schemas) for each in get_args(hint)]}
+        return {"anyOf": [_value(each, dialect, schemas) for each in get_args(hint)]}
     if get_origin(hint) is tuple:
-        return {"type": "array", "items": _value(get_args(hint)[0], tongue, schemas)}
+        return {"type": "array", "items": _value(get_args(hint)[0], dialect, schemas)}
     if is_dataclass(hint):
-        return _resource(hint, tongue, schemas)  # type: ignore[arg-type] # a class
+        return _resource(hint, dialect, schemas)  # type: ignore[arg-type] # a class
     if isinstance(hint, type) and issubclass(hint, Mapping):
         return {"type": "object"}
     schema: Schema = TypeAdapter(hint).json_schema(mode="serialization")
@@ -136,15 +132,15 @@ def failure(status: int) -> str:
     return HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
 
 
-def failures(tongues: Sequence[Tongue]) -> Schema:
+def failures(dialects: Sequence[Dialect]) -> Schema:
     """Return the response components for all error statuses, by name."""
     return {
         failure(status): {
             "description": text,
             "headers": headers("X-Request-Id", *_HEADERS.get(status, ())),
             "content": {
-                tongue.dialect.media_type: {"schema": ref("schemas", f"{tongue.prefix}Error")}
-                for tongue in tongues
+                dialect.media_type: {"schema": ref("schemas", f"{dialect.schema_prefix}Error")}
+                for dialect in dialects
             },
         }
         for status, text in FAILURES.items()
@@ -173,12 +169,12 @@ def header_components() -> Schema:
     }
 
 
-def error_schemas(tongue: Tongue) -> Iterator[tuple[str, Schema]]:
+def error_schemas(dialect: Dialect) -> Iterator[tuple[str, Schema]]:
     """Yield the name and the schema of an error in this representation."""
     text: Schema = {"type": "string"}
     places = {"pointer": text, "parameter": text, "header": text}
-    detail = closed({"message": text, **places}, required=["message"])
-    error = closed(
+    detail = object_schema({"message": text, **places}, required=["message"])
+    error = object_schema(
         {
             "code": {**text, "description": "A stable word, for programs."},
             "message": {**text, "description": "All the details in one sentence, for people."},
@@ -186,24 +182,24 @@ def error_schemas(tongue: Tongue) -> Iterator[tuple[str, Schema]]:
             "requestId": text,
         }
     )
-    if tongue.dialect is envelope:
-        yield "Error", closed({"success": {"const": False}, "error": error})
-    one = closed(
+    if dialect is envelope:
+        yield "Error", object_schema({"success": {"const": False}, "error": error})
+    one = object_schema(
         {
             "id": {**text, "description": "The id of the request."},
             "status": text,
             "code": {**text, "description": "A stable word, for programs."},
             "title": text,
             "detail": text,
-            "source": closed(places, required=[]),
+            "source": object_schema(places, required=[]),
         },
         required=["id", "status", "code", "title", "detail"],
     )
-    if tongue.dialect is jsonapi:
-        yield "JsonApiError", closed({"errors": {"type": "array", "items": one}})
+    if dialect is jsonapi:
+        yield "JsonApiError", object_schema({"errors": {"type": "array", "items": one}})
 
 
-def closed(properties: Schema, *, required: list[str] | None = None) -> Schema:
+def object_schema(properties: Schema, *, required: list[str] | None = None) -> Schema:
     """Return the schema of an object with these properties and no others.
 
     All of them are required, unless `required` lists some.

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from dispatcher.api.types import Answer, Failure, Shape
+from dispatcher.api.types import Answer, HttpError, Shape
 from dispatcher.services.inputs.base import Form
 
 
@@ -12,6 +12,12 @@ class Dialect(Protocol):
     """The reading of requests and the writing of responses in one representation."""
 
     media_type: str
+    schema_prefix: str
+    """The prefix of the names of its schemas in the OpenAPI document."""
+
+    def field_name(self, name: str) -> str:
+        """Return the name of a field of a resource, which is given by its Python name."""
+        ...
 
     def read(self, form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
         """Return the form in a body. Raise ValidationError with locations as in the body."""
@@ -25,11 +31,13 @@ class Dialect(Protocol):
         """Return a resource as it stands in a response. A JSON fragment is returned as it is."""
         ...
 
-    def write(self, answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+    def write(
+        self, answer: Answer[object], shape: Shape, *, link: str | None, secrets: bool
+    ) -> bytes:
         """Return the body of a response. `link` is the path of the next page, or None."""
         ...
 
-    def refuse(self, failure: Failure, request_id: str) -> bytes:
+    def write_error(self, failure: HttpError, request_id: str) -> bytes:
         """Return the body of an error response."""
         ...
 

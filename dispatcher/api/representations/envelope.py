@@ -9,12 +9,17 @@ from dispatcher.api.representations.serialize import camel, document
 from dispatcher.api.types import (
     Answer,
     Detail,
-    Failure,
+    HttpError,
     Shape,
 )
 from dispatcher.services.inputs.base import Form
 
 media_type = "application/json"
+schema_prefix = ""
+
+
+def field_name(name: str) -> str:
+    return camel(name)
 
 
 def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
@@ -31,18 +36,18 @@ def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
     return document(resource, camel, secrets=secrets)
 
 
-def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+def write(answer: Answer[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     data: Any = None
     if isinstance(answer.body, tuple):
         data = [item(each, shape, secrets=secrets) for each in answer.body]
-        if answer.paged:
+        if answer.is_page:
             data = {"items": data, "nextCursor": answer.next}
     elif answer.body is not None:
         data = document(answer.body, camel, secrets=secrets)
     return orjson.dumps({"success": True, "data": data})
 
 
-def refuse(failure: Failure, request_id: str) -> bytes:
+def write_error(failure: HttpError, request_id: str) -> bytes:
     error = {
         "code": failure.code,
         "message": "; ".join(_said(detail) for detail in failure.details),

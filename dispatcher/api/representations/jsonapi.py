@@ -12,13 +12,18 @@ from dispatcher.api.representations.serialize import document, snake
 from dispatcher.api.types import (
     Answer,
     Detail,
-    Failure,
+    HttpError,
     Shape,
 )
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.services.inputs.base import Form
 
 media_type = "application/vnd.api+json"
+schema_prefix = "JsonApi"
+
+
+def field_name(name: str) -> str:
+    return snake(name)
 
 
 class _Part(BaseModel):
@@ -28,7 +33,7 @@ class _Part(BaseModel):
 def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
     """Return the form in a body. Read an empty body as an empty form if all fields are optional.
 
-    Raise a Failure (409) if the id in the document is not `id_`, and ValidationError if the body is
+    Raise an HttpError (409) if the id in the document is not `id_`, and ValidationError if the body is
     not valid.
     """
     if not body and _lax(form):
@@ -36,7 +41,7 @@ def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
     whole = model(form, shape, has_id=id_ is not None)
     read_: Any = whole.model_validate_json(body or b"{}", by_alias=True, by_name=False)
     if id_ is not None and read_.data.id not in (None, id_):
-        raise Failure(
+        raise HttpError(
             409,
             "conflict",
             "The id in the document is not that of the address",
@@ -56,11 +61,11 @@ def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
     return _resource(resource, shape, secrets=secrets)
 
 
-def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+def write(answer: Answer[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     whole: dict[str, Any] = {"data": None}
     if isinstance(answer.body, tuple):
         whole["data"] = [item(each, shape, secrets=secrets) for each in answer.body]
-        if answer.paged:
+        if answer.is_page:
             whole["links"] = {"next": link}
             whole["meta"] = {"next_cursor": answer.next}
     elif answer.body is not None:
@@ -68,7 +73,7 @@ def write(answer: Answer, shape: Shape, *, link: str | None, secrets: bool) -> b
     return orjson.dumps(whole)
 
 
-def refuse(failure: Failure, request_id: str) -> bytes:
+def write_error(failure: HttpError, request_id: str) -> bytes:
     errors = [
         {
             "id": request_id,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from dispatcher.api.representations import Dialect, envelope, jsonapi
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 
 DIALECTS: Mapping[str, Dialect] = {
     envelope.media_type: envelope,
@@ -31,7 +31,7 @@ def of_body(content_type: str | None) -> Dialect | None:
 
 
 def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
-    """Return the dialect of a response. Raise a Failure (406) if Accept allows neither.
+    """Return the dialect of a response. Raise an HttpError (406) if Accept allows neither.
 
     A media type that Accept names wins over a wildcard, even with a lower quality value.
     """
@@ -53,8 +53,10 @@ def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
     for dialect in (body or envelope, *DIALECTS.values()):
         if anything and dialect.media_type not in named:
             return dialect
-    raise Failure(
-        406, "not_acceptable", f"Answers are {envelope.media_type} or {jsonapi.media_type}"
+    raise HttpError(
+        406,
+        "not_acceptable",
+        f"The media type in Accept must be {envelope.media_type} or {jsonapi.media_type}",
     )
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.api import json_body
-from dispatcher.api.types import Failure
+from dispatcher.api.types import HttpError
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
@@ -67,7 +67,7 @@ async def emit(request: DashboardRequest) -> web.Response:
     text = typed.get("data", "").strip()
     try:
         json_body.check(text.encode())
-    except Failure as failure:
+    except HttpError as failure:
         return await _form(request, typed, {"data": failure.title}, status=422)
     try:
         form = NewEvent(type=typed.get("type", "").strip(), data=None)

@@ -1,0 +1,36 @@
+"""Handlers of `/api/environments`."""
+
+from dispatcher.api.pages import page_answer, page_limit
+from dispatcher.api.routes import Routes
+from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.core.errors import ForbiddenError
+from dispatcher.services.environments import Environment
+from dispatcher.services.inputs.environments import EnvironmentQuery, NewEnvironment
+
+routes = Routes(Shape("environment"))
+
+
+@routes.get("/api/environments", scope="admin", page=True, all_environments=True)
+async def list_environments(call: Call, query: EnvironmentQuery) -> Answer[tuple[Environment, ...]]:
+    """List the environments that the token may use, newest first."""
+    own_id = call.principal.environment_id
+    if own_id is not None:
+        return Answer((await call.services.environments.get(own_id),), is_page=True)
+    page = await call.services.environments.list(before=call.before, limit=page_limit(query))
+    return page_answer(page)
+
+
+@routes.post(
+    "/api/environments", scope="admin", status=201, transaction=True, all_environments=True
+)
+async def create_environment(call: Call, form: NewEnvironment) -> Answer[Environment]:
+    """Create an environment.
+
+    Raise ForbiddenError for a token of one environment.
+    """
+    if call.principal.environment_id is not None:
+        raise ForbiddenError(
+            "The token belongs to one environment and cannot create others."
+            " Use a token for all environments."
+        )
+    return Answer(await call.services.environments.create(form), 201)

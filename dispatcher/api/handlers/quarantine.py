@@ -1,0 +1,44 @@
+"""Handlers of `/api/quarantine`."""
+
+from dispatcher.api.pages import page_answer, page_limit
+from dispatcher.api.routes import Routes
+from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
+from dispatcher.services.inputs.recoveries import ReplayQuery
+from dispatcher.services.inputs.webhooks import Empty
+from dispatcher.services.quarantine import Quarantined
+
+ONE = "/api/quarantine/{quarantine_id}"
+
+routes = Routes(Shape("quarantined_event"))
+
+
+@routes.get("/api/quarantine", scope="read", page=True)
+async def list_quarantined_events(
+    call: Call, query: ReplayQuery
+) -> Answer[tuple[Quarantined, ...]]:
+    """List the events in quarantine with the reason of each, newest first."""
+    page = await call.services.quarantine.list(
+        call.environment_id, before=call.before, limit=page_limit(query)
+    )
+    return page_answer(page)
+
+
+@routes.get(ONE, scope="read")
+async def get_quarantined_event(call: Call) -> Answer[Quarantined]:
+    """Return an event in quarantine."""
+    quarantine_id = call.path["quarantine_id"]
+    return Answer(await call.services.quarantine.get(call.environment_id, quarantine_id))
+
+
+@routes.post(f"{ONE}/release", scope="write", status=204, transaction=True)
+async def release_quarantined_event(call: Call, form: Empty) -> Answer[None]:
+    """Release an event from quarantine, so that it is fanned out."""
+    await call.services.quarantine.release(call.environment_id, call.path["quarantine_id"])
+    return NO_CONTENT
+
+
+@routes.delete(ONE, scope="write", transaction=True)
+async def discard_quarantined_event(call: Call) -> Answer[None]:
+    """Discard an event in quarantine, so that it is never fanned out. The event itself is kept."""
+    await call.services.quarantine.discard(call.environment_id, call.path["quarantine_id"])
+    return NO_CONTENT

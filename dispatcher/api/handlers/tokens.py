@@ -1,0 +1,38 @@
+"""Handlers of `/api/tokens`."""
+
+from dispatcher.api.pages import list_answer, list_limit
+from dispatcher.api.routes import Routes
+from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
+from dispatcher.services.inputs.tokens import NewToken, TokenQuery
+from dispatcher.services.tokens import Token
+
+routes = Routes(Shape("token"))
+
+
+@routes.get("/api/tokens", scope="admin", all_environments=True)
+async def list_tokens(call: Call, query: TokenQuery) -> Answer[tuple[Token, ...]]:
+    """List the tokens without their text, newest first; a page if a cursor or limit is given.
+
+    A token of one environment sees only those of its environment.
+    """
+    limit = list_limit(call, query)
+    tokens = await call.services.tokens.list(
+        call.principal.environment_id, after=call.after_id, limit=limit + 1
+    )
+    next_id = tokens[limit - 1].id if len(tokens) > limit else None
+    return list_answer(call, query, tokens[:limit], next_id)
+
+
+@routes.post("/api/tokens", scope="admin", status=201, transaction=True, all_environments=True)
+async def create_token(call: Call, form: NewToken) -> Answer[Token]:
+    """Create a token. Only this response contains its text."""
+    environment_id = call.principal.environment_id
+    return Answer(await call.services.tokens.create(form, environment_id=environment_id), 201)
+
+
+@routes.delete("/api/tokens/{token_id}", scope="admin", transaction=True, all_environments=True)
+async def revoke_token(call: Call) -> Answer[None]:
+    """Revoke a token, so that it is refused from now on."""
+    environment_id = call.principal.environment_id
+    await call.services.tokens.revoke(call.uuid("token_id"), environment_id=environment_id)
+    return NO_CONTENT

@@ -1,0 +1,48 @@
+"""The Idempotency-Key: a repeated request gets the response of the first one."""
+
+from typing import NamedTuple
+
+from dispatcher.api.types import Call, Detail, HttpError
+from dispatcher.store.idempotency import IdempotentResponses
+
+
+class IdempotencyKey(NamedTuple):
+    """The key of a request, and the SHA-256 of its method, address and body."""
+
+    key: str
+    fingerprint: bytes
+
+
+class StoredResponse(NamedTuple):
+    """The status and the body of the response to an earlier request."""
+
+    status: int
+    body: bytes
+
+
+async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | None:
+    """Return the stored response if the key was used before, without its secrets.
+
+    Return None if the key is new. It is then taken until the transaction ends. Raise an HttpError
+    (409) if another request used the key, or if no response is stored.
+    """
+    key, fingerprint = idempotency
+    found = await IdempotentResponses(call.services.session).claim(
+        call.environment_id, key, fingerprint
+    )
+    if found.new:
+        return None
+    if found.fingerprint != fingerprint or found.status is None:
+        raise HttpError(
+            409,
+            "idempotency_key_reused",
+            "The Idempotency-Key was used for another request",
+            Detail("was used for another request", header="Idempotency-Key"),
+        )
+    return StoredResponse(found.status, found.body or b"")
+
+
+async def keep(call: Call, idempotency: IdempotencyKey, response: StoredResponse) -> None:
+    """Store a response, to be returned to the next request with the same key."""
+    answered = IdempotentResponses(call.services.session)
+    await answered.keep(call.environment_id, idempotency.key, response.status, response.body)

@@ -1,0 +1,213 @@
+"""The parsing of a request, before it uses a database session."""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.api import conditions, errors, json_body
+from dispatcher.api.auth import Auth
+from dispatcher.api.cursors import Cursors, listing
+from dispatcher.api.idempotency import IdempotencyKey
+from dispatcher.api.representations import Dialect, negotiation
+from dispatcher.api.request_values import actor_of, environment_id_of, share_of
+from dispatcher.api.routes import Route
+from dispatcher.api.types import Call, Detail, HttpError
+from dispatcher.api.work import Work
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.model import RawJson
+from dispatcher.services.inputs.base import Form
+from dispatcher.services.services import Services, ServiceSettings
+from dispatcher.services.tokens import Principal
+from dispatcher.store.pool import Pool
+
+LARGE_BODY_BYTES = 64 * 1024
+"""From this size on, a body is parsed in a thread. Otherwise it would block the event loop, which
+must send heartbeats."""
+
+_PAGE_PARAMETERS = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRequest:
+    """A request, parsed.
+
+    - `form` and `query` are the inputs of the handler.
+    - `parameters` are the query parameters by their plain names.
+    - `idempotency` is None if there is no Idempotency-Key, or if the handler deals with it.
+    - For `share`, see `share_of`.
+    """
+
+    request: web.Request
+    route: Route
+    dialect: Dialect
+    call: Call
+    form: Form | None
+    query: Form | None
+    parameters: Mapping[str, str]
+    idempotency: IdempotencyKey | None
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestParser:
+    """The parser of the requests for all routes."""
+
+    pool: Pool
+    settings: ServiceSettings
+    auth: Auth
+    cursors: Cursors
+    work: Work
+
+    async def parse(self, request: web.Request, route: Route, memory: ExitStack) -> ParsedRequest:
+        """Authenticate and parse a request. Raise exceptions that `errors.explain` maps.
+
+        `memory` keeps the memory for the body until the response is written.
+        """
+        dialect = negotiated(request)
+        principal = await self.auth.principal(request)
+        if not principal.may(route.scope):
+            raise HttpError(403, "forbidden", f"The token lacks the scope `{route.scope}`")
+        environment_id = _environment_id(request, route, principal)
+        parameters, query = _query(request, route)
+        position = self._position(request, environment_id, parameters)
+        share = share_of(principal, environment_id)
+        memory.enter_context(self.work.body(share, _largest_body(request)))
+        body = await self._body(request, route, share)
+        body, verbatim = _without_verbatim_field(request, route, body)
+        key, pool = conditions.idempotency_key(request), self.pool.of(share)
+        call = Call(
+            services=Services(pool, actor_of(request, principal), self.settings),
+            pool=pool,
+            principal=principal,
+            environment_id=environment_id,
+            path=request.match_info,
+            position=position,
+            revision=conditions.revision(request) if route.if_match else None,
+            idempotency_key=key,
+            verbatim=verbatim,
+        )
+        form = await self._form(request, route, body, share)
+        idempotency = _idempotency(request, route, key, dialect, body)
+        return ParsedRequest(
+            request, route, dialect, call, form, query, parameters, idempotency, share
+        )
+
+    def _position(
+        self, request: web.Request, environment_id: str, parameters: Mapping[str, str]
+    ) -> str | None:
+        """Return the position in the cursor, None if there is no cursor."""
+        cursor = parameters.get("cursor")
+        if cursor is None:
+            return None
+        return self.cursors.open(cursor, listing(request.path, environment_id, parameters))
+
+    async def _body(self, request: web.Request, route: Route, share: str) -> bytes:
+        """Return the body of a request, checked to be JSON if the route has a form."""
+        body = await json_body.body(request)
+        if body and route.form is not None:
+            if request.headers.get("Content-Type") and not _body_dialect(request):
+                raise HttpError(
+                    415,
+                    "unsupported_media_type",
+                    f"The media type of the body must be {' or '.join(negotiation.DIALECTS)}",
+                    headers={"Accept": ", ".join(negotiation.DIALECTS)},
+                )
+            check = partial(json_body.check, body)
+            is_large = len(body) > LARGE_BODY_BYTES
+            await self.work.in_thread(share, check) if is_large else check()
+        return body
+
+    async def _form(
+        self, request: web.Request, route: Route, body: bytes, share: str
+    ) -> Form | None:
+        """Return the form in a body, None if the route has none."""
+        if route.form is None:
+            return None
+        ids = [value for name, value in request.match_info.items() if name != "app_id"]
+        dialect = _body_dialect(request) or negotiation.envelope
+        read = partial(_read_form, dialect, route.form, route, body, ids[-1] if ids else None)
+        is_large = len(body) > LARGE_BODY_BYTES
+        return await self.work.in_thread(share, read) if is_large else read()
+
+
+def negotiated(request: web.Request) -> Dialect:
+    """Return the dialect of the response, which also holds for errors."""
+    accept = ", ".join(request.headers.getall("Accept", []))
+    return negotiation.of_answer(accept, _body_dialect(request))
+
+
+def _environment_id(request: web.Request, route: Route, principal: Principal) -> str:
+    if route.all_environments:
+        return principal.environment_id or ALL_ENVIRONMENTS
+    return environment_id_of(request, principal)
+
+
+def _query(request: web.Request, route: Route) -> tuple[Mapping[str, str], Form | None]:
+    """Return the query parameters by their plain names, and as the model of the route."""
+    parameters: dict[str, str] = {}
+    for name, value in request.query.items():
+        plain = _PAGE_PARAMETERS.get(name, name)
+        if route.query is None or plain in parameters:
+            detail = Detail("is not known here, or given twice", parameter=name[:100])
+            raise HttpError(400, "bad_parameter", "A query parameter is unknown", detail)
+        parameters[plain] = value
+    if route.query is None:
+        return parameters, None
+    try:
+        return parameters, route.query.model_validate_strings(parameters, strict=False)
+    except ValidationError as error:
+        raise errors.unreadable_query(error) from None
+
+
+def _largest_body(request: web.Request) -> int:
+    """Return the largest possible size of the body in bytes, before it arrives."""
+    if not request.can_read_body:
+        return 0
+    limit_bytes = request.client_max_size
+    return (
+        limit_bytes if request.content_length is None else min(request.content_length, limit_bytes)
+    )
+
+
+def _without_verbatim_field(
+    request: web.Request, route: Route, body: bytes
+) -> tuple[bytes, RawJson | None]:
+    """Return the body with null for the route's verbatim field, and the JSON text of that field."""
+    if route.verbatim_field is None or not body:
+        return body, None
+    dialect = _body_dialect(request) or negotiation.envelope
+    path = dialect.pointer((route.verbatim_field,)).split("/")[1:]
+    text = body.decode()
+    span = json_body.span_of(text, path)
+    if span is None:
+        return body, None
+    start, end = span
+    return (text[:start] + "null" + text[end:]).encode(), RawJson(text[start:end])
+
+
+def _read_form(
+    dialect: Dialect, form: type[Form], route: Route, body: bytes, id_: str | None
+) -> Form:
+    try:
+        return dialect.read(form, route.shape, body, id_)
+    except ValidationError as error:
+        raise errors.malformed(error) from None
+
+
+def _body_dialect(request: web.Request) -> Dialect | None:
+    return negotiation.of_body(request.headers.get("Content-Type"))
+
+
+def _idempotency(
+    request: web.Request, route: Route, key: str | None, dialect: Dialect, body: bytes
+) -> IdempotencyKey | None:
+    """Return the Idempotency-Key with the fingerprint of the request, None if none applies."""
+    if key is None or request.method != "POST" or not route.is_change or route.own_idempotency:
+        return None
+    text = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
+    return IdempotencyKey(key, hashlib.sha256(text).digest())

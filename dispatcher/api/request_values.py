@@ -1,0 +1,53 @@
+"""The id, the actor and the environment of a request, from its head and its token."""
+
+import re
+import secrets
+
+from aiohttp import web
+
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
+from dispatcher.core.errors import NotFoundError
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.tokens import Principal
+
+_KEY = web.RequestKey("request_id", str)
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+
+
+def request_id(request: web.Request) -> str:
+    """Return the id of a request: the caller's X-Request-Id if it is valid, else a new one."""
+    known = request.get(_KEY)
+    if known is None:
+        header = request.headers.get("X-Request-Id", "")
+        known = header if _REQUEST_ID.fullmatch(header) else f"req_{secrets.token_hex(12)}"
+        request[_KEY] = known
+    return known
+
+
+def actor_of(request: web.Request, principal: Principal) -> Actor:
+    """Return the actor for the audit log."""
+    return Actor(f"token:{principal.token_id}", request_id(request), request.remote)
+
+
+def environment_id_of(request: web.Request, principal: Principal) -> str:
+    """Return the environment that a request is about.
+
+    Raise NotFoundError for one that the token may not use, as if it did not exist.
+    """
+    name = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
+    if name is None:
+        return principal.environment_id or DEFAULT_ENVIRONMENT
+    if not is_environment_id(name) or principal.environment_id not in (None, name):
+        raise NotFoundError(f"there is no environment {name[:64]!r}")
+    return name
+
+
+def share_of(principal: Principal, environment_id: str) -> str:
+    """Return the key by which connections are shared out.
+
+    Operators have tokens for all environments and get a share of their own. Otherwise a busy
+    environment could keep them from pausing it.
+    """
+    if principal.environment_id is not None:
+        return environment_id
+    return f"{ALL_ENVIRONMENTS}/{environment_id}"

@@ -1,0 +1,34 @@
+"""Describe an event type of a catalogue, as people read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dispatcher.core.model import RawJson
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """An event type of a catalogue. `example` and `schema` are JSON."""
+
+    name: str
+    description: str
+    example: RawJson | None
+    schema: RawJson | None
+    enforce: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "EventType":
+        """Return the event type of its row."""
+        return cls(
+            name=row["name"],
+            description=row["description"],
+            example=row["example"],
+            schema=row["schema"],
+            enforce=row["enforce"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        )
