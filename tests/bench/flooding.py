@@ -6,6 +6,7 @@ python -m tests.bench.flooding    prints its port, then serves until its input i
 """
 
 import asyncio
+import logging
 import os
 import sys
 
