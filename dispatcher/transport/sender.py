@@ -141,8 +141,7 @@ class Sender:
                 if answer.status != REQUEST_TIMEOUT:
                     return self._response(kept, answer, started_at, None)
                 kept.abort()  # some servers send 408 when they close an idle connection
-        # No connection was idle, or the kept one ended without an answer. Mostly the receiver closed
-        # it before it read the request. If it did read it, it gets the request twice.
+        # If the receiver read the request before it closed the connection, it gets it twice.
         return await self._post_on_new(target, head, body, timeout, share, Progress(started_at))
 
     async def _post_on_new(
