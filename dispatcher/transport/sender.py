@@ -117,8 +117,9 @@ class Sender:
         """Send one request, and return the answer or the error.
 
         `headers` are the same for many requests to the URL, and prepared once. `names` are those of
-        the headers that vary, and `values` their values in this request. `timeout` is in seconds, from the name lookup to the last byte. `share` is the environment
-        for which names are looked up. A request is sent a second time, on a new connection, only if
+        the headers that vary, and `values` their values in this request. `timeout` is in seconds,
+        from the name lookup to the last byte. `share` is the environment for which names are looked
+        up. A request is sent a second time, on a new connection, only if
         a kept connection ends before the first byte of an answer, or answers it with 408. Network
         and receiver cause no exceptions. Raises RuntimeError if the sender is not open.
         """
@@ -140,7 +141,7 @@ class Sender:
                 if answer.status != REQUEST_TIMEOUT:
                     return self._response(kept, answer, started_at, None)
                 kept.abort()  # some servers send 408 when they close an idle connection
-        # No connection was idle, or the receiver closed it without reading the request.
+        # If the receiver read the request before it closed the connection, it gets it twice.
         return await self._post_on_new(target, head, body, timeout, share, Progress(started_at))
 
     async def _post_on_new(
