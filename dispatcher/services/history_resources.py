@@ -13,6 +13,7 @@ from dispatcher.core import ids, payload
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
 from dispatcher.services.inputs.history import Status
+from dispatcher.store.events import NewEventRow
 
 Place = Literal["inbox", "unexamined", "quarantine"]
 """The place where an event waits before its deliveries are made."""
@@ -235,6 +236,23 @@ def _time_of(id_: int) -> datetime:
 def delivery(item: DeliveryItem, attempts: Sequence[Mapping[str, Any]]) -> Delivery:
     """Return a delivery with its attempts."""
     return Delivery(**_values(item), attempt_list=tuple(Attempt.from_row(row) for row in attempts))
+
+
+def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checked: bool) -> Event:
+    """Return an event that was emitted a moment ago. `is_checked`: it awaits the schema check."""
+    return Event(
+        id=ids.event_name(event_id),
+        environment_id=environment_id,
+        type=row.type,
+        data=RawJson(row.data),
+        data_size=len(row.data.encode()),
+        idempotency_key=row.key,
+        source="producer",
+        created_at=_time_of(event_id),
+        waiting="unexamined" if is_checked else "inbox",
+        deliveries=(),
+        deliveries_next=None,
+    )
 
 
 def event(item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem]) -> Event:

@@ -55,7 +55,10 @@ class Tokens:
         return dict(rows[0]) if rows else None
 
     async def authenticate(self, sha256: bytes) -> Mapping[str, Any] | None:
-        """Return `id name scope environment_id` of a valid token, or None."""
+        """Return `id name scope environment_id seconds_left` of a valid token, or None.
+
+        `seconds_left` is the time until it expires, None if it does not.
+        """
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
         return dict(rows[0]) if rows else None
 
