@@ -213,6 +213,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(steps.table())
+        self.triggers = steps.triggers
         self.replayer = Replayer(Replays(self.sessions.upkeep))
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
