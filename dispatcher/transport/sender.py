@@ -123,13 +123,10 @@ class Sender:
     ) -> Response | SendError:
         """Send one request, and return the answer or the error.
 
-        `headers` are the same for many requests to the URL, and prepared once. `names` are those of
-        the headers that vary, `values` their values. `timeout` is in seconds, from the name lookup
-        to the last byte. Names are looked up for the environment `share`. `tls` has certificates in
-        place of the system's. `body_limit` is the most bytes of a body to keep, if not the usual. A
-        request is sent a second time, on a new connection, only if a kept connection ends before
-        the first byte of an answer, or answers it with 408. Network and receiver cause no
-        exceptions. Raises RuntimeError if the sender is not open.
+        `headers` are the same for many requests, and prepared once; `names` and `values` are those
+        that vary. `timeout` is in seconds, from the lookup to the last byte. `share` is the
+        environment that looks up. A request is sent again only if a kept connection ends before the
+        first byte of an answer, or answers 408. Raises RuntimeError if the sender is not open.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
@@ -149,7 +146,6 @@ class Sender:
                 if answer.status != REQUEST_TIMEOUT:
                     return self._response(kept, answer, started_at, None)
                 kept.abort()  # some servers send 408 when they close an idle connection
-        # No connection was idle, or the receiver closed it without reading the request.
         answer = Answer(limit)
         return await self._post_on_new(target, head, body, answer, timeout, share, started_at)
 
@@ -163,7 +159,10 @@ class Sender:
         share: str,
         started_at: float,
     ) -> Response | SendError:
-        """Send the request on a new connection; return the answer or the error."""
+        """Send the request on a new connection; return the answer or the error.
+
+        No connection was idle, or the receiver closed it without reading the request.
+        """
         connection, progress = None, Progress(started_at)
         try:
             left = progress.started_at + timeout - monotonic()
