@@ -102,6 +102,8 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     finally:
         if connection is not None:
             connection.ended()
+    if _asks_for_another_protocol(request):
+        response.force_close()
     response.headers["X-Request-Id"] = request_id(request)
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
@@ -113,6 +115,15 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         monotonic() - began,
     )
     return response
+
+
+def _asks_for_another_protocol(request: web.Request) -> bool:
+    """Return True if aiohttp parses nothing more after this request.
+
+    Otherwise the next request on the connection would get no response.
+    """
+    upgrade = request.headers.get("Upgrade", "").lower()
+    return request.method == "CONNECT" or upgrade == "websocket"
 
 
 def _refusal(request: web.Request, error: Exception) -> web.Response:

@@ -10,7 +10,7 @@ from typing import cast
 
 from dispatcher.api.connection_limits import ConnectionLimits
 
-ENDS = (b"\r\n\r\n", b"\n\n")
+ENDS = (b"\n\r\n", b"\n\n")
 BUFFER_BYTES = 8 * 1024
 """Beyond this the parser gets what came, and refuses it if the head is too long."""
 

@@ -49,7 +49,7 @@ from dispatcher.store.statistics import Statistics
 from dispatcher.store.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens
-from dispatcher.transport.guard import guard_of
+from dispatcher.transport.egress_from_config import guard_from_config
 from dispatcher.transport.own_ports import admin_port
 from dispatcher.transport.proxy import proxy_of
 from dispatcher.transport.sender import Sender
@@ -145,7 +145,7 @@ class Engine:
     def _build_sending(self) -> None:
         """Build what makes attempts."""
         delivery, requests = self._config.delivery, _requests(self._config)
-        self.guard = guard_of(self._config, self._dsn)
+        self.guard = guard_from_config(self._config, self._dsn)
         self.sender = Sender(
             guard=self.guard,
             connect_timeout=delivery.connect_timeout,

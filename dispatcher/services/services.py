@@ -27,7 +27,7 @@ from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable
-from dispatcher.transport.guard import guard_of
+from dispatcher.transport.egress_from_config import guard_from_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class ServiceSettings:
             delivery=config.delivery,
             limits=config.limits,
             webhook_rules=WebhookRules(
-                guard=guard_of(config),
+                guard=guard_from_config(config),
                 schemes=config.signing.schemes,
                 own_headers=frozenset(_own_headers(config)),
                 limits=config.limits,

@@ -1,6 +1,6 @@
 """The form of log lines: one JSON object a line on standard output, or colours on a terminal.
 
-`observe.py` decides what to log. Records of the standard library and aiohttp, which use `logging`,
+The modules of `observe/` decide what to log, and word it. Records of the standard library and aiohttp, which use `logging`,
 get the same form.
 """
 

@@ -161,7 +161,8 @@ class Sender:
     ) -> Response | SendError:
         """Send the request on a new connection; return the answer or the error.
 
-        No connection was idle, or the receiver closed it without reading the request.
+        Network and receiver cause no exceptions. If the receiver read the request before it closed
+        a kept connection, it gets it twice.
         """
         connection, progress = None, Progress(started_at)
         try:

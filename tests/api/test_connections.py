@@ -232,6 +232,31 @@ async def test_no_request_is_refused_at_once_and_an_empty_line_before_one_is_ski
         assert head.split()[1] == (b"200" if sent.endswith(WHOLE) else b"400")
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\n\r\n"])
+async def test_a_head_with_other_line_ends_is_refused_at_once(served: Port, end: bytes) -> None:
+    async with served(head_seconds=60) as connect, connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\nHost: x" + end)
+        line = await asyncio.wait_for(reader.readline(), 20)
+        assert line.split()[1] == b"400"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        WHOLE[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_a_connection_that_asked_for_another_protocol_is_closed(
+    served: Port, first: bytes
+) -> None:
+    async with served(silent_seconds=60) as connect, connect() as (reader, writer):
+        writer.write(first + WHOLE)
+        answer = await asyncio.wait_for(reader.read(), 20)
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b"\r\nConnection: close\r\n" in answer
+
+
 async def test_silent_connections_have_no_handler() -> None:
     app = web.Application(middlewares=[answering])
     port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits())

@@ -16,12 +16,12 @@ SCHEMA = {"schema": {"type": "object"}}
 async def test_checks_that_take_for_ever_hold_up_no_other_request(
     api: Api, other_environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def judge(_: object, schema: str, data: str | None = None) -> Rejection | None:
+    async def validate(_: object, schema: str, data: str | None = None) -> Rejection | None:
         await release.wait()
         return None
 
     release = asyncio.Event()
-    monkeypatch.setattr(Sandbox, "judge", judge)
+    monkeypatch.setattr(Sandbox, "validate", validate)
     one, other = await api.client("admin", "env_default"), await api.client("read", OTHER)
     many = 4 + checks.WAITING_OF_ONE
     puts = [asyncio.create_task(one("PUT", f"/api/event-types/a.{n}", SCHEMA)) for n in range(many)]
@@ -56,10 +56,10 @@ async def test_an_environment_whose_statements_hang_is_told_so_and_others_are_se
 async def test_checks_that_cannot_be_made_are_unavailable(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def judge(*_: object) -> Rejection | None:
+    async def validate(*_: object) -> Rejection | None:
         raise SandboxUnavailableError("it does not start")
 
-    monkeypatch.setattr(Sandbox, "judge", judge)
+    monkeypatch.setattr(Sandbox, "validate", validate)
     client = await api.client()
     answer = await client("PUT", "/api/event-types/a.b", SCHEMA)
     assert (answer.status, answer.code) == (503, "unavailable")

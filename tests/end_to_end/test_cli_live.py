@@ -94,7 +94,7 @@ async def test_a_delivery_is_forwarded_and_its_answer_given_back(
 ) -> None:
     receiver.answers = [500]
     listening = await over_the_api.start("listen", "--forward", receiver.url)
-    await said(listening, "listening on")
+    await said(listening, "Listening on")
     await dispatcher("emit", "a.b")
     first = await listening.line("✓ a.b  dlv_.*→ (.*)$")
     second = await listening.line("✓ a.b  dlv_.*attempt 2.*→ (.*)$")
@@ -140,7 +140,7 @@ async def test_deliveries_are_printed_as_they_end_and_not_those_before(
     await story.ended(DELIVERED=1)
     receiver.answers = [500, 500]
     tailing = await either.start("tail", "--json", "--count", "4")
-    await said(tailing, "waiting")
+    await said(tailing, "Waiting for deliveries")
     for type_ in ("a.b", "a.c", "a.d", "a.e"):
         await dispatcher("emit", type_)
     assert tailing.process.stdout is not None
@@ -163,7 +163,7 @@ async def test_one_that_is_pending_already_is_told_when_it_ends(
     await dispatcher("emit", "a.b")
     await receiver.wait_for(1)
     tailing = await over_the_api.start("tail", "--webhook", id_, "--status", "FAILED")
-    await said(tailing, "waiting")
+    await said(tailing, "Waiting for deliveries")
     await tailing.line("FAILED +dlv_[0-9]+ +a.b +attempts 2 +500")
     assert await tailing.stop(signal.SIGINT) == 0
 

@@ -214,7 +214,7 @@ async def test_a_token_of_one_environment_lists_what_is_there(
         webhook["id"]
     ]
     refused = await reader("webhook", "delete", webhook["id"])
-    assert (refused.code, "scope write" in refused.err) == (1, True)
+    assert (refused.code, "scope `write`" in refused.err) == (1, True)
 
 
 @pytest.mark.parametrize(("url", "code"), [("http://127.0.0.1:1", 1), ("nowhere", 2)])

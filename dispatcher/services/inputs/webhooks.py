@@ -100,7 +100,9 @@ HeaderChanges = Annotated[
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 Schemes = Annotated[
-    list[signing.SchemeName], Field(min_length=1, max_length=4), AfterValidator(_distinct)
+    list[signing.SchemeName],
+    Field(min_length=1, max_length=len(signing.SCHEMES)),
+    AfterValidator(_distinct),
 ]
 PerSecond = Annotated[int, Field(ge=1, le=10_000)]
 InFlight = Annotated[int, Field(ge=1, le=10_000)]

@@ -6,7 +6,7 @@ from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.own_ports import own_ports
 
 
-def guard_of(config: Config, dsn: str | None = None) -> Guard:
+def guard_from_config(config: Config, dsn: str | None = None) -> Guard:
     """Return the egress rules; `dsn` is the database address if the configuration has none."""
     if dsn is None and config.database.dsn is not None:
         dsn = config.database.dsn.get_secret_value()
