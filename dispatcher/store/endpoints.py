@@ -18,6 +18,8 @@ SETTINGS = (
     "retry",
     "metadata",
 )
+CREDENTIALS = ("authentication", "authentication_sealed", "tls", "tls_sealed")
+"""Columns that are NULL if `columns` does not have them."""
 
 
 class Endpoints:
@@ -29,7 +31,8 @@ class Endpoints:
     async def with_ids(self, ids: Collection[UUID]) -> list[dict[str, Any]]:
         """Return everything that sending needs to know about each endpoint.
 
-        `secret`, `previous_secret` and `headers` are encrypted.
+        `secret`, `previous_secret`, `headers`, `authentication_sealed` and `tls_sealed` are
+        encrypted.
         """
         rows = await self._session.fetch(statement("endpoints/with_ids"), list(ids))
         return [dict(row) for row in rows]
@@ -60,7 +63,7 @@ class Endpoints:
         """Create an endpoint. Return False if there is no such environment.
 
         `columns` are: name description url active ordered secret headers signature_schemes
-        max_in_flight rate_limit timeout_ms retry metadata.
+        max_in_flight rate_limit timeout_ms retry metadata, and those of CREDENTIALS.
         """
         rows = await self._session.fetch(
             statement("endpoints/create"),
@@ -68,6 +71,7 @@ class Endpoints:
             environment_id,
             version,
             *map(columns.__getitem__, (*NAMED, "ordered", "secret", *SETTINGS)),
+            *map(columns.get, CREDENTIALS),
         )
         return bool(rows)
 
@@ -82,6 +86,7 @@ class Endpoints:
             endpoint_id,
             version,
             *map(columns.__getitem__, (*NAMED, *SETTINGS)),
+            *map(columns.get, CREDENTIALS),
         )
 
     async def rotate(
@@ -93,7 +98,10 @@ class Endpoints:
         )
 
     async def get(self, endpoint_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
-        """Return an endpoint's public fields, with `headers` encrypted, or None if unknown."""
+        """Return an endpoint's public fields, or None if unknown.
+
+        `headers`, `authentication_sealed` and `tls_sealed` are encrypted.
+        """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return dict(rows[0]) if rows else None
 
