@@ -1,12 +1,12 @@
 """Encrypt the signing secret and the headers of a webhook, and read the headers back."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 import orjson
 
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
+from dispatcher.store.endpoints import EndpointRow
 
 
 class WebhookSecrets:
@@ -25,7 +25,7 @@ class WebhookSecrets:
         """Return the headers encrypted for this webhook, or None if there are none."""
         return self.encrypt(orjson.dumps(headers).decode(), webhook_id) if headers else None
 
-    def headers(self, row: Mapping[str, Any]) -> dict[str, str]:
+    def headers(self, row: EndpointRow) -> dict[str, str]:
         """Return the headers of a stored webhook.
 
         Return none if there is no key, or if they are encrypted with another key.
@@ -39,7 +39,7 @@ class WebhookSecrets:
         return dict(orjson.loads(text))
 
     def merge_headers(
-        self, row: Mapping[str, Any], changes: Mapping[str, str | None] | None
+        self, row: EndpointRow, changes: Mapping[str, str | None] | None
     ) -> dict[str, str]:
         """Return the headers of a stored webhook after `changes`.
 
