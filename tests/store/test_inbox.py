@@ -26,7 +26,7 @@ async def fan_out(session: Session, owner: int, **changes: Any) -> FannedOut:
         "shard": SHARD,
         "daemon": owner,
         "saturated": [],
-        "above": 0,
+        "after_id": 0,
     }
     return await Inbox(session).fan_out(**{**arguments, **changes})
 
