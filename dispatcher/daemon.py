@@ -310,9 +310,13 @@ class Daemon:
         return {"all": since, "environments": paused.environments}
 
     def _failing_since(self) -> Mapping[str, str]:
-        """Return since when each stage has had no success, on the database's clock."""
+        """Return since when each stage has had no success, on the database's clock.
+
+        A disabled trigger is named too, because inserted events are not sent while it is disabled.
+        """
         now = self._engine.clock.now()
+        failing = {**self._runner.failing(), **self._engine.triggers.failing()}
         return {
             stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")
-            for stage, seconds in self._runner.failing().items()
+            for stage, seconds in failing.items()
         }

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NewType, TypedDict
 from uuid import UUID
 
+from dispatcher.core.credentials import OAuth2Client, TlsIdentity
+
 RawJson = NewType("RawJson", str)
 """JSON text that is passed on as it is. It is never parsed and written again, because that could
 change the bytes that the producer wrote.
@@ -24,8 +26,12 @@ Status = Literal["PENDING", "DELIVERED", "FAILED", "CANCELLED"]
 Scope = Literal["read", "write", "admin"]
 """What a token may do. Each scope includes those before it."""
 
-ErrorCode = Literal["timeout", "dns", "connect", "tls", "reset", "protocol", "blocked"]
-"""Why an attempt got no response. A response that is not 2xx has the code `http`, a 2xx has `ok`.
+ErrorCode = Literal[
+    "timeout", "dns", "connect", "tls", "reset", "protocol", "blocked", "authentication"
+]
+"""Why an attempt got no response; `authentication` if there was no access token to send.
+
+A response that is not 2xx has the code `http`, a 2xx has `ok`.
 `cancelled` marks the last row of a delivery that ended without an attempt.
 """
 
@@ -79,6 +85,9 @@ class Endpoint:
     failing: bool
     rate_limit: int | None = None
     """Requests a second; None means no limit."""
+    oauth2: OAuth2Client | None = None
+    """The client whose access tokens are sent. Basic credentials are in `headers`."""
+    tls: TlsIdentity | None = None
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
         """Return the secrets that sign at `now` (Unix seconds), the current one first."""

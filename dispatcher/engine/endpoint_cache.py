@@ -6,6 +6,12 @@ from uuid import UUID
 
 import orjson
 
+from dispatcher.core.credentials import (
+    BasicCredentials,
+    OAuth2Client,
+    unseal_authentication,
+    unseal_tls,
+)
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.engine.bisection import bisect
@@ -189,7 +195,12 @@ class EndpointCache:
                 return None
             return self._cipher.decrypt(sealed, context=row["id"].bytes).decode()
 
-        headers, schemes, timeout_ms = row["headers"], row["signature_schemes"], row["timeout_ms"]
+        schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
+        headers = dict(orjson.loads(decrypted(row["headers"]) or "{}"))
+        authentication, tls = decrypted(row["authentication_sealed"]), decrypted(row["tls_sealed"])
+        credentials = unseal_authentication(authentication) if authentication else None
+        if isinstance(credentials, BasicCredentials):
+            headers["Authorization"] = credentials.authorization
         return Endpoint(
             id=row["id"],
             environment_id=row["environment_id"],
@@ -200,7 +211,7 @@ class EndpointCache:
             secret=decrypted(row["secret"]) or "",
             previous_secret=decrypted(row["previous_secret"]),
             previous_until=row["previous_until"],
-            headers=dict(orjson.loads(decrypted(headers) or "{}")),
+            headers=headers,
             schemes=tuple(schemes) if schemes else None,
             max_in_flight=row["max_in_flight"],
             timeout=timeout_ms / 1000 if timeout_ms else None,
@@ -208,6 +219,8 @@ class EndpointCache:
             paused_until=row["paused_until"],
             failing=row["failing"],
             rate_limit=row["rate_limit"],
+            oauth2=credentials if isinstance(credentials, OAuth2Client) else None,
+            tls=unseal_tls(tls) if tls else None,
         )
 
 

@@ -48,6 +48,7 @@ from dispatcher.store.replays import Replays
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
+from dispatcher.transport.access_tokens import AccessTokens
 from dispatcher.transport.egress_from_config import guard_from_config
 from dispatcher.transport.own_ports import admin_port
 from dispatcher.transport.proxy import proxy_of
@@ -153,6 +154,7 @@ class Engine:
             user_agent=requests.user_agent,
             proxy=proxy_of(self._config),
         )
+        self.tokens = AccessTokens(self.sender)
         attempts = AttemptRunner(
             self.buffer,
             self.queues,
@@ -161,6 +163,7 @@ class Engine:
             BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES),
             requests,
             self.sender,
+            self.tokens,
             self.recorder,
             self.health,
             self.clock,
@@ -213,6 +216,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(steps.table())
+        self.triggers = steps.triggers
         self.replayer = Replayer(Replays(self.sessions.upkeep))
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
@@ -223,6 +227,7 @@ class Engine:
         self.guard.add_own_port(admin_port(admin_port_number))
         opened.push_async_callback(self.sender.close)
         await self.sender.open()
+        opened.callback(self.tokens.close)
         opened.push_async_callback(self.schema_check.close)
 
     def sending_stages(self) -> tuple[Stage, ...]:

@@ -12,6 +12,7 @@ ROW_BYTES = 1000
 def size(row: EndpointRow) -> int:
     """Return approximately how many bytes a webhook takes in a response."""
     texts = (row["metadata"], row["url"], row["description"], *row["events"])
+    texts += (row["authentication"] or "", row["tls"] or "")
     return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from dispatcher.core.model import RawJson
+from dispatcher.services.webhook_credentials import WebhookAuthentication, WebhookTls
 from dispatcher.store.endpoints import EndpointRow
 
 
@@ -34,6 +35,8 @@ class Webhook:
     previous_secret_until: datetime | None
     created_at: datetime
     updated_at: datetime
+    authentication: WebhookAuthentication | None
+    tls: WebhookTls | None
     signing_secret: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -64,6 +67,8 @@ class Webhook:
             signature_schemes=tuple(schemes) if schemes else None,
             metadata=RawJson(row["metadata"]),
             previous_secret_until=row["previous_until"],
+            authentication=WebhookAuthentication.from_text(row["authentication"]),
+            tls=WebhookTls.from_text(row["tls"]),
             signing_secret=secret,
         )
 

@@ -1,4 +1,4 @@
-"""Encrypt the signing secret and the headers of a webhook, and read the headers back."""
+"""Encrypt the secrets of a webhook, and read its headers back."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -6,6 +6,9 @@ from uuid import UUID
 import orjson
 
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
+from dispatcher.services import webhook_credentials
+from dispatcher.services.inputs.credentials import Authentication, TlsSettings
+from dispatcher.services.webhook_credentials import WebhookTls
 from dispatcher.store.endpoints import EndpointRow
 
 
@@ -24,6 +27,25 @@ class WebhookSecrets:
     def encrypt_headers(self, headers: Mapping[str, str], webhook_id: UUID) -> bytes | None:
         """Return the headers encrypted for this webhook, or None if there are none."""
         return self.encrypt(orjson.dumps(headers).decode(), webhook_id) if headers else None
+
+    def authentication(self, form: Authentication | None, webhook_id: UUID) -> dict[str, object]:
+        """Return the columns of an authentication: what is shown, and all of it encrypted."""
+        if form is None:
+            return {"authentication": None, "authentication_sealed": None}
+        text = orjson.dumps(form.parts()).decode()
+        return {
+            "authentication": webhook_credentials.shown(form),
+            "authentication_sealed": self.encrypt(text, webhook_id),
+        }
+
+    def tls(
+        self, form: TlsSettings | None, checked: WebhookTls | None, webhook_id: UUID
+    ) -> dict[str, object]:
+        """Return the columns of certificates: what is shown, and all of it encrypted."""
+        if form is None or checked is None:
+            return {"tls": None, "tls_sealed": None}
+        text = orjson.dumps(form.given()).decode()
+        return {"tls": checked.to_text(), "tls_sealed": self.encrypt(text, webhook_id)}
 
     def headers(self, row: EndpointRow) -> dict[str, str]:
         """Return the headers of a stored webhook.

@@ -20,10 +20,15 @@ SETTINGS = (
     "retry",
     "metadata",
 )
+CREDENTIALS = ("authentication", "authentication_sealed", "tls", "tls_sealed")
+"""Columns that are NULL if `columns` does not have them."""
 
 
 class EndpointRow(TypedDict):
-    """An endpoint's public fields. `headers` are encrypted, `retry` and `metadata` JSON."""
+    """An endpoint's public fields. Some are JSON: `retry metadata authentication tls`.
+
+    `headers`, `authentication_sealed` and `tls_sealed` are encrypted.
+    """
 
     id: UUID
     environment_id: str
@@ -40,6 +45,10 @@ class EndpointRow(TypedDict):
     timeout_ms: int | None
     retry: str | None
     metadata: str
+    authentication: str | None
+    authentication_sealed: bytes | None
+    tls: str | None
+    tls_sealed: bytes | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -52,7 +61,7 @@ class EndpointRow(TypedDict):
 class SendingEndpointRow(TypedDict):
     """Everything that sending needs to know about an endpoint. Times are seconds of the epoch.
 
-    `secret`, `previous_secret` and `headers` are encrypted.
+    `secret`, `previous_secret`, `headers` and the `_sealed` columns are encrypted.
     """
 
     id: UUID
@@ -66,6 +75,8 @@ class SendingEndpointRow(TypedDict):
     previous_secret: bytes | None
     previous_until: float | None
     headers: bytes | None
+    authentication_sealed: bytes | None
+    tls_sealed: bytes | None
     signature_schemes: list[str] | None
     max_in_flight: int | None
     rate_limit: int | None
@@ -91,7 +102,8 @@ class Endpoints:
     async def with_ids(self, ids: Collection[UUID]) -> list[SendingEndpointRow]:
         """Return everything that sending needs to know about each endpoint.
 
-        `secret`, `previous_secret` and `headers` are encrypted.
+        `secret`, `previous_secret`, `headers`, `authentication_sealed` and `tls_sealed` are
+        encrypted.
         """
         rows = await self._session.fetch(statement("endpoints/with_ids"), list(ids))
         return all_rows(SendingEndpointRow, rows)
@@ -122,7 +134,7 @@ class Endpoints:
         """Create an endpoint. Return False if there is no such environment.
 
         `columns` are: name description url active ordered secret headers signature_schemes
-        max_in_flight rate_limit timeout_ms retry metadata.
+        max_in_flight rate_limit timeout_ms retry metadata, and those of CREDENTIALS.
         """
         rows = await self._session.fetch(
             statement("endpoints/create"),
@@ -130,6 +142,7 @@ class Endpoints:
             environment_id,
             version,
             *map(columns.__getitem__, (*NAMED, "ordered", "secret", *SETTINGS)),
+            *map(columns.get, CREDENTIALS),
         )
         return bool(rows)
 
@@ -144,6 +157,7 @@ class Endpoints:
             endpoint_id,
             version,
             *map(columns.__getitem__, (*NAMED, *SETTINGS)),
+            *map(columns.get, CREDENTIALS),
         )
 
     async def rotate(
@@ -155,7 +169,10 @@ class Endpoints:
         )
 
     async def get(self, endpoint_id: UUID, environment_id: str | None) -> EndpointRow | None:
-        """Return an endpoint's public fields, with `headers` encrypted, or None if unknown."""
+        """Return an endpoint's public fields, or None if unknown.
+
+        `headers`, `authentication_sealed` and `tls_sealed` are encrypted.
+        """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return first_row(EndpointRow, rows)
 

@@ -107,7 +107,9 @@ class FairSlots:
         longest = max(self._queues, key=lambda each: len(self._queues[each]))
         if len(self._queues[longest]) <= own + 1:
             raise BusyError("too many wait already")
-        self._queues[longest].pop().set_exception(BusyError("others wait for their first one"))
+        newest = self._queues[longest].pop()
+        if not newest.done():  # else its caller has just given up
+            newest.set_exception(BusyError("others wait for their first one"))
 
     def _has_room(self, key: str) -> bool:
         return self._free > 0 and self._held[key] < self._share

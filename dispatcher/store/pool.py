@@ -71,6 +71,7 @@ class Pool:
             except BusyError as error:
                 raise PoolBusyError(f"all connections for requests are in use: {error}") from None
             session = self._free.pop()
+            session.drop_closed()
             try:
                 yield session
             finally:

@@ -229,6 +229,14 @@ class Session:
         """Return True if a statement is running."""
         return self._turn.locked()
 
+    def drop_closed(self) -> None:
+        """Drop the connection if the server has closed it. The next statement opens another.
+
+        Otherwise the next statement would raise StoreUnavailableError although the server is there.
+        """
+        if self._connection is not None and self._connection.is_closed():
+            self._lose(self._connection)
+
     def drop(self) -> None:
         """Drop the connection at once. The next statement opens another."""
         self._lose(self._connection)

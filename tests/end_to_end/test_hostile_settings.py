@@ -61,7 +61,13 @@ async def test_events_arrive_and_are_listed(
 
 async def emitted(dsn: str) -> list[str]:
     """Emit some events as a producer with settings of its own; return their names."""
-    producer = await asyncpg.connect(dsn, server_settings={"default_transaction_read_only": "off"})
+    own = dict.fromkeys(("default_transaction_read_only", "exit_on_error"), "off")
+    unlimited = {
+        name: "0"
+        for name in hostile.SETTINGS
+        if name.endswith("_timeout") and name not in hostile.PRODUCERS
+    }
+    producer = await asyncpg.connect(dsn, server_settings=own | unlimited)
     try:
         emit = "SELECT dispatcher.emit('user.created', $1)"
         data = r'{"name":"Zoë","path":"C:\\n"}'

@@ -151,6 +151,8 @@ async def test_what_the_sending_side_reads_of_a_new_endpoint(endpoints: Endpoint
         "paused_until": None,
         "failing": False,
         "rate_limit": None,
+        "authentication_sealed": None,
+        "tls_sealed": None,
     }
 
 

@@ -133,6 +133,25 @@ async def test_a_slot_given_in_the_moment_of_giving_up_is_not_lost(opened: Async
     assert of.order[-1] == "c1"
 
 
+async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_moment() -> None:
+    slots = FairSlots(1, share=1, waiting=2)
+
+    async def take(key: str) -> None:
+        async with slots.held(key):
+            pass
+
+    async with slots.held("a"):
+        first, last = (asyncio.create_task(take("a")) for _ in range(2))
+        await asyncio.sleep(0)
+        assert slots.waiting == 2
+        newcomer = asyncio.create_task(take("b"))
+        last.cancel()  # the newcomer runs before the wait of this one has ended
+        ended, _ = await asyncio.wait({last, newcomer}, timeout=0.5)
+        assert ended == {last}
+    await asyncio.gather(first, newcomer)
+    assert slots.waiting == 0
+
+
 async def test_what_goes_wrong_while_a_slot_is_held_gives_it_back() -> None:
     slots = FairSlots(1, share=1, wait_seconds=0.01)
     for _ in range(2):

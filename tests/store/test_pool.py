@@ -8,6 +8,8 @@ import pytest
 
 from dispatcher.store.pool import Pool, PoolBusyError
 from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.end_to_end.stories import until
 
 
 @pytest.fixture
@@ -53,4 +55,15 @@ async def test_an_error_within_is_not_mistaken_for_a_busy_pool(pool: Pool) -> No
     with pytest.raises(ValueError, match="mine"):
         async with pool.of("env_a").transaction():
             raise ValueError("mine")
+    assert await pool.fetch("SELECT 1")
+
+
+async def test_a_connection_that_the_server_has_closed_costs_no_request(
+    pool: Pool, connection: Connection
+) -> None:
+    (row,) = await pool.fetch("SELECT pg_backend_pid() AS pid")
+    opened = pool._free[-1]._connection
+    assert opened is not None
+    await connection.execute("SELECT pg_terminate_backend($1)", row["pid"])
+    await until(opened.is_closed, "it is seen that the server has closed it")
     assert await pool.fetch("SELECT 1")
