@@ -23,7 +23,7 @@ from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_resource import revision as revision_of
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhook_secrets import WebhookSecrets
-from dispatcher.store.endpoints import EndpointRow, Endpoints
+from dispatcher.store.endpoints import EndpointRow, Endpoints, SealedEndpointRow
 from dispatcher.store.events import Events
 from dispatcher.store.session import Queryable
 
@@ -196,14 +196,14 @@ class Webhooks:
         )
         return name
 
-    async def _row(self, webhook_id: UUID, environment_id: str | None) -> EndpointRow:
+    async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
             raise NotFoundError(f"there is no webhook {webhook_id}")
         return row
 
     def _merged(
-        self, row: EndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
+        self, row: SealedEndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
     ) -> dict[str, object]:
         """Return the new row. null changes nothing in a column that cannot be empty."""
         never_empty = {"name", "description", "url", "active", "metadata"}

@@ -27,7 +27,7 @@ CREDENTIALS = ("authentication", "authentication_sealed", "tls", "tls_sealed")
 class EndpointRow(TypedDict):
     """An endpoint's public fields. Some are JSON: `retry metadata authentication tls`.
 
-    `headers`, `authentication_sealed` and `tls_sealed` are encrypted.
+    `headers` are encrypted.
     """
 
     id: UUID
@@ -46,9 +46,7 @@ class EndpointRow(TypedDict):
     retry: str | None
     metadata: str
     authentication: str | None
-    authentication_sealed: bytes | None
     tls: str | None
-    tls_sealed: bytes | None
     version: int
     created_at: datetime
     updated_at: datetime
@@ -56,6 +54,13 @@ class EndpointRow(TypedDict):
     paused_until: datetime | None
     failing_since: datetime | None
     events: list[str]
+
+
+class SealedEndpointRow(EndpointRow):
+    """An endpoint's public fields, and its encrypted credentials, which an update writes again."""
+
+    authentication_sealed: bytes | None
+    tls_sealed: bytes | None
 
 
 class SendingEndpointRow(TypedDict):
@@ -168,13 +173,13 @@ class Endpoints:
             statement("endpoints/rotate"), endpoint_id, version, secret, overlap_seconds
         )
 
-    async def get(self, endpoint_id: UUID, environment_id: str | None) -> EndpointRow | None:
+    async def get(self, endpoint_id: UUID, environment_id: str | None) -> SealedEndpointRow | None:
         """Return an endpoint's public fields, or None if unknown.
 
         `headers`, `authentication_sealed` and `tls_sealed` are encrypted.
         """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
-        return first_row(EndpointRow, rows)
+        return first_row(SealedEndpointRow, rows)
 
     async def list(
         self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
