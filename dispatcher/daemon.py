@@ -204,7 +204,7 @@ class Daemon:
         sending = [self._runner.start(group, stage) for stage in self._engine.sending_stages()]
         sending.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
         sending.append(group.create_task(self._watch(), name="watch"))
-        measure = Stage("measure", self._measure.look)
+        measure = Stage("measure", self._measure.run_once)
         feeding = [
             self._runner.start(group, stage) for stage in (*self._engine.feeding_stages(), measure)
         ]
