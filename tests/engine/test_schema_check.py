@@ -39,7 +39,7 @@ class Stage:
     async def with_data(self, ids: Collection[int], size: int) -> Mapping[int, str | None]:
         return dict.fromkeys(ids, "{}")
 
-    async def judge(self, schema: str, data: str) -> None:
+    async def validate(self, schema: str, data: str) -> None:
         self.order += schema
         self.now += EXPENSIVE_SECONDS if schema.isupper() else CHEAP_SECONDS
 
