@@ -204,7 +204,7 @@ class Daemon:
         sending = [self._runner.start(group, stage) for stage in self._engine.sending_stages()]
         sending.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
         sending.append(group.create_task(self._watch(), name="watch"))
-        measure = Stage("measure", self._measure.look)
+        measure = Stage("measure", self._measure.run_once)
         feeding = [
             self._runner.start(group, stage) for stage in (*self._engine.feeding_stages(), measure)
         ]
@@ -310,9 +310,13 @@ class Daemon:
         return {"all": since, "environments": paused.environments}
 
     def _failing_since(self) -> Mapping[str, str]:
-        """Return since when each stage has had no success, on the database's clock."""
+        """Return since when each stage has had no success, on the database's clock.
+
+        A disabled trigger is named too, because inserted events are not sent while it is disabled.
+        """
         now = self._engine.clock.now()
+        failing = {**self._runner.failing(), **self._engine.triggers.failing()}
         return {
             stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")
-            for stage, seconds in self._runner.failing().items()
+            for stage, seconds in failing.items()
         }

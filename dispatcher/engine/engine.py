@@ -173,7 +173,7 @@ class Engine:
             self.buffer,
             self.lease,
             self.endpoints,
-            Deliveries(self.sessions.refill),
+            Deliveries(self.sessions.load),
             self.recorder,
             self.clock,
             attempt=attempts.run,
@@ -194,10 +194,10 @@ class Engine:
             notified=self._config.database.notify,
         )
         self.schema_check = SchemaCheck(
-            UnvalidatedEvents(self.sessions.examine), Sandbox(), self.lease
+            UnvalidatedEvents(self.sessions.schema_check), Sandbox(), self.lease
         )
         self.loader = Loader(
-            Deliveries(self.sessions.refill),
+            Deliveries(self.sessions.load),
             self.buffer,
             self.endpoints,
             self.clock,
@@ -216,6 +216,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(steps.table())
+        self.triggers = steps.triggers
         self.replayer = Replayer(Replays(self.sessions.upkeep))
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
@@ -324,8 +325,8 @@ class Engine:
             "pid": os.getpid(),
             "up": monotonic() - self._started_at,
             "in_flight": in_flight,
-            "in_lanes": max(0, len(self.buffer) - later - in_flight - unrecorded),
-            "in_heap": later,
+            "in_queues": max(0, len(self.buffer) - later - in_flight - unrecorded),
+            "scheduled": later,
             "unrecorded": unrecorded,
         }
 

@@ -23,7 +23,7 @@ from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_resource import revision as revision_of
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhook_secrets import WebhookSecrets
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.endpoints import EndpointRow, Endpoints, SealedEndpointRow
 from dispatcher.store.events import Events
 from dispatcher.store.session import Queryable
 
@@ -111,7 +111,7 @@ class Webhooks:
         bytes.
         """
         limits = self._rules.limits
-        read: Callable[..., Awaitable[Sequence[Mapping[str, Any]]]] = self._endpoints.list_of_all
+        read: Callable[..., Awaitable[Sequence[EndpointRow]]] = self._endpoints.list_of_all
         if environment_id is not None:
             read = partial(self._endpoints.list, environment_id)
         webhooks, has_more = await fill_page(
@@ -201,15 +201,15 @@ class Webhooks:
         )
         return name
 
-    async def _row(self, webhook_id: UUID, environment_id: str | None) -> Mapping[str, Any]:
+    async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
             raise NotFoundError(f"there is no webhook {webhook_id}")
         return row
 
     def _merged(
-        self, row: Mapping[str, Any], form: WebhookChanges, changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, row: SealedEndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
+    ) -> dict[str, object]:
         """Return the new row. null changes nothing in a column that cannot be empty."""
         never_empty = {"name", "description", "url", "active", "metadata"}
         columns = {
@@ -236,7 +236,7 @@ class Webhooks:
 
     def _credentials(
         self,
-        row: Mapping[str, Any],
+        row: EndpointRow,
         form: WebhookChanges,
         changes: Mapping[str, Any],
         tls: WebhookTls | None,
@@ -253,7 +253,7 @@ class Webhooks:
         check_exclusive(headers, columns.get("authentication", row["authentication"]))
         return columns
 
-    def _webhook(self, row: Mapping[str, Any], secret: str | None = None) -> Webhook:
+    def _webhook(self, row: EndpointRow, secret: str | None = None) -> Webhook:
         return Webhook.from_row(row, self._secrets.headers(row), secret)
 
 
@@ -261,7 +261,7 @@ _AUDITED: Final = ("name", "url", "events", "active", "rate_limit", "max_in_flig
 """Fields whose new values are written to the audit log."""
 
 
-def _check_revision(row: Mapping[str, Any], expected: int | None) -> None:
+def _check_revision(row: EndpointRow, expected: int | None) -> None:
     """Raise ChangedError if a revision is expected and the stored one differs."""
     if expected is not None and expected != revision_of(row["updated_at"]):
         raise ChangedError(f"webhook {row['id']} was changed since you read it")
