@@ -22,6 +22,9 @@ NDJSON = "application/x-ndjson"
 MOST_EVENTS = 1_000
 MOST_BYTES = 8 * 2**20
 """Limits of one request, so that its statement takes less than a second."""
+FORM_CHARACTERS = 16 * 1024
+"""Most characters of an event without its data. Validation holds the interpreter lock, and takes long
+for many unknown fields."""
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=json_body.unique,
@@ -84,10 +87,10 @@ def read(
     model = form.dialect.model(batch.form, shape, has_id=False)
     texts = _lines(form, body) if form.is_ndjson else _elements(form, body)
     rows: list[NewEventRow] = []
-    for index, (value, text, start) in enumerate(texts):
+    for index, (value, text) in enumerate(texts):
         if index >= MOST_EVENTS:
             raise _too_large(f"must be at most {MOST_EVENTS} events")
-        row = _row(form, model, index, value, text, start)
+        row = _row(form, model, index, value, text)
         if len(row.data) * 4 > most_data and (size := len(row.data.encode())) > most_data:
             pointer = form.pointer(index, *form.data)
             raise _invalid(Detail(f"data is {size} bytes, the limit is {most_data}", pointer))
@@ -97,11 +100,13 @@ def read(
     return tuple(rows)
 
 
-def _row(
-    form: Form, model: type[BaseModel], index: int, value: Any, text: str, start: int
-) -> NewEventRow:
-    """Return the event `value`, which stands at `start` in the text."""
-    span = json_body.span_at(text, start, form.data)
+def _row(form: Form, model: type[BaseModel], index: int, value: Any, text: str) -> NewEventRow:
+    """Return the event of a JSON value, whose text is `text`."""
+    span = json_body.span_of(text, form.data)
+    data = "null" if span is None else text[span[0] : span[1]]
+    if len(text) - len(data) > FORM_CHARACTERS:
+        reason = f"must have at most {FORM_CHARACTERS} characters, not counting its data"
+        raise _invalid(Detail(reason, form.pointer(index)))
     if span is not None:
         value = _without_data(form, value)
     try:
@@ -116,7 +121,6 @@ def _row(
             )
         ) from None
     event: BatchEvent = read.data.attributes if form.dialect is jsonapi else read
-    data = "null" if span is None else text[span[0] : span[1]]
     return NewEventRow(event.type, data, event.idempotency_key)
 
 
@@ -127,8 +131,8 @@ def _without_data(form: Form, value: Any) -> Any:
     return {**value, "data": None}
 
 
-def _lines(form: Form, body: bytes) -> Iterator[tuple[Any, str, int]]:
-    """Yield the value of each line that is not empty, its text, and where it starts in it."""
+def _lines(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
+    """Yield the value of each line that is not empty, and its text."""
     index = 0
     for line in body.split(b"\n"):
         text = _decoded(form, index, line)
@@ -138,19 +142,19 @@ def _lines(form: Form, body: bytes) -> Iterator[tuple[Any, str, int]]:
         value, end = _value(form, index, text, start)
         if _after_space(text, end) != len(text):
             raise _bad(form, index, f"has more than one value in its line, at character {end}")
-        yield value, text, start
+        yield value, text[start:end]
         index += 1
 
 
-def _elements(form: Form, body: bytes) -> Iterator[tuple[Any, str, int]]:
-    """Yield the value of each element of the array, the whole text, and where it starts in it."""
+def _elements(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
+    """Yield the value of each element of the array, and its text."""
     text = _decoded(form, None, body)
     at = _after_space(text, text.index("[") + 1)
     index = 0
     is_at_end = text[at : at + 1] == "]"
     while not is_at_end:
         value, end = _value(form, index, text, at)
-        yield value, text, at
+        yield value, text[at:end]
         at = _after_space(text, end)
         is_at_end = text[at : at + 1] == "]"
         if not is_at_end:

@@ -1,15 +1,13 @@
 """Write an audit entry within the transaction of each change, and read the audit log."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import orjson
 
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
-from dispatcher.store.audit import Audit
+from dispatcher.store.audit import Audit, AuditRow
 from dispatcher.store.session import Queryable
 
 LOOK = 10_000
@@ -69,7 +67,7 @@ class AuditEntry:
     address: str | None
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "AuditEntry":
+    def from_row(cls, row: AuditRow) -> "AuditEntry":
         """Return the audit entry of its row."""
         return cls(
             id=f"aud_{row['id']}",

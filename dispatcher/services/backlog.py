@@ -20,9 +20,9 @@ from dispatcher.core.figures import (
     LastHour,
     Waiting,
 )
-from dispatcher.store.daemons import Daemons
+from dispatcher.store.daemons import DaemonRow, Daemons
 from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import Statistics
+from dispatcher.store.statistics import FiguresRow, IntervalRow, PendingRow, Statistics
 
 COUNTED_MOST: Final = 5_000
 """Most rows of one kind that are counted. Endpoints are counted ten times as far."""
@@ -123,7 +123,7 @@ def largest(
     return chosen
 
 
-def _backlog(rows: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> Backlog:
+def _backlog(rows: Sequence[PendingRow], figures: FiguresRow) -> Backlog:
     now: datetime = figures["now"]
     environments: dict[str, dict[str, int]] = {}
     for row in rows:
@@ -141,7 +141,7 @@ def _backlog(rows: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> B
     )
 
 
-def _waiting(rows: Sequence[Mapping[str, Any]], now: datetime) -> Waiting:
+def _waiting(rows: Sequence[PendingRow], now: datetime) -> Waiting:
     count = {state: sum(r["deliveries"] for r in rows if r["state"] == state) for state in STATES}
     return Waiting(
         **{state: min(number, COUNTED_MOST) for state, number in count.items()},
@@ -156,17 +156,19 @@ def _age(now: datetime, times: Iterable[datetime | None]) -> float:
     return max(0.0, (now - since).total_seconds())
 
 
-def _said(daemons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _said(daemons: Sequence[DaemonRow]) -> list[Mapping[str, Any]]:
     """Return the published status of each running daemon."""
     return [
         orjson.loads(row["status"])
         for row in daemons
-        if row["status"] and row["status_age"] < SAID_SECONDS
+        if row["status"] and (row["status_age"] or 0.0) < SAID_SECONDS
     ]
 
 
-def _last_hour(minutes: Sequence[Mapping[str, Any]]) -> LastHour:
-    def total(name: str) -> int:
-        return sum(row[name] for row in minutes)
-
-    return LastHour(total("delivered"), total("exhausted"), total("attempts"), total("failures"))
+def _last_hour(minutes: Sequence[IntervalRow]) -> LastHour:
+    return LastHour(
+        sum(row["delivered"] for row in minutes),
+        sum(row["exhausted"] for row in minutes),
+        sum(row["attempts"] for row in minutes),
+        sum(row["failures"] for row in minutes),
+    )

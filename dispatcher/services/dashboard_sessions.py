@@ -7,12 +7,10 @@ were opened with it end.
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_urlsafe
 from time import monotonic
-from typing import Any
 
 from dispatcher.services import tokens
 from dispatcher.services.tokens import Principal
@@ -80,7 +78,7 @@ class DashboardSessions:
             return None
         return DashboardSession(principal, row["environment_id"], csrf(cookie), row["expires_at"])
 
-    async def _row(self, cookie: str, address: str) -> Mapping[str, Any] | None:
+    async def _row(self, cookie: str, address: str) -> stored.DashboardSessionRow | None:
         id_ = _sha256(cookie)
         lane = SIGNED_IN if id_ in self._good else f"unknown from {address}"
         row = await stored.DashboardSessions(self._pool.of(lane)).get(id_)

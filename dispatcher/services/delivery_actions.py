@@ -1,8 +1,5 @@
 """Retry or cancel one delivery at the request of a person."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
@@ -68,7 +65,7 @@ class DeliveryActions:
 
     async def _lock_and_find(
         self, environment_id: str, delivery_name: str
-    ) -> tuple[int, Mapping[str, Any]]:
+    ) -> tuple[int, stored.DeliveryStateRow]:
         try:
             delivery_id = ids.parse("dlv", delivery_name)
         except ValueError:
@@ -80,7 +77,7 @@ class DeliveryActions:
         return delivery_id, row
 
 
-def _reason_against_retry(row: Mapping[str, Any]) -> str | None:
+def _reason_against_retry(row: stored.DeliveryStateRow) -> str | None:
     """Return why a delivery cannot be sent again, or None if it can."""
     if row["deleted"]:
         return "the webhook was deleted"

@@ -1,10 +1,8 @@
 """Create and list environments: the tenants, each with its own webhooks and events."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
-from typing import Any
 
 from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
@@ -32,7 +30,7 @@ class Environment:
     created_at: datetime
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Environment":
+    def from_row(cls, row: stored.EnvironmentRow) -> "Environment":
         """Return the environment of its row."""
         return cls(
             row["id"], row["name"], row["paused_at"], row["all_paused_at"], row["created_at"]

@@ -4,9 +4,8 @@ A type that is not in the catalogue may be emitted as well. If a type's schema i
 events pass the schema check before they are sent.
 """
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import (
@@ -86,7 +85,7 @@ class EventTypes:
         await self._journal.note("event_type.delete", name, environment_id)
 
 
-def _size(row: Mapping[str, Any]) -> int:
+def _size(row: stored.EventTypeRow) -> int:
     """Return approximately how many bytes a type takes in a response."""
     texts = (row["name"], row["description"], row["example"], row["schema"])
     return sum(len(each or "") for each in texts) + ROW_BYTES

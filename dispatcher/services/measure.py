@@ -15,7 +15,7 @@ from dispatcher.services.pauses import Paused, Pauses
 from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
-LOOK_SECONDS = 2.0
+PAUSES_SECONDS = 2.0
 """Interval between two reads of the pauses. One read is one row of an index."""
 MEASURE_SECONDS = 15.0
 """Interval between two measurements. One reads at most about twenty thousand rows, in 50 ms."""
@@ -48,7 +48,7 @@ class Measure:
         self.paused: PausedNow | None = None
         """The pauses in force, or None before the first read."""
 
-    async def look(self) -> float:
+    async def run_once(self) -> float:
         """Run one pass. Return the seconds until the next.
 
         Raise StoreUnavailableError or StatementTimeoutError.
@@ -64,7 +64,7 @@ class Measure:
                 largest(measured.environments, ENVIRONMENTS_NAMED),
                 min((each.since for each in self._known.values()), default=None),
             )
-        return LOOK_SECONDS
+        return PAUSES_SECONDS
 
     def _note(self, pauses: tuple[Paused, ...]) -> None:
         found = {each.environment_id: each for each in pauses}

@@ -71,7 +71,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EnvironmentPauses:
     """An environment and what stops its sending: its own pause, or the pause of all."""
 
     id: str
@@ -105,15 +105,15 @@ class Pauses:
         rows = await self._pauses.current(NAMED_MOST)
         return tuple(Paused(row["environment_id"], row["paused_at"], row["actor"]) for row in rows)
 
-    async def standing(self, environment_id: str) -> Standing:
+    async def of_environment(self, environment_id: str) -> EnvironmentPauses:
         """Return an environment and what stops its sending. This needs no transaction.
 
         Raise NotFoundError if there is no such environment.
         """
-        row = await self._pauses.standing(environment_id)
+        row = await self._pauses.of_environment(environment_id)
         if row is None:
             raise NotFoundError(f"there is no environment {environment_id}")
-        return Standing(
+        return EnvironmentPauses(
             row["id"],
             row["name"],
             _stop(row["paused_at"], row["paused_by"]),

@@ -6,11 +6,10 @@ its name, goes on counting its attempts, and starts a new schedule. An event cou
 matches the current subscriptions and has no delivery to the webhook at all.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from dispatcher.core import ids
@@ -66,7 +65,7 @@ class Recovery:
     finished_at: datetime | None
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Recovery":
+    def from_row(cls, row: stored.ReplayRow) -> "Recovery":
         """Return the recovery of its row."""
         return cls(
             id=f"{PREFIX}_{row['id']}",
@@ -216,7 +215,7 @@ def _unknown(recovery_id: str) -> NotFoundError:
     return NotFoundError(f"there is no recovery {recovery_id}")
 
 
-def _within(row: Mapping[str, Any]) -> datetime:
+def _within(row: stored.ReplayRow) -> datetime:
     """Return the time reached, limited to the replay's time span.
 
     Ids have millisecond precision, so the position may lie a little outside.

@@ -8,13 +8,12 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from secrets import token_urlsafe
 from time import monotonic
-from typing import Any, Final, TypeVar, get_args
+from typing import Final, TypeVar, get_args
 from uuid import UUID
 
 from dispatcher.config.sections import Config, Limits
@@ -25,8 +24,9 @@ from dispatcher.core.errors import (
     InvalidError,
     NotFoundError,
 )
+from dispatcher.core.model import Scope
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.tokens import NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
@@ -71,7 +71,7 @@ class Token:
     token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any], text: str | None = None) -> "Token":
+    def from_row(cls, row: stored.TokenRow, text: str | None = None) -> "Token":
         """Return the token of its row. `text` is set only for a new token."""
         return cls(
             id=row["id"],

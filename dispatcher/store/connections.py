@@ -57,8 +57,8 @@ class Sessions:
         self.lease.on_silent = self._silent
         self.listen = self._stage("listen")
         self.fanout = self._stage("fanout", synchronous_commit="off")
-        self.examine = self._session("examine", synchronous_commit="off")
-        self.refill = self._stage("refill")
+        self.schema_check = self._session("schema_check", synchronous_commit="off")
+        self.load = self._stage("load")
         self.endpoints = self._stage("endpoints")
         self.bodies = self._stage("bodies")
         self.record = self._stage("record", synchronous_commit="off")

@@ -9,10 +9,11 @@ import aiohttp
 import orjson
 import pytest
 
+from dispatcher.core.model import Scope
 from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken
 from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
 from tests import daemon_fixtures

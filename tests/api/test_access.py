@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.routes import Route
-from dispatcher.services.inputs.tokens import Scope
+from dispatcher.core.model import Scope
 from tests.api.conftest import OTHER, Api, Client, IdempotentResponses, served
 from tests.api.refusals import untouched
 from tests.conftest import Connection

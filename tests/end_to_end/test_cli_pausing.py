@@ -15,6 +15,7 @@ async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> No
     refused = await either("resume")
     assert (refused.code, refused.out) == (1, "")
     assert "All environments are paused" in refused.err
+    assert ("dispatcher resume --all" in refused.err, "{" in refused.err) == (True, False)
     await either("pause")
     left = await either("resume")
     assert re.search("not paused itself, but all environments are, since 2.*resume --all", left.out)

@@ -31,15 +31,20 @@ class Stage:
         self.moved_at: dict[str, float] = {}
 
     async def waiting(
-        self, limit: int, shards: Collection[int], *, above: int = 0, without: Collection[str] = ()
+        self,
+        limit: int,
+        shards: Collection[int],
+        *,
+        after_id: int = 0,
+        excluded_environments: Collection[str] = (),
     ) -> Sequence[Waiting]:
-        rows = [row for row in self.rows.values() if row.id > above]
-        return [row for row in rows if row.environment_id not in without][:limit]
+        rows = [row for row in self.rows.values() if row.id > after_id]
+        return [row for row in rows if row.environment_id not in excluded_environments][:limit]
 
     async def with_data(self, ids: Collection[int], size: int) -> Mapping[int, str | None]:
         return dict.fromkeys(ids, "{}")
 
-    async def judge(self, schema: str, data: str) -> None:
+    async def validate(self, schema: str, data: str) -> None:
         self.order += schema
         self.now += EXPENSIVE_SECONDS if schema.isupper() else CHEAP_SECONDS
 

@@ -19,9 +19,10 @@ from dispatcher.core.errors import (
     NotFoundError,
     Problem,
 )
+from dispatcher.core.model import Scope
 from dispatcher.services import tokens as module
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken, Scope
+from dispatcher.services.inputs.tokens import NewToken
 from dispatcher.services.tokens import (
     Principal,
     Token,

@@ -9,7 +9,7 @@ from tests.store import rows
 
 
 async def fan_out(session: Session, owner: int) -> FannedOut:
-    return await Inbox(session).fan_out(limit=100, shard=5, daemon=owner, saturated=[], above=0)
+    return await Inbox(session).fan_out(limit=100, shard=5, daemon=owner, saturated=[], after_id=0)
 
 
 async def past_event(connection: Connection, type: str = "user.created") -> int:

@@ -68,7 +68,7 @@ async def test_what_slices_began_a_whole_statement_ends(
     endpoints = sorted([await rows.endpoint(connection, "*") for _ in range(5)])
     event = await rows.event(connection)
     await take_slice(session, owner)
-    done = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+    done = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], after_id=0)
     assert (done.picked, done.made) == (1, 2)
     assert await rows.owed(connection) == [(event, endpoint) for endpoint in endpoints]
 
