@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.api.conftest import JSON, JSONAPI, OTHER, Api, Client, IdempotentResponses
+from tests.api.conftest import JSON, JSONAPI, OTHER, Api, Client, ApiResponse
 from tests.api.refusals import pointers, untouched
 from tests.api.test_payloads import TEXTS
 from tests.conftest import Connection
@@ -34,11 +34,11 @@ def event(data: bytes = b"{}", type_: bytes = b"batch.x", more: bytes = b"") -> 
     return b'{"data":' + data + b',"type":"' + type_ + b'"' + more + b"}"
 
 
-async def post(ask: Client, form: str, events: list[bytes], **headers: str) -> IdempotentResponses:
+async def post(ask: Client, form: str, events: list[bytes], **headers: str) -> ApiResponse:
     return await ask("POST", "/api/events", batch(form, events), Content_Type=form, **headers)
 
 
-def ids_of(answer: IdempotentResponses) -> list[str]:
+def ids_of(answer: ApiResponse) -> list[str]:
     assert answer.status == 201, answer.body
     assert answer.type in (JSON, JSONAPI)
     return [item["id"] for item in answer.json["data"]]
