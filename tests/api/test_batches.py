@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.api.conftest import JSON, JSONAPI, OTHER, Api, Client, ApiResponse
+from tests.api.conftest import JSON, JSONAPI, OTHER, Api, ApiResponse, Client
 from tests.api.refusals import pointers, untouched
 from tests.api.test_payloads import TEXTS
 from tests.conftest import Connection
