@@ -60,7 +60,7 @@ class Environments:
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
         row = await self._stored.create(id_, form.name)
         if row is None:
-            raise ConflictError(f"there is an environment {id_} already")
+            raise ConflictError(f"There is an environment {id_} already. Choose another id.")
         await self._journal.note("environment.create", id_, id_, name=form.name)
         return Environment.from_row(row)
 
@@ -68,7 +68,7 @@ class Environments:
         """Return one environment. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
-            raise NotFoundError(f"there is no environment {environment_id}")
+            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
         return Environment.from_row(row)
 
     async def list(

@@ -101,7 +101,7 @@ class EventTypeWriter:
         """Lock the catalogue. Return True if the types are still as they were read."""
         table = stored.EventTypes(session)
         if not await table.lock(environment_id):
-            raise NotFoundError(f"there is no environment {environment_id!r}")
+            raise NotFoundError(f"There is no environment {environment_id!r}. Check its id.")
         rows = await table.named(environment_id, [change.name for change in planned])
         return all(columns_of(rows.get(change.name)) == change.before for change in planned)
 

@@ -92,4 +92,6 @@ def _size(row: stored.EventTypeRow) -> int:
 
 
 def _unknown(name: str) -> NotFoundError:
-    return NotFoundError(f"there is no event type {name!r} in the catalogue")
+    return NotFoundError(
+        f"There is no event type {name!r} in the catalogue. Check its name and the environment."
+    )

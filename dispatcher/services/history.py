@@ -70,7 +70,9 @@ class History:
         """
         endpoints = await self._stored.endpoints(environment_id, webhook_id, MERGED_ENDPOINTS + 1)
         if webhook_id is not None and not endpoints:
-            raise NotFoundError(f"There is no webhook {webhook_id} in this environment.")
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
+            )
         stored_filter = replace(
             _stored_filter(filters.since, filters.until, filters.event, before),
             status=filters.status,
@@ -244,7 +246,9 @@ def _number(prefix: str, name: str) -> int:
 
 
 def _unknown(noun: str, id_: str) -> NotFoundError:
-    return NotFoundError(f"There is no {noun} {id_!r}. It may be too old to be kept.")
+    return NotFoundError(
+        f"There is no {noun} {id_!r}. Check its id and the environment. It may be too old to be kept."
+    )
 
 
 def _number_or_none(prefix: str, name: str) -> int | None:

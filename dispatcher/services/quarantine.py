@@ -118,4 +118,6 @@ def _known(id_: str, row: Row | None) -> Row:
 
 
 def _unknown(id_: str) -> NotFoundError:
-    return NotFoundError(f"there is no {id_!r} in quarantine")
+    return NotFoundError(
+        f"There is no {id_!r} in quarantine. It may have been released or discarded."
+    )

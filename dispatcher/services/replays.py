@@ -108,7 +108,7 @@ class Replays:
         """
         active, preview = await self._count(environment_id, webhook_id, form)
         if not active:
-            raise ConflictError(f"the webhook {webhook_id} is disabled: enable it first")
+            raise ConflictError(f"The webhook {webhook_id} is disabled. Enable it first.")
         row = await self._stored.start(
             environment_id,
             webhook_id,
@@ -119,7 +119,9 @@ class Replays:
             total=None if preview.more else preview.failed + preview.missed,
         )
         if row is None:
-            raise ConflictError(f"a recovery of the webhook {webhook_id} is running")
+            raise ConflictError(
+                f"A recovery of the webhook {webhook_id} is running. Wait until it ends, or cancel it."
+            )
         started = Recovery.from_row(row)
         await self._journal.note(
             "webhook.recover",
@@ -163,7 +165,9 @@ class Replays:
         if row is None:
             over = await self.get(environment_id, webhook_id, recovery_id)
             if over.state != "CANCELLED":
-                raise ConflictError(f"the recovery {recovery_id} is {over.state}")
+                raise ConflictError(
+                    f"The recovery {recovery_id} is {over.state}. Only a running one can be cancelled."
+                )
             return over
         cancelled = Recovery.from_row(row)
         await self._journal.note(
@@ -192,7 +196,9 @@ class Replays:
                 look=COUNT_LOOK,
             )
             if found is None:
-                raise NotFoundError(f"there is no webhook {webhook_id}")
+                raise NotFoundError(
+                    f"There is no webhook {webhook_id}. Check its id and the environment."
+                )
             if not found.forwards:
                 raise InvalidError.field("since", "must be in the past")
             failed, missed = failed + found.failed, missed + found.missed
@@ -212,7 +218,7 @@ def _number(recovery_id: str) -> int:
 
 
 def _unknown(recovery_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no recovery {recovery_id}")
+    return NotFoundError(f"There is no recovery {recovery_id}. Check its id and its webhook.")
 
 
 def _within(row: stored.ReplayRow) -> datetime:

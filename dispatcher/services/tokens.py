@@ -115,7 +115,10 @@ class Tokens:
         """
         bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:
-            raise ForbiddenError("a token of one environment cannot make one for every environment")
+            raise ForbiddenError(
+                "A token of one environment cannot create one for every environment."
+                " Use a token that is not bound to an environment."
+            )
         if environment_id is not None and bound_to != environment_id:
             raise _unknown_environment(form)
         text = PREFIX + token_urlsafe(RANDOM_BYTES)
@@ -165,7 +168,9 @@ class Tokens:
         """
         row = await self._stored.revoke(token_id, environment_id)
         if row is None:
-            raise NotFoundError(f"there is no token {token_id} to revoke")
+            raise NotFoundError(
+                f"There is no token {token_id} to revoke. It may be revoked already."
+            )
         await self._journal.note(
             "token.revoke", str(token_id), row["environment_id"], name=row["name"]
         )

@@ -199,7 +199,9 @@ class Webhooks:
     async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise NotFoundError(f"there is no webhook {webhook_id}")
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
+            )
         return row
 
     def _merged(
@@ -259,7 +261,9 @@ _AUDITED: Final = ("name", "url", "events", "active", "rate_limit", "max_in_flig
 def _check_revision(row: EndpointRow, expected: int | None) -> None:
     """Raise ChangedError if a revision is expected and the stored one differs."""
     if expected is not None and expected != revision_of(row["updated_at"]):
-        raise ChangedError(f"webhook {row['id']} was changed since you read it")
+        raise ChangedError(
+            f"The webhook {row['id']} was changed since you read it. Read it again, then change it."
+        )
 
 
 def _audit_detail(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,7 +182,7 @@ async def test_a_pending_delivery_is_cancelled_and_then_can_not_be(
     assert "Cancelled." in (await visitor.post(f"/deliveries/{name}/cancel")).text
     await delivery(admin, "CANCELLED")
     refused = await visitor.post(f"/deliveries/{name}/cancel")
-    assert (refused.status, "the delivery has ended" in refused.text) == (409, True)
+    assert (refused.status, "The delivery has ended" in refused.text) == (409, True)
     assert "cancelled by hand" in refused.text
 
 
