@@ -85,7 +85,7 @@ async def test_after_thirty_thousand_attempts_none_is_sent_again_by_hand(
     over = await failed(connection, dsn)
     await connection.execute("UPDATE dispatcher.attempts SET attempt = $1", ATTEMPTS_MOST)
     for one in (pending, over):
-        with pytest.raises(ConflictError, match="30000 are the most. Emit the event again"):
+        with pytest.raises(ConflictError, match=r"30000 are the most\. Emit the event again"):
             await retry(ENVIRONMENT, name(one))
     assert await rows.inbox(connection) == []
 
@@ -104,7 +104,7 @@ async def test_one_that_ended_is_owed_again_once(
     ("deleted", "reason"),
     [
         (True, "The webhook was deleted"),
-        (False, "The webhook is disabled. Enable it"),
+        (False, r"The webhook is disabled\. Enable it"),
     ],
 )
 async def test_nothing_is_sent_again_to_a_webhook_that_takes_nothing(
