@@ -73,7 +73,7 @@ class Environments:
 
     async def list(
         self, *, before: int | None = None, limit: int = DEFAULT_LIMIT
-    ) -> Page[Environment]:
+    ) -> Page[Environment, int]:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
-        return Page.of(rows, limit, make=Environment.from_row, key=lambda row: int(row["position"]))
+        return Page.of(rows, limit, make=Environment.from_row, key=lambda row: row["position"])

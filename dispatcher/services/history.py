@@ -63,7 +63,7 @@ class History:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[DeliveryItem]:
+    ) -> Page[DeliveryItem, int]:
         """Return deliveries of one webhook, also a deleted one, or of the whole environment.
 
         Raise NotFoundError if there is no such webhook.
@@ -113,7 +113,7 @@ class History:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[EventItem]:
+    ) -> Page[EventItem, int]:
         """Return a page of events that match the filters, newest first."""
         stored_filter = _stored_filter(filters.since, filters.until, filters.type, before)
         if filters.id is not None:
@@ -140,7 +140,7 @@ class History:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[DeliveryItem]:
+    ) -> Page[DeliveryItem, int]:
         """Return an event's deliveries to all webhooks, newest first.
 
         Return none if the event is unknown.
@@ -165,10 +165,10 @@ class History:
 
     async def _of_event(
         self, environment_id: str, event_id: int, below: int, limit: int
-    ) -> Page[DeliveryItem]:
+    ) -> Page[DeliveryItem, int]:
         """Return an event's deliveries with ids below `below`."""
         delivery_ids = await self._stored.of_event(environment_id, event_id, below, limit + 1)
-        page = Page.of(delivery_ids, limit, make=_same, key=_same)
+        page = Page.of_items(delivery_ids, limit, key=_same)
         items = await self._items(environment_id, page.items, LISTED_DATA_BYTES)
         return Page(items, next=page.next)
 
@@ -190,7 +190,7 @@ class History:
 
 async def _read_ids(
     read: ReadIds, filters: HistoryFilter, steps: Sequence[int], limit: int
-) -> Page[int]:
+) -> Page[int, int]:
     """Return a page of ids that match the filter.
 
     `steps` are numbers of rows to read: few first, and many only if that was not enough.
@@ -200,7 +200,7 @@ async def _read_ids(
         batch = await read(filters, rows, limit + 1 - len(matching))
         matching += batch.ids
         if len(matching) > limit or batch.horizon is None:
-            return Page.of(matching, limit, make=_same, key=_same)
+            return Page.of_items(matching, limit, key=_same)
         filters = replace(filters, high=batch.horizon)
     return Page(tuple(matching), next=filters.high)
 

@@ -143,10 +143,10 @@ class Replays:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[Recovery]:
+    ) -> Page[Recovery, int]:
         """Return the replays of a webhook, newest first, or none for an unknown webhook."""
         rows = await self._stored.list(environment_id, webhook_id, before=before, limit=limit + 1)
-        return Page.of(rows, limit, make=Recovery.from_row, key=lambda row: int(row["id"]))
+        return Page.of(rows, limit, make=Recovery.from_row, key=lambda row: row["id"])
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Return one replay. Raise NotFoundError if there is none."""

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from dispatcher.core import ids
 from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import PageBounds, fill_page
+from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
@@ -95,7 +95,7 @@ class Webhooks:
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
         """Return the first page, at most `limit` webhooks."""
-        return (await self.page(environment_id, after=after, limit=limit))[0]
+        return (await self.page(environment_id, after=after, limit=limit)).items
 
     async def page(
         self,
@@ -103,10 +103,10 @@ class Webhooks:
         *,
         after: UUID | None = None,
         limit: int | None = None,
-    ) -> tuple[tuple[Webhook, ...], UUID | None]:
-        """Return webhooks that come after `after`, oldest first, and where the next page begins.
+    ) -> Page[Webhook, UUID]:
+        """Return a page of the webhooks that come after `after`, oldest first.
 
-        The second value is None if there are no more. Without an environment, list those of all. A
+        Without an environment, list those of all. A
         page has at most `limit` webhooks (by default limits.page) and about limits.page_bytes
         bytes.
         """
@@ -114,7 +114,7 @@ class Webhooks:
         read: Callable[..., Awaitable[Sequence[EndpointRow]]] = self._endpoints.list_of_all
         if environment_id is not None:
             read = partial(self._endpoints.list, environment_id)
-        webhooks, has_more = await fill_page(
+        return await fill_page(
             lambda last, step: read(after=last, limit=step),
             after,
             PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
@@ -122,7 +122,6 @@ class Webhooks:
             size=webhook_columns.size,
             make=self._webhook,
         )
-        return tuple(webhooks), webhooks[-1].id if has_more else None
 
     async def update(
         self,
