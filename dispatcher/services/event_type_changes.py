@@ -45,7 +45,7 @@ class EventTypeChange:
             raise InvalidError.field("enforce", "there is no schema to enforce")
         if event_patterns.is_reserved(self.name):
             raise InvalidError.field(
-                "enforce", f"{self.name} is the dispatcher's own: its events are not examined"
+                "enforce", f"{self.name} is the dispatcher's own: its events have no schema check"
             )
 
 

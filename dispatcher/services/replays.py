@@ -24,7 +24,7 @@ PREFIX = "rec"
 COUNT_MOST = 100_000
 """The number at which counting stops, because the client waits for it."""
 COUNT_SECONDS = 2.0
-COUNT_LOOK = 5_000
+COUNT_ROWS = 5_000
 """Most ended deliveries and events that one statement reads."""
 
 
@@ -186,28 +186,30 @@ class Replays:
         began, failed, missed = monotonic(), 0, 0
         until, position = form.until, None
         while True:
-            found = await self._stored.count(
+            counted = await self._stored.count(
                 environment_id,
                 webhook_id,
                 since=form.since,
                 until=until,
                 position=position,
                 missed=form.missed,
-                look=COUNT_LOOK,
+                look=COUNT_ROWS,
             )
-            if found is None:
+            if counted is None:
                 raise NotFoundError(
                     f"There is no webhook {webhook_id}. Check its id and the environment."
                 )
-            if not found.forwards:
+            if not counted.forwards:
                 raise InvalidError.field("since", "must be in the past")
-            failed, missed = failed + found.failed, missed + found.missed
-            stuck = found.position == position
-            until, position = found.until, found.position
-            enough = failed + missed >= COUNT_MOST or monotonic() - began >= COUNT_SECONDS
-            if found.complete or enough or stuck:
-                preview = Preview(webhook_id, form.since, until, failed, missed, not found.complete)
-                return found.active, preview
+            failed, missed = failed + counted.failed, missed + counted.missed
+            is_stuck = counted.position == position
+            until, position = counted.until, counted.position
+            is_enough = failed + missed >= COUNT_MOST or monotonic() - began >= COUNT_SECONDS
+            if counted.complete or is_enough or is_stuck:
+                preview = Preview(
+                    webhook_id, form.since, until, failed, missed, not counted.complete
+                )
+                return counted.active, preview
 
 
 def _number(recovery_id: str) -> int:

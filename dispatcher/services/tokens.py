@@ -32,8 +32,8 @@ from dispatcher.store.session import Queryable
 PREFIX: Final = "dsp_"
 """A prefix by which people, and programs that look for leaked secrets, recognize a token."""
 RANDOM_BYTES: Final = 32
-BOOTSTRAP: Final = "bootstrap"
-"""The token id of `secrets.admin_token`."""
+ROOT_ACTOR: Final = "bootstrap"
+"""The token id of `secrets.admin_token`, the root token, in the audit log."""
 
 REMEMBERED: Final = 10_000
 """Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
@@ -92,7 +92,7 @@ class Principal:
         return _SCOPES.index(scope) <= _SCOPES.index(self.scope)
 
 
-ROOT_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
+ROOT_PRINCIPAL: Final = Principal(ROOT_ACTOR, "secrets.admin_token", "admin", None)
 
 
 class Tokens:
@@ -187,10 +187,10 @@ class TokenAuthenticator:
     them.
     """
 
-    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
-        """Use `pool`. `bootstrap` is the result of the function of that name."""
+    def __init__(self, pool: Pool, root_token_hash: bytes | None) -> None:
+        """Use `pool`. `root_token_hash` is None if there is no root token."""
         self._pool = pool
-        self._bootstrap = bootstrap
+        self._root_token_hash = root_token_hash
         self._good: OrderedDict[bytes, str] = OrderedDict()
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
 
@@ -212,7 +212,7 @@ class TokenAuthenticator:
         if not text.isascii():
             return None
         shown = _sha256(text)
-        if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
+        if self._root_token_hash is not None and hmac.compare_digest(shown, self._root_token_hash):
             self._remember(shown, ALL_ENVIRONMENTS)
             return ROOT_PRINCIPAL
         if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
@@ -241,8 +241,8 @@ def _keep(known: "OrderedDict[bytes, T]", key: bytes, value: T) -> None:
         known.popitem(last=False)
 
 
-def bootstrap(config: Config) -> bytes | None:
-    """Return the SHA-256 of the configured admin token, or None if there is none.
+def root_token_hash(config: Config) -> bytes | None:
+    """Return the SHA-256 of the root token, `secrets.admin_token`, or None if it is not set.
 
     This token is in no table.
     """

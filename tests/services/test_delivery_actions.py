@@ -184,7 +184,7 @@ async def test_a_delivery_of_another_environment_is_as_unknown(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
-# ── heeded ──────────────────────────────────────────────────────────────────────────────────────
+# ── applied ─────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_change_is_heeded_when_its_owner_says_so_and_at_once_when_there_is_none(
