@@ -182,34 +182,54 @@ class Replays:
     async def _count(
         self, environment_id: str, webhook_id: UUID, form: NewRecovery
     ) -> tuple[bool, Preview]:
-        """Return True if the webhook is active, and the count of what a replay would send."""
-        began, failed, missed = monotonic(), 0, 0
+        """Return True if the webhook is active, and the count of what a replay would send.
+
+        Count in steps, until all is counted, or there are COUNT_MOST, or COUNT_SECONDS are over.
+        """
+        deadline = monotonic() + COUNT_SECONDS
+        failed = missed = 0
         until, position = form.until, None
         while True:
-            counted = await self._stored.count(
-                environment_id,
-                webhook_id,
-                since=form.since,
-                until=until,
-                position=position,
-                missed=form.missed,
-                look=COUNT_ROWS,
+            step = await self._count_step(environment_id, webhook_id, form, until, position)
+            failed += step.failed
+            missed += step.missed
+            is_over = step.complete or failed + missed >= COUNT_MOST or monotonic() >= deadline
+            # Otherwise a step that does not advance would be repeated.
+            if is_over or step.position == position:
+                more = not step.complete
+                return step.active, Preview(
+                    webhook_id, form.since, step.until, failed, missed, more
+                )
+            until, position = step.until, step.position
+
+    async def _count_step(
+        self,
+        environment_id: str,
+        webhook_id: UUID,
+        form: NewRecovery,
+        until: datetime | None,
+        position: int | None,
+    ) -> stored.Counted:
+        """Count what a replay would send above `position`, reading at most COUNT_ROWS rows.
+
+        Raise NotFoundError for an unknown webhook, and InvalidError if the time span is empty.
+        """
+        counted = await self._stored.count(
+            environment_id,
+            webhook_id,
+            since=form.since,
+            until=until,
+            position=position,
+            missed=form.missed,
+            look=COUNT_ROWS,
+        )
+        if counted is None:
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
             )
-            if counted is None:
-                raise NotFoundError(
-                    f"There is no webhook {webhook_id}. Check its id and the environment."
-                )
-            if not counted.forwards:
-                raise InvalidError.field("since", "must be in the past")
-            failed, missed = failed + counted.failed, missed + counted.missed
-            is_stuck = counted.position == position
-            until, position = counted.until, counted.position
-            is_enough = failed + missed >= COUNT_MOST or monotonic() - began >= COUNT_SECONDS
-            if counted.complete or is_enough or is_stuck:
-                preview = Preview(
-                    webhook_id, form.since, until, failed, missed, not counted.complete
-                )
-                return counted.active, preview
+        if not counted.forwards:
+            raise InvalidError.field("since", "must be in the past")
+        return counted
 
 
 def _number(recovery_id: str) -> int:
