@@ -8,7 +8,7 @@ from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.environments import NewEnvironment
+from dispatcher.services.inputs.environment_inputs import NewEnvironment
 from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
-from dispatcher.services.inputs.event_types import EventTypePut, text
+from dispatcher.services.inputs.event_type_inputs import EventTypePut, text
 from dispatcher.store.event_types import EventTypeRow
 
 NEW: Final[Mapping[str, Any]] = {

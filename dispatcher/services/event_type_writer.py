@@ -10,7 +10,7 @@ from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.event_type_changes import NEW, EventTypeChange, columns_of
 from dispatcher.services.event_type_resource import EventType
-from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut
+from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
 from dispatcher.store import event_types as stored
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable

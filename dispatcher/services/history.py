@@ -21,7 +21,7 @@ from dispatcher.services.history_resources import (
     Event,
     EventItem,
 )
-from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
+from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
 from dispatcher.store.history import HistoryFilter, IdsRead
 from dispatcher.store.session import Queryable

@@ -24,7 +24,7 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Scope
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.tokens import NewToken
+from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
@@ -38,6 +38,11 @@ ROOT_ACTOR: Final = "bootstrap"
 REMEMBERED: Final = 10_000
 """Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
 WRONG_SECONDS: Final = 10.0
+
+TOO_WIDE: Final = (
+    "A token of one environment cannot create one for every environment."
+    " Use a token that is not bound to an environment."
+)
 
 _SCOPES: Final = get_args(Scope)
 # 43 characters hold 258 bits, and a token has 256. The last two bits are always 0.
@@ -115,10 +120,7 @@ class Tokens:
         """
         bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:
-            raise ForbiddenError(
-                "A token of one environment cannot create one for every environment."
-                " Use a token that is not bound to an environment."
-            )
+            raise ForbiddenError(TOO_WIDE)
         if environment_id is not None and bound_to != environment_id:
             raise _unknown_environment(form)
         text = PREFIX + token_urlsafe(RANDOM_BYTES)

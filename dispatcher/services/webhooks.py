@@ -17,7 +17,7 @@ from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
 from dispatcher.services.webhook_credentials import WebhookTls, check_exclusive, check_tls
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_resource import revision as revision_of

@@ -4,7 +4,7 @@ from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.core.pagination import Page
-from dispatcher.services.inputs.tokens import NewToken, TokenQuery
+from dispatcher.services.inputs.token_inputs import NewToken, TokenQuery
 from dispatcher.services.tokens import Token
 
 routes = Routes(Shape("token"))

@@ -4,7 +4,7 @@ from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.history_resources import Delivery
-from dispatcher.services.inputs.webhooks import (
+from dispatcher.services.inputs.webhook_inputs import (
     Empty,
     NewWebhook,
     Rotation,
