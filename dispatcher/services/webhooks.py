@@ -147,6 +147,11 @@ class Webhooks:
         )
         return await self.get(webhook_id, environment_id)
 
+    async def version(self, webhook_id: UUID) -> int:
+        """Return the version of the last change of a webhook."""
+        version: int = (await self._row(webhook_id, None))["version"]
+        return version
+
     async def rotate_secret(
         self, webhook_id: UUID, environment_id: str | None, *, overlap_seconds: float = 0
     ) -> tuple[Webhook, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.conftest import Connection
 from tests.end_to_end.shell import Ended, Shell
 from tests.end_to_end.stories import Daemons, Story
@@ -278,3 +279,43 @@ async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> N
     again = read(await either("seed", "paylent", "--json"))
     assert len(again["unchanged"]) == 18
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 18
+
+
+async def test_credentials_come_from_files(
+    either: Shell, receiver: Receiver, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.client()
+    files = {"cert": certificate, "key": key, "basic": "me:hush:hush\n", "line": "no colon"}
+    files["oauth2"] = json.dumps(
+        {"token_url": receiver.url, "client_id": "me", "client_secret": "hush"}
+    )
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    cert, key_file, basic, oauth2 = (
+        str(tmp_path / name) for name in ("cert", "key", "basic", "oauth2")
+    )
+    tls = ("--tls-cert", cert, "--tls-key", key_file, "--tls-ca", str(authority.root))
+    made = await created(either, receiver.url, *tls, "--basic-auth-file", basic)
+    assert made["authentication"]["type"] == "basic"
+    assert made["tls"]["certificate"]["subject"] == "CN=127.0.0.1"
+    change = ("webhook", "update", made["id"])
+    changed = read(await either(*change, "--oauth2-file", oauth2, "--no-tls", "--json"))
+    assert (changed["authentication"]["clientId"], changed["tls"]) == ("me", None)
+    shown = await either("webhook", "get", made["id"])
+    assert f"auth    oauth2, tokens from {receiver.url}" in shown.out
+    assert "hush" not in shown.out + json.dumps(changed)
+    removed = read(await either(*change, "--no-authentication", "--json"))
+    assert removed["authentication"] is None
+    for wrong in (
+        ("--tls-cert", cert),
+        ("--basic-auth-file", basic, "--oauth2-file", oauth2),
+        ("--basic-auth-file", str(tmp_path / "line")),
+        ("--oauth2-file", basic),
+        ("--tls-ca", str(tmp_path / "missing")),
+        ("--no-tls", "--tls-ca", cert),
+        ("--url", "https://me:hush@example.com/"),
+    ):
+        refused = await either(*change, *wrong)
+        assert refused.code == 2, wrong
+        assert "hush" not in refused.err + refused.out

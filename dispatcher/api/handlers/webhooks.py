@@ -46,11 +46,21 @@ async def get_webhook(call: Call) -> Answer[Webhook]:
 
 @routes.patch(ONE, more_methods=("PUT",), scope="write", transaction=True, if_match=True)
 async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
-    """Change the given fields of a webhook, with If-Match only if it has not changed before."""
+    """Change the given fields of a webhook, with If-Match only if it has not changed before.
+
+    If credentials change, the response waits briefly for every daemon to use the new ones.
+    """
     webhook = await call.services.webhooks.update(
         call.uuid("webhook_id"), call.environment_id, form, revision=call.revision
     )
-    return Answer(webhook, revision=webhook.revision)
+    if form.model_fields_set.isdisjoint({"authentication", "tls"}):
+        return Answer(webhook, revision=webhook.revision)
+    version = await call.services.webhooks.version(webhook.id)
+    return Answer(
+        webhook,
+        revision=webhook.revision,
+        wait_until_applied=lambda pool: wait_until_applied(pool, version),
+    )
 
 
 @routes.delete(ONE, scope="write", transaction=True, if_match=True)

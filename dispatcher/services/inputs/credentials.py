@@ -67,14 +67,19 @@ class Authentication(Form):
         required, optional = _FIELDS[self.type]
         given = {name for name, value in self if value is not None} - {"type"}
         if missing := sorted(required - given):
-            raise ValueError(f"{self.type} needs {' and '.join(missing)}")
+            raise ValueError(f"{self.type} needs {_listed(missing)}")
         if surplus := sorted(given - required - optional):
-            raise ValueError(f"{self.type} has no {' and no '.join(surplus)}")
+            raise ValueError(f"{self.type} cannot have {_listed(surplus)}")
         return self
 
     def parts(self) -> dict[str, str]:
         """Return the fields that are set, to be encrypted."""
         return {name: value for name, value in self if value is not None}
+
+
+def _listed(names: list[str]) -> str:
+    """Return the names without underscores, which only one of the two dialects has."""
+    return " and ".join(names).replace("_", " ")
 
 
 class TlsSettings(Form):
