@@ -47,6 +47,8 @@ def explain(error: BaseException, host: Host, address: Address, *, seconds: floa
             return _unreachable(error, host, address)
         case asyncpg.PostgresError() if error.sqlstate:
             return _refused(error, host, address)
+        case asyncpg.InternalClientError():
+            return f"{host} ended the connection while it was being opened"
         case asyncpg.InterfaceError():
             return f"{host} cannot be used: {error}"
         case _:  # the text of the error may contain parts of the address
