@@ -74,12 +74,17 @@ async def run(
 async def _shown(
     show: Show, daemon: Daemon, dsn: str, token: str, *, events: int | None, once: bool
 ) -> bool:
-    """Wait for the daemon, print the addresses, and emit samples. Return True if all went well."""
+    """Wait for the daemon, print the addresses unless `once`, and emit samples.
+
+    Return True if all went well.
+    """
     if not await _ready(daemon):
         return False
+    if once:  # addresses would be of no use, as nothing answers there when it ends
+        return await show.emit_and_wait(events or 1)
     link = daemon.admin_address + daemon.dashboard.invite(token)
     show.print_addresses(dsn, daemon.admin_address, link)
-    return await (show.emit_and_wait(events or 1) if once else show.emit_each_second(events))
+    return await show.emit_each_second(events)
 
 
 async def _ready(daemon: Daemon) -> bool:

@@ -196,7 +196,7 @@ class Story:
 
     @asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
-        """Nobody can connect to the database, and no daemon is connected."""
+        """Refuse connections to the database, and end those of the daemons."""
         name = await self.connection.fetchval("SELECT current_database()")
         async with connected(self.dsn.replace(name, "postgres")) as elsewhere:
             await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

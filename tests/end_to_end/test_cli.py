@@ -188,7 +188,7 @@ async def test_the_producers_role_is_enough_to_emit(dispatcher: Shell, dsn: str)
 # ── the schema and the key ───────────────────────────────────────────────────────────────────────
 
 
-async def test_a_stale_schema_is_refused_by_whoever_would_use_it(unmigrated: Shell) -> None:
+async def test_a_stale_schema_is_refused_by_every_command_that_uses_it(unmigrated: Shell) -> None:
     for ended in await unmigrated.each("run", "check", "demo --once", "webhook list", "emit a.b"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
         assert "run dispatcher migrate" in ended.err.lower()

@@ -32,7 +32,8 @@ def over_the_api(dispatcher: Shell, address: str) -> Shell:
 
 
 @pytest.fixture(params=["over_the_api", "dispatcher"])
-def either(request: pytest.FixtureRequest) -> Shell:
+def either(request: pytest.FixtureRequest, dispatcher: Shell) -> Shell:
+    """One of the two. `dispatcher` has the server started before the test that asks first."""
     shell: Shell = request.getfixturevalue(request.param)
     return shell
 

@@ -58,7 +58,7 @@ async def test_an_environment_sees_its_own_and_nothing_of_others(pool: Pool) -> 
     for environment in ("env_default", "other", None):
         await note(pool, "token.create", str(environment), environment)
     assert [e.subject for e in await every(pool, "env_default", 9)] == ["env_default"]
-    assert [e.subject for e in await every(pool, "nobody", 9)] == []
+    assert [e.subject for e in await every(pool, "stranger", 9)] == []
     assert [e.subject for e in await every(pool, None, 9)] == ["None", "other", "env_default"]
 
 
@@ -119,7 +119,7 @@ async def test_a_rare_entry_among_very_many_costs_no_more_than_a_look(
     for environment in ("'env_default'", "NULL"):
         text = await connection.fetchval(
             "EXPLAIN (FORMAT JSON, ANALYZE, TIMING off)"
-            f" EXECUTE it({environment}, NULL, NULL, 'nobody', NULL, 21, 1000)"
+            f" EXECUTE it({environment}, NULL, NULL, 'stranger', NULL, 21, 1000)"
         )
         most = 0
         plans = [json.loads(text)[0]["Plan"]]

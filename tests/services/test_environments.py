@@ -52,7 +52,7 @@ async def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
 
 async def test_one_that_is_not_there_is_unknown(pool: Pool, actor: Actor) -> None:
     with pytest.raises(NotFoundError):
-        await Environments(pool, actor).get("nobody")
+        await Environments(pool, actor).get("missing")
 
 
 async def test_the_listing_is_newest_first_page_by_page(pool: Pool, actor: Actor) -> None:

@@ -65,7 +65,7 @@ async def failed(dsn: str, connection: Connection, webhook: UUID, count: int) ->
 
 
 async def emitted(connection: Connection, count: int) -> None:
-    """Events that were fanned out to nobody."""
+    """Events that were fanned out to no endpoint."""
     for _ in range(count):
         await rows.event(connection)
     await connection.execute("DELETE FROM dispatcher.inbox")

@@ -91,11 +91,14 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
     try:
         await database.prepare(serving, config)
         cipher = await database.open_cipher(serving, config)
-    except (MigrationError, KeyRejectedError) as error:
+    except (MigrationError, KeyRejectedError):
         if not serving.ours:
             raise
-        remedy = f"The demo's own data is of another version. Delete {config.state_directory()}."
-        raise CommandError(f"{error}\n{remedy}") from None
+        # The error has a remedy of its own, for a database with data that matters.
+        raise CommandError(
+            f"The demo's data in {config.state_directory()} is of another version of Dispatcher."
+            " Delete that directory, or set STATE_DIRECTORY to another one."
+        ) from None
     return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )
