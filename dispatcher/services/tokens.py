@@ -115,8 +115,8 @@ class Tokens:
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
         """Create a token. Call this in a transaction.
 
-        Raise InvalidError, Conflict if there are too many tokens, and ForbiddenError if the caller is bound
-        to one environment and requests a token for every one.
+        Raise InvalidError, ConflictError if there are too many tokens, and ForbiddenError if the
+        caller is bound to one environment and requests a token for every one.
         """
         bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:
