@@ -15,7 +15,7 @@ from dispatcher.api.representations import Dialect, envelope, jsonapi
 from dispatcher.api.routes import Batch
 from dispatcher.api.types import Detail, HttpError, Shape
 from dispatcher.services.inputs.base import problems
-from dispatcher.services.inputs.events import BatchEvent
+from dispatcher.services.inputs.event_inputs import BatchEvent
 from dispatcher.store.events import NewEventRow
 
 NDJSON = "application/x-ndjson"

@@ -7,7 +7,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, Problem
 from dispatcher.core.model import RawJson
 from dispatcher.services.history_resources import Event, new_event
-from dispatcher.services.inputs.events import NewEvent
+from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.store import events as stored
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.events import EmittedRows, NewEventRow

@@ -6,8 +6,8 @@ from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.model import RawJson
 from dispatcher.services.events import EmittedEvent
 from dispatcher.services.history_resources import Event, EventItem
-from dispatcher.services.inputs.events import BatchEvent, NewEvent
-from dispatcher.services.inputs.history import EventFilters, EventQuery
+from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
+from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
 from dispatcher.store.events import NewEventRow
 
 routes = Routes(Shape("event"))
