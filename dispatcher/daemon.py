@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import TokenAuthenticator, bootstrap
+from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
 from dispatcher.store.connections import Sessions
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
@@ -43,6 +44,12 @@ READY_POLL_SECONDS = 0.02
 """Time between two checks whether the daemon is ready: they have no event in common."""
 WATCH_SECONDS = 1.0
 """Time between two checks of the stages."""
+SWITCH_SECONDS = 0.0005
+"""How long the event loop waits for the interpreter lock while a thread parses a large body.
+
+A request waits for it some 20 times. With Python's 5 ms, one client that sends large bodies would
+make all other requests slower by 0.1 s, and heartbeats too.
+"""
 LAG_SECONDS = 0.25
 """Time between two measurements of the event loop's lag: each costs some microseconds."""
 
@@ -69,7 +76,7 @@ class AdminServer:
     """The admin port with the API and the dashboard."""
 
     def __init__(self, config: Config, sessions: Sessions, cipher: Cipher, probes: Probes) -> None:
-        settings, root_token = ServiceSettings.from_config(config, cipher), bootstrap(config)
+        settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
         auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
         body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
         pipeline = RequestPipeline(
@@ -148,6 +155,8 @@ class Daemon:
     async def run(self) -> None:
         """Send until `stop` is called, then drain. Close everything opened, also after an error."""
         async with AsyncExitStack() as opened:
+            opened.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_SECONDS)
             opened.push_async_callback(self._engine.sessions.close)
             opened.push_async_callback(self._admin.port.close)
             await self._admin.port.open()
@@ -204,7 +213,7 @@ class Daemon:
         sending = [self._runner.start(group, stage) for stage in self._engine.sending_stages()]
         sending.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
         sending.append(group.create_task(self._watch(), name="watch"))
-        measure = Stage("measure", self._measure.look)
+        measure = Stage("measure", self._measure.run_once)
         feeding = [
             self._runner.start(group, stage) for stage in (*self._engine.feeding_stages(), measure)
         ]
@@ -310,9 +319,13 @@ class Daemon:
         return {"all": since, "environments": paused.environments}
 
     def _failing_since(self) -> Mapping[str, str]:
-        """Return since when each stage has had no success, on the database's clock."""
+        """Return since when each stage has had no success, on the database's clock.
+
+        A disabled trigger is named too, because inserted events are not sent while it is disabled.
+        """
         now = self._engine.clock.now()
+        failing = {**self._runner.failing(), **self._engine.triggers.failing()}
         return {
             stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")
-            for stage, seconds in self._runner.failing().items()
+            for stage, seconds in failing.items()
         }

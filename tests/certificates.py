@@ -52,6 +52,19 @@ class Authority:
         context.load_cert_chain(path)
         return context
 
+    def demanding(self) -> ssl.SSLContext:
+        """A server's context that asks for a client certificate of this authority."""
+        context = self.server()
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.root)
+        return context
+
+    def client(self, *, from_day: int = -1, to_day: int = 1) -> tuple[str, str]:
+        """A client's certificate and its key, as PEM texts."""
+        both = self.certificate(None, from_day, to_day).read_text()
+        at = both.index("-----BEGIN CERTIFICATE")
+        return both[at:], both[:at]
+
     def certificate(
         self,
         names: x509.SubjectAlternativeName | None = LOCAL,

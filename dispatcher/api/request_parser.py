@@ -1,10 +1,11 @@
 """The parsing of a request, before it uses a database session."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -19,15 +20,27 @@ from dispatcher.api.routes import Route
 from dispatcher.api.types import Call, Detail, HttpError
 from dispatcher.api.work import Work
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.model import RawJson
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import Pool
 
+T = TypeVar("T")
+
 LARGE_BODY_BYTES = 64 * 1024
 """From this size on, a body is parsed in a thread. Otherwise it would block the event loop, which
 must send heartbeats."""
+
+FORM_BYTES = 256 * 1024
+FORM_VALUES = 10_000
+"""A body that has more of both, without its verbatim field, is refused before its validation.
+
+Validation holds the interpreter lock, and copies what is wrong for each error: with 1 MB of small
+values, one client could keep the event loop from its heartbeats for a second. The largest valid
+input has half of these bytes.
+"""
 
 _PAGE_PARAMETERS = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}
 
@@ -78,7 +91,7 @@ class RequestParser:
         share = share_of(principal, environment_id)
         memory.enter_context(self.work.body(share, _largest_body(request)))
         body = await self._body(request, route, share)
-        body, verbatim = _without_verbatim_field(request, route, body)
+        body, verbatim = await self._without_verbatim_field(request, route, body, share)
         key, pool = conditions.idempotency_key(request), self.pool.of(share)
         call = Call(
             services=Services(pool, actor_of(request, principal), self.settings),
@@ -117,10 +130,22 @@ class RequestParser:
                     f"The media type of the body must be {' or '.join(negotiation.DIALECTS)}",
                     headers={"Accept": ", ".join(negotiation.DIALECTS)},
                 )
-            check = partial(json_body.check, body)
-            is_large = len(body) > LARGE_BODY_BYTES
-            await self.work.in_thread(share, check) if is_large else check()
+            await self._parsed(body, partial(json_body.check, body), share)
+            if route.verbatim_field is None:
+                _limit(body)
         return body
+
+    async def _without_verbatim_field(
+        self, request: web.Request, route: Route, body: bytes, share: str
+    ) -> tuple[bytes, RawJson | None]:
+        """Return the body with null for the route's verbatim field, and that field's JSON text."""
+        if route.verbatim_field is None or not body:
+            return body, None
+        dialect = _body_dialect(request) or negotiation.envelope
+        path = dialect.pointer((route.verbatim_field,)).split("/")[1:]
+        rest, verbatim = await self._parsed(body, partial(_cut_out, body, path), share)
+        _limit(rest)
+        return rest, verbatim
 
     async def _form(
         self, request: web.Request, route: Route, body: bytes, share: str
@@ -131,8 +156,13 @@ class RequestParser:
         ids = [value for name, value in request.match_info.items() if name != "app_id"]
         dialect = _body_dialect(request) or negotiation.envelope
         read = partial(_read_form, dialect, route.form, route, body, ids[-1] if ids else None)
-        is_large = len(body) > LARGE_BODY_BYTES
-        return await self.work.in_thread(share, read) if is_large else read()
+        return await self._parsed(body, read, share)
+
+    async def _parsed(self, body: bytes, parse: Callable[[], T], share: str) -> T:
+        """Return the result of `parse`, which reads the body: in a thread if that is large."""
+        if len(body) > LARGE_BODY_BYTES:
+            return await self.work.in_thread(share, parse)
+        return parse()
 
 
 def negotiated(request: web.Request) -> Dialect:
@@ -174,14 +204,15 @@ def _largest_body(request: web.Request) -> int:
     )
 
 
-def _without_verbatim_field(
-    request: web.Request, route: Route, body: bytes
-) -> tuple[bytes, RawJson | None]:
-    """Return the body with null for the route's verbatim field, and the JSON text of that field."""
-    if route.verbatim_field is None or not body:
-        return body, None
-    dialect = _body_dialect(request) or negotiation.envelope
-    path = dialect.pointer((route.verbatim_field,)).split("/")[1:]
+def _limit(body: bytes) -> None:
+    """Raise an InvalidError if a body has so many values that validating it would take too long."""
+    if len(body) > FORM_BYTES and body.count(b",") > FORM_VALUES:
+        reason = f"must have at most {FORM_BYTES} bytes, not counting an event's data"
+        raise InvalidError(Problem((), reason))
+
+
+def _cut_out(body: bytes, path: Sequence[str]) -> tuple[bytes, RawJson | None]:
+    """Return the body with null for the value at `path`, and the JSON text of that value."""
     text = body.decode()
     span = json_body.span_of(text, path)
     if span is None:

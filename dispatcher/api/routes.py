@@ -9,8 +9,8 @@ from types import NoneType, UnionType
 from typing import Required, TypedDict, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.core.model import Scope
 from dispatcher.services.inputs.base import Form
-from dispatcher.services.inputs.tokens import Scope
 
 Handler = Callable[..., Awaitable[Answer[object]]]
 H = TypeVar("H", bound=Handler)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 START_LIMIT_SECONDS = 60.0
 """The longest wait while another process starts the same embedded server."""
+MIGRATION_GRACE_SECONDS = 10.0
+"""The longest wait until a daemon that has just started its server begins to migrate."""
 CONNECTION_TRIES = 4
 CONNECTION_POLL_SECONDS = 3.0
 """The pause between two tries. The connections of a daemon that has just stopped may take a few
@@ -29,11 +31,13 @@ class Database:
     """A connection address.
 
     `ours` is True for an embedded server that this process has started. Only such a database is
-    migrated without a request.
+    migrated without a request. `is_embedded` is True for one that another process has started: it
+    migrates that database before it sends.
     """
 
     dsn: str = field(repr=False)
     ours: bool
+    is_embedded: bool = False
 
 
 def embedded_directory(config: "Config") -> Path:
@@ -79,7 +83,7 @@ def find(config: "Config") -> tuple[Database, "Config"]:
     ):
         if dsn := running(directory):
             click.echo(f"Using the running embedded PostgreSQL in {directory}.", err=True)
-            return Database(dsn, ours=False), candidate
+            return Database(dsn, ours=False, is_embedded=True), candidate
     raise CommandError(
         "No database.dsn is configured, and no daemon runs with an embedded PostgreSQL in"
         f" {embedded_directory(config)}.\n"
@@ -119,16 +123,16 @@ def _server(config: "Config", directory: Path) -> "EmbeddedPostgres":
 async def prepare(database: Database, config: "Config", *, migrate: bool = False) -> None:
     """Prepare the database for a daemon: check its schema, and write the configured limits.
 
-    Migrate it first if `migrate`, or if this process has started its server. Raise MigrationError
-    or StoreUnavailableError.
+    Migrate it first if `migrate`, or if this process has started its server. Otherwise wait for a
+    session that migrates it. Raise MigrationError or StoreUnavailableError.
     """
     from dispatcher.store import migrate as migrations
 
-    async with migrations.connected(database.dsn) as connection:
-        if migrate or database.ours:
+    if migrate or database.ours:
+        async with migrations.connected(database.dsn) as connection:
             await migrations.migrate(connection)
-        else:
-            await migrations.check(connection)
+    else:
+        await check_schema(database)
     await write_limits(database, config)
 
 
@@ -141,11 +145,20 @@ async def write_limits(database: Database, config: "Config") -> None:
 
 
 async def check_schema(database: Database) -> None:
-    """Raise MigrationError unless the schema is the one of this version. Change nothing."""
-    from dispatcher.store import migrate as migrations
+    """Raise MigrationError unless the schema is the one of this version. Change nothing.
 
+    Wait first for a session that migrates the database, and say so.
+    """
+    from dispatcher.store import migrate as migrations
+    from dispatcher.store import migration_wait
+
+    grace = MIGRATION_GRACE_SECONDS if database.is_embedded else 0.0
     async with migrations.connected(database.dsn) as connection:
-        await migrations.check(connection)
+        await migration_wait.check(connection, on_wait=_say_wait, grace_seconds=grace)
+
+
+def _say_wait(reason: str) -> None:
+    click.echo(f"Waiting: {reason}.", err=True)
 
 
 async def open_cipher(database: Database, config: "Config") -> "Cipher":

@@ -120,6 +120,12 @@ async def _events(inspection: Inspection) -> None:
         raise CheckWarningError(*messages)
 
 
+async def _triggers(inspection: Inspection) -> str:
+    from dispatcher.cli import event_checks
+
+    return await event_checks.require_triggers(inspection.session)
+
+
 async def _pauses(inspection: Inspection) -> None:
     """Check whether sending is paused, and what `delivery.paused` will do."""
     from dispatcher.cli.commands import pausing
@@ -229,5 +235,11 @@ CHECKS: tuple[Check, ...] = (
     _clock,
     _connections,
 )
-CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (_other_roles, _events, _pauses, _two_phase_commit)
+CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (
+    _other_roles,
+    _triggers,
+    _events,
+    _pauses,
+    _two_phase_commit,
+)
 """These run only if no other check has failed, because they need the schema of this version."""

@@ -44,16 +44,18 @@ async def two_phase_commit(config: "Config", session: "Session") -> str | None:
     )
 
 
-async def triggers(config: "Config", session: "Session") -> str | None:
-    """Return a warning if triggers of the events table are disabled."""
+async def require_triggers(session: "Session") -> str:
+    """Return a note if all triggers of the events table fire. Raise CommandError if one does not."""
+    from dispatcher.cli.errors import CommandError
+    from dispatcher.core import remedies
     from dispatcher.store.triggers import Triggers
 
     silent = await Triggers(session).silent()
     if not silent:
-        return None
-    return (
+        return "triggers: they fire"
+    raise CommandError(
         f"triggers of dispatcher.events do not fire: {', '.join(silent)}. Events that are inserted"
-        " are not sent. Enable them again, as docs/emitting.md shows under Replication."
+        f" are not sent. To mend it, {remedies.of_disabled_triggers(silent)}."
     )
 
 
@@ -101,4 +103,4 @@ async def old_snapshots(config: "Config", session: "Session") -> str | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (triggers, lock_table, old_snapshots)
+CHECKS: tuple[Check, ...] = (lock_table, old_snapshots)

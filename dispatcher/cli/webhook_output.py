@@ -1,6 +1,7 @@
 """The output of commands about webhooks and their deliveries."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -47,5 +48,21 @@ def webhook_text(webhook: "Resource") -> str:
             f"  name    {webhook.name}",
             f"  events  {', '.join(webhook.events)}",
             f"  state   {state}, in {webhook.environment_id}",
+            *credential_lines(webhook),
         )
     )
+
+
+def credential_lines(webhook: "Resource") -> Iterator[str]:
+    """Yield a line for each kind of credentials that a webhook has, without secrets."""
+    authentication, tls = webhook.get("authentication"), webhook.get("tls")
+    if authentication:
+        server = authentication.get("tokenUrl")
+        yield f"  auth    {authentication['type']}" + (f", tokens from {server}" if server else "")
+    if not tls:
+        return
+    own = tls.get("certificate")
+    if own:
+        yield f"  tls     certificate {own['subject']}, valid until {own['notAfter']}"
+    if tls.get("ca"):
+        yield f"  tls     trusts {', '.join(each['subject'] for each in tls['ca'])}"

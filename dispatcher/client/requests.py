@@ -13,6 +13,9 @@ Id = str | UUID
 Moment = str | datetime
 """A time. As text it is RFC 3339 with an offset, such as `2026-02-26T12:00:00Z`."""
 
+_WITH_NAMED_FIELDS = frozenset({"authentication", "tls"})
+"""Objects with fields of the API. Others, such as `metadata` and `data`, belong to the user."""
+
 
 def path(*segments: Id) -> str:
     """Return the path of a resource below `/api`.
@@ -55,7 +58,13 @@ def delete(path: str) -> Call[None]:
 
 def body(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of a request, with the names of its fields as in the API."""
-    return {camel(name): _plain(value) for name, value in fields.items()}
+    return {camel(name): _value(name, value) for name, value in fields.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _WITH_NAMED_FIELDS and isinstance(value, Mapping):
+        return body(value)
+    return _plain(value)
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from yarl import URL
 
@@ -19,6 +19,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_USERINFO = re.compile(
+    r"(https://)([^:@/?#\\]*):([^@/?#\\]*)@(?=[^@/?#]+(?:[/?]|$))", re.IGNORECASE
+)
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -78,6 +81,24 @@ def parse_url(text: str, *, https_only: bool = False) -> EndpointUrl:
     if len(url.authority) + len(url.target) > URL_LIMIT_BYTES:
         raise UrlError(f"the URL must be at most {URL_LIMIT_BYTES} bytes long")
     return url
+
+
+def split_userinfo(text: str) -> tuple[str, tuple[str, str] | None]:
+    """Return an https URL without the user name and password in it, and these two.
+
+    The second value is None, and the URL unchanged, if it has none or they are malformed: then
+    `parse_url` rejects it. They are not taken from an http URL, which would send them in clear.
+    """
+    found = _USERINFO.match(text)
+    if found is None:
+        return text, None
+    try:
+        username, password = (unquote_to_bytes(part).decode() for part in found.group(2, 3))
+    except UnicodeDecodeError:
+        return text, None
+    if ":" in username or not f"{username}{password}".isprintable():
+        return text, None
+    return found[1] + text[found.end() :], (username, password)
 
 
 def ends_in_number(host: str) -> bool:

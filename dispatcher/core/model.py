@@ -7,8 +7,10 @@ every attempt are not: freezing would cost several microseconds an attempt.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, NewType
+from typing import Literal, NamedTuple, NewType, TypedDict
 from uuid import UUID
+
+from dispatcher.core.credentials import OAuth2Client, TlsIdentity
 
 RawJson = NewType("RawJson", str)
 """JSON text that is passed on as it is. It is never parsed and written again, because that could
@@ -18,8 +20,18 @@ change the bytes that the producer wrote.
 State = Literal["DELIVERED", "FAILED", "CANCELLED"]
 """How a delivery ended. A delivery that has not ended is PENDING, and has no state yet."""
 
-ErrorCode = Literal["timeout", "dns", "connect", "tls", "reset", "protocol", "blocked"]
-"""Why an attempt got no response. A response that is not 2xx has the code `http`, a 2xx has `ok`.
+Status = Literal["PENDING", "DELIVERED", "FAILED", "CANCELLED"]
+"""The state of a delivery as people see it."""
+
+Scope = Literal["read", "write", "admin"]
+"""What a token may do. Each scope includes those before it."""
+
+ErrorCode = Literal[
+    "timeout", "dns", "connect", "tls", "reset", "protocol", "blocked", "authentication"
+]
+"""Why an attempt got no response; `authentication` if there was no access token to send.
+
+A response that is not 2xx has the code `http`, a 2xx has `ok`.
 `cancelled` marks the last row of a delivery that ended without an attempt.
 """
 
@@ -73,12 +85,27 @@ class Endpoint:
     failing: bool
     rate_limit: int | None = None
     """Requests a second; None means no limit."""
+    oauth2: OAuth2Client | None = None
+    """The client whose access tokens are sent. Basic credentials are in `headers`."""
+    tls: TlsIdentity | None = None
 
     def secrets_at(self, now: float) -> tuple[str, ...]:
         """Return the secrets that sign at `now` (Unix seconds), the current one first."""
         if self.previous_secret and self.previous_until and now < self.previous_until:
             return (self.secret, self.previous_secret)
         return (self.secret,)
+
+
+class DeliveryRow(TypedDict):
+    """The columns of a pending delivery, as the fields of Delivery."""
+
+    id: int
+    event_id: int
+    endpoint_id: UUID
+    shard: int
+    attempt: int
+    base: int
+    next_at: float
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -97,6 +124,28 @@ class Delivery:
     base: int
     next_at: float
 
+    @classmethod
+    def from_row(cls, row: DeliveryRow) -> "Delivery":
+        """Return the delivery of its row."""
+        return cls(
+            row["id"],
+            row["event_id"],
+            row["endpoint_id"],
+            row["shard"],
+            row["attempt"],
+            row["base"],
+            row["next_at"],
+        )
+
+
+class ChangeNoticeRow(DeliveryRow):
+    """The columns of a change notice and its delivery, whose columns are None if it was deleted."""
+
+    notice_id: int
+    delivery_id: int
+    notice_endpoint_id: UUID
+    notice_shard: int
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeNotice:
@@ -110,6 +159,18 @@ class ChangeNotice:
     endpoint_id: UUID
     shard: int
     delivery: Delivery | None
+
+    @classmethod
+    def from_row(cls, row: ChangeNoticeRow) -> "ChangeNotice":
+        """Return the change notice of its row."""
+        has_delivery = row["id"] is not None
+        return cls(
+            id=row["notice_id"],
+            delivery_id=row["delivery_id"],
+            endpoint_id=row["notice_endpoint_id"],
+            shard=row["notice_shard"],
+            delivery=Delivery.from_row(row) if has_delivery else None,
+        )
 
 
 class AppliedChanges(NamedTuple):
@@ -131,7 +192,7 @@ class Heartbeat(NamedTuple):
     age: float
 
 
-class Silent(NamedTuple):
+class SilentDaemon(NamedTuple):
     """Another daemon that has not renewed its lease since the count `renewals`.
 
     It has been silent long enough to have stopped sending. `whole_lease` is True if it has been
@@ -143,7 +204,7 @@ class Silent(NamedTuple):
     whole_lease: bool
 
 
-class SetBack(NamedTuple):
+class ClockSetBack(NamedTuple):
     """The database's clock was set back by `seconds`.
 
     In rows of these shards that a transaction older than `horizon` wrote, times are too late by as

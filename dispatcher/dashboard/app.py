@@ -172,8 +172,8 @@ class Dashboard:
         pool = self._pool.of(share_of(session.principal, wanted))
         actor = Actor(f"token:{session.principal.token_id}", request_id(request), request.remote)
         services = Services(pool, actor, self._settings)
-        standing = await services.pauses.standing(wanted)
-        return DashboardRequest(request, name, session, standing, services, pool, self._renderer)
+        environment = await services.pauses.of_environment(wanted)
+        return DashboardRequest(request, name, session, environment, services, pool, self._renderer)
 
     async def _remember(
         self, request: web.Request, session: DashboardSession, looked_at: str

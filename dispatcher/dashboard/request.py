@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import ForbiddenError, InvalidError
 from dispatcher.core.ids import LARGEST
+from dispatcher.core.model import Scope
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, masked
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.services.dashboard_sessions import DashboardSession
 from dispatcher.services.inputs.base import problems
-from dispatcher.services.inputs.tokens import Scope
-from dispatcher.services.pauses import Standing
+from dispatcher.services.pauses import EnvironmentPauses
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
@@ -56,7 +56,7 @@ class DashboardRequest:
     http: web.Request
     name: str
     session: DashboardSession
-    environment: Standing
+    environment: EnvironmentPauses
     services: Services
     pool: PoolShare
     renderer: Renderer

@@ -17,8 +17,8 @@ from dispatcher.demo.receiver import Receiver
 from dispatcher.demo.show import Show
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken
-from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.inputs.token_inputs import NewToken
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhook_resource import Webhook
@@ -74,12 +74,17 @@ async def run(
 async def _shown(
     show: Show, daemon: Daemon, dsn: str, token: str, *, events: int | None, once: bool
 ) -> bool:
-    """Wait for the daemon, print the addresses, and emit samples. Return True if all went well."""
+    """Wait for the daemon, print the addresses unless `once`, and emit samples.
+
+    Return True if all went well.
+    """
     if not await _ready(daemon):
         return False
+    if once:  # addresses would be of no use, as nothing answers there when it ends
+        return await show.emit_and_wait(events or 1)
     link = daemon.admin_address + daemon.dashboard.invite(token)
     show.print_addresses(dsn, daemon.admin_address, link)
-    return await (show.emit_and_wait(events or 1) if once else show.emit_each_second(events))
+    return await show.emit_each_second(events)
 
 
 async def _ready(daemon: Daemon) -> bool:

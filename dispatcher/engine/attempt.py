@@ -1,6 +1,7 @@
 """Make one attempt: read the event, sign it, POST it, and decide what follows from the answer."""
 
 import time
+from collections.abc import Awaitable
 from random import random
 from typing import NamedTuple
 
@@ -25,9 +26,10 @@ from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
-from dispatcher.engine.request_headers import RequestBuilder
+from dispatcher.engine.request_headers import Request, RequestBuilder
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
+from dispatcher.transport.access_tokens import AccessTokens, Post
 from dispatcher.transport.sender import Sender
 
 DISABLING_SECONDS = 5.0
@@ -57,6 +59,7 @@ class AttemptRunner:
         bodies: BodyCache,
         requests: RequestBuilder,
         sender: Sender,
+        tokens: AccessTokens,
         recorder: Recorder,
         health: EndpointHealth,
         clock: Clock,
@@ -70,6 +73,7 @@ class AttemptRunner:
         self._bodies = bodies
         self._requests = requests
         self._sender = sender
+        self._tokens = tokens
         self._recorder = recorder
         self._health = health
         self._clock = clock
@@ -119,21 +123,27 @@ class AttemptRunner:
             # Receivers compare the signature's time with their own clocks, not the database's.
             request = self._requests.build(delivery, endpoint, event, time.time(), started_at)
             recorded_headers = request.recorded
-            answer = await self._sender.post(
-                endpoint.url,
-                request.fixed,
-                event.body,
-                timeout=endpoint.timeout or self._timeout,
-                share=endpoint.environment_id,
-                names=request.names,
-                values=request.values,
-            )
+            answer = await self._post(endpoint, request, event.body)
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
         outcome = self._decide(delivery, endpoint, event, answer)
         return Attempt(
             result_of(delivery, outcome, started_at, recorded_headers, answer), answer.duration
+        )
+
+    def _post(
+        self, endpoint: Endpoint, request: Request, body: bytes
+    ) -> Awaitable[Response | SendError]:
+        """Return the running request, with an access token if the endpoint wants one."""
+        timeout = endpoint.timeout or self._timeout
+        share, names, values = endpoint.environment_id, request.names, request.values
+        url, headers, tls = endpoint.url, request.fixed, endpoint.tls
+        if endpoint.oauth2 is not None:
+            post = Post(url, headers, body, timeout, share, names, values, tls)
+            return self._tokens.post(endpoint.oauth2, endpoint.id, post)
+        return self._sender.post(
+            url, headers, body, timeout=timeout, share=share, names=names, values=values, tls=tls
         )
 
     def _decide(

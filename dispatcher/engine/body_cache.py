@@ -2,15 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
-from typing import Any
 
 from dispatcher.core import payload
 from dispatcher.core.model import Event
 from dispatcher.engine.loop import BACKOFF_FIRST_SECONDS, BACKOFF_LIMIT_SECONDS
 from dispatcher.store.data_errors import is_data_error
-from dispatcher.store.events import Events
+from dispatcher.store.events import EventRow, Events
 
 EVENTS_AT_ONCE = 100
 """Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
@@ -159,6 +158,6 @@ def _size(event: Event) -> int:
     return len(event.body) + EVENT_OVERHEAD_BYTES
 
 
-def _event(row: Mapping[str, Any]) -> Event:
+def _event(row: EventRow) -> Event:
     body = payload.build(row["id"], row["type"], row["environment_id"], row["data"])
     return Event(row["id"], row["type"], body)

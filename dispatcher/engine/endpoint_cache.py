@@ -2,11 +2,16 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import orjson
 
+from dispatcher.core.credentials import (
+    BasicCredentials,
+    OAuth2Client,
+    unseal_authentication,
+    unseal_tls,
+)
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.engine.bisection import bisect
@@ -14,7 +19,7 @@ from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_queue import QueueSettings
 from dispatcher.engine.parking import park
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.endpoints import Endpoints, SendingEndpointRow
 from dispatcher.telemetry import observe
 
 BATCH = 500
@@ -119,15 +124,15 @@ class EndpointCache:
             self._known[endpoint_id] = _unusable(endpoint_id)
         await self._configure(ids)
 
-    def _store(self, row: dict[str, Any]) -> None:
+    def _store(self, row: SendingEndpointRow) -> None:
         self._known[row["id"]] = self._endpoint(row)
         self._home_shards[row["id"]] = row["home_shard"]
         if row["deleted"]:
             self._deleted.add(row["id"])
 
-    async def _rows(self, ids: Sequence[UUID]) -> tuple[dict[UUID, dict[str, Any]], set[UUID]]:
+    async def _rows(self, ids: Sequence[UUID]) -> tuple[dict[UUID, SendingEndpointRow], set[UUID]]:
         """Return the existing rows by id, and the ids of rows that cannot be read."""
-        rows: dict[UUID, dict[str, Any]] = {}
+        rows: dict[UUID, SendingEndpointRow] = {}
         unreadable: set[UUID] = set()
 
         async def read(batch: Sequence[UUID]) -> None:
@@ -171,7 +176,7 @@ class EndpointCache:
             return 0.0
         return (1 if endpoint.ordered else self.sharers) / endpoint.rate_limit
 
-    def _endpoint(self, row: dict[str, Any]) -> Endpoint:
+    def _endpoint(self, row: SendingEndpointRow) -> Endpoint:
         """Return the endpoint of a row, or an inactive one if the row cannot be understood.
 
         Otherwise deliveries could be sent unsigned, or to a wrong place. They wait for a repair.
@@ -184,13 +189,18 @@ class EndpointCache:
             observe.endpoints.malformed(row["id"], error)
         return _unusable(row["id"], row["environment_id"], ordered=row["ordered"])
 
-    def _decoded(self, row: dict[str, Any]) -> Endpoint:
+    def _decoded(self, row: SendingEndpointRow) -> Endpoint:
         def decrypted(sealed: bytes | None) -> str | None:
             if sealed is None:
                 return None
             return self._cipher.decrypt(sealed, context=row["id"].bytes).decode()
 
-        headers, schemes, timeout_ms = row["headers"], row["signature_schemes"], row["timeout_ms"]
+        schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
+        headers = dict(orjson.loads(decrypted(row["headers"]) or "{}"))
+        authentication, tls = decrypted(row["authentication_sealed"]), decrypted(row["tls_sealed"])
+        credentials = unseal_authentication(authentication) if authentication else None
+        if isinstance(credentials, BasicCredentials):
+            headers["Authorization"] = credentials.authorization
         return Endpoint(
             id=row["id"],
             environment_id=row["environment_id"],
@@ -201,7 +211,7 @@ class EndpointCache:
             secret=decrypted(row["secret"]) or "",
             previous_secret=decrypted(row["previous_secret"]),
             previous_until=row["previous_until"],
-            headers=dict(orjson.loads(decrypted(headers) or "{}")),
+            headers=headers,
             schemes=tuple(schemes) if schemes else None,
             max_in_flight=row["max_in_flight"],
             timeout=timeout_ms / 1000 if timeout_ms else None,
@@ -209,6 +219,8 @@ class EndpointCache:
             paused_until=row["paused_until"],
             failing=row["failing"],
             rate_limit=row["rate_limit"],
+            oauth2=credentials if isinstance(credentials, OAuth2Client) else None,
+            tls=unseal_tls(tls) if tls else None,
         )
 
 

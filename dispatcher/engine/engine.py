@@ -48,6 +48,7 @@ from dispatcher.store.replays import Replays
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
+from dispatcher.transport.access_tokens import AccessTokens
 from dispatcher.transport.egress_from_config import guard_from_config
 from dispatcher.transport.own_ports import admin_port
 from dispatcher.transport.proxy import proxy_of
@@ -153,6 +154,7 @@ class Engine:
             user_agent=requests.user_agent,
             proxy=proxy_of(self._config),
         )
+        self.tokens = AccessTokens(self.sender)
         attempts = AttemptRunner(
             self.buffer,
             self.queues,
@@ -161,6 +163,7 @@ class Engine:
             BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES),
             requests,
             self.sender,
+            self.tokens,
             self.recorder,
             self.health,
             self.clock,
@@ -170,7 +173,7 @@ class Engine:
             self.buffer,
             self.lease,
             self.endpoints,
-            Deliveries(self.sessions.refill),
+            Deliveries(self.sessions.load),
             self.recorder,
             self.clock,
             attempt=attempts.run,
@@ -191,10 +194,10 @@ class Engine:
             notified=self._config.database.notify,
         )
         self.schema_check = SchemaCheck(
-            UnvalidatedEvents(self.sessions.examine), Sandbox(), self.lease
+            UnvalidatedEvents(self.sessions.schema_check), Sandbox(), self.lease
         )
         self.loader = Loader(
-            Deliveries(self.sessions.refill),
+            Deliveries(self.sessions.load),
             self.buffer,
             self.endpoints,
             self.clock,
@@ -213,6 +216,7 @@ class Engine:
             now=self.clock.now,
         )
         self.maintenance = Maintenance(steps.table())
+        self.triggers = steps.triggers
         self.replayer = Replayer(Replays(self.sessions.upkeep))
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
@@ -223,6 +227,7 @@ class Engine:
         self.guard.add_own_port(admin_port(admin_port_number))
         opened.push_async_callback(self.sender.close)
         await self.sender.open()
+        opened.callback(self.tokens.close)
         opened.push_async_callback(self.schema_check.close)
 
     def sending_stages(self) -> tuple[Stage, ...]:
@@ -320,8 +325,8 @@ class Engine:
             "pid": os.getpid(),
             "up": monotonic() - self._started_at,
             "in_flight": in_flight,
-            "in_lanes": max(0, len(self.buffer) - later - in_flight - unrecorded),
-            "in_heap": later,
+            "in_queues": max(0, len(self.buffer) - later - in_flight - unrecorded),
+            "scheduled": later,
             "unrecorded": unrecorded,
         }
 

@@ -133,8 +133,8 @@ class Fanout:
                 shard=shard,
                 daemon=daemon,
                 saturated=self._saturated(1),
-                above=slice_.after_id,
-                without=slice_.excluded_environments,
+                after_id=slice_.after_id,
+                excluded_environments=slice_.excluded_environments,
                 up_to=slice_.up_to_id,
             )
         return await self._inbox.fan_out(
@@ -142,9 +142,9 @@ class Fanout:
             shard=shard,
             daemon=daemon,
             saturated=self._saturated(events),
-            above=slice_.after_id,
-            without=slice_.excluded_environments,
-            most=self._size.scale(DELIVERIES_LIMIT),
+            after_id=slice_.after_id,
+            excluded_environments=slice_.excluded_environments,
+            deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
             up_to=slice_.up_to_id,
         )
 
@@ -182,7 +182,7 @@ class Fanout:
         """Search a slice below the mark for late commits."""
         began = monotonic()
         try:
-            first, _ = await self._inbox.first(above=slice_.after_id, up_to=slice_.up_to_id)
+            first, _ = await self._inbox.first(after_id=slice_.after_id, up_to=slice_.up_to_id)
         except StatementTimeoutError as error:
             self._raise_unless_valid(error)
             self._fairness.note_search_timeout()
@@ -198,7 +198,9 @@ class Fanout:
         limit = self._fairness.lookup_limit(slice_)
         try:
             first, read_up_to = await self._inbox.first(
-                above=slice_.after_id, up_to=limit, without=slice_.excluded_environments
+                after_id=slice_.after_id,
+                up_to=limit,
+                excluded_environments=slice_.excluded_environments,
             )
         except StatementTimeoutError as error:
             self._raise_unless_valid(error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from dispatcher.core import ids
+from dispatcher.engine.trigger_check import TriggerCheck
 from dispatcher.store.audit import Audit
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.dashboard_sessions import DashboardSessions
@@ -30,6 +31,9 @@ DAYS_AHEAD = 7
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 MINUTE_SECONDS = 60.0
+TRIGGERS_SECONDS = 15.0
+"""Events are not sent while a trigger is disabled, so people must see it, and its end, soon. The
+check reads a few rows of the catalogue."""
 CANCEL_SECONDS = 5.0
 """Seconds between two passes of the most frequent step, and so the longest wait of the stage."""
 REPLICATED_SECONDS = 5.0
@@ -124,7 +128,7 @@ class MaintenanceSteps:
         self._tokens = Tokens(session)
         self._dashboard_sessions = DashboardSessions(session)
         self._replicated = Replicated(session)
-        self._triggers = Triggers(session)
+        self.triggers = TriggerCheck(Triggers(session))
         self._keep_events = keep_events
         self._keep_attempts = keep_attempts
         self._keep_audit = keep_audit
@@ -138,7 +142,7 @@ class MaintenanceSteps:
         return (
             Step("cancel", self._cancel, CANCEL_SECONDS),
             Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
-            Step("triggers", self._check_triggers, HOUR_SECONDS),
+            Step("triggers", self.triggers.run, TRIGGERS_SECONDS),
             Step("make_partitions", self._make_partitions, HOUR_SECONDS),
             Step("quarantine", self._expire_quarantine, MINUTE_SECONDS),
             Step("waiting_replays", self._skip_dropped, MINUTE_SECONDS),
@@ -169,10 +173,6 @@ class MaintenanceSteps:
         if fates:
             observe.events.replicated(fates)
         return len(fates) == ROWS_LIMIT
-
-    async def _check_triggers(self) -> bool:
-        observe.maintenance.triggers_disabled(await self._triggers.silent())
-        return False
 
     async def _make_partitions(self) -> bool:
         made = await self._partitions.ensure(DAYS_AHEAD)

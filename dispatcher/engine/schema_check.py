@@ -110,7 +110,10 @@ class SchemaCheck:
         if not owned:
             return ()
         return await self._events.waiting(
-            BATCH, owned, above=slice_.after_id, without=slice_.excluded_environments
+            BATCH,
+            owned,
+            after_id=slice_.after_id,
+            excluded_environments=slice_.excluded_environments,
         )
 
     async def _check(self, waiting: Sequence[Waiting], checked: Checked) -> None:

@@ -41,6 +41,7 @@ class StageRunner:
     def __init__(self) -> None:
         self._health = StageHealth(monotonic)
         self._failing: frozenset[str] = frozenset()
+        self._errors: dict[str, str] = {}
 
     def start(self, group: asyncio.TaskGroup, stage: Stage) -> asyncio.Task[None]:
         """Start a task that runs the stage until it is cancelled; return the task."""
@@ -51,7 +52,7 @@ class StageRunner:
             wake=stage.wake,
             backoff_limit=stage.backoff_limit,
             on_begin=partial(self._health.began, stage.name),
-            on_success=partial(self._health.succeeded, stage.name),
+            on_success=partial(self._note_success, stage.name),
         )
         return group.create_task(loop, name=stage.name)
 
@@ -67,13 +68,19 @@ class StageRunner:
         """Log which stages began to fail, and which recovered, since the last call."""
         failing = self._health.failing()
         for stage in sorted(failing.keys() - self._failing):
-            observe.stages.stuck(stage, failing[stage])
+            observe.stages.stuck(stage, failing[stage], self._errors.get(stage))
         for stage in sorted(self._failing - failing.keys()):
             observe.stages.recovered(stage)
         self._failing = frozenset(failing)
 
+    def _note_success(self, stage: str) -> None:
+        self._health.succeeded(stage)
+        self._errors.pop(stage, None)
+
     def _note_failure(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
+        # The line of this failure may be missing, as such lines are limited over all stages.
+        self._errors[stage] = str(error) if isinstance(error, TRANSIENT) else type(error).__name__
         if isinstance(error, TRANSIENT):
             observe.stages.database_failed(stage, error, retry_in)
         else:

@@ -7,12 +7,10 @@ were opened with it end.
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_urlsafe
 from time import monotonic
-from typing import Any
 
 from dispatcher.services import tokens
 from dispatcher.services.tokens import Principal
@@ -46,13 +44,13 @@ class DashboardSession:
 class DashboardSessions:
     """The dashboard sessions. The methods raise StoreUnavailableError and StatementTimeoutError.
 
-    `bootstrap` is the result of tokens.bootstrap.
+    `root_token_hash` is the result of tokens.root_token_hash.
     """
 
-    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
+    def __init__(self, pool: Pool, root_token_hash: bytes | None) -> None:
         self._pool = pool
         self._stored = stored.DashboardSessions(pool.of(SIGNED_IN))
-        self._bootstrap = bootstrap
+        self._root_token_hash = root_token_hash
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
@@ -74,13 +72,15 @@ class DashboardSessions:
             return None
         if row["token_id"] is not None:
             principal = Principal(str(row["token_id"]), row["name"], row["scope"], row["bound_to"])
-        elif self._bootstrap and hmac.compare_digest(row["token_hash"], self._bootstrap):
+        elif self._root_token_hash and hmac.compare_digest(
+            row["token_hash"], self._root_token_hash
+        ):
             principal = tokens.ROOT_PRINCIPAL
         else:
             return None
         return DashboardSession(principal, row["environment_id"], csrf(cookie), row["expires_at"])
 
-    async def _row(self, cookie: str, address: str) -> Mapping[str, Any] | None:
+    async def _row(self, cookie: str, address: str) -> stored.DashboardSessionRow | None:
         id_ = _sha256(cookie)
         lane = SIGNED_IN if id_ in self._good else f"unknown from {address}"
         row = await stored.DashboardSessions(self._pool.of(lane)).get(id_)

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
-from dispatcher.services.inputs.event_types import EventTypePut, text
+from dispatcher.services.inputs.event_type_inputs import EventTypePut, text
+from dispatcher.store.event_types import EventTypeRow
 
 NEW: Final[Mapping[str, Any]] = {
     "description": "",
@@ -31,7 +32,7 @@ class EventTypeChange:
         return self.before != self.after
 
     @classmethod
-    def of(cls, name: str, row: Mapping[str, Any] | None, form: EventTypePut) -> "EventTypeChange":
+    def of(cls, name: str, row: EventTypeRow | None, form: EventTypePut) -> "EventTypeChange":
         """Return the change that `form` asks for. `row` is None for a new type."""
         before = columns_of(row)
         return cls(name, before, _merge(before or NEW, form))
@@ -44,13 +45,13 @@ class EventTypeChange:
             raise InvalidError.field("enforce", "there is no schema to enforce")
         if event_patterns.is_reserved(self.name):
             raise InvalidError.field(
-                "enforce", f"{self.name} is the dispatcher's own: its events are not examined"
+                "enforce", f"{self.name} is the dispatcher's own: its events have no schema check"
             )
 
 
-def columns_of(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def columns_of(row: EventTypeRow | None) -> dict[str, Any] | None:
     """Return the editable columns of a type, or None if there is none."""
-    return None if row is None else {key: row[key] for key in NEW}
+    return None if row is None else {key: value for key, value in row.items() if key in NEW}
 
 
 def _merge(before: Mapping[str, Any], form: EventTypePut) -> dict[str, Any]:

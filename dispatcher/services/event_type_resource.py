@@ -1,11 +1,10 @@
 """Describe an event type of a catalogue, as people read it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from dispatcher.core.model import RawJson
+from dispatcher.store.event_types import EventTypeRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class EventType:
     updated_at: datetime
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "EventType":
+    def from_row(cls, row: EventTypeRow) -> "EventType":
         """Return the event type of its row."""
         return cls(
             name=row["name"],

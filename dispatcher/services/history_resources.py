@@ -1,21 +1,18 @@
 """Build deliveries, attempts and events, as people read them, from rows. Do no I/O."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from dispatcher.core import ids, payload
-from dispatcher.core.model import RawJson
+from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
-from dispatcher.services.inputs.history import Status
-
-Place = Literal["inbox", "unexamined", "quarantine"]
-"""The place where an event waits before its deliveries are made."""
+from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DELIVERY_HEADER: Final = re.compile(r"X-(.+)-Delivery")
@@ -50,6 +47,35 @@ class DeliveryItem:
     delivered_at: datetime | None
     ended_at: datetime | None
 
+    @staticmethod
+    def from_row(
+        row: DeliveryItemRow, data: EventData | None, payload_limit: int
+    ) -> "DeliveryItem":
+        """Return a delivery of a list. Leave out a payload of more than `payload_limit` bytes."""
+        text, size_bytes = _payload(row, data)
+        is_shown = size_bytes is not None and size_bytes <= payload_limit
+        ended_at = None if row["status"] == "PENDING" else row["recorded_at"]
+        return DeliveryItem(
+            id=ids.delivery_name(row["id"]),
+            webhook_id=row["endpoint_id"],
+            environment_id=row["environment_id"],
+            event=row["type"],
+            event_id=ids.event_name(row["event_id"]),
+            payload=text if is_shown else None,
+            payload_size=size_bytes,
+            status=row["status"],
+            attempts=row["attempts"],
+            response_status=row["response_status"],
+            response_body=_readable(row["response_body"]),
+            duration_ms=row["duration_ms"],
+            error_code=None if row["outcome"] == "ok" else row["outcome"],
+            error=row["error"],
+            next_retry_at=row["next_at"],
+            created_at=_time_of(row["id"]),
+            delivered_at=ended_at if row["status"] == "DELIVERED" else None,
+            ended_at=ended_at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -78,10 +104,10 @@ class Attempt:
     first_byte_ms: int | None
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Attempt":
+    def from_row(cls, row: AttemptRow) -> "Attempt":
         """Return an attempt from its row."""
-        answered = orjson.loads(row["response_headers"] or "[]")
-        headers = tuple((name, value) for name, value in answered)
+        response_headers = orjson.loads(row["response_headers"] or "[]")
+        headers = tuple((name, value) for name, value in response_headers)
         return cls(
             number=row["attempt"],
             started_at=row["started_at"],
@@ -107,6 +133,11 @@ class Delivery(DeliveryItem):
 
     attempt_list: tuple[Attempt, ...]
 
+    @classmethod
+    def of(cls, item: DeliveryItem, attempts: Iterable[Attempt]) -> "Delivery":
+        """Return a delivery with its attempts."""
+        return cls(**_values(item), attempt_list=tuple(attempts))
+
 
 @dataclass(frozen=True, slots=True)
 class EventItem:
@@ -126,7 +157,7 @@ class EventItem:
     created_at: datetime
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "EventItem":
+    def from_row(cls, row: EventItemRow) -> "EventItem":
         """Return an event of a list from its row."""
         return cls(
             id=ids.event_name(row["id"]),
@@ -152,38 +183,20 @@ class Event(EventItem):
     deliveries: tuple[DeliveryItem, ...]
     deliveries_next: int | None
 
-
-def delivery_item(
-    row: Mapping[str, Any], data: tuple[int, str | None] | None, most: int
-) -> DeliveryItem:
-    """Return a delivery of a list. Leave out a payload of more than `most` bytes."""
-    text, size = _payload(row, data)
-    ended_at = None if row["status"] == "PENDING" else row["recorded_at"]
-    return DeliveryItem(
-        id=ids.delivery_name(row["id"]),
-        webhook_id=row["endpoint_id"],
-        environment_id=row["environment_id"],
-        event=row["type"],
-        event_id=ids.event_name(row["event_id"]),
-        payload=text if size is not None and size <= most else None,
-        payload_size=size,
-        status=row["status"],
-        attempts=row["attempts"],
-        response_status=row["response_status"],
-        response_body=_readable(row["response_body"]),
-        duration_ms=row["duration_ms"],
-        error_code=None if row["outcome"] == "ok" else row["outcome"],
-        error=row["error"],
-        next_retry_at=row["next_at"],
-        created_at=_time_of(row["id"]),
-        delivered_at=ended_at if row["status"] == "DELIVERED" else None,
-        ended_at=ended_at,
-    )
+    @classmethod
+    def of(
+        cls, item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem, int]
+    ) -> "Event":
+        """Return an event with its deliveries."""
+        return cls(
+            **_values(item),
+            waiting=waiting,
+            deliveries=deliveries.items,
+            deliveries_next=deliveries.next,
+        )
 
 
-def _payload(
-    row: Mapping[str, Any], data: tuple[int, str | None] | None
-) -> tuple[RawJson | None, int | None]:
+def _payload(row: DeliveryItemRow, data: EventData | None) -> tuple[RawJson | None, int | None]:
     """Return the body and its size in bytes.
 
     Both are None if retention has dropped the event. Only the body is None if its text is not
@@ -191,16 +204,16 @@ def _payload(
     """
     if data is None:
         return None, None
-    size, text = data
-    body = payload.build(row["event_id"], row["type"], row["environment_id"], text or "")
-    if text is None:
-        return None, len(body) + size
+    body = payload.build(row["event_id"], row["type"], row["environment_id"], data.text or "")
+    if data.text is None:
+        return None, len(body) + data.size_bytes
     return RawJson(body.decode()), len(body)
 
 
 def _sent(type_: str, varied: dict[str, str]) -> dict[str, str]:
     """Return the request headers with the brand of that time, or none if no request was made."""
-    brand = next((found[1] for name in varied if (found := _DELIVERY_HEADER.fullmatch(name))), None)
+    matches = map(_DELIVERY_HEADER.fullmatch, varied)
+    brand = next((match[1] for match in matches if match), None)
     if brand is None:
         return {}
     return {
@@ -230,21 +243,6 @@ def _readable(body: bytes | None) -> str | None:
 
 def _time_of(id_: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
-
-
-def delivery(item: DeliveryItem, attempts: Sequence[Mapping[str, Any]]) -> Delivery:
-    """Return a delivery with its attempts."""
-    return Delivery(**_values(item), attempt_list=tuple(Attempt.from_row(row) for row in attempts))
-
-
-def event(item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem]) -> Event:
-    """Return an event with its deliveries."""
-    return Event(
-        **_values(item),
-        waiting=waiting,
-        deliveries=deliveries.items,
-        deliveries_next=deliveries.next,
-    )
 
 
 def _values(item: DeliveryItem | EventItem) -> dict[str, Any]:

@@ -3,16 +3,22 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import orjson
 
 from dispatcher.core import histogram
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
-from dispatcher.store.daemons import Daemons
+from dispatcher.store.daemons import DaemonRow, Daemons
 from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import Statistics
+from dispatcher.store.statistics import (
+    BacklogRow,
+    EndpointSumsRow,
+    IntervalRow,
+    SpeedRow,
+    Statistics,
+)
 
 COUNTED: Final = 10_000
 """The number at which counting stops."""
@@ -85,29 +91,34 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class DaemonFacts:
+class DaemonStatus:
     """The state of one daemon.
 
-    `silence` is the seconds since its last heartbeat. `said_ago` is the age of its published status
-    in seconds. The fields from the status are None until the daemon has published one.
+    `silence` is the seconds since its last heartbeat. `status_age` is the age of its published status
+    in seconds. The fields from the status are None until the daemon has published one. `in_queues`
+    counts deliveries in endpoint queues, `scheduled` those in the retry heap, and `unrecorded`
+    attempts that are not written yet.
     """
 
     id: int
     silence: float
     shards: tuple[int, ...]
-    said_ago: float | None
+    status_age: float | None
     version: str | None = None
     host: str | None = None
     pid: int | None = None
     started_at: datetime | None = None
     in_flight: int | None = None
-    in_lanes: int | None = None
-    in_heap: int | None = None
+    in_queues: int | None = None
+    scheduled: int | None = None
     unrecorded: int | None = None
 
 
 class Overview:
-    """Reads of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """Reads of the current state.
+
+    The methods raise StoreUnavailableError and StatementTimeoutError.
+    """
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)
@@ -122,10 +133,10 @@ class Overview:
 
     async def summary(self, environment_id: str | None) -> Summary:
         """Return the summary of one environment, or of all for None."""
-        of = ALL_ENVIRONMENTS if environment_id is None else environment_id
-        minutes = await self._statistics.series(of, 10, 60, 60)
-        tens = await self._statistics.series(of, 600, 600, 144)
-        speed = await self._statistics.speed(of)
+        key = ALL_ENVIRONMENTS if environment_id is None else environment_id
+        minutes = await self._statistics.series(key, 10, 60, 60)
+        tens = await self._statistics.series(key, 600, 600, 144)
+        speed = await self._statistics.speed(key)
         backlog = (
             await self._statistics.backlog_of_all(COUNTED + 1)
             if environment_id is None
@@ -133,7 +144,7 @@ class Overview:
         )
         return _summary(minutes, tens, speed, backlog)
 
-    async def daemons(self) -> tuple[DaemonFacts, ...]:
+    async def daemons(self) -> tuple[DaemonStatus, ...]:
         """Return the daemons of the whole system.
 
         Show them only to clients that may see all environments.
@@ -142,10 +153,10 @@ class Overview:
 
 
 def _summary(
-    minutes: Sequence[Mapping[str, Any]],
-    tens: Sequence[Mapping[str, Any]],
-    speed: Mapping[str, Any],
-    backlog: Mapping[str, Any],
+    minutes: Sequence[IntervalRow],
+    tens: Sequence[IntervalRow],
+    speed: SpeedRow,
+    backlog: BacklogRow,
 ) -> Summary:
     durations = histogram.add_all(row["durations"] for row in minutes)
     now = speed["now"]
@@ -170,66 +181,81 @@ def _summary(
     )
 
 
-def _health(row: Mapping[str, Any]) -> WebhookHealth:
-    half_hours = [(0, 0)] * HALF_HOURS
-    for slot, attempts, failures in zip(
-        row["slots"] or (), row["attempts"] or (), row["failures"] or (), strict=True
-    ):
-        if 0 <= slot < HALF_HOURS:
-            half_hours[slot] = (attempts, failures)
+def _health(row: EndpointSumsRow) -> WebhookHealth:
+    half_hours = _half_hours(row)
+    attempts = sum(number for number, _ in half_hours)
+    failures = sum(number for _, number in half_hours)
     durations = row["durations"] or histogram.EMPTY
-    attempts = sum(each for each, _ in half_hours)
-    failures = sum(each for _, each in half_hours)
     return WebhookHealth(
         attempts_24h=attempts,
-        success_rate_24h=(attempts - failures) / attempts if attempts else None,
+        success_rate_24h=_success_rate(attempts, failures),
         p50_ms=histogram.percentile(durations, 0.50),
         p95_ms=histogram.percentile(durations, 0.95),
         pending=_count(row["pending"]),
-        sparkline=tuple(half_hours),
+        sparkline=half_hours,
     )
 
 
+def _half_hours(row: EndpointSumsRow) -> tuple[tuple[int, int], ...]:
+    """Return the attempts and failures of each half hour, the last one now."""
+    sums = [(0, 0)] * HALF_HOURS
+    for slot, attempts, failures in zip(
+        row["slots"] or (), row["attempts"] or (), row["failures"] or (), strict=True
+    ):
+        if 0 <= slot < HALF_HOURS:  # an interval may begin between two statements
+            sums[slot] = (attempts, failures)
+    return tuple(sums)
+
+
 def _points(
-    rows: Sequence[Mapping[str, Any]], now: datetime, width: int, count: int
+    rows: Sequence[IntervalRow], now: datetime, width_seconds: int, count: int
 ) -> tuple[Point, ...]:
-    """Return one point for each interval, also where nothing was sent."""
-    known = {int(row["at"].timestamp()): row for row in rows}
-    last = int(now.timestamp()) // width * width
-    points = []
-    for began in range(last - (count - 1) * width, last + 1, width):
-        at, row = datetime.fromtimestamp(began, UTC), known.get(began)
-        if row is None:
-            points.append(Point(at, 0, 0, None))
-        else:
-            failures = row["failures"]
-            p95 = histogram.percentile(row["durations"], 0.95)
-            points.append(Point(at, row["attempts"] - failures, failures, p95))
-    return tuple(points)
+    """Return one point for each of the last `count` intervals, also where nothing was sent."""
+    by_second = {int(row["at"].timestamp()): row for row in rows}
+    last = int(now.timestamp()) // width_seconds * width_seconds
+    first = last - (count - 1) * width_seconds
+    return tuple(_point(at, by_second.get(at)) for at in range(first, last + 1, width_seconds))
 
 
-def _rate(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    attempts = sum(row["attempts"] for row in rows)
-    return 1 - sum(row["failures"] for row in rows) / attempts if attempts else None
+def _point(second: int, row: IntervalRow | None) -> Point:
+    at = datetime.fromtimestamp(second, UTC)
+    if row is None:
+        return Point(at, delivered=0, failed=0, p95_ms=None)
+    return Point(
+        at,
+        delivered=row["attempts"] - row["failures"],
+        failed=row["failures"],
+        p95_ms=histogram.percentile(row["durations"], 0.95),
+    )
+
+
+def _rate(rows: Sequence[IntervalRow]) -> float | None:
+    """Return the success rate of all intervals together."""
+    return _success_rate(sum(row["attempts"] for row in rows), sum(row["failures"] for row in rows))
+
+
+def _success_rate(attempts: int, failures: int) -> float | None:
+    """Return the share of attempts that succeeded, or None without attempts."""
+    return (attempts - failures) / attempts if attempts else None
 
 
 def _count(number: int) -> Count:
     return Count(min(number, COUNTED), number > COUNTED)
 
 
-def _daemon(row: Mapping[str, Any]) -> DaemonFacts:
-    said = orjson.loads(row["status"]) if row["status"] else {}
-    return DaemonFacts(
+def _daemon(row: DaemonRow) -> DaemonStatus:
+    status = orjson.loads(row["status"]) if row["status"] else {}
+    return DaemonStatus(
         id=row["id"],
         silence=max(0.0, row["silence"]),
         shards=tuple(row["shards"]),
-        said_ago=row["status_age"],
-        version=said.get("version"),
-        host=said.get("host"),
-        pid=said.get("pid"),
+        status_age=row["status_age"],
+        version=status.get("version"),
+        host=status.get("host"),
+        pid=status.get("pid"),
         started_at=row["started_at"],
-        in_flight=said.get("in_flight"),
-        in_lanes=said.get("in_lanes"),
-        in_heap=said.get("in_heap"),
-        unrecorded=said.get("unrecorded"),
+        in_flight=status.get("in_flight"),
+        in_queues=status.get("in_queues"),
+        scheduled=status.get("scheduled"),
+        unrecorded=status.get("unrecorded"),
     )

@@ -71,7 +71,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EnvironmentPauses:
     """An environment and what stops its sending: its own pause, or the pause of all."""
 
     id: str
@@ -96,7 +96,7 @@ class Pauses:
         """Return the pause state. Raise NotFoundError if there is no such environment."""
         found = await self._pauses.since(environment_id)
         if found is None:
-            raise NotFoundError(f"there is no environment {environment_id}")
+            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
         own, of_all = found
         return Pause(environment_id, bool(own or of_all), own, of_all)
 
@@ -105,15 +105,15 @@ class Pauses:
         rows = await self._pauses.current(NAMED_MOST)
         return tuple(Paused(row["environment_id"], row["paused_at"], row["actor"]) for row in rows)
 
-    async def standing(self, environment_id: str) -> Standing:
+    async def of_environment(self, environment_id: str) -> EnvironmentPauses:
         """Return an environment and what stops its sending. This needs no transaction.
 
         Raise NotFoundError if there is no such environment.
         """
-        row = await self._pauses.standing(environment_id)
+        row = await self._pauses.of_environment(environment_id)
         if row is None:
-            raise NotFoundError(f"there is no environment {environment_id}")
-        return Standing(
+            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
+        return EnvironmentPauses(
             row["id"],
             row["name"],
             _stop(row["paused_at"], row["paused_by"]),
@@ -144,7 +144,7 @@ class Pauses:
             return await self.get(environment_id)
         found = await self.get(environment_id)
         if found.paused:
-            raise ConflictError('All environments are paused; resume them with {"all": true}')
+            raise ConflictError('All environments are paused. Resume them with {"all": true}.')
         return found
 
     async def apply_configured(self) -> Configured:

@@ -29,7 +29,7 @@ async def wait_until_applied(
     lose what only the response holds, such as a new secret.
     """
     daemons = Daemons(session)
-    return await _wait_until_none(lambda: daemons.unconfirmed(version), timeout)
+    return await _wait_until_none(lambda: daemons.count_outdated(version), timeout)
 
 
 async def wait_until_acknowledged(

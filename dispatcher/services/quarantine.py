@@ -1,9 +1,8 @@
 """List quarantined events, which could not be fanned out, and release or discard them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from dispatcher.core import ids
@@ -12,6 +11,8 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import quarantine as stored
 from dispatcher.store.session import Queryable
+
+Row = TypeVar("Row")
 
 PREFIX: Final = "q"
 
@@ -36,7 +37,7 @@ class Quarantined:
     quarantined_at: datetime
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Quarantined":
+    def from_row(cls, row: stored.QuarantineRow) -> "Quarantined":
         """Return the quarantined event of its row."""
         delivery_id = row["delivery_id"]
         return cls(
@@ -61,12 +62,12 @@ class Quarantine:
 
     async def list(
         self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
-    ) -> Page[Quarantined]:
+    ) -> Page[Quarantined, int]:
         """Return quarantined events, the last emitted first."""
         rows = await self._stored.list(
             environment_id, ids.LARGEST if before is None else before, limit + 1
         )
-        return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: int(row["id"]))
+        return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: row["id"])
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
         """Return one entry. Raise NotFoundError if there is none."""
@@ -91,7 +92,7 @@ class Quarantine:
         await self._note("quarantine.discard", environment_id, id_, row)
 
     async def _note(
-        self, action: str, environment_id: str, id_: str, row: Mapping[str, Any]
+        self, action: str, environment_id: str, id_: str, row: stored.LeftQuarantineRow
     ) -> None:
         await self._journal.note(
             action,
@@ -110,11 +111,13 @@ def _number(id_: str) -> int:
         raise _unknown(id_) from None
 
 
-def _known(id_: str, row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _known(id_: str, row: Row | None) -> Row:
     if row is None:
         raise _unknown(id_)
     return row
 
 
 def _unknown(id_: str) -> NotFoundError:
-    return NotFoundError(f"there is no {id_!r} in quarantine")
+    return NotFoundError(
+        f"There is no {id_!r} in quarantine. It may have been released or discarded."
+    )

@@ -1,23 +1,22 @@
 """Convert a webhook's input to columns, and estimate the size of its row."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import orjson
 
-from dispatcher.services.inputs.webhooks import NewWebhook, Schedule, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, Schedule, WebhookChanges
+from dispatcher.store.endpoints import EndpointRow
 
 ROW_BYTES = 1000
 """Approximate bytes of a webhook in a response, besides its metadata and patterns."""
 
 
-def size(row: Mapping[str, Any]) -> int:
+def size(row: EndpointRow) -> int:
     """Return approximately how many bytes a webhook takes in a response."""
     texts = (row["metadata"], row["url"], row["description"], *row["events"])
+    texts += (row["authentication"] or "", row["tls"] or "")
     return sum(map(len, texts)) + len(row["headers"] or b"") + ROW_BYTES
 
 
-def columns(form: NewWebhook | WebhookChanges) -> dict[str, Any]:
+def columns(form: NewWebhook | WebhookChanges) -> dict[str, object]:
     """Return the fields that are stored unchanged, or nearly."""
     return {
         "name": form.name,

@@ -1,29 +1,13 @@
 """Build a webhook, as people read it, from the row of an endpoint. Do no I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
 from uuid import UUID
 
 from dispatcher.core.model import RawJson
-
-_STORED_AS_SHOWN: Final = (
-    "id",
-    "environment_id",
-    "name",
-    "description",
-    "url",
-    "active",
-    "disabled_reason",
-    "rate_limit",
-    "max_in_flight",
-    "ordered",
-    "paused_until",
-    "failing_since",
-    "created_at",
-    "updated_at",
-)
+from dispatcher.services.webhook_credentials import WebhookAuthentication, WebhookTls
+from dispatcher.store.endpoints import EndpointRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +35,31 @@ class Webhook:
     previous_secret_until: datetime | None
     created_at: datetime
     updated_at: datetime
+    authentication: WebhookAuthentication | None
+    tls: WebhookTls | None
     signing_secret: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_row(
-        cls, row: Mapping[str, Any], header_names: Iterable[str], secret: str | None = None
+        cls, row: EndpointRow, header_names: Iterable[str], secret: str | None = None
     ) -> "Webhook":
         """Return the webhook of an endpoint's row. The row holds the headers only encrypted."""
         schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
         return cls(
-            **{name: row[name] for name in _STORED_AS_SHOWN},
+            id=row["id"],
+            environment_id=row["environment_id"],
+            name=row["name"],
+            description=row["description"],
+            url=row["url"],
+            active=row["active"],
+            disabled_reason=row["disabled_reason"],
+            rate_limit=row["rate_limit"],
+            max_in_flight=row["max_in_flight"],
+            ordered=row["ordered"],
+            paused_until=row["paused_until"],
+            failing_since=row["failing_since"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
             events=tuple(row["events"]),
             header_names=tuple(header_names),
             timeout=timeout_ms / 1000 if timeout_ms else None,
@@ -68,6 +67,8 @@ class Webhook:
             signature_schemes=tuple(schemes) if schemes else None,
             metadata=RawJson(row["metadata"]),
             previous_secret_until=row["previous_until"],
+            authentication=WebhookAuthentication.from_text(row["authentication"]),
+            tls=WebhookTls.from_text(row["tls"]),
             signing_secret=secret,
         )
 

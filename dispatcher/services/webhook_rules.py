@@ -8,7 +8,8 @@ import orjson
 
 from dispatcher.config.sections import Limits
 from dispatcher.core.endpoint_url import UrlError
-from dispatcher.core.errors import ConflictError, InvalidError
+from dispatcher.core.errors import ConflictError, InvalidError, Problem
+from dispatcher.services.inputs.credentials import Authentication
 from dispatcher.transport.egress import Guard
 
 
@@ -25,6 +26,7 @@ class WebhookRules:
         """Raise InvalidError for fields that contradict this daemon's configuration."""
         if changes.get("url") is not None:
             self.target(changes["url"])
+        self._check_token_url(changes.get("authentication"))
         for scheme in changes.get("signature_schemes") or ():
             if scheme not in self.schemes:
                 raise InvalidError.field("signature_schemes", f"{scheme} is not in signing.schemes")
@@ -52,6 +54,14 @@ class WebhookRules:
         except UrlError as error:
             raise InvalidError.field("url", str(error)) from None
         return target.text, target.shown_host
+
+    def _check_token_url(self, authentication: Authentication | None) -> None:
+        if authentication is None or authentication.token_url is None:
+            return
+        try:
+            self.guard.check_url(authentication.token_url)
+        except UrlError as error:
+            raise InvalidError(Problem(("authentication", "token_url"), str(error))) from None
 
     def _check_sizes(self, changes: Mapping[str, Any]) -> None:
         """Raise InvalidError if a field exceeds a configured limit."""

@@ -1,12 +1,15 @@
-"""Encrypt the signing secret and the headers of a webhook, and read the headers back."""
+"""Encrypt the secrets of a webhook, and read its headers back."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 import orjson
 
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
+from dispatcher.services import webhook_credentials
+from dispatcher.services.inputs.credentials import Authentication, TlsSettings
+from dispatcher.services.webhook_credentials import WebhookTls
+from dispatcher.store.endpoints import EndpointRow
 
 
 class WebhookSecrets:
@@ -25,7 +28,26 @@ class WebhookSecrets:
         """Return the headers encrypted for this webhook, or None if there are none."""
         return self.encrypt(orjson.dumps(headers).decode(), webhook_id) if headers else None
 
-    def headers(self, row: Mapping[str, Any]) -> dict[str, str]:
+    def authentication(self, form: Authentication | None, webhook_id: UUID) -> dict[str, object]:
+        """Return the columns of an authentication: what is shown, and all of it encrypted."""
+        if form is None:
+            return {"authentication": None, "authentication_sealed": None}
+        text = orjson.dumps(form.parts()).decode()
+        return {
+            "authentication": webhook_credentials.shown(form),
+            "authentication_sealed": self.encrypt(text, webhook_id),
+        }
+
+    def tls(
+        self, form: TlsSettings | None, checked: WebhookTls | None, webhook_id: UUID
+    ) -> dict[str, object]:
+        """Return the columns of certificates: what is shown, and all of it encrypted."""
+        if form is None or checked is None:
+            return {"tls": None, "tls_sealed": None}
+        text = orjson.dumps(form.given()).decode()
+        return {"tls": checked.to_text(), "tls_sealed": self.encrypt(text, webhook_id)}
+
+    def headers(self, row: EndpointRow) -> dict[str, str]:
         """Return the headers of a stored webhook.
 
         Return none if there is no key, or if they are encrypted with another key.
@@ -39,7 +61,7 @@ class WebhookSecrets:
         return dict(orjson.loads(text))
 
     def merge_headers(
-        self, row: Mapping[str, Any], changes: Mapping[str, str | None] | None
+        self, row: EndpointRow, changes: Mapping[str, str | None] | None
     ) -> dict[str, str]:
         """Return the headers of a stored webhook after `changes`.
 

@@ -13,16 +13,17 @@ from uuid import UUID, uuid4
 from dispatcher.core import ids
 from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import PageBounds, fill_page
+from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
+from dispatcher.services.webhook_credentials import WebhookTls, check_exclusive, check_tls
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_resource import revision as revision_of
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhook_secrets import WebhookSecrets
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.endpoints import EndpointRow, Endpoints, SealedEndpointRow
 from dispatcher.store.events import Events
 from dispatcher.store.session import Queryable
 
@@ -52,6 +53,8 @@ class Webhooks:
     async def create(self, form: NewWebhook, *, environment_id: str) -> Webhook:
         """Create a webhook for events emitted from now on. Return it with its secret."""
         self._rules.check(form.given())
+        check_exclusive(form.headers, form.authentication)
+        tls = await check_tls(form.tls) if form.tls else None
         url, host = self._rules.target(form.url)
         endpoint_id = uuid4()
         secret = form.signing_secret or token_hex(SECRET_BYTES)
@@ -62,6 +65,8 @@ class Webhooks:
             "ordered": form.ordered,
             "secret": self._secrets.encrypt(secret, endpoint_id),
             "headers": self._secrets.encrypt_headers(form.headers, endpoint_id),
+            **self._secrets.authentication(form.authentication, endpoint_id),
+            **self._secrets.tls(form.tls, tls, endpoint_id),
         }
         version = await self._endpoints.next_version()
         limit = self._rules.limits.webhooks
@@ -90,7 +95,7 @@ class Webhooks:
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
         """Return the first page, at most `limit` webhooks."""
-        return (await self.page(environment_id, after=after, limit=limit))[0]
+        return (await self.page(environment_id, after=after, limit=limit)).items
 
     async def page(
         self,
@@ -98,18 +103,18 @@ class Webhooks:
         *,
         after: UUID | None = None,
         limit: int | None = None,
-    ) -> tuple[tuple[Webhook, ...], UUID | None]:
-        """Return webhooks that come after `after`, oldest first, and where the next page begins.
+    ) -> Page[Webhook, UUID]:
+        """Return a page of the webhooks that come after `after`, oldest first.
 
-        The second value is None if there are no more. Without an environment, list those of all. A
+        Without an environment, list those of all. A
         page has at most `limit` webhooks (by default limits.page) and about limits.page_bytes
         bytes.
         """
         limits = self._rules.limits
-        read: Callable[..., Awaitable[Sequence[Mapping[str, Any]]]] = self._endpoints.list_of_all
+        read: Callable[..., Awaitable[Sequence[EndpointRow]]] = self._endpoints.list_of_all
         if environment_id is not None:
             read = partial(self._endpoints.list, environment_id)
-        webhooks, has_more = await fill_page(
+        return await fill_page(
             lambda last, step: read(after=last, limit=step),
             after,
             PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
@@ -117,7 +122,6 @@ class Webhooks:
             size=webhook_columns.size,
             make=self._webhook,
         )
-        return tuple(webhooks), webhooks[-1].id if has_more else None
 
     async def update(
         self,
@@ -130,16 +134,23 @@ class Webhooks:
         """Change a webhook. Raise ChangedError if `revision` is given and no longer current."""
         changes = form.given()
         self._rules.check(changes)
+        tls = await check_tls(form.tls) if form.tls else None
         version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
-        await self._endpoints.update(webhook_id, version, self._merged(row, form, changes))
+        merged = self._merged(row, form, changes) | self._credentials(row, form, changes, tls)
+        await self._endpoints.update(webhook_id, version, merged)
         if changes.get("events"):
             await self._endpoints.subscribe(webhook_id, changes["events"])
         await self._journal.note(
             "webhook.update", str(webhook_id), row["environment_id"], **_audit_detail(changes)
         )
         return await self.get(webhook_id, environment_id)
+
+    async def version(self, webhook_id: UUID) -> int:
+        """Return the version of the last change of a webhook."""
+        version: int = (await self._row(webhook_id, None))["version"]
+        return version
 
     async def rotate_secret(
         self, webhook_id: UUID, environment_id: str | None, *, overlap_seconds: float = 0
@@ -189,15 +200,17 @@ class Webhooks:
         )
         return name
 
-    async def _row(self, webhook_id: UUID, environment_id: str | None) -> Mapping[str, Any]:
+    async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise NotFoundError(f"there is no webhook {webhook_id}")
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
+            )
         return row
 
     def _merged(
-        self, row: Mapping[str, Any], form: WebhookChanges, changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, row: SealedEndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
+    ) -> dict[str, object]:
         """Return the new row. null changes nothing in a column that cannot be empty."""
         never_empty = {"name", "description", "url", "active", "metadata"}
         columns = {
@@ -222,7 +235,26 @@ class Webhooks:
             merged["headers"] = self._secrets.encrypt_headers(headers, row["id"])
         return merged
 
-    def _webhook(self, row: Mapping[str, Any], secret: str | None = None) -> Webhook:
+    def _credentials(
+        self,
+        row: EndpointRow,
+        form: WebhookChanges,
+        changes: Mapping[str, Any],
+        tls: WebhookTls | None,
+    ) -> dict[str, Any]:
+        """Return the columns of the credentials that change. `tls` describes new certificates."""
+        columns: dict[str, Any] = {}
+        if "authentication" in changes:
+            columns |= self._secrets.authentication(form.authentication, row["id"])
+        if "tls" in changes:
+            columns |= self._secrets.tls(form.tls, tls, row["id"])
+        headers = self._secrets.headers(row)
+        if "headers" in changes:
+            headers = self._secrets.merge_headers(row, changes["headers"])
+        check_exclusive(headers, columns.get("authentication", row["authentication"]))
+        return columns
+
+    def _webhook(self, row: EndpointRow, secret: str | None = None) -> Webhook:
         return Webhook.from_row(row, self._secrets.headers(row), secret)
 
 
@@ -230,10 +262,12 @@ _AUDITED: Final = ("name", "url", "events", "active", "rate_limit", "max_in_flig
 """Fields whose new values are written to the audit log."""
 
 
-def _check_revision(row: Mapping[str, Any], expected: int | None) -> None:
+def _check_revision(row: EndpointRow, expected: int | None) -> None:
     """Raise ChangedError if a revision is expected and the stored one differs."""
     if expected is not None and expected != revision_of(row["updated_at"]):
-        raise ChangedError(f"webhook {row['id']} was changed since you read it")
+        raise ChangedError(
+            f"The webhook {row['id']} was changed since you read it. Read it again, then change it."
+        )
 
 
 def _audit_detail(changes: Mapping[str, Any]) -> dict[str, Any]:

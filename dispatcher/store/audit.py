@@ -1,9 +1,27 @@
 """Read and write the audit log: each change with its actor, time and client address."""
 
-from typing import Any
+from datetime import datetime
+from typing import TypedDict
 
+from dispatcher.core.model import RawJson
+from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class AuditRow(TypedDict):
+    """An entry of the audit log, and the last id that was read."""
+
+    looked: int | None
+    id: int
+    at: datetime
+    environment_id: str | None
+    actor: str
+    action: str
+    subject: str
+    detail: RawJson
+    request_id: str | None
+    address: str | None
 
 
 class Audit:
@@ -49,7 +67,7 @@ class Audit:
         before: int | None,
         limit: int,
         look: int,
-    ) -> tuple[list[dict[str, Any]], int | None]:
+    ) -> tuple[list[AuditRow], int | None]:
         """Return matching entries, newest first, and the last id that was read.
 
         `limit` is the most entries to return, `look` the most entries to read. The id is None if
@@ -59,7 +77,8 @@ class Audit:
         rows = await self._session.fetch(
             statement("audit/list"), environment_id, actor, action, subject, before, limit, look
         )
-        return [dict(row) for row in rows if row["id"] is not None], rows[0]["looked"]
+        found = all_rows(AuditRow, [row for row in rows if row["id"] is not None])
+        return found, rows[0]["looked"]
 
     async def prune(self, below: int, most: int) -> int:
         """Delete up to `most` entries with ids below `below`. Return how many were deleted."""

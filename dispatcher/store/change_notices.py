@@ -5,10 +5,8 @@ A change notice tells a daemon that another process changed a delivery which it 
 
 from collections.abc import Collection
 
-import asyncpg
-
-from dispatcher.core.model import ChangeNotice
-from dispatcher.store.deliveries import delivery
+from dispatcher.core.model import ChangeNotice, ChangeNoticeRow
+from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -24,7 +22,7 @@ class ChangeNotices:
         rows = await self._session.fetch(
             statement("change_notices/waiting"), list(shards), above, most
         )
-        return [_notice(row) for row in rows]
+        return [ChangeNotice.from_row(row) for row in uncopied_rows(ChangeNoticeRow, rows)]
 
     async def remove(self, ids: Collection[int]) -> None:
         """Delete change notices that the daemon has applied."""
@@ -35,13 +33,3 @@ class ChangeNotices:
         rows = await self._session.fetch(statement("change_notices/unapplied"), delivery_id)
         count: int = rows[0]["unapplied"]
         return count
-
-
-def _notice(row: asyncpg.Record) -> ChangeNotice:
-    return ChangeNotice(
-        id=row["notice_id"],
-        delivery_id=row["delivery_id"],
-        endpoint_id=row["notice_endpoint_id"],
-        shard=row["notice_shard"],
-        delivery=None if row["id"] is None else delivery(row),
-    )

@@ -1,10 +1,12 @@
 """Read and write daemons and the shards that they own."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple, TypedDict
 
-from dispatcher.core.model import Heartbeat, Silent
+from dispatcher.core.model import Heartbeat, SilentDaemon
+from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -35,6 +37,17 @@ class Claimed(NamedTuple):
 
     shard: int
     age: float | None
+
+
+class DaemonRow(TypedDict):
+    """A daemon. `silence` and `status_age` are in seconds, `status` is the published JSON."""
+
+    id: int
+    silence: float
+    shards: list[int]
+    status: str | None
+    started_at: datetime | None
+    status_age: float | None
 
 
 class Daemons:
@@ -69,14 +82,14 @@ class Daemons:
             horizon=row["horizon"],
         )
 
-    async def unconfirmed(self, version: int) -> int:
+    async def count_outdated(self, version: int) -> int:
         """Return how many daemons may still start a send with endpoints older than `version`."""
-        rows = await self._session.fetch(statement("daemons/unconfirmed"), version)
-        count: int = rows[0]["unconfirmed"]
+        rows = await self._session.fetch(statement("daemons/count_outdated"), version)
+        count: int = rows[0]["outdated"]
         return count
 
     async def claim_shards(
-        self, daemon: int, most: int, silent: Sequence[Silent] = ()
+        self, daemon: int, most: int, silent: Sequence[SilentDaemon] = ()
     ) -> tuple[Claimed, ...]:
         """Take up to `most` free shards and return them.
 
@@ -113,10 +126,10 @@ class Daemons:
         """Remove the published status of daemons that no longer exist."""
         await self._session.fetch(statement("daemons/forget_status"))
 
-    async def list(self) -> Sequence[Mapping[str, Any]]:
+    async def list(self) -> Sequence[DaemonRow]:
         """Return the daemons, those with most shards first.
 
         The keys are `id silence shards status started_at status_age`.
         """
         rows = await self._session.fetch(statement("daemons/list"))
-        return [dict(row) for row in rows]
+        return all_rows(DaemonRow, rows)

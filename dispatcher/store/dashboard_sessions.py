@@ -1,10 +1,25 @@
 """Read and write dashboard sessions."""
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
 
+from dispatcher.core.model import Scope
+from dispatcher.store.rows import first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class DashboardSessionRow(TypedDict):
+    """A dashboard session. The token's values are None if no valid token has its hash."""
+
+    token_hash: bytes
+    environment_id: str
+    expires_at: datetime
+    token_id: UUID | None
+    name: str
+    scope: Scope
+    bound_to: str | None
 
 
 class DashboardSessions:
@@ -21,14 +36,14 @@ class DashboardSessions:
             statement("dashboard_sessions/create"), id_, token_hash, environment_id, seconds
         )
 
-    async def get(self, id_: bytes) -> Mapping[str, Any] | None:
+    async def get(self, id_: bytes) -> DashboardSessionRow | None:
         """Return a session and its token, or None if the session is unknown or has expired.
 
         The keys are `token_hash environment_id expires_at`, and those of the token: `token_id name
         scope bound_to`. The token's values are None if no valid token has that hash.
         """
         rows = await self._session.fetch(statement("dashboard_sessions/get"), id_)
-        return dict(rows[0]) if rows else None
+        return first_row(DashboardSessionRow, rows)
 
     async def set_environment(self, id_: bytes, environment_id: str) -> None:
         """Store the environment that the session shows now."""

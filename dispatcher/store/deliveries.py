@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
-from dispatcher.core.model import NO_TIMINGS, Delivery, Result, SetBack
+from dispatcher.core.model import NO_TIMINGS, ClockSetBack, Delivery, DeliveryRow, Result
+from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 
@@ -95,7 +94,7 @@ class Deliveries:
             [r.most for r in ranges],
             before,
         )
-        return [delivery(row) for row in rows]
+        return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
     async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
         """Park these deliveries, PARK_AT_ONCE in one statement.
@@ -123,14 +122,14 @@ class Deliveries:
         rows = await self._session.fetch(
             statement("deliveries/parked"), list(most), list(most.values()), list(shards), at_most
         )
-        return [delivery(row) for row in rows]
+        return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
     async def parked_in_order(self, endpoint_id: UUID, shard: int, most: int) -> list[Delivery]:
         """Return the first deliveries of an ordered endpoint, due or not."""
         rows = await self._session.fetch(
             statement("deliveries/parked_in_order"), endpoint_id, shard, most
         )
-        return [delivery(row) for row in rows]
+        return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
     async def cancel(self, most: int, expire_below: int) -> int:
         """Cancel up to `most` deliveries that are too old or whose endpoint is deleted.
@@ -140,7 +139,7 @@ class Deliveries:
         return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
 
     async def bring_forward(
-        self, step: SetBack, above: int, at_most: int
+        self, step: ClockSetBack, above: int, at_most: int
     ) -> tuple[int | None, int]:
         """Move the times of the next `at_most` rows with ids above `above`, where the step applies.
 
@@ -156,19 +155,6 @@ class Deliveries:
             step.horizon,
         )
         return rows[0]["last"], rows[0]["moved"]
-
-
-def delivery(row: asyncpg.Record) -> Delivery:
-    """Return a delivery from its row."""
-    return Delivery(
-        row["id"],
-        row["event_id"],
-        row["endpoint_id"],
-        row["shard"],
-        row["attempt"],
-        row["base"],
-        row["next_at"],
-    )
 
 
 def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:

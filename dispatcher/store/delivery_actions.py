@@ -1,11 +1,30 @@
 """Change one delivery at the request of a person."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal, TypedDict
 from uuid import UUID
 
+from dispatcher.store.rows import first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class DeliveryStateRow(TypedDict):
+    """The state of a delivery for a person who wants to change it.
+
+    QUEUED waits in the inbox to become pending again. `attempt` is how many attempts there were.
+    `active` and `deleted` are the endpoint's. If `has_unapplied_notices` is true, a daemon may
+    still hold the delivery as it was before a change.
+    """
+
+    state: Literal["PENDING", "QUEUED", "ENDED"]
+    event_id: int
+    endpoint_id: UUID
+    type: str
+    attempt: int
+    active: bool
+    deleted: bool
+    event_kept: bool
+    has_unapplied_notices: bool
 
 
 class DeliveryActions:
@@ -18,7 +37,7 @@ class DeliveryActions:
         """Lock the delivery against other changes of this kind until the transaction ends."""
         await self._session.fetch(statement("delivery_actions/lock"), delivery_id)
 
-    async def find(self, delivery_id: int, environment_id: str) -> Mapping[str, Any] | None:
+    async def find(self, delivery_id: int, environment_id: str) -> DeliveryStateRow | None:
         """Return the state of a delivery, or None if the environment has no such delivery.
 
         `state` is PENDING, QUEUED (waits in the inbox to become pending again) or ENDED. The other
@@ -29,7 +48,7 @@ class DeliveryActions:
         rows = await self._session.fetch(
             statement("delivery_actions/find"), delivery_id, environment_id
         )
-        return dict(rows[0]) if rows else None
+        return first_row(DeliveryStateRow, rows)
 
     async def expedite(self, delivery_id: int) -> bool:
         """Make the delivery due now. Return False if it is not pending."""

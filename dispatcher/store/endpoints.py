@@ -1,10 +1,12 @@
 """Read and write endpoints, their subscriptions and their health."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import TypedDict
 from uuid import UUID
 
-from dispatcher.core.model import SetBack
+from dispatcher.core.model import ClockSetBack
+from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -18,6 +20,82 @@ SETTINGS = (
     "retry",
     "metadata",
 )
+CREDENTIALS = ("authentication", "authentication_sealed", "tls", "tls_sealed")
+"""Columns that are NULL if `columns` does not have them."""
+
+
+class EndpointRow(TypedDict):
+    """An endpoint's public fields. Some are JSON: `retry metadata authentication tls`.
+
+    `headers` are encrypted.
+    """
+
+    id: UUID
+    environment_id: str
+    name: str
+    description: str
+    url: str
+    active: bool
+    disabled_reason: str | None
+    ordered: bool
+    headers: bytes | None
+    signature_schemes: list[str] | None
+    max_in_flight: int | None
+    rate_limit: int | None
+    timeout_ms: int | None
+    retry: str | None
+    metadata: str
+    authentication: str | None
+    tls: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    previous_until: datetime | None
+    paused_until: datetime | None
+    failing_since: datetime | None
+    events: list[str]
+
+
+class SealedEndpointRow(EndpointRow):
+    """An endpoint's public fields, and its encrypted credentials, which an update writes again."""
+
+    authentication_sealed: bytes | None
+    tls_sealed: bytes | None
+
+
+class SendingEndpointRow(TypedDict):
+    """Everything that sending needs to know about an endpoint. Times are seconds of the epoch.
+
+    `secret`, `previous_secret`, `headers` and the `_sealed` columns are encrypted.
+    """
+
+    id: UUID
+    environment_id: str
+    url: str
+    active: bool
+    deleted: bool
+    ordered: bool
+    home_shard: int
+    secret: bytes
+    previous_secret: bytes | None
+    previous_until: float | None
+    headers: bytes | None
+    authentication_sealed: bytes | None
+    tls_sealed: bytes | None
+    signature_schemes: list[str] | None
+    max_in_flight: int | None
+    rate_limit: int | None
+    timeout_ms: int | None
+    retry: str | None
+    paused_until: float | None
+    failing: bool
+
+
+class DisabledEndpointRow(TypedDict):
+    """An endpoint that was just disabled."""
+
+    environment_id: str
+    url: str
 
 
 class Endpoints:
@@ -26,13 +104,14 @@ class Endpoints:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def with_ids(self, ids: Collection[UUID]) -> list[dict[str, Any]]:
+    async def with_ids(self, ids: Collection[UUID]) -> list[SendingEndpointRow]:
         """Return everything that sending needs to know about each endpoint.
 
-        `secret`, `previous_secret` and `headers` are encrypted.
+        `secret`, `previous_secret`, `headers`, `authentication_sealed` and `tls_sealed` are
+        encrypted.
         """
         rows = await self._session.fetch(statement("endpoints/with_ids"), list(ids))
-        return [dict(row) for row in rows]
+        return all_rows(SendingEndpointRow, rows)
 
     async def changed_since(self, version: int) -> tuple[int, list[UUID]]:
         """Return the current version, and the endpoints that changed after `version`."""
@@ -55,12 +134,12 @@ class Endpoints:
         return version
 
     async def create(
-        self, endpoint_id: UUID, environment_id: str, version: int, columns: Mapping[str, Any]
+        self, endpoint_id: UUID, environment_id: str, version: int, columns: Mapping[str, object]
     ) -> bool:
         """Create an endpoint. Return False if there is no such environment.
 
         `columns` are: name description url active ordered secret headers signature_schemes
-        max_in_flight rate_limit timeout_ms retry metadata.
+        max_in_flight rate_limit timeout_ms retry metadata, and those of CREDENTIALS.
         """
         rows = await self._session.fetch(
             statement("endpoints/create"),
@@ -68,6 +147,7 @@ class Endpoints:
             environment_id,
             version,
             *map(columns.__getitem__, (*NAMED, "ordered", "secret", *SETTINGS)),
+            *map(columns.get, CREDENTIALS),
         )
         return bool(rows)
 
@@ -75,13 +155,14 @@ class Endpoints:
         """Replace the subscriptions of an endpoint with these patterns."""
         await self._session.fetch(statement("endpoints/subscribe"), endpoint_id, patterns)
 
-    async def update(self, endpoint_id: UUID, version: int, columns: Mapping[str, Any]) -> None:
+    async def update(self, endpoint_id: UUID, version: int, columns: Mapping[str, object]) -> None:
         """Write all `columns` of `create`, except `ordered` and `secret`."""
         await self._session.fetch(
             statement("endpoints/update"),
             endpoint_id,
             version,
             *map(columns.__getitem__, (*NAMED, *SETTINGS)),
+            *map(columns.get, CREDENTIALS),
         )
 
     async def rotate(
@@ -92,38 +173,41 @@ class Endpoints:
             statement("endpoints/rotate"), endpoint_id, version, secret, overlap_seconds
         )
 
-    async def get(self, endpoint_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
-        """Return an endpoint's public fields, with `headers` encrypted, or None if unknown."""
+    async def get(self, endpoint_id: UUID, environment_id: str | None) -> SealedEndpointRow | None:
+        """Return an endpoint's public fields, or None if unknown.
+
+        `headers`, `authentication_sealed` and `tls_sealed` are encrypted.
+        """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
-        return dict(rows[0]) if rows else None
+        return first_row(SealedEndpointRow, rows)
 
     async def list(
         self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[EndpointRow]:
         """Return endpoints of an environment as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
-        return [dict(row) for row in rows]
+        return all_rows(EndpointRow, rows)
 
     async def list_of_all(
         self, *, after: UUID | None = None, limit: int | None = None
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[EndpointRow]:
         """Return endpoints of all environments as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list_of_all"), after, limit)
-        return [dict(row) for row in rows]
+        return all_rows(EndpointRow, rows)
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:
         """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""
         await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)
 
-    async def disable(self, endpoint_id: UUID, reason: str) -> Mapping[str, Any] | None:
+    async def disable(self, endpoint_id: UUID, reason: str) -> DisabledEndpointRow | None:
         """Disable an endpoint, and emit `endpoint.disabled` if a webhook subscribes to it by name.
 
         Return `environment_id url` if this call disabled it, or None if it was not active.
         """
         rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason)
-        return dict(rows[0]) if rows else None
+        return first_row(DisabledEndpointRow, rows)
 
-    async def bring_forward(self, step: SetBack) -> None:
+    async def bring_forward(self, step: ClockSetBack) -> None:
         """Move the ends of pauses earlier, after the database's clock was set back.
 
         Only pauses of endpoints whose home is in the step's shards are moved.

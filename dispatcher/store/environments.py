@@ -1,9 +1,22 @@
 """Read and write environments."""
 
-from typing import Any
+from datetime import datetime
+from typing import TypedDict
 
+from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class EnvironmentRow(TypedDict):
+    """An environment. `position` is its place in the list."""
+
+    id: str
+    name: str
+    paused_at: datetime | None
+    all_paused_at: datetime | None
+    created_at: datetime
+    position: int
 
 
 class Environments:
@@ -16,10 +29,10 @@ class Environments:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def create(self, id: str, name: str) -> dict[str, Any] | None:
+    async def create(self, id: str, name: str) -> EnvironmentRow | None:
         """Create an environment. Return None if the id is taken."""
         rows = await self._session.fetch(statement("environments/create"), id, name)
-        return dict(rows[0]) if rows else None
+        return first_row(EnvironmentRow, rows)
 
     async def count(self, most: int) -> int:
         """Return how many environments there are, counting up to `most`."""
@@ -27,12 +40,12 @@ class Environments:
         count: int = rows[0]["count"]
         return count
 
-    async def get(self, id: str) -> dict[str, Any] | None:
+    async def get(self, id: str) -> EnvironmentRow | None:
         """Return an environment, or None if there is none."""
         rows = await self._session.fetch(statement("environments/get"), id)
-        return dict(rows[0]) if rows else None
+        return first_row(EnvironmentRow, rows)
 
-    async def list(self, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+    async def list(self, *, before: int | None, limit: int) -> list[EnvironmentRow]:
         """Return environments, newest first."""
         rows = await self._session.fetch(statement("environments/list"), before, limit)
-        return [dict(row) for row in rows]
+        return all_rows(EnvironmentRow, rows)

@@ -4,10 +4,26 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import TypedDict
 
+from dispatcher.core.model import RawJson
+from dispatcher.store.rows import all_rows, first_row, only_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class EventTypeRow(TypedDict):
+    """An event type of a catalogue."""
+
+    environment_id: str
+    name: str
+    description: str
+    example: RawJson | None
+    schema: RawJson | None
+    enforce: bool
+    created_at: datetime
+    updated_at: datetime
 
 
 class EventTypes:
@@ -20,31 +36,27 @@ class EventTypes:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def list(
-        self, environment_id: str, after: str, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
+    async def list(self, environment_id: str, after: str, limit: int) -> Sequence[EventTypeRow]:
         """Return at most `limit` types whose names come after `after`, by name."""
         rows = await self._session.fetch(
             statement("event_types/list"), environment_id, after, limit
         )
-        return [dict(row) for row in rows]
+        return all_rows(EventTypeRow, rows)
 
-    async def outline(self, environment_id: str, limit: int) -> Sequence[Mapping[str, Any]]:
+    async def outline(self, environment_id: str, limit: int) -> Sequence[EventTypeRow]:
         """Return at most `limit` types by name, without examples and schemas."""
         rows = await self._session.fetch(statement("event_types/outline"), environment_id, limit)
-        return [dict(row) for row in rows]
+        return all_rows(EventTypeRow, rows)
 
-    async def named(
-        self, environment_id: str, names: Sequence[str]
-    ) -> Mapping[str, Mapping[str, Any]]:
+    async def named(self, environment_id: str, names: Sequence[str]) -> Mapping[str, EventTypeRow]:
         """Return the existing types among `names`, by name."""
         rows = await self._session.fetch(statement("event_types/named"), environment_id, names)
-        return {row["name"]: dict(row) for row in rows}
+        return {row["name"]: row for row in all_rows(EventTypeRow, rows)}
 
-    async def get(self, environment_id: str, name: str) -> Mapping[str, Any] | None:
+    async def get(self, environment_id: str, name: str) -> EventTypeRow | None:
         """Return one type, or None if there is none."""
         rows = await self._session.fetch(statement("event_types/get"), environment_id, name)
-        return dict(rows[0]) if rows else None
+        return first_row(EventTypeRow, rows)
 
     async def lock(self, environment_id: str) -> bool:
         """Lock this catalogue until the transaction ends.
@@ -68,7 +80,7 @@ class EventTypes:
         example: str | None,
         schema: str | None,
         enforce: bool,
-    ) -> Mapping[str, Any]:
+    ) -> EventTypeRow:
         """Create or replace a type. Return its row as it is now."""
         rows = await self._session.fetch(
             statement("event_types/put"),
@@ -79,7 +91,7 @@ class EventTypes:
             schema,
             enforce,
         )
-        return dict(rows[0])
+        return only_row(EventTypeRow, rows)
 
     async def delete(self, environment_id: str, name: str) -> bool:
         """Delete a type. Return False if there was no such type."""

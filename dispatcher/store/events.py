@@ -1,11 +1,12 @@
 """Read the data of events to send, and emit events."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Collection, Sequence
+from typing import TypedDict
 from uuid import UUID
 
 import asyncpg
 
+from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -14,17 +15,25 @@ class EventRejectedError(ValueError):
     """The database refused an event. The message is a sentence for the producer."""
 
 
+class EventRow(TypedDict):
+    """An event to send. `data` is the producer's text."""
+
+    id: int
+    environment_id: str
+    type: str
+    data: str
+
+
 class Events:
     """The events."""
 
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def with_ids(self, ids: Collection[int]) -> Sequence[Mapping[str, Any]]:
+    async def with_ids(self, ids: Collection[int]) -> Sequence[EventRow]:
         """Return `id environment_id type data` of each event. `data` is the producer's text."""
         rows = await self._session.fetch(statement("events/with_ids"), list(ids))
-        # a record is a mapping, but its type does not declare it
-        return cast(Sequence[Mapping[str, Any]], rows)
+        return uncopied_rows(EventRow, rows)
 
     async def emit(
         self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None

@@ -11,20 +11,31 @@ it.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Literal, NamedTuple, TypedDict
 from uuid import UUID
 
 import asyncpg
 
 from dispatcher.core.ids import LARGEST
+from dispatcher.core.model import RawJson, Status
+from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 DAYS_AT_ONCE = 60
+"""Most days, one partition each, that one statement reads."""
+
+
+Place = Literal["inbox", "unexamined", "quarantine"]
+"""The place where an event waits before its deliveries are made.
+
+An `unexamined` event waits for the schema check.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class HistoryFilter:
     """A filter: ids from `low` up to but excluding `high`, a status, a type or a type prefix."""
 
     low: int = 0
@@ -34,15 +45,74 @@ class Wanted:
     prefix: str | None = None
 
 
+class EventData(NamedTuple):
+    """The size of an event's data in bytes, and the data unless it is larger than asked for."""
+
+    size_bytes: int
+    text: str | None
+
+
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The ids that were found, newest first.
+class IdsRead:
+    """The ids that match a filter, newest first.
 
     `horizon` is the id down to which the history was read, or None if it was read to its end.
     """
 
     ids: list[int]
     horizon: int | None
+
+
+class DeliveryItemRow(TypedDict):
+    """A delivery, pending or ended. `recorded_at` is None until the first attempt or the end."""
+
+    id: int
+    event_id: int
+    endpoint_id: UUID
+    environment_id: str
+    type: str
+    status: Status
+    attempts: int
+    next_at: datetime | None
+    outcome: str | None
+    response_status: int | None
+    response_body: bytes | None
+    duration_ms: int | None
+    error: str | None
+    recorded_at: datetime | None
+
+
+class AttemptRow(TypedDict):
+    """An attempt. The headers are JSON."""
+
+    id: int
+    attempt: int
+    started_at: datetime
+    duration_ms: int
+    outcome: str
+    status: int | None
+    error: str | None
+    request_headers: str
+    response_headers: str | None
+    response_body: bytes | None
+    next_at: datetime | None
+    type: str
+    lookup_ms: int | None
+    connect_ms: int | None
+    tls_ms: int | None
+    first_byte_ms: int | None
+
+
+class EventItemRow(TypedDict):
+    """An event of a list. `data` is None if it is larger than asked for; `size` is in bytes."""
+
+    id: int
+    environment_id: str
+    type: str
+    source: str
+    idempotency_key: str | None
+    size: int
+    data: RawJson | None
 
 
 class History:
@@ -52,96 +122,99 @@ class History:
         self._session = session
 
     async def endpoints(
-        self, environment_id: str, endpoint_id: UUID | None, most: int
+        self, environment_id: str, endpoint_id: UUID | None, limit: int
     ) -> list[UUID]:
-        """Return at most `most` endpoints of the environment, including deleted ones.
+        """Return at most `limit` endpoints of the environment, including deleted ones.
 
         With `endpoint_id`, return only that one, if it belongs to the environment.
         """
         rows = await self._session.fetch(
-            statement("history/endpoints"), environment_id, endpoint_id, most
+            statement("history/endpoints"), environment_id, endpoint_id, limit
         )
         return [row["id"] for row in rows]
 
     async def of_endpoints(
-        self, endpoint_ids: Sequence[UUID], wanted: Wanted, rows: int, most: int
-    ) -> Seen:
-        """Return the newest `most` deliveries, reading `rows` rows of each endpoint and kind."""
-        part, until = await self._part(wanted)
-        found = await self._session.fetch(
-            statement("history/of_endpoints"), endpoint_ids, *_narrowed(part, rows), most, until
+        self, endpoint_ids: Sequence[UUID], filters: HistoryFilter, rows: int, limit: int
+    ) -> IdsRead:
+        """Return the newest `limit` deliveries, reading `rows` rows of each endpoint and kind."""
+        part, until = await self._part(filters)
+        records = await self._session.fetch(
+            statement("history/of_endpoints"), endpoint_ids, *_columns(part, rows), limit, until
         )
-        return _seen(found, wanted, part)
+        return _ids_read(records, filters, part)
 
     async def of_environment(
-        self, environment_id: str, wanted: Wanted, rows: int, most: int
-    ) -> Seen:
+        self, environment_id: str, filters: HistoryFilter, rows: int, limit: int
+    ) -> IdsRead:
         """Return deliveries as `of_endpoints` does, but read `rows` rows of all environments."""
-        part, until = await self._part(wanted)
-        found = await self._session.fetch(
-            statement("history/of_environment"), environment_id, *_narrowed(part, rows), most, until
+        part, until = await self._part(filters)
+        records = await self._session.fetch(
+            statement("history/of_environment"), environment_id, *_columns(part, rows), limit, until
         )
-        return _seen(found, wanted, part)
+        return _ids_read(records, filters, part)
 
     async def of_event(
-        self, environment_id: str, event_id: int, before: int, most: int
+        self, environment_id: str, event_id: int, before: int, limit: int
     ) -> list[int]:
         """Return the ids of an event's deliveries below `before`, newest first."""
-        found: set[int] = set()
+        delivery_ids: set[int] = set()
         for above, until in await self._spans(event_id):
             rows = await self._session.fetch(
-                statement("history/of_event"), environment_id, event_id, before, most, above, until
+                statement("history/of_event"), environment_id, event_id, before, limit, above, until
             )
-            found.update(row["id"] for row in rows)
-        return sorted(found, reverse=True)[:most]
+            delivery_ids.update(row["id"] for row in rows)
+        return sorted(delivery_ids, reverse=True)[:limit]
 
     async def items(
         self, environment_id: str, delivery_ids: Collection[int]
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[DeliveryItemRow]:
         """Return the current state of each delivery, newest first.
 
         Deliveries of other environments are left out.
         """
-        found: dict[int, Mapping[str, Any]] = {}
+        items: dict[int, DeliveryItemRow] = {}
         for above, until in await self._spans(min(delivery_ids)):
-            rows = await self._rows(
+            rows = await self._session.fetch(
                 statement("history/items"), environment_id, list(delivery_ids), above, until
             )
-            for row in rows:
-                known = found.get(row["id"])
+            for row in all_rows(DeliveryItemRow, rows):
+                known = items.get(row["id"])
                 if known is None or known["recorded_at"] is None:
-                    found[row["id"]] = row
-            if sum(row["recorded_at"] is not None for row in found.values()) == len(delivery_ids):
+                    items[row["id"]] = row
+            if sum(row["recorded_at"] is not None for row in items.values()) == len(delivery_ids):
                 break
-        return [found[id_] for id_ in sorted(found, reverse=True)]
+        return [items[id_] for id_ in sorted(items, reverse=True)]
 
     async def payloads(
-        self, event_ids: Collection[int], most: int
-    ) -> Mapping[int, tuple[int, str | None]]:
-        """Return the size of the data in bytes by event, and the data itself up to `most` bytes.
+        self, event_ids: Collection[int], data_limit: int
+    ) -> Mapping[int, EventData]:
+        """Return the size of the data in bytes by event, and the data itself up to `data_limit` bytes.
 
         Events that retention has dropped are left out.
         """
-        rows = await self._session.fetch(statement("history/payloads"), list(event_ids), most)
-        return {row["id"]: (row["size"], row["data"]) for row in rows}
+        rows = await self._session.fetch(statement("history/payloads"), list(event_ids), data_limit)
+        return {row["id"]: EventData(row["size"], row["data"]) for row in rows}
 
     async def attempts(
         self, environment_id: str, delivery_id: int, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[AttemptRow]:
         """Return the newest `limit` attempts, oldest first."""
-        found: list[Mapping[str, Any]] = []
+        attempts: list[AttemptRow] = []
         for above, until in await self._spans(delivery_id):
-            found += await self._rows(
+            rows = await self._session.fetch(
                 statement("history/attempts"), environment_id, delivery_id, above, until, limit
             )
-            if len(found) >= limit:  # spans go back in time
+            attempts += all_rows(AttemptRow, rows)
+            if len(attempts) >= limit:  # spans go back in time
                 break
-        return sorted(found, key=lambda row: (row["attempt"], row["id"]))[-limit:]
+        return sorted(attempts, key=lambda row: (row["attempt"], row["id"]))[-limit:]
 
-    async def events(self, environment_id: str, wanted: Wanted, rows: int, most: int) -> Seen:
-        """Return the newest `most` events, reading `rows` rows of all environments."""
-        part, _ = await self._part(wanted)
-        found = await self._session.fetch(
+    async def events(
+        self, environment_id: str, filters: HistoryFilter, rows: int, limit: int
+    ) -> IdsRead:
+        """Return the newest `limit` events, reading `rows` rows of all environments."""
+        part, _ = await self._part(filters)
+        records = await self._session.fetch(
             statement("history/events"),
             environment_id,
             part.high,
@@ -149,25 +222,23 @@ class History:
             rows,
             part.type,
             part.prefix,
-            most,
+            limit,
         )
-        return _seen(found, wanted, part)
+        return _ids_read(records, filters, part)
 
     async def event_items(
-        self, environment_id: str, event_ids: Collection[int], most: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return each event, newest first, with `data` only up to `most` bytes."""
-        return await self._rows(
-            statement("history/event_items"), environment_id, list(event_ids), most
+        self, environment_id: str, event_ids: Collection[int], data_limit: int
+    ) -> Sequence[EventItemRow]:
+        """Return each event, newest first, with `data` only up to `data_limit` bytes."""
+        rows = await self._session.fetch(
+            statement("history/event_items"), environment_id, list(event_ids), data_limit
         )
+        return all_rows(EventItemRow, rows)
 
-    async def waiting(self, event_id: int) -> str | None:
-        """Return the place of an event that is not fanned out yet, or None.
-
-        The place is `inbox`, `unexamined` (its data awaits the schema check) or `quarantine`.
-        """
+    async def waiting(self, event_id: int) -> Place | None:
+        """Return the place of an event that is not fanned out yet, or None."""
         rows = await self._session.fetch(statement("history/waiting"), event_id)
-        place: str | None = rows[0]["place"]
+        place: Place | None = rows[0]["place"]
         return place
 
     async def environment_of_event(self, event_id: int) -> str | None:
@@ -192,16 +263,16 @@ class History:
         """Return the smallest id of each day that has a partition, the latest day first."""
         return [row["low"] for row in await self._session.fetch(statement("history/days"))]
 
-    async def _part(self, wanted: Wanted) -> tuple[Wanted, int | None]:
+    async def _part(self, filters: HistoryFilter) -> tuple[HistoryFilter, int | None]:
         """Return the part to read first, and the last attempt id to read, or None for all."""
         days = await self.days()
         if len(days) <= 2 * DAYS_AT_ONCE:
-            return wanted, None
-        below = [day for day in days if day < wanted.high]
-        later = [day for day in days if day >= wanted.high]
+            return filters, None
+        below = [day for day in days if day < filters.high]
+        later = [day for day in days if day >= filters.high]
         low = below[DAYS_AT_ONCE] if len(below) > DAYS_AT_ONCE else 0
         until = later[-DAYS_AT_ONCE] if len(later) >= DAYS_AT_ONCE else None
-        return replace(wanted, low=max(low, wanted.low)), until
+        return replace(filters, low=max(low, filters.low)), until
 
     async def _spans(self, above: int) -> Sequence[tuple[int, int | None]]:
         """Return spans of attempt ids that reach down to `above`.
@@ -212,23 +283,22 @@ class History:
         ends = days[DAYS_AT_ONCE::DAYS_AT_ONCE]
         return list(zip([*ends, above], [None, *ends], strict=True))
 
-    async def _rows(self, query: str, *args: object) -> Sequence[Mapping[str, Any]]:
-        return [dict(row) for row in await self._session.fetch(query, *args)]
+
+def _columns(filters: HistoryFilter, rows: int) -> tuple[object, ...]:
+    return (filters.high, filters.low, rows, filters.status, filters.type, filters.prefix)
 
 
-def _narrowed(wanted: Wanted, rows: int) -> tuple[object, ...]:
-    return (wanted.high, wanted.low, rows, wanted.status, wanted.type, wanted.prefix)
-
-
-def _seen(rows: Sequence[Any], wanted: Wanted, part: Wanted) -> Seen:
+def _ids_read(
+    rows: Sequence[asyncpg.Record], filters: HistoryFilter, part: HistoryFilter
+) -> IdsRead:
     """Return the result of a read of `part`.
 
     If the whole part was read and more is below it, the horizon is the end of the part.
     """
     horizon = rows[0]["horizon"]
-    if horizon is None and part.low > wanted.low:
+    if horizon is None and part.low > filters.low:
         horizon = part.low
-    return Seen(rows[0]["ids"], horizon)
+    return IdsRead(rows[0]["ids"], horizon)
 
 
 def _environment(rows: Sequence[asyncpg.Record]) -> str | None:

@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from dispatcher.core.ids import LARGEST
-from dispatcher.core.model import Delivery
-from dispatcher.store.deliveries import delivery
+from dispatcher.core.model import Delivery, DeliveryRow
+from dispatcher.store.rows import all_rows, uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
+
+
+class FannedOutRow(DeliveryRow):
+    """A delivery that was made. Of the first row only the summary counts: it is no delivery."""
+
+    picked: int
+    last_picked: int | None
+    seen: int
+    last_waiting: int | None
+    crowding: list[str] | None
+    parked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,30 @@ class FannedOut:
     crowding: tuple[str, ...] = ()
     last_waiting: int | None = None
 
+    @classmethod
+    def from_rows(cls, rows: Sequence[FannedOutRow]) -> "FannedOut":
+        """Return the result of a statement: its first row is the summary."""
+        summary, *made = rows
+        return cls(
+            picked=summary["picked"],
+            last_picked=summary["last_picked"],
+            made=len(made),
+            deliveries=[Delivery.from_row(row) for row in made if not row["parked"]],
+            parked={row["endpoint_id"] for row in made if row["parked"]},
+            seen=summary["seen"],
+            crowding=tuple(summary["crowding"] or ()),
+            last_waiting=summary["last_waiting"],
+        )
+
+
+class InboxRow(TypedDict):
+    """An event that was taken out of the inbox and put into quarantine."""
+
+    id: int
+    event_id: int
+    environment_id: str
+    type: str
+
 
 class Inbox:
     """The inbox."""
@@ -44,20 +79,29 @@ class Inbox:
         shard: int,
         daemon: int,
         saturated: Sequence[UUID],
-        above: int,
-        without: Sequence[str] = (),
-        most: int = 20_000,
+        after_id: int,
+        excluded_environments: Sequence[str] = (),
+        deliveries_limit: int = 20_000,
         up_to: int = LARGEST,
     ) -> FannedOut:
         """Turn up to `limit` inbox rows into deliveries of `shard`.
 
-        Their ids are above `above` and at most `up_to`, and they are of no environment in `without`.
-        Rows are taken until they make `most` deliveries.
+        Their ids are above `after_id` and at most `up_to`, and they are of none of the
+        `excluded_environments`.
+        Rows are taken until they make `deliveries_limit` deliveries.
         """
         rows = await self._session.fetch(
-            statement("inbox/fan_out"), limit, shard, daemon, saturated, above, without, most, up_to
+            statement("inbox/fan_out"),
+            limit,
+            shard,
+            daemon,
+            saturated,
+            after_id,
+            excluded_environments,
+            deliveries_limit,
+            up_to,
         )
-        return _fanned_out(rows)
+        return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 
     async def fan_out_slice(
         self,
@@ -66,8 +110,8 @@ class Inbox:
         shard: int,
         daemon: int,
         saturated: Sequence[UUID],
-        above: int = 0,
-        without: Sequence[str] = (),
+        after_id: int = 0,
+        excluded_environments: Sequence[str] = (),
         up_to: int = LARGEST,
     ) -> FannedOut:
         """Make the next `limit` deliveries of the oldest event that is too large for one statement.
@@ -75,18 +119,27 @@ class Inbox:
         `picked` is 1 when all its deliveries are made.
         """
         rows = await self._session.fetch(
-            statement("inbox/fan_out_slice"), limit, shard, daemon, saturated, above, without, up_to
+            statement("inbox/fan_out_slice"),
+            limit,
+            shard,
+            daemon,
+            saturated,
+            after_id,
+            excluded_environments,
+            up_to,
         )
-        return _fanned_out(rows)
+        return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 
     async def first(
-        self, *, above: int, up_to: int = LARGEST, without: Sequence[str] = ()
+        self, *, after_id: int, up_to: int = LARGEST, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
         """Return the oldest id of such rows, or None, and the id up to which rows were read.
 
         That is `up_to`, or the id of a second ago by the database's clock.
         """
-        (row,) = await self._session.fetch(statement("inbox/first"), above, up_to, without)
+        (row,) = await self._session.fetch(
+            statement("inbox/first"), after_id, up_to, excluded_environments
+        )
         return row["first"], row["up_to"]
 
     async def raise_mark(self, taken: int, clear: int = 0) -> int:
@@ -98,14 +151,14 @@ class Inbox:
         mark: int = row["mark"]
         return mark
 
-    async def quarantine(self, reason: str, detail: str, inbox_id: int) -> list[dict[str, Any]]:
+    async def quarantine(self, reason: str, detail: str, inbox_id: int) -> list[InboxRow]:
         """Put this row aside, so that it holds up no other one.
 
         Returns the row with the keys `id event_id environment_id type`, or nothing if another daemon
         holds it.
         """
         rows = await self._session.fetch(statement("inbox/quarantine"), reason, detail, inbox_id)
-        return [dict(row) for row in rows]
+        return all_rows(InboxRow, rows)
 
     async def promise_polling(self, milliseconds: int) -> None:
         """Announce a polling window: for this time producers need not notify."""
@@ -114,17 +167,3 @@ class Inbox:
     async def announce_listening(self, milliseconds: int) -> None:
         """Announce that a daemon listens for notifications for this time."""
         await self._session.fetch(statement("inbox/announce_listening"), milliseconds)
-
-
-def _fanned_out(rows: Sequence[Any]) -> FannedOut:
-    summary, *made = rows
-    return FannedOut(
-        picked=summary["picked"],
-        last_picked=summary["last_picked"],
-        made=len(made),
-        deliveries=[delivery(row) for row in made if not row["parked"]],
-        parked={row["endpoint_id"] for row in made if row["parked"]},
-        seen=summary["seen"],
-        crowding=tuple(summary["crowding"] or ()),
-        last_waiting=summary["last_waiting"],
-    )

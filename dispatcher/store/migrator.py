@@ -28,8 +28,12 @@ class Migrator:
 
     async def holder(self) -> str:
         """Return a description of the session that holds the claim."""
+        return await self.current() or "another session"
+
+    async def current(self) -> str | None:
+        """Return a description of the session that migrates now, None if there is none."""
         rows = await self._asked.fetch(statement("migrator/holder"))
-        return _named(rows[0]) if rows else "another session"
+        return _named(rows[0]) if rows else None
 
     async def blockers(self) -> str:
         """Return a description of the sessions that may block a migration, at most five."""

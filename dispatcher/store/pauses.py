@@ -1,11 +1,40 @@
 """Read and write pauses of sending. `environment_id` None stands for all environments together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
+from dispatcher.store.rows import all_rows, first_row, only_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class EnvironmentPausesRow(TypedDict):
+    """An environment with its own pause and that of all, each with the actor if it is recorded."""
+
+    id: str
+    name: str
+    paused_at: datetime | None
+    all_paused_at: datetime | None
+    paused_by: str | None
+    all_paused_by: str | None
+
+
+class PauseRow(TypedDict):
+    """A pause in force, of all environments if `environment_id` is None."""
+
+    environment_id: str | None
+    paused_at: datetime
+    actor: str | None
+
+
+class ConfiguredPauseRow(TypedDict):
+    """Whether `delivery.paused` was applied to this database, and what happened since."""
+
+    applied: bool
+    paused_at: datetime | None
+    resumed_at: datetime | None
+    resumed_by: str | None
 
 
 class Pauses:
@@ -25,13 +54,13 @@ class Pauses:
         """Resume sending. Return False if it was not paused."""
         return bool(await self._session.fetch(statement("pauses/resume"), environment_id, version))
 
-    async def standing(self, environment_id: str) -> Mapping[str, Any] | None:
+    async def of_environment(self, environment_id: str) -> EnvironmentPausesRow | None:
         """Return an environment with its pauses, or None if there is no such environment.
 
         The keys are `id name paused_at paused_by all_paused_at all_paused_by`.
         """
-        rows = await self._session.fetch(statement("pauses/standing"), environment_id)
-        return dict(rows[0]) if rows else None
+        rows = await self._session.fetch(statement("pauses/of_environment"), environment_id)
+        return first_row(EnvironmentPausesRow, rows)
 
     async def since(
         self, environment_id: str | None
@@ -43,20 +72,21 @@ class Pauses:
         rows = await self._session.fetch(statement("pauses/since"), environment_id)
         return (rows[0]["paused_at"], rows[0]["all_paused_at"]) if rows else None
 
-    async def current(self, most: int) -> Sequence[Mapping[str, Any]]:
+    async def current(self, most: int) -> Sequence[PauseRow]:
         """Return `environment_id paused_at actor` of each pause, that of all environments first.
 
         `actor` is None if the audit log has no entry. At most `most` environments are listed.
         """
-        return [dict(row) for row in await self._session.fetch(statement("pauses/current"), most)]
+        return all_rows(PauseRow, await self._session.fetch(statement("pauses/current"), most))
 
-    async def configured(self) -> Mapping[str, Any]:
+    async def configured(self) -> ConfiguredPauseRow:
         """Return whether `delivery.paused` was applied to this database, and what happened since.
 
         The keys are `applied paused_at resumed_at resumed_by`. The row stays locked until the
         transaction ends.
         """
-        return dict((await self._session.fetch(statement("pauses/configured")))[0])
+        rows = await self._session.fetch(statement("pauses/configured"))
+        return only_row(ConfiguredPauseRow, rows)
 
     async def note_configured(self) -> None:
         """Record that `delivery.paused` was applied to this database."""

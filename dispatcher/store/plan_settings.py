@@ -24,8 +24,8 @@ PRUNED: Mapping[str, str] = {"plan_cache_mode": "force_custom_plan"}
 _BY_SESSION: Mapping[str, Mapping[str, str]] = {
     "lease": PINNED,
     "fanout": PINNED,
-    "examine": {**PINNED, **PRUNED},
-    "refill": PINNED,
+    "schema_check": {**PINNED, **PRUNED},
+    "load": PINNED,
     "endpoints": PINNED,
     "bodies": {**PINNED, **PRUNED},
     "record": PINNED,

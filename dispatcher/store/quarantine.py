@@ -1,10 +1,35 @@
 """Read and change the quarantine: events that could not be fanned out, each with a reason."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
 
+from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class QuarantineRow(TypedDict):
+    """A quarantined event."""
+
+    id: int
+    event_id: int
+    environment_id: str
+    type: str
+    endpoint_id: UUID | None
+    delivery_id: int | None
+    reason: str
+    detail: str
+    quarantined_at: datetime
+
+
+class LeftQuarantineRow(TypedDict):
+    """An event that was just released or discarded."""
+
+    event_id: int
+    type: str
+    reason: str
 
 
 class Quarantine:
@@ -13,28 +38,25 @@ class Quarantine:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def list(
-        self, environment_id: str, before: int, most: int
-    ) -> Sequence[Mapping[str, Any]]:
+    async def list(self, environment_id: str, before: int, most: int) -> Sequence[QuarantineRow]:
         """Return at most `most` events with ids below `before`, newest first."""
         rows = await self._session.fetch(statement("quarantine/list"), environment_id, before, most)
-        return [dict(row) for row in rows]
+        return all_rows(QuarantineRow, rows)
 
-    async def get(self, environment_id: str, id_: int) -> Mapping[str, Any] | None:
+    async def get(self, environment_id: str, id_: int) -> QuarantineRow | None:
         """Return one entry, or None if there is none."""
-        return await self._one(statement("quarantine/get"), environment_id, id_)
+        rows = await self._session.fetch(statement("quarantine/get"), environment_id, id_)
+        return first_row(QuarantineRow, rows)
 
-    async def release(self, environment_id: str, id_: int) -> Mapping[str, Any] | None:
+    async def release(self, environment_id: str, id_: int) -> LeftQuarantineRow | None:
         """Move an event back to the inbox. Return `event_id type reason`, or None if unknown."""
-        return await self._one(statement("quarantine/release"), environment_id, id_)
+        rows = await self._session.fetch(statement("quarantine/release"), environment_id, id_)
+        return first_row(LeftQuarantineRow, rows)
 
-    async def discard(self, environment_id: str, id_: int) -> Mapping[str, Any] | None:
+    async def discard(self, environment_id: str, id_: int) -> LeftQuarantineRow | None:
         """Delete an event from quarantine. Return `event_id type reason`, or None if unknown."""
-        return await self._one(statement("quarantine/discard"), environment_id, id_)
-
-    async def _one(self, query: str, *args: object) -> Mapping[str, Any] | None:
-        rows = await self._session.fetch(query, *args)
-        return dict(rows[0]) if rows else None
+        rows = await self._session.fetch(statement("quarantine/discard"), environment_id, id_)
+        return first_row(LeftQuarantineRow, rows)
 
     async def expire(self, below: int, most: int) -> Sequence[tuple[int, str]]:
         """Delete up to `most` entries whose events have ids below `below`.

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal, TypedDict
 from uuid import UUID
 
+from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -34,6 +35,28 @@ class Step:
     id: int
     state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
     made: int
+
+
+class ReplayRow(TypedDict):
+    """A replay. `reached` is the time of `position`; `rate` is in deliveries a second."""
+
+    id: int
+    environment_id: str
+    endpoint_id: UUID
+    since: datetime
+    until: datetime
+    missed: bool
+    rate: int | None
+    state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
+    total: int | None
+    made: int
+    position: int
+    next_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+    failures: int
+    error: str | None
+    reached: datetime
 
 
 class Replays:
@@ -82,7 +105,7 @@ class Replays:
         missed: bool,
         rate: int | None,
         total: int | None,
-    ) -> dict[str, Any] | None:
+    ) -> ReplayRow | None:
         """Start a replay. Return its row, or None if one of the endpoint is already running."""
         rows = await self._session.fetch(
             statement("replays/start"),
@@ -94,34 +117,34 @@ class Replays:
             rate,
             total,
         )
-        return dict(rows[0]) if rows else None
+        return first_row(ReplayRow, rows)
 
     async def list(
         self, environment_id: str, endpoint_id: UUID, *, before: int | None, limit: int
-    ) -> list[dict[str, Any]]:
+    ) -> list[ReplayRow]:
         """Return at most `limit` replays with ids below `before`, newest first."""
         rows = await self._session.fetch(
             statement("replays/list"), environment_id, endpoint_id, before, limit
         )
-        return [dict(row) for row in rows]
+        return all_rows(ReplayRow, rows)
 
     async def get(
         self, environment_id: str, endpoint_id: UUID, recovery_id: int
-    ) -> dict[str, Any] | None:
+    ) -> ReplayRow | None:
         """Return one replay, or None if there is none."""
         rows = await self._session.fetch(
             statement("replays/get"), environment_id, endpoint_id, recovery_id
         )
-        return dict(rows[0]) if rows else None
+        return first_row(ReplayRow, rows)
 
     async def cancel(
         self, environment_id: str, endpoint_id: UUID, recovery_id: int
-    ) -> dict[str, Any] | None:
+    ) -> ReplayRow | None:
         """Cancel a running replay. Return its row, or None if it is not running."""
         rows = await self._session.fetch(
             statement("replays/cancel"), environment_id, endpoint_id, recovery_id
         )
-        return dict(rows[0]) if rows else None
+        return first_row(ReplayRow, rows)
 
     async def step(self, *, look: int, make: int, waiting: int, pending: int) -> Step | None:
         """Run one step of the replay that has been due longest.

@@ -1,9 +1,11 @@
 """Read and write sums of attempts by endpoint and by environment, and the size of the backlog."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
+from dispatcher.store.rows import all_rows, only_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -17,6 +19,75 @@ class Sums(NamedTuple):
     exhausted: int
     duration_ms: int
     durations: Sequence[int]
+
+
+class BacklogRow(TypedDict):
+    """The backlog of one environment, or of all."""
+
+    webhooks: int
+    disabled: int
+    inbox: int
+    pending: int
+    oldest: datetime | None
+    quarantined: int
+    all_paused_at: datetime | None
+    paused_at: datetime | None
+
+
+class FiguresRow(TypedDict):
+    """Figures of one environment, or of all."""
+
+    now: datetime
+    active: int
+    disabled: int
+    failing: int
+    inbox: int
+    inbox_more: bool
+    inbox_oldest: datetime | None
+    quarantined: int
+    all_paused_at: datetime | None
+    paused_at: datetime | None
+    paused_environments: int
+
+
+class EndpointSumsRow(TypedDict):
+    """What was sent to an endpoint in each half hour `slots`. The lists are None without any."""
+
+    id: UUID
+    slots: list[int] | None
+    attempts: list[int] | None
+    failures: list[int] | None
+    durations: list[int] | None
+    pending: int
+
+
+class PendingRow(TypedDict):
+    """How many deliveries of an environment are in a state. `more` is true if not all were read."""
+
+    environment_id: str
+    state: str
+    deliveries: int
+    oldest: datetime | None
+    more: bool
+
+
+class IntervalRow(TypedDict):
+    """What was sent in the interval that begins at `at`."""
+
+    at: datetime
+    attempts: int
+    failures: int
+    delivered: int
+    exhausted: int
+    durations: list[int]
+
+
+class SpeedRow(TypedDict):
+    """How many were delivered in the last `seconds`, and the database's time."""
+
+    delivered: int
+    seconds: float
+    now: datetime
 
 
 class Statistics:
@@ -45,7 +116,7 @@ class Statistics:
 
     async def of_endpoints(
         self, environment_id: str, ids: Collection[UUID], half_hours: int, most: int
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[EndpointSumsRow]:
         """Return `id slots attempts failures durations pending` of the environment's endpoints.
 
         `slots` are numbers of half hours; the last one is now. The lists are None if nothing was
@@ -54,11 +125,11 @@ class Statistics:
         rows = await self._session.fetch(
             statement("statistics/of_endpoints"), environment_id, list(ids), half_hours, most
         )
-        return [dict(row) for row in rows]
+        return all_rows(EndpointSumsRow, rows)
 
     async def series(
         self, environment_id: str, span: int, width: int, points: int
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[IntervalRow]:
         """Return what was sent in the last `points` intervals of `width` seconds.
 
         The keys are `at attempts failures delivered exhausted durations`. Intervals without
@@ -67,57 +138,55 @@ class Statistics:
         rows = await self._session.fetch(
             statement("statistics/series"), environment_id, span, width, points
         )
-        return [dict(row) for row in rows]
+        return all_rows(IntervalRow, rows)
 
-    async def speed(self, environment_id: str) -> Mapping[str, Any]:
+    async def speed(self, environment_id: str) -> SpeedRow:
         """Return `delivered` in the last `seconds`, about a minute, and the current time `now`."""
         rows = await self._session.fetch(statement("statistics/speed"), environment_id)
-        return dict(rows[0])
+        return only_row(SpeedRow, rows)
 
-    async def backlog(self, environment_id: str, most: int) -> Mapping[str, Any]:
+    async def backlog(self, environment_id: str, most: int) -> BacklogRow:
         """Return the backlog of an environment. No count is larger than `most`.
 
         The keys are `webhooks disabled inbox pending oldest quarantined paused_at all_paused_at`.
         """
         rows = await self._session.fetch(statement("statistics/backlog"), environment_id, most)
-        return dict(rows[0])
+        return only_row(BacklogRow, rows)
 
-    async def backlog_of_all(self, most: int) -> Mapping[str, Any]:
+    async def backlog_of_all(self, most: int) -> BacklogRow:
         """Return the backlog of all environments together, as `backlog` does."""
         rows = await self._session.fetch(statement("statistics/backlog_of_all"), most)
-        return dict(rows[0])
+        return only_row(BacklogRow, rows)
 
     async def bound(self, milliseconds: int) -> None:
         """Limit each further statement of this transaction to this time."""
         await self._session.fetch(statement("statistics/bound"), milliseconds)
 
-    async def pending_by_state(self, most: int) -> Sequence[Mapping[str, Any]]:
+    async def pending_by_state(self, most: int) -> Sequence[PendingRow]:
         """Return `environment_id state deliveries oldest more` for each environment and state.
 
         At most `most` deliveries of each kind are read. `more` is true if there are more.
         """
         rows = await self._session.fetch(statement("statistics/pending_by_state"), most)
-        return [dict(row) for row in rows]
+        return all_rows(PendingRow, rows)
 
-    async def pending_of_environment(
-        self, environment_id: str, most: int
-    ) -> Sequence[Mapping[str, Any]]:
+    async def pending_of_environment(self, environment_id: str, most: int) -> Sequence[PendingRow]:
         """Return the pending deliveries of one environment, as `pending_by_state` does."""
         rows = await self._session.fetch(
             statement("statistics/pending_of_environment"), environment_id, most
         )
-        return [dict(row) for row in rows]
+        return all_rows(PendingRow, rows)
 
-    async def figures(self, environment_id: str | None, most: int) -> Mapping[str, Any]:
+    async def figures(self, environment_id: str | None, most: int) -> FiguresRow:
         """Return figures of one environment, or of all environments for None.
 
         The keys are `now active disabled failing inbox inbox_more inbox_oldest quarantined
         all_paused_at paused_at paused_environments`. Rows are counted up to `most`.
         """
         rows = await self._session.fetch(statement("statistics/figures"), environment_id, most)
-        return dict(rows[0])
+        return only_row(FiguresRow, rows)
 
 
-def _columns(sums: Iterable[Sums]) -> list[list[Any]]:
+def _columns(sums: Iterable[Sums]) -> list[list[object]]:
     *numbers, durations = ([*column] for column in zip(*sums, strict=True))
     return [*numbers, [f"{{{','.join(map(str, each))}}}" for each in durations]]

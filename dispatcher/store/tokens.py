@@ -1,12 +1,55 @@
 """Read and write tokens. A token is stored as the SHA-256 of its text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
+from dispatcher.core.model import Scope
+from dispatcher.store.rows import all_rows, first_row, only_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+
+class TokenRow(TypedDict):
+    """A token. Without an environment, it is for every one."""
+
+    id: UUID
+    name: str
+    environment_id: str | None
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewTokenRow(TokenRow):
+    """A new token, and whether each condition was met. If one was not, there is no token.
+
+    `known`: the environment exists. `lasting`: the expiry is in the future. `room`: there are not
+    too many.
+    """
+
+    known: bool
+    lasting: bool
+    room: bool
+
+
+class RevokedTokenRow(TypedDict):
+    """A token that was just revoked."""
+
+    name: str
+    environment_id: str | None
+
+
+class TokenOwnerRow(TypedDict):
+    """A valid token, as a request shows it."""
+
+    id: UUID
+    name: str
+    scope: Scope
+    environment_id: str | None
 
 
 class Tokens:
@@ -24,7 +67,7 @@ class Tokens:
         sha256: bytes,
         expires_at: datetime | None,
         most: int,
-    ) -> Mapping[str, Any]:
+    ) -> NewTokenRow:
         """Create a token, unless a condition fails. Return the conditions and the new row.
 
         `known` is true if the environment exists, `lasting` if the expiry is in the future, and
@@ -33,31 +76,31 @@ class Tokens:
         rows = await self._session.fetch(
             statement("tokens/create"), name, environment_id, scope, sha256, expires_at, most
         )
-        return dict(rows[0])
+        return only_row(NewTokenRow, rows)
 
     async def list(
         self, environment_id: str | None, after: UUID | None = None, limit: int = 1000
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> Sequence[TokenRow]:
         """Return at most `limit` tokens older than `after`, newest first.
 
         Revoked and expired ones are included. Without an environment, return those of all
         environments.
         """
         rows = await self._session.fetch(statement("tokens/list"), environment_id, after, limit)
-        return [dict(row) for row in rows]
+        return all_rows(TokenRow, rows)
 
-    async def revoke(self, token_id: UUID, environment_id: str | None) -> Mapping[str, Any] | None:
+    async def revoke(self, token_id: UUID, environment_id: str | None) -> RevokedTokenRow | None:
         """Revoke a token. Return its `name environment_id`, or None if this call did not revoke it.
 
         With `environment_id` None, the token may be bound to any environment.
         """
         rows = await self._session.fetch(statement("tokens/revoke"), token_id, environment_id)
-        return dict(rows[0]) if rows else None
+        return first_row(RevokedTokenRow, rows)
 
-    async def authenticate(self, sha256: bytes) -> Mapping[str, Any] | None:
+    async def authenticate(self, sha256: bytes) -> TokenOwnerRow | None:
         """Return `id name scope environment_id` of a valid token, or None."""
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
-        return dict(rows[0]) if rows else None
+        return first_row(TokenOwnerRow, rows)
 
     async def prune(self, keep: float, most: int) -> int:
         """Delete up to `most` tokens that have been unusable for `keep` seconds.

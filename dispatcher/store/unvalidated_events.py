@@ -31,15 +31,19 @@ class UnvalidatedEvents:
         limit: int,
         shards: Collection[int],
         *,
-        above: int = 0,
-        without: Collection[str] = (),
+        after_id: int = 0,
+        excluded_environments: Collection[str] = (),
     ) -> Sequence[Waiting]:
         """Return the oldest unvalidated events of these shards.
 
-        Their ids are above `above`, and they are of no environment in `without`.
+        Their ids are above `after_id`, and they are of none of the `excluded_environments`.
         """
         rows = await self._session.fetch(
-            statement("unvalidated_events/waiting"), limit, list(shards), above, list(without)
+            statement("unvalidated_events/waiting"),
+            limit,
+            list(shards),
+            after_id,
+            list(excluded_environments),
         )
         return [Waiting(**row) for row in rows]
 

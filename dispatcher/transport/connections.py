@@ -7,6 +7,7 @@ Otherwise a request could be sent on a connection that is just being closed.
 
 import asyncio
 import socket
+import ssl
 from collections import deque
 from time import monotonic
 
@@ -19,6 +20,7 @@ from dispatcher.transport.exchange import Connection, Outbox
 from dispatcher.transport.failures import (
     PostError,
     no_address,
+    no_certificates,
     no_connection,
     no_handshake,
 )
@@ -26,7 +28,7 @@ from dispatcher.transport.progress import Progress
 from dispatcher.transport.proxy import Proxy, ProxyGuard, no_proxy
 from dispatcher.transport.resolver import Resolver, addr_info
 from dispatcher.transport.target import Origin, Target
-from dispatcher.transport.tls import ClientContext
+from dispatcher.transport.tls import ClientContext, ClientContexts
 
 IDLE_SECONDS = 4.0
 """Idle connections are kept so long: most servers keep them for 5 s or more, or announce less."""
@@ -76,7 +78,7 @@ class Connections:
         guard: Guard,
         resolver: Resolver,
         deadlines: Deadlines,
-        context: ClientContext,
+        contexts: ClientContexts,
         *,
         connect_timeout: float,
         idle_limit: int,
@@ -87,7 +89,7 @@ class Connections:
         self._guard = guard
         self._resolver = resolver
         self._deadlines = deadlines
-        self._context = context
+        self._contexts = contexts
         self._connect_timeout = connect_timeout
         self._idle_limit = idle_limit
         self._origin_limit = origin_limit
@@ -136,7 +138,7 @@ class Connections:
         if opened is None:
             return
         if not connection.served and opened.origin.is_https and not connection.is_closing:
-            self._remember_session(opened.origin, connection)
+            _remember_session(opened.origin, connection)
         said = answer.head.keep_alive_seconds if answer.head is not None else None
         seconds = IDLE_SECONDS if said is None else _idle_seconds(said)
         if seconds <= 0 or not connection.rest():
@@ -151,11 +153,6 @@ class Connections:
             opened.wake_one()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-
-    def _remember_session(self, origin: Origin, connection: Connection) -> None:
-        tls = connection.transport.get_extra_info("ssl_object")
-        if tls is not None:
-            self._context.remember(origin.server_name, tls)
 
     async def connect(self, target: Target, progress: Progress, share: str) -> Connection:
         """Return a new connection, or one that became idle while waiting. Raises PostError."""
@@ -271,16 +268,27 @@ class Connections:
         connection = Connection(self._loop, self._outbox, self._deadlines, self._lost)
         tls = target.origin.is_https
         try:
+            context = await self._context(target.origin) if tls else None
+        except BaseException:
+            sock.close()
+            raise
+        try:
             await self._loop.create_connection(
                 lambda: connection,
                 sock=sock,
-                ssl=self._context if tls else None,
+                ssl=context,
                 server_hostname=target.origin.server_name if tls else None,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
             )
         except (OSError, ValueError) as error:
             raise (no_handshake if tls else no_connection)(error) from None
         return connection
+
+    async def _context(self, origin: Origin) -> ClientContext:
+        try:
+            return await self._contexts.get(origin.identity)
+        except (OSError, ValueError) as error:
+            raise no_certificates(error) from None
 
     def _lost(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
@@ -303,6 +311,13 @@ class Connections:
         self._sweeper = None
         if self._idle:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _remember_session(origin: Origin, connection: Connection) -> None:
+    """Keep the TLS session in the context that the connection was made with, and in no other."""
+    tls: ssl.SSLObject | None = connection.transport.get_extra_info("ssl_object")
+    if tls is not None and isinstance(tls.context, ClientContext):
+        tls.context.remember(origin.server_name, tls)
 
 
 def _idle_seconds(said: int) -> float:

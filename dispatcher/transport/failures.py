@@ -34,6 +34,12 @@ def no_handshake(error: Exception) -> PostError:
     return PostError("tls", "the receiver broke off the TLS handshake")
 
 
+def no_certificates(error: Exception) -> PostError:
+    # The text of another error may repeat a part of a private key.
+    reason = tls_reason(error) if isinstance(error, ssl.SSLError) else "they cannot be read"
+    return PostError("tls", f"the webhook's own certificates cannot be used: {reason}")
+
+
 def no_answer(cause: Exception | None) -> PostError:
     if isinstance(cause, ssl.SSLError):
         return PostError("tls", tls_reason(cause))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from time import monotonic
 from typing import Self
 
+from dispatcher.core.credentials import TlsIdentity
 from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.model import ErrorCode, Response, SendError, first_byte_only
 from dispatcher.transport.answer import Answer
@@ -24,7 +25,7 @@ from dispatcher.transport.proxy import Proxy
 from dispatcher.transport.request_head import RequestHeads
 from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
-from dispatcher.transport.tls import ClientContext
+from dispatcher.transport.tls import ClientContexts
 
 URLS_CACHED = 4096
 """Most parsed URLs that are kept."""
@@ -68,6 +69,7 @@ class Sender:
         )
         self._is_open = False
         self._target: Callable[[str], Target] = _not_open
+        self._target_with: Callable[[str, TlsIdentity], Target]
         self._connections: Connections
         self._deadlines: Deadlines
         self._resolver: Resolver
@@ -85,12 +87,15 @@ class Sender:
         self._target = lru_cache(maxsize=URLS_CACHED)(
             lambda url: target_of(self._guard.check_url(url))
         )
+        self._target_with = lru_cache(maxsize=URLS_CACHED)(
+            lambda url, tls: target_of(self._guard.check_url(url), tls)
+        )
         self._resolver = Resolver(self._guard)
         self._connections = Connections(
             self._guard,
             self._resolver,
             self._deadlines,
-            ClientContext(),
+            ClientContexts(),
             connect_timeout=self._connect_timeout,
             idle_limit=self._concurrency,
             origin_limit=self._origin_limit,
@@ -103,7 +108,7 @@ class Sender:
         if self._is_open:
             self._connections.close()
 
-    async def post(
+    async def post(  # noqa: PLR0913 - all that a request has, each by its name
         self,
         url: str,
         headers: Mapping[str, str],
@@ -113,25 +118,25 @@ class Sender:
         share: str = "",
         names: tuple[str, ...] = (),
         values: tuple[str, ...] = (),
+        tls: TlsIdentity | None = None,
+        body_limit: int | None = None,
     ) -> Response | SendError:
         """Send one request, and return the answer or the error.
 
-        `headers` are the same for many requests to the URL, and prepared once. `names` are those of
-        the headers that vary, and `values` their values in this request. `timeout` is in seconds,
-        from the name lookup to the last byte. `share` is the environment for which names are looked
-        up. A request is sent a second time, on a new connection, only if
-        a kept connection ends before the first byte of an answer, or answers it with 408. Network
-        and receiver cause no exceptions. Raises RuntimeError if the sender is not open.
+        `headers` are the same for many requests, and prepared once; `names` and `values` are those
+        that vary. `timeout` is in seconds, from the lookup to the last byte. `share` is the
+        environment that looks up. A request is sent again only if a kept connection ends before the
+        first byte of an answer, or answers 408. Raises RuntimeError if the sender is not open.
         """
-        started_at = monotonic()
+        started_at, limit = monotonic(), body_limit or self._body_limit
         try:
-            target = self._target(url)
+            target = self._target(url) if tls is None else self._target_with(url, tls)
             head = self._heads.build(target.start, headers, len(body), names, values)
         except ValueError as error:
             return _refused(error, monotonic() - started_at)
         kept = self._connections.take(target.origin, started_at)
         if kept is not None:
-            answer = Answer(self._body_limit)
+            answer = Answer(limit)
             try:
                 await kept.post(head, body, answer, timeout)
             except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
@@ -141,25 +146,29 @@ class Sender:
                 if answer.status != REQUEST_TIMEOUT:
                     return self._response(kept, answer, started_at, None)
                 kept.abort()  # some servers send 408 when they close an idle connection
-        # If the receiver read the request before it closed the connection, it gets it twice.
-        return await self._post_on_new(target, head, body, timeout, share, Progress(started_at))
+        answer = Answer(limit)
+        return await self._post_on_new(target, head, body, answer, timeout, share, started_at)
 
     async def _post_on_new(
         self,
         target: Target,
         head: bytes,
         body: bytes,
+        answer: Answer,
         timeout: float,  # noqa: ASYNC109
         share: str,
-        progress: Progress,
+        started_at: float,
     ) -> Response | SendError:
-        """Send the request on a new connection; return the answer or the error."""
-        connection = None
+        """Send the request on a new connection; return the answer or the error.
+
+        Network and receiver cause no exceptions. If the receiver read the request before it closed
+        a kept connection, it gets it twice.
+        """
+        connection, progress = None, Progress(started_at)
         try:
             left = progress.started_at + timeout - monotonic()
             with self._deadlines.within(_in_steps(left)):
                 connection = await self._connections.connect(target, progress, share)
-            answer = Answer(self._body_limit)
             left = progress.started_at + timeout - monotonic()
             await connection.post(head, body, answer, _in_steps(left))
         except BaseException as error:  # noqa: BLE001 - raised again unless it is ours

@@ -2,20 +2,21 @@
 
 from typing import NamedTuple
 
+from dispatcher.core.credentials import TlsIdentity
 from dispatcher.core.endpoint_url import EndpointUrl, ends_in_number
 
 
 class Origin(NamedTuple):
     """The key of a connection: requests to the same origin may share it, one after another.
 
-    `identity` names the certificates used for TLS; "" means those of the system, and no client
+    `identity` has the certificates used for TLS; None means those of the system, and no client
     certificate.
     """
 
     is_https: bool
     host: str
     port: int
-    identity: str = ""
+    identity: TlsIdentity | None = None
 
     @property
     def server_name(self) -> str:
@@ -35,10 +36,10 @@ class Target(NamedTuple):
     start: str
 
 
-def target_of(url: EndpointUrl) -> Target:
-    """Return the destination of a parsed URL."""
+def target_of(url: EndpointUrl, identity: TlsIdentity | None = None) -> Target:
+    """Return the destination of a parsed URL. Without TLS, `identity` is not used."""
     return Target(
-        Origin(url.is_https, url.host, url.port),
+        Origin(url.is_https, url.host, url.port, identity if url.is_https else None),
         ":" in url.host or ends_in_number(url.host),
         f"POST {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n",
     )

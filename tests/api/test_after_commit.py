@@ -25,7 +25,7 @@ async def test_a_new_secret_is_answered_though_the_database_is_lost_after_the_co
         raise error
 
     made = (await admin("POST", "/api/webhooks", NEW)).data
-    monkeypatch.setattr(Daemons, "unconfirmed", lost)
+    monkeypatch.setattr(Daemons, "count_outdated", lost)
     answer = await admin("POST", f"/api/webhooks/{made['id']}/rotate_secret")
     assert answer.status == 200
     assert answer.data["secret"] not in ("", None, made["secret"])
@@ -41,7 +41,7 @@ async def test_a_database_that_says_nothing_after_the_commit_is_not_waited_for(
 
     made = (await admin("POST", "/api/webhooks", NEW)).data
     monkeypatch.setattr(module, "MARGIN_SECONDS", -0.9)
-    monkeypatch.setattr(Daemons, "unconfirmed", silent)
+    monkeypatch.setattr(Daemons, "count_outdated", silent)
     answer = await admin("POST", f"/api/webhooks/{made['id']}/rotate_secret")
     assert answer.data["secret"]
     assert answer.headers["X-Propagation"] == "pending"

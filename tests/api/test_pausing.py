@@ -49,7 +49,7 @@ async def test_resuming_one_environment_while_all_are_paused_is_a_conflict(
     refused = await admin("POST", "/api/resume", {})
     assert (refused.status, refused.code) == (409, "conflict")
     assert (
-        'All environments are paused; resume them with {"all": true}'
+        'All environments are paused. Resume them with {"all": true}.'
         in refused.body.decode().replace("\\", "")
     )
 
@@ -113,7 +113,7 @@ async def test_a_token_of_one_environment_reads_no_figures_of_the_others(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.services.measure.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
     monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
     assert (
         await admin("POST", "/api/webhooks", {"url": receiver.url, "events": ["*"]})

@@ -11,6 +11,8 @@ import yaml  # type: ignore[import-untyped]
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from dispatcher.engine.loop import BACKOFF_LIMIT_SECONDS
+from dispatcher.engine.recorder import WAITING_LIMIT
 from dispatcher.services.backlog import COUNTED_MOST
 from dispatcher.telemetry import metrics
 from tests.api.conftest import Api
@@ -40,7 +42,7 @@ async def test_every_expression_names_what_a_daemon_exposes(
     story: Story, daemons: Daemons, receiver: Receiver, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
-    monkeypatch.setattr("dispatcher.services.measure.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
     await story.insert()
@@ -79,6 +81,50 @@ def test_every_alert_says_what_happened_and_what_to_do(rule: dict[str, Any]) -> 
     assert set(rule["annotations"]) == {"summary", "description"}
     assert rule["labels"]["severity"] in ("critical", "warning")
     assert f"`{rule['alert']}`" in (DOCS / "operating.md").read_text()
+
+
+class Limits:
+    AGE_SECONDS = 86_400.0
+    """Nothing bounds an age within a day."""
+    COUNTER = float("inf")
+
+
+def bounds() -> dict[str, float]:
+    """The largest value, with the default configuration, that each compared expression can have."""
+    lag = metrics.LOOP_LAG
+    return {
+        "absent(dispatcher_lease_valid) or sum(dispatcher_lease_valid)": 0,
+        "dispatcher_lease_valid": 0,
+        "max(dispatcher_oldest_due_delivery_age_seconds)": Limits.AGE_SECONDS,
+        "max(dispatcher_oldest_inbox_event_age_seconds)": Limits.AGE_SECONDS,
+        "max(dispatcher_longest_pause_seconds)": Limits.AGE_SECONDS,
+        "time() - max(dispatcher_measured_timestamp_seconds)": Limits.AGE_SECONDS,
+        'max(delta(dispatcher_endpoints{state="disabled"}[15m]))': COUNTED_MOST,
+        'max(dispatcher_endpoints{state="failing"})': COUNTED_MOST,
+        "max(dispatcher_triggers_disabled)": 1,
+        # A counter too, as the gauge of what is in quarantine stays at COUNTED_MOST.
+        "max(delta(dispatcher_quarantined_events[1h])) > 0 or"
+        " sum(increase(dispatcher_events_quarantined_total[1h]))": Limits.COUNTER,
+        "dispatcher_failing_stages": 1,
+        "sum by (instance, stage) (increase(dispatcher_stage_failures_total[15m]))": (
+            15 * 60 / BACKOFF_LIMIT_SECONDS
+        ),
+        "dispatcher_unrecorded_results": WAITING_LIMIT,
+        "histogram_quantile(0.99, sum by (instance, le)"
+        " (rate(dispatcher_event_loop_lag_seconds_bucket[5m])))": lag._upper_bounds[-2],
+    }
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+def test_every_alert_can_fire_with_the_default_configuration(rule: dict[str, Any]) -> None:
+    found = re.fullmatch(r"(.+) (>|==) (?:([\d.]+)|[\d.]+ \* max\(.*\))", rule["expr"])
+    assert found is not None
+    expression, comparison, threshold = found.groups()
+    bound = bounds()[expression]
+    if comparison == ">":
+        assert bound > float(threshold or 0)
+    else:
+        assert bound == float(threshold)
 
 
 def test_every_metric_is_explained() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from dispatcher.cli import event_checks
 from dispatcher.cli.event_checks import locks_needed
+from dispatcher.core import remedies
 from dispatcher.store.server import OldSnapshot, Server
 from tests.conftest import Connection, connected
 from tests.end_to_end.shell import Shell
@@ -14,7 +15,7 @@ DAY = 86_400.0
 
 
 async def said(dispatcher: Shell, kind: str) -> str:
-    """Return the `notes` or the `warnings` of `check`."""
+    """Return the `notes`, the `warnings` or the `problems` of `check`."""
     done = await dispatcher("check", "--json")
     return "\n".join(json.loads(done.out)[kind])
 
@@ -28,9 +29,29 @@ async def test_that_prepared_transactions_need_a_setting(
 
 
 async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connection) -> None:
-    assert "do not fire" not in await said(dispatcher, "warnings")
+    assert "triggers: they fire" in await said(dispatcher, "notes")
     await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER events_inserted")
-    assert "do not fire: events_inserted" in await said(dispatcher, "warnings")
+    problem = await said(dispatcher, "problems")
+    assert "do not fire: events_inserted" in problem
+    enable = "ALTER TABLE dispatcher.events ENABLE TRIGGER events_inserted;"
+    assert (enable in problem, "dispatcher replay --since" in problem) == (True, True)
+    assert (await dispatcher("check")).code == 1
+    await connection.execute(enable)
+    assert (await dispatcher("check")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("event_key", "ALTER TABLE dispatcher.events ENABLE TRIGGER event_key;"),
+        (
+            "event_key on events_default",
+            "ALTER TABLE dispatcher.events_default ENABLE TRIGGER event_key;",
+        ),
+    ],
+)
+def test_how_to_enable_a_trigger_names_its_table(name: str, statement: str) -> None:
+    assert statement in remedies.of_disabled_triggers([name])
 
 
 async def test_that_a_snapshot_has_been_held_for_long(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.conftest import Connection
 from tests.end_to_end.shell import Ended, Shell
 from tests.end_to_end.stories import Daemons, Story
@@ -31,7 +32,8 @@ def over_the_api(dispatcher: Shell, address: str) -> Shell:
 
 
 @pytest.fixture(params=["over_the_api", "dispatcher"])
-def either(request: pytest.FixtureRequest) -> Shell:
+def either(request: pytest.FixtureRequest, dispatcher: Shell) -> Shell:
+    """One of the two. `dispatcher` has the server started before the test that asks first."""
     shell: Shell = request.getfixturevalue(request.param)
     return shell
 
@@ -72,7 +74,11 @@ async def test_a_webhook_is_looked_after(either: Shell, receiver: Receiver) -> N
     assert rotated["previousSecretUntil"] is not None
     assert (await either("webhook", "delete", id_)).out == f"deleted {id_}\n"
     gone = await either("webhook", "get", id_)
-    assert (gone.code, gone.out, gone.err) == (1, "", f"there is no webhook {id_}\n")
+    assert (gone.code, gone.out, gone.err) == (
+        1,
+        "",
+        f"There is no webhook {id_}. Check its id and the environment.\n",
+    )
 
 
 async def test_both_ways_tell_the_same_fields(
@@ -161,9 +167,12 @@ async def test_the_environment_that_is_named_is_the_one(
     every = read(await either("webhook", "list", "--json"))
     assert [each["id"] for each in every] == [elsewhere["id"], here["id"]]
     foreign = await either("webhook", "get", here["id"], "--environment", "env_x")
-    assert (foreign.code, foreign.err) == (1, f"there is no webhook {here['id']}\n")
+    assert (foreign.code, foreign.err) == (
+        1,
+        f"There is no webhook {here['id']}. Check its id and the environment.\n",
+    )
     nowhere = await either("webhook", "list", "--environment", "env_y")
-    assert (nowhere.code, "there is no environment" in nowhere.err) == (1, True)
+    assert (nowhere.code, "here is no environment" in nowhere.err) == (1, True)
 
 
 async def test_the_audit_names_the_user_of_the_system(
@@ -271,3 +280,43 @@ async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> N
     again = read(await either("seed", "paylent", "--json"))
     assert len(again["unchanged"]) == 18
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 18
+
+
+async def test_credentials_come_from_files(
+    either: Shell, receiver: Receiver, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.client()
+    files = {"cert": certificate, "key": key, "basic": "me:hush:hush\n", "line": "no colon"}
+    files["oauth2"] = json.dumps(
+        {"token_url": receiver.url, "client_id": "me", "client_secret": "hush"}
+    )
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    cert, key_file, basic, oauth2 = (
+        str(tmp_path / name) for name in ("cert", "key", "basic", "oauth2")
+    )
+    tls = ("--tls-cert", cert, "--tls-key", key_file, "--tls-ca", str(authority.root))
+    made = await created(either, receiver.url, *tls, "--basic-auth-file", basic)
+    assert made["authentication"]["type"] == "basic"
+    assert made["tls"]["certificate"]["subject"] == "CN=127.0.0.1"
+    change = ("webhook", "update", made["id"])
+    changed = read(await either(*change, "--oauth2-file", oauth2, "--no-tls", "--json"))
+    assert (changed["authentication"]["clientId"], changed["tls"]) == ("me", None)
+    shown = await either("webhook", "get", made["id"])
+    assert f"auth    oauth2, tokens from {receiver.url}" in shown.out
+    assert "hush" not in shown.out + json.dumps(changed)
+    removed = read(await either(*change, "--no-authentication", "--json"))
+    assert removed["authentication"] is None
+    for wrong in (
+        ("--tls-cert", cert),
+        ("--basic-auth-file", basic, "--oauth2-file", oauth2),
+        ("--basic-auth-file", str(tmp_path / "line")),
+        ("--oauth2-file", basic),
+        ("--tls-ca", str(tmp_path / "missing")),
+        ("--no-tls", "--tls-ca", cert),
+        ("--url", "https://me:hush@example.com/"),
+    ):
+        refused = await either(*change, *wrong)
+        assert refused.code == 2, wrong
+        assert "hush" not in refused.err + refused.out

@@ -1,4 +1,4 @@
-"""The database goes away, comes back, is slow to answer, refuses: nothing is lost, nobody dies."""
+"""The database goes away, comes back, is slow to answer, refuses: nothing is lost and no daemon dies."""
 
 import asyncio
 import random
@@ -60,7 +60,7 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     chance = random.Random(1)
-    sessions = ["lease", "fanout", "record", "refill", "endpoints", "bodies", "upkeep", "listen"]
+    sessions = ["lease", "fanout", "record", "load", "endpoints", "bodies", "upkeep", "listen"]
     await story.subscribe(receiver.url)
     receiver.otherwise = Answer(200, delay=0.005)
     daemon = await daemons.start()
@@ -77,7 +77,7 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
     assert daemons.alive(daemon)
 
 
-@pytest.mark.parametrize("session", ["fanout", "record", "refill", "bodies"])
+@pytest.mark.parametrize("session", ["fanout", "record", "load", "bodies"])
 async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
     story: Story, daemons: Daemons, receiver: Receiver, session: str
 ) -> None:

@@ -205,7 +205,7 @@ async def test_a_connection_lost_in_the_middle_loses_no_event(
     await enforce(story.connection, "a.b")
     await story.insert(1_000, type_="a.b")
     for _ in range(5):
-        await story.terminate("examine")
+        await story.terminate("schema_check")
         await asyncio.sleep(0.05)
     await story.ended(DELIVERED=1_000)
     assert set(numbers(receiver.requests)) == set(range(1, 1001))

@@ -20,7 +20,7 @@ from tests.receivers import RawReceiver, Receiver, read_request
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.services.measure.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
     monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
     monkeypatch.setattr("dispatcher.daemon.WATCH_SECONDS", 0.05)
     monkeypatch.setattr("dispatcher.daemon.LAG_SECONDS", 0.01)

@@ -45,7 +45,7 @@ async def frozen(story: Story, session: str) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize(
-    "session", ["lease", "fanout", "record", "refill", "endpoints", "bodies", "listen"]
+    "session", ["lease", "fanout", "record", "load", "endpoints", "bodies", "listen"]
 )
 async def test_sending_goes_on_soon_after_a_server_process_froze(
     story: Story, daemons: Daemons, receiver: Receiver, session: str

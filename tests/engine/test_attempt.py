@@ -46,6 +46,7 @@ class World:
             self,  # type: ignore[arg-type]
             self,  # type: ignore[arg-type]
             self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
             clock,
             timeout=5.0,
         )

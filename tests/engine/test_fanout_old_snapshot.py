@@ -32,38 +32,38 @@ class Stuck:
     taken: list[int] = field(default_factory=list)
     aside: list[int] = field(default_factory=list)
 
-    def _read(self, above: int, up_to: int) -> None:
+    def _read(self, after_id: int, up_to: int) -> None:
         """A row is kept each millisecond."""
-        low, high = max(above, KEPT_FROM), min(up_to, NOW)
+        low, high = max(after_id, KEPT_FROM), min(up_to, NOW)
         if max(0, high - low) * self.kept // (NOW - KEPT_FROM) > READ_IN_TIME:
             raise StatementTimeoutError("too much to read")
 
-    def _first(self, above: int, up_to: int) -> int | None:
-        found = min((id_ for id_ in self.live if above < id_ <= up_to), default=None)
-        self._read(above, up_to if found is None else found)
+    def _first(self, after_id: int, up_to: int) -> int | None:
+        found = min((id_ for id_ in self.live if after_id < id_ <= up_to), default=None)
+        self._read(after_id, up_to if found is None else found)
         return found
 
     async def first(
-        self, *, above: int, up_to: int, without: Sequence[str] = ()
+        self, *, after_id: int, up_to: int, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
-        looked = max(above, min(up_to, NOW))
-        return self._first(above, looked), looked
+        looked = max(after_id, min(up_to, NOW))
+        return self._first(after_id, looked), looked
 
-    async def fan_out(self, *, above: int, up_to: int, limit: int, **_: object) -> FannedOut:
-        self._first(above, up_to)
-        seen = sorted(id_ for id_ in self.live if above < id_ <= up_to)[:limit]
+    async def fan_out(self, *, after_id: int, up_to: int, limit: int, **_: object) -> FannedOut:
+        self._first(after_id, up_to)
+        seen = sorted(id_ for id_ in self.live if after_id < id_ <= up_to)[:limit]
         if len(seen) < limit:
-            self._read(seen[-1] if seen else above, up_to)
+            self._read(seen[-1] if seen else after_id, up_to)
         else:
-            self._read(above, seen[-1])
+            self._read(after_id, seen[-1])
         if self.poison in seen:
             raise StatementTimeoutError("it takes very long")
         self.live = [id_ for id_ in self.live if id_ not in seen]
         self.taken += seen
         return FannedOut(len(seen), max(seen, default=None), 0, [], set(), seen=len(seen))
 
-    async def fan_out_slice(self, *, above: int, up_to: int, **_: object) -> FannedOut:
-        return await self.fan_out(above=above, up_to=up_to, limit=1)
+    async def fan_out_slice(self, *, after_id: int, up_to: int, **_: object) -> FannedOut:
+        return await self.fan_out(after_id=after_id, up_to=up_to, limit=1)
 
     async def raise_mark(self, taken: int, clear: int = 0) -> int:
         self.mark = max(self.mark, min(taken, NOW - (60_000 << 22)))

@@ -31,15 +31,20 @@ class Stage:
         self.moved_at: dict[str, float] = {}
 
     async def waiting(
-        self, limit: int, shards: Collection[int], *, above: int = 0, without: Collection[str] = ()
+        self,
+        limit: int,
+        shards: Collection[int],
+        *,
+        after_id: int = 0,
+        excluded_environments: Collection[str] = (),
     ) -> Sequence[Waiting]:
-        rows = [row for row in self.rows.values() if row.id > above]
-        return [row for row in rows if row.environment_id not in without][:limit]
+        rows = [row for row in self.rows.values() if row.id > after_id]
+        return [row for row in rows if row.environment_id not in excluded_environments][:limit]
 
     async def with_data(self, ids: Collection[int], size: int) -> Mapping[int, str | None]:
         return dict.fromkeys(ids, "{}")
 
-    async def judge(self, schema: str, data: str) -> None:
+    async def validate(self, schema: str, data: str) -> None:
         self.order += schema
         self.now += EXPENSIVE_SECONDS if schema.isupper() else CHEAP_SECONDS
 
@@ -59,7 +64,7 @@ class Stage:
         raise AssertionError(f"{len(self.rows)} events still wait")
 
 
-async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
+async def checked(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
     stage = Stage(events)
     monkeypatch.setattr(schema_check, "monotonic", lambda: stage.now)
     monkeypatch.setattr(schema_check, "HEAD_START_SECONDS", 0.0)
@@ -71,7 +76,7 @@ async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
 async def test_an_expensive_schema_delays_no_other_environment(
     monkeypatch: pytest.MonkeyPatch, expensive: int
 ) -> None:
-    stage = await examined(monkeypatch, "A" * expensive + "b" * 3)
+    stage = await checked(monkeypatch, "A" * expensive + "b" * 3)
     assert stage.order[:4] == "Abbb"
     assert stage.moved_at["b"] < 2 * EXPENSIVE_SECONDS
 
@@ -79,18 +84,18 @@ async def test_an_expensive_schema_delays_no_other_environment(
 async def test_several_environments_with_expensive_schemas_alternate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = await examined(monkeypatch, "A" * 20 + "B" * 20 + "C" * 20 + "d")
+    stage = await checked(monkeypatch, "A" * 20 + "B" * 20 + "C" * 20 + "d")
     assert set(stage.order[:4]) == set("ABCd")
 
 
 async def test_many_cheap_checks_delay_no_expensive_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = await examined(monkeypatch, "A" + "bc" * 1000 + "A")
+    stage = await checked(monkeypatch, "A" + "bc" * 1000 + "A")
     assert stage.order.rindex("A") < 1000
 
 
 async def test_an_environments_events_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = await examined(monkeypatch, "Ab" * 60)
+    stage = await checked(monkeypatch, "Ab" * 60)
     assert sorted(stage.order) == sorted("Ab" * 60)
     assert stage.rows == {}

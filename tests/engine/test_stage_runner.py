@@ -76,3 +76,24 @@ async def test_a_stage_without_progress_is_logged_when_that_begins_and_ends(
             runner.log_changes()
             task.cancel()
     assert [line["event"] for line in lines] == ["stage makes no progress", "stage recovered"]
+
+
+async def test_a_stage_without_progress_is_logged_with_its_last_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stage_health, "PATIENCE_SECONDS", -1.0)
+    runner, failed = StageRunner(), asyncio.Event()
+
+    async def fail() -> float:
+        failed.set()
+        raise StoreUnavailableError("the server is gone")
+
+    with structlog.testing.capture_logs() as lines:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            task = runner.start(group, Stage("stage", fail))
+            await failed.wait()
+            await asyncio.sleep(0)  # the turn in which the runner notes the failure
+            runner.log_changes()
+            task.cancel()
+    (line,) = [line for line in lines if line["event"] == "stage makes no progress"]
+    assert (line["stage"], line["error"]) == ("stage", "the server is gone")

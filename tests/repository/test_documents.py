@@ -103,6 +103,32 @@ def test_every_page_is_linked_from_another() -> None:
     assert [name for name in TEXTS if name != "README.md" and name not in linked] == []
 
 
+def lines_that_need_action() -> set[str]:
+    """The events that `telemetry/observe` logs as a warning or an error."""
+    calls = [
+        node
+        for path in (PACKAGE / "telemetry" / "observe").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    chosen = [call for call in calls if call.func.attr in ("warning", "error")]  # type: ignore[attr-defined] # as above
+    return {ast.literal_eval(call.args[0]) for call in chosen}
+
+
+def test_every_log_line_that_needs_action_is_explained() -> None:
+    table = OPERATING.partition("| event | what happened")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    explained = [name for cell in cells for name in re.findall("`([^`]+)`", cell)]
+    assert sorted(explained) == sorted(lines_that_need_action())
+
+
+def test_every_stage_is_explained() -> None:
+    table = OPERATING.partition("| stage | what it does")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    sources = "".join((PACKAGE / name).read_text() for name in ("engine/engine.py", "daemon.py"))
+    assert sorted(named) == sorted(re.findall(r'Stage\("(\w+)"', sources))
+
+
 @every_document
 def test_the_words_are_plain(text: str) -> None:
     assert re.findall(DIALECT, text, re.IGNORECASE) == []

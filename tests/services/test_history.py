@@ -16,7 +16,7 @@ from dispatcher.core.model import Delivery
 from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
 from dispatcher.services.history_resources import DeliveryItem
-from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
+from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
@@ -41,7 +41,7 @@ def store(pool: Pool) -> Deliveries:
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The two ways to list an environment: by its endpoints, and when these are too many."""
     if request.param == "looked through":
-        monkeypatch.setattr(history, "LOOKED_INTO", 0)
+        monkeypatch.setattr(history, "MERGED_ENDPOINTS", 0)
     return OURS
 
 
@@ -444,7 +444,7 @@ async def test_pages_hold_everything_however_little_is_looked_at_for_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Deliveries in every state that they come to by ending and being sent again."""
-    monkeypatch.setattr(history, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(history, "ROWS_PER_PAGE", looked_at)
     chance = random.Random(7)
     endpoints = [await rows.endpoint(connection) for _ in range(3)]
     event = await rows.event(connection)
@@ -475,7 +475,7 @@ async def test_pages_hold_everything_however_little_is_looked_at_for_one(
 async def test_a_rare_match_makes_short_pages_with_a_next_one(
     connection: Connection, read: History, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "LOOKED_AT", 5)
+    monkeypatch.setattr(history, "ROWS_PER_PAGE", 5)
     endpoint = await rows.endpoint(connection)
     rare, *_ = [await rows.delivery(connection, endpoint) for _ in range(20)]
     await connection.execute(
@@ -618,7 +618,7 @@ async def test_events_are_listed_newest_first_in_pages_and_by_filter(
                 return found
 
     for looked_at in (1, 3, 4000):
-        monkeypatch.setattr(history, "LOOKED_AT", looked_at)
+        monkeypatch.setattr(history, "ROWS_PER_PAGE", looked_at)
         for limit in (1, 4):
             assert await walk(EventFilters(), limit) == made
             assert await walk(EventFilters(type="role.*"), limit) == made[2::3]

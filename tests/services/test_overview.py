@@ -90,7 +90,7 @@ async def test_a_summary_is_of_one_environment_or_of_all(
     await rows.environment(connection, "env_b")
     webhook = await rows.endpoint(connection)
     await rows.endpoint(connection, environment="env_b", active=False)
-    owed = await rows.delivery(connection, webhook)
+    waiting = await rows.delivery(connection, webhook)
     await Statistics(pool).add_of_environments(
         {
             ALL_ENVIRONMENTS: sums(400, 100, 20),
@@ -108,7 +108,7 @@ async def test_a_summary_is_of_one_environment_or_of_all(
     assert (mine.pending, theirs.pending, everything.pending) == (Count(1), Count(0), Count(1))
     assert mine.oldest == everything.oldest
     assert mine.oldest is not None
-    assert mine.oldest.timestamp() == pytest.approx(owed.next_at, abs=2)
+    assert mine.oldest.timestamp() == pytest.approx(waiting.next_at, abs=2)
 
 
 async def test_series_have_a_point_for_each_stretch_of_time(
@@ -150,13 +150,13 @@ async def test_a_daemon_that_has_said_nothing_is_listed_all_the_same(
     await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard < 3")
     await connection.execute(
         "INSERT INTO dispatcher.daemon_status VALUES (8, $1, now())",
-        '{"version": "1", "host": "h", "pid": 5, "up": 60.5, "in_flight": 1, "in_lanes": 2,'
-        ' "in_heap": 3, "unrecorded": 4}',
+        '{"version": "1", "host": "h", "pid": 5, "up": 60.5, "in_flight": 1, "in_queues": 2,'
+        ' "scheduled": 3, "unrecorded": 4}',
     )
     first, second = await overview.daemons()
     assert (first.shards, first.version, first.host, first.pid) == ((0, 1, 2), "1", "h", 5)
-    assert (first.in_flight, first.in_lanes, first.in_heap, first.unrecorded) == (1, 2, 3, 4)
+    assert (first.in_flight, first.in_queues, first.scheduled, first.unrecorded) == (1, 2, 3, 4)
     assert first.started_at is not None
     up = datetime.now(UTC) - first.started_at
     assert up == pytest.approx(timedelta(seconds=60.5), abs=timedelta(seconds=5))
-    assert (second.id, second.shards, second.version, second.said_ago) == (7, (), None, None)
+    assert (second.id, second.shards, second.version, second.status_age) == (7, (), None, None)

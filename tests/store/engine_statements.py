@@ -83,13 +83,13 @@ def _loading(queues: Queues) -> Rows:
     busy = array([endpoint(1), *(endpoint(n) for n in range(100, 199))])
     never = _times("'-infinity'::float8", 64)
     return {
-        "deliveries/due": ("refill", f"{SHARDS}, {never}, {_times('300', 64)}, 2e9", 300 * 64, 2, "deliveries_timer"),
-        "deliveries/due:one": ("refill", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
-        "deliveries/park": ("refill", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
-        "deliveries/parked": ("refill", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 4, "deliveries_parked"),
-        "deliveries/parked:one": ("refill", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
-        "deliveries/parked_in_order": ("refill", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
-        "deliveries/parked_endpoints": ("refill", "", ENDPOINTS // 20, 5, "deliveries_parked"),
+        "deliveries/due": ("load", f"{SHARDS}, {never}, {_times('300', 64)}, 2e9", 300 * 64, 2, "deliveries_timer"),
+        "deliveries/due:one": ("load", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
+        "deliveries/park": ("load", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
+        "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 4, "deliveries_parked"),
+        "deliveries/parked:one": ("load", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
+        "deliveries/parked_in_order": ("load", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
+        "deliveries/parked_endpoints": ("load", "", ENDPOINTS // 20, 5, "deliveries_parked"),
     }  # fmt: skip
 
 
@@ -107,9 +107,9 @@ def _fanning_out(queues: Queues) -> Rows:
 def _checking(queues: Queues) -> Rows:
     ids = queues.ids(range(8_000_001, 8_000_001 + BATCH))
     return {
-        "unvalidated_events/waiting": ("examine", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unvalidated_events_pkey"),
-        "unvalidated_events/waiting:some": ("examine", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unvalidated_events_pkey"),
-        "unvalidated_events/move": ("examine", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unvalidated_events_pkey"),
+        "unvalidated_events/waiting": ("schema_check", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unvalidated_events_pkey"),
+        "unvalidated_events/waiting:some": ("schema_check", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unvalidated_events_pkey"),
+        "unvalidated_events/move": ("schema_check", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unvalidated_events_pkey"),
     }  # fmt: skip
 
 

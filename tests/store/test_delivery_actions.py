@@ -89,7 +89,7 @@ async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history
     found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("QUEUED", 3)
-    await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], above=0)
+    await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], after_id=0)
     found = await resends.find(one.id, ENVIRONMENT)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("PENDING", 3)
@@ -164,7 +164,7 @@ async def test_one_that_is_not_pending_is_not_made_due(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
-# ── owed again ──────────────────────────────────────────────────────────────────────────────────
+# ── queued again──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_schedule(
@@ -172,7 +172,7 @@ async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_sch
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert [await owe(resends, one), await owe(resends, one)] == [True, False]
-    done = await Inbox(session).fan_out(limit=10, shard=5, daemon=owner, saturated=[], above=0)
+    done = await Inbox(session).fan_out(limit=10, shard=5, daemon=owner, saturated=[], after_id=0)
     (made,) = done.deliveries
     assert (made.id, made.event_id, made.attempt, made.base) == (one.id, one.event_id, 3, 3)
     assert not await owe(resends, one)

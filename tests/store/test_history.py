@@ -8,14 +8,14 @@ import pytest
 from dispatcher.core.ids import LARGEST
 from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.history import History, Wanted
+from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DELIVERED, FAILED, RETRIED, result
 
 OURS = "env_default"
-ALL = Wanted()
+ALL = HistoryFilter()
 
 
 @pytest.fixture
@@ -55,11 +55,11 @@ async def test_it_is_looked_no_further_than_told_and_the_horizon_says_so(
 
     seen = await read.of_endpoints([one, other], ALL, 4, 100)
     assert (seen.ids, seen.horizon) == (every[:5], made[2].id)
-    seen = await read.of_endpoints([one, other], Wanted(high=made[2].id), 4, 100)
+    seen = await read.of_endpoints([one, other], HistoryFilter(high=made[2].id), 4, 100)
     assert (seen.ids, seen.horizon) == (every[5:], None)
     seen = await read.of_endpoints([one, other], ALL, 7, 3)
     assert (seen.ids, seen.horizon) == (every[:3], None)
-    seen = await read.of_endpoints([one], Wanted(low=made[1].id, high=made[3].id), 9, 9)
+    seen = await read.of_endpoints([one], HistoryFilter(low=made[1].id, high=made[3].id), 9, 9)
     assert (seen.ids, seen.horizon) == (newest_first(made[1], made[2]), None)
     assert (await read.of_endpoints([], ALL, 9, 9)).ids == []
 
@@ -68,7 +68,7 @@ async def test_it_is_looked_no_further_than_told_and_the_horizon_says_so(
     seen = await read.of_environment("env_other", ALL, 4, 100)
     assert (seen.ids, seen.horizon) == ([], made[3].id)
     await store.record([result(delivery) for delivery in made])
-    seen = await read.of_environment(OURS, Wanted(status="DELIVERED"), 2, 100)
+    seen = await read.of_environment(OURS, HistoryFilter(status="DELIVERED"), 2, 100)
     assert (seen.ids, seen.horizon) == (newest_first(*made)[:2], made[4].id)
 
 
@@ -101,17 +101,17 @@ async def test_a_delivery_that_ended_often_is_seen_whole(
         )
         last = DELIVERED if number == 4 else FAILED
         await store.record([result(replace(often, attempt=number), last)])
-    # The index knows no order of the ends: an old one written anew is the first to be found.
+    # The index knows no order of the ends: an old one written again is the first to be found.
     moved = "DELETE FROM dispatcher.attempts WHERE attempt = 2 RETURNING *"
     await connection.execute(
         f"WITH gone AS ({moved}) INSERT INTO dispatcher.attempts SELECT * FROM gone"  # noqa: S608
     )
     for look in (
-        await read.of_endpoints([endpoint], Wanted(status="DELIVERED"), 1, 9),
-        await read.of_environment(OURS, Wanted(status="DELIVERED"), 1, 9),
+        await read.of_endpoints([endpoint], HistoryFilter(status="DELIVERED"), 1, 9),
+        await read.of_environment(OURS, HistoryFilter(status="DELIVERED"), 1, 9),
     ):
         assert (look.ids, look.horizon) == ([often.id], often.id)
-    assert (await read.of_endpoints([endpoint], Wanted(status="FAILED"), 9, 9)).ids == []
+    assert (await read.of_endpoints([endpoint], HistoryFilter(status="FAILED"), 9, 9)).ids == []
     (item,) = await read.items(OURS, [often.id])
     assert (item["status"], item["attempts"]) == ("DELIVERED", 5)
 
@@ -132,8 +132,8 @@ async def test_what_is_sent_again_is_not_among_those_that_failed(
                    INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
                    SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3 FROM gone"""
             )
-        one = await read.of_endpoints([endpoint], Wanted(status="FAILED"), 9, 9)
-        every = await read.of_environment(OURS, Wanted(status="FAILED"), 9, 9)
+        one = await read.of_endpoints([endpoint], HistoryFilter(status="FAILED"), 9, 9)
+        every = await read.of_environment(OURS, HistoryFilter(status="FAILED"), 9, 9)
         found.append((one.ids, every.ids))
     assert found == [([sent.id], [sent.id]), ([], []), ([], [])]
 
@@ -144,12 +144,12 @@ async def test_a_type_is_compared_whole_and_its_beginning_as_given(
     endpoint = await rows.endpoint(connection)
     delivery = await rows.delivery(connection, endpoint)
     for wanted, found in {
-        Wanted(type="user.created"): True,
-        Wanted(type="user.create"): False,
-        Wanted(type="user_created"): False,
-        Wanted(type="user.*", prefix="user."): True,
-        Wanted(type="use_.*", prefix="use_."): False,
-        Wanted(type="%.*", prefix="%."): False,
+        HistoryFilter(type="user.created"): True,
+        HistoryFilter(type="user.create"): False,
+        HistoryFilter(type="user_created"): False,
+        HistoryFilter(type="user.*", prefix="user."): True,
+        HistoryFilter(type="use_.*", prefix="use_."): False,
+        HistoryFilter(type="%.*", prefix="%."): False,
     }.items():
         ids = [delivery.id] if found else []
         assert (await read.of_endpoints([endpoint], wanted, 9, 9)).ids == ids
@@ -211,7 +211,7 @@ async def test_events_of_all_environments_are_looked_through(
     foreign = [await rows.event(connection, environment="env_other") for _ in range(3)]
     seen = await read.events(OURS, ALL, 3, 9)
     assert (seen.ids, seen.horizon) == ([], foreign[0])
-    seen = await read.events(OURS, Wanted(high=foreign[0]), 3, 9)
+    seen = await read.events(OURS, HistoryFilter(high=foreign[0]), 3, 9)
     assert (seen.ids, seen.horizon) == (ours[::-1], None)
     assert await read.waiting(ours[0]) == "inbox"
     assert await read.waiting(5) is None

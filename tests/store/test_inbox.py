@@ -26,7 +26,7 @@ async def fan_out(session: Session, owner: int, **changes: Any) -> FannedOut:
         "shard": SHARD,
         "daemon": owner,
         "saturated": [],
-        "above": 0,
+        "after_id": 0,
     }
     return await Inbox(session).fan_out(**{**arguments, **changes})
 
@@ -35,7 +35,7 @@ def pairs(done: FannedOut) -> list[tuple[int, UUID]]:
     return sorted((each.event_id, each.endpoint_id) for each in done.deliveries)
 
 
-# ── who is owed what ────────────────────────────────────────────────────────────────────────────
+# ── which endpoints ─────────────────────────────────────────────────────────────────────────────
 
 
 async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
@@ -62,7 +62,7 @@ async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
 
 
 @pytest.mark.parametrize(
-    ("pattern", "type", "owed"),
+    ("pattern", "type", "matches"),
     [
         ("user.*", "user.created", True),
         ("user.*", "user.password.reset", True),
@@ -76,12 +76,12 @@ async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
     ],
 )
 async def test_a_pattern_decides(
-    connection: Connection, session: Session, owner: int, pattern: str, type: str, owed: bool
+    connection: Connection, session: Session, owner: int, pattern: str, type: str, matches: bool
 ) -> None:
     await rows.endpoint(connection, pattern)
     await rows.event(connection, type)
     done = await fan_out(session, owner)
-    assert (done.picked, done.made) == (1, int(owed))
+    assert (done.picked, done.made) == (1, int(matches))
     assert await rows.inbox(connection) == []
 
 
@@ -91,7 +91,7 @@ async def test_several_patterns_that_match_make_one_delivery(
     endpoint = await rows.endpoint(connection, "*", "a.*", "a.b.*", "a.b.c", "a.b")
     event = await rows.event(connection, "a.b.c")
     assert pairs(await fan_out(session, owner)) == [(event, endpoint)]
-    assert await rows.owed(connection) == [(event, endpoint)]
+    assert await rows.queued(connection) == [(event, endpoint)]
 
 
 async def test_the_dispatchers_own_events_are_owed_to_those_who_name_them(
@@ -161,7 +161,7 @@ async def test_no_more_events_are_taken_than_make_so_many_deliveries(
     ]
     await rows.directed(connection, events[0], directed_at)
     events.append(await rows.event(connection))
-    done = await fan_out(session, owner, most=7)
+    done = await fan_out(session, owner, deliveries_limit=7)
     assert (done.seen, done.picked, done.made) == (5, 4, 7)
     assert await rows.inbox(connection) == events[-1:]
 
@@ -172,7 +172,7 @@ async def test_a_first_event_that_alone_makes_more_is_left_and_told(
     for _ in range(3):
         await rows.endpoint(connection, "*")
     event = await rows.event(connection)
-    done = await fan_out(session, owner, most=2)
+    done = await fan_out(session, owner, deliveries_limit=2)
     assert (done.seen, done.picked, done.made) == (1, 0, 0)
     assert await rows.inbox(connection) == [event]
 
@@ -184,9 +184,9 @@ async def test_environments_whose_turn_it_is_not_are_passed_over(
     await rows.event(connection)
     other = await rows.event(connection, environment=elsewhere)
     last = await rows.event(connection)
-    done = await fan_out(session, owner, without=["env_default"])
+    done = await fan_out(session, owner, excluded_environments=["env_default"])
     assert (done.seen, done.picked, done.last_picked, done.last_waiting) == (1, 1, other, last)
-    assert await fan_out(session, owner, without=["env_default"]) == FannedOut(
+    assert await fan_out(session, owner, excluded_environments=["env_default"]) == FannedOut(
         0, None, 0, [], set(), last_waiting=last
     )
 
@@ -239,9 +239,9 @@ async def test_rows_above_the_watermark_are_taken_and_the_others_stay_for_the_sw
     connection: Connection, session: Session, owner: int
 ) -> None:
     events = [await rows.event(connection) for _ in range(3)]
-    done = await fan_out(session, owner, above=events[1])
+    done = await fan_out(session, owner, after_id=events[1])
     assert (done.picked, done.last_picked) == (1, events[2])
-    assert await fan_out(session, owner, above=events[1]) == NOTHING
+    assert await fan_out(session, owner, after_id=events[1]) == NOTHING
     assert (await fan_out(session, owner)).picked == 2
 
 
@@ -256,7 +256,7 @@ async def test_an_event_committed_after_a_later_one_was_fanned_out_is_found(
         assert late < early
         assert (await fan_out(session, owner)).last_picked == early
         await transaction.commit()
-    done = await fan_out(session, owner, above=late - 1)
+    done = await fan_out(session, owner, after_id=late - 1)
     assert (done.picked, done.last_picked) == (1, late)
 
 
@@ -318,7 +318,7 @@ async def test_two_sessions_at_once_share_the_inbox(
 
     both = await asyncio.gather(drain(session, 1), drain(other, 2))
     assert sorted([*both[0], *both[1]]) == [(event, endpoint) for event in events]
-    assert await rows.owed(connection) == [(event, endpoint) for event in events]
+    assert await rows.queued(connection) == [(event, endpoint) for event in events]
 
 
 async def test_rows_another_session_holds_are_passed_over_without_waiting(
@@ -413,11 +413,11 @@ async def test_the_first_row_of_a_stretch_is_found_but_none_of_the_last_second(
     await connection.execute(PAST, 2)
     older, newer = await rows.inbox(connection)
     inbox = Inbox(session)
-    assert (await inbox.first(above=0))[0] == older
-    assert await inbox.first(above=older, up_to=newer) == (newer, newer)
-    assert await inbox.first(above=0, up_to=older - 1) == (None, older - 1)
-    assert (await inbox.first(above=0, without=["env_default"]))[0] is None
-    assert await inbox.first(above=LARGEST) == (None, LARGEST)
+    assert (await inbox.first(after_id=0))[0] == older
+    assert await inbox.first(after_id=older, up_to=newer) == (newer, newer)
+    assert await inbox.first(after_id=0, up_to=older - 1) == (None, older - 1)
+    assert (await inbox.first(after_id=0, excluded_environments=["env_default"]))[0] is None
+    assert await inbox.first(after_id=LARGEST) == (None, LARGEST)
 
 
 async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core.ids import LARGEST
-from dispatcher.store.history import History, Wanted
+from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.replays import Replays
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
@@ -98,7 +98,7 @@ async def test_a_listing_comes_to_all_deliveries_some_days_at_a_time(
     found: list[int] = []
     horizon: int | None = LARGEST
     while horizon is not None:
-        wanted = Wanted(high=horizon)
+        wanted = HistoryFilter(high=horizon)
         if of == "endpoints":
             seen = await history.of_endpoints([endpoint], wanted, 100, 100)
         else:
@@ -128,7 +128,7 @@ async def test_events_are_listed_some_days_at_a_time(
     found: list[int] = []
     horizon: int | None = LARGEST
     while horizon is not None:
-        seen = await History(asked).events(ENVIRONMENT, Wanted(high=horizon), 100, 100)
+        seen = await History(asked).events(ENVIRONMENT, HistoryFilter(high=horizon), 100, 100)
         found += seen.ids
         horizon = seen.horizon
     assert found == [i - 1 for i in await ids_of(long_history)]

@@ -39,3 +39,8 @@ async def test_the_database_and_the_program_find_the_same_patterns(
 @pytest.mark.parametrize("pattern", ["a_b.*", "a%.*", "a.*", "A.*"])
 async def test_an_underscore_is_no_wildcard(connection: Connection, pattern: str) -> None:
     assert pattern not in await connection.fetchval("SELECT dispatcher.patterns_of('axb.c')")
+
+
+async def test_null_has_no_patterns(connection: Connection) -> None:
+    """The function is STRICT. Otherwise its loop would end only when the server's memory is full."""
+    assert await connection.fetchval("SELECT dispatcher.patterns_of(NULL)") is None

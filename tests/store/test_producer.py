@@ -186,7 +186,9 @@ async def test_locks_of_its_own_hold_up_neither_the_fan_out_nor_a_retry(
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await producer.execute(f"DO $$ BEGIN {lock}; END $$")
     async with asyncio.timeout(10):
-        done = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+        done = await Inbox(session).fan_out(
+            limit=9, shard=5, daemon=owner, saturated=[], after_id=0
+        )
         assert done.last_picked == event
         async with session.transaction() as opened:
             await DeliveryActions(opened).lock(delivery.id)

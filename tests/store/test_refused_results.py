@@ -110,7 +110,7 @@ async def test_what_was_set_aside_is_released_under_its_name_after_its_attempts(
     await Ends(session).record([one])
     (found,) = await Quarantine(session).list("env_default", 2**62, 10)
     assert await Quarantine(session).release("env_default", found["id"]) is not None
-    await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], above=0)
+    await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], after_id=0)
     (again,) = await rows.deliveries(connection)
     assert (again["id"], again["attempt"], again["base"]) == (one.id, 3, 3)
 

@@ -30,7 +30,7 @@ async def ended(
 
 
 async def past_event(connection: Connection, type: str = "user.created", **of: Any) -> int:
-    """An event that was fanned out to nobody."""
+    """An event that was fanned out to no endpoint."""
     event = await rows.event(connection, type, **of)
     await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", event)
     return event
@@ -103,7 +103,7 @@ async def test_what_failed_is_owed_again_under_its_name_with_its_count(
     await ended(session, connection, endpoint, failed=False)
     recovery = await start(session, endpoint)
     assert await step(session) == Step(recovery, "DONE", 1)
-    fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+    fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], after_id=0)
     (again,) = fanned.deliveries
     assert (again.id, again.event_id, again.attempt, again.base) == (
         failed.id,
@@ -177,7 +177,7 @@ async def test_what_is_pending_again_or_was_delivered_since_is_not_owed_once_mor
         )
         if one is not on_its_way:
             fanned = await Inbox(session).fan_out(
-                limit=9, shard=5, daemon=owner, saturated=[], above=0
+                limit=9, shard=5, daemon=owner, saturated=[], after_id=0
             )
             if one is delivered:
                 await Deliveries(session).record([rows.result(fanned.deliveries[0])])
@@ -378,7 +378,7 @@ async def test_a_missed_event_made_just_before_its_endpoint_is_disabled_is_owed(
     await start(session, endpoint)
     await step(session)
     await connection.execute("UPDATE dispatcher.endpoints SET active = false")
-    fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], above=0)
+    fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], after_id=0)
     assert [(d.event_id, d.attempt) for d in fanned.deliveries] == [(event, 0)]
 
 

@@ -105,11 +105,9 @@ async def test_of_endpoints_sums_up_half_hours_of_the_environments_own(
     }
     assert found.keys() == {mine, idle}
     sent = found[mine]
-    slots = dict(
-        zip(sent["slots"], zip(sent["attempts"], sent["failures"], strict=True), strict=True)
-    )
-    assert slots == {47: (4, 1), 46: (10, 5), 0: (10, 5)}
-    assert sum(sent["durations"]) == 12
+    lists = [sent[name] or [] for name in ("slots", "attempts", "failures")]
+    assert set(zip(*lists, strict=True)) == {(47, 4, 1), (46, 10, 5), (0, 10, 5)}
+    assert sum(sent["durations"] or []) == 12
     assert (sent["pending"], found[idle]["pending"]) == (3, 0)
     assert found[idle]["slots"] is None
     few = await statistics.of_endpoints("env_default", [mine], 48, 2)

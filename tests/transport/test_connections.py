@@ -316,7 +316,7 @@ async def test_a_new_connection_takes_up_the_tls_session_of_the_last_one(
             await posted(sender, receiver.url)
             sender._connections.take(next(iter(sender._connections._origins)), 0.0).abort()  # type: ignore[union-attr]
             await until(lambda: len(sender._connections) == 0)
-        context_of_ours = sender._connections._context
+        context_of_ours = await sender._connections._contexts.get(None)
         ((host, (session, _)),) = context_of_ours._sessions.items()
         context_of_ours._sessions[host] = (session, 0.0)  # too old
         await posted(sender, receiver.url)

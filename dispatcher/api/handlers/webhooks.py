@@ -4,7 +4,7 @@ from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.history_resources import Delivery
-from dispatcher.services.inputs.webhooks import (
+from dispatcher.services.inputs.webhook_inputs import (
     Empty,
     NewWebhook,
     Rotation,
@@ -31,10 +31,10 @@ async def create_webhook(call: Call, form: NewWebhook) -> Answer[Webhook]:
 @routes.get("/api/webhooks", scope="read")
 async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook, ...]]:
     """List the webhooks, oldest first; a page if a cursor or limit is given, or if they are many."""
-    webhooks, next_id = await call.services.webhooks.page(
+    page = await call.services.webhooks.page(
         call.environment_id, after=call.after_id, limit=list_limit(call, query)
     )
-    return list_answer(call, query, webhooks, next_id)
+    return list_answer(call, query, page)
 
 
 @routes.get(ONE, scope="read")
@@ -46,11 +46,21 @@ async def get_webhook(call: Call) -> Answer[Webhook]:
 
 @routes.patch(ONE, more_methods=("PUT",), scope="write", transaction=True, if_match=True)
 async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
-    """Change the given fields of a webhook, with If-Match only if it has not changed before."""
+    """Change the given fields of a webhook, with If-Match only if it has not changed before.
+
+    If credentials change, the response waits briefly for every daemon to use the new ones.
+    """
     webhook = await call.services.webhooks.update(
         call.uuid("webhook_id"), call.environment_id, form, revision=call.revision
     )
-    return Answer(webhook, revision=webhook.revision)
+    if form.model_fields_set.isdisjoint({"authentication", "tls"}):
+        return Answer(webhook, revision=webhook.revision)
+    version = await call.services.webhooks.version(webhook.id)
+    return Answer(
+        webhook,
+        revision=webhook.revision,
+        wait_until_applied=lambda pool: wait_until_applied(pool, version),
+    )
 
 
 @routes.delete(ONE, scope="write", transaction=True, if_match=True)

@@ -2,7 +2,8 @@
 
 from copy import copy
 from functools import cache
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, ConfigDict, create_model
@@ -110,14 +111,23 @@ def _lax(form: type[Form]) -> bool:
 
 @cache
 def _in_snake(form: type[Form]) -> type[Form]:
-    """Return the form with its field names as aliases, in snake_case."""
+    """Return the form with its field names as aliases, in snake_case, also in forms within it."""
     fields: dict[str, Any] = {}
     for name, field in form.model_fields.items():
         named = copy(field)
         named.alias = named.validation_alias = named.serialization_alias = name.rstrip("_")
         named.alias_priority = 2
-        fields[name] = (field.annotation, named)
+        named.annotation = _annotation_in_snake(field.annotation)
+        fields[name] = (named.annotation, named)
     return create_model(form.__name__, __base__=form, __module__=form.__module__, **fields)
+
+
+def _annotation_in_snake(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, Form):
+        return _in_snake(annotation)
+    if get_origin(annotation) in (UnionType, Union):
+        return Union[tuple(map(_annotation_in_snake, get_args(annotation)))]  # noqa: UP007
+    return annotation
 
 
 def _resource(resource: object, shape: Shape, *, secrets: bool) -> dict[str, Any]:

@@ -94,8 +94,13 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
     except (MigrationError, KeyRejectedError) as error:
         if not serving.ours:
             raise
-        remedy = f"The demo's own data is of another version. Delete {config.state_directory()}."
-        raise CommandError(f"{error}\n{remedy}") from None
+        # The error has a remedy of its own, for a database with data that matters.
+        is_key = isinstance(error, KeyRejectedError)
+        problem = "needs another key" if is_key else "is of another version of Dispatcher"
+        raise CommandError(
+            f"The demo's data in {config.state_directory()} {problem}."
+            " Delete that directory, or set STATE_DIRECTORY to another one."
+        ) from None
     return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )

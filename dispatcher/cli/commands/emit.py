@@ -89,6 +89,8 @@ async def _emit(
     from dispatcher.cli import database
     from dispatcher.store.events import Events
 
+    if target_database.is_embedded:  # a producer of another database may not read its migrations
+        await database.check_schema(target_database)
     async with database.session(target_database, config) as session:
         return await Events(session).emit(
             type_, data, environment_id=environment, idempotency_key=idempotency_key

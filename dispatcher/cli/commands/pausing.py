@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dispatcher.cli.errors import CommandError
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:
@@ -35,8 +36,16 @@ def pause(target: Target, of_all: bool, as_json: bool) -> None:
 @with_target
 def resume(target: Target, of_all: bool, as_json: bool) -> None:
     """Resume sending, for one environment or for all of them."""
+    from dispatcher.client import ConflictError
+
     _check(target, of_all)
-    _print(call_api(target, lambda client: client.pauses.resume(all=of_all)), as_json)
+    try:
+        status = call_api(target, lambda client: client.pauses.resume(all=of_all))
+    except ConflictError:  # its message says how to resume all of them by the API
+        raise CommandError(
+            "All environments are paused. Resume them by: dispatcher resume --all"
+        ) from None
+    _print(status, as_json)
 
 
 def _check(target: Target, of_all: bool) -> None:

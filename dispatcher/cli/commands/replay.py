@@ -104,8 +104,8 @@ def replay(
 
     TIME is a time such as 2026-02-26T12:00:00Z, or 2h for two hours ago.
 
-    Without an ID, send to all active webhooks. Print the number of deliveries, call_api, and show the
-    progress. A replay continues if this command is stopped: end it with `dispatcher webhook
+    Without an ID, send to all active webhooks. Print the number of deliveries, ask whether to send
+    them, and show the progress. A replay continues if this command is stopped: end it with `dispatcher webhook
     cancel-recovery`.
     """
     span = {"since": since, "until": until, "missed": not failed_only}
@@ -141,7 +141,7 @@ def _print_results(replays: list[Replay], as_json: bool) -> None:
 async def _previews(
     client: "AsyncApi", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
 ) -> list[Replay]:
-    """Return a replay with its preview for item webhook; without ids, for all active ones."""
+    """Return a replay with its preview for each webhook; without ids, for all active ones."""
     if webhook_ids:
         webhooks = [await client.webhooks.get(id_) for id_ in webhook_ids]
     else:
@@ -166,7 +166,7 @@ def _print_previews(replays: list[Replay]) -> None:
 async def _send(
     client: "AsyncApi", replays: list[Replay], span: dict[str, Any], rate: int | None
 ) -> None:
-    """Start all replays, item up to the time of its preview, and wait until they end."""
+    """Start all replays, each up to the time of its preview, and wait until they end."""
     from dispatcher.client import ConflictError
 
     for item in replays:

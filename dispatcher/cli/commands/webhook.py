@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.commands.emit import Data
+from dispatcher.cli.credential_options import check_url, credential_options
 from dispatcher.cli.params import Duration, Moment
 from dispatcher.cli.target import (
     Target,
@@ -53,14 +54,22 @@ def webhook() -> None:
     help="The event types, such as 'user.*,role.created' or '*'.",
 )
 @click.option("--name", help="A name for people. Default: the host of the URL.")
+@credential_options()
 @_more
 @_as_json
 @with_target
 def create(
-    target: Target, url: str, events: str, name: str | None, more: str | None, as_json: bool
+    target: Target,
+    url: str,
+    events: str,
+    name: str | None,
+    credentials: dict[str, Any],
+    more: str | None,
+    as_json: bool,
 ) -> None:
     """Create a webhook that sends new events to URL. Print the signing secret, this once."""
-    fields = _fields(more, events=events, name=name)
+    check_url(url)
+    fields = _fields(more, events=events, name=name) | credentials
     print_webhook(call_api(target, lambda client: client.webhooks.create(url, **fields)), as_json)
 
 
@@ -98,6 +107,7 @@ def get(target: Target, webhook_id: UUID, as_json: bool) -> None:
 @click.option("--url", help="The new URL.")
 @click.option("--events", metavar="LIST", help="All event types that it gets from now on.")
 @click.option("--name", help="The new name.")
+@credential_options(can_remove=True)
 @_more
 @_as_json
 @with_target
@@ -107,13 +117,15 @@ def update(
     url: str | None,
     events: str | None,
     name: str | None,
+    credentials: dict[str, Any],
     more: str | None,
     as_json: bool,
 ) -> None:
     """Change a webhook. Settings that are not given stay as they are."""
-    fields = _fields(more, url=url, events=events, name=name)
+    check_url(url)
+    fields = _fields(more, url=url, events=events, name=name) | credentials
     if not fields:
-        raise click.UsageError("Nothing to change is given. Use --url, --events, --name or --more.")
+        raise click.UsageError("Nothing to change is given. See --help for what can be changed.")
     print_webhook(
         call_api(target, lambda client: client.webhooks.update(webhook_id, **fields)), as_json
     )

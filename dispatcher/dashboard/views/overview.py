@@ -49,7 +49,7 @@ async def overview(request: DashboardRequest) -> web.Response:
         chart=chart(summary, points, shown.width),
         table=request.http.query.get("as") == "table",
         daemons=[(daemon, stretches(daemon.shards)) for daemon in daemons],
-        later=sum(daemon.in_heap or 0 for daemon in daemons),
+        later=sum(daemon.scheduled or 0 for daemon in daemons),
         silent=SILENT,
     )
 

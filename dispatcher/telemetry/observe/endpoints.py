@@ -6,13 +6,18 @@ import structlog
 
 _log = structlog.get_logger("dispatcher")
 
+_NO_HEADERS = '{"headers": null}'
+_DEFAULTS = '{"retry": null, "headers": null}'
+
 
 def secret_unreadable(endpoint_id: UUID) -> None:
     """Log that a signing secret cannot be decrypted; nothing is sent to the endpoint."""
     _log.error(
         "signing secret cannot be decrypted, deliveries are held",
         endpoint_id=str(endpoint_id),
-        remedy="start the daemon with the key that encrypted it, or rotate the webhook's secret",
+        remedy=f"its secret or headers are not of this key: dispatcher webhook rotate {endpoint_id}"
+        f" without --overlap, then dispatcher webhook update {endpoint_id} --more '{_NO_HEADERS}',"
+        " and give the receiver the new secret, and the webhook its headers, again",
     )
 
 
@@ -22,13 +27,18 @@ def malformed(endpoint_id: UUID, error: Exception) -> None:
         "endpoint cannot be read, deliveries are held",
         endpoint_id=str(endpoint_id),
         error=str(error),
-        remedy="set the webhook's settings again by the API or the dashboard",
+        remedy=f"set its retry schedule and headers again: dispatcher webhook update {endpoint_id}"
+        f" --more '{_DEFAULTS}' gives it the defaults",
     )
 
 
 def missing(endpoint_id: UUID) -> None:
     """Log that the row of an endpoint is missing; its deliveries are held."""
-    _log.error("endpoint is missing, its deliveries are held", endpoint_id=str(endpoint_id))
+    _log.error(
+        "endpoint is missing, its deliveries are held",
+        endpoint_id=str(endpoint_id),
+        remedy="restore its row of dispatcher.endpoints, or cancel its pending deliveries",
+    )
 
 
 def disabled(endpoint_id: UUID, reason: str) -> None:
@@ -37,7 +47,8 @@ def disabled(endpoint_id: UUID, reason: str) -> None:
         "endpoint disabled",
         endpoint_id=str(endpoint_id),
         reason=reason,
-        remedy=f"when it answers again: dispatcher webhook enable {endpoint_id}",
+        remedy=f"when it answers again: dispatcher webhook enable {endpoint_id}, and for what it missed:"
+        f" dispatcher replay {endpoint_id} --since TIME",
     )
 
 

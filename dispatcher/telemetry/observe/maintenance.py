@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from dispatcher.core import remedies
 from dispatcher.telemetry import metrics
 
 _log = structlog.get_logger("dispatcher")
@@ -20,15 +21,23 @@ def step_failed(step: str, error: Exception, retry_in: float) -> None:
     )
 
 
+def triggers_checked(disabled: int) -> None:
+    """Set the metric of the triggers that do not fire."""
+    metrics.TRIGGERS_SILENT.set(disabled)
+
+
 def triggers_disabled(names: Sequence[str]) -> None:
-    """Log the triggers that are disabled. While one is, events are inserted and never sent."""
-    metrics.TRIGGERS_SILENT.set(len(names))
-    if names:
-        _log.error(
-            "triggers are disabled, events are not sent",
-            triggers=list(names),
-            remedy="ALTER TABLE dispatcher.events ENABLE TRIGGER …; dispatcher check shows how",
-        )
+    """Log the triggers that are disabled. While one is, inserted events are not sent."""
+    _log.error(
+        "triggers are disabled, events are not sent",
+        triggers=list(names),
+        remedy=remedies.of_disabled_triggers(names),
+    )
+
+
+def triggers_enabled() -> None:
+    """Log that all triggers fire again."""
+    _log.info("triggers are enabled again")
 
 
 def partitions_made(names: Sequence[str]) -> None:

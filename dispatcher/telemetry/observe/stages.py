@@ -26,13 +26,18 @@ def failed(stage: str, error: Exception, retry_in: float) -> None:
     )
 
 
-def stuck(stage: str, seconds: float) -> None:
-    """Log that a stage makes no progress for that many seconds; /readyz names it in `failing`."""
+def stuck(stage: str, seconds: float, error: str | None) -> None:
+    """Log that a stage makes no progress for that many seconds; /readyz names it in `failing`.
+
+    `error` is the one of its last pass, None if that pass has not ended.
+    """
     _log.error(
         "stage makes no progress",
         stage=stage,
         seconds=round(seconds, 1),
-        remedy="look for the errors of this stage above; mostly the database does not answer",
+        error=error or "none: a pass has begun and does not end",
+        remedy="run dispatcher check; if the database does not answer, or a statement waits for a lock"
+        " (pg_stat_activity), mend that. The stage goes on by itself",
     )
 
 

@@ -2,6 +2,7 @@
 -- oldest first. The page is read first, as in list.sql.
 SELECT e.id, e.environment_id, e.name, e.description, e.url, e.active, e.disabled_reason, e.ordered, e.headers,
        e.signature_schemes, e.max_in_flight, e.rate_limit, e.timeout_ms, e.retry::text AS retry, e.metadata::text AS metadata,
+       e.authentication::text AS authentication, e.tls::text AS tls,
        e.version, e.created_at, e.updated_at, CASE WHEN e.previous_until > now() THEN e.previous_until END AS previous_until,
        CASE WHEN h.paused_until > now() THEN h.paused_until END AS paused_until, h.failing_since,
        ARRAY(SELECT pattern FROM dispatcher.subscriptions s WHERE s.endpoint_id = e.id ORDER BY position, pattern) AS events

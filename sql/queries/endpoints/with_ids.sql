@@ -3,7 +3,7 @@
 -- `active` is what sending needs to know: it is also false while the environment or all of them are
 -- paused.
 SELECT e.id, e.environment_id, e.url, e.active AND p.paused_at IS NULL AND s.paused_at IS NULL AS active, e.deleted_at IS NOT NULL AS deleted, e.ordered, e.home_shard, e.secret,
-       e.previous_secret, extract(epoch FROM e.previous_until)::float8 AS previous_until, e.headers, e.signature_schemes,
+       e.previous_secret, extract(epoch FROM e.previous_until)::float8 AS previous_until, e.headers, e.authentication_sealed, e.tls_sealed, e.signature_schemes,
        e.max_in_flight, e.rate_limit, e.timeout_ms, e.retry, extract(epoch FROM h.paused_until)::float8 AS paused_until,
        h.failing_since IS NOT NULL AS failing
 FROM dispatcher.endpoints e

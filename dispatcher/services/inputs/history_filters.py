@@ -1,13 +1,12 @@
 """Define the filters for deliveries and events."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import StringConstraints
 
+from dispatcher.core.model import Status
 from dispatcher.services.inputs.base import Form, Limit, Moment
-from dispatcher.services.inputs.webhooks import Pattern
-
-Status = Literal["PENDING", "DELIVERED", "FAILED", "CANCELLED"]
+from dispatcher.services.inputs.webhook_inputs import Pattern
 
 
 class DeliveryFilters(Form):

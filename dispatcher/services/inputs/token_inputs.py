@@ -1,19 +1,17 @@
 """Define the inputs for tokens."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import StringConstraints
 
 from dispatcher.core.environment_ids import ID_PATTERN
+from dispatcher.core.model import Scope
 from dispatcher.services.inputs.base import (
     Form,
     Limit,
     Moment,
     Name,
 )
-
-Scope = Literal["read", "write", "admin"]
-"""What a token may do. Each scope includes those before it."""
 
 
 class TokenQuery(Form):

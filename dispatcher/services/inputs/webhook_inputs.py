@@ -15,6 +15,7 @@ from dispatcher.services.inputs.base import (
     Limit,
     Name,
 )
+from dispatcher.services.inputs.credentials import Authentication, TlsSettings, WithCredentials
 
 HEADERS_MOST = 20
 HEADERS_BYTES = 4096
@@ -130,11 +131,14 @@ class Schedule(Form):
     """The longest delay in seconds."""
 
 
-class NewWebhook(Form):
+class NewWebhook(WithCredentials):
     """Create a webhook. Only `url` and `events` are required."""
 
     url: Url
-    """Where to POST: an http or https URL with a public host."""
+    """Where to POST: an http or https URL with a public host.
+
+    A user name and password in an https URL become the basic `authentication`.
+    """
     events: Events
     """Event types to send: exact ones, `user.*` for all below it, or `*` for all."""
     name: Name | None = None
@@ -143,6 +147,8 @@ class NewWebhook(Form):
     active: bool = True
     headers: Headers = Field(default_factory=dict)
     """Headers to send with every request. Values are stored encrypted and never shown again."""
+    authentication: Authentication | None = None
+    tls: TlsSettings | None = None
     rate_limit: PerSecond | None = None
     """The most requests a second."""
     max_in_flight: InFlight | None = None
@@ -163,7 +169,7 @@ class NewWebhook(Form):
     """Your own secret: the base64 of 24 to 64 bytes. If it is missing, one is generated."""
 
 
-class WebhookChanges(Form):
+class WebhookChanges(WithCredentials):
     """Change a webhook. A missing field keeps its value.
 
     null restores the configured default, where there is one.
@@ -177,6 +183,10 @@ class WebhookChanges(Form):
     headers: HeaderChanges | None = None
     """Headers to set, or to remove with null. Others stay. null for the object removes all.
     """
+    authentication: Authentication | None = None
+    """Replaces the whole authentication. null removes it."""
+    tls: TlsSettings | None = None
+    """Replaces all certificates. null removes them."""
     rate_limit: PerSecond | None = None
     max_in_flight: InFlight | None = None
     timeout: Timeout | None = None

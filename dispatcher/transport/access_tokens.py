@@ -1,0 +1,257 @@
+"""Send requests with access tokens of OAuth 2 token servers, and keep the tokens until they expire.
+
+Tokens are fetched as all requests are sent: under the egress rules, without following redirects.
+"""
+
+import asyncio
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from time import monotonic
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus, urlencode
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core.credentials import OAuth2Client, TlsIdentity, basic
+from dispatcher.core.model import Response, SendError
+from dispatcher.transport.sender import Sender
+
+TOKENS_LIMIT = 4096
+"""Most tokens kept, one for each endpoint."""
+
+FETCH_SECONDS = 10.0
+"""Longest fetch of a token. The deadline of an attempt may end its own waiting earlier."""
+
+ANSWER_LIMIT_BYTES = 64 * 1024
+"""Most bytes of a token server's answer; a longer one is refused."""
+
+DEFAULT_LIFE_SECONDS = 300.0
+"""A token is kept so long if the server does not say when it expires."""
+LONGEST_LIFE_SECONDS = 86_400.0
+MARGIN_SECONDS = 30.0
+"""A token is replaced so long before it expires, or a tenth of its life if that is less."""
+
+FAILURE_SECONDS = 1.0
+"""After a failed fetch, other attempts fail for so long without asking the token server again."""
+
+_TOKEN = re.compile(r"[!-~]{1,16384}")
+_CODES = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
+"""Error codes of RFC 6749. No other text of an answer is repeated: it could contain a secret."""
+
+
+class _Fetched(NamedTuple):
+    """The result of a fetch, used until `until` (monotonic seconds) by attempts of `client`."""
+
+    client: OAuth2Client
+    result: str | SendError
+    until: float
+
+
+class _Fetching(NamedTuple):
+    client: OAuth2Client
+    task: "asyncio.Task[str | SendError]"
+
+
+class Post(NamedTuple):
+    """A request to an endpoint, with the arguments of `Sender.post`."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: float
+    share: str
+    names: tuple[str, ...]
+    values: tuple[str, ...]
+    tls: TlsIdentity | None = None
+
+
+class AccessTokens:
+    """The access tokens of all endpoints; for each endpoint, at most one is fetched at a time.
+
+    `failure_seconds` is how long a failed fetch counts for all attempts of its endpoint.
+    """
+
+    def __init__(self, sender: Sender, *, failure_seconds: float = FAILURE_SECONDS) -> None:
+        self._sender = sender
+        self._failure_seconds = failure_seconds
+        self._kept: OrderedDict[UUID, _Fetched] = OrderedDict()
+        self._fetching: dict[UUID, _Fetching] = {}
+
+    def __len__(self) -> int:
+        """Return how many results are kept."""
+        return len(self._kept)
+
+    def close(self) -> None:
+        """End all fetches."""
+        for fetching in list(self._fetching.values()):
+            fetching.task.cancel()
+
+    async def post(
+        self, client: OAuth2Client, endpoint_id: UUID, post: Post
+    ) -> Response | SendError:
+        """Send a request with an access token, and return the answer or the error.
+
+        If the receiver answers 401, fetch a new token and send once more, within the same timeout.
+        Without a token, return an error with the code `authentication`.
+        """
+        started_at = monotonic()
+        answer = await self._post_once(client, endpoint_id, post, started_at)
+        if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = await self._post_once(client, endpoint_id, post, started_at)
+        duration = monotonic() - started_at
+        return replace(answer, duration=duration)
+
+    async def _post_once(
+        self, client: OAuth2Client, endpoint_id: UUID, post: Post, started_at: float
+    ) -> Response | SendError:
+        token = await self._token(client, endpoint_id, post, started_at)
+        left = _left(post, started_at)
+        if isinstance(token, SendError):
+            return token
+        if left <= 0:
+            return _no_token(f"it took the whole {post.timeout:g} s to fetch it")
+        answer = await self._sender.post(
+            post.url,
+            post.headers,
+            post.body,
+            timeout=left,
+            share=post.share,
+            names=("Authorization", *post.names),
+            values=(f"Bearer {token}", *post.values),
+            tls=post.tls,
+        )
+        if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
+            self._discard(endpoint_id, token)
+        return answer
+
+    def _discard(self, endpoint_id: UUID, token: str) -> None:
+        """Remove a refused token, unless another one has replaced it."""
+        kept = self._kept.get(endpoint_id)
+        if kept is not None and kept.result == token:
+            del self._kept[endpoint_id]
+
+    async def _token(
+        self, client: OAuth2Client, endpoint_id: UUID, post: Post, started_at: float
+    ) -> str | SendError:
+        """Return the kept token, or wait for the fetch of one until the attempt's deadline."""
+        kept = self._kept.get(endpoint_id)
+        if kept is not None and kept.client == client and monotonic() < kept.until:
+            self._kept.move_to_end(endpoint_id)
+            return kept.result
+        fetching = self._fetching.get(endpoint_id)
+        if fetching is None or fetching.client != client:
+            fetching = self._start(client, endpoint_id, post.share)
+        try:
+            async with asyncio.timeout(max(_left(post, started_at), 0)):
+                # An attempt that gives up must not end the fetch for the others.
+                return await asyncio.shield(fetching.task)
+        except TimeoutError:
+            return _no_token(f"the token server did not answer within {post.timeout:g} s")
+
+    def _start(self, client: OAuth2Client, endpoint_id: UUID, share: str) -> _Fetching:
+        task = asyncio.create_task(self._fetch(client, endpoint_id, share), name="fetch token")
+        fetching = self._fetching[endpoint_id] = _Fetching(client, task)
+        task.add_done_callback(lambda _: self._ended(endpoint_id, fetching))
+        return fetching
+
+    def _ended(self, endpoint_id: UUID, fetching: _Fetching) -> None:
+        if self._fetching.get(endpoint_id) is fetching:
+            del self._fetching[endpoint_id]
+
+    async def _fetch(self, client: OAuth2Client, endpoint_id: UUID, share: str) -> str | SendError:
+        started_at = monotonic()
+        headers, body = _request(client)
+        answer = await self._sender.post(
+            client.token_url,
+            headers,
+            body,
+            timeout=FETCH_SECONDS,
+            share=share,
+            body_limit=ANSWER_LIMIT_BYTES,
+        )
+        result, life = _result(answer)
+        if isinstance(result, SendError):
+            until = monotonic() + self._failure_seconds
+        else:
+            until = started_at + life - min(MARGIN_SECONDS, life / 10)
+        self._kept[endpoint_id] = _Fetched(client, result, until)
+        self._kept.move_to_end(endpoint_id)
+        if len(self._kept) > TOKENS_LIMIT:
+            self._kept.popitem(last=False)
+        return result
+
+
+def _left(post: Post, started_at: float) -> float:
+    return started_at + post.timeout - monotonic()
+
+
+def _request(client: OAuth2Client) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body of a token request (RFC 6749, 2.3.1 and 4.4.2)."""
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    fields = {"grant_type": "client_credentials"}
+    if client.scope:
+        fields["scope"] = client.scope
+    if client.audience:
+        fields["audience"] = client.audience
+    if client.auth_method == "client_secret_post":
+        fields |= {"client_id": client.client_id, "client_secret": client.client_secret}
+    else:
+        pair = quote_plus(client.client_id), quote_plus(client.client_secret)
+        headers["Authorization"] = basic(*pair)
+    return headers, urlencode(fields).encode()
+
+
+def _result(answer: Response | SendError) -> tuple[str | SendError, float]:
+    """Return the token and its life in seconds, or the error and 0."""
+    if isinstance(answer, SendError):
+        return _no_token(answer.reason), 0.0
+    body = _body(answer)
+    if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        code = body.get("error")
+        known = f" ({code})" if isinstance(code, str) and code in _CODES else ""
+        return _no_token(f"the token server answered {answer.status}{known}"), 0.0
+    if answer.truncated:
+        return _no_token("the answer of the token server is cut short or over 64 KiB"), 0.0
+    token, kind = body.get("access_token"), body.get("token_type", "bearer")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        return _no_token("the answer of the token server has no access_token"), 0.0
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        return _no_token("the token server issues no bearer tokens"), 0.0
+    return token, _life(body.get("expires_in"))
+
+
+def _body(answer: Response) -> dict[str, Any]:
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _life(expires_in: object) -> float:
+    """Return how many seconds a token is valid; some servers write the number as a text."""
+    try:
+        seconds = float(expires_in)  # type: ignore[arg-type] # a TypeError is caught
+    except (TypeError, ValueError, OverflowError):
+        return DEFAULT_LIFE_SECONDS
+    if math.isnan(seconds) or seconds < 0:
+        return DEFAULT_LIFE_SECONDS
+    return min(seconds, LONGEST_LIFE_SECONDS)
+
+
+def _no_token(reason: str) -> SendError:
+    return SendError("authentication", f"no access token: {reason}", 0.0)

@@ -1,0 +1,344 @@
+"""The credentials of webhooks, from the API to a receiver: what is sent, and what is never shown."""
+
+import base64
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from tests.api.conftest import JSONAPI, Client, delivered
+from tests.certificates import Authority
+from tests.conftest import Connection
+from tests.end_to_end.stories import Story, until
+from tests.receivers import Answer, Receiver
+
+PASSWORD = "the-password-that-stays-hidden"
+CLIENT_SECRET = "the-client-secret-that-stays-hidden"
+TOKEN = "the-access-token-that-stays-hidden"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+async def created(client: Client, **fields: Any) -> Any:
+    made = await client("POST", "/api/webhooks", {"events": ["user.created"], **fields})
+    assert made.status == 201, made.json
+    return made.data
+
+
+async def problems(client: Client, **fields: Any) -> list[tuple[str, str]]:
+    """Where a new webhook is refused, and why."""
+    refused = await client("POST", "/api/webhooks", {"events": ["a"], **fields})
+    assert refused.status == 422, refused.body
+    details = refused.json["error"]["details"]
+    return [(detail["pointer"], detail["message"]) for detail in details]
+
+
+def oauth2(server: Receiver, **more: str) -> dict[str, str]:
+    fields = {"tokenUrl": f"{server.url}token", "clientId": "me", "clientSecret": CLIENT_SECRET}
+    return {"type": "oauth2", **fields, **more}
+
+
+def basic(**more: str) -> dict[str, str]:
+    return {"type": "basic", "username": "a user", "password": PASSWORD, **more}
+
+
+async def test_basic_credentials_are_sent_and_only_their_type_is_shown(
+    admin: Client, story: Story, receiver: Receiver
+) -> None:
+    webhook = await created(admin, url=receiver.url, authentication=basic())
+    assert webhook["authentication"]["type"] == "basic"
+    await story.insert()
+    (request,) = await receiver.wait_for(1)
+    expected = base64.b64encode(f"a user:{PASSWORD}".encode()).decode()
+    assert request.headers["Authorization"] == f"Basic {expected}"
+    path = f"/api/webhooks/{webhook['id']}"
+    changed = await admin("PATCH", path, {"name": "other"})
+    assert changed.data["authentication"]["type"] == "basic", "it stays if it is not named"
+    changed = await admin("PATCH", path, {"authentication": None})
+    assert changed.data["authentication"] is None
+    await story.insert()
+    requests = await receiver.wait_for(2)
+    assert "Authorization" not in requests[1].headers
+
+
+async def test_the_userinfo_of_a_url_becomes_basic_credentials(
+    admin: Client, story: Story, authority: Authority
+) -> None:
+    async with Receiver(ssl_context=authority.server()) as receiver:
+        place = f"127.0.0.1:{receiver.port}/hook?a=b"
+        webhook = await created(
+            admin,
+            url=f"https://us%40er:{PASSWORD}%3A@{place}",
+            tls={"ca": authority.root.read_text()},
+        )
+        assert webhook["url"] == f"https://{place}"
+        await story.insert()
+        (request,) = await receiver.wait_for(1)
+        expected = base64.b64encode(f"us@er:{PASSWORD}:".encode()).decode()
+        assert request.headers["Authorization"] == f"Basic {expected}"
+        path = f"/api/webhooks/{webhook['id']}"
+        changed = await admin("PATCH", path, {"url": f"https://other:{PASSWORD}2@{place}"})
+        assert changed.data["url"] == f"https://{place}"
+        await story.insert()
+        (_, request) = await receiver.wait_for(2)
+        expected = base64.b64encode(f"other:{PASSWORD}2".encode()).decode()
+        assert request.headers["Authorization"] == f"Basic {expected}"
+
+
+async def test_a_client_certificate_and_an_own_authority(
+    admin: Client, story: Story, authority: Authority, tmp_path: Path
+) -> None:
+    certificate, key = authority.client()
+    ca = authority.root.read_text()
+    async with Receiver(ssl_context=authority.demanding()) as receiver:
+        tls = {"certificate": certificate, "key": key, "ca": ca}
+        webhook = await created(admin, url=receiver.url, tls=tls)
+        shown = webhook["tls"]
+        assert shown["certificate"].keys() == {"subject", "fingerprint", "notAfter"}
+        assert shown["certificate"]["subject"] == "CN=127.0.0.1"
+        der = ssl.PEM_cert_to_DER_cert(certificate)
+        assert shown["certificate"]["fingerprint"] == hashlib.sha256(der).hexdigest()
+        assert [each["subject"] for each in shown["ca"]] == ["CN=Test authority"]
+        await story.insert()
+        await receiver.wait_for(1)
+        path = f"/api/webhooks/{webhook['id']}"
+        other = Authority(tmp_path)
+        changed = await admin("PATCH", path, {"tls": {"ca": other.root.read_text()}})
+        assert changed.data["tls"]["certificate"] is None
+        await story.insert()
+        failed = "SELECT count(*) FROM dispatcher.attempts WHERE outcome = 'tls'"
+
+        async def has_failed() -> bool:
+            return bool(await story.connection.fetchval(failed))
+
+        await until(has_failed, "the daemon uses the changed certificates")
+        assert (await admin("PATCH", path, {"tls": tls})).status == 200
+        await receiver.wait_for(2)
+
+
+async def test_an_access_token_is_fetched_and_sent(
+    admin: Client, story: Story, receiver: Receiver
+) -> None:
+    async with Receiver() as server:
+        body = {"access_token": TOKEN, "token_type": "bearer", "expires_in": 60}
+        server.otherwise = Answer(200, body=orjson.dumps(body))
+        webhook = await created(
+            admin, url=receiver.url, authentication=oauth2(server, scope="events")
+        )
+        shown = {name: value for name, value in webhook["authentication"].items() if value}
+        assert shown == {
+            "type": "oauth2",
+            "tokenUrl": f"{server.url}token",
+            "clientId": "me",
+            "scope": "events",
+        }
+        receiver.answers = [401]
+        await story.insert(3)
+        await receiver.wait_for(4)
+        assert {r.headers["Authorization"] for r in receiver.requests} == {f"Bearer {TOKEN}"}
+        await delivered(admin, webhook["id"], 3)
+        assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.attempts") == 3
+
+
+async def test_an_attempt_without_a_token_is_retried(
+    admin: Client, story: Story, receiver: Receiver
+) -> None:
+    async with Receiver() as server:
+        server.answers = [500]
+        server.otherwise = Answer(200, body=orjson.dumps({"access_token": TOKEN}))
+        await created(admin, url=receiver.url, authentication=oauth2(server))
+        await story.insert()
+        await receiver.wait_for(1)
+        await story.ended(DELIVERED=1)
+        first = (await story.attempts())[0]
+        assert (first["outcome"], first["error"]) == (
+            "authentication",
+            "no access token: the token server answered 500",
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "reason"),
+    [
+        ({"authentication": {"type": "basic"}}, "/authentication", "basic needs password"),
+        (
+            {"authentication": basic(clientId="x")},
+            "/authentication",
+            "basic cannot have client id",
+        ),
+        (
+            {"authentication": {"type": "oauth2", "clientId": "x"}},
+            "/authentication",
+            "oauth2 needs client secret and token url",
+        ),
+        ({"authentication": basic(username="a:b")}, "/authentication/username", "match"),
+        (
+            {"authentication": basic(), "headers": {"authorization": "x"}},
+            "/authentication",
+            "a header Authorization",
+        ),
+        (
+            {
+                "authentication": {
+                    "type": "oauth2",
+                    "tokenUrl": "http://10.0.0.1/",
+                    "clientId": "x",
+                    "clientSecret": CLIENT_SECRET,
+                }
+            },
+            "/authentication/tokenUrl",
+            "private",
+        ),
+        (
+            {"authentication": basic(), "url": f"https://u:{PASSWORD}@127.0.0.1/"},
+            "/url",
+            "user name or password",
+        ),
+        ({"tls": {}}, "/tls", "must have a certificate"),
+        ({"tls": {"key": "x"}}, "/tls", "together"),
+        ({"tls": {"ca": "x"}}, "/tls/ca", "PEM"),
+        ({"tls": {"ca": "x" * 65_537}}, "/tls/ca", "65536"),
+        ({"tls": {"certificate": "x", "key": "y"}}, "/tls/certificate", "PEM"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_with_its_place(
+    ask: Client, fields: dict[str, Any], pointer: str, reason: str
+) -> None:
+    ((place, message),) = await problems(ask, **{"url": "http://127.0.0.1/", **fields})
+    assert place == pointer
+    assert reason in message
+    assert PASSWORD not in message
+
+
+async def test_certificates_that_cannot_work_are_refused(
+    ask: Client, authority: Authority, tmp_path: Path
+) -> None:
+    certificate, key = authority.client()
+    _, other_key = authority.client()
+    old, old_key = authority.client(from_day=-3, to_day=-1)
+    encrypted = (
+        serialization.load_pem_private_key(key.encode(), None)
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"x"),
+        )
+        .decode()
+    )
+    for tls, name, reason in (
+        ({"certificate": certificate, "key": other_key}, "key", "is not the key"),
+        ({"certificate": certificate, "key": "nonsense"}, "key", "private key in PEM"),
+        ({"certificate": certificate, "key": encrypted}, "key", "not be encrypted"),
+        ({"certificate": old, "key": old_key}, "certificate", "expired on"),
+        ({"ca": old}, "ca", "expired on"),
+    ):
+        ((place, message),) = await problems(ask, url="https://127.0.0.1/", tls=tls)
+        assert place == f"/tls/{name}"
+        assert reason in message
+
+
+async def test_a_header_and_an_authentication_exclude_each_other_in_changes_too(
+    ask: Client,
+) -> None:
+    webhook = await created(ask, url="http://127.0.0.1:50009/", headers={"Authorization": "x"})
+    path = f"/api/webhooks/{webhook['id']}"
+    assert (await ask("PATCH", path, {"authentication": basic()})).status == 422
+    both = {"authentication": basic(), "headers": {"authorization": None}}
+    assert (await ask("PATCH", path, both)).status == 200
+    assert (await ask("PATCH", path, {"headers": {"Authorization": "y"}})).status == 422
+
+
+async def test_a_document_names_its_fields_in_snake_case(ask: Client) -> None:
+    authentication = {
+        "type": "oauth2",
+        "token_url": "http://127.0.0.1:50009/",
+        "client_id": "me",
+        "client_secret": CLIENT_SECRET,
+        "auth_method": "client_secret_post",
+    }
+    attributes = {
+        "url": "http://127.0.0.1:50009/",
+        "events": ["a"],
+        "authentication": authentication,
+    }
+    document = {"data": {"type": "webhook", "attributes": attributes}}
+    made = await ask("POST", "/api/webhooks", document, Content_Type=JSONAPI)
+    assert made.status == 201, made.json
+    shown = made.json["data"]["attributes"]["authentication"]
+    assert {n: v for n, v in shown.items() if v} == {
+        n: v for n, v in authentication.items() if n != "client_secret"
+    }
+
+
+async def test_no_secret_is_in_an_answer_in_the_database_or_in_the_log(
+    admin: Client,
+    story: Story,
+    connection: Connection,
+    receiver: Receiver,
+    authority: Authority,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    certificate, key = authority.client()
+    key_line = key.splitlines()[1]
+    async with Receiver() as server:
+        body = orjson.dumps({"access_token": TOKEN, "expires_in": 60})
+        server.answers = [Answer(500, body=CLIENT_SECRET.encode()), Answer(200, body=body)]
+        tls = {"certificate": certificate, "key": key}
+        first = await created(admin, url=receiver.url, authentication=oauth2(server), tls=tls)
+        second = await created(admin, url=receiver.url, authentication=basic())
+        url = f"https://us:{PASSWORD}@127.0.0.1:50009/"
+        third = await created(admin, url=url)
+        path = f"/api/webhooks/{third['id']}"
+        await admin("PATCH", path, {"url": url, "active": False, "tls": tls})
+        receiver.answers = [401]
+        await story.insert(2)
+        await story.ended(DELIVERED=4)
+        pages = [
+            "/api/webhooks",
+            *(f"/api/webhooks/{each['id']}" for each in (first, second, third)),
+            f"/api/webhooks/{first['id']}/deliveries?limit=100",
+            "/api/audit",
+            "/api/events",
+            "/openapi.json",
+        ]
+        answers = [await admin("GET", page) for page in pages]
+        deliveries = answers[4].data["items"]
+        answers += [await admin("GET", f"/api/deliveries/{each['id']}") for each in deliveries]
+        answers.append(await admin("GET", f"/api/deliveries/{deliveries[0]['id']}/attempts"))
+    assert [answer.status for answer in answers] == [200] * len(answers)
+    dump = await dumped(connection)
+    assert first["id"] in dump
+    places = {
+        "answers": b"\n".join(answer.body for answer in answers).decode(),
+        "database": dump,
+        "log": "".join(capfd.readouterr()),
+    }
+    secrets = (PASSWORD, CLIENT_SECRET, TOKEN, key_line, *map(encoded, (PASSWORD, CLIENT_SECRET)))
+    leaks = [(place, s) for place, text in places.items() for s in secrets if s in text]
+    assert leaks == []
+
+
+def encoded(secret: str) -> str:
+    """A part of the secret as it is in every bytea that has it in clear."""
+    return secret.encode().hex()
+
+
+async def dumped(connection: Connection) -> str:
+    """Every row of every table, as text."""
+    tables = await connection.fetch(
+        "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
+        " WHERE schemaname = 'dispatcher'"
+    )
+    rows = [
+        row["line"]
+        for table in tables
+        for row in await connection.fetch(f"SELECT t::text AS line FROM {table['name']} AS t")  # noqa: S608
+    ]
+    return "\n".join(rows)

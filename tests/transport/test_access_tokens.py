@@ -1,0 +1,211 @@
+"""Access tokens: fetched once, kept until they expire, fetched again after one 401."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+
+from dispatcher.core.credentials import OAuth2Client, basic
+from dispatcher.core.model import Response, SendError
+from dispatcher.transport import access_tokens
+from dispatcher.transport.access_tokens import AccessTokens, Post
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.sender import Sender
+from tests.receivers import HANG, Answer, Receiver
+from tests.transport.test_sender import new_sender
+
+ENDPOINT = UUID(int=7)
+SECRET = "the secret of the client"
+
+
+def issued(token: str, **more: Any) -> Answer:
+    body = {"access_token": token, "token_type": "Bearer", "expires_in": 3600, **more}
+    return Answer(200, body=orjson.dumps(body))
+
+
+class World:
+    """A receiver, a token server, and what sends to them."""
+
+    def __init__(self, sender: Sender, receiver: Receiver, server: Receiver) -> None:
+        self.receiver, self.server = receiver, server
+        self.tokens = AccessTokens(sender, failure_seconds=0.0)
+        self.client = OAuth2Client(f"{server.url}token", "an id", SECRET)
+
+    async def post(
+        self,
+        endpoint_id: UUID = ENDPOINT,
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> Response | SendError:
+        post = Post(self.receiver.url, {"X-A": "b"}, b"{}", timeout, "env", ("X-C",), ("d",))
+        return await self.tokens.post(self.client, endpoint_id, post)
+
+    def sent(self) -> list[str]:
+        """The Authorization headers that the receiver got."""
+        return [request.headers["Authorization"] for request in self.receiver.requests]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with new_sender() as sender, Receiver() as receiver, Receiver() as server:
+        made = World(sender, receiver, server)
+        yield made
+        made.tokens.close()
+        await asyncio.sleep(0)
+
+
+async def test_a_token_is_fetched_once_and_sent_with_every_request(world: World) -> None:
+    world.server.answers = [issued("one")]
+    world.client = replace(world.client, scope="a b", audience="https://api.example/")
+    for _ in range(3):
+        answer = await world.post()
+        assert isinstance(answer, Response)
+        assert answer.status == 200
+    (request,) = world.server.requests
+    assert (request.method, request.path) == ("POST", "/token")
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert request.headers["Authorization"] == basic("an+id", "the+secret+of+the+client")
+    assert parse_qs(request.body.decode()) == {
+        "grant_type": ["client_credentials"],
+        "scope": ["a b"],
+        "audience": ["https://api.example/"],
+    }
+    assert world.sent() == ["Bearer one"] * 3
+    assert world.receiver.requests[0].headers["X-A"] == "b"
+    assert world.receiver.requests[0].headers["X-C"] == "d"
+
+
+async def test_a_secret_may_go_into_the_body(world: World) -> None:
+    world.server.answers = [issued("one", expires_in="60")]
+    world.client = replace(world.client, auth_method="client_secret_post")
+    await world.post()
+    (request,) = world.server.requests
+    assert "Authorization" not in request.headers
+    fields = parse_qs(request.body.decode())
+    assert (fields["client_id"], fields["client_secret"]) == (["an id"], [SECRET])
+
+
+async def test_many_attempts_wait_for_one_fetch(world: World) -> None:
+    world.server.answers = [replace(issued("one"), delay=0.2)]
+    await asyncio.gather(*(world.post() for _ in range(20)))
+    assert len(world.server.requests) == 1
+    assert world.sent() == ["Bearer one"] * 20
+
+
+async def test_each_endpoint_has_its_own_token_and_new_credentials_a_new_one(world: World) -> None:
+    world.server.answers = [issued("one"), issued("two"), issued("three")]
+    await world.post()
+    await world.post(uuid4())
+    world.client = replace(world.client, client_secret="another")
+    await world.post()
+    assert world.sent() == ["Bearer one", "Bearer two", "Bearer three"]
+
+
+async def test_a_token_is_replaced_before_it_expires(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(access_tokens, "monotonic", lambda: now[0])
+    world.server.answers = [issued("one", expires_in=100), issued("two", expires_in=100)]
+    for passed in (0.0, 89.0, 2.0):
+        now[0] += passed
+        await world.post()
+    assert world.sent() == ["Bearer one", "Bearer one", "Bearer two"]
+
+
+async def test_a_401_fetches_a_new_token_and_sends_once_more(world: World) -> None:
+    world.server.answers = [issued("one"), issued("two"), issued("three")]
+    world.receiver.answers = [200, 401, 200]
+    await world.post()
+    answer = await world.post()
+    assert isinstance(answer, Response)
+    assert answer.status == 200
+    assert world.sent() == ["Bearer one", "Bearer one", "Bearer two"]
+    world.receiver.otherwise = 401
+    answer = await world.post()
+    assert isinstance(answer, Response)
+    assert answer.status == 401, "the second 401 is the outcome"
+    assert world.sent()[3:] == ["Bearer two", "Bearer three"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(500, body=SECRET.encode()), "the token server answered 500"),
+        (
+            Answer(401, body=b'{"error":"invalid_client","error_description":"x"}'),
+            "the token server answered 401 (invalid_client)",
+        ),
+        (Answer(400, body=b'{"error":"' + SECRET.encode() + b'"}'), "answered 400"),
+        (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), "answered 302"),
+        (Answer(200, body=b"x" * 200_000), "over 64 KiB"),
+        (Answer(200, body=b"[]"), "no access_token"),
+        (Answer(200, body=b'{"access_token": 5}'), "no access_token"),
+        (issued("line\r\nX-Injected: 1"), "no access_token"),
+        (issued("a b"), "no access_token"),
+        (issued("one", token_type="mac"), "no bearer"),
+    ],
+)
+async def test_without_a_token_the_attempt_fails(world: World, answer: Answer, reason: str) -> None:
+    world.server.otherwise = answer
+    failed = await world.post()
+    assert isinstance(failed, SendError)
+    assert failed.code == "authentication"
+    assert failed.reason.startswith("no access token: ")
+    assert reason in failed.reason
+    assert SECRET not in failed.reason
+    assert world.receiver.requests == []
+    world.server.otherwise = issued("one")
+    assert isinstance(await world.post(), Response)
+
+
+async def test_a_token_server_that_is_down_or_silent_fails_the_attempt_in_time(
+    world: World,
+) -> None:
+    world.client = replace(world.client, token_url="http://127.0.0.1:1/")
+    failed = await world.post()
+    assert isinstance(failed, SendError)
+    assert (failed.code, failed.reason[:17]) == ("authentication", "no access token: ")
+    world.client = replace(world.client, token_url=world.server.url)
+    world.server.otherwise = HANG
+    failed = await world.post(timeout=0.3)
+    assert isinstance(failed, SendError)
+    assert failed.code == "authentication"
+    assert 0.25 <= failed.duration < 5
+    assert len(world.server.requests) == 1
+
+
+async def test_the_egress_rules_judge_the_token_server_too() -> None:
+    async with new_sender("127.0.0.1/32") as sender, Receiver() as receiver:
+        world = World(sender, receiver, receiver)
+        world.client = replace(world.client, token_url="http://169.254.169.254/")
+        failed = await world.post()
+        assert isinstance(failed, SendError)
+        assert failed.code == "authentication"
+        assert receiver.requests == []
+    assert Guard(parse_allow(["127.0.0.1/32"]))
+
+
+async def test_a_failed_fetch_counts_for_all_attempts_of_a_moment(world: World) -> None:
+    world.tokens = AccessTokens(world.tokens._sender, failure_seconds=60.0)
+    world.server.otherwise = 500
+    for _ in range(5):
+        assert isinstance(await world.post(), SendError)
+    assert len(world.server.requests) == 1
+
+
+async def test_few_tokens_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_tokens, "TOKENS_LIMIT", 3)
+    world.server.otherwise = issued("one")
+    for _ in range(5):
+        await world.post(uuid4())
+    assert len(world.tokens) == 3
+
+
+async def test_no_secret_is_in_the_repr(world: World) -> None:
+    assert SECRET not in repr(world.client)

@@ -1,0 +1,165 @@
+"""Client certificates and own authorities: what receivers see of them, and what is never shared."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dispatcher.core.credentials import TlsIdentity, tls_identity
+from dispatcher.core.model import Response, SendError
+from dispatcher.transport import tls as tls_module
+from dispatcher.transport.sender import Sender
+from dispatcher.transport.tls import ClientContext, ClientContexts
+from tests.certificates import Authority
+from tests.receivers import RawReceiver, Receiver, read_request
+from tests.transport.test_sender import new_sender
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The one that everybody trusts."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("others"))
+
+
+@pytest.fixture(autouse=True)
+def _only_our_authority_is_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Sender]:
+    async with new_sender() as opened:
+        yield opened
+
+
+async def posted(
+    sender: Sender, url: str, identity: TlsIdentity | None = None
+) -> Response | SendError:
+    return await sender.post(url, {}, b"{}", timeout=10, tls=identity)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_receiver_that_asks_for_a_certificate_takes_only_the_right_one(
+    sender: Sender, authority: Authority, other: Authority, version: ssl.TLSVersion
+) -> None:
+    context = authority.demanding()
+    context.minimum_version = context.maximum_version = version
+    expired = authority.client(from_day=-3, to_day=-1)
+    async with Receiver(ssl_context=context) as receiver:
+        for pair in (None, other.client(), expired):
+            identity = tls_identity(*pair, None) if pair else None
+            refused = await posted(sender, receiver.url, identity)
+            assert isinstance(refused, SendError), pair
+            assert refused.code in ("tls", "reset")
+        assert receiver.requests == []
+        answer = await posted(sender, receiver.url, tls_identity(*authority.client(), None))
+        assert isinstance(answer, Response)
+        assert answer.status == 200
+
+
+async def test_an_own_authority_replaces_those_of_the_system(
+    sender: Sender, authority: Authority, other: Authority
+) -> None:
+    theirs = tls_identity(None, None, other.root.read_text())
+    async with (
+        Receiver(ssl_context=other.server()) as private,
+        Receiver(ssl_context=authority.server()) as public,
+    ):
+        answer = await posted(sender, private.url, theirs)
+        assert isinstance(answer, Response)
+        for url, identity in ((private.url, None), (public.url, theirs)):
+            refused = await posted(sender, url, identity)
+            assert isinstance(refused, SendError)
+            assert refused.code == "tls"
+            assert "not trusted" in refused.reason
+
+
+async def test_connections_and_sessions_are_shared_only_within_one_identity(
+    sender: Sender, authority: Authority
+) -> None:
+    seen: list[tuple[int, str, bool]] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tls = writer.get_extra_info("ssl_object")
+        number = (tls.getpeercert() or {}).get("serialNumber", "")
+        for _ in range(2):
+            await read_request(reader)
+            seen.append((id(writer), number, tls.session_reused))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    context = authority.server()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(authority.root)
+    first, second = (tls_identity(*authority.client(), None) for _ in range(2))
+    async with RawReceiver(script, ssl_context=context) as receiver:
+        for identity in (first, first, second, None, second, None, first):
+            assert isinstance(await posted(sender, receiver.url, identity), Response)
+    connections = [connection for connection, _, _ in seen]
+    assert connections[0] == connections[1]
+    assert connections[2] == connections[4]
+    assert connections[3] == connections[5]
+    assert len({number for _, number, _ in seen}) == 3
+    assert seen[0][1] == seen[1][1] == seen[6][1] != seen[2][1]
+    assert [reused for _, _, reused in seen[:6]] == [False] * 6
+    assert seen[6][2], "the first identity takes up its own session"
+
+
+async def test_unusable_certificates_are_an_error_without_their_text(
+    sender: Sender, authority: Authority
+) -> None:
+    certificate, key = authority.client()
+    _, wrong_key = authority.client()
+    async with Receiver(ssl_context=authority.server()) as receiver:
+        for identity in (
+            tls_identity(certificate, wrong_key, None),
+            tls_identity(certificate, "nonsense", None),
+            tls_identity(None, None, "nonsense"),
+        ):
+            refused = await posted(sender, receiver.url, identity)
+            assert isinstance(refused, SendError)
+            assert refused.code == "tls"
+            assert "own certificates cannot be used" in refused.reason
+            assert "nonsense" not in refused.reason
+        assert key not in repr(tls_identity(certificate, key, None))
+
+
+async def test_a_context_is_built_once_for_an_identity_and_few_are_kept(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[TlsIdentity | None] = []
+    build = ClientContext.__init__
+
+    def counted(self: ClientContext, identity: TlsIdentity | None = None) -> None:
+        built.append(identity)
+        build(self, identity)
+
+    monkeypatch.setattr(ClientContext, "__init__", counted)
+    monkeypatch.setattr(tls_module, "CONTEXTS_LIMIT", 2)
+    contexts = ClientContexts()
+    first, second, third = (tls_identity(*authority.client(), None) for _ in range(3))
+    at_once = await asyncio.gather(*(contexts.get(first) for _ in range(10)))
+    assert len(set(map(id, at_once))) == 1
+    for identity in (second, third, first, None):
+        await contexts.get(identity)
+    assert built == [None, first, second, third, first]
+
+
+async def test_a_key_is_on_no_disk(authority: Authority, tmp_path: Path) -> None:
+    opened: list[str] = []
+
+    class Watching(ClientContext):
+        def load_cert_chain(self, certfile: object, keyfile: object = None, **more: object) -> None:  # type: ignore[override]
+            opened.extend(map(str, (certfile, keyfile)))
+            super().load_cert_chain(certfile, keyfile, **more)  # type: ignore[arg-type]
+
+    Watching(tls_identity(*authority.client(), None))
+    assert all(path.startswith("/proc/self/fd/") for path in opened)
