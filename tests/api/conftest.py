@@ -13,7 +13,7 @@ from dispatcher.core.model import Scope
 from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken
+from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
 from tests import daemon_fixtures

@@ -15,7 +15,7 @@ from dispatcher.core import signing
 from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks

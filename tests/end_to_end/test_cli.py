@@ -84,11 +84,14 @@ async def test_a_webhook_is_created_listed_and_deleted(dispatcher: Shell) -> Non
     assert listed | {"events": sorted(listed["events"])} == webhook
     nowhere = await dispatcher("webhook", "list", "--environment", "env_x")
     assert (nowhere.code, nowhere.out) == (1, "")
-    assert nowhere.err == "there is no environment env_x\n"
+    assert nowhere.err == "There is no environment env_x. Check its id.\n"
 
     deleted, again = [await dispatcher("webhook", "delete", webhook["id"]) for _ in range(2)]
     assert (deleted.code, deleted.out) == (0, f"deleted {webhook['id']}\n")
-    assert (again.code, again.err) == (1, f"there is no webhook {webhook['id']}\n")
+    assert (again.code, again.err) == (
+        1,
+        f"There is no webhook {webhook['id']}. Check its id and the environment.\n",
+    )
 
 
 async def test_people_are_told_that_the_secret_is_shown_once(dispatcher: Shell) -> None:

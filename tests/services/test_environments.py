@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.environments import Environment, Environments
-from dispatcher.services.inputs.environments import NewEnvironment
+from dispatcher.services.inputs.environment_inputs import NewEnvironment
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.store import rows
