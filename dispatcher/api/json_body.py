@@ -103,10 +103,10 @@ def span_at(text: str, start: int, path: Sequence[str]) -> tuple[int, int] | Non
     Return None if there is none. The value must have passed `check`.
     """
     for name in path:
-        found = dict(_members(text, start)).get(name)
-        if found is None:
+        span = dict(_members(text, start)).get(name)
+        if span is None:
             return None
-        start = found[0]
+        start = span[0]
     return start, _end_of(text, start)
 
 
@@ -131,14 +131,14 @@ def _end_of(text: str, start: int) -> int:
     if text[start] not in '{["':
         return _PLAIN.match(text, start).end()  # type: ignore[union-attr] # checked JSON
     depth = 0
-    for found in _TOKENS.finditer(text, start):
-        first = text[found.start()]
+    for token in _TOKENS.finditer(text, start):
+        first = text[token.start()]
         if first in "{[":
             depth += 1
         elif first in "}]":
             depth -= 1
         if depth == 0:
-            return found.end()
+            return token.end()
     raise ValueError("the text was not checked")
 
 
@@ -150,8 +150,8 @@ def is_too_deep(text: str) -> bool:
     if text.count("{") + text.count("[") <= DEEPEST:
         return False
     depth = 0
-    for found in _TOKENS.finditer(text):
-        bracket = found[0]
+    for token in _TOKENS.finditer(text):
+        bracket = token[0]
         if bracket in "{[":
             depth += 1
             if depth > DEEPEST:
