@@ -5,8 +5,8 @@ The JSON text of each event's data is kept as it is.
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -100,7 +100,7 @@ def read(
     return tuple(rows)
 
 
-def _row(form: Form, model: type[BaseModel], index: int, value: Any, text: str) -> NewEventRow:
+def _row(form: Form, model: type[BaseModel], index: int, value: object, text: str) -> NewEventRow:
     """Return the event of a JSON value, whose text is `text`."""
     span = json_body.span_of(text, form.data)
     data = "null" if span is None else text[span[0] : span[1]]
@@ -108,7 +108,7 @@ def _row(form: Form, model: type[BaseModel], index: int, value: Any, text: str) 
         reason = f"must have at most {FORM_CHARACTERS} characters, not counting its data"
         raise _invalid(Detail(reason, form.pointer(index)))
     if span is not None:
-        value = _without_data(form, value)
+        value = _without(value, form.data)  # data is passed on as text, and not validated
     try:
         document = {"data": value} if form.dialect is jsonapi else value
         read: Any = model.model_validate(document, by_alias=True, by_name=False)
@@ -124,11 +124,12 @@ def _row(form: Form, model: type[BaseModel], index: int, value: Any, text: str) 
     return NewEventRow(event.type, data, event.idempotency_key)
 
 
-def _without_data(form: Form, value: Any) -> Any:
-    """Return an event with null for its data, which need not be validated."""
-    if form.dialect is jsonapi:
-        return {**value, "attributes": {**value["attributes"], "data": None}}
-    return {**value, "data": None}
+def _without(value: object, path: Sequence[str]) -> object:
+    """Return a copy of a JSON object with null at `path`, where it has a value."""
+    if not path:
+        return None
+    fields = cast("Mapping[str, object]", value)
+    return {**fields, path[0]: _without(fields[path[0]], path[1:])}
 
 
 def _lines(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
