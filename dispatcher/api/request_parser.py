@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -44,6 +44,14 @@ input has half of these bytes.
 """
 
 _PAGE_PARAMETERS = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}
+
+
+class _Body(NamedTuple):
+    """A body without the route's verbatim field, the text of that field, and events of a batch."""
+
+    text: bytes
+    verbatim: RawJson | None = None
+    events: Sequence[NewEventRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +98,7 @@ class RequestParser:
         parameters, query = _query(request, route)
         position = self._position(request, environment_id, parameters)
         share = share_of(principal, environment_id)
-        most = _most_bytes(request, route)
-        hold = memory.enter_context(self.work.body(share, _largest_body(request, most)))
-        body = await json_body.body(request, most, hold)
-        batch = _batch_form(request, route, body)
-        events: Sequence[NewEventRow] = ()
-        verbatim = None
-        if batch is None:
-            await self._check(request, route, body, share)
-            body, verbatim = await self._without_verbatim_field(request, route, body, share)
-        else:
-            events = await self._events(batch, route, body, share)
+        body = await self._body(request, route, share, memory)
         key, pool = conditions.idempotency_key(request), self.pool.of(share)
         call = Call(
             services=Services(pool, actor_of(request, principal), self.settings),
@@ -111,11 +109,11 @@ class RequestParser:
             position=position,
             revision=conditions.revision(request) if route.if_match else None,
             idempotency_key=key,
-            verbatim=verbatim,
-            events=events,
+            verbatim=body.verbatim,
+            events=body.events,
         )
-        form = None if events else await self._form(request, route, body, share)
-        idempotency = _idempotency(request, route, key, dialect, body, is_batch=bool(events))
+        form = None if body.events else await self._form(request, route, body.text, share)
+        idempotency = _idempotency(request, route, key, dialect, body)
         return ParsedRequest(
             request, route, dialect, call, form, query, parameters, idempotency, share
         )
@@ -128,6 +126,19 @@ class RequestParser:
         if cursor is None:
             return None
         return self.cursors.open(cursor, listing(request.path, environment_id, parameters))
+
+    async def _body(
+        self, request: web.Request, route: Route, share: str, memory: ExitStack
+    ) -> _Body:
+        """Return the body of a request, checked to be JSON if the route has a form."""
+        most = _most_bytes(request, route)
+        hold = memory.enter_context(self.work.body(share, _largest_body(request, most)))
+        text = await json_body.body(request, most, hold)
+        batch = _batch_form(request, route, text)
+        if batch is not None:
+            return _Body(text, events=await self._events(batch, route, text, share))
+        await self._check(request, route, text, share)
+        return _Body(*await self._without_verbatim_field(request, route, text, share))
 
     async def _check(self, request: web.Request, route: Route, body: bytes, share: str) -> None:
         """Check that a body is JSON, if the route has a form."""
@@ -279,14 +290,12 @@ def _idempotency(
     route: Route,
     key: str | None,
     dialect: Dialect,
-    body: bytes,
-    *,
-    is_batch: bool,
+    body: _Body,
 ) -> IdempotencyKey | None:
     """Return the Idempotency-Key with the fingerprint of the request, None if none applies."""
     if key is None or request.method != "POST" or not route.is_change:
         return None
-    if route.own_idempotency and not is_batch:
+    if route.own_idempotency and not body.events:
         return None
-    text = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
+    text = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body.text
     return IdempotencyKey(key, hashlib.sha256(text).digest())
