@@ -29,7 +29,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import TokenAuthenticator, bootstrap
+from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
 from dispatcher.store.connections import Sessions
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
@@ -76,7 +76,7 @@ class AdminServer:
     """The admin port with the API and the dashboard."""
 
     def __init__(self, config: Config, sessions: Sessions, cipher: Cipher, probes: Probes) -> None:
-        settings, root_token = ServiceSettings.from_config(config, cipher), bootstrap(config)
+        settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
         auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
         body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
         pipeline = RequestPipeline(

@@ -1,12 +1,12 @@
 """The pages of a listing: how many items they have, and how a handler answers with one."""
 
-from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from dispatcher.api.types import Answer, Call
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 
 T = TypeVar("T")
+Key = TypeVar("Key")
 
 
 class PageQuery(Protocol):
@@ -32,18 +32,15 @@ def list_limit(call: Call, query: PageQuery) -> int:
     return call.settings.limits.page
 
 
-def page_answer(page: Page[T]) -> Answer[tuple[T, ...]]:
-    """Return the answer for a page whose positions are numbers."""
+def page_answer(page: Page[T, Key]) -> Answer[tuple[T, ...]]:
+    """Return the answer for one page."""
     return Answer(page.items, is_page=True, next=None if page.next is None else str(page.next))
 
 
-def list_answer(
-    call: Call, query: PageQuery, items: Sequence[T], next_: object | None
-) -> Answer[tuple[T, ...]]:
+def list_answer(call: Call, query: PageQuery, page: Page[T, Key]) -> Answer[tuple[T, ...]]:
     """Return the answer for a listing that is a page only if the client asks for one.
 
-    `next_` is the position where the next page begins, None if there are no more items. A list that
-    is too long to be answered whole becomes a page as well.
+    A list that is too long to be answered whole becomes a page as well.
     """
     is_page = call.position is not None or query.limit is not None
-    return Answer(tuple(items), is_page=is_page, next=None if next_ is None else str(next_))
+    return Answer(page.items, is_page=is_page, next=None if page.next is None else str(page.next))

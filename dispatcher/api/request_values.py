@@ -38,7 +38,7 @@ def environment_id_of(request: web.Request, principal: Principal) -> str:
     if name is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
     if not is_environment_id(name) or principal.environment_id not in (None, name):
-        raise NotFoundError(f"there is no environment {name[:64]!r}")
+        raise NotFoundError(f"There is no environment {name[:64]!r}. Check its id.")
     return name
 
 

@@ -200,7 +200,10 @@ class Pauses(MethodGroup[C]):
 
     @ApiMethod
     def resume(self, *, all: bool = False) -> Call[Resource]:
-        """Resume sending. Raises Conflict if all environments are paused and not this one alone."""
+        """Resume sending.
+
+        Raise ConflictError if all environments are paused and not this one alone.
+        """
         return requests.post(path("resume"), {"all": all})
 
 

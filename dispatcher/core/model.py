@@ -192,7 +192,7 @@ class Heartbeat(NamedTuple):
     age: float
 
 
-class Silent(NamedTuple):
+class SilentDaemon(NamedTuple):
     """Another daemon that has not renewed its lease since the count `renewals`.
 
     It has been silent long enough to have stopped sending. `whole_lease` is True if it has been
@@ -204,7 +204,7 @@ class Silent(NamedTuple):
     whole_lease: bool
 
 
-class SetBack(NamedTuple):
+class ClockSetBack(NamedTuple):
     """The database's clock was set back by `seconds`.
 
     In rows of these shards that a transaction older than `horizon` wrote, times are too late by as

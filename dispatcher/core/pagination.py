@@ -7,13 +7,14 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 Row = TypeVar("Row")
+Start = TypeVar("Start")
 
 DEFAULT_LIMIT = 20
 """Items on a page if the request sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
+class Page(Generic[Item, Key]):
     """A page of a listing.
 
     `next` is the position to continue from, for the listing that made the page. None means that
@@ -22,7 +23,7 @@ class Page(Generic[Item]):
     """
 
     items: tuple[Item, ...]
-    next: int | None
+    next: Key | None
 
     @staticmethod
     def of(
@@ -30,14 +31,23 @@ class Page(Generic[Item]):
         limit: int,
         *,
         make: Callable[[Row], Item],
-        key: Callable[[Row], int],
-    ) -> "Page[Item]":
+        key: Callable[[Row], Key],
+        read_to: Key | None = None,
+    ) -> "Page[Item, Key]":
         """Return the page of at most `limit` rows; a further row shows that there are more.
 
-        `make` returns the item for a row, `key` the position of a row.
+        `make` returns the item for a row, `key` the position of a row. `read_to` is where the
+        search for rows stopped before the end of the listing, None if it reached the end.
         """
         items = tuple(make(row) for row in rows[:limit])
-        return Page(items, key(rows[limit - 1]) if len(rows) > limit else None)
+        return Page(items, key(rows[limit - 1]) if len(rows) > limit else read_to)
+
+    @staticmethod
+    def of_items(
+        items: Sequence[Item], limit: int, *, key: Callable[[Item], Key]
+    ) -> "Page[Item, Key]":
+        """Return the page of at most `limit` items; a further item shows that there are more."""
+        return Page(tuple(items[:limit]), key(items[limit - 1]) if len(items) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +60,15 @@ class PageBounds:
 
 
 async def fill_page(
-    read: Callable[[Key, int], Awaitable[Sequence[Row]]],
-    after: Key,
+    read: Callable[[Start | Key, int], Awaitable[Sequence[Row]]],
+    after: Start,
     bounds: PageBounds,
     *,
     key: Callable[[Row], Key],
     size: Callable[[Row], int],
     make: Callable[[Row], Item],
-) -> tuple[list[Item], bool]:
-    """Return the items of a page, and whether there are more behind them.
+) -> Page[Item, Key]:
+    """Return a page that is limited by its bytes as well.
 
     `read` returns at most a number of rows after a position, `key` the position of a row, `size`
     its bytes, and `make` the item for a row. Items are made step by step, so that the event loop is
@@ -67,14 +77,15 @@ async def fill_page(
     """
     items: list[Item] = []
     size_bytes = 0
+    last: Key | None = None
     while True:
         step = min(bounds.step, bounds.items + 1 - len(items))
-        rows = await read(after, step)
+        rows = await read(after if last is None else last, step)
         for row in rows:
             size_bytes += size(row)
             if items and (len(items) >= bounds.items or size_bytes > bounds.size_bytes):
-                return items, True
+                return Page(tuple(items), last)
             items.append(make(row))
+            last = key(row)
         if len(rows) < step:
-            return items, False
-        after = key(rows[-1])
+            return Page(tuple(items), None)

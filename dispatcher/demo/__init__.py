@@ -17,8 +17,8 @@ from dispatcher.demo.receiver import Receiver
 from dispatcher.demo.show import Show
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken
-from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.inputs.token_inputs import NewToken
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhook_resource import Webhook

@@ -10,7 +10,7 @@ after the lease of 10 s. So a late daemon has stopped before its successor start
 from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
-from dispatcher.core.model import SetBack
+from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
@@ -44,7 +44,7 @@ class Lease:
         *,
         on_shards_changed: Callable[[], None],
         apply_changes: Callable[[], Awaitable[None]],
-        on_set_back: Callable[[SetBack], None],
+        on_set_back: Callable[[ClockSetBack], None],
     ) -> None:
         self._daemons = daemons
         self._buffer = buffer
@@ -132,7 +132,7 @@ class Lease:
             observe.database.clock_stepped(step)
         if step < 0:
             self._buffer.set_back(-step)
-            self._on_set_back(SetBack(-step, renewal.shards, renewal.horizon))
+            self._on_set_back(ClockSetBack(-step, renewal.shards, renewal.horizon))
 
     def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
         """Note a clock step that the last owner of a claimed shard did not handle.
@@ -145,7 +145,7 @@ class Lease:
                 ages.setdefault(age, set()).add(shard)
         for age, shards in ages.items():
             observe.database.clock_stepped(age)
-            self._on_set_back(SetBack(-age, frozenset(shards), horizon))
+            self._on_set_back(ClockSetBack(-age, frozenset(shards), horizon))
 
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
         """Claim shards up to this daemon's equal share, or release those above it.

@@ -9,7 +9,7 @@ between two reads. Pure: times are arguments, in seconds.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dispatcher.core.model import Heartbeat, Silent
+from dispatcher.core.model import Heartbeat, SilentDaemon
 
 STOPPED_SECONDS = 1.2
 """A daemon silent for so long has stopped sending: a heartbeat permits sends for 1 s only."""
@@ -40,10 +40,10 @@ class Neighbours:
         """Return how many other daemons may be sending."""
         return sum(now - known.renewed_at < STOPPED_SECONDS for known in self._known.values())
 
-    def silent(self, now: float) -> Sequence[Silent]:
+    def silent(self, now: float) -> Sequence[SilentDaemon]:
         """Return the daemons that have been silent for STOPPED_SECONDS or longer."""
         return [
-            Silent(daemon, known.count, now - known.renewed_at >= LEASE_SECONDS)
+            SilentDaemon(daemon, known.count, now - known.renewed_at >= LEASE_SECONDS)
             for daemon, known in self._known.items()
             if now - known.renewed_at >= STOPPED_SECONDS
         ]

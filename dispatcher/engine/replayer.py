@@ -9,7 +9,7 @@ from dispatcher.store.replays import Replays
 from dispatcher.telemetry import observe
 
 READ_LIMIT = 2_000
-"""Ended deliveries and events that one step examines, at most."""
+"""Ended deliveries and events that one step reads, at most."""
 READ_MINIMUM = 50
 """The same after timeouts: each timeout divides the number by four, down to this."""
 ROWS_LIMIT = 1_000

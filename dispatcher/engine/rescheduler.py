@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from dispatcher.core.model import SetBack
+from dispatcher.core.model import ClockSetBack
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.telemetry import observe
@@ -33,12 +33,12 @@ class Rescheduler:
         self._deliveries = deliveries
         self._endpoints = endpoints
         self._on_moved = on_moved
-        self._steps: deque[SetBack] = deque(maxlen=STEPS_LIMIT)
+        self._steps: deque[ClockSetBack] = deque(maxlen=STEPS_LIMIT)
         self._after_id: int | None = None
         self._moved = 0
         self.wake = asyncio.Event()
 
-    def set_back(self, step: SetBack) -> None:
+    def set_back(self, step: ClockSetBack) -> None:
         """Note that the clock was set back; return without waiting."""
         self._steps.append(step)
         self.wake.set()

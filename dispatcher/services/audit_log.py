@@ -10,7 +10,7 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.store.audit import Audit, AuditRow
 from dispatcher.store.session import Queryable
 
-LOOK = 10_000
+ROWS_PER_PAGE = 10_000
 """Most entries that are read for one page. A filter may leave out most of them."""
 
 
@@ -97,21 +97,20 @@ class AuditLog:
         subject: str | None = None,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[AuditEntry]:
+    ) -> Page[AuditEntry, int]:
         """Return entries of one environment, or of all for None, newest first.
 
         The filters match exactly.
         """
-        rows, looked = await self._audit.list(
+        rows, read_to = await self._audit.list(
             environment_id,
             actor=actor,
             action=action,
             subject=subject,
             before=before,
             limit=limit + 1,
-            look=LOOK,
+            look=ROWS_PER_PAGE,
         )
-        shown = rows[:limit]
-        if len(rows) > limit:
-            looked = shown[-1]["id"]
-        return Page(tuple(map(AuditEntry.from_row, shown)), looked)
+        return Page.of(
+            rows, limit, make=AuditEntry.from_row, key=lambda row: row["id"], read_to=read_to
+        )

@@ -26,7 +26,7 @@ from dispatcher.store.statistics import FiguresRow, IntervalRow, PendingRow, Sta
 
 COUNTED_MOST: Final = 5_000
 """Most rows of one kind that are counted. Endpoints are counted ten times as far."""
-SAID_SECONDS: Final = 10.0
+STATUS_SECONDS: Final = 10.0
 """Age at which a daemon's status no longer counts.
 
 A daemon publishes its status every two seconds, so an older one belongs to a stopped daemon.
@@ -84,15 +84,15 @@ class Backlogs:
     async def stats(self, environment_id: str | None) -> Stats:
         """Return all figures of one environment, or of all for None."""
         backlog = await self.read(environment_id)
-        of = ALL_ENVIRONMENTS if environment_id is None else environment_id
-        minutes = await self._statistics.series(of, 10, 60, 60)
+        key = ALL_ENVIRONMENTS if environment_id is None else environment_id
+        minutes = await self._statistics.series(key, 10, 60, 60)
         in_flight = unrecorded = None
         if environment_id is None:
-            said = _said(await self._daemons.list())
-            in_flight = sum(each.get("in_flight", 0) for each in said)
-            unrecorded = sum(each.get("unrecorded", 0) for each in said)
+            statuses = _statuses(await self._daemons.list())
+            in_flight = sum(status.get("in_flight", 0) for status in statuses)
+            unrecorded = sum(status.get("unrecorded", 0) for status in statuses)
         return Stats(
-            environment_id=of,
+            environment_id=key,
             at=backlog.at,
             pending=backlog.pending,
             in_flight=in_flight,
@@ -119,7 +119,7 @@ def largest(
     chosen = {name: environments[name] for name in named[:most]}
     rest = [states for name, states in environments.items() if name not in chosen]
     if rest:
-        chosen[OTHER] = {state: sum(each.get(state, 0) for each in rest) for state in STATES}
+        chosen[OTHER] = {state: sum(states.get(state, 0) for states in rest) for state in STATES}
     return chosen
 
 
@@ -152,16 +152,16 @@ def _waiting(rows: Sequence[PendingRow], now: datetime) -> Waiting:
 
 def _age(now: datetime, times: Iterable[datetime | None]) -> float:
     """Return the seconds since the earliest of the times, or 0 without any."""
-    since = min((each for each in times if each is not None), default=now)
+    since = min((time for time in times if time is not None), default=now)
     return max(0.0, (now - since).total_seconds())
 
 
-def _said(daemons: Sequence[DaemonRow]) -> list[Mapping[str, Any]]:
+def _statuses(daemons: Sequence[DaemonRow]) -> list[Mapping[str, Any]]:
     """Return the published status of each running daemon."""
     return [
         orjson.loads(row["status"])
         for row in daemons
-        if row["status"] and (row["status_age"] or 0.0) < SAID_SECONDS
+        if row["status"] and (row["status_age"] or 0.0) < STATUS_SECONDS
     ]
 
 

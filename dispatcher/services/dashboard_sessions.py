@@ -44,13 +44,13 @@ class DashboardSession:
 class DashboardSessions:
     """The dashboard sessions. The methods raise StoreUnavailableError and StatementTimeoutError.
 
-    `bootstrap` is the result of tokens.bootstrap.
+    `root_token_hash` is the result of tokens.root_token_hash.
     """
 
-    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
+    def __init__(self, pool: Pool, root_token_hash: bytes | None) -> None:
         self._pool = pool
         self._stored = stored.DashboardSessions(pool.of(SIGNED_IN))
-        self._bootstrap = bootstrap
+        self._root_token_hash = root_token_hash
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
@@ -72,7 +72,9 @@ class DashboardSessions:
             return None
         if row["token_id"] is not None:
             principal = Principal(str(row["token_id"]), row["name"], row["scope"], row["bound_to"])
-        elif self._bootstrap and hmac.compare_digest(row["token_hash"], self._bootstrap):
+        elif self._root_token_hash and hmac.compare_digest(
+            row["token_hash"], self._root_token_hash
+        ):
             principal = tokens.ROOT_PRINCIPAL
         else:
             return None

@@ -57,7 +57,7 @@ class DeliveryActions:
         """
         delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
         if row["state"] == "ENDED":
-            raise ConflictError("the delivery has ended")
+            raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
         if not await self._stored.cancel(delivery_id, BY_HAND):
             raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.cancel", delivery_name, environment_id)
@@ -69,28 +69,35 @@ class DeliveryActions:
         try:
             delivery_id = ids.parse("dlv", delivery_name)
         except ValueError:
-            raise NotFoundError(f"there is no delivery {delivery_name!r}") from None
+            raise _unknown(delivery_name) from None
         await self._stored.lock(delivery_id)
         row = await self._stored.find(delivery_id, environment_id)
         if row is None:
-            raise NotFoundError(f"there is no delivery {delivery_name}")
+            raise _unknown(delivery_name)
         return delivery_id, row
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no delivery {name!r}. Check its id and the environment."
+        " It may be too old to be kept."
+    )
 
 
 def _reason_against_retry(row: stored.DeliveryStateRow) -> str | None:
     """Return why a delivery cannot be sent again, or None if it can."""
     if row["deleted"]:
-        return "the webhook was deleted"
+        return "The webhook was deleted. Emit the event again for another webhook."
     if not row["active"]:
-        return "the webhook is disabled: enable it first"
+        return "The webhook is disabled. Enable it, then retry the delivery."
     if not row["event_kept"]:
-        return "the event is no longer kept"
+        return "The event is no longer kept. Emit it again instead."
     if row["attempt"] >= ATTEMPTS_MOST:
         return (
-            f"the delivery has had {row['attempt']} attempts, and {ATTEMPTS_MOST} are the most: "
-            "emit the event again instead"
+            f"The delivery has had {row['attempt']} attempts, and {ATTEMPTS_MOST} are the most."
+            " Emit the event again instead."
         )
-    # otherwise two attempts could run at the same time
+    # Otherwise two attempts could run at the same time.
     if row["state"] == "ENDED" and row["has_unapplied_notices"]:
-        return "an attempt at the delivery may be under way: try again when it is over"
+        return "An attempt at the delivery may be in progress. Try again when it is over."
     return None

@@ -8,7 +8,7 @@ from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.environments import NewEnvironment
+from dispatcher.services.inputs.environment_inputs import NewEnvironment
 from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable
 
@@ -60,7 +60,7 @@ class Environments:
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
         row = await self._stored.create(id_, form.name)
         if row is None:
-            raise ConflictError(f"there is an environment {id_} already")
+            raise ConflictError(f"There is an environment {id_} already. Choose another id.")
         await self._journal.note("environment.create", id_, id_, name=form.name)
         return Environment.from_row(row)
 
@@ -68,12 +68,12 @@ class Environments:
         """Return one environment. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
-            raise NotFoundError(f"there is no environment {environment_id}")
+            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
         return Environment.from_row(row)
 
     async def list(
         self, *, before: int | None = None, limit: int = DEFAULT_LIMIT
-    ) -> Page[Environment]:
+    ) -> Page[Environment, int]:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
-        return Page.of(rows, limit, make=Environment.from_row, key=lambda row: int(row["position"]))
+        return Page.of(rows, limit, make=Environment.from_row, key=lambda row: row["position"])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
-from dispatcher.services.inputs.event_types import EventTypePut, text
+from dispatcher.services.inputs.event_type_inputs import EventTypePut, text
 from dispatcher.store.event_types import EventTypeRow
 
 NEW: Final[Mapping[str, Any]] = {
@@ -45,7 +45,7 @@ class EventTypeChange:
             raise InvalidError.field("enforce", "there is no schema to enforce")
         if event_patterns.is_reserved(self.name):
             raise InvalidError.field(
-                "enforce", f"{self.name} is the dispatcher's own: its events are not examined"
+                "enforce", f"{self.name} is the dispatcher's own: its events have no schema check"
             )
 
 

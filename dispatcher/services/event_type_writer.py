@@ -10,7 +10,7 @@ from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.event_type_changes import NEW, EventTypeChange, columns_of
 from dispatcher.services.event_type_resource import EventType
-from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut
+from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
 from dispatcher.store import event_types as stored
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable
@@ -101,7 +101,7 @@ class EventTypeWriter:
         """Lock the catalogue. Return True if the types are still as they were read."""
         table = stored.EventTypes(session)
         if not await table.lock(environment_id):
-            raise NotFoundError(f"there is no environment {environment_id!r}")
+            raise NotFoundError(f"There is no environment {environment_id!r}. Check its id.")
         rows = await table.named(environment_id, [change.name for change in planned])
         return all(columns_of(rows.get(change.name)) == change.before for change in planned)
 

@@ -12,7 +12,7 @@ from dispatcher.core.errors import (
     NotFoundError,
 )
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import PageBounds, fill_page
+from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.event_type_resource import EventType
 from dispatcher.store import event_types as stored
@@ -47,21 +47,20 @@ class EventTypes:
 
     async def page(
         self, environment_id: str, *, after: str = "", limit: int, most_bytes: int
-    ) -> tuple[tuple[EventType, ...], str | None]:
-        """Return types whose names come after `after`, by name, and where the next page begins.
+    ) -> Page[EventType, str]:
+        """Return a page of the types whose names come after `after`, by name.
 
-        The second value is None if there are no more types. A page has at most `limit` types, and
+        A page has at most `limit` types, and
         not much more than `most_bytes` bytes of their texts.
         """
-        types, more = await fill_page(
+        return await fill_page(
             partial(self._stored.list, environment_id),
             after,
             PageBounds(limit, most_bytes, AT_ONCE),
-            key=lambda row: str(row["name"]),
+            key=lambda row: row["name"],
             size=_size,
             make=EventType.from_row,
         )
-        return tuple(types), types[-1].name if more else None
 
     async def get(self, environment_id: str, name: str) -> EventType:
         """Return one type. Raise NotFoundError if there is none."""
@@ -92,4 +91,6 @@ def _size(row: stored.EventTypeRow) -> int:
 
 
 def _unknown(name: str) -> NotFoundError:
-    return NotFoundError(f"there is no event type {name!r} in the catalogue")
+    return NotFoundError(
+        f"There is no event type {name!r} in the catalogue. Check its name and the environment."
+    )

@@ -4,7 +4,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.events import NewEvent
+from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.store import events as stored
 from dispatcher.store.session import Queryable
 

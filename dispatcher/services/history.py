@@ -21,7 +21,7 @@ from dispatcher.services.history_resources import (
     Event,
     EventItem,
 )
-from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
+from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
 from dispatcher.store.history import HistoryFilter, IdsRead
 from dispatcher.store.session import Queryable
@@ -63,14 +63,16 @@ class History:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[DeliveryItem]:
+    ) -> Page[DeliveryItem, int]:
         """Return deliveries of one webhook, also a deleted one, or of the whole environment.
 
         Raise NotFoundError if there is no such webhook.
         """
         endpoints = await self._stored.endpoints(environment_id, webhook_id, MERGED_ENDPOINTS + 1)
         if webhook_id is not None and not endpoints:
-            raise NotFoundError(f"There is no webhook {webhook_id} in this environment.")
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
+            )
         stored_filter = replace(
             _stored_filter(filters.since, filters.until, filters.event, before),
             status=filters.status,
@@ -111,7 +113,7 @@ class History:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[EventItem]:
+    ) -> Page[EventItem, int]:
         """Return a page of events that match the filters, newest first."""
         stored_filter = _stored_filter(filters.since, filters.until, filters.type, before)
         if filters.id is not None:
@@ -138,7 +140,7 @@ class History:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[DeliveryItem]:
+    ) -> Page[DeliveryItem, int]:
         """Return an event's deliveries to all webhooks, newest first.
 
         Return none if the event is unknown.
@@ -163,10 +165,10 @@ class History:
 
     async def _of_event(
         self, environment_id: str, event_id: int, below: int, limit: int
-    ) -> Page[DeliveryItem]:
+    ) -> Page[DeliveryItem, int]:
         """Return an event's deliveries with ids below `below`."""
         delivery_ids = await self._stored.of_event(environment_id, event_id, below, limit + 1)
-        page = Page.of(delivery_ids, limit, make=_same, key=_same)
+        page = Page.of_items(delivery_ids, limit, key=_same)
         items = await self._items(environment_id, page.items, LISTED_DATA_BYTES)
         return Page(items, next=page.next)
 
@@ -188,7 +190,7 @@ class History:
 
 async def _read_ids(
     read: ReadIds, filters: HistoryFilter, steps: Sequence[int], limit: int
-) -> Page[int]:
+) -> Page[int, int]:
     """Return a page of ids that match the filter.
 
     `steps` are numbers of rows to read: few first, and many only if that was not enough.
@@ -198,7 +200,7 @@ async def _read_ids(
         batch = await read(filters, rows, limit + 1 - len(matching))
         matching += batch.ids
         if len(matching) > limit or batch.horizon is None:
-            return Page.of(matching, limit, make=_same, key=_same)
+            return Page.of_items(matching, limit, key=_same)
         filters = replace(filters, high=batch.horizon)
     return Page(tuple(matching), next=filters.high)
 
@@ -244,7 +246,9 @@ def _number(prefix: str, name: str) -> int:
 
 
 def _unknown(noun: str, id_: str) -> NotFoundError:
-    return NotFoundError(f"There is no {noun} {id_!r}. It may be too old to be kept.")
+    return NotFoundError(
+        f"There is no {noun} {id_!r}. Check its id and the environment. It may be too old to be kept."
+    )
 
 
 def _number_or_none(prefix: str, name: str) -> int | None:

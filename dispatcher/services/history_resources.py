@@ -184,7 +184,9 @@ class Event(EventItem):
     deliveries_next: int | None
 
     @classmethod
-    def of(cls, item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem]) -> "Event":
+    def of(
+        cls, item: EventItem, waiting: Place | None, deliveries: Page[DeliveryItem, int]
+    ) -> "Event":
         """Return an event with its deliveries."""
         return cls(
             **_values(item),

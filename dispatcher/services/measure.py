@@ -62,19 +62,19 @@ class Measure:
             observe.backlog.measured(
                 measured,
                 largest(measured.environments, ENVIRONMENTS_NAMED),
-                min((each.since for each in self._known.values()), default=None),
+                min((pause.since for pause in self._known.values()), default=None),
             )
         return PAUSES_SECONDS
 
     def _note(self, pauses: tuple[Paused, ...]) -> None:
-        found = {each.environment_id: each for each in pauses}
-        for each in pauses:
-            known = self._known.get(each.environment_id)
-            if known is None or known.since != each.since:
-                observe.pauses.paused(each.environment_id, each.since, each.by)
-        for environment_id in self._known.keys() - found.keys():
+        current = {pause.environment_id: pause for pause in pauses}
+        for pause in pauses:
+            known = self._known.get(pause.environment_id)
+            if known is None or known.since != pause.since:
+                observe.pauses.paused(pause.environment_id, pause.since, pause.by)
+        for environment_id in self._known.keys() - current.keys():
             observe.pauses.resumed(environment_id)
-        self._known = found
-        of_all = found.get(None)
+        self._known = current
+        of_all = current.get(None)
         since = of_all.since if of_all is not None else None
-        self.paused = PausedNow(since, len(found) - (of_all is not None))
+        self.paused = PausedNow(since, len(current) - (of_all is not None))

@@ -96,7 +96,7 @@ class Pauses:
         """Return the pause state. Raise NotFoundError if there is no such environment."""
         found = await self._pauses.since(environment_id)
         if found is None:
-            raise NotFoundError(f"there is no environment {environment_id}")
+            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
         own, of_all = found
         return Pause(environment_id, bool(own or of_all), own, of_all)
 
@@ -112,7 +112,7 @@ class Pauses:
         """
         row = await self._pauses.of_environment(environment_id)
         if row is None:
-            raise NotFoundError(f"there is no environment {environment_id}")
+            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
         return EnvironmentPauses(
             row["id"],
             row["name"],
@@ -144,7 +144,7 @@ class Pauses:
             return await self.get(environment_id)
         found = await self.get(environment_id)
         if found.paused:
-            raise ConflictError('All environments are paused; resume them with {"all": true}')
+            raise ConflictError('All environments are paused. Resume them with {"all": true}.')
         return found
 
     async def apply_configured(self) -> Configured:

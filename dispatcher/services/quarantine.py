@@ -62,12 +62,12 @@ class Quarantine:
 
     async def list(
         self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
-    ) -> Page[Quarantined]:
+    ) -> Page[Quarantined, int]:
         """Return quarantined events, the last emitted first."""
         rows = await self._stored.list(
             environment_id, ids.LARGEST if before is None else before, limit + 1
         )
-        return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: int(row["id"]))
+        return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: row["id"])
 
     async def get(self, environment_id: str, id_: str) -> Quarantined:
         """Return one entry. Raise NotFoundError if there is none."""
@@ -118,4 +118,6 @@ def _known(id_: str, row: Row | None) -> Row:
 
 
 def _unknown(id_: str) -> NotFoundError:
-    return NotFoundError(f"there is no {id_!r} in quarantine")
+    return NotFoundError(
+        f"There is no {id_!r} in quarantine. It may have been released or discarded."
+    )

@@ -24,7 +24,7 @@ PREFIX = "rec"
 COUNT_MOST = 100_000
 """The number at which counting stops, because the client waits for it."""
 COUNT_SECONDS = 2.0
-COUNT_LOOK = 5_000
+COUNT_ROWS = 5_000
 """Most ended deliveries and events that one statement reads."""
 
 
@@ -108,7 +108,7 @@ class Replays:
         """
         active, preview = await self._count(environment_id, webhook_id, form)
         if not active:
-            raise ConflictError(f"the webhook {webhook_id} is disabled: enable it first")
+            raise ConflictError(f"The webhook {webhook_id} is disabled. Enable it first.")
         row = await self._stored.start(
             environment_id,
             webhook_id,
@@ -119,7 +119,9 @@ class Replays:
             total=None if preview.more else preview.failed + preview.missed,
         )
         if row is None:
-            raise ConflictError(f"a recovery of the webhook {webhook_id} is running")
+            raise ConflictError(
+                f"A recovery of the webhook {webhook_id} is running. Wait until it ends, or cancel it."
+            )
         started = Recovery.from_row(row)
         await self._journal.note(
             "webhook.recover",
@@ -141,10 +143,10 @@ class Replays:
         *,
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
-    ) -> Page[Recovery]:
+    ) -> Page[Recovery, int]:
         """Return the replays of a webhook, newest first, or none for an unknown webhook."""
         rows = await self._stored.list(environment_id, webhook_id, before=before, limit=limit + 1)
-        return Page.of(rows, limit, make=Recovery.from_row, key=lambda row: int(row["id"]))
+        return Page.of(rows, limit, make=Recovery.from_row, key=lambda row: row["id"])
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Return one replay. Raise NotFoundError if there is none."""
@@ -163,7 +165,9 @@ class Replays:
         if row is None:
             over = await self.get(environment_id, webhook_id, recovery_id)
             if over.state != "CANCELLED":
-                raise ConflictError(f"the recovery {recovery_id} is {over.state}")
+                raise ConflictError(
+                    f"The recovery {recovery_id} is {over.state}. Only a running one can be cancelled."
+                )
             return over
         cancelled = Recovery.from_row(row)
         await self._journal.note(
@@ -178,30 +182,54 @@ class Replays:
     async def _count(
         self, environment_id: str, webhook_id: UUID, form: NewRecovery
     ) -> tuple[bool, Preview]:
-        """Return True if the webhook is active, and the count of what a replay would send."""
-        began, failed, missed = monotonic(), 0, 0
+        """Return True if the webhook is active, and the count of what a replay would send.
+
+        Count in steps, until all is counted, or there are COUNT_MOST, or COUNT_SECONDS are over.
+        """
+        deadline = monotonic() + COUNT_SECONDS
+        failed = missed = 0
         until, position = form.until, None
         while True:
-            found = await self._stored.count(
-                environment_id,
-                webhook_id,
-                since=form.since,
-                until=until,
-                position=position,
-                missed=form.missed,
-                look=COUNT_LOOK,
+            step = await self._count_step(environment_id, webhook_id, form, until, position)
+            failed += step.failed
+            missed += step.missed
+            is_over = step.complete or failed + missed >= COUNT_MOST or monotonic() >= deadline
+            # Otherwise a step that does not advance would be repeated.
+            if is_over or step.position == position:
+                more = not step.complete
+                return step.active, Preview(
+                    webhook_id, form.since, step.until, failed, missed, more
+                )
+            until, position = step.until, step.position
+
+    async def _count_step(
+        self,
+        environment_id: str,
+        webhook_id: UUID,
+        form: NewRecovery,
+        until: datetime | None,
+        position: int | None,
+    ) -> stored.Counted:
+        """Count what a replay would send above `position`, reading at most COUNT_ROWS rows.
+
+        Raise NotFoundError for an unknown webhook, and InvalidError if the time span is empty.
+        """
+        counted = await self._stored.count(
+            environment_id,
+            webhook_id,
+            since=form.since,
+            until=until,
+            position=position,
+            missed=form.missed,
+            look=COUNT_ROWS,
+        )
+        if counted is None:
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
             )
-            if found is None:
-                raise NotFoundError(f"there is no webhook {webhook_id}")
-            if not found.forwards:
-                raise InvalidError.field("since", "must be in the past")
-            failed, missed = failed + found.failed, missed + found.missed
-            stuck = found.position == position
-            until, position = found.until, found.position
-            enough = failed + missed >= COUNT_MOST or monotonic() - began >= COUNT_SECONDS
-            if found.complete or enough or stuck:
-                preview = Preview(webhook_id, form.since, until, failed, missed, not found.complete)
-                return found.active, preview
+        if not counted.forwards:
+            raise InvalidError.field("since", "must be in the past")
+        return counted
 
 
 def _number(recovery_id: str) -> int:
@@ -212,7 +240,7 @@ def _number(recovery_id: str) -> int:
 
 
 def _unknown(recovery_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no recovery {recovery_id}")
+    return NotFoundError(f"There is no recovery {recovery_id}. Check its id and its webhook.")
 
 
 def _within(row: stored.ReplayRow) -> datetime:

@@ -24,7 +24,7 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Scope
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.tokens import NewToken
+from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable
@@ -32,12 +32,17 @@ from dispatcher.store.session import Queryable
 PREFIX: Final = "dsp_"
 """A prefix by which people, and programs that look for leaked secrets, recognize a token."""
 RANDOM_BYTES: Final = 32
-BOOTSTRAP: Final = "bootstrap"
-"""The token id of `secrets.admin_token`."""
+ROOT_ACTOR: Final = "bootstrap"
+"""The token id of `secrets.admin_token`, the root token, in the audit log."""
 
 REMEMBERED: Final = 10_000
 """Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
 WRONG_SECONDS: Final = 10.0
+
+TOO_WIDE: Final = (
+    "A token of one environment cannot create one for every environment."
+    " Use a token that is not bound to an environment."
+)
 
 _SCOPES: Final = get_args(Scope)
 # 43 characters hold 258 bits, and a token has 256. The last two bits are always 0.
@@ -92,7 +97,7 @@ class Principal:
         return _SCOPES.index(scope) <= _SCOPES.index(self.scope)
 
 
-ROOT_PRINCIPAL: Final = Principal(BOOTSTRAP, "secrets.admin_token", "admin", None)
+ROOT_PRINCIPAL: Final = Principal(ROOT_ACTOR, "secrets.admin_token", "admin", None)
 
 
 class Tokens:
@@ -110,12 +115,12 @@ class Tokens:
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
         """Create a token. Call this in a transaction.
 
-        Raise InvalidError, Conflict if there are too many tokens, and ForbiddenError if the caller is bound
-        to one environment and requests a token for every one.
+        Raise InvalidError, ConflictError if there are too many tokens, and ForbiddenError if the
+        caller is bound to one environment and requests a token for every one.
         """
         bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:
-            raise ForbiddenError("a token of one environment cannot make one for every environment")
+            raise ForbiddenError(TOO_WIDE)
         if environment_id is not None and bound_to != environment_id:
             raise _unknown_environment(form)
         text = PREFIX + token_urlsafe(RANDOM_BYTES)
@@ -165,7 +170,9 @@ class Tokens:
         """
         row = await self._stored.revoke(token_id, environment_id)
         if row is None:
-            raise NotFoundError(f"there is no token {token_id} to revoke")
+            raise NotFoundError(
+                f"There is no token {token_id} to revoke. It may be revoked already."
+            )
         await self._journal.note(
             "token.revoke", str(token_id), row["environment_id"], name=row["name"]
         )
@@ -182,10 +189,10 @@ class TokenAuthenticator:
     them.
     """
 
-    def __init__(self, pool: Pool, bootstrap: bytes | None) -> None:
-        """Use `pool`. `bootstrap` is the result of the function of that name."""
+    def __init__(self, pool: Pool, root_token_hash: bytes | None) -> None:
+        """Use `pool`. `root_token_hash` is None if there is no root token."""
         self._pool = pool
-        self._bootstrap = bootstrap
+        self._root_token_hash = root_token_hash
         self._good: OrderedDict[bytes, str] = OrderedDict()
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
 
@@ -207,7 +214,7 @@ class TokenAuthenticator:
         if not text.isascii():
             return None
         shown = _sha256(text)
-        if self._bootstrap is not None and hmac.compare_digest(shown, self._bootstrap):
+        if self._root_token_hash is not None and hmac.compare_digest(shown, self._root_token_hash):
             self._remember(shown, ALL_ENVIRONMENTS)
             return ROOT_PRINCIPAL
         if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
@@ -236,8 +243,8 @@ def _keep(known: "OrderedDict[bytes, T]", key: bytes, value: T) -> None:
         known.popitem(last=False)
 
 
-def bootstrap(config: Config) -> bytes | None:
-    """Return the SHA-256 of the configured admin token, or None if there is none.
+def root_token_hash(config: Config) -> bytes | None:
+    """Return the SHA-256 of the root token, `secrets.admin_token`, or None if it is not set.
 
     This token is in no table.
     """

@@ -2,7 +2,7 @@
 
 import orjson
 
-from dispatcher.services.inputs.webhooks import NewWebhook, Schedule, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, Schedule, WebhookChanges
 from dispatcher.store.endpoints import EndpointRow
 
 ROW_BYTES = 1000

@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 from dispatcher.core import ids
 from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import PageBounds, fill_page
+from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
 from dispatcher.services.webhook_credentials import WebhookTls, check_exclusive, check_tls
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_resource import revision as revision_of
@@ -95,7 +95,7 @@ class Webhooks:
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
         """Return the first page, at most `limit` webhooks."""
-        return (await self.page(environment_id, after=after, limit=limit))[0]
+        return (await self.page(environment_id, after=after, limit=limit)).items
 
     async def page(
         self,
@@ -103,10 +103,10 @@ class Webhooks:
         *,
         after: UUID | None = None,
         limit: int | None = None,
-    ) -> tuple[tuple[Webhook, ...], UUID | None]:
-        """Return webhooks that come after `after`, oldest first, and where the next page begins.
+    ) -> Page[Webhook, UUID]:
+        """Return a page of the webhooks that come after `after`, oldest first.
 
-        The second value is None if there are no more. Without an environment, list those of all. A
+        Without an environment, list those of all. A
         page has at most `limit` webhooks (by default limits.page) and about limits.page_bytes
         bytes.
         """
@@ -114,7 +114,7 @@ class Webhooks:
         read: Callable[..., Awaitable[Sequence[EndpointRow]]] = self._endpoints.list_of_all
         if environment_id is not None:
             read = partial(self._endpoints.list, environment_id)
-        webhooks, has_more = await fill_page(
+        return await fill_page(
             lambda last, step: read(after=last, limit=step),
             after,
             PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
@@ -122,7 +122,6 @@ class Webhooks:
             size=webhook_columns.size,
             make=self._webhook,
         )
-        return tuple(webhooks), webhooks[-1].id if has_more else None
 
     async def update(
         self,
@@ -204,7 +203,9 @@ class Webhooks:
     async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise NotFoundError(f"there is no webhook {webhook_id}")
+            raise NotFoundError(
+                f"There is no webhook {webhook_id}. Check its id and the environment."
+            )
         return row
 
     def _merged(
@@ -264,7 +265,9 @@ _AUDITED: Final = ("name", "url", "events", "active", "rate_limit", "max_in_flig
 def _check_revision(row: EndpointRow, expected: int | None) -> None:
     """Raise ChangedError if a revision is expected and the stored one differs."""
     if expected is not None and expected != revision_of(row["updated_at"]):
-        raise ChangedError(f"webhook {row['id']} was changed since you read it")
+        raise ChangedError(
+            f"The webhook {row['id']} was changed since you read it. Read it again, then change it."
+        )
 
 
 def _audit_detail(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,9 +64,9 @@ class Address:
 
     def password(self, host: Host) -> str:
         """Return the password for a host, or "" if there is none."""
-        given = self.parameters.get("password")
-        if given is not None:
-            return given
+        password = self.parameters.get("password")
+        if password is not None:
+            return password
         return self.passwords.find(host.name, host.port, self.database, self.user) or ""
 
     @property
@@ -111,15 +111,17 @@ def home(environ: Mapping[str, str], name: str) -> Path | None:
 def _parameters(dsn: str, environ: Mapping[str, str]) -> dict[str, str]:
     variables = grammar.from_environment(environ)
     try:
-        given = grammar.parse(dsn)
+        from_dsn = grammar.parse(dsn)
     except grammar.DsnError as error:
         raise AddressError(*error.problems) from None
-    service = given.get("service") or variables.get("service")
+    service = from_dsn.get("service") or variables.get("service")
     served = _service(service, environ) if service else {}
-    merged = {**variables, **served, **given}
-    found = dsn_parameters.find_problems(merged, grammar.name_sources(variables, served, given))
-    if found:
-        raise AddressError(*found)
+    merged = {**variables, **served, **from_dsn}
+    problems = dsn_parameters.find_problems(
+        merged, grammar.name_sources(variables, served, from_dsn)
+    )
+    if problems:
+        raise AddressError(*problems)
     return merged
 
 
@@ -162,9 +164,9 @@ def _service(name: str, environ: Mapping[str, str]) -> dict[str, str]:
     Raise AddressError if no file defines it.
     """
     for path in _service_files(environ):
-        found = _section(path, name)
-        if found is not None:
-            return found
+        section = _section(path, name)
+        if section is not None:
+            return section
     raise AddressError(
         f"the service {name} is not defined: write it into ~/.pg_service.conf, or into the file that"
         " PGSERVICEFILE names, and see that this user may read it"
@@ -188,13 +190,13 @@ def _section(path: Path, name: str) -> dict[str, str] | None:
             lines = file.read(LARGEST_FILE_BYTES).splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    found: dict[str, str] | None = None
+    section: dict[str, str] | None = None
     for line in map(str.strip, lines):
         if line.startswith("["):
-            if found is not None:
+            if section is not None:
                 break
-            found = {} if line == f"[{name}]" else None
-        elif found is not None and line and not line.startswith("#"):
+            section = {} if line == f"[{name}]" else None
+        elif section is not None and line and not line.startswith("#"):
             key, _, value = line.partition("=")
-            found.setdefault(key.strip(), value.strip())
-    return found
+            section.setdefault(key.strip(), value.strip())
+    return section

@@ -161,7 +161,13 @@ class _Opening:
             self._problems[f"{place.host}: {error}"] = None
         except (OSError, TimeoutError, ValueError) as error:
             self._note(error, place.host, limit)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # The driver raises InternalClientError if the server ends the connection between the first
+        # two statements. Otherwise it would end the daemon.
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
             self._note(error, place.host, limit)
             if is_final(error):
                 raise ConnectError("; ".join(self._problems)) from error

@@ -45,8 +45,16 @@ def explain(error: BaseException, host: Host, address: Address, *, seconds: floa
             return _unknown_name(error, host)
         case OSError():
             return _unreachable(error, host, address)
+        case _:
+            return _not_usable(error, host, address)
+
+
+def _not_usable(error: BaseException, host: Host, address: Address) -> str:
+    match error:
         case asyncpg.PostgresError() if error.sqlstate:
             return _refused(error, host, address)
+        case asyncpg.InternalClientError():
+            return f"{host} ended the connection while it was opened"
         case asyncpg.InterfaceError():
             return f"{host} cannot be used: {error}"
         case _:  # the text of the error may contain parts of the address

@@ -122,11 +122,11 @@ class Sessions:
         it is reached, such as a pooler's, would otherwise be noticed by the stage that comes last.
         """
         closed = [session for session in self._all if not session.is_open]
-        found = await asyncio.gather(*(s.open() for s in closed), return_exceptions=True)
-        for error in found:
+        results = await asyncio.gather(*(s.open() for s in closed), return_exceptions=True)
+        for error in results:
             if isinstance(error, BaseException) and not isinstance(error, StoreUnavailableError):
                 raise error
-        failures = [error for error in found if isinstance(error, StoreUnavailableError)]
+        failures = [error for error in results if isinstance(error, StoreUnavailableError)]
         if failures:
             had = self.count - len(failures)
             raise StoreUnavailableError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypedDict
 
-from dispatcher.core.model import Heartbeat, Silent
+from dispatcher.core.model import Heartbeat, SilentDaemon
 from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -89,7 +89,7 @@ class Daemons:
         return count
 
     async def claim_shards(
-        self, daemon: int, most: int, silent: Sequence[Silent] = ()
+        self, daemon: int, most: int, silent: Sequence[SilentDaemon] = ()
     ) -> tuple[Claimed, ...]:
         """Take up to `most` free shards and return them.
 

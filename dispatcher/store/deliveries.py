@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dispatcher.core.model import NO_TIMINGS, Delivery, DeliveryRow, Result, SetBack
+from dispatcher.core.model import NO_TIMINGS, ClockSetBack, Delivery, DeliveryRow, Result
 from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -139,7 +139,7 @@ class Deliveries:
         return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
 
     async def bring_forward(
-        self, step: SetBack, above: int, at_most: int
+        self, step: ClockSetBack, above: int, at_most: int
     ) -> tuple[int | None, int]:
         """Move the times of the next `at_most` rows with ids above `above`, where the step applies.
 

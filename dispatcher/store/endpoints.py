@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
-from dispatcher.core.model import SetBack
+from dispatcher.core.model import ClockSetBack
 from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -207,7 +207,7 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason)
         return first_row(DisabledEndpointRow, rows)
 
-    async def bring_forward(self, step: SetBack) -> None:
+    async def bring_forward(self, step: ClockSetBack) -> None:
         """Move the ends of pauses earlier, after the database's clock was set back.
 
         Only pauses of endpoints whose home is in the step's shards are moved.

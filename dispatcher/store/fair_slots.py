@@ -104,7 +104,7 @@ class FairSlots:
             raise BusyError("too many wait already")
         if self.waiting < self._places:
             return
-        longest = max(self._queues, key=lambda each: len(self._queues[each]))
+        longest = max(self._queues, key=lambda waiting_key: len(self._queues[waiting_key]))
         if len(self._queues[longest]) <= own + 1:
             raise BusyError("too many wait already")
         newest = self._queues[longest].pop()
@@ -128,7 +128,7 @@ class FairSlots:
     def _hand_on(self) -> None:
         """Give free slots to waiting callers, starting with the key that was served longest ago."""
         while self._free > 0:
-            key = next((each for each in self._queues if self._has_room(each)), None)
+            key = next(filter(self._has_room, self._queues), None)
             if key is None:
                 return
             queue = self._queues.pop(key)

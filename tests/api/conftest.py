@@ -13,7 +13,7 @@ from dispatcher.core.model import Scope
 from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken
+from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
 from tests import daemon_fixtures
@@ -32,8 +32,8 @@ JSONAPI = "application/vnd.api+json"
 SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
 
 
-class IdempotentResponses:
-    """An answer, read."""
+class ApiResponse:
+    """A response of the API, with its body read."""
 
     def __init__(self, response: aiohttp.ClientResponse, body: bytes) -> None:
         self.status = response.status
@@ -68,7 +68,7 @@ class Client:
 
     async def __call__(
         self, method: str, path: str, body: object = None, **headers: str
-    ) -> IdempotentResponses:
+    ) -> ApiResponse:
         """`body` as JSON, or bytes as they are; `Content_Type` names the header Content-Type."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self._token is not None:
@@ -78,7 +78,7 @@ class Client:
             data = BytesIO(body if isinstance(body, bytes) else orjson.dumps(body))
             named.setdefault("Content-Type", "application/json")
         async with self._session.request(method, path, data=data, headers=named) as response:
-            return IdempotentResponses(response, await response.read())
+            return ApiResponse(response, await response.read())
 
 
 class Api:
@@ -114,8 +114,8 @@ class Api:
         async with aiohttp.ClientSession(self.address, connector=connector) as session:
             yield session
 
-    def nobody(self, token: str | None = None) -> Client:
-        """Without a token, or with this one."""
+    def client_with_token(self, token: str | None = None) -> Client:
+        """Return a client with this token, or without any."""
         return Client(self._session, token)
 
 

@@ -17,7 +17,7 @@ from tests.end_to_end.stories import Story
 from tests.receivers import Request
 
 BATCH = 10
-UNKNOWN = "nobody"
+UNKNOWN = "unknown"
 
 
 class Load:

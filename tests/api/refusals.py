@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.api.conftest import JSONAPI, IdempotentResponses
+from tests.api.conftest import JSONAPI, ApiResponse
 from tests.conftest import Connection
 
 
@@ -12,14 +12,14 @@ def documented(type_: str, attributes: object) -> dict[str, object]:
     return {"data": {"type": type_, "attributes": attributes}}
 
 
-def pointers(refused: IdempotentResponses) -> list[str]:
+def pointers(refused: ApiResponse) -> list[str]:
     """Where something is wrong, in either dialect."""
     if refused.type == JSONAPI:
         return [error["source"]["pointer"] for error in refused.json["errors"]]
     return [detail["pointer"] for detail in refused.json["error"]["details"]]
 
 
-def said(refused: IdempotentResponses, code: str) -> None:
+def said(refused: ApiResponse, code: str) -> None:
     """An error of this code, with everything that its dialect puts into one."""
     id_ = refused.headers["X-Request-Id"]
     if refused.type == JSONAPI:

@@ -8,7 +8,7 @@ import pytest
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.routes import Route
 from dispatcher.core.model import Scope
-from tests.api.conftest import OTHER, Api, Client, IdempotentResponses, served
+from tests.api.conftest import OTHER, Api, ApiResponse, Client, served
 from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.end_to_end.stories import Daemons
@@ -122,7 +122,7 @@ async def test_nobody_may_without_a_token(
 ) -> None:
     async with untouched(database):
         path = path.format(**NOWHERE, app_id=OWN_ENVIRONMENT)
-        answer = await standing.nobody()(method, path, body(route))
+        answer = await standing.client_with_token()(method, path, body(route))
     assert (answer.status, answer.code) == (401, "unauthorized")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
 
@@ -258,7 +258,7 @@ async def test_a_bound_administrator_sees_and_revokes_the_tokens_of_its_environm
         assert (await mine("DELETE", f"/api/tokens/{foreign}")).status == 404
     form = {"name": "short-lived", "environmentId": OWN_ENVIRONMENT}
     made = (await mine("POST", "/api/tokens", form)).data
-    assert (await standing.nobody(made["token"])("GET", "/api/webhooks")).status == 200
+    assert (await standing.client_with_token(made["token"])("GET", "/api/webhooks")).status == 200
     assert (await mine("DELETE", f"/api/tokens/{made['id']}")).status == 204
 
 
@@ -303,7 +303,7 @@ async def test_a_bound_administrator_pauses_no_others(
 async def test_a_revoked_token_is_refused_at_once(standing: Api, ask: Client) -> None:
     form = {"name": "leaked", "environmentId": "*", "scope": "admin"}
     made = (await ask("POST", "/api/tokens", form)).data
-    holder = standing.nobody(made["token"])
+    holder = standing.client_with_token(made["token"])
     assert (await holder("GET", "/api/webhooks")).status == 200
     assert (await ask("DELETE", f"/api/tokens/{made['id']}")).status == 204
     refused = await holder("GET", "/api/webhooks")
@@ -317,7 +317,7 @@ async def test_an_expired_token_is_refused_at_once(
 ) -> None:
     form = {"name": "a guest", "environmentId": "*", "expiresAt": "2199-01-01T00:00:00Z"}
     made = (await ask("POST", "/api/tokens", form)).data
-    holder = standing.nobody(made["token"])
+    holder = standing.client_with_token(made["token"])
     assert (await holder("GET", "/api/webhooks")).status == 200
     await database.execute(
         "UPDATE dispatcher.tokens SET expires_at = clock_timestamp() WHERE name = 'a guest'"
@@ -341,7 +341,7 @@ async def test_a_token_is_shown_once_and_its_use_is_noted(standing: Api, ask: Cl
         return next(token for token in answer.data if token["id"] == made["id"])
 
     assert (await listed())["lastUsedAt"] is None
-    await standing.nobody(made["token"])("GET", "/api/webhooks")
+    await standing.client_with_token(made["token"])("GET", "/api/webhooks")
     assert (await listed())["lastUsedAt"] is not None
 
 
@@ -349,14 +349,14 @@ async def test_a_token_is_shown_once_and_its_use_is_noted(standing: Api, ask: Cl
     "shown", ["Basic YTpi", "Bearer", "Bearer ", "Token x", "bearer\tx", "", "Bearer  "]
 )
 async def test_what_is_no_bearer_token_is_no_token(standing: Api, shown: str) -> None:
-    answer = await standing.nobody()("GET", "/api/webhooks", Authorization=shown)
+    answer = await standing.client_with_token()("GET", "/api/webhooks", Authorization=shown)
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="dispatcher"')
 
 
 async def test_who_shows_ten_wrong_tokens_has_to_wait_and_nobody_else(standing: Api) -> None:
     good = await standing.token("read")
 
-    async def shows(token: str) -> IdempotentResponses:
+    async def shows(token: str) -> ApiResponse:
         return await Client(there, token)("GET", "/api/webhooks")
 
     async with standing.from_("127.0.0.9") as there:
@@ -376,7 +376,7 @@ async def test_the_configured_admin_token_may_everything(
 ) -> None:
     token = "configured-by-the-operator-0123456789"
     async with served(daemons, dsn, secrets={"admin_token": token}) as api:
-        operator = api.nobody(token)
+        operator = api.client_with_token(token)
         for environment in (OWN_ENVIRONMENT, other_environment):
             path = f"/apps/{environment}/webhooks"
             made = await operator("POST", path, BODIES["create_webhook"])
@@ -384,17 +384,17 @@ async def test_the_configured_admin_token_may_everything(
         assert (await operator("GET", "/api/tokens")).data == []
         audited = (await operator("GET", "/api/audit")).data["items"]
         assert {entry["actor"] for entry in audited} == {"token:bootstrap"}
-        assert (await api.nobody(f"{token}0")("GET", "/api/tokens")).status == 401
+        assert (await api.client_with_token(f"{token}0")("GET", "/api/tokens")).status == 401
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
 async def test_health_is_for_everybody(standing: Api, path: str) -> None:
-    assert (await standing.nobody()("GET", path)).status == 200
+    assert (await standing.client_with_token()("GET", path)).status == 200
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/metrics"])
 async def test_the_description_and_the_metrics_need_a_token(standing: Api, path: str) -> None:
-    assert (await standing.nobody()("GET", path)).status == 401
+    assert (await standing.client_with_token()("GET", path)).status == 401
     reader = await standing.client("read")
     assert (await reader("GET", path)).status == 200
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.conftest import JSON, JSONAPI, OTHER, Client, IdempotentResponses
+from tests.api.conftest import JSON, JSONAPI, OTHER, ApiResponse, Client
 from tests.api.refusals import said
 from tests.conftest import Connection
 
@@ -15,7 +15,7 @@ WEBHOOK: dict[str, Any] = {"url": "https://example.com/", "events": ["user.creat
 both = pytest.mark.parametrize("dialect", [JSON, JSONAPI])
 
 
-def parameter(refused: IdempotentResponses) -> str:
+def parameter(refused: ApiResponse) -> str:
     if refused.type == JSONAPI:
         return str(refused.json["errors"][0]["source"]["parameter"])
     return str(refused.json["error"]["details"][0]["parameter"])

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.api.conftest import OTHER, Api, Client, IdempotentResponses
+from tests.api.conftest import OTHER, Api, ApiResponse, Client
 from tests.api.load import Attempt, attempts, each_once, load
 from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Answer, Receiver
@@ -52,7 +52,7 @@ async def _create(admin: Client, receiver: Receiver, **fields: object) -> tuple[
     return f"/api/webhooks/{made.data['id']}", made.data["secret"]
 
 
-async def _answered(asked: Awaitable[IdempotentResponses], status: int = 200) -> tuple[float, Any]:
+async def _answered(asked: Awaitable[ApiResponse], status: int = 200) -> tuple[float, Any]:
     """When the answer was there, and what stood in it."""
     answer = await asked
     at = time.time()

@@ -16,9 +16,9 @@ from tests.conftest import Connection
 from tests.end_to_end.stories import Story, until
 from tests.receivers import Answer, Receiver
 
-PASSWORD = "the-password-that-nobody-sees"
-CLIENT_SECRET = "the-client-secret-that-nobody-sees"
-TOKEN = "the-access-token-that-nobody-sees"
+PASSWORD = "the-password-that-stays-hidden"
+CLIENT_SECRET = "the-client-secret-that-stays-hidden"
+TOKEN = "the-access-token-that-stays-hidden"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from dispatcher.dashboard.signing_in import COOKIE
-from tests.api.conftest import Client, IdempotentResponses
+from tests.api.conftest import ApiResponse, Client
 from tests.api.traces import dump, every_row, traces
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, Started, shell
@@ -113,7 +113,7 @@ class Office:
         return f"/api/tokens/{made.data['id']}", self.running.secret(made.data["token"])
 
     def headers(self) -> dict[str, str]:
-        """Custom headers of which nobody may learn the values."""
+        """Custom headers whose values stay secret."""
         secret = self.running.secret
         return {
             "Authorization": "Bearer " + secret(token_urlsafe(24)),
@@ -175,7 +175,7 @@ async def _created_once(office: Office, receiver: Receiver) -> None:
     attributes = {"url": receiver.url, "events": ["*"], "headers": office.headers()}
     document = {"data": {"type": "webhook", "attributes": attributes}}
 
-    async def create() -> IdempotentResponses:
+    async def create() -> ApiResponse:
         headers = {"Content_Type": JSONAPI, "Idempotency_Key": "a-webhook"}
         return await office.ask("POST", "/api/webhooks", document, **headers)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.api.all_routes import ROUTES
-from tests.api.conftest import Api, IdempotentResponses
+from tests.api.conftest import Api, ApiResponse
 from tests.api.test_access import NOWHERE, OWN_ENVIRONMENT
 
 FOUND = ["/livez", "/readyz", "/healthz", "/openapi.json", "/sign-in"]
@@ -11,7 +11,7 @@ PATHS = [path for route in ROUTES for method, path in route.paths() if method ==
 OF_ONE_ANSWER = ("x-request-id", "date")
 
 
-def _lasting(answer: IdempotentResponses) -> dict[str, str]:
+def _lasting(answer: ApiResponse) -> dict[str, str]:
     """Return the headers that are the same for every request."""
     named = {name.lower(): value for name, value in answer.headers.items()}
     return {name: value for name, value in named.items() if name not in OF_ONE_ANSWER}
@@ -35,9 +35,9 @@ async def test_head_of_the_metrics_is_as_long_as_what_get_answers(standing: Api)
 
 async def test_looking_at_an_invitation_does_not_use_it_up(standing: Api) -> None:
     path = standing.daemon.dashboard.invite(await standing.token())
-    nobody = standing.nobody()
-    assert (await nobody("HEAD", path)).status == 200
-    assert (await nobody("GET", path, Connection="close")).status in (200, 303)
+    anonymous = standing.client_with_token()
+    assert (await anonymous("HEAD", path)).status == 200
+    assert (await anonymous("GET", path, Connection="close")).status in (200, 303)
 
 
 @pytest.mark.parametrize("path", [*FOUND, "/nowhere", "/api/webhooks", "/", "/metrics"])
@@ -45,7 +45,7 @@ async def test_looking_at_an_invitation_does_not_use_it_up(standing: Api) -> Non
 async def test_every_answer_has_the_headers_that_keep_browsers_off(
     standing: Api, method: str, path: str
 ) -> None:
-    answer = await standing.nobody()(method, path)
+    answer = await standing.client_with_token()(method, path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Cache-Control"] == "no-store"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import JSONAPI, OTHER, Api, Client, IdempotentResponses, delivered
+from tests.api.conftest import JSONAPI, OTHER, Api, ApiResponse, Client, delivered
 from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.receivers import Receiver
@@ -22,7 +22,7 @@ def key(request: pytest.FixtureRequest) -> str:
 
 async def twice(
     ask: Client, key: str, path: str, body: object = None
-) -> tuple[IdempotentResponses, IdempotentResponses]:
+) -> tuple[ApiResponse, ApiResponse]:
     first = await ask("POST", path, body, Idempotency_Key=key)
     assert "Idempotent-Replayed" not in first.headers
     return first, await ask("POST", path, body, Idempotency_Key=key)

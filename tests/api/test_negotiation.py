@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import JSON, JSONAPI, Api, Client, IdempotentResponses
+from tests.api.conftest import JSON, JSONAPI, Api, ApiResponse, Client
 from tests.api.refusals import documented, pointers, said
 
 WEBHOOK = {"url": "https://example.com/", "events": ["user.created"]}
@@ -104,14 +104,14 @@ class BareClient:
 
     async def __call__(
         self, method: str, path: str, headers: dict[str, str], data: bytes | None = None
-    ) -> IdempotentResponses:
+    ) -> ApiResponse:
         skipped = ["Accept", "Content-Type"]
         named = {"Authorization": f"Bearer {await self._api.token()}", **headers}
         session = self._api._session
         async with session.request(
             method, path, data=data, headers=named, skip_auto_headers=skipped
         ) as response:
-            return IdempotentResponses(response, await response.read())
+            return ApiResponse(response, await response.read())
 
 
 # ── the body's dialect ───────────────────────────────────────────────────────────────────────────

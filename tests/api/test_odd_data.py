@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dispatcher.client import AsyncClient
-from dispatcher.services.inputs.webhooks import WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import WebhookChanges
 from tests.api.conftest import Api
 from tests.conftest import Connection
 

@@ -49,7 +49,7 @@ async def test_resuming_one_environment_while_all_are_paused_is_a_conflict(
     refused = await admin("POST", "/api/resume", {})
     assert (refused.status, refused.code) == (409, "conflict")
     assert (
-        'All environments are paused; resume them with {"all": true}'
+        'All environments are paused. Resume them with {"all": true}.'
         in refused.body.decode().replace("\\", "")
     )
 

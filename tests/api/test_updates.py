@@ -155,7 +155,7 @@ async def _none(connection: Connection, counted: str) -> bool:
     return bool(await connection.fetchval(counted) == 0)
 
 
-# ── nobody's change is lost ──────────────────────────────────────────────────────────────────────
+# ── no change is lost ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])

@@ -1,6 +1,6 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [listing] [--rounds N] [--number N]
+python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [insert] [listing] [--rounds N] [--number N]
 """
 
 import argparse
@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.bench import latency, listing, secure, stage, steps, throughput, transport
+from tests.bench import insert, latency, listing, secure, stage, steps, throughput, transport
 
 DEFAULT = ("throughput", "latency")
 NAMES = (
@@ -16,6 +16,7 @@ NAMES = (
     "transport",
     "secure",
     *DEFAULT,
+    "insert",
     "listing",
 )  # in this order: filling a history takes minutes, and fsync is off for it
 
@@ -69,6 +70,8 @@ def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[st
         yield asyncio.run(secure.measure(dsn, rounds=rounds, number=number))
     elif name == "latency":
         yield asyncio.run(latency.measure(dsn, rounds=rounds, number=500))
+    elif name == "insert":
+        yield asyncio.run(insert.measure(dsn, rounds=rounds))
     else:
         yield asyncio.run(listing.measure(dsn))
 

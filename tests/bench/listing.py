@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from dispatcher.services.history import History
-from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
+from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store.session import Session
 
 DAYS = 30

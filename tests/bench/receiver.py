@@ -3,7 +3,7 @@
     python -m tests.bench.receiver [CERTIFICATE]   prints its port, then serves until its input is closed
 
 `GET /count` answers how many POSTs were answered since the last `GET /count`, `GET /so-far` the
-same without beginning anew; `GET /times` the arrival times by `webhook-id` (or `X-Id`) since the last `GET /times`, in seconds of the monotonic
+same without starting again; `GET /times` the arrival times by `webhook-id` (or `X-Id`) since the last `GET /times`, in seconds of the monotonic
 clock, which is the machine's and so the same in every process.
 """
 

@@ -1,10 +1,10 @@
 """What was emitted, what arrived and what is on record, joined: the classes of `total-queue`.
 
 lost         committed, and an endpoint that wants it never answered 2xx to it
-unexpected   arrived although nobody committed it, or where nobody asked for it
+unexpected   arrived although it was not committed, or where it was not asked for
 duplicated   arrived again after the whole of a 2xx had been sent
 unrecorded   arrived, and no row of the attempts table accounts for it
-phantom      a row that tells of an answer nobody gave
+phantom      a row of an answer that no receiver gave
 """
 
 import json
@@ -117,10 +117,10 @@ def judge(
     middle, so the times in signatures say nothing; `stepped`: the database's clock was set, so its
     times say nothing of whether an attempt was made too early.
     """
-    owed = emitted.committed | (emitted.unknown & stored)
-    findings = Findings(events=len(owed), posts=len(posts))
-    findings.wrong += [f"committed event {n} is not in the table" for n in owed - stored]
-    _classify(findings, emitted, owed, wanted, posts)
+    expected = emitted.committed | (emitted.unknown & stored)
+    findings = Findings(events=len(expected), posts=len(posts))
+    findings.wrong += [f"committed event {n} is not in the table" for n in expected - stored]
+    _classify(findings, emitted, expected, wanted, posts)
     _hold_to_contract(findings, posts, frozen=frozen)
     _account(findings, posts, attempts, faults, longest)
     forgotten = {
@@ -136,11 +136,11 @@ def judge(
 def _classify(
     findings: Findings,
     emitted: Emitted,
-    owed: set[int],
+    expected: set[int],
     wanted: Mapping[str, Sequence[str]],
     posts: Sequence[Post],
 ) -> None:
-    pairs = {(e, n) for e, types in wanted.items() for n in owed if emitted.types[n] in types}
+    pairs = {(e, n) for e, types in wanted.items() for n in expected if emitted.types[n] in types}
     succeeded: dict[tuple[str, int], float] = {}
     for post in posts:
         pair = (post.endpoint, post.n)

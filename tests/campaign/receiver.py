@@ -77,7 +77,7 @@ class LedgerReceiver:
         try:
             await response.prepare(request)
             await response.write_eof()
-        except ConnectionError:  # whoever asked was killed meanwhile
+        except ConnectionError:  # the sender was killed while it waited
             return response
         self._write({"serial": serial, "at": time.time(), "status": status})
         return response

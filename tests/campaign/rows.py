@@ -99,10 +99,10 @@ def weigh_replica(stage: Stage, findings: Findings) -> list[Figure]:
         if post.endpoint == "/all":
             first.setdefault(post.n, post.at)
     limit = FOUND_WITHIN_SECONDS * stage.patience
-    owed = stage.emitted.replica & stage.emitted.committed
-    waits = [first[n] - stage.emitted.inserted_at[n] for n in owed if n in first]
+    expected = stage.emitted.replica & stage.emitted.committed
+    waits = [first[n] - stage.emitted.inserted_at[n] for n in expected if n in first]
     return [
-        Figure(f"{len(owed)} in the replica role", bool(owed)),
+        Figure(f"{len(expected)} in the replica role", bool(expected)),
         Figure(f"found after {spread(waits)}", max(waits, default=0) <= limit),
         sending_again(stage, "events beside them"),
         Figure("no duplicates", not findings.duplicated),

@@ -25,7 +25,7 @@ from tests.stepped_clock import LIBRARIES
 
 SESSIONS = ("lease", "fanout", "record", "load", "endpoints", "bodies", "listen")
 SILENT_SECONDS = 4.0
-"""How long a process stays frozen, or a connection cut: until whoever waits for it has noticed."""
+"""How long a process stays frozen, or a connection cut: until the waiting side has noticed."""
 PROMOTED_WITHIN_SECONDS = 30.0
 HOUR = 3_600
 LONGEST_PAUSE_SECONDS = 1.0

@@ -282,7 +282,7 @@ async def set_up(
     """A migrated database, endpoints, and the receiver; the ledger is closed at the end."""
     stage = Stage(directory, server, chance, short)
     async with AsyncExitStack() as stack:
-        # Closed before anything is broken: nobody would answer to its farewell.
+        # Closed before anything is broken: its last statements would get no answer.
         async with connected(server.dsn) as connection:
             await _subscribe(stage, connection, stack)
         stack.push_async_callback(stage.end)

@@ -119,7 +119,7 @@ def test_a_retry_on_schedule_is_no_finding() -> None:
             [A, B],
             [row(A), row(A, state=None), row(B)],
             "phantom: ('dlv_1/a', 1) has 2 answers on record",
-            id="an answer nobody gave",
+            id="an answer that no receiver gave",
         ),
         pytest.param(
             [A, replace(B, attempt=2)],

@@ -71,9 +71,9 @@ def test_every_other_answer_is_retried_and_said_in_words(status: int, error: str
 
 @pytest.mark.parametrize("code", get_args(ErrorCode))
 def test_no_answer_is_retried_with_its_own_code_and_reason(code: ErrorCode) -> None:
-    assert decide(SendError(code, "nobody listens on port 1", 0.1)) == Outcome(
+    assert decide(SendError(code, "nothing listens on port 1", 0.1)) == Outcome(
         code=code,
-        error="nobody listens on port 1",
+        error="nothing listens on port 1",
         state=None,
         delay=10,
         pause=None,

@@ -32,7 +32,7 @@ class Listing:
         return list(range(after + 1, min(self._count, after + limit) + 1))
 
 
-async def fill(listing: Listing, bounds: PageBounds, size: int) -> tuple[list[int], bool]:
+async def fill(listing: Listing, bounds: PageBounds, size: int) -> Page[int, int]:
     return await fill_page(
         listing.read, 0, bounds, key=lambda row: row, size=lambda _: size, make=lambda row: row
     )
@@ -51,8 +51,8 @@ async def fill(listing: Listing, bounds: PageBounds, size: int) -> tuple[list[in
 async def test_a_page_is_full_at_its_items_or_its_bytes(
     count: int, size: int, length: int, has_more: bool
 ) -> None:
-    items, more = await fill(Listing(count), PageBounds(5, 100, 2), size)
-    assert (items, more) == (list(range(1, length + 1)), has_more)
+    page = await fill(Listing(count), PageBounds(5, 100, 2), size)
+    assert page == Page(tuple(range(1, length + 1)), length if has_more else None)
 
 
 async def test_rows_are_read_step_by_step() -> None:

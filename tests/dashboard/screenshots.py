@@ -211,7 +211,7 @@ def open_directory() -> Iterator[Path]:
 
 
 async def act(api: Api, connection: Connection) -> Scene:
-    ask = api.nobody(await api.token("admin", "env_default"))
+    ask = api.client_with_token(await api.token("admin", "env_default"))
     async with Receiver() as well, Receiver() as badly:
         scene = await Director(ask, "env_default", well, badly, rounds=5).set()
     story = Story(api.dsn, connection, Cipher(bytes.fromhex(KEY)))

@@ -182,7 +182,7 @@ async def test_a_pending_delivery_is_cancelled_and_then_can_not_be(
     assert "Cancelled." in (await visitor.post(f"/deliveries/{name}/cancel")).text
     await delivery(admin, "CANCELLED")
     refused = await visitor.post(f"/deliveries/{name}/cancel")
-    assert (refused.status, "the delivery has ended" in refused.text) == (409, True)
+    assert (refused.status, "The delivery has ended" in refused.text) == (409, True)
     assert "cancelled by hand" in refused.text
 
 
@@ -198,7 +198,7 @@ async def test_what_waits_for_its_webhook_says_so_and_offers_no_retry(
     assert "when the webhook is enabled" in page.text
     assert "Retry now" not in page.text
     refused = await visitor.post(f"/deliveries/{name}/retry")
-    assert (refused.status, "enable it first" in refused.text) == (409, True)
+    assert (refused.status, "Enable it, then retry" in refused.text) == (409, True)
     await visitor.post(f"/webhooks/{webhook}/delete")
     assert "The webhook was deleted" in (await visitor.get(f"/deliveries/{name}")).text
 

@@ -59,7 +59,7 @@ async def test_a_token_is_shown_once_and_revoked(
 ) -> None:
     made = await visitor.post("/tokens", {"name": "for a test", "scope": "read", "expires": "30"})
     text = made.text[made.text.index("dsp_") :][:47]
-    assert (await api.nobody(text)("GET", "/api/webhooks")).status == 200
+    assert (await api.client_with_token(text)("GET", "/api/webhooks")).status == 200
     listed = await visitor.get("/tokens")
     assert "for a test" in listed.text
     assert text not in listed.text
@@ -67,7 +67,7 @@ async def test_a_token_is_shown_once_and_revoked(
         "SELECT id FROM dispatcher.tokens WHERE name = 'for a test'"
     )
     await visitor.post(f"/tokens/{token_id}/revoke")
-    assert (await api.nobody(text)("GET", "/api/webhooks")).status == 401
+    assert (await api.client_with_token(text)("GET", "/api/webhooks")).status == 401
     assert (await visitor.post("/tokens/nonsense/revoke")).status == 404
 
 

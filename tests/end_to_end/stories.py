@@ -15,7 +15,7 @@ from dispatcher.core import signing
 from dispatcher.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
@@ -196,7 +196,7 @@ class Story:
 
     @asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
-        """Nobody can connect to the database, and no daemon is connected."""
+        """Refuse connections to the database, and end those of the daemons."""
         name = await self.connection.fetchval("SELECT current_database()")
         async with connected(self.dsn.replace(name, "postgres")) as elsewhere:
             await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

@@ -84,11 +84,14 @@ async def test_a_webhook_is_created_listed_and_deleted(dispatcher: Shell) -> Non
     assert listed | {"events": sorted(listed["events"])} == webhook
     nowhere = await dispatcher("webhook", "list", "--environment", "env_x")
     assert (nowhere.code, nowhere.out) == (1, "")
-    assert nowhere.err == "there is no environment env_x\n"
+    assert nowhere.err == "There is no environment env_x. Check its id.\n"
 
     deleted, again = [await dispatcher("webhook", "delete", webhook["id"]) for _ in range(2)]
     assert (deleted.code, deleted.out) == (0, f"deleted {webhook['id']}\n")
-    assert (again.code, again.err) == (1, f"there is no webhook {webhook['id']}\n")
+    assert (again.code, again.err) == (
+        1,
+        f"There is no webhook {webhook['id']}. Check its id and the environment.\n",
+    )
 
 
 async def test_people_are_told_that_the_secret_is_shown_once(dispatcher: Shell) -> None:
@@ -185,7 +188,7 @@ async def test_the_producers_role_is_enough_to_emit(dispatcher: Shell, dsn: str)
 # ── the schema and the key ───────────────────────────────────────────────────────────────────────
 
 
-async def test_a_stale_schema_is_refused_by_whoever_would_use_it(unmigrated: Shell) -> None:
+async def test_a_stale_schema_is_refused_by_every_command_that_uses_it(unmigrated: Shell) -> None:
     for ended in await unmigrated.each("run", "check", "demo --once", "webhook list", "emit a.b"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
         assert "run dispatcher migrate" in ended.err.lower()

@@ -90,7 +90,7 @@ async def test_what_is_not_there_is_said(dispatcher: Shell, tmp_path: Path) -> N
     for args, code, said in (
         (["payl"], 2, "payl is neither a file nor one of the shipped catalogues (paylent)"),
         ([str(tmp_path / "none.toml")], 1, f"{tmp_path / 'none.toml'}: No such file"),
-        (["paylent", "--environment", "env_x"], 1, "there is no environment 'env_x'"),
+        (["paylent", "--environment", "env_x"], 1, "There is no environment 'env_x'"),
     ):
         ended = await dispatcher("seed", *args)
         assert (ended.code, ended.out) == (code, "")

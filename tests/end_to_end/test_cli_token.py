@@ -79,7 +79,7 @@ async def test_a_token_is_listed_until_it_is_revoked_and_after(dispatcher: Shell
     revoked, again = [await dispatcher("token", "revoke", token["id"]) for _ in range(2)]
     assert (revoked.code, revoked.out) == (0, f"revoked {token['id']}\n")
     assert (again.code, again.out) == (1, "")
-    assert again.err == f"there is no token {token['id']} to revoke\n"
+    assert again.err == f"There is no token {token['id']} to revoke. It may be revoked already.\n"
     assert await whose(dsn, token["token"]) is None
 
     [listed] = json.loads((await dispatcher("token", "list", "--json")).out)

@@ -74,7 +74,11 @@ async def test_a_webhook_is_looked_after(either: Shell, receiver: Receiver) -> N
     assert rotated["previousSecretUntil"] is not None
     assert (await either("webhook", "delete", id_)).out == f"deleted {id_}\n"
     gone = await either("webhook", "get", id_)
-    assert (gone.code, gone.out, gone.err) == (1, "", f"there is no webhook {id_}\n")
+    assert (gone.code, gone.out, gone.err) == (
+        1,
+        "",
+        f"There is no webhook {id_}. Check its id and the environment.\n",
+    )
 
 
 async def test_both_ways_tell_the_same_fields(
@@ -163,9 +167,12 @@ async def test_the_environment_that_is_named_is_the_one(
     every = read(await either("webhook", "list", "--json"))
     assert [each["id"] for each in every] == [elsewhere["id"], here["id"]]
     foreign = await either("webhook", "get", here["id"], "--environment", "env_x")
-    assert (foreign.code, foreign.err) == (1, f"there is no webhook {here['id']}\n")
+    assert (foreign.code, foreign.err) == (
+        1,
+        f"There is no webhook {here['id']}. Check its id and the environment.\n",
+    )
     nowhere = await either("webhook", "list", "--environment", "env_y")
-    assert (nowhere.code, "there is no environment" in nowhere.err) == (1, True)
+    assert (nowhere.code, "here is no environment" in nowhere.err) == (1, True)
 
 
 async def test_the_audit_names_the_user_of_the_system(

@@ -1,4 +1,4 @@
-"""The database goes away, comes back, is slow to answer, refuses: nothing is lost, nobody dies."""
+"""The database goes away, comes back, is slow to answer, refuses: nothing is lost and no daemon dies."""
 
 import asyncio
 import random

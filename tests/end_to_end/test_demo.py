@@ -29,7 +29,7 @@ async def test_the_demo_delivers_and_verifies_twice_in_a_row(unconfigured: Shell
         assert re.fullmatch(RESULT.format(events), line)
 
 
-async def test_the_demo_says_once_what_to_do_with_data_of_another_version(
+async def test_the_demo_says_once_what_to_do_with_data_that_it_cannot_use(
     unconfigured: Shell,
 ) -> None:
     assert (await unconfigured("demo", "--once")).code == 0
@@ -38,7 +38,7 @@ async def test_the_demo_says_once_what_to_do_with_data_of_another_version(
     ended = await unconfigured("demo", "--once")
     assert (ended.code, ended.out) == (1, "")
     said = ended.err.splitlines()[-1]
-    assert f"data in {key.parent} is of another version" in said
+    assert f"The demo's data in {key.parent} needs another key." in said
     assert said.endswith("Delete that directory, or set STATE_DIRECTORY to another one.")
 
 

@@ -1,4 +1,4 @@
-"""A flood of one environment's events, and events owed to very many endpoints."""
+"""A flood of one environment's events, and events for very many endpoints."""
 
 import asyncio
 

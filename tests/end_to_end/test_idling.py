@@ -29,7 +29,7 @@ async def test_bodies_that_can_not_be_read_are_asked_for_now_and_then(
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
     bodies = daemon._engine.sessions.bodies
-    bodies._dsn, dsn = "postgresql://127.0.0.1:1/nobody", bodies._dsn
+    bodies._dsn, dsn = "postgresql://127.0.0.1:1/missing", bodies._dsn
     bodies.drop()
     await story.insert(2_000)
     await asyncio.sleep(1.0)

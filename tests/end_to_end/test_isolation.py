@@ -1,4 +1,4 @@
-"""An endpoint that does not answer, or answers slowly, costs its own lane and nobody else's."""
+"""An endpoint that does not answer, or answers slowly, delays only its own queue."""
 
 import asyncio
 import time

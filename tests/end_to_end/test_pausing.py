@@ -51,7 +51,7 @@ async def test_nothing_is_sent_while_paused_and_everything_afterwards(
     async with changing(pool) as pauses:
         await pauses.pause(environment)
     await story.insert(50, first=11)
-    await until(lambda: _parked(story, 50), "they are owed, and held")
+    await until(lambda: _parked(story, 50), "they are stored, and held")
     assert len(receiver.requests) == 10
     async with changing(pool) as pauses:
         await pauses.resume(environment)
@@ -128,7 +128,7 @@ async def test_a_daemon_started_paused_sends_nothing_until_it_is_told_to(
     await story.insert(5)
     await until(lambda: _parked(story, 5), "they are fanned out, and held")
     await daemons.stop(paused)
-    await daemons.start()  # nobody has said so yet
+    await daemons.start()  # it has not been resumed yet
     await story.insert(first=6)
     await until(lambda: _parked(story, 6), "the sixth as well")
     assert receiver.requests == []

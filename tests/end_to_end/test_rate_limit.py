@@ -1,4 +1,4 @@
-"""An endpoint that may be sent so many a second gets no more, and holds up nobody."""
+"""A rate limit holds for its endpoint, and delays no other."""
 
 from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Receiver, Request

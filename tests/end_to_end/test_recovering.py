@@ -77,7 +77,7 @@ def number(request: Request) -> int:
 
 
 async def miss(story: Story, count: int, *, first: int = 1) -> None:
-    """Events that are emitted and fanned out while nobody is subscribed to them."""
+    """Events that are emitted and fanned out while no endpoint subscribes to them."""
     await story.insert(count, first=first)
     await until(lambda: _fanned_out(story), "the events were fanned out")
 

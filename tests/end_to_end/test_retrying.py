@@ -179,9 +179,9 @@ async def test_gone_disables_and_holds_and_enabling_resumes(
     await story.insert()
     await receiver.wait_for(1)
     await story.insert(first=2)
-    await another.wait_for(1)  # told to whoever subscribed to it
+    await another.wait_for(1)  # sent to the endpoint that subscribed to it
     await until(lambda: _parked(story, 2), "both are held")
-    await story.insert(first=3)  # fanned out meanwhile: not owed
+    await story.insert(first=3)  # fanned out in between: not for this endpoint
     await story.ended(PENDING=2, DELIVERED=1)
     assert len(receiver.requests) == 2
 

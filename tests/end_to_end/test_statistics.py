@@ -1,4 +1,4 @@
-"""What daemons sum up is what they sent, whoever sent it."""
+"""The sums of the daemons are what they sent together."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from dispatcher.core.model import Heartbeat, SetBack, Silent
+from dispatcher.core.model import ClockSetBack, Heartbeat, SilentDaemon
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
@@ -24,7 +24,7 @@ class Table:
         self.answer = renewal()
         self.free: tuple[Claimed, ...] = ()
         self.joined: list[tuple[int, int | None]] = []
-        self.asked: list[Sequence[Silent]] = []
+        self.asked: list[Sequence[SilentDaemon]] = []
         self.refuses = False
 
     async def join(self, daemon: int, before: int | None) -> None:
@@ -36,7 +36,7 @@ class Table:
         return self.answer
 
     async def claim_shards(
-        self, daemon: int, most: int, silent: Sequence[Silent]
+        self, daemon: int, most: int, silent: Sequence[SilentDaemon]
     ) -> tuple[Claimed, ...]:
         self.asked.append(silent)
         return self.free
@@ -64,12 +64,12 @@ def table() -> Table:
 
 
 @pytest.fixture
-def steps() -> list[SetBack]:
+def steps() -> list[ClockSetBack]:
     return []
 
 
 @pytest.fixture
-def lease(table: Table, steps: list[SetBack]) -> Lease:
+def lease(table: Table, steps: list[ClockSetBack]) -> Lease:
     async def apply_changes() -> None:
         raise AssertionError("nothing was changed")
 
@@ -88,7 +88,9 @@ async def test_it_claims_free_shards_and_names_silent_daemons(lease: Lease, tabl
     table.answer = renewal(Heartbeat(1, 5, 0.1), Heartbeat(2, 6, 3.0), Heartbeat(3, 7, 11.0))
     table.free = (Claimed(4, None), Claimed(5, 3.0))
     await lease.run_once()
-    assert table.asked == [[Silent(2, 6, whole_lease=False), Silent(3, 7, whole_lease=True)]]
+    assert table.asked == [
+        [SilentDaemon(2, 6, whole_lease=False), SilentDaemon(3, 7, whole_lease=True)]
+    ]
     assert lease.owned == {4, 5}
     assert lease.covers(4)
     assert not lease.covers(6)
@@ -106,7 +108,7 @@ async def test_the_next_heartbeat_comes_when_a_silent_daemon_reaches_its_limit(
 
 @pytest.mark.parametrize("ahead", [3_600.0, -3_600.0])
 async def test_a_database_clock_that_was_set_back_is_reported(
-    lease: Lease, table: Table, steps: list[SetBack], ahead: float
+    lease: Lease, table: Table, steps: list[ClockSetBack], ahead: float
 ) -> None:
     table.answer = renewal(shards=ALL)
     await lease.run_once()
@@ -121,12 +123,12 @@ async def test_a_database_clock_that_was_set_back_is_reported(
 
 
 async def test_rows_of_a_dead_owner_are_moved_after_a_clock_was_set_back(
-    lease: Lease, table: Table, steps: list[SetBack]
+    lease: Lease, table: Table, steps: list[ClockSetBack]
 ) -> None:
     table.answer = renewal(Heartbeat(1, 5, -3_600.0))
     table.free = (Claimed(1, -3_600.0), Claimed(2, -3_600.0), Claimed(3, 2.0), Claimed(4, None))
     await lease.run_once()
-    assert steps == [SetBack(3_600.0, frozenset({1, 2}), "77")]
+    assert steps == [ClockSetBack(3_600.0, frozenset({1, 2}), "77")]
 
 
 async def test_after_a_lost_session_the_daemon_joins_with_a_new_id_and_names_the_old(

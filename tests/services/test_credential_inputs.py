@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from dispatcher.services.inputs.webhooks import NewWebhook, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
 
 HUSH = "hush-hush-hush"
 

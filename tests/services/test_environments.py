@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.environments import Environment, Environments
-from dispatcher.services.inputs.environments import NewEnvironment
+from dispatcher.services.inputs.environment_inputs import NewEnvironment
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.store import rows
@@ -52,7 +52,7 @@ async def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
 
 async def test_one_that_is_not_there_is_unknown(pool: Pool, actor: Actor) -> None:
     with pytest.raises(NotFoundError):
-        await Environments(pool, actor).get("nobody")
+        await Environments(pool, actor).get("missing")
 
 
 async def test_the_listing_is_newest_first_page_by_page(pool: Pool, actor: Actor) -> None:

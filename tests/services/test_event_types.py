@@ -21,7 +21,7 @@ from dispatcher.services.event_type_resource import EventType
 from dispatcher.services.event_type_writer import EventTypeWriter
 from dispatcher.services.event_types import EventTypes
 from dispatcher.services.inputs.base import problems
-from dispatcher.services.inputs.event_types import EventTypeEntry, EventTypePut
+from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.services.conftest import ACTOR

@@ -16,7 +16,7 @@ from dispatcher.core.model import Delivery
 from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
 from dispatcher.services.history_resources import DeliveryItem
-from dispatcher.services.inputs.history import DeliveryFilters, EventFilters
+from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection

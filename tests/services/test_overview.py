@@ -90,7 +90,7 @@ async def test_a_summary_is_of_one_environment_or_of_all(
     await rows.environment(connection, "env_b")
     webhook = await rows.endpoint(connection)
     await rows.endpoint(connection, environment="env_b", active=False)
-    owed = await rows.delivery(connection, webhook)
+    waiting = await rows.delivery(connection, webhook)
     await Statistics(pool).add_of_environments(
         {
             ALL_ENVIRONMENTS: sums(400, 100, 20),
@@ -108,7 +108,7 @@ async def test_a_summary_is_of_one_environment_or_of_all(
     assert (mine.pending, theirs.pending, everything.pending) == (Count(1), Count(0), Count(1))
     assert mine.oldest == everything.oldest
     assert mine.oldest is not None
-    assert mine.oldest.timestamp() == pytest.approx(owed.next_at, abs=2)
+    assert mine.oldest.timestamp() == pytest.approx(waiting.next_at, abs=2)
 
 
 async def test_series_have_a_point_for_each_stretch_of_time(

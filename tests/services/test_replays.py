@@ -65,7 +65,7 @@ async def failed(dsn: str, connection: Connection, webhook: UUID, count: int) ->
 
 
 async def emitted(connection: Connection, count: int) -> None:
-    """Events that were fanned out to nobody."""
+    """Events that were fanned out to no endpoint."""
     for _ in range(count):
         await rows.event(connection)
     await connection.execute("DELETE FROM dispatcher.inbox")
@@ -93,7 +93,7 @@ async def test_counting_ends_and_says_that_there_may_be_more(
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
     await emitted(connection, 9)
-    monkeypatch.setattr(replays, "COUNT_LOOK", 2)
+    monkeypatch.setattr(replays, "COUNT_ROWS", 2)
     assert ((await desk.preview(webhook)).missed, (await desk.preview(webhook)).more) == (9, False)
     monkeypatch.setattr(replays, limit, least)
     seen = await desk.preview(webhook)

@@ -22,13 +22,13 @@ from dispatcher.core.errors import (
 from dispatcher.core.model import Scope
 from dispatcher.services import tokens as module
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.tokens import NewToken
+from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.tokens import (
     Principal,
     Token,
     TokenAuthenticator,
     Tokens,
-    bootstrap,
+    root_token_hash,
 )
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.session import Session
@@ -216,7 +216,7 @@ def configured(token: str) -> Config:
 
 
 async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> None:
-    gate = TokenAuthenticator(unasked(), bootstrap(configured(ADMIN_TOKEN)))
+    gate = TokenAuthenticator(unasked(), root_token_hash(configured(ADMIN_TOKEN)))
     principal = await gate.authenticate(ADMIN_TOKEN)
     assert principal == Principal("bootstrap", "secrets.admin_token", "admin", None)
     assert await gate.authenticate(ADMIN_TOKEN[:-1]) is None
@@ -224,14 +224,17 @@ async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> No
 
 
 async def test_without_a_configured_token_none_is_let_in() -> None:
-    assert bootstrap(configured("")) is None
-    assert await TokenAuthenticator(unasked(), bootstrap(configured(""))).authenticate("") is None
+    assert root_token_hash(configured("")) is None
+    assert (
+        await TokenAuthenticator(unasked(), root_token_hash(configured(""))).authenticate("")
+        is None
+    )
 
 
 async def test_others_are_let_in_beside_the_configured_token(office: Office) -> None:
     made = await office.create()
     assert made.token is not None
-    gate = TokenAuthenticator(office.pool, bootstrap(configured(ADMIN_TOKEN)))
+    gate = TokenAuthenticator(office.pool, root_token_hash(configured(ADMIN_TOKEN)))
     principal = await gate.authenticate(made.token)
     assert principal is not None
     assert principal.token_id == str(made.id)
@@ -250,7 +253,7 @@ def test_the_configured_token_may_be_a_credential_and_does_not_show(tmp_path: Pa
     config = load(
         environ={"CREDENTIALS_DIRECTORY": str(tmp_path), "DISPATCHER_CONFIG": "/dev/null"}
     )
-    assert bootstrap(config) == hashlib.sha256(ADMIN_TOKEN.encode()).digest()
+    assert root_token_hash(config) == hashlib.sha256(ADMIN_TOKEN.encode()).digest()
     assert ADMIN_TOKEN not in f"{config!r} {config} {config.model_dump()}"
 
 

@@ -73,7 +73,7 @@ async def directed(
     delivery_id: int | None = None,
     attempt: int = 0,
 ) -> int:
-    """An inbox row owed to one endpoint."""
+    """An inbox row for one endpoint."""
     number: int = await connection.fetchval(
         """INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
            SELECT dispatcher.next_id(), $1, environment_id, type, $2, $3, $4 FROM dispatcher.events WHERE id = $1
@@ -151,8 +151,8 @@ async def deliveries(connection: Connection) -> list[Row]:
     return await connection.fetch("SELECT * FROM dispatcher.deliveries ORDER BY id")
 
 
-async def owed(connection: Connection) -> list[tuple[int, UUID]]:
-    """Which events are owed to which endpoints, sorted."""
+async def queued(connection: Connection) -> list[tuple[int, UUID]]:
+    """Return the pairs of event and endpoint with a delivery, sorted."""
     return sorted((row["event_id"], row["endpoint_id"]) for row in await deliveries(connection))
 
 

@@ -162,7 +162,7 @@ async def test_a_batch_of_all_kinds_is_applied_each_by_its_own(
 async def test_a_batch_recorded_twice_is_applied_once(
     connection: Connection, deliveries: Deliveries
 ) -> None:
-    """The answer to the first was lost; nobody knows whether it was committed."""
+    """The answer to the first was lost; whether it was committed is unknown."""
     endpoint = await rows.endpoint(connection)
     batch = [
         result(await rows.delivery(connection, endpoint), outcome)

@@ -237,6 +237,19 @@ async def test_what_the_server_refuses_is_said_in_words(
     assert sentence in await refusal(dsn(network.port, user, password, database))
 
 
+async def test_a_server_that_ends_the_connection_while_it_is_opened_is_unavailable(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended(*_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 11")
+
+    monkeypatch.setattr(setup, "prepare", ended)
+    session = Session(dsn, "test")
+    with pytest.raises(StoreUnavailableError, match="ended the connection"):
+        await session.open()
+    await session.close()
+
+
 async def test_something_else_that_listens_is_called_that() -> None:
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()

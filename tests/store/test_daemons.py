@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from dispatcher.core.model import Silent
+from dispatcher.core.model import SilentDaemon
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -52,18 +52,18 @@ async def ends(session: Session, connection: Connection) -> None:
     )
 
 
-async def claim(daemons: Daemons, daemon: int, most: int, *silent: Silent) -> set[int]:
+async def claim(daemons: Daemons, daemon: int, most: int, *silent: SilentDaemon) -> set[int]:
     return {c.shard for c in await daemons.claim_shards(daemon, most, silent)}
 
 
-def quiet(daemon: int, renewals: int = 0) -> Silent:
+def quiet(daemon: int, renewals: int = 0) -> SilentDaemon:
     """Seen silent for 1.2 s."""
-    return Silent(daemon, renewals, whole_lease=False)
+    return SilentDaemon(daemon, renewals, whole_lease=False)
 
 
-def frozen(daemon: int, renewals: int = 0) -> Silent:
+def frozen(daemon: int, renewals: int = 0) -> SilentDaemon:
     """Seen silent for a whole lease."""
-    return Silent(daemon, renewals, whole_lease=True)
+    return SilentDaemon(daemon, renewals, whole_lease=True)
 
 
 # ── joining and renewing ────────────────────────────────────────────────────────────────────────

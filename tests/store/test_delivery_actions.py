@@ -164,7 +164,7 @@ async def test_one_that_is_not_pending_is_not_made_due(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
-# ── owed again ──────────────────────────────────────────────────────────────────────────────────
+# ── queued again──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_schedule(

@@ -1,4 +1,4 @@
-"""Directed rows: owed to one endpoint whatever it subscribes to, or under a delivery's own name."""
+"""Directed rows: for one endpoint, whatever it subscribes to, or under a delivery's own name."""
 
 import pytest
 
@@ -40,7 +40,7 @@ async def test_a_directed_row_beside_a_plain_one_of_the_same_event_is_a_delivery
     event = await rows.event(connection)
     await rows.directed(connection, event, endpoint)
     assert (await fan_out(session, owner)).made == 2
-    assert await rows.owed(connection) == [(event, endpoint)] * 2
+    assert await rows.queued(connection) == [(event, endpoint)] * 2
 
 
 async def test_a_delivery_sent_again_keeps_its_name_and_its_count(

@@ -1,4 +1,4 @@
-"""The catalogue's rows, and the events that wait to be examined."""
+"""The catalogue's rows, and the events that wait for the schema check."""
 
 import asyncio
 import json

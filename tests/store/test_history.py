@@ -101,7 +101,7 @@ async def test_a_delivery_that_ended_often_is_seen_whole(
         )
         last = DELIVERED if number == 4 else FAILED
         await store.record([result(replace(often, attempt=number), last)])
-    # The index knows no order of the ends: an old one written anew is the first to be found.
+    # The index knows no order of the ends: an old one written again is the first to be found.
     moved = "DELETE FROM dispatcher.attempts WHERE attempt = 2 RETURNING *"
     await connection.execute(
         f"WITH gone AS ({moved}) INSERT INTO dispatcher.attempts SELECT * FROM gone"  # noqa: S608

@@ -34,7 +34,7 @@ async def test_keys_are_those_of_their_environment(session: Session) -> None:
         assert (await answered.claim(environment, KEY, PRINT)).new
     await answered.keep("other", KEY, 204, None)
     assert (await answered.claim("env_default", KEY, PRINT)).status is None
-    assert await answered.read("nobody", KEY) is None
+    assert await answered.read("stranger", KEY) is None
 
 
 async def test_a_second_one_waits_until_the_first_is_answered(

@@ -1,4 +1,4 @@
-"""Idempotency keys: the same key in the same environment emits once, whoever asks at once."""
+"""Idempotency keys: the same key in the same environment emits once, also for concurrent producers."""
 
 import asyncio
 from collections.abc import AsyncIterator

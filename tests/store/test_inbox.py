@@ -35,7 +35,7 @@ def pairs(done: FannedOut) -> list[tuple[int, UUID]]:
     return sorted((each.event_id, each.endpoint_id) for each in done.deliveries)
 
 
-# ── who is owed what ────────────────────────────────────────────────────────────────────────────
+# ── which endpoints ─────────────────────────────────────────────────────────────────────────────
 
 
 async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
@@ -62,7 +62,7 @@ async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
 
 
 @pytest.mark.parametrize(
-    ("pattern", "type", "owed"),
+    ("pattern", "type", "matches"),
     [
         ("user.*", "user.created", True),
         ("user.*", "user.password.reset", True),
@@ -76,12 +76,12 @@ async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
     ],
 )
 async def test_a_pattern_decides(
-    connection: Connection, session: Session, owner: int, pattern: str, type: str, owed: bool
+    connection: Connection, session: Session, owner: int, pattern: str, type: str, matches: bool
 ) -> None:
     await rows.endpoint(connection, pattern)
     await rows.event(connection, type)
     done = await fan_out(session, owner)
-    assert (done.picked, done.made) == (1, int(owed))
+    assert (done.picked, done.made) == (1, int(matches))
     assert await rows.inbox(connection) == []
 
 
@@ -91,7 +91,7 @@ async def test_several_patterns_that_match_make_one_delivery(
     endpoint = await rows.endpoint(connection, "*", "a.*", "a.b.*", "a.b.c", "a.b")
     event = await rows.event(connection, "a.b.c")
     assert pairs(await fan_out(session, owner)) == [(event, endpoint)]
-    assert await rows.owed(connection) == [(event, endpoint)]
+    assert await rows.queued(connection) == [(event, endpoint)]
 
 
 async def test_the_dispatchers_own_events_are_owed_to_those_who_name_them(
@@ -318,7 +318,7 @@ async def test_two_sessions_at_once_share_the_inbox(
 
     both = await asyncio.gather(drain(session, 1), drain(other, 2))
     assert sorted([*both[0], *both[1]]) == [(event, endpoint) for event in events]
-    assert await rows.owed(connection) == [(event, endpoint) for event in events]
+    assert await rows.queued(connection) == [(event, endpoint) for event in events]
 
 
 async def test_rows_another_session_holds_are_passed_over_without_waiting(

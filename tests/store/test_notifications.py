@@ -1,4 +1,4 @@
-"""When an emitter notifies: only while somebody listens, and nobody promises to look anyway."""
+"""An emitter notifies only while a daemon listens and none has opened a polling window."""
 
 import asyncio
 from collections.abc import AsyncIterator

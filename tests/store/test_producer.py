@@ -16,7 +16,8 @@ from tests.store import rows
 EXECUTABLE = {
     "emit(text,json,text,text)",
     "event_id()",  # the default of the id
-    "is_reserved(text)",  # in a CHECK
+    "event_is_valid(text,json,text,text)",  # in a CHECK
+    "is_reserved(text)",  # called by it
 }
 
 
@@ -116,9 +117,12 @@ async def test_functions_with_the_owners_rights_choose_their_own_search_path(
         """SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dispatcher'::regnamespace
            AND prosecdef AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}'))"""
     )
-    # This one names nothing but one function, by its full name, whose own body was bound when it
-    # was created.
-    assert [str(row["oid"]) for row in loose] == ["dispatcher.event_id()"]
+    # The first names nothing but one function, by its full name, whose own body was bound when it
+    # was created. Every name and operator of the second has its schema: see test_search_path.py.
+    assert sorted(str(row["oid"]) for row in loose) == [
+        "dispatcher.event_id()",
+        "dispatcher.events_inserted()",
+    ]
     body = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = 'event_id'")
     assert body.split() == ["BEGIN", "RETURN", "dispatcher.next_id();", "END"]
 
@@ -151,6 +155,16 @@ async def test_operators_of_its_own_do_not_get_a_reserved_type_past_the_check(
             await producer.execute(
                 "INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')", type_
             )
+
+
+async def test_settings_of_its_own_get_no_wrong_type_past_the_check(producer: Connection) -> None:
+    await producer.execute("SET standard_conforming_strings = off; SET array_nulls = off")
+    for type_, complaint in (("a,b", "type must be words"), ("endpoint.a", "type is reserved")):
+        with pytest.raises(asyncpg.CheckViolationError, match=complaint):
+            await producer.execute(
+                "INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')", type_
+            )
+    await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a.b', '1')")
 
 
 async def test_locks_of_its_own_hold_up_neither_the_fan_out_nor_a_retry(

@@ -30,7 +30,7 @@ async def ended(
 
 
 async def past_event(connection: Connection, type: str = "user.created", **of: Any) -> int:
-    """An event that was fanned out to nobody."""
+    """An event that was fanned out to no endpoint."""
     event = await rows.event(connection, type, **of)
     await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", event)
     return event

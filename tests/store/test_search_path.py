@@ -1,5 +1,6 @@
 """A producer that may create in public has nothing of its own run by others."""
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +23,11 @@ NAMES = sorted(
 TAKEN = "taken over"
 BOUND_BY_ITS_TEXT = {"event_id": "\nBEGIN\n  RETURN dispatcher.next_id();\nEND "}
 """Nothing in it is looked up by a name alone, and a producer's INSERT runs it for every row."""
+QUALIFIED = {"event_is_valid", "events_inserted", "must_notify"}
+"""Every INSERT runs them, and SET search_path would double their time."""
+OPERATOR = re.compile(r"OPERATOR\(pg_catalog\.[^)]+\)|:=|::")
+SYNTAX = {"ALL", "AND", "EXISTS", "OR", "AS", "WHEN", "IF", "RETURN", "=", "coalesce", ""}
+"""What may stand before a parenthesis and is no function."""
 
 
 async def occupied_by_a_producer(maintenance: Connection, dsn: str) -> str:
@@ -56,7 +62,56 @@ async def test_every_function_is_bound(connection: Connection) -> None:
            WHERE p.pronamespace = 'dispatcher'::regnamespace AND p.prosqlbody IS NULL
              AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)"""
     )
-    assert {row["name"]: row["body"] for row in found} == BOUND_BY_ITS_TEXT
+    bodies = {row["name"]: row["body"] for row in found}
+    assert {name: bodies[name] for name in bodies.keys() - QUALIFIED} == BOUND_BY_ITS_TEXT
+    assert bodies.keys() >= QUALIFIED
+    for name in QUALIFIED:
+        assert by_name_alone(bodies[name]) == [], name
+
+
+def by_name_alone(body: str) -> list[str]:
+    """Return the operators, functions, types and tables that a body names without their schema."""
+    code = re.sub(r"--[^\n]*|'(?:[^']|'')*'", " ", body)
+    bare = re.findall(r"[+\-*/<>=~!@#%^&|`?]+", OPERATOR.sub(" ", code))
+    code = re.sub(r"INSERT INTO dispatcher\.\w+ \([^)]*\)", " ", OPERATOR.sub(" = ", code))
+    bare += [
+        name
+        for name in re.findall(r"([\w.]*)\s*\(", code)
+        if "." not in name and name not in SYNTAX
+    ]
+    bare += [name for name in re.findall(r"::\s*([\w.]+)", body) if "." not in name]
+    bare += [name for name in re.findall(r"(?:FROM|JOIN) ([\w.]+)", code) if "." not in name]
+    return [name for name in bare if name != "new_rows"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["IF a = 1 THEN", "RETURN lower(a);", "x := a::text;", "SELECT 1 FROM settings", "a || b"],
+)
+def test_a_name_alone_is_found(body: str) -> None:
+    assert by_name_alone(body)
+
+
+@pytest.mark.usefixtures("occupied")
+async def test_an_insert_finds_it_not_even_if_public_is_searched_first(
+    connection: Connection,
+) -> None:
+    insert = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ($1, $2::pg_catalog.text::pg_catalog.json, $3)"
+    await connection.execute("SELECT setval('dispatcher.listen_until', dispatcher.now_ms() + 9999)")
+    await connection.execute("SET search_path = public, pg_catalog")
+    await connection.execute(insert, "a.b", "1", "env_default")
+    for type_, data, environment, complaint in (
+        ("a..b", "1", "env_default", "type must be words"),
+        ("x" * 129, "1", "env_default", "at most 128 bytes"),
+        ("webhook.test", "1", "env_default", "type is reserved"),
+        ("a", f'"{"x" * 300_000}"', "env_default", "data is 300002 bytes"),
+        ("a", f'"{"x" * 8_400_000}"', "env_default", "at most 8 MiB"),
+        ("a", "1", "env_x", "unknown environment"),
+    ):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=complaint):
+            await connection.execute(insert, type_, data, environment)
+    await connection.execute("SET search_path = pg_catalog")
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.inbox") == 1
 
 
 async def run_all(session: Session, connection: Connection) -> list[str]:

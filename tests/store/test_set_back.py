@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.core.model import SetBack
+from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.rescheduler import Rescheduler
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
@@ -14,12 +14,12 @@ HOUR = 3_600.0
 SHARD = 3
 
 
-async def set_back(connection: Connection, *shards: int, seconds: float = HOUR) -> SetBack:
+async def set_back(connection: Connection, *shards: int, seconds: float = HOUR) -> ClockSetBack:
     """A step noticed now: what is committed by now was written before it."""
     horizon = await connection.fetchval(
         "SELECT pg_snapshot_xmax(pg_current_snapshot())::text FROM pg_current_xact_id()"
     )
-    return SetBack(seconds, frozenset(shards or (SHARD,)), horizon)
+    return ClockSetBack(seconds, frozenset(shards or (SHARD,)), horizon)
 
 
 async def due_in(connection: Connection) -> dict[int, int]:

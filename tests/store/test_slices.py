@@ -1,4 +1,4 @@
-"""An event owed to more endpoints than one statement may take, and one that nothing can fan out."""
+"""An event for more endpoints than one statement may take, and one that nothing can fan out."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ async def test_slices_reach_every_endpoint_exactly_once_in_endpoint_order(
         set(endpoints[3:6]),
         set(endpoints[6:]),
     ]
-    assert await rows.owed(connection) == [(event, endpoint) for endpoint in endpoints]
+    assert await rows.queued(connection) == [(event, endpoint) for endpoint in endpoints]
     assert await rows.inbox(connection) == []
     assert await take_slice(session, owner) == FannedOut(0, None, 0, [], set())
 
@@ -59,7 +59,7 @@ async def test_endpoints_that_are_not_active_stop_no_slice(
     event = await rows.event(connection)
     taken = [await take_slice(session, owner) for _ in range(3)]
     assert [(done.picked, done.made) for done in taken] == [(0, 0), (0, 1), (1, 0)]
-    assert await rows.owed(connection) == [(event, active)]
+    assert await rows.queued(connection) == [(event, active)]
 
 
 async def test_what_slices_began_a_whole_statement_ends(
@@ -70,7 +70,7 @@ async def test_what_slices_began_a_whole_statement_ends(
     await take_slice(session, owner)
     done = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], after_id=0)
     assert (done.picked, done.made) == (1, 2)
-    assert await rows.owed(connection) == [(event, endpoint) for endpoint in endpoints]
+    assert await rows.queued(connection) == [(event, endpoint) for endpoint in endpoints]
 
 
 async def test_two_sessions_slice_two_events(
@@ -87,7 +87,7 @@ async def test_two_sessions_slice_two_events(
     while await rows.inbox(connection):
         await take_slice(session, owner)
         await take_slice(other, owner)
-    assert Counter(await rows.owed(connection)) == Counter(
+    assert Counter(await rows.queued(connection)) == Counter(
         (event, endpoint) for event in events for endpoint in endpoints
     )
 

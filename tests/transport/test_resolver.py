@@ -151,7 +151,7 @@ async def test_silence_ends_with_the_budget(resolver: Resolver, server: NameServ
     assert asyncio.get_running_loop().time() - started < BUDGET + 1
 
 
-async def test_a_host_has_one_lookup_at_a_time_whoever_gives_up(
+async def test_a_host_has_one_lookup_at_a_time_even_if_waiters_give_up(
     resolver: Resolver, server: NameServer
 ) -> None:
     server.silent = {"silent.example"}

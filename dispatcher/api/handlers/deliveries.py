@@ -7,8 +7,8 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core import ids
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem
-from dispatcher.services.inputs.history import DeliveryFilters, DeliveryQuery
-from dispatcher.services.inputs.webhooks import Empty
+from dispatcher.services.inputs.history_filters import DeliveryFilters, DeliveryQuery
+from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.propagation import wait_until_acknowledged
 
 ONE = "/api/deliveries/{delivery_id}"

@@ -5,7 +5,7 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.environments import Environment
-from dispatcher.services.inputs.environments import EnvironmentQuery, NewEnvironment
+from dispatcher.services.inputs.environment_inputs import EnvironmentQuery, NewEnvironment
 
 routes = Routes(Shape("environment"))
 

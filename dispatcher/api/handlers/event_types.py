@@ -4,7 +4,7 @@ from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.event_type_resource import EventType
-from dispatcher.services.inputs.event_types import EventTypePut, EventTypeQuery
+from dispatcher.services.inputs.event_type_inputs import EventTypePut, EventTypeQuery
 
 SHAPE = Shape("event_type", id="name")
 ONE = "/api/event-types/{name}"
@@ -15,13 +15,13 @@ routes = Routes(SHAPE)
 @routes.get("/api/event-types", scope="read")
 async def list_event_types(call: Call, query: EventTypeQuery) -> Answer[tuple[EventType, ...]]:
     """List the event types by name; a page if a cursor or limit is given, or if they are many."""
-    event_types, next_name = await call.services.event_types.page(
+    page = await call.services.event_types.page(
         call.environment_id,
         after=call.position or "",
         limit=list_limit(call, query),
         most_bytes=call.settings.limits.page_bytes,
     )
-    return list_answer(call, query, event_types, next_name)
+    return list_answer(call, query, page)
 
 
 @routes.get(ONE, scope="read")

@@ -5,8 +5,8 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.model import RawJson
 from dispatcher.services.history_resources import Event, EventItem
-from dispatcher.services.inputs.events import NewEvent
-from dispatcher.services.inputs.history import EventFilters, EventQuery
+from dispatcher.services.inputs.event_inputs import NewEvent
+from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
 
 routes = Routes(Shape("event"))
 

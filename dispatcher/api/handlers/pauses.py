@@ -3,7 +3,7 @@
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.errors import ForbiddenError
-from dispatcher.services.inputs.pauses import PauseForm
+from dispatcher.services.inputs.pause_inputs import PauseForm
 from dispatcher.services.pauses import Pause
 from dispatcher.services.propagation import wait_until_applied
 

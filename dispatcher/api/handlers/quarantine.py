@@ -4,7 +4,7 @@ from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.inputs.recoveries import ReplayQuery
-from dispatcher.services.inputs.webhooks import Empty
+from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.quarantine import Quarantined
 
 ONE = "/api/quarantine/{quarantine_id}"

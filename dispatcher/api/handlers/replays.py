@@ -7,7 +7,7 @@ from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.services.inputs.recoveries import NewRecovery, ReplayQuery
-from dispatcher.services.inputs.webhooks import Empty
+from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.replays import Preview, Recovery
 
 PREVIEW = Shape("recovery_preview", id="webhook_id")

@@ -3,7 +3,8 @@
 from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
-from dispatcher.services.inputs.tokens import NewToken, TokenQuery
+from dispatcher.core.pagination import Page
+from dispatcher.services.inputs.token_inputs import NewToken, TokenQuery
 from dispatcher.services.tokens import Token
 
 routes = Routes(Shape("token"))
@@ -19,8 +20,7 @@ async def list_tokens(call: Call, query: TokenQuery) -> Answer[tuple[Token, ...]
     tokens = await call.services.tokens.list(
         call.principal.environment_id, after=call.after_id, limit=limit + 1
     )
-    next_id = tokens[limit - 1].id if len(tokens) > limit else None
-    return list_answer(call, query, tokens[:limit], next_id)
+    return list_answer(call, query, Page.of_items(tokens, limit, key=lambda token: token.id))
 
 
 @routes.post("/api/tokens", scope="admin", status=201, transaction=True, all_environments=True)

@@ -4,7 +4,7 @@ from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.history_resources import Delivery
-from dispatcher.services.inputs.webhooks import (
+from dispatcher.services.inputs.webhook_inputs import (
     Empty,
     NewWebhook,
     Rotation,
@@ -31,10 +31,10 @@ async def create_webhook(call: Call, form: NewWebhook) -> Answer[Webhook]:
 @routes.get("/api/webhooks", scope="read")
 async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook, ...]]:
     """List the webhooks, oldest first; a page if a cursor or limit is given, or if they are many."""
-    webhooks, next_id = await call.services.webhooks.page(
+    page = await call.services.webhooks.page(
         call.environment_id, after=call.after_id, limit=list_limit(call, query)
     )
-    return list_answer(call, query, webhooks, next_id)
+    return list_answer(call, query, page)
 
 
 @routes.get(ONE, scope="read")

@@ -91,12 +91,14 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
     try:
         await database.prepare(serving, config)
         cipher = await database.open_cipher(serving, config)
-    except (MigrationError, KeyRejectedError):
+    except (MigrationError, KeyRejectedError) as error:
         if not serving.ours:
             raise
         # The error has a remedy of its own, for a database with data that matters.
+        is_key = isinstance(error, KeyRejectedError)
+        problem = "needs another key" if is_key else "is of another version of Dispatcher"
         raise CommandError(
-            f"The demo's data in {config.state_directory()} is of another version of Dispatcher."
+            f"The demo's data in {config.state_directory()} {problem}."
             " Delete that directory, or set STATE_DIRECTORY to another one."
         ) from None
     return await run(

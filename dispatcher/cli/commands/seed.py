@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
     from dispatcher.services.event_type_writer import Change
-    from dispatcher.services.inputs.event_types import EventTypeEntry
+    from dispatcher.services.inputs.event_type_inputs import EventTypeEntry
 
 
 @click.command()

@@ -14,7 +14,7 @@ from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import Delivery
-from dispatcher.services.inputs.history import DeliveryFilters
+from dispatcher.services.inputs.history_filters import DeliveryFilters
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.webhook_resource import Webhook
 

@@ -11,7 +11,7 @@ from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.event_type_resource import EventType
-from dispatcher.services.inputs.event_types import EventTypePut
+from dispatcher.services.inputs.event_type_inputs import EventTypePut
 
 
 async def list_(request: DashboardRequest) -> web.Response:

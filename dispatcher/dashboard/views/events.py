@@ -12,8 +12,8 @@ from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
-from dispatcher.services.inputs.events import NewEvent
-from dispatcher.services.inputs.history import EventFilters
+from dispatcher.services.inputs.event_inputs import NewEvent
+from dispatcher.services.inputs.history_filters import EventFilters
 
 FILTERS = ("id", "type", "since", "until")
 SHOWN = 50

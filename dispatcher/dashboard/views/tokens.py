@@ -11,7 +11,7 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.core.model import Scope
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
-from dispatcher.services.inputs.tokens import NewToken
+from dispatcher.services.inputs.token_inputs import NewToken
 
 LIFETIMES_DAYS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
 """The lifetimes that the form offers for a token."""

@@ -9,7 +9,7 @@ from aiohttp import web
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhooks
-from dispatcher.services.inputs.webhooks import Rotation, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import Rotation, WebhookChanges
 from dispatcher.services.overview import WebhookHealth
 from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhook_resource import Webhook

@@ -16,7 +16,7 @@ from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhooks import chosen_events, matching
 from dispatcher.services.inputs.base import problems
-from dispatcher.services.inputs.webhooks import Schedule, WebhookChanges
+from dispatcher.services.inputs.webhook_inputs import Schedule, WebhookChanges
 from dispatcher.services.webhook_resource import Webhook
 
 RETRY = ("retries", "base", "factor", "jitter", "cap")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors
-from dispatcher.services.inputs.webhooks import NewWebhook
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from dispatcher.services.webhook_resource import Webhook
 
 SHOWN = 50

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.services.inputs.base import problems
-from dispatcher.services.inputs.event_types import EventTypeEntry
+from dispatcher.services.inputs.event_type_inputs import EventTypeEntry
 
 KEY = "event_types"
 

@@ -1,4 +1,4 @@
--- $1 examine ids above  $2 how many rows to examine  $3 shards  $4 seconds  $5 transaction id: only
+-- $1 read ids above  $2 how many rows to read  $3 shards  $4 seconds  $5 transaction id: only
 -- rows written by an older transaction
 --
 -- After the database's clock was set back by $4, move future times of retries back as much, of

@@ -1,4 +1,4 @@
-"""People with browsers, watched: whatever goes wrong where nobody looks is collected."""
+"""Pages in a browser. Errors of the console and failed requests are collected."""
 
 import shutil
 from dataclasses import dataclass

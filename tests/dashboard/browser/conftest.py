@@ -25,7 +25,7 @@ PATIENCE = 10_000
 async def standing_dsn(
     chromium: Browser, server: str, maintenance: Connection, template: str
 ) -> AsyncIterator[str]:
-    """After the browser: without one, no daemon is started for nobody."""
+    """Started after the browser: without a browser, no daemon is needed."""
     async with _database(maintenance, template) as name:
         yield with_database(server, name)
 
@@ -64,7 +64,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def browsing(chromium: Browser, standing: Api) -> AsyncIterator[Browsing]:
-    """Ends with a failure if anybody came across what nobody should."""
+    """Fail at the end if a page logged an error or a request failed."""
     opened = Browsing(chromium, standing)
     yield opened
     await opened.close()
@@ -83,7 +83,7 @@ async def found_place(api: Api, connection: Connection) -> Place:
         "INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'Of a test')", name
     )
     token = await api.token("admin", name)
-    return Place(name, token, api.nobody(token))
+    return Place(name, token, api.client_with_token(token))
 
 
 @pytest.fixture

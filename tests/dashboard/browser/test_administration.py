@@ -18,7 +18,7 @@ async def test_a_token_is_shown_once_copied_used_and_revoked(
     await page.get_by_role("button", name="Copy").click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert await page.evaluate("navigator.clipboard.readText()") == token
-    assert (await standing.nobody(token)("GET", "/api/webhooks")).status == 200
+    assert (await standing.client_with_token(token)("GET", "/api/webhooks")).status == 200
 
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Tokens")

@@ -6,7 +6,7 @@ from pydantic import StringConstraints
 
 from dispatcher.core.model import Status
 from dispatcher.services.inputs.base import Form, Limit, Moment
-from dispatcher.services.inputs.webhooks import Pattern
+from dispatcher.services.inputs.webhook_inputs import Pattern
 
 
 class DeliveryFilters(Form):

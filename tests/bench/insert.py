@@ -1,0 +1,106 @@
+"""What an INSERT of one event costs the application, against the same row in a bare table.
+
+CPU is that of the server process of one connection. Commits a second are pgbench's, with fsync on.
+"""
+
+import asyncio
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+
+from dispatcher.embedded_postgres import binaries
+from tests.bench import stage
+
+DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
+WRITERS = (1, 8, 32)
+SLICE = 500
+"""INSERTs between two looks at the clock of a server process: short, so that both see the same machine."""
+SECONDS = 2
+CPU_BAR_US = 200
+RATE_BAR = 0.75
+
+BARE = """CREATE TABLE bare_events (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, environment_id text NOT NULL DEFAULT 'env_default',
+  type text NOT NULL, data json NOT NULL, idempotency_key text, source text NOT NULL DEFAULT 'producer')"""
+TABLES = {"bare": "bare_events", "ours": "dispatcher.events"}
+
+
+async def measure(dsn: str, *, rounds: int) -> list[str]:
+    """Lines of a report: CPU an INSERT, and commits/s without and with a daemon."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(BARE)
+    try:
+        lines = [await _cpu(dsn, rounds * 10_000 // SLICE)]
+        lines += _rates(dsn, rounds, "without a daemon")
+        await connection.execute("TRUNCATE dispatcher.inbox")
+        async with stage.sending(dsn):
+            lines.append(await _cpu(dsn, rounds * 10_000 // SLICE))
+            return [*lines, *await asyncio.to_thread(list, _rates(dsn, rounds, "with a daemon"))]
+    finally:
+        await connection.execute("DROP TABLE bare_events")
+        await connection.close()
+
+
+async def _cpu(dsn: str, slices: int) -> str:
+    """Measure microseconds of the server process an INSERT, in turn."""
+    took: dict[str, list[float]] = {name: [] for name in TABLES}
+    connections = {name: await asyncpg.connect(dsn) for name in TABLES}
+    for number in range(slices + 1):
+        for name, connection in connections.items():
+            spent = await _slice(connection, TABLES[name])
+            if number:  # the first fills caches
+                took[name].append(spent)
+    for connection in connections.values():
+        await connection.close()
+    ratio = median(ours / bare for ours, bare in zip(took["ours"], took["bare"], strict=True))
+    return (
+        f"  CPU of PostgreSQL an INSERT {median(took['ours']):5.0f} µs, bare {median(took['bare']):5.0f} µs"
+        f"  ratio {ratio:.2f} (bar {CPU_BAR_US} µs)"
+    )
+
+
+async def _slice(connection: "asyncpg.Connection[Any]", table: str) -> float:
+    insert = await connection.prepare(f"INSERT INTO {table} (type, data) VALUES ($1, $2)")  # noqa: S608
+    pid = connection.get_server_pid()
+    before = _on_cpu(pid)
+    for _ in range(SLICE):
+        await insert.fetch("user.created", DATA)
+    return (_on_cpu(pid) - before) / SLICE
+
+
+def _on_cpu(pid: int) -> float:
+    """Return the microseconds for which a process has run."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1000
+
+
+def _rates(dsn: str, rounds: int, where: str) -> Iterator[str]:
+    for writers in WRITERS:
+        rates: dict[str, list[float]] = {name: [] for name in TABLES}
+        for _ in range(rounds):
+            for name, table in TABLES.items():
+                rates[name].append(_commits(dsn, table, writers))
+        ratio = median(o / b for o, b in zip(rates["ours"], rates["bare"], strict=True))
+        yield (
+            f"  {writers:>2} writers {where}: {median(rates['ours']):6.0f} commits/s,"
+            f" bare {median(rates['bare']):6.0f}  ratio {ratio:.2f} (bar {RATE_BAR})"
+        )
+
+
+def _commits(dsn: str, table: str, writers: int) -> float:
+    """Return how many one-row transactions a second so many connections commit."""
+    pgbench = binaries.find().directory / "pgbench"
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(f"INSERT INTO {table} (type, data) VALUES ('user.created', '{DATA}');\n")  # noqa: S608
+        script.flush()
+        options = ["-n", "-M", "prepared", "-c", str(writers), "-T", str(SECONDS)]
+        command = [str(pgbench), *options, "-f", script.name, dsn]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert found is not None, done.stdout
+    return float(found[1])
