@@ -90,7 +90,7 @@ class AdminServer:
             probes.checks,
             pipeline,
             ROUTES,
-            body_most=body_limit,
+            body_limit_bytes=body_limit,
             failing=probes.failing,
             paused=probes.paused,
         )

@@ -39,9 +39,9 @@ Return None while the daemon does not know it yet."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-BODY_MOST = 2**20
+BODY_LIMIT_BYTES = 2**20
 """Bytes of a request body. Larger ones get a 413."""
-HEADER_MOST = 16 * 1024
+HEADER_LIMIT_BYTES = 16 * 1024
 """Bytes of one line of the request head. Without a limit, it could fill the memory."""
 
 
@@ -50,24 +50,24 @@ def build(
     pipeline: RequestPipeline,
     routes: Sequence[Route],
     *,
-    body_most: int = BODY_MOST,
+    body_limit_bytes: int = BODY_LIMIT_BYTES,
     failing: Failing = dict,
     paused: Paused = lambda: None,
 ) -> web.Application:
     """Return the admin application with the health checks, the metrics and all `routes`.
 
-    `body_most` limits a request body, in bytes. `checks`, `failing` and `paused` supply what
+    `body_limit_bytes` limits a request body, in bytes. `checks`, `failing` and `paused` supply what
     `/readyz` reports.
     """
 
     async def readyz(_: web.Request) -> web.Response:
-        found = checks()
-        ready = all(found.values())
+        results = checks()
+        ready = all(results.values())
         status = "ready" if ready else "not ready"
-        said = {"status": status, "checks": found, "failing": failing(), "paused": paused()}
-        return _json(200 if ready else 503, said)
+        report = {"status": status, "checks": results, "failing": failing(), "paused": paused()}
+        return _json(200 if ready else 503, report)
 
-    app = web.Application(client_max_size=body_most, middlewares=[answering])
+    app = web.Application(client_max_size=body_limit_bytes, middlewares=[answering])
     # HEAD works wherever GET works: aiohttp leaves out the body.
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", readyz)
@@ -157,7 +157,7 @@ class _Unreadable(logging.Filter):
 
 def _protocol_log() -> logging.Logger:
     logger = logging.getLogger("aiohttp.server.admin")
-    if not any(isinstance(each, _Unreadable) for each in logger.filters):
+    if not any(isinstance(known, _Unreadable) for known in logger.filters):
         logger.addFilter(_Unreadable())
     return logger
 
@@ -219,8 +219,8 @@ class AdminPort:
             access_log=None,
             auto_decompress=False,
             logger=_protocol_log(),
-            max_line_size=HEADER_MOST,
-            max_field_size=HEADER_MOST,
+            max_line_size=HEADER_LIMIT_BYTES,
+            max_field_size=HEADER_LIMIT_BYTES,
             keepalive_timeout=self._limits.silent_seconds,
         )
 

@@ -62,12 +62,12 @@ class Throttle:
         return True
 
 
-def _times(known: OrderedDict[str, deque[float]], address: str, most: int) -> deque[float]:
+def _times(known: OrderedDict[str, deque[float]], address: str, limit: int) -> deque[float]:
     """Return the recorded times of an address, and mark it as the most recently used.
 
     Forget the least recently used addresses beyond ADDRESSES.
     """
-    times = known.setdefault(address, deque(maxlen=most))
+    times = known.setdefault(address, deque(maxlen=limit))
     known.move_to_end(address)
     while len(known) > ADDRESSES:
         known.popitem(last=False)

@@ -30,12 +30,15 @@ def revision(request: web.Request) -> int | None:
     tag = request.headers.get("If-Match")
     if tag is None or tag.strip() == "*":
         return None
-    found = _ETAG.fullmatch(tag.strip())
-    if found is None:
+    match = _ETAG.fullmatch(tag.strip())
+    if match is None:
         raise HttpError(
             412,
             "changed_meanwhile",
-            "If-Match names no revision of this",
-            Detail("is not an ETag of ours", header="If-Match"),
+            "If-Match names no revision of this resource",
+            Detail(
+                "is not an ETag of this API: send the one that the resource was read with",
+                header="If-Match",
+            ),
         )
-    return int(found[1])
+    return int(match[1])

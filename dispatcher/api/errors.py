@@ -27,17 +27,18 @@ from dispatcher.store.errors import (
 from dispatcher.store.pool import PoolBusyError
 from dispatcher.telemetry import observe
 
-REFUSALS: dict[type[RefusedError], tuple[int, str]] = {
+STATUSES_AND_TITLES: dict[type[RefusedError], tuple[int, str]] = {
     InvalidError: (422, "The input is not valid"),
     NotFoundError: (404, "The resource does not exist"),
     ConflictError: (409, "The change conflicts with the current state"),
     ChangedError: (412, "The resource has changed since it was read"),
     ForbiddenError: (403, "The token does not allow this"),
 }
+"""The status and the title of the response to an error of `services`."""
 
 UNAVAILABLE: dict[type[Exception], str] = {
     PoolBusyError: "Too many requests wait for the database. Try again in a moment.",
-    LockTableFullError: "PostgreSQL's lock table is full: raise max_locks_per_transaction",
+    LockTableFullError: "PostgreSQL's lock table is full. Raise max_locks_per_transaction.",
     TransactionConflictError: "Another transaction holds what this request needs, such as the same"
     " Idempotency-Key. Try again when it has ended.",
     StoreUnavailableError: "The database is not available",
@@ -59,19 +60,23 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
             return error
         case InvalidError():
             details = [Detail(p.reason, pointer=dialect.pointer(p.place)) for p in error.problems]
-            return HttpError(422, error.code, REFUSALS[InvalidError][1], *details)
+            return HttpError(422, error.code, STATUSES_AND_TITLES[InvalidError][1], *details)
         case RefusedError():
-            status, title = REFUSALS[type(error)]
+            status, title = STATUSES_AND_TITLES[type(error)]
             return HttpError(status, error.code, title, Detail(str(error)))
         case ValidationError():
             return malformed(error)
-        case _ if said := unavailable(error):
-            return HttpError(503, "unavailable", said, headers={"Retry-After": "1"})
+        case _ if reason := unavailable(error):
+            return HttpError(503, "unavailable", reason, headers={"Retry-After": "1"})
         case web.HTTPException():
             return _http(error)
         case _:
             observe.requests.failed(request_id, error)
-            return HttpError(500, "internal", f"Something went wrong here: request {request_id}")
+            return HttpError(
+                500,
+                "internal",
+                f"An unexpected error occurred. The log has it under request {request_id}.",
+            )
 
 
 def malformed(error: ValidationError) -> HttpError:
@@ -83,7 +88,7 @@ def malformed(error: ValidationError) -> HttpError:
         Detail(problem.reason, pointer="".join(f"/{_escaped(part)}" for part in problem.place))
         for problem in problems(error).problems
     ]
-    return HttpError(422, "invalid", REFUSALS[InvalidError][1], *details)
+    return HttpError(422, "invalid", STATUSES_AND_TITLES[InvalidError][1], *details)
 
 
 def unreadable_query(error: ValidationError) -> HttpError:

@@ -27,19 +27,19 @@ async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | Non
     (409) if another request used the key, or if no response is stored.
     """
     key, fingerprint = idempotency
-    found = await IdempotentResponses(call.services.session).claim(
+    stored = await IdempotentResponses(call.services.session).claim(
         call.environment_id, key, fingerprint
     )
-    if found.new:
+    if stored.new:
         return None
-    if found.fingerprint != fingerprint or found.status is None:
+    if stored.fingerprint != fingerprint or stored.status is None:
         raise HttpError(
             409,
             "idempotency_key_reused",
             "The Idempotency-Key was used for another request",
             Detail("was used for another request", header="Idempotency-Key"),
         )
-    return StoredResponse(found.status, found.body or b"")
+    return StoredResponse(stored.status, stored.body or b"")
 
 
 async def keep(call: Call, idempotency: IdempotencyKey, response: StoredResponse) -> None:

@@ -81,10 +81,10 @@ def span_of(text: str, path: Sequence[str]) -> tuple[int, int] | None:
     """
     start = _SPACE.match(text).end()  # type: ignore[union-attr] # it always matches
     for name in path:
-        found = dict(_members(text, start)).get(name)
-        if found is None:
+        span = dict(_members(text, start)).get(name)
+        if span is None:
             return None
-        start = found[0]
+        start = span[0]
     return start, _end_of(text, start)
 
 
@@ -109,14 +109,14 @@ def _end_of(text: str, start: int) -> int:
     if text[start] not in '{["':
         return _PLAIN.match(text, start).end()  # type: ignore[union-attr] # checked JSON
     depth = 0
-    for found in _TOKENS.finditer(text, start):
-        first = text[found.start()]
+    for token in _TOKENS.finditer(text, start):
+        first = text[token.start()]
         if first in "{[":
             depth += 1
         elif first in "}]":
             depth -= 1
         if depth == 0:
-            return found.end()
+            return token.end()
     raise ValueError("the text was not checked")
 
 
@@ -128,8 +128,8 @@ def _is_too_deep(text: str) -> bool:
     if text.count("{") + text.count("[") <= DEEPEST:
         return False
     depth = 0
-    for found in _TOKENS.finditer(text):
-        bracket = found[0]
+    for token in _TOKENS.finditer(text):
+        bracket = token[0]
         if bracket in "{[":
             depth += 1
             if depth > DEEPEST:

@@ -69,7 +69,7 @@ class Call:
         except ValueError:
             id_ = None
         if id_ is None or str(id_) != text.lower():
-            raise NotFoundError(f"there is nothing with the id {text[:100]!r}")
+            raise NotFoundError(f"no resource has the id {text[:100]!r}")
         return id_
 
 

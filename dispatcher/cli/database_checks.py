@@ -141,12 +141,11 @@ async def _two_phase_commit(inspection: Inspection) -> str | None:
 
 
 async def _schema(inspection: Inspection) -> str:
-    from dispatcher.store import migrate
+    from dispatcher.cli.database import Database, check_schema
 
     if inspection.facts.schema_owner is not None and not inspection.facts.owns_schema:
         raise CheckWarningError("schema: not checked, because the role has no rights to it")
-    async with migrate.connected(inspection.dsn) as connection:
-        await migrate.check(connection)
+    await check_schema(Database(inspection.dsn, ours=False))
     return "schema: it is the one of this version"
 
 

@@ -56,10 +56,10 @@ def seconds(text: str) -> float:
 
     Raises ValueError for any other text.
     """
-    found = _DURATION.fullmatch(text)
-    if not found:
+    match = _DURATION.fullmatch(text)
+    if not match:
         raise ValueError("must be a duration such as 250ms, 10s, 5m, 12h or 30d")
-    return float(found[1]) * UNITS[found[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 def network(text: str) -> tuple[Network, int | None]:
@@ -142,14 +142,14 @@ def _dsn(value: SecretStr) -> SecretStr:
 
     Raises ValueError with every problem in one message, which contains nothing of the address.
     """
-    given = dsn.parse(value.get_secret_value())
+    parameters = dsn.parse(value.get_secret_value())
     variables = dsn.from_environment(os.environ)
-    merged = {**variables, **given}
-    found = dsn_parameters.find_problems(
-        merged, dsn.name_sources(variables, given), complete="service" not in merged
+    merged = {**variables, **parameters}
+    problems = dsn_parameters.find_problems(
+        merged, dsn.name_sources(variables, parameters), complete="service" not in merged
     )
-    if found:
-        raise ValueError("; ".join(found))
+    if problems:
+        raise ValueError("; ".join(problems))
     return value
 
 

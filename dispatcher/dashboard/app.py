@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.errors import REFUSALS, unavailable
+from dispatcher.api.errors import STATUSES_AND_TITLES, unavailable
 from dispatcher.api.request_values import request_id, share_of
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError, RefusedError
@@ -244,7 +244,7 @@ class Dashboard:
         """Return the error page for an exception. Log an unexpected one."""
         match error:
             case RefusedError():
-                return self._problem(request, REFUSALS[type(error)][0], str(error))
+                return self._problem(request, STATUSES_AND_TITLES[type(error)][0], str(error))
             case web.HTTPException():
                 return self._problem(request, error.status, error.reason)
             case _ if title := unavailable(error):

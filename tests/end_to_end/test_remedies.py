@@ -13,14 +13,6 @@ from tests.end_to_end.stories import Daemons, Story, until
 from tests.end_to_end.test_readiness import readiness
 from tests.receivers import Receiver
 
-LOOPBACK = '["127.0.0.0/8"]'
-
-
-@pytest.fixture
-def allowed(dispatcher: Shell) -> Shell:
-    """Commands, of which the daemon may send to this machine."""
-    return dispatcher.setting(egress__allow=LOOPBACK, admin__port="0")
-
 
 async def remedy(daemon: Started, event: str) -> str:
     """The remedy of the next line about that event."""
@@ -53,37 +45,37 @@ async def webhook(dispatcher: Shell, receiver: Receiver) -> str:
     ],
 )
 async def test_an_endpoint_that_cannot_be_used_is_mended_as_the_log_says(
-    allowed: Shell,
+    dispatcher: Shell,
     connection: Connection,
     story: Story,
     receiver: Receiver,
     event: str,
     damage: str,
 ) -> None:
-    await webhook(allowed, receiver)
+    await webhook(dispatcher, receiver)
     await connection.execute(f"UPDATE dispatcher.endpoints SET {damage}")  # noqa: S608 - as above
-    daemon = await allowed.run()
+    daemon = await dispatcher.run()
     await story.insert()
     text = await remedy(daemon, event)
     assert receiver.requests == []
-    await run_all(allowed, text)
+    await run_all(dispatcher, text)
     await story.ended(DELIVERED=1)
     assert await daemon.stop() == 0
 
 
 async def test_a_disabled_trigger_is_seen_soon_and_what_it_missed_is_replayed(
-    allowed: Shell, connection: Connection, story: Story, receiver: Receiver
+    dispatcher: Shell, connection: Connection, story: Story, receiver: Receiver
 ) -> None:
-    await webhook(allowed, receiver)
+    await webhook(dispatcher, receiver)
     await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER events_inserted")
     await story.insert(3)
-    daemon = await allowed.start("run")
+    daemon = await dispatcher.start("run")
     text = await remedy(daemon, "triggers are disabled")
     for statement in re.findall("ALTER TABLE[^;]*;", text):
         await connection.execute(statement)
     assert "dispatcher replay --since TIME" in text
     assert await story.states() == {}
-    replayed = await allowed("replay", "--since", "1h", "--yes")
+    replayed = await dispatcher("replay", "--since", "1h", "--yes")
     assert (replayed.code, "3 sent again" in replayed.out) == (0, True), replayed
     await story.ended(DELIVERED=3)
     assert await daemon.stop() == 0

@@ -27,18 +27,18 @@ ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
 """The error statuses that any route may return."""
 
 TAGS = {
-    "webhooks": "Where events are sent, and which of them.",
-    "deliveries": "One event for one webhook, and every attempt at it.",
-    "recoveries": "What failed or was missed, sent again.",
-    "events": "What happened, told once.",
+    "webhooks": "Receive events at a URL: the URL, the event types, and how to send.",
+    "deliveries": "One event for one webhook, with all of its attempts.",
+    "recoveries": "Send failed or missed events again, many at once.",
+    "events": "Emit events and read them.",
     "quarantine": "Events that could not be fanned out.",
-    "event-types": "The catalogue: what types mean and look like.",
-    "pause": "Sending, stopped and started.",
-    "stats": "How much waits to be sent, and how sending goes.",
-    "environments": "Tenants: none sees anything of another.",
-    "tokens": "Who may ask for what.",
-    "audit": "Who changed what.",
-    "health": "For those who watch over it.",
+    "event-types": "The catalogue of event types, with their JSON Schemas.",
+    "pause": "Pause and resume sending.",
+    "stats": "The number of waiting deliveries, and the results of sending over time.",
+    "environments": "Tenants. Data of one environment is invisible in all others.",
+    "tokens": "API tokens, with the scope and the environment of each.",
+    "audit": "The log of all changes, with the actor of each.",
+    "health": "Health checks, metrics and this document.",
 }
 _TAG_OF = {"attempts": "deliveries", "recover": "recoveries", "resume": "pause"}
 
@@ -60,11 +60,12 @@ def describe(routes: Sequence[Route], dialects: Sequence[Dialect] = DIALECTS) ->
         "info": {
             "title": "Dispatcher",
             "version": __version__,
-            "description": "Webhooks and their deliveries. Every resource can be had in two"
-            " representations: as JSON in an envelope, camelCase, or as JSON:API. `Accept` says"
-            " which, else `Content-Type` does. `?dialect=envelope` and `?dialect=jsonapi` give this"
-            " document for one of them.\n\nA token belongs to one environment or to all;"
-            " one for all chooses with `X-Environment-Id`, or by a path under `/apps`.",
+            "description": "Webhooks and their deliveries. Every resource has two"
+            " representations: JSON in an envelope, with names in camelCase, and JSON:API. `Accept`"
+            " chooses one. Without it, `Content-Type` does. `?dialect=envelope` and"
+            " `?dialect=jsonapi` return this document for one of them.\n\nA token belongs to one environment or to all."
+            " With a token for all, choose the environment by the header `X-Environment-Id` or by a"
+            " path under `/apps`.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -83,7 +84,7 @@ def describe(routes: Sequence[Route], dialects: Sequence[Dialect] = DIALECTS) ->
 def operation_id(route: Route, method: str, path: str) -> str:
     """Return a unique operation id: the route's name, with a suffix for each alias of it."""
     _, _, rest = path.removeprefix("/apps/").partition("/")
-    alias = any(each.endswith(f"/{rest}") for each in route.aliases)
+    alias = any(path.endswith(f"/{rest}") for path in route.aliases)
     under = "in_app" if path.startswith("/apps/") else ""
     by = f"by_{method.lower()}" if method != route.method else ""
     return "_".join(filter(None, [route.name, "alias" if alias else "", by, under]))
@@ -100,8 +101,8 @@ def _operation(
     """Return the operation of a route at one method and path. Add its resources to `schemas`."""
     responses = _responses(route, path, schemas, dialects)
     links = linked(route, path, routes, operation_id)
-    for made in {"201", "202"}.intersection(responses if links else ()):
-        responses[made]["links"] = links
+    for status in {"201", "202"}.intersection(responses if links else ()):
+        responses[status]["links"] = links
     same = f" The same as `{route.method} {route.path}`."
     operation: Schema = {
         "operationId": operation_id(route, method, path),

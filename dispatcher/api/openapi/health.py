@@ -23,29 +23,29 @@ def health_paths() -> Iterator[tuple[str, Schema]]:
     ready = object_schema(
         {"status": status, "checks": checks, "failing": failing, "paused": _paused()}
     )
-    yield "/livez", _probe("is_alive", "Whether the process turns", {"200": alive})
+    yield "/livez", _probe("is_alive", "Check that the process runs", {"200": alive})
     for path, name in (("/readyz", "is_ready"), ("/healthz", "is_healthy")):
-        told = "Whether it has what it needs, by name"
-        yield path, _probe(name, told, {"200": ready, "503": ready})
-    told = "Figures for Prometheus"
-    yield "/metrics", _shown("get_metrics", told, {"text/plain": {"type": "string"}}, 403)
+        summary = "Check that the daemon is ready, with the result of each check"
+        yield path, _probe(name, summary, {"200": ready, "503": ready})
+    summary = "Read the metrics, in the text format of Prometheus"
+    yield "/metrics", _shown("get_metrics", summary, {"text/plain": {"type": "string"}}, 403)
     yield "/openapi.json", _document()
 
 
 def _paused() -> Schema:
-    """Return the schema of `paused` in `/readyz`; it is null until the daemon has looked."""
+    """Return the schema of `paused` in `/readyz`; it is null until the daemon has read it."""
     since: Schema = {"type": ["string", "null"], "format": "date-time"}
-    found = object_schema({"all": since, "environments": {"type": "integer"}})
-    return {"oneOf": [found, {"type": "null"}]}
+    paused = object_schema({"all": since, "environments": {"type": "integer"}})
+    return {"oneOf": [paused, {"type": "null"}]}
 
 
 def _document() -> Schema:
-    shown = _shown("get_openapi", "This document", {"application/json": {"type": "object"}})
+    shown = _shown("get_openapi", "Read this document", {"application/json": {"type": "object"}})
     shown["get"]["parameters"] = [
         {
             "name": "dialect",
             "in": "query",
-            "description": "Only this representation, as generators of clients need it",
+            "description": "Describe only this representation, as client generators need it",
             "schema": {"enum": [*DIALECTS_BY_NAME]},
         }
     ]
@@ -67,7 +67,7 @@ def _probe(name: str, summary: str, answers: dict[str, Schema]) -> Schema:
 
 
 def _shown(name: str, summary: str, content: dict[str, Schema], *more: int) -> Schema:
-    told = {
+    success = {
         "description": HTTPStatus(HTTPStatus.OK).phrase,
         "headers": headers("X-Request-Id"),
         "content": {media_type: {"schema": schema} for media_type, schema in content.items()},
@@ -76,4 +76,4 @@ def _shown(name: str, summary: str, content: dict[str, Schema], *more: int) -> S
         str(status): ref("responses", failure(status)) for status in (401, *more, 406, 429, 503)
     }
     operation = {"operationId": name, "tags": ["health"], "summary": summary}
-    return {"get": {**operation, "responses": {"200": told, **ends}}}
+    return {"get": {**operation, "responses": {"200": success, **ends}}}

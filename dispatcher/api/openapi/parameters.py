@@ -24,7 +24,7 @@ PATH: dict[str, tuple[str, Schema]] = {
     "event_id": ("The event's id", {"type": "string", "pattern": f"^evt{_NUMBERED}"}),
     "recovery_id": ("The recovery's id", {"type": "string", "pattern": f"^rec{_NUMBERED}"}),
     "quarantine_id": (
-        "The id it has in quarantine",
+        "The id of the quarantined event in the quarantine",
         {"type": "string", "pattern": f"^q{_NUMBERED}"},
     ),
     "token_id": ("The token's id, not its text", {"type": "string", "format": "uuid"}),
@@ -55,14 +55,15 @@ def parameters(route: Route, method: str, path: str) -> Iterator[Schema]:
     if route.query is not None:
         yield from _query(route.query)
     if not route.all_environments and "{app_id}" not in path:
-        told = "Which environment, for tokens of all of them; `env_default` by default"
-        yield _header("X-Environment-Id", told, _ENVIRONMENT)
+        text = "The environment, if the token is for all of them. The default is `env_default`."
+        yield _header("X-Environment-Id", text, _ENVIRONMENT)
     if route.is_change and method == "POST":
-        told = "The same key again does nothing again: the answer is repeated, without its secrets"
-        yield _header("Idempotency-Key", told, {"type": "string", "pattern": r"^[!-~]{1,255}$"})
+        text = "A repeated request with this key changes nothing. It gets the first response again,"
+        text += " without the secrets."
+        yield _header("Idempotency-Key", text, {"type": "string", "pattern": r"^[!-~]{1,255}$"})
     if route.if_match:
-        told = "Only if the ETag is still this one; `*`: whatever it is"
-        yield _header("If-Match", told, {"type": "string", "examples": ["*"]})
+        text = "Make the change only if the ETag is still this one. `*` matches any ETag."
+        yield _header("If-Match", text, {"type": "string", "examples": ["*"]})
 
 
 def _query(form: type[Form]) -> Iterator[Schema]:
@@ -74,11 +75,11 @@ def _query(form: type[Form]) -> Iterator[Schema]:
 
 
 def _text(field: FieldInfo, name: str) -> str:
-    told = {
-        "cursor": "Where to go on: from the page before; JSON:API's `page[cursor]` is the same",
-        "limit": "Items on a page; JSON:API's `page[limit]` is the same",
+    texts = {
+        "cursor": "The `nextCursor` of the page before. In JSON:API: `page[cursor]`.",
+        "limit": "The number of items on a page. In JSON:API: `page[limit]`.",
     }
-    return told.get(name) or f"Only those whose {name.replace('_', ' ')} is this"
+    return texts.get(name) or f"Return only items with this {name.replace('_', ' ')}"
 
 
 def _without_null(schema: Schema, definitions: Schema) -> Schema:
@@ -87,9 +88,9 @@ def _without_null(schema: Schema, definitions: Schema) -> Schema:
     A query parameter cannot be null.
     """
     if "anyOf" in schema:
-        (some,) = [each for each in schema["anyOf"] if each.get("type") != "null"]
+        (plain,) = [option for option in schema["anyOf"] if option.get("type") != "null"]
         rest = {n: v for n, v in schema.items() if n not in ("anyOf", "default")}
-        return _without_null({**some, **rest}, definitions)
+        return _without_null({**plain, **rest}, definitions)
     if "$ref" in schema:
         return {**definitions[schema["$ref"].rsplit("/", 1)[1]]}
     return {**schema}

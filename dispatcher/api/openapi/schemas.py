@@ -30,8 +30,8 @@ FAILURES = {
     401: "There is no token, or it is not valid, was revoked or has expired",
     403: "The token lacks the scope for this operation",
     404: "The resource does not exist in this environment",
-    406: "None of the media types in Accept can be given",
-    408: "The body did not come in time",
+    406: "No media type in Accept is available",
+    408: "The body did not arrive in time",
     409: "The change conflicts with the current state, or the key was used for another request",
     412: "The resource has changed: its ETag is not the one in If-Match",
     413: "The body is too large",
@@ -104,7 +104,7 @@ def _fields(kind: type, dialect: Dialect, schemas: Schema, *, without: str = "")
     for secret in SECRET_FIELDS.intersection(names):
         described["properties"][dialect.field_name(secret)] = {
             "type": "string",
-            "description": "Only in the answer of the call that made it.",
+            "description": "Present only in the response that created it.",
         }
     if kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}("):
         described["description"] = kind.__doc__.replace("\n    ", "\n").strip()
@@ -116,7 +116,7 @@ def _value(hint: Any, dialect: Dialect, schemas: Schema) -> Schema:
     if hint is RawJson or RawJson in get_args(hint):
         return {}
     if get_origin(hint) in (UnionType, Union):
-        return {"anyOf": [_value(each, dialect, schemas) for each in get_args(hint)]}
+        return {"anyOf": [_value(part, dialect, schemas) for part in get_args(hint)]}
     if get_origin(hint) is tuple:
         return {"type": "array", "items": _value(get_args(hint)[0], dialect, schemas)}
     if is_dataclass(hint):
@@ -154,18 +154,21 @@ def headers(*names: str) -> Schema:
 
 def header_components() -> Schema:
     """Return the components for all response headers, by name."""
-    told: Mapping[str, tuple[str, bool]] = {
-        "X-Request-Id": ("What this request is called in the log and the audit", True),
-        "ETag": ("The revision, for If-Match; not of an answer that is repeated", False),
-        "Location": ("The path of what was made, likewise", False),
-        "Idempotent-Replayed": ("`true`: this was done and answered before", False),
-        "X-Propagation": ("`pending`: not every daemon has confirmed the change yet", False),
-        "Retry-After": ("Seconds until it is worth trying again", True),
+    texts: Mapping[str, tuple[str, bool]] = {
+        "X-Request-Id": ("The id of this request in the log and in the audit log", True),
+        "ETag": ("The revision, for If-Match. A repeated response has none.", False),
+        "Location": ("The path of the created resource. A repeated response has none.", False),
+        "Idempotent-Replayed": (
+            "`true` if this is the repeated response to an earlier request",
+            False,
+        ),
+        "X-Propagation": ("`pending` if not every daemon has confirmed the change yet", False),
+        "Retry-After": ("Seconds to wait before trying again", True),
         "WWW-Authenticate": ("How to authenticate", True),
     }
     return {
         name: {"description": text, "required": required, "schema": {"type": "string"}}
-        for name, (text, required) in told.items()
+        for name, (text, required) in texts.items()
     }
 
 
@@ -176,7 +179,7 @@ def error_schemas(dialect: Dialect) -> Iterator[tuple[str, Schema]]:
     detail = object_schema({"message": text, **places}, required=["message"])
     error = object_schema(
         {
-            "code": {**text, "description": "A stable word, for programs."},
+            "code": {**text, "description": "A stable code, for programs."},
             "message": {**text, "description": "All the details in one sentence, for people."},
             "details": {"type": "array", "items": detail},
             "requestId": text,
@@ -188,7 +191,7 @@ def error_schemas(dialect: Dialect) -> Iterator[tuple[str, Schema]]:
         {
             "id": {**text, "description": "The id of the request."},
             "status": text,
-            "code": {**text, "description": "A stable word, for programs."},
+            "code": {**text, "description": "A stable code, for programs."},
             "title": text,
             "detail": text,
             "source": object_schema(places, required=[]),
