@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from dispatcher.services.inputs.webhooks import NewWebhook
 
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine import endpoint_cache as endpoints_module
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from tests.end_to_end.stories import (
     Daemons,
     Story,
