@@ -57,6 +57,8 @@ def _end_with(parent: int) -> Callable[[], None] | None:
     prctl = ctypes.CDLL(None).prctl
 
     def ask() -> None:
+        # A shell starts commands in the background with SIGINT ignored, and children inherit that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, signal.SIGINT)
         if os.getppid() != parent:  # the parent ended before prctl took effect
             os._exit(1)

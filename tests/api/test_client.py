@@ -436,3 +436,19 @@ def test_the_blocking_client_needs_the_standard_library_only() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["dispatcher"]
+
+
+async def test_credentials_are_named_as_everything_else(ask: Ask, receiver: Receiver) -> None:
+    client = {"type": "oauth2", "token_url": receiver.url, "client_id": "me"}
+    webhook = await ask(
+        "webhooks.create",
+        url=receiver.url,
+        events=["a"],
+        authentication={**client, "client_secret": "hush"},
+        metadata={"some_name": {"other_name": 1}},
+    )
+    assert webhook.authentication["tokenUrl"] == receiver.url
+    assert webhook.metadata == {"some_name": {"other_name": 1}}
+    assert "hush" not in repr(webhook)
+    changed = await ask("webhooks.update", webhook.id, authentication=None)
+    assert changed.authentication is None

@@ -2,11 +2,13 @@
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import Api, Client
+from tests.certificates import Authority
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.end_to_end.stories import until
@@ -379,3 +381,25 @@ async def test_text_of_others_is_shown_as_text(
         assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in text
         assert "\u202e" not in text
     assert "<script>alert" not in (await visitor.get(f"/webhooks/{name}/settings")).text
+
+
+async def test_the_settings_show_the_kind_of_credentials_and_no_secret(
+    visitor: Visitor, admin: Client, receiver: Receiver, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.client()
+    tls = {"certificate": certificate, "key": key, "ca": authority.root.read_text()}
+    client = {"tokenUrl": receiver.url, "clientId": HOSTILE[:8], "clientSecret": "hush-hush"}
+    webhook = await made(admin, receiver.url, authentication={"type": "oauth2", **client}, tls=tls)
+    page = await visitor.get(f"/webhooks/{webhook}/settings")
+    for words in ("OAuth 2 client &lt;script&gt;", receiver.url, "CN=127.0.0.1", "Test authority"):
+        assert words in page.text
+    assert "hush-hush" not in page.text
+    assert key.splitlines()[1] not in page.text
+    basic = {"type": "basic", "username": "the-user", "password": "hush-hush"}
+    await admin("PATCH", f"/api/webhooks/{webhook}", {"authentication": basic, "tls": None})
+    page = await visitor.get(f"/webhooks/{webhook}/settings")
+    assert "HTTP basic" in page.text
+    assert "the-user" not in page.text
+    assert "hush-hush" not in page.text
+    assert "Client certificate" not in page.text
