@@ -38,6 +38,7 @@ class Case:
     media_type: str = "application/json"
     has_key: bool = False
     events: int = 1
+    connections: int = CONNECTIONS
 
 
 CASES = (
@@ -58,7 +59,7 @@ CASES = (
         media_type="application/x-ndjson",
         events=BATCH,
     ),
-    Case("a page of 20 events", "GET", "/api/events?limit=20"),
+    Case("a page of 20 events", "GET", "/api/events?limit=20", connections=8),
 )
 
 
@@ -99,9 +100,9 @@ async def _line(case: Case, token: str, pids: tuple[int, int], seconds: float) -
 
 
 async def _load(case: Case, token: str, seconds: float) -> int:
-    """Ask over CONNECTIONS connections. Return the number of answers."""
+    """Ask over all connections of the case. Return the number of answers."""
     until = monotonic() + seconds
-    counts = await asyncio.gather(*(_client(case, token, until) for _ in range(CONNECTIONS)))
+    counts = await asyncio.gather(*(_client(case, token, until) for _ in range(case.connections)))
     return sum(counts)
 
 
