@@ -82,6 +82,10 @@ class Auth:
         self._throttle = Throttle()
         self._late = 0
 
+    def forget(self) -> None:
+        """Look up every token again, because a token may have been revoked."""
+        self._gate.forget()
+
     async def principal(self, request: web.Request) -> Principal:
         """Return the principal of a request.
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -30,20 +30,29 @@ _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
-async def body(request: web.Request) -> bytes:
-    """Return the whole body of a request.
+async def body(request: web.Request, most: int, reserve: Callable[[int], None]) -> bytes:
+    """Return the whole body of a request, of at most `most` bytes.
 
-    Raise an HttpError: 415 if it is compressed, 413 if it is too large, 408 if it takes more than
-    SECONDS.
+    `reserve` is called with the size whenever more has arrived than before, and may refuse it.
+    Raise an HttpError: 415 if the body is compressed, 413 if it is too large, 408 if it takes more
+    than SECONDS.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity" and request.can_read_body:
+    content = request.content
+    if not request.can_read_body:
+        return b""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpError(
             415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
         )
+    if content.is_eof():  # all of it has arrived
+        return _of_size(content.read_nowait(), most)
+    received = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
-            return await request.read()
+            while part := await content.readany():
+                received += part
+                _of_size(received, most)
+                reserve(len(received))
     except TimeoutError:
         raise HttpError(
             408,
@@ -51,8 +60,16 @@ async def body(request: web.Request) -> bytes:
             f"The body did not arrive within {SECONDS:g} seconds",
             headers={"Connection": "close"},
         ) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise HttpError(413, "too_large", "The request's body is too large") from None
+    return bytes(received)
+
+
+B = TypeVar("B", bytes, bytearray)
+
+
+def _of_size(received: B, most: int) -> B:
+    if len(received) > most:
+        raise HttpError(413, "too_large", "The request's body is too large")
+    return received
 
 
 def check(text: bytes) -> None:
@@ -64,14 +81,12 @@ def check(text: bytes) -> None:
         decoded = text.decode()
     except UnicodeDecodeError:
         raise _bad("The body is not UTF-8") from None
-    if _is_too_deep(decoded):
+    if is_too_deep(decoded):
         raise _bad(f"The body is nested more than {DEEPEST} deep")
     try:
-        json.loads(
-            decoded, object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_integer
-        )
+        json.loads(decoded, object_pairs_hook=unique, parse_constant=no_number, parse_int=integer)
     except ValueError as error:
-        raise _bad(f"The body is not JSON: {_one_line(str(error))}") from None
+        raise _bad(f"The body is not JSON: {one_line(str(error))}") from None
 
 
 def span_of(text: str, path: Sequence[str]) -> tuple[int, int] | None:
@@ -79,7 +94,14 @@ def span_of(text: str, path: Sequence[str]) -> tuple[int, int] | None:
 
     `text` must have passed `check`.
     """
-    start = _SPACE.match(text).end()  # type: ignore[union-attr] # it always matches
+    return span_at(text, _SPACE.match(text).end(), path)  # type: ignore[union-attr] # it always matches
+
+
+def span_at(text: str, start: int, path: Sequence[str]) -> tuple[int, int] | None:
+    """Return the start and end offset of the value at `path` of the value at `start`.
+
+    Return None if there is none. The value must have passed `check`.
+    """
     for name in path:
         span = dict(_members(text, start)).get(name)
         if span is None:
@@ -120,7 +142,7 @@ def _end_of(text: str, start: int) -> int:
     raise ValueError("the text was not checked")
 
 
-def _is_too_deep(text: str) -> bool:
+def is_too_deep(text: str) -> bool:
     """Return True if brackets outside strings nest deeper than DEEPEST.
 
     This runs before the parser, which recurses and would fail on deep nesting.
@@ -139,7 +161,7 @@ def _is_too_deep(text: str) -> bool:
     return False
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return the pairs as a dict. Raise ValueError for a duplicate key.
 
     Parsers differ in which of two values they take.
@@ -152,11 +174,11 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(text: str) -> float:
+def no_number(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _integer(text: str) -> float:
+def integer(text: str) -> float:
     """Return the number, or infinity instead of a long one.
 
     The caller drops the value, and converting a long one takes quadratic time.
@@ -168,5 +190,5 @@ def _bad(title: str) -> HttpError:
     return HttpError(400, "bad_json", title)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:200]

@@ -1,6 +1,6 @@
 """The way of a request to its response: parse, call the handler, write."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from dispatcher.api.idempotency import StoredResponse
 from dispatcher.api.request_parser import ParsedRequest, RequestParser
 from dispatcher.api.response_writer import ResponseWriter, stored_response
 from dispatcher.api.routes import Route
-from dispatcher.api.types import Call
+from dispatcher.api.types import Answer, Call
 from dispatcher.api.work import Work
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.services.services import ServiceSettings
@@ -42,17 +42,19 @@ class RequestPipeline:
 
     async def _run(self, parsed: ParsedRequest, route: Route) -> web.Response:
         """Call the handler, in a transaction if the route has one, and write its answer."""
-        async with bound_call(parsed.call, route) as call:
+        key = parsed.idempotency
+        async with bound_call(parsed.call, route.transaction or key is not None) as call:
             await _check_environment(call, route)
-            key = parsed.idempotency
             stored = None if key is None else await idempotency.claim(call, key)
             if stored is not None:
                 return stored_response(parsed, stored)
-            answer = await route.handle(call, parsed.form, parsed.query)
+            answer = await _handle(parsed, call, route)
             response = await self._writer.write(parsed, answer)
             if key is not None:
                 body = self._writer.body(parsed, answer, secrets=False)
                 await idempotency.keep(call, key, StoredResponse(response.status, body))
+        if route.scope == "admin" and route.is_change:
+            self.auth.forget()  # a token may have been revoked
         # Nothing may fail after the commit: the response may hold the only copy of a new secret.
         wait = answer.wait_until_applied
         if wait is not None and not await wait(parsed.call.pool):
@@ -60,10 +62,17 @@ class RequestPipeline:
         return response
 
 
+def _handle(parsed: ParsedRequest, call: Call, route: Route) -> Awaitable[Answer[object]]:
+    """Call the handler of the route, or that of its batch."""
+    if route.batch is not None and call.events:
+        return route.batch.handler(call)
+    return route.handle(call, parsed.form, parsed.query)
+
+
 @asynccontextmanager
-async def bound_call(call: Call, route: Route) -> AsyncIterator[Call]:
-    """Yield the call with its services bound to a transaction, if the route has one."""
-    if not route.transaction:
+async def bound_call(call: Call, has_transaction: bool) -> AsyncIterator[Call]:
+    """Yield the call with its services bound to a transaction, if it has one."""
+    if not has_transaction:
         yield call
         return
     async with call.pool.transaction() as session:
@@ -75,6 +84,8 @@ async def _check_environment(call: Call, route: Route) -> None:
 
     That of a bound token exists, and the default one cannot be deleted, so neither is looked up.
     """
+    if route.own_environment_check:
+        return
     existing = (call.principal.environment_id, DEFAULT_ENVIRONMENT)
     if not route.all_environments and call.environment_id not in existing:
         await call.services.environments.get(call.environment_id)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.api import conditions, errors, json_body
+from dispatcher.api import conditions, errors, event_batch, json_body
 from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.idempotency import IdempotencyKey
@@ -25,6 +25,7 @@ from dispatcher.core.model import RawJson
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
+from dispatcher.store.events import NewEventRow
 from dispatcher.store.pool import Pool
 
 T = TypeVar("T")
@@ -43,6 +44,14 @@ input has half of these bytes.
 """
 
 _PAGE_PARAMETERS = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}
+
+
+class _Body(NamedTuple):
+    """A body without the route's verbatim field, the text of that field, and events of a batch."""
+
+    text: bytes
+    verbatim: RawJson | None = None
+    events: Sequence[NewEventRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +98,7 @@ class RequestParser:
         parameters, query = _query(request, route)
         position = self._position(request, environment_id, parameters)
         share = share_of(principal, environment_id)
-        memory.enter_context(self.work.body(share, _largest_body(request)))
-        body = await self._body(request, route, share)
-        body, verbatim = await self._without_verbatim_field(request, route, body, share)
+        body = await self._body(request, route, share, memory)
         key, pool = conditions.idempotency_key(request), self.pool.of(share)
         call = Call(
             services=Services(pool, actor_of(request, principal), self.settings),
@@ -102,9 +109,10 @@ class RequestParser:
             position=position,
             revision=conditions.revision(request) if route.if_match else None,
             idempotency_key=key,
-            verbatim=verbatim,
+            verbatim=body.verbatim,
+            events=body.events,
         )
-        form = await self._form(request, route, body, share)
+        form = None if body.events else await self._form(request, route, body.text, share)
         idempotency = _idempotency(request, route, key, dialect, body)
         return ParsedRequest(
             request, route, dialect, call, form, query, parameters, idempotency, share
@@ -119,21 +127,43 @@ class RequestParser:
             return None
         return self.cursors.open(cursor, listing(request.path, environment_id, parameters))
 
-    async def _body(self, request: web.Request, route: Route, share: str) -> bytes:
+    async def _body(
+        self, request: web.Request, route: Route, share: str, memory: ExitStack
+    ) -> _Body:
         """Return the body of a request, checked to be JSON if the route has a form."""
-        body = await json_body.body(request)
-        if body and route.form is not None:
-            if request.headers.get("Content-Type") and not _body_dialect(request):
-                raise HttpError(
-                    415,
-                    "unsupported_media_type",
-                    f"The media type of the body must be {' or '.join(negotiation.DIALECTS)}",
-                    headers={"Accept": ", ".join(negotiation.DIALECTS)},
-                )
-            await self._parsed(body, partial(json_body.check, body), share)
-            if route.verbatim_field is None:
-                _limit(body)
-        return body
+        most = _most_bytes(request, route)
+        hold = memory.enter_context(self.work.body(share, _largest_body(request, most)))
+        text = await json_body.body(request, most, hold)
+        batch = _batch_form(request, route, text)
+        if batch is not None:
+            return _Body(text, events=await self._events(batch, route, text, share))
+        await self._check(request, route, text, share)
+        return _Body(*await self._without_verbatim_field(request, route, text, share))
+
+    async def _check(self, request: web.Request, route: Route, body: bytes, share: str) -> None:
+        """Check that a body is JSON, if the route has a form."""
+        if not body or route.form is None:
+            return
+        if request.headers.get("Content-Type") and not _body_dialect(request):
+            known = [*negotiation.DIALECTS, *([event_batch.NDJSON] if route.batch else [])]
+            raise HttpError(
+                415,
+                "unsupported_media_type",
+                f"The media type of the body must be {' or '.join(known)}",
+                headers={"Accept": ", ".join(known)},
+            )
+        await self._parsed(body, partial(json_body.check, body), share)
+        if route.verbatim_field is None:
+            _limit(body)
+
+    async def _events(
+        self, form: event_batch.Form, route: Route, body: bytes, share: str
+    ) -> Sequence[NewEventRow]:
+        """Return the events of a batch. There is at least one."""
+        assert route.batch is not None  # noqa: S101 - otherwise the body has no form of a batch
+        most_data = self.settings.delivery.max_data
+        read = partial(event_batch.read, form, route.batch, route.shape, body, most_data=most_data)
+        return await self._parsed(body, read, share)
 
     async def _without_verbatim_field(
         self, request: web.Request, route: Route, body: bytes, share: str
@@ -194,14 +224,35 @@ def _query(request: web.Request, route: Route) -> tuple[Mapping[str, str], Form 
         raise errors.unreadable_query(error) from None
 
 
-def _largest_body(request: web.Request) -> int:
-    """Return the largest possible size of the body in bytes, before it arrives."""
+def _most_bytes(request: web.Request, route: Route) -> int:
+    """Return the largest body that is read, in bytes."""
+    if route.batch is None:
+        return request.client_max_size
+    return max(request.client_max_size, event_batch.MOST_BYTES)
+
+
+def _largest_body(request: web.Request, most: int) -> int:
+    """Return the largest possible size of the body in bytes, before it arrives.
+
+    Of a body of unknown size, return no more than that of most routes: memory for the rest is held
+    when it arrives.
+    """
     if not request.can_read_body:
         return 0
-    limit_bytes = request.client_max_size
-    return (
-        limit_bytes if request.content_length is None else min(request.content_length, limit_bytes)
-    )
+    if request.content_length is None:
+        return request.client_max_size
+    return min(request.content_length, most)
+
+
+def _batch_form(request: web.Request, route: Route, body: bytes) -> event_batch.Form | None:
+    """Return the form of the events in a body, None if it is not a batch."""
+    if route.batch is None:
+        return None
+    content_type = request.headers.get("Content-Type")
+    dialect = _body_dialect(request)
+    if dialect is None and content_type and not event_batch.is_ndjson(content_type):
+        return None
+    return event_batch.form_of(content_type, dialect or negotiation.envelope, body)
 
 
 def _limit(body: bytes) -> None:
@@ -235,10 +286,16 @@ def _body_dialect(request: web.Request) -> Dialect | None:
 
 
 def _idempotency(
-    request: web.Request, route: Route, key: str | None, dialect: Dialect, body: bytes
+    request: web.Request,
+    route: Route,
+    key: str | None,
+    dialect: Dialect,
+    body: _Body,
 ) -> IdempotencyKey | None:
     """Return the Idempotency-Key with the fingerprint of the request, None if none applies."""
-    if key is None or request.method != "POST" or not route.is_change or route.own_idempotency:
+    if key is None or request.method != "POST" or not route.is_change:
         return None
-    text = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body
+    if route.own_idempotency and not body.events:
+        return None
+    text = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body.text
     return IdempotencyKey(key, hashlib.sha256(text).digest())

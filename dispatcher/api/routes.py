@@ -25,6 +25,24 @@ class Alternative:
     shape: Shape
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Another body of a route: many inputs `form` at once, for another handler.
+
+    The handler finds them in `Call.events`, and returns a list with status 201.
+    """
+
+    form: type[Form]
+    handler: Callable[[Call], Awaitable[Answer[tuple[object, ...]]]]
+
+    @property
+    def returns(self) -> type:
+        """Return the class of the resources in the response."""
+        returns, _ = _resource(get_type_hints(self.handler)["return"])
+        assert returns is not None  # noqa: S101 - a handler of a batch returns a list
+        return returns
+
+
 class RouteOptions(TypedDict, total=False):
     """The options of a route.
 
@@ -41,6 +59,8 @@ class RouteOptions(TypedDict, total=False):
     - `if_match` means that If-Match applies.
     - `verbatim_field` names the field of the form whose JSON text is passed on unchanged.
     - `own_idempotency` means that the handler deals with the Idempotency-Key.
+    - `own_environment_check` means that the handler fails if the environment does not exist.
+    - `batch` is the body with many inputs. It has an idempotent response as a change has.
     """
 
     scope: Required[Scope]
@@ -56,6 +76,8 @@ class RouteOptions(TypedDict, total=False):
     if_match: bool
     verbatim_field: str
     own_idempotency: bool
+    own_environment_check: bool
+    batch: Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +113,8 @@ class Route:
     if_match: bool = False
     verbatim_field: str | None = None
     own_idempotency: bool = False
+    own_environment_check: bool = False
+    batch: Batch | None = None
 
     @property
     def is_change(self) -> bool:

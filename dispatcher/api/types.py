@@ -10,6 +10,7 @@ from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
+from dispatcher.store.events import NewEventRow
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Queryable
 
@@ -34,6 +35,7 @@ class Call:
     - `position` is where the requested page begins, None for the first page.
     - `revision` is the one in If-Match.
     - `verbatim` is the JSON text of the route's `verbatim_field`.
+    - `events` are those of a batch.
     """
 
     services: Services
@@ -45,6 +47,7 @@ class Call:
     revision: int | None = None
     idempotency_key: str | None = None
     verbatim: RawJson | None = None
+    events: Sequence[NewEventRow] = ()
 
     @property
     def settings(self) -> ServiceSettings:

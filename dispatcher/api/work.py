@@ -58,17 +58,31 @@ class Work:
             yield
 
     @contextmanager
-    def body(self, key: str, size: int) -> Iterator[None]:
-        """Hold memory for a body of `size` bytes. Raise an HttpError (503) if there is none left."""
-        if size > self._free_bytes or self._held_bytes[key] + size > self._share_bytes:
-            raise busy("Too many large requests at one time. Try again in a moment.")
-        self._free_bytes -= size
-        self._held_bytes[key] += size
+    def body(self, key: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Hold memory for a body of `size` bytes. Raise an HttpError (503) if there is none left.
+
+        Yield a function that holds memory for more, up to the size in bytes that it is given. It
+        raises the same error.
+        """
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            more = size - held
+            if more <= 0:
+                return
+            if more > self._free_bytes or self._held_bytes[key] + more > self._share_bytes:
+                raise busy("Too many large requests at one time. Try again in a moment.")
+            self._free_bytes -= more
+            self._held_bytes[key] += more
+            held = size
+
         try:
-            yield
+            hold(size)
+            yield hold
         finally:
-            self._free_bytes += size
-            self._held_bytes[key] -= size
+            self._free_bytes += held
+            self._held_bytes[key] -= held
             if self._held_bytes[key] <= 0:
                 del self._held_bytes[key]
 

@@ -81,7 +81,7 @@ class InProcessClient(AsyncApi):
             query = route.query.model_validate_strings(request.query, strict=False)
         call = replace(call, environment_id=await self._environment(call, route))
         try:
-            async with bound_call(call, route) as bound:
+            async with bound_call(call, route.transaction) as bound:
                 answer = await route.handle(bound, form, query)
                 answer = replace(answer, is_page=answer.is_page or answer.next is not None)
                 shape = answer.shape or route.shape

@@ -1,25 +1,44 @@
 """Emit events for producers without SQL."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 from dispatcher.core import ids
-from dispatcher.core.errors import ConflictError, InvalidError
+from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, Problem
 from dispatcher.core.model import RawJson
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.history_resources import Event, new_event
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.store import events as stored
+from dispatcher.store.emission_queue import EmissionQueue
+from dispatcher.store.events import EmittedRows, NewEventRow
+from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Queryable
 
 
-class Events:
-    """Emitting of events. Call the methods within a transaction."""
+@dataclass(frozen=True, slots=True)
+class EmittedEvent:
+    """An event of a batch that was emitted.
 
-    def __init__(self, session: Queryable, actor: Actor) -> None:
+    `repeated` is true if nothing was emitted, because an earlier event has the idempotency key.
+    Then `id` is that of the earlier event.
+    """
+
+    id: str
+    repeated: bool
+
+
+class Events:
+    """Emitting of events."""
+
+    def __init__(self, session: Queryable, queue: EmissionQueue) -> None:
+        self._session = session
         self._events = stored.Events(session)
-        self._journal = Journal(session, actor)
+        self._queue = queue
 
     async def emit(
         self, environment_id: str, form: NewEvent, data: RawJson, *, key: str | None = None
     ) -> str:
-        """Emit an event and return its id.
+        """Emit an event and return its id. Call this in a transaction.
 
         `data` is the exact JSON text of the event's data, because the form's is already parsed. The
         same `key` again returns the same event. Raise ConflictError if the key was used with other
@@ -34,6 +53,54 @@ class Events:
         if key is not None:
             await self._same(name, form.type, data)
         return name
+
+    async def emit_new(self, environment_id: str, row: NewEventRow) -> Event | None:
+        """Emit an event and return it, in one statement. Return None if its key was used before.
+
+        Raise InvalidError if the database refuses the event, and NotFoundError if there is no such
+        environment.
+        """
+        try:
+            emitted = await self._emit(environment_id, [row])
+        except stored.EventRejectedError as error:
+            raise InvalidError.field("data", str(error)) from None
+        event_id = emitted.ids[0]
+        if event_id is None:
+            return None
+        return new_event(event_id, environment_id, row, is_checked=row.type in emitted.enforced)
+
+    async def emit_batch(
+        self, environment_id: str, rows: Sequence[NewEventRow]
+    ) -> tuple[EmittedEvent, ...]:
+        """Emit events, all or none, in one statement. Return their ids in the same order.
+
+        Raise InvalidError if the database refuses one, and NotFoundError if there is no such
+        environment.
+        """
+        try:
+            emitted = await self._emit(environment_id, rows)
+        except stored.EventRejectedError as error:
+            raise InvalidError(Problem((), str(error))) from None
+        earlier: Mapping[str, int] = {}
+        if None in emitted.ids:
+            pairs = zip(rows, emitted.ids, strict=True)
+            keys = {row.key for row, id_ in pairs if id_ is None and row.key is not None}
+            earlier = await self._events.of_keys(environment_id, keys)
+        return tuple(
+            EmittedEvent(ids.event_name(id_), repeated=False)
+            if id_ is not None
+            else EmittedEvent(ids.event_name(earlier[row.key or ""]), repeated=True)
+            for row, id_ in zip(rows, emitted.ids, strict=True)
+        )
+
+    async def _emit(self, environment_id: str, rows: Sequence[NewEventRow]) -> EmittedRows:
+        """Insert the events: together with those of other requests, unless in a transaction."""
+        try:
+            if isinstance(self._session, PoolShare):
+                return await self._queue.emit(self._session, environment_id, rows)
+            return await self._events.emit_many(environment_id, rows)
+        except stored.UnknownEnvironmentError:
+            raise NotFoundError(f"there is no environment {environment_id}") from None
 
     async def _same(self, name: str, type_: str, data: RawJson) -> None:
         rows = await self._events.with_ids([ids.parse("evt", name)])

@@ -12,6 +12,7 @@ import orjson
 from dispatcher.core import ids, payload
 from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
+from dispatcher.store.events import NewEventRow
 from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -243,6 +244,23 @@ def _readable(body: bytes | None) -> str | None:
 
 def _time_of(id_: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
+
+
+def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checked: bool) -> Event:
+    """Return an event that was emitted a moment ago. `is_checked`: it awaits the schema check."""
+    return Event(
+        id=ids.event_name(event_id),
+        environment_id=environment_id,
+        type=row.type,
+        data=RawJson(row.data),
+        data_size=len(row.data.encode()),
+        idempotency_key=row.key,
+        source="producer",
+        created_at=_time_of(event_id),
+        waiting="unexamined" if is_checked else "inbox",
+        deliveries=(),
+        deliveries_next=None,
+    )
 
 
 def _values(item: DeliveryItem | EventItem) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from dispatcher.services.replays import Replays
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
+from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable
 from dispatcher.transport.egress_from_config import guard_from_config
@@ -38,6 +39,7 @@ class ServiceSettings:
     - `retry` and `delivery` are the configured defaults of webhooks.
     - `limits` are the configured limits on numbers and bytes.
     - `checks` runs the schema checks in a process of its own, which the first check starts.
+    - `emissions` are the events that wait to be inserted.
     """
 
     cipher: Cipher | None = field(repr=False)
@@ -46,6 +48,7 @@ class ServiceSettings:
     limits: Limits
     webhook_rules: WebhookRules
     checks: SchemaChecks
+    emissions: EmissionQueue = field(default_factory=EmissionQueue, repr=False)
 
     @classmethod
     def from_config(cls, config: Config, cipher: Cipher | None) -> "ServiceSettings":
@@ -116,7 +119,7 @@ class Services:
     @cached_property
     def events(self) -> Events:
         """Return the service that emits events."""
-        return Events(self.session, self.actor)
+        return Events(self.session, self.settings.emissions)
 
     @cached_property
     def environments(self) -> Environments:

@@ -3,12 +3,14 @@
 A token's text is shown once. Only its SHA-256 is stored.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from secrets import token_urlsafe
 from time import monotonic
 from typing import Final, TypeVar, get_args
@@ -38,6 +40,12 @@ ROOT_ACTOR: Final = "bootstrap"
 REMEMBERED: Final = 10_000
 """Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
 WRONG_SECONDS: Final = 10.0
+BUSY_LOOKUPS: Final = 4
+"""Look-ups of one token within a second from which on its owner is remembered. A token that is used
+less often is looked up each time, so that it is refused at once when it is revoked."""
+VALID_SECONDS: Final = 0.9
+"""How long the owner of a busy token is remembered, from the start of its look-up. A revoked token
+must be refused within a second, by every daemon."""
 
 TOO_WIDE: Final = (
     "A token of one environment cannot create one for every environment."
@@ -178,10 +186,33 @@ class Tokens:
         )
 
 
+@dataclass(slots=True)
+class _KnownToken:
+    """A token that was valid when it was last looked up. Times are monotonic, in seconds.
+
+    `share` is the key by which its look-ups share connections. `lookups` counts those since
+    `counted_from`. `principal` is its owner until `valid_until`, None if it is not busy.
+    """
+
+    share: str
+    counted_from: float
+    lookups: int = 0
+    principal: Principal | None = None
+    valid_until: float = 0.0
+
+    def count(self, now: float) -> bool:
+        """Count a look-up. Return True if there were so many lately that the token is busy."""
+        if now - self.counted_from > 1.0:
+            self.counted_from, self.lookups = now, 0
+        self.lookups += 1
+        return self.lookups >= BUSY_LOOKUPS or self.principal is not None
+
+
 class TokenAuthenticator:
     """The authenticator of tokens.
 
-    It looks up every valid token each time, so that a revoked one is refused at once.
+    It looks up a valid token each time, so that a revoked one is refused at once. Only the owner of
+    a busy token is remembered, for less than a second.
 
     It remembers, as SHA-256, which tokens were valid lately. Their requests do not wait behind
     those that guess tokens. It also remembers which tokens were wrong in the last seconds, so that
@@ -193,12 +224,21 @@ class TokenAuthenticator:
         """Use `pool`. `root_token_hash` is None if there is no root token."""
         self._pool = pool
         self._root_token_hash = root_token_hash
-        self._good: OrderedDict[bytes, str] = OrderedDict()
+        self._good: OrderedDict[bytes, _KnownToken] = OrderedDict()
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
+        self._lookups: dict[bytes, tuple[float, asyncio.Future[Principal | None]]] = {}
+        self._forgotten = 0
 
     def remembers(self, text: str) -> bool:
         """Return True if the token was valid when it was last used."""
         return text.isascii() and _sha256(text) in self._good
+
+    def forget(self) -> None:
+        """Look up every token again, because a token may have been revoked."""
+        self._forgotten += 1
+        self._lookups.clear()
+        for known in self._good.values():
+            known.principal = None
 
     @staticmethod
     def is_well_formed(text: str) -> bool:
@@ -215,21 +255,51 @@ class TokenAuthenticator:
             return None
         shown = _sha256(text)
         if self._root_token_hash is not None and hmac.compare_digest(shown, self._root_token_hash):
-            self._remember(shown, ALL_ENVIRONMENTS)
+            self._remember(shown, ALL_ENVIRONMENTS, monotonic())
             return ROOT_PRINCIPAL
-        if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > monotonic():
+        now = monotonic()
+        known = self._good.get(shown)
+        if known is not None and known.principal is not None and now < known.valid_until:
+            return known.principal
+        if not self.is_well_formed(text) or self._wrong.get(shown, 0.0) > now:
             return None
-        lane = self._good.get(shown, f"unknown from {address}")
-        row = await stored.Tokens(self._pool.of(lane)).authenticate(shown)
+        return await self._looked_up_once(shown, f"unknown from {address}", now)
+
+    async def _looked_up_once(self, shown: bytes, share: str, now: float) -> Principal | None:
+        """Return the owner, by the look-up of another request if one began a moment ago."""
+        began, lookup = self._lookups.get(shown, (0.0, None))
+        if lookup is None or now - began > VALID_SECONDS:
+            lookup = asyncio.ensure_future(self._look_up(shown, share, now))
+            self._lookups[shown] = (now, lookup)
+            lookup.add_done_callback(partial(self._end_lookup, shown))
+        return await asyncio.shield(lookup)
+
+    def _end_lookup(self, shown: bytes, lookup: "asyncio.Future[Principal | None]") -> None:
+        if self._lookups.get(shown, (0.0, None))[1] is lookup:
+            del self._lookups[shown]
+        if not lookup.cancelled():
+            lookup.exception()  # otherwise it is logged if every request that waited is gone
+
+    async def _look_up(self, shown: bytes, share: str, began: float) -> Principal | None:
+        known, forgotten = self._good.get(shown), self._forgotten
+        pool = self._pool.of(share if known is None else known.share)
+        row = await stored.Tokens(pool).authenticate(shown)
         if row is None:
             self._good.pop(shown, None)
             _keep(self._wrong, shown, monotonic() + WRONG_SECONDS)
             return None
-        self._remember(shown, row["environment_id"] or ALL_ENVIRONMENTS)
-        return Principal(str(row["id"]), row["name"], row["scope"], row["environment_id"])
+        known = self._remember(shown, row["environment_id"] or ALL_ENVIRONMENTS, began)
+        principal = Principal(str(row["id"]), row["name"], row["scope"], row["environment_id"])
+        is_busy = known.count(began) and forgotten == self._forgotten
+        known.principal = principal if is_busy else None
+        known.valid_until = began + min(VALID_SECONDS, row["seconds_left"] or VALID_SECONDS)
+        return principal
 
-    def _remember(self, shown: bytes, lane: str) -> None:
-        _keep(self._good, shown, lane)
+    def _remember(self, shown: bytes, share: str, now: float) -> _KnownToken:
+        known = self._good.get(shown) or _KnownToken(share, now)
+        known.share = share
+        _keep(self._good, shown, known)
+        return known
 
 
 T = TypeVar("T")

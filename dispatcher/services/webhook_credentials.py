@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from dispatcher.core.credentials import tls_identity
 from dispatcher.core.errors import InvalidError, Problem
-from dispatcher.services.inputs.credentials import Authentication, TlsSettings
+from dispatcher.services.inputs.credential_inputs import Authentication, TlsSettings
 from dispatcher.transport.tls import ClientContext
 
 SUBJECT_CHARACTERS = 500

@@ -9,7 +9,7 @@ import orjson
 from dispatcher.config.sections import Limits
 from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.errors import ConflictError, InvalidError, Problem
-from dispatcher.services.inputs.credentials import Authentication
+from dispatcher.services.inputs.credential_inputs import Authentication
 from dispatcher.transport.egress import Guard
 
 

@@ -1,7 +1,8 @@
 """Read the data of events to send, and emit events."""
 
-from collections.abc import Collection, Sequence
-from typing import TypedDict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +14,28 @@ from dispatcher.store.statements import statement
 
 class EventRejectedError(ValueError):
     """The database refused an event. The message is a sentence for the producer."""
+
+
+class UnknownEnvironmentError(EventRejectedError):
+    """The environment of an event does not exist."""
+
+
+class NewEventRow(NamedTuple):
+    """An event to insert. `data` is its exact JSON text."""
+
+    type: str
+    data: str
+    key: str | None = None
+
+
+class EmittedRows(NamedTuple):
+    """The ids of emitted events in their order, None for an event whose key was used before.
+
+    `enforced` are those of their types whose schema is enforced.
+    """
+
+    ids: Sequence[int | None]
+    enforced: frozenset[str]
 
 
 class EventRow(TypedDict):
@@ -42,18 +65,29 @@ class Events:
 
         Raise EventRejectedError if a constraint of the table refuses it.
         """
-        try:
+        with _rejections():
             rows = await self._session.fetch(
                 statement("events/emit"), type_, data, environment_id, idempotency_key
             )
-        except asyncpg.IntegrityConstraintViolationError as error:
-            # The name of a constraint is a sentence. So producers that use SQL read the same
-            # message.
-            named, hint = str(error.constraint_name or ""), error.hint
-            said = named if " " in named else str(error.args[0])
-            raise EventRejectedError(f"{said} ({hint})" if hint else said) from error
         name: str = rows[0][0]
         return name
+
+    async def emit_many(self, environment_id: str, events: Sequence[NewEventRow]) -> EmittedRows:
+        """Emit events of one environment, all or none, in one statement.
+
+        Raise UnknownEnvironmentError or EventRejectedError if the database refuses one.
+        """
+        columns = [list(column) for column in zip(*events, strict=True)]
+        with _rejections():
+            rows = await self._session.fetch(
+                statement("events/emit_many"), environment_id, *columns
+            )
+        return EmittedRows(rows[0]["ids"], frozenset(rows[0]["enforced"]))
+
+    async def of_keys(self, environment_id: str, keys: Collection[str]) -> Mapping[str, int]:
+        """Return the id of the event of each idempotency key that was used."""
+        rows = await self._session.fetch(statement("events/of_keys"), environment_id, list(keys))
+        return {row["key"]: row["event_id"] for row in rows}
 
     async def emit_operational(self, events: Sequence[tuple[str, str, str]]) -> None:
         """Emit dispatcher's own events, each `(environment_id, type, data)`.
@@ -74,3 +108,17 @@ class Events:
             statement("events/emit_directed"), environment_id, type_, data, endpoint_id
         )
         return rows[0]["event_id"], rows[0]["delivery_id"]
+
+
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Raise EventRejectedError if a constraint refuses an event."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        # The name of a constraint is a sentence. So producers that use SQL read the same message.
+        named, hint = str(error.constraint_name or ""), error.hint
+        said = named if " " in named else str(error.args[0])
+        is_unknown = isinstance(error, asyncpg.ForeignKeyViolationError)
+        kind = UnknownEnvironmentError if is_unknown else EventRejectedError
+        raise kind(f"{said} ({hint})" if hint else said) from error

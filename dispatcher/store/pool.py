@@ -83,7 +83,7 @@ class PoolShare:
 
     def __init__(self, pool: Pool, key: str) -> None:
         self._pool = pool
-        self._key = key
+        self.key = key
 
     def of(self, key: str) -> "PoolShare":
         """Return the pool for the use of another key. See Pool.of."""
@@ -91,11 +91,11 @@ class PoolShare:
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """Return the rows of one statement. See Session.fetch."""
-        async with self._pool.session(self._key) as session:
+        async with self._pool.session(self.key) as session:
             return await session.fetch(query, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a transaction. See Session.transaction."""
-        async with self._pool.session(self._key) as session, session.transaction() as opened:
+        async with self._pool.session(self.key) as session, session.transaction() as opened:
             yield opened

@@ -50,6 +50,7 @@ class TokenOwnerRow(TypedDict):
     name: str
     scope: Scope
     environment_id: str | None
+    seconds_left: float | None
 
 
 class Tokens:
@@ -98,7 +99,10 @@ class Tokens:
         return first_row(RevokedTokenRow, rows)
 
     async def authenticate(self, sha256: bytes) -> TokenOwnerRow | None:
-        """Return `id name scope environment_id` of a valid token, or None."""
+        """Return `id name scope environment_id seconds_left` of a valid token, or None.
+
+        `seconds_left` is the time until it expires, None if it does not.
+        """
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
         return first_row(TokenOwnerRow, rows)
 

@@ -150,7 +150,7 @@ async def test_the_scope_that_is_named_is_enough(
 
 
 @each(*(call for call in ADDRESSED if call[1] == "GET"))
-async def test_what_is_there_is_found_by_its_own_environment(
+async def test_resources_are_found_in_their_own_environment(
     standing: Api, theirs: dict[str, str], route: Route, method: str, path: str
 ) -> None:
     bound = await standing.client(route.scope, OTHER)
@@ -158,7 +158,7 @@ async def test_what_is_there_is_found_by_its_own_environment(
 
 
 @each(*(call for call in ADDRESSED if call[0].name != "put_event_type"))
-async def test_what_is_anothers_is_not_found(
+async def test_resources_of_another_environment_are_not_found(
     mine: Client,
     theirs: dict[str, str],
     database: Connection,
@@ -348,12 +348,12 @@ async def test_a_token_is_shown_once_and_its_use_is_noted(standing: Api, ask: Cl
 @pytest.mark.parametrize(
     "shown", ["Basic YTpi", "Bearer", "Bearer ", "Token x", "bearer\tx", "", "Bearer  "]
 )
-async def test_what_is_no_bearer_token_is_no_token(standing: Api, shown: str) -> None:
+async def test_only_a_bearer_token_is_accepted(standing: Api, shown: str) -> None:
     answer = await standing.client_with_token()("GET", "/api/webhooks", Authorization=shown)
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="dispatcher"')
 
 
-async def test_who_shows_ten_wrong_tokens_has_to_wait_and_nobody_else(standing: Api) -> None:
+async def test_only_the_address_with_ten_wrong_tokens_has_to_wait(standing: Api) -> None:
     good = await standing.token("read")
 
     async def shows(token: str) -> ApiResponse:

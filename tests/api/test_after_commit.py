@@ -47,7 +47,7 @@ async def test_a_database_that_says_nothing_after_the_commit_is_not_waited_for(
     assert answer.headers["X-Propagation"] == "pending"
 
 
-async def test_a_change_that_every_daemon_acts_on_says_nothing_of_it(admin: Client) -> None:
+async def test_a_change_that_every_daemon_applied_has_no_pending_header(admin: Client) -> None:
     made = (await admin("POST", "/api/webhooks", NEW)).data
     answer = await admin("POST", f"/api/webhooks/{made['id']}/rotate_secret")
     assert "X-Propagation" not in answer.headers

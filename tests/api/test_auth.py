@@ -53,7 +53,7 @@ async def test_guesses_of_a_made_up_token_are_not_even_compared_after_too_many()
     assert await shown(asked, GUESS.format(0), "192.0.2.2") == 401
 
 
-async def test_a_token_that_was_good_before_is_let_in_beside_those_who_guess() -> None:
+async def test_a_known_token_is_accepted_while_others_guess() -> None:
     good = GUESS.format(99)
     asked = Auth(Looked(good))
     assert await shown(asked, good) == 200
@@ -62,7 +62,7 @@ async def test_a_token_that_was_good_before_is_let_in_beside_those_who_guess() -
     assert await shown(asked, good) == 200
 
 
-async def test_an_unknown_token_of_ours_is_looked_up_now_and_then_beside_those_who_guess() -> None:
+async def test_a_new_valid_token_is_looked_up_now_and_then_while_others_guess() -> None:
     good = OURS.format("z")
     gate = Looked(good)
     asked = Auth(gate)

@@ -84,9 +84,22 @@ async def test_a_cursor_that_was_made_up_is_refused(
         other = chr(ord(real[9]) ^ 1)
         position = base64.urlsafe_b64encode(bytes(16) + b"1").decode()
         for cursor in (
-            *("", "x", "1", "-1", "====", "%00", "é", "' OR 1=1", "9" * 3000),
-            *(real[:-4], real[4:], f"{real}AAAA", real[:9] + other + real[10:], real.swapcase()),
-            *(position, real + real),
+            "",
+            "x",
+            "1",
+            "-1",
+            "====",
+            "%00",
+            "é",
+            "' OR 1=1",
+            "9" * 3000,
+            real[:-4],
+            real[4:],
+            f"{real}AAAA",
+            real[:9] + other + real[10:],
+            real.swapcase(),
+            position,
+            real + real,
         ):
             path = f"/api/{listing}?{query.strip('&')}&cursor={quote(cursor, safe='%')}{limit}"
             refused = await ask("GET", path, Accept=dialect)

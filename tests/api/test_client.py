@@ -141,7 +141,7 @@ async def test_pages_of_deliveries_follow_one_another(ask: Ask, receiver: Receiv
     assert [item.id for item in await ask("deliveries.each", limit=3)] == seen
 
 
-async def test_what_failed_is_recovered(
+async def test_failed_deliveries_are_recovered(
     ask: Ask, receiver: Receiver, connection: Connection
 ) -> None:
     made = await ask("webhooks.create", receiver.url, ["*"], active=False)
@@ -226,7 +226,7 @@ async def test_a_delivery_is_cancelled_and_sent_again(ask: Ask, receiver: Receiv
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_refusal_says_what_is_meant(ask: Ask) -> None:
+async def test_a_refusal_names_its_reason(ask: Ask) -> None:
     with pytest.raises(clients.InvalidError) as refused:
         await ask("webhooks.create", url="http://10.0.0.1/", events=["*"])
     assert (refused.value.status, refused.value.code) == (422, "invalid")
@@ -236,7 +236,7 @@ async def test_a_refusal_says_what_is_meant(ask: Ask) -> None:
         await ask("webhooks.list_deliveries", uuid4(), limit=1000)
 
 
-async def test_a_token_that_is_not_enough_is_told_apart_and_never_shown(api: Api) -> None:
+async def test_an_insufficient_token_has_its_own_error_and_is_never_shown(api: Api) -> None:
     reader = asker(Client(api.address, await api.token("read")))
     with pytest.raises(clients.ForbiddenError):
         await reader("webhooks.create", url="https://example.com/", events=["*"])
@@ -336,7 +336,7 @@ OK = (200, b'{"success":true,"data":{"id":"1"}}')
 BUSY = (503, b'{"success":false,"error":{"code":"unavailable","message":"not now"}}')
 
 
-async def test_what_may_be_repeated_is_repeated_under_the_same_key(kind: str) -> None:
+async def test_a_repeatable_call_is_repeated_with_the_same_key(kind: str) -> None:
     with answering(BUSY, None, OK) as server:
         made = await asking(kind, server.url, "webhooks.create", "https://example.com/", ["*"])
         await asking(kind, server.url, "webhooks.create", "https://example.com/", ["*"])
@@ -404,7 +404,7 @@ def test_construct_event_is_the_receivers_with_or_without_a_client() -> None:
         client.webhooks.construct_event(b"{}", {}, "a" * 64)
 
 
-def test_a_resource_is_what_came_and_is_read_either_way() -> None:
+def test_a_resource_has_all_fields_and_is_read_by_name_or_key() -> None:
     made = Resource({"id": "1", "createdAt": "t", "secret": "hush", "attemptList": [{"nextAt": 1}]})
     assert (made.created_at, made["createdAt"], made.attempt_list[0].next_at) == ("t", "t", 1)
     assert json.loads(json.dumps(made))["secret"] == "hush"
@@ -423,7 +423,7 @@ def test_how_long_to_wait_is_in_the_error(after: str | None, seconds: float | No
     assert refused.value.retry_after == seconds
 
 
-def test_methods_say_what_they_do() -> None:
+def test_a_method_has_its_documentation() -> None:
     assert inspect.getdoc(Client("http://127.0.0.1:1", TOKEN).webhooks.create) is not None
 
 
@@ -436,3 +436,19 @@ def test_the_blocking_client_needs_the_standard_library_only() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["dispatcher"]
+
+
+async def test_credentials_are_named_as_everything_else(ask: Ask, receiver: Receiver) -> None:
+    client = {"type": "oauth2", "token_url": receiver.url, "client_id": "me"}
+    webhook = await ask(
+        "webhooks.create",
+        url=receiver.url,
+        events=["a"],
+        authentication={**client, "client_secret": "hush"},
+        metadata={"some_name": {"other_name": 1}},
+    )
+    assert webhook.authentication["tokenUrl"] == receiver.url
+    assert webhook.metadata == {"some_name": {"other_name": 1}}
+    assert "hush" not in repr(webhook)
+    changed = await ask("webhooks.update", webhook.id, authentication=None)
+    assert changed.authentication is None

@@ -23,7 +23,7 @@ TWICE = r"_by_|_alias|(?<!pause)(?<!emit_event)_in_app"
 
 
 @pytest.mark.timeout(240)  # it is the machine that takes its time
-async def test_the_server_answers_as_it_is_described(
+async def test_the_server_conforms_to_its_description(
     daemons: Daemons, receiver: Receiver, tmp_path: Path
 ) -> None:
     daemon = await daemons.start(**SECTIONS)

@@ -175,7 +175,7 @@ async def test_six_hundred_silent_connections_keep_nobody_out(served: Port) -> N
 
 
 @pytest.mark.parametrize(("local", "kept"), [(True, True), (False, False)])
-async def test_one_address_has_only_so_many_unless_it_is_our_own(
+async def test_connections_of_one_address_are_limited_except_loopback(
     served: Port, monkeypatch: pytest.MonkeyPatch, *, local: bool, kept: bool
 ) -> None:
     monkeypatch.setattr(connections, "_is_local", lambda _: local)
@@ -198,7 +198,7 @@ def test_which_addresses_are_our_own(address: str, *, local: bool) -> None:
 @pytest.mark.parametrize(
     "request_", [WHOLE, WHOLE.replace(b"/ ", b"/none ", 1), b"nonsense\r\n\r\n"]
 )
-async def test_every_answer_says_how_it_may_be_used(served: Port, request_: bytes) -> None:
+async def test_every_response_has_the_security_headers(served: Port, request_: bytes) -> None:
     async with served() as connect, connect() as (reader, writer):
         writer.write(request_)
         head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode().lower()

@@ -208,7 +208,7 @@ async def test_an_attempt_without_a_token_is_retried(
         ({"tls": {"certificate": "x", "key": "y"}}, "/tls/certificate", "PEM"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_with_its_place(
+async def test_an_invalid_value_is_refused_with_its_place(
     ask: Client, fields: dict[str, Any], pointer: str, reason: str
 ) -> None:
     ((place, message),) = await problems(ask, **{"url": "http://127.0.0.1/", **fields})

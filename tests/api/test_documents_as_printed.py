@@ -37,7 +37,10 @@ async def run(command: str, standing: Api, **replaced: str) -> tuple[int, str, A
         command = command.replace(placeholder, text)
     process = await asyncio.create_subprocess_exec(
         *shlex.split(command),
-        *("--silent", "--show-error", "--write-out", "\n%{http_code}\n%{content_type}"),
+        "--silent",
+        "--show-error",
+        "--write-out",
+        "\n%{http_code}\n%{content_type}",
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
@@ -159,7 +162,9 @@ async def test_a_list_is_a_page_when_one_is_asked_for(ask: Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-async def test_update_changes_what_is_given_and_shows_no_secret(ask: Client, method: str) -> None:
+async def test_update_changes_the_given_fields_and_shows_no_secret(
+    ask: Client, method: str
+) -> None:
     endpoint = await create(ask, name="kept")
     path = f"/apps/env_default/webhooks/{endpoint['id']}"
     changes = {"events": ["payment.settled", "invoice.*"], "active": False}
@@ -201,7 +206,7 @@ async def test_test_ping_sends_a_delivery(ask: Client, receiver: Receiver) -> No
     assert listed["id"] == pinged.data["id"]
 
 
-async def test_a_delivery_is_listed_with_all_that_became_of_it(
+async def test_a_delivery_is_listed_with_its_attempts(
     ask: Client, telling: Story, receiver: Receiver
 ) -> None:
     receiver.answers = [500]

@@ -257,7 +257,7 @@ async def _is_still(story: Story) -> bool:
 
 
 @pytest.mark.parametrize("written", ["plain", "bytea", "base64", "base64 of more", "key", "URL"])
-async def test_what_looks_for_traces_finds_them(
+async def test_the_search_for_traces_finds_them(
     connection: Connection, dsn: str, binaries: Path | None, written: str
 ) -> None:
     key = token_bytes(48)

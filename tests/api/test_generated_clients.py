@@ -94,8 +94,15 @@ async def test_a_python_client_is_generated_without_a_warning(
 ) -> None:
     source = documents / f"{dialect}.json"
     said = await run(
-        *("openapi-python-client", "generate", "--path", str(source), "--meta", "none"),
-        *("--output-path", "made", "--fail-on-warning"),
+        "openapi-python-client",
+        "generate",
+        "--path",
+        str(source),
+        "--meta",
+        "none",
+        "--output-path",
+        "made",
+        "--fail-on-warning",
         cwd=tmp_path,
     )
     assert said.split() == ["Generating", "made"]
@@ -107,12 +114,20 @@ async def test_a_python_client_is_generated_without_a_warning(
 async def test_the_python_client_works(standing: Api, documents: Path, tmp_path: Path) -> None:
     source = documents / "envelope.json"
     await run(
-        *("openapi-python-client", "generate", "--path", str(source), "--meta", "none"),
-        *("--output-path", "made"),
+        "openapi-python-client",
+        "generate",
+        "--path",
+        str(source),
+        "--meta",
+        "none",
+        "--output-path",
+        "made",
         cwd=tmp_path,
     )
     told = await run(
-        *(sys.executable, "-c", PYTHON),
+        sys.executable,
+        "-c",
+        PYTHON,
         cwd=tmp_path,
         GENERATED=str(tmp_path),
         ADDRESS=standing.address,
@@ -132,8 +147,12 @@ async def compiled(documents: Path, tmp_path_factory: pytest.TempPathFactory) ->
     (directory / "types").mkdir()
     for dialect in DIALECTS:
         await run(
-            *("npx", "openapi-typescript", str(documents / f"{dialect}.json")),
-            *("--output", f"types/{dialect}.d.ts", "--default-non-nullable=false"),
+            "npx",
+            "openapi-typescript",
+            str(documents / f"{dialect}.json"),
+            "--output",
+            f"types/{dialect}.d.ts",
+            "--default-non-nullable=false",
             cwd=directory,
         )
     await run("npx", "tsc", cwd=directory)

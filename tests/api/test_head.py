@@ -33,7 +33,7 @@ async def test_head_of_the_metrics_is_as_long_as_what_get_answers(standing: Api)
     assert int(head.headers["Content-Length"]) > 0
 
 
-async def test_looking_at_an_invitation_does_not_use_it_up(standing: Api) -> None:
+async def test_opening_a_login_link_does_not_use_it_up(standing: Api) -> None:
     path = standing.daemon.dashboard.invite(await standing.token())
     anonymous = standing.client_with_token()
     assert (await anonymous("HEAD", path)).status == 200

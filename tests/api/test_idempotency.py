@@ -197,7 +197,9 @@ async def test_a_request_that_was_refused_does_not_use_the_key_up(
     assert (await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)).status == 201
 
 
-async def test_who_may_not_is_told_nothing_of_what_was_answered(standing: Api, key: str) -> None:
+async def test_a_token_without_the_scope_sees_nothing_of_a_stored_response(
+    standing: Api, key: str
+) -> None:
     writer = await standing.client("write")
     await writer("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
     reader = await standing.client("read")

@@ -60,7 +60,7 @@ ACCEPTED: list[tuple[str | None, str | None, str]] = [
 
 
 @pytest.mark.parametrize(("accept", "content_type", "expected"), ACCEPTED)
-async def test_the_answer_is_in_the_dialect_asked_for(
+async def test_the_response_is_in_the_requested_dialect(
     standing: Api, webhook: str, accept: str | None, content_type: str | None, expected: str
 ) -> None:
     headers = {"Accept": accept, "Content-Type": content_type}
@@ -89,7 +89,7 @@ async def test_the_answer_is_in_the_dialect_asked_for(
         "é",
     ],
 )
-async def test_what_can_not_be_given_is_not_acceptable(
+async def test_an_unavailable_media_type_is_not_acceptable(
     ask: Client, webhook: str, accept: str
 ) -> None:
     answer = await ask("GET", webhook, Accept=accept)
@@ -127,7 +127,7 @@ class BareClient:
         (f'{JSONAPI}; profile="x"', documented("webhook", WEBHOOK), JSONAPI),
     ],
 )
-async def test_a_body_is_read_in_the_dialect_it_says_it_is_in(
+async def test_a_body_is_read_in_the_dialect_of_its_content_type(
     ask: Client, content_type: str, body: object, answered: str
 ) -> None:
     made = await ask("POST", "/api/webhooks", body, Content_Type=content_type)
@@ -230,7 +230,7 @@ REFUSED: list[tuple[int, str, str, str, Any, dict[str, str]]] = [
     REFUSED,
     ids=[f"{status} {code} {path}" for status, code, _, path, *_ in REFUSED],
 )
-async def test_an_error_is_said_in_the_dialect_asked_for(
+async def test_an_error_is_in_the_requested_dialect(
     ask: Client,
     dialect: str,
     status: int,
@@ -250,7 +250,7 @@ async def test_an_error_is_said_in_the_dialect_asked_for(
 
 
 @pytest.mark.parametrize("dialect", [JSON, JSONAPI])
-async def test_what_a_scope_forbids_and_what_is_stale_is_said_so_too(
+async def test_a_forbidden_or_stale_request_fails_in_the_requested_dialect(
     standing: Api, ask: Client, webhook: str, dialect: str
 ) -> None:
     reader = await standing.client("read")
@@ -285,7 +285,7 @@ async def test_the_callers_own_id_is_kept(ask: Client) -> None:
 
 
 @pytest.mark.parametrize("given", ["two words", "x" * 129, "é", ""])
-async def test_what_is_no_id_is_replaced(ask: Client, given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(ask: Client, given: str) -> None:
     answer = await ask("GET", "/api/webhooks", X_Request_Id=given)
     assert answer.headers["X-Request-Id"].startswith("req_")
 

@@ -37,7 +37,7 @@ async def test_checks_that_take_for_ever_hold_up_no_other_request(
     assert sum(put.result().status == 201 for put in puts) == many - len(refused)
 
 
-async def test_an_environment_whose_statements_hang_is_told_so_and_others_are_served(
+async def test_an_environment_with_hanging_statements_gets_errors_and_others_are_served(
     api: Api, other_environment: str
 ) -> None:
     pool = api.daemon._engine.sessions.people

@@ -106,7 +106,7 @@ class Node:
 
     async def __call__(self, script: str, *requests: Received) -> list[dict[str, Any]]:
         node = await asyncio.create_subprocess_exec(
-            *("node", f"{script}.mjs"), cwd=self._directory, stdin=PIPE, stdout=PIPE, stderr=PIPE
+            "node", f"{script}.mjs", cwd=self._directory, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
         async with asyncio.timeout(PATIENCE):
             out, said = await node.communicate(orjson.dumps([r.as_json for r in requests]))

@@ -14,7 +14,7 @@ async def other(admin: Client) -> str:
     return OTHER
 
 
-async def test_a_pause_of_all_is_said_of_each_environment(admin: Client, other: str) -> None:
+async def test_a_pause_of_all_is_shown_for_each_environment(admin: Client, other: str) -> None:
     own = (await admin("GET", "/api/pause")).data
     assert own == {
         "environmentId": "env_default",

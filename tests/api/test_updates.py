@@ -76,7 +76,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("changes", "expected"), CHANGES, ids=[orjson.dumps(c).decode() for c, _ in CHANGES]
 )
-async def test_what_is_given_is_changed_and_nothing_else(
+async def test_only_the_given_fields_are_changed(
     ask: Client, method: str, changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     path, before = await whole(ask)
@@ -133,7 +133,7 @@ async def test_headers_and_schemes_are_sent_as_they_were_changed_and_never_shown
     assert not [answer for answer in answers if b"sesame" in answer.body]
 
 
-async def test_who_is_disabled_is_owed_nothing_and_who_is_enabled_is_again(
+async def test_a_disabled_webhook_gets_no_events_and_an_enabled_one_does(
     ask: Client, telling: Story, receiver: Receiver
 ) -> None:
     path, made = await whole(ask, url=receiver.url, events=["switch.on"])
@@ -195,7 +195,7 @@ async def test_every_change_makes_another_revision(ask: Client) -> None:
     assert (await ask("GET", path)).headers["ETag"] == tags[-1]
 
 
-async def test_of_two_who_read_the_same_one_changes_it(ask: Client) -> None:
+async def test_of_two_readers_of_a_revision_one_changes_it(ask: Client) -> None:
     path, _ = await whole(ask)
     tag = (await ask("GET", path)).headers["ETag"]
     answers = await asyncio.gather(
@@ -299,7 +299,7 @@ async def test_a_change_that_can_not_be_put_on_record_is_not_made(
     assert unlike(before, (await ask("GET", path)).data) == {}
 
 
-async def test_the_audit_says_what_was_changed(ask: Client) -> None:
+async def test_the_audit_log_names_the_changed_fields(ask: Client) -> None:
     path, made = await whole(ask)
     await ask("PATCH", path, {"name": "renamed", "headers": {"X-One": "sesame"}})
     entries = (await ask("GET", f"/api/audit?subject={made['id']}")).data["items"]

@@ -52,7 +52,7 @@ async def test_a_body_that_takes_too_long_is_not_waited_for(
     assert b"Connection: close\r\n" in answer
 
 
-async def test_who_waits_for_a_word_before_sending_the_body_gets_it(standing: Api) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(standing: Api) -> None:
     lines = ["Expect: 100-continue", f"Content-Length: {len(BODY)}", "Connection: close"]
     answer = await exchange(standing, head(await standing.token(), *lines), BODY, every=0.1)
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")

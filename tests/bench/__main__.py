@@ -1,6 +1,6 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [insert] [listing] [--rounds N] [--number N]
+python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [insert] [door] [listing] [--rounds N] [--number N]
 """
 
 import argparse
@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.bench import insert, latency, listing, secure, stage, steps, throughput, transport
+from tests.bench import door, insert, latency, listing, secure, stage, steps, throughput, transport
 
 DEFAULT = ("throughput", "latency")
 NAMES = (
@@ -17,6 +17,7 @@ NAMES = (
     "secure",
     *DEFAULT,
     "insert",
+    "door",
     "listing",
 )  # in this order: filling a history takes minutes, and fsync is off for it
 
@@ -72,6 +73,8 @@ def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[st
         yield asyncio.run(latency.measure(dsn, rounds=rounds, number=500))
     elif name == "insert":
         yield asyncio.run(insert.measure(dsn, rounds=rounds))
+    elif name == "door":
+        yield asyncio.run(door.measure(dsn))
     else:
         yield asyncio.run(listing.measure(dsn))
 

@@ -114,9 +114,10 @@ async def receiving(certificate: Path | None = None) -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def sending(dsn: str) -> AsyncIterator[int]:
+async def sending(dsn: str, *, admin_port: int = 0) -> AsyncIterator[int]:
     """A daemon; its process id. Ready when its heartbeat is in the database and it listens."""
-    async with process("-m", "dispatcher", "run", env=environment(dsn)) as started:
+    env = {**environment(dsn), "DISPATCHER_ADMIN__PORT": str(admin_port)}
+    async with process("-m", "dispatcher", "run", env=env) as started:
         connection = await asyncpg.connect(dsn)
         try:
             await until(
@@ -140,3 +141,19 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_cpu_seconds(pid: int) -> float:
+    """User and system time of the processes that a process has started, and of those that ended."""
+    seconds = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            if int(fields[1]) == pid or int(stat.parent.name) == pid:
+                seconds += sum(map(int, fields[11 : 15 if int(stat.parent.name) == pid else 13]))
+    return seconds / os.sysconf("SC_CLK_TCK")
+
+
+def server_pid(data_directory: str) -> int:
+    """The process id of the PostgreSQL server of a data directory."""
+    return int(Path(data_directory, "postmaster.pid").read_text(encoding="ascii").split()[0])

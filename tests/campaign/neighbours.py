@@ -206,8 +206,16 @@ async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
         await connection.execute("CREATE ROLE shop LOGIN IN ROLE dispatcher_producer")
         tokens = {
             each: stage.dispatcher(
-                *(dsn, "token", "create", "--environment", each, "--scope", "write"),
-                *("--name", each, "--json"),
+                dsn,
+                "token",
+                "create",
+                "--environment",
+                each,
+                "--scope",
+                "write",
+                "--name",
+                each,
+                "--json",
             )["token"]
             for each in ("a", "b")
         }

@@ -30,12 +30,32 @@ from dispatcher.store.errors import (
 from dispatcher.store.migrate import PendingMigrationsError
 
 VERBS = (
-    *("run", "demo", "migrate", "check", "emit", "seed", "webhook", "token"),
-    *("tail", "replay", "listen", "verify"),
+    "run",
+    "demo",
+    "migrate",
+    "check",
+    "emit",
+    "seed",
+    "webhook",
+    "token",
+    "tail",
+    "replay",
+    "listen",
+    "verify",
 )
 WEBHOOK_VERBS = (
-    *("create", "list", "get", "update", "delete", "enable", "disable", "rotate", "test"),
-    *("deliveries", "recover", "cancel-recovery"),
+    "create",
+    "list",
+    "get",
+    "update",
+    "delete",
+    "enable",
+    "disable",
+    "rotate",
+    "test",
+    "deliveries",
+    "recover",
+    "cancel-recovery",
 )
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "pydantic", "structlog", "cryptography", "orjson")
 

@@ -28,7 +28,7 @@ async def raw(visitor: Visitor, path: str, accepted: str | None) -> tuple[str | 
             return answer.headers.get("Content-Encoding"), await answer.read()
 
 
-async def test_pages_and_files_are_compressed_for_who_takes_it(visitor: Visitor) -> None:
+async def test_pages_and_files_are_compressed_if_accepted(visitor: Visitor) -> None:
     page = await visitor.get("/")
     addresses = [a for _, a in page.markup.addresses if a.startswith("/static/")]
     for path in (visitor.place("/"), *addresses):
@@ -91,7 +91,7 @@ async def test_over_tls_the_cookie_is_this_hosts_alone(api: Api) -> None:
                 assert answer.status == status
 
 
-async def test_a_link_of_a_revoked_token_is_said_on_a_page(
+async def test_a_link_of_a_revoked_token_shows_an_error_page(
     api: Api, stranger: Visitor, connection: Connection
 ) -> None:
     link = api.daemon.dashboard.invite(await api.token())
@@ -101,7 +101,7 @@ async def test_a_link_of_a_revoked_token_is_said_on_a_page(
     assert "was revoked" in page.text
 
 
-async def test_a_link_without_a_database_is_said_on_a_page(
+async def test_a_link_without_a_database_shows_an_error_page(
     api: Api, stranger: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*_: object) -> None:
@@ -125,7 +125,7 @@ async def test_without_a_database_every_page_says_so(
         assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")
 
 
-async def test_what_broke_is_in_the_log_under_the_requests_id(
+async def test_an_error_is_logged_under_the_id_of_the_request(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken(*_: object) -> None:
@@ -139,7 +139,7 @@ async def test_what_broke_is_in_the_log_under_the_requests_id(
     assert "request=req_of_mine" in capsys.readouterr().out
 
 
-async def test_what_is_done_here_is_audited_with_the_requests_id(
+async def test_a_change_is_audited_with_the_id_of_the_request(
     visitor: Visitor, connection: Connection
 ) -> None:
     page = await visitor.post("/event-types/new", {"name": "a.b"})

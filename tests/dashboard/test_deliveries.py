@@ -33,7 +33,7 @@ async def delivery(admin: Client, status: str, *, attempts: int = 0) -> str:
     return found[0]
 
 
-async def test_the_list_shows_what_became_of_each(
+async def test_the_list_shows_the_state_of_each_delivery(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -72,7 +72,7 @@ async def test_the_list_is_filtered(visitor: Visitor, admin: Client, receiver: R
     ("query", "field"),
     [("status=NOPE", "status"), ("event=a..b", "event"), ("since=yesterday", "since")],
 )
-async def test_a_filter_that_is_none_is_said_and_breaks_nothing(
+async def test_an_invalid_filter_is_shown_as_an_error(
     visitor: Visitor, admin: Client, receiver: Receiver, query: str, field: str
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -186,7 +186,7 @@ async def test_a_pending_delivery_is_cancelled_and_then_can_not_be(
     assert "cancelled by hand" in refused.text
 
 
-async def test_what_waits_for_its_webhook_says_so_and_offers_no_retry(
+async def test_a_held_delivery_is_shown_as_held_without_a_retry(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await made(admin, receiver.url, retry={"base": 3600})
@@ -214,7 +214,7 @@ async def test_one_that_is_under_way_is_shown_before_any_attempt_is_recorded(
     assert "There are none yet. The first one starts soon." in page.text
 
 
-async def test_who_may_only_look_can_neither_retry_nor_cancel(
+async def test_a_read_token_can_neither_retry_nor_cancel(
     api: Api, stranger: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url, retry={"base": 3600})

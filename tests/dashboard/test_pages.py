@@ -25,7 +25,7 @@ async def test_what_can_not_be_emitted_is_said_where_it_was_typed(visitor: Visit
     assert "{nope" in broken.text
 
 
-async def test_a_filter_that_is_none_is_said_and_breaks_nothing(visitor: Visitor) -> None:
+async def test_an_invalid_filter_is_shown_as_an_error(visitor: Visitor) -> None:
     page = await visitor.get("/events?type=..&before=nonsense")
     assert (page.status, "not a pattern" in page.text) == (200, True)
 

@@ -206,7 +206,7 @@ def further(page: Page, begins: str) -> list[str]:
 
 
 @pytest.mark.parametrize("noun", ["webhooks", "events", "deliveries"])
-async def test_a_link_of_another_environment_leads_on_those_who_may_see_it(
+async def test_a_link_of_another_environment_redirects_a_permitted_token(
     api: Api, visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str, noun: str
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -224,7 +224,7 @@ async def test_a_link_of_another_environment_leads_on_those_who_may_see_it(
         assert (await bound.follow(path)).status == 404
 
 
-async def test_a_form_for_what_is_elsewhere_does_nothing_and_says_where_it_is(
+async def test_a_form_for_another_environment_changes_nothing_and_names_it(
     visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -329,7 +329,7 @@ async def test_every_page_says_that_sending_is_paused_since_when_and_by_whom(
     assert "paused for env_default" not in resumed
 
 
-async def test_who_sees_one_environment_is_not_told_who_paused_all(
+async def test_a_token_of_one_environment_does_not_see_the_actor_of_a_pause_of_all(
     api: Api, stranger: Visitor, admin: Client
 ) -> None:
     await admin("POST", "/api/pause", {"all": True})

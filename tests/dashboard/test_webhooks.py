@@ -2,11 +2,13 @@
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import Api, Client
+from tests.certificates import Authority
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.end_to_end.stories import until
@@ -35,13 +37,13 @@ def revision(page: Page) -> str:
     return found[1]
 
 
-async def test_the_list_says_what_to_do_when_there_are_none(visitor: Visitor) -> None:
+async def test_an_empty_list_shows_the_first_step(visitor: Visitor) -> None:
     page = await visitor.get("/webhooks")
     assert "No webhooks yet" in page.text
     assert 'href="/e/env_default/webhooks/new"' in page.text
 
 
-async def test_the_list_tells_how_each_does(
+async def test_the_list_shows_the_health_of_each_webhook(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url, name="Off", active=False)
@@ -112,7 +114,7 @@ async def test_the_snippets_read_the_secret_from_elsewhere(
         assert f"{words}WEBHOOK_SECRET" in page.text
 
 
-async def test_what_can_not_be_made_is_said_where_it_was_typed(
+async def test_an_error_of_creation_is_beside_its_field(
     visitor: Visitor, connection: Connection
 ) -> None:
     for url, patterns, field in (
@@ -129,7 +131,7 @@ async def test_what_can_not_be_made_is_said_where_it_was_typed(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
 
 
-async def test_the_snippet_for_python_verifies_what_arrives(
+async def test_the_python_snippet_verifies_a_delivery(
     visitor: Visitor, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = await visitor.post("/webhooks/new", {"url": receiver.url, "patterns": "*"})
@@ -157,7 +159,7 @@ async def test_the_snippet_for_python_verifies_what_arrives(
         ("", [], ["Matches", "mistake"]),
     ],
 )
-async def test_what_would_match_is_told_while_it_is_chosen(
+async def test_matching_event_types_are_shown_while_choosing(
     visitor: Visitor, admin: Client, query: str, words: list[str], missing: list[str]
 ) -> None:
     for name in ("user.created", "user.deleted", "role.created"):
@@ -220,7 +222,7 @@ async def test_empty_fields_are_as_configured_again(
     assert (now["rateLimit"], now["timeout"], now["retry"]) == (None, None, None)
 
 
-async def test_what_can_not_be_saved_is_said_where_it_was_typed_and_nothing_is_saved(
+async def test_an_invalid_setting_is_shown_beside_its_field_and_nothing_is_saved(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url, name="A")
@@ -243,7 +245,7 @@ async def test_what_can_not_be_saved_is_said_where_it_was_typed_and_nothing_is_s
     assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "A"
 
 
-async def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
+async def test_a_concurrent_change_is_not_overwritten(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url, name="A")
@@ -260,7 +262,7 @@ async def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
     assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "Theirs"
 
 
-async def test_a_schedule_is_told_while_it_is_typed(
+async def test_a_retry_schedule_is_shown_while_it_is_typed(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url)
@@ -287,7 +289,7 @@ async def test_a_test_event_leads_to_the_delivery_that_one_watches(
     await until(arrived, "the page says that it was delivered")
 
 
-async def test_a_rotated_secret_is_shown_once_and_signs_what_is_sent_next(
+async def test_a_rotated_secret_is_shown_once_and_signs_the_next_delivery(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     made_page = await visitor.post("/webhooks/new", {"url": receiver.url, "patterns": "*"})
@@ -320,7 +322,7 @@ async def test_it_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver
 POSTS = ("test", "rotate", "enable", "disable", "delete", "settings", "recoveries")
 
 
-async def test_who_may_only_look_sees_everything_and_changes_nothing(
+async def test_a_read_token_sees_everything_and_changes_nothing(
     api: Api, stranger: Visitor, admin: Client, receiver: Receiver, connection: Connection
 ) -> None:
     name = await made(admin, receiver.url, name="A")
@@ -379,3 +381,25 @@ async def test_text_of_others_is_shown_as_text(
         assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in text
         assert "\u202e" not in text
     assert "<script>alert" not in (await visitor.get(f"/webhooks/{name}/settings")).text
+
+
+async def test_the_settings_show_the_kind_of_credentials_and_no_secret(
+    visitor: Visitor, admin: Client, receiver: Receiver, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.client()
+    tls = {"certificate": certificate, "key": key, "ca": authority.root.read_text()}
+    client = {"tokenUrl": receiver.url, "clientId": HOSTILE[:8], "clientSecret": "hush-hush"}
+    webhook = await made(admin, receiver.url, authentication={"type": "oauth2", **client}, tls=tls)
+    page = await visitor.get(f"/webhooks/{webhook}/settings")
+    for words in ("OAuth 2 client &lt;script&gt;", receiver.url, "CN=127.0.0.1", "Test authority"):
+        assert words in page.text
+    assert "hush-hush" not in page.text
+    assert key.splitlines()[1] not in page.text
+    basic = {"type": "basic", "username": "the-user", "password": "hush-hush"}
+    await admin("PATCH", f"/api/webhooks/{webhook}", {"authentication": basic, "tls": None})
+    page = await visitor.get(f"/webhooks/{webhook}/settings")
+    assert "HTTP basic" in page.text
+    assert "the-user" not in page.text
+    assert "hush-hush" not in page.text
+    assert "Client certificate" not in page.text

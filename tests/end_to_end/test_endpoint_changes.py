@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine import endpoint_cache as endpoints_module
+from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from tests.end_to_end.stories import (
     Daemons,
     Story,
@@ -119,3 +121,48 @@ async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
     await story.ended(DELIVERED=14)
     assert {r.path for r in receiver.requests[7:]} == {f"/{n}/moved" for n in range(7)}
     assert len(daemon._engine.lease.owned) == 64
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+@pytest.mark.parametrize("column", ["authentication", "tls"])
+async def test_nothing_is_sent_without_the_credentials_of_an_endpoint(
+    story: Story,
+    daemons: Daemons,
+    cipher: Cipher,
+    receiver: Receiver,
+    column: str,
+    is_sealed: bool,
+) -> None:
+    webhook = await story.subscribe(receiver.url)
+    sealed = b"by another key"
+    if is_sealed:
+        sealed = cipher.encrypt(b'["of no meaning"]', context=webhook.id.bytes)
+    await story.change(webhook.id, **{column: "{}", f"{column}_sealed": sealed})
+    await daemons.start()
+    await story.insert(3)
+    await until(lambda: _count(story, "parked", 3), "they are held")
+    assert receiver.requests == []
+    await story.change(webhook.id, **{column: None, f"{column}_sealed": None})
+    await story.ended(DELIVERED=3)
+
+
+async def test_credentials_sealed_for_another_endpoint_are_not_used(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    basic = {"type": "basic", "username": "me", "password": "hush"}
+    async with story.webhooks() as webhooks:
+        form = NewWebhook.model_validate(
+            {"url": receiver.url, "events": ["a"], "authentication": basic}
+        )
+        first = await webhooks.create(form, environment_id="env_default")
+    second = await story.subscribe(receiver.url, "user.created")
+    row = await story.connection.fetchrow(
+        "SELECT authentication, authentication_sealed FROM dispatcher.endpoints WHERE id = $1",
+        first.id,
+    )
+    assert row is not None
+    await story.change(second.id, **dict(row))
+    await daemons.start()
+    await story.insert(2)
+    await until(lambda: _count(story, "parked", 2), "they are held")
+    assert receiver.requests == []

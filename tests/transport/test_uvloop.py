@@ -1,11 +1,13 @@
 """What depends on the event loop, on the one that the daemon runs on."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from dispatcher.core.credentials import tls_identity
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
@@ -131,5 +133,31 @@ def test_a_large_body_that_is_not_read_waits_outside_of_the_transport() -> None:
             result = await sender.post(receiver.url, {}, b"x" * 2**25, timeout=0.5)
             assert isinstance(result, SendError)
             assert (result.code, "(phase=send)" in result.reason) == ("timeout", True)
+
+    on_uvloop(main)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_is_shown_and_its_lack_is_an_error(
+    version: ssl.TLSVersion,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    context = authority.demanding()
+    context.minimum_version = context.maximum_version = version
+    identity = tls_identity(*authority.client(), authority.root.read_text())
+
+    async def main() -> None:
+        answer = says(OK + b"Content-Length: 0\r\n\r\n")
+        async with new_sender() as sender, RawReceiver(answer, ssl_context=context) as receiver:
+            refused = await sender.post(receiver.url, {}, b"{}", timeout=10)
+            assert isinstance(refused, SendError)
+            assert refused.code in ("tls", "reset")
+            for _ in range(3):
+                taken = await sender.post(receiver.url, {}, b"{}", timeout=10, tls=identity)
+                assert isinstance(taken, Response)
+            assert receiver.connections == 1, "the refused one never became a connection"
 
     on_uvloop(main)

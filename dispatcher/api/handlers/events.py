@@ -1,34 +1,46 @@
 """Handlers of `/api/events`."""
 
 from dispatcher.api.pages import page_answer, page_limit
-from dispatcher.api.routes import Routes
+from dispatcher.api.routes import Batch, Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.model import RawJson
+from dispatcher.services.events import EmittedEvent
 from dispatcher.services.history_resources import Event, EventItem
-from dispatcher.services.inputs.event_inputs import NewEvent
+from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
+from dispatcher.store.events import NewEventRow
 
 routes = Routes(Shape("event"))
+
+
+async def emit_events(call: Call) -> Answer[tuple[EmittedEvent, ...]]:
+    """Emit many events, all or none. Return their ids in the same order."""
+    emitted = await call.services.events.emit_batch(call.environment_id, call.events)
+    return Answer(emitted, 201)
 
 
 @routes.post(
     "/api/events",
     scope="write",
     status=201,
-    transaction=True,
+    own_transaction=True,
     verbatim_field="data",
     own_idempotency=True,
+    own_environment_check=True,
+    batch=Batch(BatchEvent, emit_events),
 )
 async def emit_event(call: Call, form: NewEvent) -> Answer[Event]:
     """Emit an event. A request with the same Idempotency-Key returns the first event.
 
     The data is stored and sent byte for byte as in the body.
     """
-    event_name = await call.services.events.emit(
-        call.environment_id, form, call.verbatim or RawJson("null"), key=call.idempotency_key
-    )
-    event = await call.services.history.event(call.environment_id, event_name)
-    return Answer(event, 201, location=f"/api/events/{event_name}")
+    data, key = call.verbatim or RawJson("null"), call.idempotency_key
+    row = NewEventRow(form.type, data, key)
+    event = await call.services.events.emit_new(call.environment_id, row)
+    if event is None:
+        name = await call.services.events.emit(call.environment_id, form, data, key=key)
+        event = await call.services.history.event(call.environment_id, name)
+    return Answer(event, 201, location=f"/api/events/{event.id}")
 
 
 @routes.get("/api/events", scope="read", page=True)

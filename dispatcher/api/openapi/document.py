@@ -5,6 +5,7 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from dispatcher import __version__
+from dispatcher.api import event_batch
 from dispatcher.api.openapi.health import health_paths
 from dispatcher.api.openapi.links import linked
 from dispatcher.api.openapi.parameters import UntitledSchema, parameters
@@ -17,10 +18,11 @@ from dispatcher.api.openapi.schemas import (
     failures,
     header_components,
     headers,
+    object_schema,
     ref,
 )
-from dispatcher.api.representations import Dialect
-from dispatcher.api.routes import Route
+from dispatcher.api.representations import Dialect, jsonapi
+from dispatcher.api.routes import Batch, Route
 from dispatcher.services.inputs.base import Form
 
 ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
@@ -116,12 +118,44 @@ def _operation(
     if route.form is not None:
         operation["requestBody"] = {
             "required": _is_needed(route.form),
-            "content": {
-                dialect.media_type: {"schema": _body(route, route.form, dialect, schemas)}
-                for dialect in dialects
-            },
+            "content": _bodies(route, route.form, dialects, schemas),
         }
     return operation
+
+
+def _bodies(route: Route, form: type[Form], dialects: Sequence[Dialect], schemas: Schema) -> Schema:
+    """Return the schema of the body by media type."""
+    bodies = {
+        dialect.media_type: {"schema": _body(route, form, dialect, schemas)} for dialect in dialects
+    }
+    if route.batch is not None:
+        for dialect in dialects:
+            name = f"{dialect.schema_prefix}{route.batch.form.__name__}s"
+            schemas[name] = {**_batch(route, route.batch, dialect, schemas), "title": name}
+            one = bodies[dialect.media_type]["schema"]
+            bodies[dialect.media_type]["schema"] = {"anyOf": [one, ref("schemas", name)]}
+        if len(dialects) > 1:  # generators of clients reject a media type that they do not know
+            bodies[event_batch.NDJSON] = {"schema": _LINES}
+    return bodies
+
+
+def _batch(route: Route, batch: Batch, dialect: Dialect, schemas: Schema) -> Schema:
+    """Return the schema of a batch."""
+    one = _body(route, batch.form, dialect, schemas)
+    if dialect is jsonapi:
+        document = schemas.pop(one["$ref"].rpartition("/")[2])
+        return object_schema({"data": _items(document["properties"]["data"])})
+    return _items(one)
+
+
+def _items(one: Schema) -> Schema:
+    return {"type": "array", "items": one, "minItems": 1, "maxItems": event_batch.MOST_EVENTS}
+
+
+_LINES: Schema = {
+    "type": "string",
+    "description": "NDJSON: one event a line, each an item of the array in application/json.",
+}
 
 
 def _tag(route: Route) -> str:
@@ -151,6 +185,8 @@ def _body(route: Route, form: type[Form], dialect: Dialect, schemas: Schema) -> 
 
 def _responses(route: Route, path: str, schemas: Schema, dialects: Sequence[Dialect]) -> Schema:
     responses = {str(route.status): _success(route, schemas, dialects)}
+    if route.batch is not None:
+        _add_list(responses[str(route.status)], route, route.batch, schemas, dialects)
     if route.alternative is not None:
         other = replace(
             route,
@@ -163,6 +199,16 @@ def _responses(route: Route, path: str, schemas: Schema, dialects: Sequence[Dial
     for status in _ends(route, path):
         responses[str(status)] = ref("responses", failure(status))
     return dict(sorted(responses.items()))
+
+
+def _add_list(
+    response: Schema, route: Route, batch: Batch, schemas: Schema, dialects: Sequence[Dialect]
+) -> None:
+    """Add the list that a batch returns to a response."""
+    many = replace(route, returns=batch.returns, is_list=True, batch=None)
+    for dialect in dialects:
+        content = response["content"][dialect.media_type]
+        content["schema"] = {"anyOf": [content["schema"], answered(many, dialect, schemas)]}
 
 
 def _ends(route: Route, path: str) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, StringConstraints
 
 from dispatcher.core import event_patterns
 from dispatcher.services.inputs.base import EventType, Form
@@ -20,3 +20,11 @@ class NewEvent(Form):
     type: Annotated[EventType, AfterValidator(_not_reserved)]
     data: Any
     """Any JSON. Its text is delivered unchanged."""
+
+
+class BatchEvent(NewEvent):
+    """An event of a batch."""
+
+    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")] | None = None
+    """For a key that an earlier event has, the response has the id of that event, and nothing is
+    emitted."""

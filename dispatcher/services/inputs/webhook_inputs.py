@@ -15,7 +15,11 @@ from dispatcher.services.inputs.base import (
     Limit,
     Name,
 )
-from dispatcher.services.inputs.credentials import Authentication, TlsSettings, WithCredentials
+from dispatcher.services.inputs.credential_inputs import (
+    Authentication,
+    TlsSettings,
+    WithCredentials,
+)
 
 HEADERS_MOST = 20
 HEADERS_BYTES = 4096

@@ -15,9 +15,10 @@ def secret_unreadable(endpoint_id: UUID) -> None:
     _log.error(
         "signing secret cannot be decrypted, deliveries are held",
         endpoint_id=str(endpoint_id),
-        remedy=f"its secret or headers are not of this key: dispatcher webhook rotate {endpoint_id}"
-        f" without --overlap, then dispatcher webhook update {endpoint_id} --more '{_NO_HEADERS}',"
-        " and give the receiver the new secret, and the webhook its headers, again",
+        remedy="its secret, headers or credentials are not of this key:"
+        f" dispatcher webhook rotate {endpoint_id} without --overlap, then"
+        f" dispatcher webhook update {endpoint_id} --no-authentication --no-tls --more '{_NO_HEADERS}',"
+        " and give the receiver the new secret, and the webhook its headers and credentials, again",
     )
 
 
@@ -27,8 +28,8 @@ def malformed(endpoint_id: UUID, error: Exception) -> None:
         "endpoint cannot be read, deliveries are held",
         endpoint_id=str(endpoint_id),
         error=str(error),
-        remedy=f"set its retry schedule and headers again: dispatcher webhook update {endpoint_id}"
-        f" --more '{_DEFAULTS}' gives it the defaults",
+        remedy="set its retry schedule, headers and credentials again: dispatcher webhook update"
+        f" {endpoint_id} --no-authentication --no-tls --more '{_DEFAULTS}' gives it the defaults",
     )
 
 

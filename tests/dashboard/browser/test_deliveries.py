@@ -39,7 +39,7 @@ async def test_deliveries_come_up_by_themselves_and_are_filtered(
     await expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
 
 
-async def test_a_failed_attempt_is_told_in_words_counted_down_and_retried(
+async def test_a_failed_attempt_is_explained_counted_down_and_retried(
     page: Page, place: Place, receiver: Receiver
 ) -> None:
     webhook = await place.webhook(receiver.url, retry=LATER)
@@ -63,7 +63,7 @@ async def test_a_failed_attempt_is_told_in_words_counted_down_and_retried(
     await expect(page.locator("#payload")).to_contain_text("usr_1")
 
 
-async def test_what_nobody_answers_is_told_in_words(page: Page, place: Place) -> None:
+async def test_an_unanswered_delivery_is_explained(page: Page, place: Place) -> None:
     async with Receiver() as gone:
         url = gone.url
     webhook = await place.webhook(url, retry=LATER)
@@ -75,7 +75,7 @@ async def test_what_nobody_answers_is_told_in_words(page: Page, place: Place) ->
     await expect(page.locator("#live h1 + [role=status]")).to_have_text("cancelled")
 
 
-async def test_what_one_opened_stays_open_while_a_page_renews_itself(
+async def test_opened_details_stay_open_while_a_page_refreshes(
     page: Page, place: Place, receiver: Receiver
 ) -> None:
     receiver.otherwise = 500
@@ -95,7 +95,7 @@ async def test_what_one_opened_stays_open_while_a_page_renews_itself(
     await expect(attempts.first).to_have_attribute("open", "")
 
 
-async def test_what_failed_is_counted_and_recovered(
+async def test_failed_deliveries_are_counted_and_recovered(
     page: Page, place: Place, receiver: Receiver
 ) -> None:
     webhook = await place.webhook(receiver.url, retry=NEVER)

@@ -49,7 +49,7 @@ async def test_a_webhook_is_made_its_secret_copied_and_a_test_event_watched(
     assert (await receiver.wait_for(1))[0].headers["X-Dispatcher-Event"] == "webhook.test"
 
 
-async def test_what_is_wrong_is_said_beside_the_field_and_nothing_typed_is_lost(
+async def test_an_error_is_beside_its_field_and_the_input_is_kept(
     page: Page, browsing: Browsing
 ) -> None:
     browsing.expected.add(422)
@@ -107,7 +107,7 @@ async def test_a_secret_is_rotated_with_the_old_one_signing_on_or_not(
     assert len(signatures) == (1 if overlap == "no longer" else 2)
 
 
-async def test_a_webhook_is_disabled_holds_what_comes_and_sends_it_when_enabled(
+async def test_a_disabled_webhook_holds_deliveries_and_sends_them_when_enabled(
     page: Page, place: Place, receiver: Receiver
 ) -> None:
     webhook = await place.webhook(receiver.url)

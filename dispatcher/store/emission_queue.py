@@ -1,0 +1,146 @@
+"""Insert the events of requests that arrive at the same time in one statement.
+
+A statement and its commit cost as much as many rows. While one statement of an environment runs,
+the requests that arrive wait, and the next statement inserts the events of all of them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from dispatcher.store.data_errors import is_data_error
+from dispatcher.store.errors import TransactionConflictError
+from dispatcher.store.events import EmittedRows, EventRejectedError, Events, NewEventRow
+from dispatcher.store.pool import PoolBusyError, PoolShare
+
+EVENTS_AT_ONCE = 1_000
+CHARACTERS_AT_ONCE = 2**20
+"""Limits of one statement, so that it takes milliseconds. A larger request has its own statement."""
+WAITING = 512
+"""Requests of one environment that wait for a statement, as many as there are connections."""
+SEPARATE_SECONDS = 2.0
+"""After a refusal, how long the requests of one statement are repeated, each on its own."""
+
+
+class _Emission(NamedTuple):
+    """The events of one request. `size` is the length of their data in characters."""
+
+    rows: Sequence[NewEventRow]
+    size: int
+    result: "asyncio.Future[EmittedRows]"
+
+
+class _Lane:
+    """The requests of one environment that wait, with the task that inserts their events."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Emission] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+    def take(self) -> list[_Emission]:
+        """Return the requests for the next statement: at least one, within the limits."""
+        taken: list[_Emission] = []
+        number = size = 0
+        while self.waiting:
+            number += len(self.waiting[0].rows)
+            size += self.waiting[0].size
+            if taken and (number > EVENTS_AT_ONCE or size > CHARACTERS_AT_ONCE):
+                break
+            taken.append(self.waiting.popleft())
+        return [emission for emission in taken if not emission.result.done()]
+
+
+class EmissionQueue:
+    """The events that wait to be inserted, by environment.
+
+    Events with idempotency keys have statements of their own, because an open transaction of a
+    producer that uses the same key holds the statement.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[str, str, bool], _Lane] = {}
+
+    async def emit(
+        self, pool: PoolShare, environment_id: str, rows: Sequence[NewEventRow]
+    ) -> EmittedRows:
+        """Insert the events of one request, all or none.
+
+        Raise EventRejectedError if the database refuses one of them, and PoolBusyError if too many
+        requests wait.
+        """
+        has_keys = any(row.key is not None for row in rows)
+        place = (pool.key, environment_id, has_keys)
+        lane = self._lanes.setdefault(place, _Lane())
+        if len(lane.waiting) >= WAITING:
+            raise PoolBusyError("too many events wait to be inserted")
+        result: asyncio.Future[EmittedRows] = asyncio.get_running_loop().create_future()
+        lane.waiting.append(_Emission(rows, sum(len(row.data) for row in rows), result))
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._run(place, lane, pool), name="emit")
+        return await result
+
+    async def _run(self, place: tuple[str, str, bool], lane: _Lane, pool: PoolShare) -> None:
+        """Insert until no request waits."""
+        try:
+            while lane.waiting:
+                if together := lane.take():
+                    await _insert(Events(pool), place[1], together)
+        finally:
+            lane.task = None
+            del self._lanes[place]
+            for emission in lane.waiting:  # only if the task was cancelled
+                emission.result.cancel()
+
+
+async def _insert(events: Events, environment_id: str, together: Sequence[_Emission]) -> None:
+    """Insert the events of several requests in one statement, and give each its result.
+
+    If the database refuses them, insert those of each request alone.
+    """
+    try:
+        rows = [row for emission in together for row in emission.rows]
+        emitted = await events.emit_many(environment_id, rows)
+    except asyncio.CancelledError:
+        for emission in together:
+            emission.result.cancel()
+        raise
+    except Exception as error:  # noqa: BLE001 - it is raised by each request
+        if len(together) > 1 and _is_of_one(error):
+            await _insert_separately(events, environment_id, together)
+        else:
+            _fail(together, error)
+    else:
+        _share_out(together, emitted)
+
+
+async def _insert_separately(
+    events: Events, environment_id: str, together: Sequence[_Emission]
+) -> None:
+    until = monotonic() + SEPARATE_SECONDS
+    for emission in together:
+        if monotonic() < until:
+            await _insert(events, environment_id, [emission])
+        else:
+            _fail([emission], TransactionConflictError("others with used keys took too long"))
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Return True if nothing was inserted because of the events of one request."""
+    return isinstance(error, EventRejectedError | TransactionConflictError) or is_data_error(error)
+
+
+def _fail(together: Sequence[_Emission], error: Exception) -> None:
+    for emission in together:
+        if not emission.result.done():
+            emission.result.set_exception(error)
+
+
+def _share_out(together: Sequence[_Emission], emitted: EmittedRows) -> None:
+    start = 0
+    for emission in together:
+        end = start + len(emission.rows)
+        if not emission.result.done():
+            emission.result.set_result(EmittedRows(emitted.ids[start:end], emitted.enforced))
+        start = end
