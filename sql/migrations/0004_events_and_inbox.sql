@@ -159,7 +159,7 @@ COMMENT ON FUNCTION dispatcher.event_key() IS
 CREATE TRIGGER event_key BEFORE INSERT ON dispatcher.events
   FOR EACH ROW WHEN (NEW.idempotency_key IS NOT NULL) EXECUTE FUNCTION dispatcher.event_key();
 
-CREATE FUNCTION dispatcher.refuse_event(environment_id text, size integer, max_data integer) RETURNS boolean
+CREATE FUNCTION dispatcher.refuse_event(environment_id text, size integer) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF size IS NULL THEN
@@ -167,16 +167,16 @@ BEGIN
       USING ERRCODE = 'foreign_key_violation',
             HINT = 'Environments are the rows of dispatcher.environments. Use the id of one, or create it with POST /api/environments.';
   END IF;
-  RAISE EXCEPTION 'data is % bytes, the limit is %', size, max_data
+  RAISE EXCEPTION 'data is % bytes, the limit is %', size, (SELECT max_data FROM dispatcher.settings)
     USING ERRCODE = 'check_violation',
           HINT = 'Send less data, or raise the limit: change delivery.max_data in the configuration, then run "dispatcher migrate".';
 END $$;
-COMMENT ON FUNCTION dispatcher.refuse_event(text, integer, integer) IS
+COMMENT ON FUNCTION dispatcher.refuse_event(text, integer) IS
   'Raise the error of an event with too much data, or, if size is NULL, of one with an unknown environment.';
 
 -- Once a statement, over all its rows: per row it would cost much more. It checks what a CHECK cannot see.
 -- Every statement in it costs as much as the whole INSERT into a bare table. So there is one for events
--- that are in order; it leaves out all of them if any schema is enforced. It has no SET search_path, as
+-- that are in order; it leaves out all of them if any schema is enforced. The fewer subqueries the better. It has no SET search_path, as
 -- event_is_valid. Subqueries that return a value, and not EXISTS, for the environment: otherwise the
 -- planner could read all environments, for many events in the first statement of a session.
 CREATE FUNCTION dispatcher.events_inserted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -187,11 +187,10 @@ BEGIN
   SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
   WHERE CASE
     WHEN (SELECT e.id FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) n.environment_id) IS NULL
-      THEN dispatcher.refuse_event(n.environment_id, NULL, NULL)
+      THEN dispatcher.refuse_event(n.environment_id, NULL)
     WHEN n.source OPERATOR(pg_catalog.<>) 'dispatcher'
       AND pg_catalog.octet_length(n.data::pg_catalog.text) OPERATOR(pg_catalog.>) (SELECT s.max_data FROM dispatcher.settings s)
-      THEN dispatcher.refuse_event(n.environment_id, pg_catalog.octet_length(n.data::pg_catalog.text),
-                                   (SELECT s.max_data FROM dispatcher.settings s))
+      THEN dispatcher.refuse_event(n.environment_id, pg_catalog.octet_length(n.data::pg_catalog.text))
     WHEN EXISTS (SELECT 1 FROM dispatcher.event_types t WHERE t.enforce) THEN false
     ELSE n.source OPERATOR(pg_catalog.<>) 'directed' END;
   IF FOUND THEN

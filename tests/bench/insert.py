@@ -36,11 +36,11 @@ async def measure(dsn: str, *, rounds: int) -> list[str]:
     connection = await asyncpg.connect(dsn)
     await connection.execute(BARE)
     try:
-        lines = [await _cpu(dsn, rounds * 10_000 // SLICE)]
+        lines = [await _cpu(dsn, rounds * 2_000 // SLICE)]
         lines += _rates(dsn, rounds, "without a daemon")
         await connection.execute("TRUNCATE dispatcher.inbox")
         async with stage.sending(dsn):
-            lines.append(await _cpu(dsn, rounds * 10_000 // SLICE))
+            lines.append(await _cpu(dsn, rounds * 2_000 // SLICE))
             return [*lines, *await asyncio.to_thread(list, _rates(dsn, rounds, "with a daemon"))]
     finally:
         await connection.execute("DROP TABLE bare_events")
