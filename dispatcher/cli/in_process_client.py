@@ -71,12 +71,15 @@ class InProcessClient(AsyncApi):
     async def _answer(self, request: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _match(request)
-        cipher = await self._cipher(route, request.body or {})
+        fields = request.body if isinstance(request.body, Mapping) else {}
+        cipher = await self._cipher(route, fields)
         settings = ServiceSettings.from_config(self._config, cipher)
         call = _call(settings, self._pool, route, path, request)
         form = query = None
+        if request.body is not None and not isinstance(request.body, Mapping):
+            raise NotImplementedError("this client emits no batches")
         if route.form is not None:
-            form = envelope.read(route.form, route.shape, orjson.dumps(request.body or {}), None)
+            form = envelope.read(route.form, route.shape, orjson.dumps(fields), None)
         if route.query is not None:
             query = route.query.model_validate_strings(request.query, strict=False)
         call = replace(call, environment_id=await self._environment(call, route))
@@ -130,7 +133,8 @@ def _call(
     """
     verbatim = None
     if route.verbatim_field is not None:
-        field = (request.body or {}).get(route.verbatim_field)
+        fields = request.body if isinstance(request.body, Mapping) else {}
+        field = fields.get(route.verbatim_field)
         verbatim = RawJson(orjson.dumps(field).decode())
     actor = database.actor()
     return types.Call(

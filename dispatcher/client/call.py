@@ -5,7 +5,7 @@ makes the call.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import update_wrapper
@@ -41,7 +41,7 @@ class Call(Generic[T]):
     path: str
     read: Callable[[Any], T]
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     key: str | None = None
     repeatable: bool = True
 

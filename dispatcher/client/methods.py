@@ -1,5 +1,6 @@
 """The methods of the API, one group for each kind of resource."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dispatcher.client import requests
@@ -75,6 +76,19 @@ class Events(MethodGroup[C]):
         """
         fields = {"type": type, "data": data}
         return requests.post(path("events"), fields, key=idempotency_key)
+
+    @ApiMethod
+    def emit_many(
+        self, events: Sequence[Mapping[str, Any]], *, idempotency_key: str | None = None
+    ) -> Call[Page]:
+        """Emit up to 1,000 events, all or none. Return the `id` of each, in the same order.
+
+        Each event has a `type`, and may have `data` and an `idempotency_key`. For one whose key was
+        used before, the `id` is that of the first event, and `repeated` is True. `idempotency_key`
+        is that of the whole request.
+        """
+        bodies = [requests.body({"data": None, **event}) for event in events]
+        return requests.post_many(path("events"), bodies, key=idempotency_key)
 
     @ApiMethod
     def list(

@@ -1,6 +1,6 @@
 """The descriptions of requests that most methods of the API share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -49,6 +49,13 @@ def post(path: str, fields: Mapping[str, Any], *, key: str | None = None) -> Cal
     By the key, the API recognises a repeated request.
     """
     return Call("POST", path, resource, body=body(fields), key=key or str(uuid4()))
+
+
+def post_many(
+    path: str, bodies: Sequence[Mapping[str, Any]], *, key: str | None = None
+) -> Call[Page]:
+    """Describe a POST of many resources, with a key as that of `post`."""
+    return Call("POST", path, page, body=bodies, key=key or str(uuid4()))
 
 
 def delete(path: str) -> Call[None]:

@@ -6,7 +6,7 @@ import json
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -60,15 +60,21 @@ class Address:
         return {name: value for name, value in headers.items() if value is not None}
 
 
-def encoded(body: Mapping[str, Any] | None) -> bytes | None:
+def encoded(body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> bytes | None:
     """Return the body as JSON, None if there is none; a JsonText in it stays as it is.
 
     Raises ValueError and TypeError for values that are not JSON.
     """
     if body is None:
         return None
-    pairs = (f"{json.dumps(name)}: {_value(value)}" for name, value in body.items())
-    return f"{{{', '.join(pairs)}}}".encode()
+    if isinstance(body, Mapping):
+        return _object(body).encode()
+    return f"[{', '.join(map(_object, body))}]".encode()
+
+
+def _object(fields: Mapping[str, Any]) -> str:
+    pairs = (f"{json.dumps(name)}: {_value(value)}" for name, value in fields.items())
+    return f"{{{', '.join(pairs)}}}"
 
 
 def _value(value: Any) -> str:

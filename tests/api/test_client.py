@@ -19,7 +19,7 @@ import pytest
 from dispatcher import client as clients
 from dispatcher import receiver as verifier
 from dispatcher.client import AsyncClient, Client, Page, Resource
-from dispatcher.client.resources import Response
+from dispatcher.client.resources import JsonText, Response
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
 from tests.end_to_end.stories import until
@@ -183,6 +183,23 @@ async def test_an_event_is_emitted_once_a_key(ask: Ask) -> None:
     assert len(await ask("events.list", id=first.id)) == 1
     with pytest.raises(clients.ConflictError):
         await ask("events.emit", "a.b", {"n": 2}, idempotency_key="k")
+
+
+async def test_many_events_are_emitted_in_one_request(ask: Ask) -> None:
+    events = [
+        {"type": "a.b", "data": JsonText("1.50"), "idempotency_key": "k"},
+        {"type": "a.c"},
+    ]
+    first = await ask("events.emit_many", events)
+    again = await ask("events.emit_many", events)
+    assert [event.repeated for event in first] == [False, False]
+    assert [event.repeated for event in again] == [True, False]
+    assert again[0].id == first[0].id
+    read = [await ask("events.get", event.id) for event in first]
+    assert [(event.type, event.data) for event in read] == [("a.b", 1.5), ("a.c", None)]
+    with pytest.raises(clients.InvalidError) as raised:
+        await ask("events.emit_many", [{"type": "a.b"}, {"type": "endpoint.x"}])
+    assert raised.value.details[0]["pointer"] == "/1/type"
 
 
 async def test_event_types_are_described_and_taken_back(ask: Ask) -> None:

@@ -1,5 +1,6 @@
 """Tokens as the API and the command line know them, and who shows one."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from dispatcher.services import tokens as module
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.tokens import (
+    BUSY_LOOKUPS,
     Principal,
     Token,
     TokenAuthenticator,
@@ -160,6 +162,78 @@ async def test_an_expired_token_is_refused(office: Office, connection: Connectio
     assert await office.whose(made) is not None
     await connection.execute("UPDATE dispatcher.tokens SET expires_at = now()")
     assert await office.whose(made) is None
+
+
+async def busy(office: Office, **options: Any) -> Token:
+    """A token that was used so often within a second that its owner is remembered."""
+    made = await office.create(**options)
+    for _ in range(BUSY_LOOKUPS):
+        assert await office.whose(made) is not None
+    return made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic time of the authenticator, in seconds."""
+    now = [1000.0]
+    monkeypatch.setattr("dispatcher.services.tokens.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE dispatcher.tokens SET revoked_at = now()",
+        "UPDATE dispatcher.tokens SET expires_at = now()",
+        "DELETE FROM dispatcher.tokens",
+    ],
+)
+async def test_a_busy_token_is_looked_up_again_within_a_second(
+    office: Office, connection: Connection, clock: list[float], change: str
+) -> None:
+    made = await busy(office)
+    await connection.execute(change)
+    clock[0] += 0.89
+    assert await office.whose(made) is not None  # otherwise nothing was remembered
+    clock[0] += 0.1
+    assert await office.whose(made) is None
+
+
+async def test_a_changed_scope_holds_within_a_second(
+    office: Office, connection: Connection, clock: list[float]
+) -> None:
+    made = await busy(office)
+    await connection.execute("UPDATE dispatcher.tokens SET scope = 'read'")
+    clock[0] += 0.99
+    principal = await office.whose(made)
+    assert principal is not None
+    assert principal.scope == "read"
+
+
+async def test_a_busy_token_is_not_remembered_beyond_its_expiry(
+    office: Office, clock: list[float]
+) -> None:
+    made = await busy(office, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
+    clock[0] += 0.6
+    await asyncio.sleep(0.6)  # the database's clock decides
+    assert await office.whose(made) is None
+
+
+async def test_after_a_change_by_an_administrator_every_token_is_looked_up(
+    office: Office, connection: Connection, clock: list[float]
+) -> None:
+    made = await busy(office)
+    await connection.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
+    office.gate.forget()
+    assert await office.whose(made) is None
+
+
+async def test_requests_at_the_same_time_share_a_look_up(
+    office: Office, clock: list[float]
+) -> None:
+    made = await office.create()
+    found = await asyncio.gather(*(office.whose(made) for _ in range(50)))
+    assert all(found)
 
 
 async def test_an_unknown_token_is_refused(office: Office) -> None:
