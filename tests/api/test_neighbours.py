@@ -65,3 +65,19 @@ async def test_checks_that_cannot_be_made_are_unavailable(
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "Schema checks" in answer.json["error"]["message"]
     assert (await client("PUT", "/api/event-types/a.b", {"description": "x"})).status == 201
+
+
+async def test_a_flood_of_batches_holds_up_no_other_environment(
+    api: Api, other_environment: str
+) -> None:
+    one, other = await api.client("write", "env_default"), await api.client("read", OTHER)
+    batch = [{"type": "a.b", "data": "x" * 500}] * 200  # large enough for a thread
+    floods = [asyncio.create_task(one("POST", "/api/events", batch)) for _ in range(64)]
+    shown = [await other("GET", "/api/webhooks") for _ in range(10)]
+    assert {answer.status for answer in shown} == {200}
+    answers = await asyncio.gather(*floods)
+    accepted = [answer for answer in answers if answer.status == 201]
+    refused = [answer for answer in answers if answer.status != 201]
+    assert accepted
+    assert all(len(answer.data) == 200 for answer in accepted)
+    assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} <= {(503, "1")}
