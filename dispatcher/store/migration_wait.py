@@ -43,11 +43,8 @@ async def check(
 
 async def _migrator(connection: migrate.Connection) -> str | None:
     """Return the session that migrates, None if there is none, or no rights to see it."""
-    visible = (
-        "SELECT to_regclass('dispatcher.migrator') IS NOT NULL"
-        " AND has_table_privilege('dispatcher.migrator', 'SELECT')"
-    )
-    return await Migrator(connection).current() if await connection.fetchval(visible) else None
+    sessions = Migrator(connection)
+    return await sessions.current() if await sessions.is_visible() else None
 
 
 def _still(migrator: str, error: migrate.PendingMigrationsError) -> migrate.MigrationLockedError:

@@ -30,9 +30,14 @@ class Migrator:
         """Return a description of the session that holds the claim."""
         return await self.current() or "another session"
 
+    async def is_visible(self) -> bool:
+        """Return True if this session may see the session that migrates."""
+        rows = await self._asked.fetch(statement("migrator/is_visible"))
+        return bool(rows[0]["visible"])
+
     async def current(self) -> str | None:
         """Return a description of the session that migrates now, None if there is none."""
-        rows = await self._asked.fetch(statement("migrator/holder"))
+        rows = await self._asked.fetch(statement("migrator/current"))
         return _named(rows[0]) if rows else None
 
     async def blockers(self) -> str:

@@ -98,7 +98,7 @@ async def test_what_can_not_be_started_says_why(
     counted = await visitor.post(path, {"preset": "hour"})
     await visitor.post(f"/webhooks/{webhook}/disable")
     refused = await visitor.post(path, hidden(counted))
-    assert (refused.status, "enable it first" in refused.text) == (409, True)
+    assert (refused.status, "Enable it first" in refused.text) == (409, True)
 
 
 async def test_one_that_runs_is_cancelled(

@@ -23,7 +23,9 @@ async def remedy(daemon: Started, event: str) -> str:
 
 async def run_all(dispatcher: Shell, text: str) -> None:
     """Run the commands that a remedy names, one after the other."""
-    commands = re.findall(r"dispatcher (webhook \w+ [0-9a-f-]{36}(?: --more '[^']*')?)", text)
+    commands = re.findall(
+        r"dispatcher (webhook \w+ [0-9a-f-]{36}(?: --no-[a-z]+)*(?: --more '[^']*')?)", text
+    )
     assert commands, text
     for ended in await dispatcher.each(*commands):
         assert ended.code == 0, ended

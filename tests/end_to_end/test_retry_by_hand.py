@@ -261,7 +261,7 @@ async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
     await receiver.wait_for(1)
     (one,) = await deliveries(story)
     await person.cancel(one)
-    with pytest.raises(ConflictError, match="under way"):
+    with pytest.raises(ConflictError, match="in progress"):
         await person.retry(one)
     await until(lambda: _written(story, 2), "the attempt is on record")
     assert [(r["attempt"], r["state"]) for r in await story.attempts()] == [

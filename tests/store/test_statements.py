@@ -27,6 +27,7 @@ MAY_ADVISE = {
     "cli/database_checks.py",
     "cli/errors.py",
     "cli/event_checks.py",
+    "core/remedies.py",
     "telemetry/observe/maintenance.py",
 }
 """What they hold are words for an administrator, such as what to GRANT."""

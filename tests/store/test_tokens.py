@@ -126,6 +126,7 @@ async def test_a_token_is_found_by_its_hash(session: Session) -> None:
         "name": "ci",
         "scope": "write",
         "environment_id": "env_default",
+        "seconds_left": None,
     }
     assert await Tokens(session).authenticate(bytes(32)) is None
 
