@@ -12,12 +12,12 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dispatcher.config.secret_file import SecretFileMissingError, read_secret_file
 from dispatcher.config.sections import Config, ConfigError
 
 KEY_BYTES = 32
@@ -120,24 +120,12 @@ def read_key(config: Config) -> bytes | None:
         return parse_key(config.secrets.key.get_secret_value())
     path = key_path(config)
     try:
-        return _read_key_file(path)
-    except FileNotFoundError:
+        return read_secret_file("secrets.key_file", path, parse_key)
+    except SecretFileMissingError:
         if config.secrets.key_file is None:
             return None
         hint = "make one with: openssl rand -hex 32"
         raise ConfigError([f"secrets.key_file: {path} does not exist; {hint}"]) from None
-    except OSError as error:
-        raise ConfigError([f"secrets.key_file: {path}: {error.strerror}"]) from None
-    except ValueError as error:
-        raise ConfigError([f"secrets.key_file: {path} {error}"]) from None
-
-
-def _read_key_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise ValueError(f"is open to others (mode {mode:04o}): chmod 600 it")
-        return parse_key(file.read(1024).decode("ascii", errors="replace").strip())
 
 
 def write_new_key(path: Path) -> bytes:

@@ -8,13 +8,12 @@ import asyncio
 import os
 import re
 import socket
-import stat
 from base64 import b64encode
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from dispatcher.config.sections import Config, ConfigError
+from dispatcher.config.secret_file import read_secret_file
+from dispatcher.config.sections import Config
 from dispatcher.core.endpoint_url import ends_in_number
 from dispatcher.transport.egress import Guard
 from dispatcher.transport.failures import PostError
@@ -22,8 +21,6 @@ from dispatcher.transport.target import Origin
 
 HEAD_LIMIT_BYTES = 16 * 1024
 """Most bytes of the proxy's answer; a longer one is refused."""
-
-CREDENTIALS_LIMIT_BYTES = 1024
 
 AUTHENTICATION_REQUIRED = 407
 UNREACHABLE = frozenset({502, 503, 504})
@@ -101,20 +98,10 @@ def _credentials(config: Config) -> str:
     path = config.egress.proxy_credentials_file
     if path is None:
         return ""
-    try:
-        return _read_credentials(path)
-    except OSError as error:
-        raise ConfigError([f"egress.proxy_credentials_file: {path}: {error.strerror}"]) from None
-    except ValueError as error:
-        raise ConfigError([f"egress.proxy_credentials_file: {path} {error}"]) from None
+    return read_secret_file("egress.proxy_credentials_file", path, _user_and_password)
 
 
-def _read_credentials(path: Path) -> str:
-    with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise ValueError(f"is open to others (mode {mode:04o}): chmod 600 it")
-        text = file.read(CREDENTIALS_LIMIT_BYTES).decode("utf-8", errors="replace").strip()
+def _user_and_password(text: str) -> str:
     if ":" not in text or not text.isprintable():
         raise ValueError("must hold user:password in one line")
     return text

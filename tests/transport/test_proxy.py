@@ -200,6 +200,27 @@ def test_credentials_come_from_the_setting_or_a_file_and_are_in_no_repr(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"me:" + b"s" * 1022, "at most 1024 bytes"),
+        (b"me:s\xe9same", "UTF-8"),
+        (b"me", "user:password"),
+        (b"me:s\nyou:s", "one line"),
+    ],
+)
+def test_credentials_that_are_not_whole_are_refused_without_their_text(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_bytes(content)
+    file.chmod(0o600)
+    with pytest.raises(ConfigError, match=problem) as refused:
+        proxy_of(config(proxy="http://a:1", proxy_credentials_file=str(file)))
+    assert str(refused.value).startswith(f"egress.proxy_credentials_file: {file} must ")
+    assert "me:s" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     "text",
     ["proxy:3128", "https://proxy:3128", "socks5://proxy", "http://me:word@proxy", "http://p:99999",
      "http://proxy/path", "http://", "http://p:0"],
