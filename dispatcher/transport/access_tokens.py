@@ -22,7 +22,7 @@ from dispatcher.core.model import Response, SendError
 from dispatcher.transport.sender import Sender
 
 TOKENS_LIMIT = 4096
-"""Most tokens kept, one for each endpoint."""
+"""Most tokens kept, one for each endpoint and client."""
 
 FETCH_SECONDS = 10.0
 """Longest fetch of a token. The deadline of an attempt may end its own waiting earlier."""
@@ -54,16 +54,17 @@ _CODES = frozenset(
 
 
 class _Fetched(NamedTuple):
-    """The result of a fetch, used until `until` (monotonic seconds) by attempts of `client`."""
+    """The result of a fetch, used until `until` (monotonic seconds)."""
 
-    client: OAuth2Client
     result: str | SendError
     until: float
 
 
-class _Fetching(NamedTuple):
+class _Key(NamedTuple):
+    """The key of a token. Changed credentials make another client, so they never share a token."""
+
+    endpoint_id: UUID
     client: OAuth2Client
-    task: "asyncio.Task[str | SendError]"
 
 
 class Post(NamedTuple):
@@ -80,7 +81,7 @@ class Post(NamedTuple):
 
 
 class AccessTokens:
-    """The access tokens of all endpoints; for each endpoint, at most one is fetched at a time.
+    """The access tokens of all endpoints; an endpoint's client fetches at most one at a time.
 
     `failure_seconds` is how long a failed fetch counts for all attempts of its endpoint.
     """
@@ -88,8 +89,8 @@ class AccessTokens:
     def __init__(self, sender: Sender, *, failure_seconds: float = FAILURE_SECONDS) -> None:
         self._sender = sender
         self._failure_seconds = failure_seconds
-        self._kept: OrderedDict[UUID, _Fetched] = OrderedDict()
-        self._fetching: dict[UUID, _Fetching] = {}
+        self._kept: OrderedDict[_Key, _Fetched] = OrderedDict()
+        self._fetching: dict[_Key, asyncio.Task[str | SendError]] = {}
 
     def __len__(self) -> int:
         """Return how many results are kept."""
@@ -97,8 +98,8 @@ class AccessTokens:
 
     def close(self) -> None:
         """End all fetches."""
-        for fetching in list(self._fetching.values()):
-            fetching.task.cancel()
+        for task in self._fetching.values():
+            task.cancel()
 
     async def post(
         self, client: OAuth2Client, endpoint_id: UUID, post: Post
@@ -108,17 +109,15 @@ class AccessTokens:
         If the receiver answers 401, fetch a new token and send once more, within the same timeout.
         Without a token, return an error with the code `authentication`.
         """
-        started_at = monotonic()
-        answer = await self._post_once(client, endpoint_id, post, started_at)
+        started_at, key = monotonic(), _Key(endpoint_id, client)
+        answer = await self._post_once(key, post, started_at)
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = await self._post_once(client, endpoint_id, post, started_at)
+            answer = await self._post_once(key, post, started_at)
         duration = monotonic() - started_at
         return replace(answer, duration=duration)
 
-    async def _post_once(
-        self, client: OAuth2Client, endpoint_id: UUID, post: Post, started_at: float
-    ) -> Response | SendError:
-        token = await self._token(client, endpoint_id, post, started_at)
+    async def _post_once(self, key: _Key, post: Post, started_at: float) -> Response | SendError:
+        token = await self._token(key, post, started_at)
         left = _left(post, started_at)
         if isinstance(token, SendError):
             return token
@@ -135,48 +134,40 @@ class AccessTokens:
             tls=post.tls,
         )
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
-            self._discard(endpoint_id, token)
+            self._discard(key, token)
         return answer
 
-    def _discard(self, endpoint_id: UUID, token: str) -> None:
+    def _discard(self, key: _Key, token: str) -> None:
         """Remove a refused token, unless another one has replaced it."""
-        kept = self._kept.get(endpoint_id)
+        kept = self._kept.get(key)
         if kept is not None and kept.result == token:
-            del self._kept[endpoint_id]
+            del self._kept[key]
 
-    async def _token(
-        self, client: OAuth2Client, endpoint_id: UUID, post: Post, started_at: float
-    ) -> str | SendError:
+    async def _token(self, key: _Key, post: Post, started_at: float) -> str | SendError:
         """Return the kept token, or wait for the fetch of one until the attempt's deadline."""
-        kept = self._kept.get(endpoint_id)
-        if kept is not None and kept.client == client and monotonic() < kept.until:
-            self._kept.move_to_end(endpoint_id)
+        kept = self._kept.get(key)
+        if kept is not None and monotonic() < kept.until:
+            self._kept.move_to_end(key)
             return kept.result
-        fetching = self._fetching.get(endpoint_id)
-        if fetching is None or fetching.client != client:
-            fetching = self._start(client, endpoint_id, post.share)
+        fetching = self._fetching.get(key) or self._start(key, post.share)
         try:
             async with asyncio.timeout(max(_left(post, started_at), 0)):
                 # An attempt that gives up must not end the fetch for the others.
-                return await asyncio.shield(fetching.task)
+                return await asyncio.shield(fetching)
         except TimeoutError:
             return _no_token(f"the token server did not answer within {post.timeout:g} s")
 
-    def _start(self, client: OAuth2Client, endpoint_id: UUID, share: str) -> _Fetching:
-        task = asyncio.create_task(self._fetch(client, endpoint_id, share), name="fetch token")
-        fetching = self._fetching[endpoint_id] = _Fetching(client, task)
-        task.add_done_callback(lambda _: self._ended(endpoint_id, fetching))
-        return fetching
+    def _start(self, key: _Key, share: str) -> "asyncio.Task[str | SendError]":
+        task = asyncio.create_task(self._fetch(key, share), name="fetch token")
+        self._fetching[key] = task
+        task.add_done_callback(lambda _: self._fetching.pop(key))
+        return task
 
-    def _ended(self, endpoint_id: UUID, fetching: _Fetching) -> None:
-        if self._fetching.get(endpoint_id) is fetching:
-            del self._fetching[endpoint_id]
-
-    async def _fetch(self, client: OAuth2Client, endpoint_id: UUID, share: str) -> str | SendError:
+    async def _fetch(self, key: _Key, share: str) -> str | SendError:
         started_at = monotonic()
-        headers, body = _request(client)
+        headers, body = _request(key.client)
         answer = await self._sender.post(
-            client.token_url,
+            key.client.token_url,
             headers,
             body,
             timeout=FETCH_SECONDS,
@@ -188,8 +179,8 @@ class AccessTokens:
             until = monotonic() + self._failure_seconds
         else:
             until = started_at + life - min(MARGIN_SECONDS, life / 10)
-        self._kept[endpoint_id] = _Fetched(client, result, until)
-        self._kept.move_to_end(endpoint_id)
+        self._kept[key] = _Fetched(result, until)
+        self._kept.move_to_end(key)
         if len(self._kept) > TOKENS_LIMIT:
             self._kept.popitem(last=False)
         return result

@@ -207,3 +207,37 @@ async def test_few_tokens_are_kept(world: World, monkeypatch: pytest.MonkeyPatch
 
 async def test_no_secret_is_in_the_repr(world: World) -> None:
     assert SECRET not in repr(world.client)
+
+
+async def test_attempts_with_old_and_new_credentials_share_one_fetch_each(world: World) -> None:
+    world.server.otherwise = HANG
+    old, new = world.client, replace(world.client, client_secret="another")
+    for client in (old, new, old, new):
+        world.client = client
+        assert isinstance(await world.post(timeout=0.2), SendError)
+    await world.server.wait_for(2)
+    assert len(world.server.requests) == 2
+
+
+async def test_a_late_token_of_old_credentials_replaces_no_new_one(world: World) -> None:
+    world.server.answers = [replace(issued("old"), delay=0.5), issued("new"), issued("third")]
+    late = asyncio.create_task(world.post())
+    await world.server.wait_for(1)
+    world.client = replace(world.client, client_secret="another")
+    await world.post()
+    await late
+    await world.post()
+    assert sorted(world.sent()) == ["Bearer new", "Bearer new", "Bearer old"]
+
+
+async def test_closing_ends_every_fetch(world: World) -> None:
+    world.server.otherwise = HANG
+    waiting = []
+    for secret in (SECRET, "another"):
+        world.client = replace(world.client, client_secret=secret)
+        waiting.append(asyncio.create_task(world.post()))
+        await world.server.wait_for(len(waiting))
+    world.tokens.close()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results)
