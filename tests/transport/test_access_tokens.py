@@ -16,7 +16,7 @@ from dispatcher.transport import access_tokens
 from dispatcher.transport.access_tokens import AccessTokens, Post
 from dispatcher.transport.sender import Sender
 from tests.receivers import HANG, Answer, Receiver
-from tests.transport.test_sender import new_sender
+from tests.transport.senders import new_sender
 
 ENDPOINT = UUID(int=7)
 SECRET = "the secret of the client"

@@ -251,11 +251,9 @@ async def test_phases_are_timed(sender: Sender) -> None:
 
 
 async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    trusted_authority: Authority,
 ) -> None:
-    authority = Authority(tmp_path_factory.mktemp("tls"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
-    context = authority.server()
+    context = trusted_authority.server()
     seen: list[ssl.SSLObject] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -277,14 +275,12 @@ async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
 
 
 async def test_the_name_of_the_host_is_indicated_to_it_and_no_address_is(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    trusted_authority: Authority,
 ) -> None:
-    authority = Authority(tmp_path_factory.mktemp("tls"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
     names = x509.SubjectAlternativeName(
         [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     )
-    context = authority.server(names=names)
+    context = trusted_authority.server(names=names)
     indicated: list[str | None] = []
     context.sni_callback = lambda _, name, __: indicated.append(name)
     async with sending() as sender, RawReceiver(keeps(), ssl_context=context) as receiver:
@@ -295,13 +291,9 @@ async def test_the_name_of_the_host_is_indicated_to_it_and_no_address_is(
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_new_connection_takes_up_the_tls_session_of_the_last_one(
-    version: ssl.TLSVersion,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    version: ssl.TLSVersion, trusted_authority: Authority
 ) -> None:
-    authority = Authority(tmp_path_factory.mktemp("tls"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
-    context = authority.server()
+    context = trusted_authority.server()
     context.minimum_version = context.maximum_version = version
     taken_up: list[bool] = []
 

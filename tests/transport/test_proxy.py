@@ -78,11 +78,9 @@ async def error_of(sender: Sender, url: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("is_https", [False, True])
 async def test_http_and_https_go_through_a_tunnel_and_keep_it(
-    is_https: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_https: bool, trusted_authority: Authority
 ) -> None:
-    authority = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
-    context = authority.server() if is_https else None
+    context = trusted_authority.server() if is_https else None
     async with Receiver(ssl_context=context) as receiver:
         proxy = Tunnels(receiver.url)
         async with through(proxy, authorization="Basic eA==") as sender:

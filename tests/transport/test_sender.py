@@ -23,44 +23,20 @@ from dispatcher.core.model import Response, SendError
 from dispatcher.transport import exchange
 from dispatcher.transport import sender as send
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES
-from dispatcher.transport.egress import AddrInfo, Guard, parse_allow
+from dispatcher.transport.egress import AddrInfo
 from dispatcher.transport.resolver import Resolver, addr_info
 from dispatcher.transport.sender import Sender
 from tests.certificates import ELSEWHERE, Authority, at_most
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
+from tests.transport.senders import LIMIT, new_sender
 
-LIMIT = 16 * 1024
+pytestmark = pytest.mark.usefixtures("trusted_authority")
+
 OK = b"HTTP/1.1 200 OK\r\n"
 BODY = b'{"event":"user.created","data":{"id":"usr_1"}}'
 HEADERS = {"Content-Type": "application/json", "X-Dispatcher-Event": "user.created"}
 SLOW = 0.3
 """A deadline short enough to wait for."""
-
-
-def new_sender(*allow: str, connect_timeout: float = 2.0, concurrency: int = 32) -> Sender:
-    return Sender(
-        guard=Guard(parse_allow(allow or ["127.0.0.0/8"])),
-        connect_timeout=connect_timeout,
-        body_limit=LIMIT,
-        concurrency=concurrency,
-        user_agent="Dispatcher-Webhook/1.0",
-    )
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(autouse=True)
-def _only_our_authority_is_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
-
-
-@pytest.fixture
-async def sender() -> AsyncIterator[Sender]:
-    async with new_sender() as opened:
-        yield opened
 
 
 def open_descriptors() -> int:

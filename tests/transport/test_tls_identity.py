@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,31 +13,15 @@ from dispatcher.transport.sender import Sender
 from dispatcher.transport.tls import ClientContext, ClientContexts
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, read_request
-from tests.transport.test_sender import new_sender
+
+pytestmark = pytest.mark.usefixtures("trusted_authority")
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The one that everybody trusts."""
-    return Authority(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("others"))
-
-
-@pytest.fixture(autouse=True)
-def _only_our_authority_is_trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
-
-
-@pytest.fixture
-async def sender() -> AsyncIterator[Sender]:
-    async with new_sender() as opened:
-        yield opened
 
 
 async def posted(

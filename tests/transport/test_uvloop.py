@@ -59,11 +59,8 @@ def says(answer: bytes, *, again: bytes = b"") -> Script:
 def test_bodies_go_out_whole_and_connections_are_kept(
     is_tls: bool,
     size: int,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    trusted_authority: Authority,
 ) -> None:
-    authority = Authority(tmp_path_factory.mktemp("tls"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
     bodies: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,7 +69,7 @@ def test_bodies_go_out_whole_and_connections_are_kept(
             writer.write(OK + b"Content-Length: 2\r\n\r\nok")
 
     async def main() -> None:
-        context = authority.server() if is_tls else None
+        context = trusted_authority.server() if is_tls else None
         body = bytes(range(250)) * (size // 250) + b"end"
         async with RawReceiver(script, ssl_context=context) as receiver, new_sender() as sender:
             for _ in range(3):
@@ -140,14 +137,11 @@ def test_a_large_body_that_is_not_read_waits_outside_of_the_transport() -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_client_certificate_is_shown_and_its_lack_is_an_error(
     version: ssl.TLSVersion,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
+    trusted_authority: Authority,
 ) -> None:
-    authority = Authority(tmp_path_factory.mktemp("tls"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
-    context = authority.demanding()
+    context = trusted_authority.demanding()
     context.minimum_version = context.maximum_version = version
-    identity = tls_identity(*authority.client(), authority.root.read_text())
+    identity = tls_identity(*trusted_authority.client(), trusted_authority.root.read_text())
 
     async def main() -> None:
         answer = says(OK + b"Content-Length: 0\r\n\r\n")
