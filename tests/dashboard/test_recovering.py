@@ -85,6 +85,7 @@ async def test_a_time_of_ones_own_is_meant_in_utc_and_checked(
         ({"preset": "custom", "since": "2199-01-01T00:00"}, "since"),
         ({"preset": "hour", "rate": "fast"}, "rate"),
         ({"preset": "hour", "rate": "0"}, "rate"),
+        ({"preset": "hour", "rate": "9" * 5000}, "rate"),
     ):
         wrong = await visitor.post(path, dict(fields))
         assert (wrong.status, f'id="{field}-error"' in wrong.text) == (422, True)

@@ -259,6 +259,8 @@ async def test_a_concurrent_change_is_not_overwritten(
     }
     late = await visitor.post(f"/webhooks/{name}/settings", fields)
     assert (late.status, "Another user has changed the webhook" in late.text) == (409, True)
+    other = await visitor.post(f"/webhooks/{name}/settings", {**fields, "revision": "9" * 5000})
+    assert other.status == 409
     assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "Theirs"
 
 

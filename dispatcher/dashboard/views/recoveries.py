@@ -105,7 +105,7 @@ def _given(request: DashboardRequest, typed: Mapping[str, str]) -> dict[str, Any
         times = {"since": since.isoformat(timespec="seconds"), "until": ""}
     given: dict[str, Any] = {**request.moments(times), "missed": typed.get("missed") == "on"}
     if rate := typed.get("rate", "").strip():
-        given["rate"] = int(rate) if rate.isascii() and rate.isdigit() else rate
+        given["rate"] = rate
     return given
 
 

@@ -23,6 +23,7 @@ RETRY = ("retries", "base", "factor", "jitter", "cap")
 LIMITS = ("rate_limit", "max_in_flight", "timeout")
 BLANK_HEADERS = 2
 """Empty rows in the form, in which to add headers."""
+NO_REVISION = -1
 CHANGED_SINCE = "Another user has changed the webhook since you opened this page. Reload the page."
 
 
@@ -96,8 +97,18 @@ async def _change(request: DashboardRequest, form: WebhookChanges, revision: str
             webhook.named(request),
             request.environment_id,
             form,
-            revision=int(revision) if revision.isascii() and revision.isdigit() else None,
+            revision=_revision(revision),
         )
+
+
+def _revision(text: str) -> int | None:
+    """Return the revision that the form was loaded with, None if the field is not a number.
+
+    A number that is too long is no revision. Otherwise Python would refuse to convert it.
+    """
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) if len(text) < 20 else NO_REVISION
 
 
 async def _form(
