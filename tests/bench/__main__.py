@@ -45,7 +45,6 @@ def main() -> None:
     if "transport" in wanted:
         wanted.remove("transport")
         _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
-        asyncio.run(_say_floods())
     if not wanted:
         return
     with stage.database() as dsn:
@@ -54,11 +53,6 @@ def main() -> None:
             _say(name)
             for lines in _measured(name, dsn, args.rounds, args.number):
                 _say(*lines)
-
-
-async def _say_floods() -> None:
-    async for lines in transport.floods():
-        _say(*lines)
 
 
 def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[str]]:
