@@ -17,8 +17,8 @@ SHARES = 4
 """One environment may use one of this many equal shares of BODIES_BYTES."""
 THREADS = 2
 """Threads for large bodies. They compete for the interpreter lock, so more would not help."""
-LISTING_REST = 3.0
-"""An environment rests so many times as long as its long list took: lists take at most a quarter of
+LISTING_REST = 8.0
+"""An environment rests so many times as long as its long list took: lists take at most a ninth of
 the time, whatever one environment asks for."""
 LISTINGS = 4
 """Long lists that are built at a time, by all environments together."""

@@ -61,7 +61,7 @@ class PageBounds:
 
 FIRST_STEP = 16
 """Rows that are read before their size is known."""
-STEP_BYTES = 65_536
+STEP_BYTES = 32_768
 """Bytes of rows that the event loop makes into items before other tasks may run."""
 
 

@@ -64,7 +64,7 @@ async def test_rows_are_read_step_by_step() -> None:
 async def test_no_step_has_many_more_bytes_than_the_event_loop_may_be_held_for() -> None:
     listing = Listing(100)
     await fill(listing, PageBounds(100, 10_000_000, 100), 10_000)
-    assert [limit for _, limit in listing.steps] == [16] + [6] * 14 + [1]
+    assert [limit for _, limit in listing.steps] == [16] + [3] * 28 + [1]
 
 
 async def test_small_rows_are_read_in_few_steps() -> None:
