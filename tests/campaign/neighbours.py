@@ -15,12 +15,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from tests.bench import flooding, stage
+from tests.bench import stage
 from tests.bench.neighbours import WEBHOOKS, answering, rss_mib
 from tests.campaign.floods import FLOODS, SAFE, Orders
 from tests.campaign.weighing import Figure
@@ -180,7 +181,7 @@ async def _prepare(scene: Scene, name: str) -> None:
     urls: dict[str, tuple[str, dict[str, Any]]] = {}
     match name:
         case "receivers":
-            urls = {f"{HOSTILE[0]}/{each}": ("flood.any", {}) for each in flooding.FLOODS}
+            urls = {each: ("flood.any", {}) for each in HOSTILE}
         case "names":
             urls = {f"https://h{n}.silent.test/": ("flood.name", {}) for n in range(NAMES)}
         case "squatter":
@@ -197,7 +198,7 @@ async def _prepare(scene: Scene, name: str) -> None:
 
 
 HOSTILE: list[str] = []
-"""Where the receivers are that answer anything."""
+"""The URLs of the catalogue of hostile receivers."""
 
 
 async def _settled(scene: Scene, most_mib: int) -> int:
@@ -240,9 +241,11 @@ async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
             for each in ("a", "b")
         }
         receiver = await stack.enter_async_context(stage.receiving())
-        hostile = await stack.enter_async_context(stage.process("-m", "tests.bench.flooding"))
+        certificates = stack.enter_context(TemporaryDirectory())
+        command = ("-m", "tests.hostile_receivers", certificates)
+        hostile = await stack.enter_async_context(stage.process(*command))
         assert hostile.stdout is not None
-        HOSTILE[:] = [f"http://127.0.0.1:{int(await hostile.stdout.readline())}"]
+        HOSTILE[:] = json.loads(await hostile.stdout.readline()).values()
         port = free_port()
         environ = {**stage.environment(dsn), "DISPATCHER_ADMIN__PORT": str(port)}
         daemon = await stack.enter_async_context(

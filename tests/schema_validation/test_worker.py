@@ -30,9 +30,9 @@ def process(sandbox: Sandbox) -> asyncio.subprocess.Process:
 async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
     assert await sandbox.validate('{"type":"string"}') is None
     assert await sandbox.validate('{"type":"string"}', '"é"') is None
-    refusal = await sandbox.validate('{"type":"string"}', "1")
-    assert refusal is not None
-    assert (refusal.reason, refusal.detail) == (
+    rejection = await sandbox.validate('{"type":"string"}', "1")
+    assert rejection is not None
+    assert (rejection.reason, rejection.detail) == (
         "schema",
         'data: the value is not of type "string"',
     )
@@ -43,18 +43,18 @@ async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
 
 async def test_a_schema_without_end_costs_its_time_and_no_more(sandbox: Sandbox) -> None:
     async with asyncio.timeout(10):
-        refusal = await sandbox.validate(ENDLESS, "1")
-    assert refusal is not None
-    assert refusal.reason == "too_expensive"
+        rejection = await sandbox.validate(ENDLESS, "1")
+    assert rejection is not None
+    assert rejection.reason == "too_expensive"
     assert await sandbox.validate("{}", "1") is None
 
 
 async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
     sandbox: Sandbox,
 ) -> None:
-    refusal = await sandbox.validate("{}", f"[{'{},' * 16_000_000}1]")
-    assert refusal is not None
-    assert refusal.reason == "too_expensive"
+    rejection = await sandbox.validate("{}", f"[{'{},' * 16_000_000}1]")
+    assert rejection is not None
+    assert rejection.reason == "too_expensive"
     assert await sandbox.validate("{}", "1") is None
 
 
@@ -101,9 +101,9 @@ async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) 
     await asyncio.sleep(0.3)
     asking.cancel()
     await asyncio.wait([asking])
-    refusal = await sandbox.validate('{"type":"string"}', "1")
-    assert refusal is not None
-    assert refusal.reason == "schema"
+    rejection = await sandbox.validate('{"type":"string"}', "1")
+    assert rejection is not None
+    assert rejection.reason == "schema"
 
 
 async def test_it_is_given_no_secrets_and_can_open_nothing(
