@@ -75,6 +75,7 @@ async def squatter(orders: Orders) -> None:
     """A producer takes every advisory lock that may be of use to somebody, and waits for the others."""
 
     async def squat(n: int) -> None:
+        await asyncio.sleep(n / (AT_ONCE // 5))  # otherwise all look for locks at the same moment
         connection = await asyncpg.connect(orders.producer)
         await connection.execute(SAFE)
         for first in LOCKS:
