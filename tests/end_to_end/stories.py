@@ -53,6 +53,12 @@ async def until(
         await asyncio.sleep(0.01)
 
 
+def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
+    """Whether the daemon has read from the table that the endpoint is paused."""
+    queue = daemon._engine.queues._queues.get(endpoint_id)
+    return queue is not None and queue.settings.stored_pause > 0
+
+
 def numbers(requests: Sequence[Request]) -> Counter[int]:
     """How often each `{"n": …}` arrived."""
     return Counter(orjson.loads(request.body)["data"]["n"] for request in requests)

@@ -43,7 +43,7 @@ async def test_many_hanging_endpoints_delay_nobody_not_even_after_a_start(
     await story.subscribe(another.url, "user.*")
     await story.insert(100, type_="role.created")
     await daemons.start(delivery={"concurrency": 160, "max_in_flight": 32})
-    for n in range(20):  # meanwhile the hanging ones are found to be slow
+    for n in range(20):  # in these two seconds the hanging ones are found to be slow
         began = time.monotonic()
         await story.insert(20, first=20 * n)
         await another.wait_for(20 * (n + 1))

@@ -11,7 +11,7 @@ async def test_a_block_that_ends_in_time_is_left_alone() -> None:
     deadlines = Deadlines()
     with deadlines.within(0.02):
         await asyncio.sleep(0)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # the deadline passes
 
 
 async def test_a_block_that_takes_too_long_ends_with_a_timeout_at_its_deadline() -> None:
