@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := tests/core tests/config tests/client tests/telemetry tests/encryption tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py
-PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 

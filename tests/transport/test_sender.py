@@ -265,7 +265,7 @@ async def test_a_body_that_does_not_end_is_left_after_a_moment(
     answer = await posted(sender, script, timeout=5 if bound == "of the body" else SLOW)
     assert isinstance(answer, Response)
     assert (answer.status, answer.body[:2], answer.truncated) == (200, b"ab", True)
-    assert SLOW * 0.9 <= answer.duration < SLOW + 1
+    assert SLOW * 0.9 <= answer.duration < SLOW + 4
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ async def test_a_head_that_does_not_come_runs_into_the_deadline(
     result = await posted(sender, script, timeout=SLOW)
     assert isinstance(result, SendError)
     assert (result.code, result.reason) == ("timeout", f"no answer within {SLOW} s (phase=head)")
-    assert SLOW * 0.9 <= result.duration < SLOW + 1
+    assert SLOW * 0.9 <= result.duration < SLOW + 4
 
 
 async def close_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -543,7 +543,7 @@ async def test_a_handshake_that_stalls_runs_into_a_deadline(
         result = await sender.post(url, HEADERS, BODY, timeout=timeout)
     assert isinstance(result, SendError)
     assert (result.code, "(phase=connect)" in result.reason) == ("timeout", True)
-    assert result.duration < SLOW + 1
+    assert result.duration < SLOW + 4
 
 
 # ── connections ──────────────────────────────────────────────────────────────────────────────────
