@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store.migrate import migrate
@@ -29,6 +30,12 @@ from tests import leaks
 from tests.certificates import Authority
 
 pytest_plugins = ["tests.shuffle"]
+
+# A busy machine may stop a process for longer than hypothesis allows an example.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
