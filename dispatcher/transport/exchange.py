@@ -300,8 +300,12 @@ class Connection(asyncio.Protocol):
             self.served += 1
 
     def _fail(self, error: Exception) -> None:
-        """Wake the sender with the error."""
+        """Wake the sender with the error, without its traceback.
+
+        Its frames hold the bytes of a whole read, and through the sender's frame this connection,
+        which holds the error. Otherwise a hundred such reads would wait for garbage collection.
+        """
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
+            waiter.set_exception(error.with_traceback(None))
         self.abort()
