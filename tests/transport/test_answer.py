@@ -35,7 +35,11 @@ def read(data: bytes, *, step: int = 0, then_end: bool = True) -> Answer:
     if whole is not None:
         head, body = whole
         assert (head.status, head.headers, body) == (answer.status, answer.headers, answer.body)
-        assert (answer.ended, answer.truncated, answer.keeps_alive) == (True, False, head.keeps_alive)
+        assert (answer.ended, answer.truncated, answer.keeps_alive) == (
+            True,
+            False,
+            head.keeps_alive,
+        )
     return answer
 
 
