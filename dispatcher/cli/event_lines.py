@@ -48,9 +48,7 @@ def batches(file: BinaryIO, *, most_data: int) -> Iterator[Batch]:
         yield _read(texts, numbers, most_data)
 
 
-def explain(
-    problems: Iterable[Mapping[str, str]], lines: Sequence[int], otherwise: str
-) -> str:
+def explain(problems: Iterable[Mapping[str, str]], lines: Sequence[int], otherwise: str) -> str:
     """Return the problems of a batch, each with its line; `otherwise` if there are none.
 
     A pointer such as `/3/type` names the event by its index, counted from 0.

@@ -163,9 +163,7 @@ def _call(
     )
 
 
-def _events(
-    settings: ServiceSettings, route: Route, request: Call[Any]
-) -> Sequence[NewEventRow]:
+def _events(settings: ServiceSettings, route: Route, request: Call[Any]) -> Sequence[NewEventRow]:
     """Return the events of a batch, none if the call is not one."""
     if route.batch is None or request.body is None or isinstance(request.body, Mapping):
         return ()

@@ -220,4 +220,5 @@ def _is_unknown(error: Exception) -> bool:
 
     if isinstance(error, ConnectionFailedError):
         return error.sent
-    return isinstance(error, UnavailableError | StoreUnavailableError)
+    # Its subclasses say that nothing was written.
+    return isinstance(error, UnavailableError) or type(error) is StoreUnavailableError
