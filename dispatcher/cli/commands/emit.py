@@ -154,7 +154,7 @@ def _emit_lines(target: Target, file: BinaryIO, as_json: bool) -> None:
 
 
 async def _lines_over_the_api(client: "AsyncApi", file: BinaryIO, as_json: bool) -> None:
-    from dispatcher.client import ApiError, InvalidError
+    from dispatcher.client import InvalidError
     from dispatcher.client.resources import JsonText
 
     async def emitted(batch: event_lines.Batch) -> Sequence[str]:

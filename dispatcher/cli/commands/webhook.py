@@ -10,6 +10,7 @@ import click
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.credential_options import check_url, credential_options
 from dispatcher.cli.params import Duration, Moment
+from dispatcher.cli.replay_options import replay_options
 from dispatcher.cli.target import (
     Target,
     call_api,
@@ -251,19 +252,7 @@ def deliveries(
 
 @webhook.command()
 @_id
-@click.option(
-    "--since", type=Moment(), required=True, metavar="TIME", help="The start of the time span."
-)
-@click.option(
-    "--until", type=Moment(), metavar="TIME", help="The end of the time span. Default: now."
-)
-@click.option(
-    "--failed-only", is_flag=True, help="Only failed deliveries, not events that were missed."
-)
-@click.option(
-    "--rate", type=click.IntRange(min=1), metavar="N", help="Send at most N deliveries a second."
-)
-@click.option("--dry-run", is_flag=True, help="Only count the deliveries.")
+@replay_options
 @_as_json
 @with_target
 def recover(
