@@ -86,6 +86,10 @@ class Events:
             )
         return EmittedRows(rows[0]["ids"], rows[0]["earlier"], frozenset(rows[0]["enforced"]))
 
+    async def limit_lock_wait(self, milliseconds: int) -> None:
+        """Wait for each lock at most so long, for the rest of the transaction."""
+        await self._session.fetch(statement("events/limit_lock_wait"), str(milliseconds))
+
     async def emit_each(self, environment_id: str, events: Sequence[NewEventRow]) -> Sequence[str]:
         """Emit events as a producer, all or none, and return their ids, `evt_…`.
 
