@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from tests.store.plans import MEASURED, explain
 
 SHARD = 5
 NOTHING = FannedOut(0, None, 0, [], set())
+LOST = replace(NOTHING, is_lost=True)
 
 
 async def fan_out(session: Session, owner: int, **changes: Any) -> FannedOut:
@@ -281,9 +283,11 @@ async def test_without_the_shard_nothing_is_taken_and_nothing_lost(
 ) -> None:
     await rows.endpoint(connection, "*")
     event = await rows.event(connection)
-    assert await fan_out(session, owner + 1) == NOTHING
+    assert await fan_out(session, owner + 1) == LOST
     await connection.execute("UPDATE dispatcher.shards SET owner = NULL WHERE shard = $1", SHARD)
-    assert await fan_out(session, owner) == NOTHING
+    assert await fan_out(session, owner) == LOST
+    slice_ = await Inbox(session).fan_out_slice(limit=9, shard=SHARD, daemon=owner, saturated=[])
+    assert slice_ == LOST
     assert (await rows.inbox(connection), await rows.deliveries(connection)) == ([event], [])
 
 
@@ -300,7 +304,7 @@ async def test_a_shard_taken_over_meanwhile_gets_no_rows_of_the_one_before(
         waiting = asyncio.create_task(fan_out(session, owner))
         await rows.waits_for_lock(watcher, pid)
         await transaction.commit()
-    assert await waiting == NOTHING
+    assert await waiting == LOST
     assert (await rows.inbox(connection), await rows.deliveries(connection)) == ([event], [])
 
 
