@@ -341,3 +341,22 @@ async def test_the_result_of_an_attempt_under_way_when_its_delivery_was_cancelle
         (0, "cancelled", "CANCELLED"),
         (1, "ok", None),
     ]
+
+
+async def test_the_owner_of_an_expired_delivery_gets_a_change_notice_if_it_may_hold_it(
+    connection: Connection, session: Session
+) -> None:
+    plain = await rows.endpoint(connection, "*")
+    ordered = await rows.endpoint(connection, "*", home=5)
+    deleted = await rows.endpoint(connection, deleted=True)
+    held = await rows.delivery(connection, plain, shard=4)
+    await rows.delivery(connection, plain, parked=True)
+    in_order = await rows.delivery(connection, ordered, shard=5, parked=True)
+    last = in_order.id
+    await rows.delivery(connection, deleted)
+    assert await Deliveries(session).cancel(10, last + 1) == 4
+    notices = await connection.fetch("SELECT * FROM dispatcher.change_notices ORDER BY delivery_id")
+    assert [(row["delivery_id"], row["endpoint_id"], row["shard"]) for row in notices] == [
+        (held.id, plain, 4),
+        (last, ordered, 5),
+    ]
