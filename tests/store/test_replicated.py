@@ -1,7 +1,11 @@
 """Events inserted in the replica role, as logical replication does: found, and decided on."""
 
+import re
+
 import pytest
 
+from dispatcher.core import remedies
+from dispatcher.core.remedies import DEFINITIONS
 from dispatcher.store.replicated import Replicated
 from dispatcher.store.session import Session
 from dispatcher.store.triggers import Triggers
@@ -127,6 +131,25 @@ async def test_a_trigger_that_does_not_fire_is_named(
 ) -> None:
     await connection.execute(f"ALTER TABLE dispatcher.events {change}")
     assert await Triggers(session).silent() == silent
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+async def test_a_dropped_trigger_is_named_and_created_again_as_the_remedy_says(
+    connection: Connection, session: Session, name: str
+) -> None:
+    definition = (
+        "SELECT pg_get_triggerdef(oid) FROM pg_trigger"
+        " WHERE tgrelid = 'dispatcher.events'::regclass AND tgname = $1"
+    )
+    before = await connection.fetchval(definition, name)
+    await connection.execute(f"DROP TRIGGER {name} ON dispatcher.events")
+    silent = await Triggers(session).silent()
+    assert silent == [f"{name} (dropped)"]
+    statement = re.search("CREATE TRIGGER .*?;", remedies.of_disabled_triggers(silent))
+    assert statement is not None
+    await connection.execute(statement[0])
+    assert await Triggers(session).silent() == []
+    assert await connection.fetchval(definition, name) == before
 
 
 async def test_a_trigger_disabled_on_one_partition_is_named(
