@@ -51,6 +51,21 @@ async def delete(endpoints: Endpoints, endpoint_id: UUID) -> None:
     await endpoints.delete(endpoint_id, await endpoints.next_version())
 
 
+async def test_a_delivery_that_waits_to_be_sent_again_ends_with_its_endpoint(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint, other = await create(endpoints, "a"), await create(endpoints, "a")
+    event = await rows.event(connection, "a")
+    for endpoint_id, delivery_id in ((endpoint, 11), (other, 12), (endpoint, None)):
+        await rows.directed(connection, event, endpoint_id, delivery_id=delivery_id, attempt=3)
+    await delete(endpoints, endpoint)
+    [attempt] = await rows.attempts(connection)
+    assert (attempt["delivery_id"], attempt["attempt"], attempt["state"]) == (11, 3, "CANCELLED")
+    assert (attempt["error"], attempt["outcome"]) == ("the endpoint was deleted", "cancelled")
+    left = await connection.fetch("SELECT delivery_id FROM dispatcher.inbox ORDER BY id")
+    assert [row["delivery_id"] for row in left] == [None, 12, None]
+
+
 async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
     found = await connection.fetch(
         "SELECT pattern FROM dispatcher.subscriptions WHERE endpoint_id = $1 ORDER BY 1",
