@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from dispatcher.dashboard.protection import is_masked, masked
-from dispatcher.dashboard.signing_in import LARGE_FORMS
+from dispatcher.dashboard.signing_in import LARGE_FORMS_OF_ONE
 from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -119,21 +119,38 @@ async def test_what_is_no_form_is_a_400_and_nothing_in_the_log(
     assert "request failed" not in capsys.readouterr().out
 
 
+LARGE_FORM_BYTES = 100_000
+
+
 async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     api: Api, visitor: Visitor
 ) -> None:
     at = urlsplit(api.address)
+    assert at.hostname is not None
+    assert at.port is not None
     head = f"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\n"
-    streams = [await asyncio.open_connection(at.hostname, at.port) for _ in range(LARGE_FORMS + 1)]
+    head += f"Content-Length: {LARGE_FORM_BYTES}\r\n\r\n"
+    streams = [
+        await asyncio.open_connection(at.hostname, at.port)
+        for _ in range(2 * LARGE_FORMS_OF_ONE + 1)
+    ]
     for _, writer in streams:
-        writer.write(f"{head}Content-Length: 100000\r\n\r\na=b".encode())
+        writer.write(f"{head}a=b".encode())
     reading = [asyncio.create_task(reader.readline()) for reader, _ in streams]
     refused, waiting = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
     assert [each.result() for each in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
-    assert len(waiting) == LARGE_FORMS
+    assert len(waiting) == 2 * LARGE_FORMS_OF_ONE
     assert (await visitor.send("/sign-in", {"token": await api.token()})).status == 200
-    for _, writer in streams:
-        writer.close()
+    # A client of another address does not wait for them.
+    reader, writer = await asyncio.open_connection(
+        at.hostname, at.port, local_addr=("127.0.0.2", 0)
+    )
+    writer.write(head.encode() + b"token=x".ljust(LARGE_FORM_BYTES, b"x"))
+    assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+    refused, _ = await asyncio.wait(reading[LARGE_FORMS_OF_ONE:])
+    assert {each.result() for each in refused} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
+    for _, each in [*streams, (reader, writer)]:
+        each.close()
     await asyncio.gather(*waiting, return_exceptions=True)
 
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from dispatcher.store import fair_slots
 from dispatcher.store.fair_slots import BusyError, FairSlots
 
 
@@ -174,3 +175,13 @@ async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wai
         again = loop.time()
     assert again - left >= min(left - began, 1.0) - 0.01
     assert other < again
+
+
+async def test_a_rest_ends_before_the_callers_of_the_key_give_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair_slots, "REST_SECONDS", 60.0)
+    slots = FairSlots(1, share=1, wait_seconds=2.0, rest=1e9)
+    for _ in range(2):
+        async with slots.held("a"):
+            await asyncio.sleep(0)
