@@ -182,17 +182,10 @@ class Endpoints:
         return first_row(SealedEndpointRow, rows)
 
     async def list(
-        self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
+        self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None
     ) -> Sequence[EndpointRow]:
-        """Return endpoints of an environment as `get` does, oldest first."""
+        """Return endpoints of an environment, None for all, as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
-        return all_rows(EndpointRow, rows)
-
-    async def list_of_all(
-        self, *, after: UUID | None = None, limit: int | None = None
-    ) -> Sequence[EndpointRow]:
-        """Return endpoints of all environments as `get` does, oldest first."""
-        rows = await self._session.fetch(statement("endpoints/list_of_all"), after, limit)
         return all_rows(EndpointRow, rows)
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:

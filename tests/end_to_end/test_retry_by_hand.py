@@ -274,15 +274,21 @@ async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
     assert sent(receiver.requests) == ["1", "2"]
 
 
-async def test_an_ordered_endpoint_goes_on_with_the_next_when_its_first_is_cancelled(
-    story: Story, daemons: Daemons, receiver: Receiver, person: Person
-) -> None:
+async def failed_first(story: Story, daemons: Daemons, receiver: Receiver) -> int:
+    """Return the first of four deliveries of an ordered endpoint: it failed, and blocks the others."""
     await story.subscribe(receiver.url, ordered=True)
     await daemons.start(retry=LATER)
     receiver.answers = [500]
     await story.insert(4)
     await until(lambda: _waiting(story, 1), "the first has failed, and blocks the others")
     first, *_ = await deliveries(story)
+    return first
+
+
+async def test_an_ordered_endpoint_goes_on_with_the_next_when_its_first_is_cancelled(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    first = await failed_first(story, daemons, receiver)
     await person.cancel(first)
     await story.ended(CANCELLED=1, DELIVERED=3)
     assert list(numbers(receiver.requests)) == [1, 2, 3, 4]
@@ -291,12 +297,7 @@ async def test_an_ordered_endpoint_goes_on_with_the_next_when_its_first_is_cance
 async def test_an_ordered_endpoint_waits_no_longer_when_its_first_is_sent_now(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
-    await story.subscribe(receiver.url, ordered=True)
-    await daemons.start(retry=LATER)
-    receiver.answers = [500]
-    await story.insert(4)
-    await until(lambda: _waiting(story, 1), "the first has failed, and blocks the others")
-    first, *_ = await deliveries(story)
+    first = await failed_first(story, daemons, receiver)
     await person.retry(first)
     await receiver.wait_for(5, within=AT_ONCE)
     await story.ended(DELIVERED=4)

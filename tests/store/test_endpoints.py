@@ -203,10 +203,10 @@ async def test_the_list_is_of_one_environment_or_of_all_oldest_first(
     listed = await endpoints.list("env_default")
     assert [row["id"] for row in listed] == [made[0], made[2]]
     assert listed[0]["events"] == ["b", "a"]
-    assert [row["name"] for row in await endpoints.list_of_all()] == ["1", "2", "3"]
+    assert [row["name"] for row in await endpoints.list(None)] == ["1", "2", "3"]
     assert await endpoints.list("env_x") == []
-    assert [row["name"] for row in await endpoints.list_of_all(limit=2)] == ["1", "2"]
-    assert [row["name"] for row in await endpoints.list_of_all(after=made[1])] == ["3"]
+    assert [row["name"] for row in await endpoints.list(None, limit=2)] == ["1", "2"]
+    assert [row["name"] for row in await endpoints.list(None, after=made[1])] == ["3"]
 
 
 async def test_a_deleted_endpoint_is_not_listed_and_wants_nothing_but_keeps_its_row(
@@ -214,7 +214,7 @@ async def test_a_deleted_endpoint_is_not_listed_and_wants_nothing_but_keeps_its_
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
     await delete(endpoints, endpoint_id)
-    assert await endpoints.list_of_all() == []
+    assert await endpoints.list(None) == []
     assert await endpoints.get(endpoint_id, None) is None
     assert await patterns(connection, endpoint_id) == []
     (row,) = await endpoints.with_ids([endpoint_id])
@@ -290,7 +290,7 @@ async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
     )
     told = [answer for answer in answers if answer]
     assert told == [{"environment_id": "env_default", "url": "https://example.com/"}]
-    (row,) = await endpoints.list_of_all()
+    (row,) = await endpoints.list(None)
     assert row["active"] is False
     assert row["disabled_reason"] == ("gone" if answers[0] else "failing")
     assert await patterns(connection, endpoint_id) == ["a"]

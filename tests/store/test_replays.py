@@ -59,6 +59,14 @@ async def step(
     return await Replays(session).step(look=look, make=make, waiting=waiting, pending=pending)
 
 
+async def run_one_step(session: Session, endpoint: UUID) -> tuple[str, int]:
+    """Start a replay. Return its state after one step, and how many deliveries it made."""
+    await start(session, endpoint)
+    made = await step(session)
+    assert made is not None
+    return made.state, made.made
+
+
 async def at_once(connection: Connection) -> None:
     """What waits for its time waits no longer."""
     await connection.execute("UPDATE dispatcher.replays SET next_at = now() - interval '1 ms'")
@@ -119,10 +127,7 @@ async def test_what_had_thirty_thousand_attempts_is_not_recovered(
     endpoint = await rows.endpoint(connection, "*")
     await ended(session, connection, endpoint)
     await connection.execute("UPDATE dispatcher.attempts SET attempt = 30000")
-    await start(session, endpoint)
-    made = await step(session)
-    assert made is not None
-    assert (made.state, made.made) == ("DONE", 0)
+    assert await run_one_step(session, endpoint) == ("DONE", 0)
 
 
 async def test_what_is_in_quarantine_for_the_endpoint_is_not_missed(
@@ -131,10 +136,7 @@ async def test_what_is_in_quarantine_for_the_endpoint_is_not_missed(
     endpoint = await rows.endpoint(connection, "*")
     one = await rows.delivery(connection, endpoint)
     await Deliveries(session).set_aside(one, "refused")
-    await start(session, endpoint)
-    made = await step(session)
-    assert made is not None
-    assert (made.state, made.made) == ("DONE", 0)
+    assert await run_one_step(session, endpoint) == ("DONE", 0)
 
 
 async def test_oldest_first_whether_failed_or_missed(
