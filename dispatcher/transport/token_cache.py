@@ -51,7 +51,7 @@ class TokenCache:
 
     def get(self, share: str, key: TokenKey, now: float) -> str | SendError | None:
         """Return the result if it is kept and still used, else None."""
-        kept = self._kept.get(share, {}).get(key)
+        kept = self._find(share, key)
         if kept is None or now >= kept.until:
             return None
         self._kept[share].move_to_end(key)
@@ -68,15 +68,20 @@ class TokenCache:
 
     def discard(self, share: str, key: TokenKey, token: str) -> None:
         """Remove a token, unless another result has replaced it."""
-        kept = self._kept.get(share, {}).get(key)
+        kept = self._find(share, key)
         if kept is not None and kept.result == token:
             self._remove(share, key)
 
+    def _find(self, share: str, key: TokenKey) -> FetchedToken | None:
+        of_share = self._kept.get(share)
+        return None if of_share is None else of_share.get(key)
+
     def _remove(self, share: str, key: TokenKey) -> None:
-        kept = self._kept.get(share, OrderedDict())
-        removed = kept.pop(key, None)
+        removed = self._find(share, key)
         if removed is None:
             return
+        kept = self._kept[share]
+        del kept[key]
         self._bytes[share] -= removed.size
         if not kept:
             del self._kept[share], self._bytes[share]
