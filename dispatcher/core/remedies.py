@@ -4,13 +4,15 @@ from collections.abc import Iterable
 
 DROPPED = " (dropped)"
 DEFINITIONS = {
-    "event_key": "CREATE TRIGGER event_key BEFORE INSERT ON dispatcher.events FOR EACH ROW"
-    " WHEN (NEW.idempotency_key IS NOT NULL) EXECUTE FUNCTION dispatcher.event_key();",
+    "event_checked": "CREATE TRIGGER event_checked BEFORE INSERT ON dispatcher.events FOR EACH ROW"
+    " EXECUTE FUNCTION dispatcher.event_checked();",
     "events_inserted": "CREATE TRIGGER events_inserted AFTER INSERT ON dispatcher.events"
     " REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"
     " EXECUTE FUNCTION dispatcher.events_inserted();",
 }
 """The triggers that must fire, as the migrations create them."""
+ALWAYS = frozenset({"event_checked"})
+"""Those of them that also fire for replicated events."""
 
 
 def of_disabled_triggers(names: Iterable[str]) -> str:
@@ -28,6 +30,13 @@ def of_disabled_triggers(names: Iterable[str]) -> str:
 
 def _mend(name: str) -> str:
     if name.endswith(DROPPED):
-        return DEFINITIONS[name.removesuffix(DROPPED)]
+        trigger = name.removesuffix(DROPPED)
+        created = DEFINITIONS[trigger]
+        return f"{created} {_enable(trigger)}" if trigger in ALWAYS else created
+    return _enable(name)
+
+
+def _enable(name: str) -> str:
     trigger, _, table = name.partition(" on ")
-    return f"ALTER TABLE dispatcher.{table or 'events'} ENABLE TRIGGER {trigger};"
+    always = "ALWAYS " if trigger in ALWAYS else ""
+    return f"ALTER TABLE dispatcher.{table or 'events'} ENABLE {always}TRIGGER {trigger};"

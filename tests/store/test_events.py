@@ -326,3 +326,24 @@ async def test_events_that_are_not_there_are_left_out(
     found = await events.with_ids([there, there + 1, 5, ids.LARGEST])
     assert [row["id"] for row in found] == [there]
     assert await events.with_ids([]) == []
+
+
+@pytest.mark.parametrize("column", ["type", "data", "environment_id"])
+async def test_a_column_that_is_null_is_refused_by_its_name(
+    connection: Connection, column: str
+) -> None:
+    columns = {"type": "a.b", "data": "1", "environment_id": "env_default", column: None}
+    with pytest.raises(asyncpg.NotNullViolationError) as raised:
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ($1, $2, $3)",
+            *columns.values(),
+        )
+    assert raised.value.column_name == column
+
+
+async def test_an_idempotency_key_that_is_null_is_none(connection: Connection) -> None:
+    for _ in range(2):
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data, idempotency_key) VALUES ('a', '1', NULL)"
+        )
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 2

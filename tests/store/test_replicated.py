@@ -138,16 +138,15 @@ async def test_a_dropped_trigger_is_named_and_created_again_as_the_remedy_says(
     connection: Connection, session: Session, name: str
 ) -> None:
     definition = (
-        "SELECT pg_get_triggerdef(oid) FROM pg_trigger"
+        "SELECT pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger"
         " WHERE tgrelid = 'dispatcher.events'::regclass AND tgname = $1"
     )
     before = await connection.fetchval(definition, name)
     await connection.execute(f"DROP TRIGGER {name} ON dispatcher.events")
     silent = await Triggers(session).silent()
     assert silent == [f"{name} (dropped)"]
-    statement = re.search("CREATE TRIGGER .*?;", remedies.of_disabled_triggers(silent))
-    assert statement is not None
-    await connection.execute(statement[0])
+    for statement in re.findall("(?:CREATE|ALTER) .*?;", remedies.of_disabled_triggers(silent)):
+        await connection.execute(statement)
     assert await Triggers(session).silent() == []
     assert await connection.fetchval(definition, name) == before
 
@@ -155,8 +154,8 @@ async def test_a_dropped_trigger_is_named_and_created_again_as_the_remedy_says(
 async def test_a_trigger_disabled_on_one_partition_is_named(
     connection: Connection, session: Session
 ) -> None:
-    await connection.execute("ALTER TABLE dispatcher.events_default DISABLE TRIGGER event_key")
-    assert await Triggers(session).silent() == ["event_key on events_default"]
+    await connection.execute("ALTER TABLE dispatcher.events_default DISABLE TRIGGER event_checked")
+    assert await Triggers(session).silent() == ["event_checked on events_default"]
 
 
 async def test_it_fires_also_in_partitions_that_are_made_later(
