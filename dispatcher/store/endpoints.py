@@ -118,12 +118,12 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/changed_since"), version)
         return rows[0]["version"], rows[0]["changed"]
 
-    async def count(self, environment_id: str, most: int) -> int:
-        """Return how many endpoints an environment has, counting up to `most`.
+    async def count(self, environment_id: str, limit: int) -> int:
+        """Return how many endpoints an environment has, counting up to `limit`.
 
         Call `next_version` first. Otherwise endpoints created at the same time are not counted.
         """
-        rows = await self._session.fetch(statement("endpoints/count"), environment_id, most)
+        rows = await self._session.fetch(statement("endpoints/count"), environment_id, limit)
         count: int = rows[0]["count"]
         return count
 

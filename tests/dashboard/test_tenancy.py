@@ -79,7 +79,9 @@ async def emitted(connection: Connection, mark: str) -> str | None:
 
 ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
     "type": (
-        *("/event-types/new", "/event-types/new", {"name": "of.{mark}"}),
+        "/event-types/new",
+        "/event-types/new",
+        {"name": "of.{mark}"},
         audited("event_type.create", "of.{mark}", "%"),
     ),
     "token": (
@@ -89,7 +91,8 @@ ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
         audited("token.create", "%", '%t-{mark}"%'),
     ),
     "webhook": (
-        *("/webhooks/new", "/webhooks/new"),
+        "/webhooks/new",
+        "/webhooks/new",
         {"url": "https://example.com/{mark}", "patterns": "*"},
         audited("webhook.create", "%", '%/{mark}"%'),
     ),

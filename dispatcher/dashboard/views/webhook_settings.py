@@ -77,8 +77,8 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
 
     Fields that `form` does not set have the configured values.
     """
-    given = {name: value for name, value in form.given().items() if value is not None}
-    policy = replace(configured, **given)
+    changes = {name: value for name, value in form.given().items() if value is not None}
+    policy = replace(configured, **changes)
     made, after = [Try(1, 0.0, 0.0)], 0.0
     for retry in range(policy.retries):
         delay = retry_schedule.next_delay(policy, retry, 0.5)
