@@ -50,7 +50,7 @@ async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connect
         ),
     ],
 )
-def test_how_to_enable_a_trigger_names_its_table(name: str, statement: str) -> None:
+def test_the_remedy_of_a_disabled_trigger_names_its_table(name: str, statement: str) -> None:
     assert statement in remedies.of_disabled_triggers([name])
 
 

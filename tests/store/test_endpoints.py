@@ -77,7 +77,7 @@ async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
 # ── by people ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_new_endpoint_is_as_was_asked_for_and_subscribed(
+async def test_a_new_endpoint_has_the_given_columns_and_subscriptions(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     asked: dict[str, Any] = {
@@ -101,7 +101,7 @@ async def test_a_new_endpoint_is_as_was_asked_for_and_subscribed(
     assert await patterns(connection, endpoint_id) == ["a", "user.*"]
 
 
-async def test_an_update_sets_every_column_and_the_subscriptions_are_those_named_last(
+async def test_an_update_replaces_the_columns_and_the_subscriptions(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
@@ -128,7 +128,7 @@ async def test_a_rotated_secret_leaves_the_old_one_for_the_overlap_and_no_longer
     assert (row["secret"], row["previous_secret"], row["previous_until"]) == (b"third", None, None)
 
 
-async def test_who_is_enabled_again_begins_anew(
+async def test_enabling_an_endpoint_forgets_its_failures(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -143,7 +143,9 @@ async def test_who_is_enabled_again_begins_anew(
     assert await connection.fetchval("SELECT failures FROM dispatcher.endpoint_health") == 0
 
 
-async def test_what_the_sending_side_reads_of_a_new_endpoint(endpoints: Endpoints) -> None:
+async def test_the_engine_reads_a_new_endpoint_with_its_secrets_and_limits(
+    endpoints: Endpoints,
+) -> None:
     endpoint_id = await create(endpoints, "a")
     (row,) = await endpoints.with_ids([endpoint_id, uuid4()])
     assert 0 <= row["home_shard"] < 64
@@ -184,7 +186,7 @@ async def test_home_shards_of_ordered_endpoints_are_spread_over_all(
     assert [row["home_shard"] for row in homes] == list(range(64))
 
 
-async def test_there_is_none_in_an_unknown_environment(
+async def test_an_endpoint_cannot_be_created_in_an_unknown_environment(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     assert not await endpoints.create(uuid4(), "env_x", await endpoints.next_version(), COLUMNS)
@@ -209,7 +211,7 @@ async def test_the_list_is_of_one_environment_or_of_all_oldest_first(
     assert [row["name"] for row in await endpoints.list(None, after=made[1])] == ["3"]
 
 
-async def test_a_deleted_endpoint_is_not_listed_and_wants_nothing_but_keeps_its_row(
+async def test_a_deleted_endpoint_is_not_listed_but_keeps_its_row(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
@@ -233,7 +235,7 @@ async def test_an_endpoint_is_found_only_in_its_own_environment(
 # ── versions ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_every_change_is_seen_once_by_who_follows_the_versions(endpoints: Endpoints) -> None:
+async def test_reading_by_version_returns_every_change_once(endpoints: Endpoints) -> None:
     start, _ = await endpoints.changed_since(0)
     one, two = [await create(endpoints, "a") for _ in range(2)]
     version, changed = await endpoints.changed_since(start)
@@ -251,7 +253,7 @@ async def test_every_change_is_seen_once_by_who_follows_the_versions(endpoints: 
         version = newer
 
 
-async def test_notes_of_health_are_no_change(endpoints: Endpoints) -> None:
+async def test_notes_of_health_do_not_change_the_version(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     before = await endpoints.changed_since(0)
     await endpoints.note_failures({endpoint_id: 1}, DAY)
@@ -281,7 +283,7 @@ async def test_versions_become_visible_in_their_order(
 # ── by the daemon ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
+async def test_only_the_first_call_disables_an_endpoint(
     connection: Connection, endpoints: Endpoints, other: Session
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -296,7 +298,7 @@ async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
     assert await patterns(connection, endpoint_id) == ["a"]
 
 
-async def test_who_asked_for_it_by_name_is_told_of_a_disabled_endpoint_once(
+async def test_disabling_emits_one_event_if_a_webhook_subscribes_by_name(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -313,7 +315,7 @@ async def test_who_asked_for_it_by_name_is_told_of_a_disabled_endpoint_once(
     )
 
 
-async def test_daemons_that_note_the_same_failures_do_not_wait_for_each_other_in_a_circle(
+async def test_daemons_that_note_the_same_failures_do_not_deadlock(
     endpoints: Endpoints, other: Session
 ) -> None:
     ids = [await create(endpoints, "a") for _ in range(100)]
@@ -333,7 +335,7 @@ async def test_a_deleted_endpoint_can_not_be_disabled(endpoints: Endpoints) -> N
     assert await endpoints.disable(endpoint_id, "gone") is None
 
 
-async def test_a_rest_is_until_a_moment_of_the_databases_clock(
+async def test_a_pause_ends_by_the_databases_clock(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -343,7 +345,7 @@ async def test_a_rest_is_until_a_moment_of_the_databases_clock(
     assert before + 60.5 <= row["paused_until"] < before + 65
 
 
-async def test_a_longer_rest_in_force_stays(endpoints: Endpoints) -> None:
+async def test_a_shorter_pause_does_not_replace_a_longer_one(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     await endpoints.pause(endpoint_id, 600)
     (long,) = await endpoints.with_ids([endpoint_id])
@@ -351,7 +353,7 @@ async def test_a_longer_rest_in_force_stays(endpoints: Endpoints) -> None:
     assert await endpoints.with_ids([endpoint_id]) == [long]
 
 
-async def test_resting_an_unknown_endpoint_is_no_error(endpoints: Endpoints) -> None:
+async def test_pausing_an_unknown_endpoint_is_not_an_error(endpoints: Endpoints) -> None:
     await endpoints.pause(uuid4(), 5)
     assert await endpoints.note_failures({uuid4(): 3}, DAY) == set()
     await endpoints.note_successes([uuid4()])
@@ -392,7 +394,7 @@ async def test_failures_add_up_until_a_success_forgets_them(
         ("4 days 23 hours", 9, False),
     ],
 )
-async def test_an_endpoint_is_hopeless_that_has_only_failed_for_long_and_often(
+async def test_an_endpoint_with_only_failures_for_long_enough_is_returned_for_disabling(
     connection: Connection, endpoints: Endpoints, began: str, earlier: int, hopeless: bool
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -404,7 +406,7 @@ async def test_an_endpoint_is_hopeless_that_has_only_failed_for_long_and_often(
     assert told == ({endpoint_id} if hopeless else set())
 
 
-async def test_failures_of_one_day_are_no_reason_however_many(
+async def test_many_failures_within_a_day_do_not_disable_an_endpoint(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")

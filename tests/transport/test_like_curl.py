@@ -94,7 +94,7 @@ async def curled(port: int, number: int) -> int:
     return int(printed or 0) if process.returncode == 0 else 0
 
 
-async def test_where_curl_takes_a_2xx_so_do_we(receiver: tuple[int, list[bytes]]) -> None:
+async def test_a_2xx_that_curl_accepts_is_accepted(receiver: tuple[int, list[bytes]]) -> None:
     port, table = receiver
     slots = asyncio.Semaphore(AT_A_TIME)
     sender = Sender(
