@@ -79,7 +79,7 @@ NO_KEPT = (
 )
 
 
-async def test_what_is_no_kept_form_is_not_offered(api: Api, stranger: Visitor) -> None:
+async def test_an_invalid_kept_form_is_not_offered(api: Api, stranger: Visitor) -> None:
     token = await api.token()
     for kept in NO_KEPT:
         page = await stranger.send("/sign-in", {"token": token, "kept": kept})
@@ -107,7 +107,7 @@ NO_FORMS = [
 ]
 
 
-async def test_what_is_no_form_is_a_400_and_nothing_in_the_log(
+async def test_an_invalid_form_is_a_400_without_a_log_line(
     visitor: Visitor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
@@ -160,7 +160,7 @@ async def test_a_compressed_form_is_a_400(visitor: Visitor) -> None:
         assert answer.status == 400
 
 
-async def test_what_is_nested_too_deep_is_a_mistake_in_the_form(api: Api, visitor: Visitor) -> None:
+async def test_data_nested_too_deeply_is_an_error_in_the_form(api: Api, visitor: Visitor) -> None:
     admin = await api.client()
     webhook = await admin("POST", "/api/webhooks", {"url": URL, "events": ["*"], "name": "A"})
     settings = f"/webhooks/{webhook.data['id']}/settings"
@@ -188,7 +188,7 @@ async def test_what_is_nested_too_deep_is_a_mistake_in_the_form(api: Api, visito
         ({}, 303),
     ],
 )
-async def test_another_site_signs_nobody_in_where_only_origin_tells(
+async def test_another_site_cannot_sign_a_user_in_if_only_origin_is_sent(
     api: Api, headers: dict[str, str], status: int
 ) -> None:
     token = await api.token()
@@ -213,5 +213,5 @@ def test_a_masked_token_differs_each_time_and_is_known_again() -> None:
 
 
 @pytest.mark.parametrize("sent", ["", "00", "0" * 128, "ü" * 64, "0123456789abcdef" * 4, "g" * 128])
-def test_what_is_no_masked_token_is_refused(sent: str) -> None:
+def test_an_invalid_masked_token_is_refused(sent: str) -> None:
     assert not is_masked(sent, "0123456789abcdef" * 4)

@@ -354,7 +354,7 @@ async def test_commands_find_a_running_demo(unconfigured: Shell) -> None:
     assert await demo.stop(signal.SIGINT) == 0
 
 
-async def test_a_state_directory_that_can_not_be_made_is_named(unconfigured: Shell) -> None:
+async def test_a_state_directory_that_cannot_be_made_is_named(unconfigured: Shell) -> None:
     ended = await unconfigured.setting(database__state_directory="/proc/nowhere")("run")
     assert ended.code == 1
     assert "/proc/nowhere" in ended.err

@@ -119,7 +119,7 @@ async def test_a_delivery_of_a_disabled_webhook_cannot_be_retried(
     assert await actions(connection) == []
 
 
-async def test_an_event_that_is_no_longer_kept_can_not_be_sent_again(
+async def test_an_event_that_is_no_longer_kept_cannot_be_sent_again(
     connection: Connection, dsn: str, retry: Wish
 ) -> None:
     one = await failed(connection, dsn)

@@ -329,7 +329,7 @@ async def test_daemons_that_note_the_same_failures_do_not_deadlock(
     await asyncio.gather(*(note(mine, order) for mine, order in ways))
 
 
-async def test_a_deleted_endpoint_can_not_be_disabled(endpoints: Endpoints) -> None:
+async def test_a_deleted_endpoint_cannot_be_disabled(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     await delete(endpoints, endpoint_id)
     assert await endpoints.disable(endpoint_id, "gone") is None
