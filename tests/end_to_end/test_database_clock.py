@@ -126,7 +126,7 @@ async def test_a_clock_step_makes_no_daemon_count_as_dead(
         if n == 10:
             clock.set(seconds)
         await story.insert(10, first=10 * n)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the pace of a producer, before and after the step
     await story.ended(DELIVERED=400)
     assert numbers(receiver.requests) == dict.fromkeys(range(400), 1)
     assert epochs == await story.connection.fetch(
