@@ -24,7 +24,7 @@ async def made(session: Session, **changes: Any) -> Mapping[str, Any]:
         "scope": "write",
         "sha256": SHA256,
         "expires_at": None,
-        "most": 100,
+        "limit": 100,
         **changes,
     }
     return await Tokens(session).create(**wanted)
