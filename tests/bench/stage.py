@@ -60,12 +60,12 @@ def dispatcher(dsn: str, *args: str) -> Any:
 
 @asynccontextmanager
 async def process(
-    *command: str, env: dict[str, str] | None = None
+    *command: str, env: dict[str, str] | None = None, python: str = sys.executable
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A Python process that ends when its input is closed or, if it does not, by SIGTERM."""
     pipe = asyncio.subprocess.PIPE
     started = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdin=pipe, stdout=pipe, env=env, limit=2**24
+        python, *command, stdin=pipe, stdout=pipe, env=env, limit=2**24
     )
     try:
         yield started
