@@ -66,10 +66,11 @@ async def measure(dsn: str, *, rounds: int, number: int) -> Report:
 async def _idle(daemon: int, server: int) -> float:
     """Return the share of a core that daemon and PostgreSQL take without events."""
     await asyncio.sleep(SETTLE_SECONDS)
-    began, before = monotonic(), stage.cpu_seconds(daemon) + stage.children_cpu_seconds(server)
+    pids = [daemon, server, *stage.children(server)]  # /proc/PID/stat counts in steps of 10 ms
+    began, before = monotonic(), sum(map(stage.microseconds_on_cpu, pids))
     await asyncio.sleep(IDLE_SECONDS)
-    spent = stage.cpu_seconds(daemon) + stage.children_cpu_seconds(server) - before
-    return spent / (monotonic() - began)
+    spent = sum(map(stage.microseconds_on_cpu, pids)) - before
+    return spent / 1e6 / (monotonic() - began)
 
 
 async def _latencies(

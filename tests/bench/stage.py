@@ -159,6 +159,17 @@ def children_cpu_seconds(pid: int) -> float:
     return seconds / os.sysconf("SC_CLK_TCK")
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            if int(fields[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
 def server_pid(data_directory: str) -> int:
     """The process id of the PostgreSQL server of a data directory."""
     return int(Path(data_directory, "postmaster.pid").read_text(encoding="ascii").split()[0])
