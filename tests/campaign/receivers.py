@@ -29,8 +29,8 @@ from tests.bench import stage
 from tests.hostile_receivers import CATALOGUE
 
 AT_ONCE = 100
-ALONE_SECONDS = 0.3
-BESIDE_SECONDS = 0.5
+ALONE_SECONDS = 0.2
+BESIDE_SECONDS = 0.4
 TIMEOUT_SECONDS = 1.0
 PATIENT_SECONDS = 30.0
 """For a receiver that answers: one of a hundred at idle priority takes its time."""
