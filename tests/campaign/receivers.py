@@ -8,12 +8,12 @@ the machine has other things to do as well.
 """
 
 import asyncio
-import gc
 import json
 import os
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from time import monotonic, thread_time
@@ -37,6 +37,8 @@ PATIENT_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
 """Between two POSTs of a task."""
 HEALTHY_PAUSE_SECONDS = 0.002
+WARM_UP = ("status-200", "tls-fine", "tls-silent")
+"""Played before, so that the memory that a hundred connections take is there already."""
 BODY = b'{"event":"user.created","data":{"id":"usr_1"}}'
 
 OVER_SECONDS = 1.0
@@ -44,6 +46,9 @@ OVER_SECONDS = 1.0
 GROWTH_MIB = 32.0
 HELD_SECONDS = 0.1
 RATIO = 1.2
+NOISE_SECONDS = 0.001
+"""A POST to the healthy receiver takes less than this, and a TLS handshake that fails takes more. A
+delivery takes 4 to 8 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     loop = asyncio.get_running_loop()
     behaviour = CATALOGUE[name]
     right = behaviour.verdict.split("|")
-    body = b"x" * behaviour.body_bytes
+    body = body_of(behaviour.body_bytes)
     timeout = TIMEOUT_SECONDS if "timeout" in right else PATIENT_SECONDS
     done = loop.create_future()
     loop.call_later(ALONE_SECONDS, done.set_result, None)
@@ -135,6 +140,12 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     return Found(name, posts, dict(wrong), over, left_open, resident_mib(), held, alone, beside)
 
 
+@cache
+def body_of(size: int) -> bytes:
+    """Return a body, always the same one: only what the transport holds shall be measured."""
+    return b"x" * size
+
+
 def verdict(answer: Response | SendError) -> str:
     return str(answer.status) if isinstance(answer, Response) else answer.code
 
@@ -160,8 +171,10 @@ async def main() -> None:
         user_agent="Dispatcher-Webhook/1.0",
     ) as sender:
         healthy = Healthy(sender, orders.healthy)
-        await measure(sender, healthy, "status-200", orders.urls["status-200"], chance)
-        gc.collect()
+        for name, behaviour in CATALOGUE.items():
+            body_of(behaviour.body_bytes)
+            if name in WARM_UP:
+                await measure(sender, healthy, name, orders.urls[name], chance)
         for name in orders.names:
             found = await measure(sender, healthy, name, orders.urls[name], chance)
             print(json.dumps(asdict(found)), flush=True)
@@ -204,8 +217,9 @@ def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
         broken.append(f"memory grew by {growth:.1f} MiB")
     alone = [seconds for each in found for seconds in each.alone]
     beside = [seconds for each in found for seconds in each.beside]
-    ratio = quantile(beside, 0.99) / quantile(alone, 0.99)
-    if ratio > RATIO:
+    p99 = quantile(alone, 0.99)
+    ratio = quantile(beside, 0.99) / p99
+    if quantile(beside, 0.99) > max(p99 * RATIO, p99 + NOISE_SECONDS):
         broken.append(f"the healthy receiver's p99 was {ratio:.2f} times that alone")
     figures = (
         f"{len(found)} behaviours, {sum(each.posts for each in found)} POSTs, "

@@ -143,10 +143,8 @@ async def test_a_context_is_built_once_for_an_identity_and_few_are_kept(
 def hashed(authority: Authority, directory: Path) -> Path:
     """A directory in which OpenSSL can look up the authority's certificate."""
     directory.mkdir()
-    subprocess.run(
-        ["openssl", "rehash", shutil.copy(authority.root, directory / "root.pem").parent],
-        check=True,
-    )
+    shutil.copy(authority.root, directory / "root.pem")
+    subprocess.run(["openssl", "rehash", directory], check=True)
     return directory
 
 
