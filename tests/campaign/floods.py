@@ -75,6 +75,7 @@ async def squatter(orders: Orders) -> None:
     """A producer takes every advisory lock that may be of use to somebody, and waits for the others."""
 
     async def squat(n: int) -> None:
+        await asyncio.sleep(n / (AT_ONCE // 5))  # otherwise all look for locks at the same moment
         connection = await asyncpg.connect(orders.producer)
         await connection.execute(SAFE)
         for first in LOCKS:
@@ -104,7 +105,8 @@ async def squatter(orders: Orders) -> None:
 async def public(orders: Orders) -> None:
     """A producer who may create in schema public makes what could stand in for PostgreSQL's own."""
     connection = await asyncpg.connect(orders.producer)
-    await occupy_public(connection)
+    with suppress(asyncpg.DuplicateFunctionError):  # in the second round all of it is there
+        await occupy_public(connection)
     await connection.execute(SAFE)
     while True:
         await connection.execute("SELECT dispatcher.emit('flood.public', '{}')")

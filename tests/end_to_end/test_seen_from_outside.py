@@ -139,7 +139,7 @@ def late() -> float:
 async def test_a_loop_that_is_blocked_is_seen_to_lag(story: Story, daemons: Daemons) -> None:
     await daemons.start()
     before = late()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # the loop is measured first
     time.sleep(0.6)  # noqa: ASYNC251 - what no program should do
     await until(lambda: late() > before, "the lag is counted")
 
@@ -158,7 +158,7 @@ async def test_gauges_of_the_daemon_drop_while_the_database_is_away(
     async with story.unreachable():
         await until(lambda: vital() == (0, 0, 0), "nothing is left")
         assert (await readiness(daemon))[0] == 503
-    await until(lambda: vital() == (1, 1, 64), "all is well again", within=20)
+    await until(lambda: vital() == (1, 1, 64), "all is well again")
     await until(lambda: value("measured_timestamp_seconds") > measured, "it measures again")
 
 
