@@ -66,7 +66,7 @@ class Found:
 
     `right` of `posts` verdicts were right; the others are in `wrong`. `over` is the longest time
     that a POST ended after its deadline, `held` the longest time that the loop was held, in
-    seconds. `alone` and `beside` are the times of POSTs to the healthy receiver.
+    seconds. `grown` is in MiB. `alone` and `beside` are the times of POSTs to the healthy receiver.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Found:
     wrong: dict[str, int]
     over: float
     left_open: int
-    resident: float
+    grown: float
     held: float
     alone: list[float]
     beside: list[float]
@@ -110,6 +110,7 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     right = behaviour.verdict.split("|")
     body = body_of(behaviour.body_bytes)
     timeout = TIMEOUT_SECONDS if "timeout" in right else PATIENT_SECONDS
+    before = resident_mib()
     done = loop.create_future()
     loop.call_later(ALONE_SECONDS, done.set_result, None)
     alone, _ = await healthy.measure(done)
@@ -137,7 +138,9 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     await asyncio.sleep(0.05)
     connections = sender._connections
     left_open = len(connections) - len(connections._idle)
-    return Found(name, posts, dict(wrong), over, left_open, resident_mib(), held, alone, beside)
+    return Found(
+        name, posts, dict(wrong), over, left_open, resident_mib() - before, held, alone, beside
+    )
 
 
 @cache
@@ -212,9 +215,9 @@ def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
             broken.append(f"{each.name}: {each.left_open} connections left open")
         if each.held > HELD_SECONDS:
             broken.append(f"{each.name}: the loop was held for {each.held * 1e3:.0f} ms")
-    growth = max(each.resident for each in found) - found[0].resident
-    if growth > GROWTH_MIB:
-        broken.append(f"memory grew by {growth:.1f} MiB")
+        if each.grown > GROWTH_MIB:
+            broken.append(f"{each.name}: memory grew by {each.grown:.1f} MiB")
+    grown = max(each.grown for each in found)
     alone = [seconds for each in found for seconds in each.alone]
     beside = [seconds for each in found for seconds in each.beside]
     p99 = quantile(alone, 0.99)
@@ -223,7 +226,8 @@ def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
         broken.append(f"the healthy receiver's p99 was {ratio:.2f} times that alone")
     figures = (
         f"{len(found)} behaviours, {sum(each.posts for each in found)} POSTs, "
-        f"{sum(sum(each.wrong.values()) for each in found)} wrong verdicts, memory +{growth:.1f} MiB, "
+        f"{sum(sum(each.wrong.values()) for each in found)} wrong verdicts, memory +{grown:.1f} MiB by "
+        f"one at most and +{sum(each.grown for each in found):.1f} MiB by all, "
         f"loop held {max(each.held for each in found) * 1e3:.0f} ms at most, "
         f"{max(each.over for each in found):.2f} s over a deadline at most, healthy p50 "
         f"{quantile(alone, 0.5) * 1e3:.2f} / {quantile(beside, 0.5) * 1e3:.2f} ms, p99 "
