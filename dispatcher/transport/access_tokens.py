@@ -6,7 +6,7 @@ Tokens are fetched as all requests are sent: under the egress rules, without fol
 import asyncio
 import math
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,9 +21,12 @@ import orjson
 from dispatcher.core.credentials import OAuth2Client, TlsIdentity, basic
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.sender import Sender
+from dispatcher.transport.token_cache import FetchedToken, TokenCache, TokenKey
 
 TOKENS_LIMIT = 4096
 """Most tokens kept, one for each endpoint and client."""
+TOKENS_LIMIT_BYTES = 16 * 2**20
+"""Most memory for them: a token may have 16 KiB, and most have 1 KiB."""
 
 FETCH_SECONDS = 10.0
 """Longest fetch of a token. The deadline of an attempt may end its own waiting earlier."""
@@ -60,23 +63,6 @@ _CODES = frozenset(
 _NOT_HTTP = "the answer of the token server is not HTTP"
 
 
-class _Fetched(NamedTuple):
-    """The result of a fetch, used until `until` (monotonic seconds)."""
-
-    result: str | SendError
-    until: float
-
-    def __repr__(self) -> str:
-        return "_Fetched()"  # the result of a task is logged in the debug mode of asyncio
-
-
-class _Key(NamedTuple):
-    """The key of a token. Changed credentials make another client, so they never share a token."""
-
-    endpoint_id: UUID
-    client: OAuth2Client
-
-
 class Post(NamedTuple):
     """A request to an endpoint, with the arguments of `Sender.post`."""
 
@@ -99,9 +85,9 @@ class AccessTokens:
     def __init__(self, sender: Sender, *, failure_seconds: float = FAILURE_SECONDS) -> None:
         self._sender = sender
         self._failure_seconds = failure_seconds
-        self._kept: OrderedDict[_Key, _Fetched] = OrderedDict()
-        self._fetching: dict[_Key, asyncio.Task[_Fetched]] = {}
-        self._waiting: Counter[_Key] = Counter()
+        self._kept = TokenCache(TOKENS_LIMIT, TOKENS_LIMIT_BYTES)
+        self._fetching: dict[TokenKey, asyncio.Task[FetchedToken]] = {}
+        self._waiting: Counter[TokenKey] = Counter()
 
     def __len__(self) -> int:
         """Return how many results are kept."""
@@ -120,14 +106,16 @@ class AccessTokens:
         If the receiver answers 401, fetch a new token and send once more, within the same timeout.
         Without a token, return an error with the code `authentication`.
         """
-        started_at, key = monotonic(), _Key(endpoint_id, client)
+        started_at, key = monotonic(), TokenKey(endpoint_id, client)
         answer = await self._post_once(key, post, started_at)
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
             answer = await self._post_once(key, post, started_at)
         duration = monotonic() - started_at
         return replace(answer, duration=duration)
 
-    async def _post_once(self, key: _Key, post: Post, started_at: float) -> Response | SendError:
+    async def _post_once(
+        self, key: TokenKey, post: Post, started_at: float
+    ) -> Response | SendError:
         token = await self._token(key, post, started_at)
         left = _left(post, started_at)
         if isinstance(token, SendError):
@@ -145,21 +133,14 @@ class AccessTokens:
             tls=post.tls,
         )
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
-            self._discard(key, token)
+            self._kept.discard(post.share, key, token)
         return answer
 
-    def _discard(self, key: _Key, token: str) -> None:
-        """Remove a refused token, unless another one has replaced it."""
-        kept = self._kept.get(key)
-        if kept is not None and kept.result == token:
-            del self._kept[key]
-
-    async def _token(self, key: _Key, post: Post, started_at: float) -> str | SendError:
+    async def _token(self, key: TokenKey, post: Post, started_at: float) -> str | SendError:
         """Return the kept token, or wait for the fetch of one until the attempt's deadline."""
-        kept = self._kept.get(key)
-        if kept is not None and monotonic() < kept.until:
-            self._kept.move_to_end(key)
-            return kept.result
+        kept = self._kept.get(post.share, key, monotonic())
+        if kept is not None:
+            return kept
         fetching = self._fetching.get(key) or self._start(key, post.share)
         self._waiting[key] += 1
         try:
@@ -171,7 +152,7 @@ class AccessTokens:
         finally:
             self._stop_waiting(key)
 
-    def _stop_waiting(self, key: _Key) -> None:
+    def _stop_waiting(self, key: TokenKey) -> None:
         """End the fetch if no attempt waits for it any more, and there are too many such fetches."""
         self._waiting[key] -= 1
         if self._waiting[key]:
@@ -182,17 +163,17 @@ class AccessTokens:
             self._ended(key, fetching)  # so that the next attempt starts another one
             fetching.cancel()
 
-    def _start(self, key: _Key, share: str) -> "asyncio.Task[_Fetched]":
+    def _start(self, key: TokenKey, share: str) -> "asyncio.Task[FetchedToken]":
         task = asyncio.create_task(self._fetch(key, share), name="fetch token")
         self._fetching[key] = task
         task.add_done_callback(partial(self._ended, key))
         return task
 
-    def _ended(self, key: _Key, task: "asyncio.Task[_Fetched]") -> None:
+    def _ended(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
         if self._fetching.get(key) is task:
             del self._fetching[key]
 
-    async def _fetch(self, key: _Key, share: str) -> _Fetched:
+    async def _fetch(self, key: TokenKey, share: str) -> FetchedToken:
         started_at = monotonic()
         headers, body = _request(key.client)
         answer = await self._sender.post(
@@ -208,10 +189,8 @@ class AccessTokens:
             until = monotonic() + self._failure_seconds
         else:
             until = started_at + life - min(MARGIN_SECONDS, life / 10)
-        fetched = self._kept[key] = _Fetched(result, until)
-        self._kept.move_to_end(key)
-        if len(self._kept) > TOKENS_LIMIT:
-            self._kept.popitem(last=False)
+        fetched = FetchedToken(result, until)
+        self._kept.keep(share, key, fetched)
         return fetched
 
 

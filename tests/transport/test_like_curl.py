@@ -168,7 +168,7 @@ async def differences(receiver: tuple[list[int], list[bytes]]) -> list[Differenc
     return [each for each in itertools.chain.from_iterable(compared) if each.is_one]
 
 
-async def test_where_curl_takes_a_2xx_so_do_we(differences: list[Difference]) -> None:
+async def test_a_2xx_that_curl_accepts_is_accepted(differences: list[Difference]) -> None:
     stricter = [each for each in differences if each.is_stricter]
     unexplained = [
         each for each in stricter if not any(each.answer.startswith(line) for line in STRICTER)
@@ -178,7 +178,7 @@ async def test_where_curl_takes_a_2xx_so_do_we(differences: list[Difference]) ->
         assert any(each.answer.startswith(line) for each in stricter), line[:40]
 
 
-async def test_where_we_take_a_2xx_and_curl_does_not_there_is_a_reason(
+async def test_a_2xx_that_only_we_accept_has_its_reason(
     differences: list[Difference],
 ) -> None:
     lenient = [each for each in differences if not each.is_stricter]
