@@ -1,6 +1,7 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [server] [insert] [door] [listing] [--rounds N] [--number N]
+python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [server] [insert] [door] [scale] [listing]
+  [--rounds N] [--number N]
 """
 
 import argparse
@@ -13,6 +14,7 @@ from tests.bench import (
     insert,
     latency,
     listing,
+    scale,
     secure,
     server_share,
     stage,
@@ -26,6 +28,7 @@ NAMES = (
     "steps",
     "transport",
     "server",
+    "scale",
     "secure",
     *DEFAULT,
     "insert",
@@ -35,33 +38,16 @@ NAMES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help=f"of {', '.join(NAMES)}; by default {' and '.join(DEFAULT)}",
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--number", type=int, default=15_000, help="deliveries a round of throughput"
-    )
+    parser = _parser()
     args = parser.parse_args()
     unknown = set(args.names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     wanted = [name for name in NAMES if name in (args.names or DEFAULT)]
-    if "steps" in wanted:
-        wanted.remove("steps")
-        _say("steps", *steps.measure())
-    if "transport" in wanted:
-        wanted.remove("transport")
-        _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
-        asyncio.run(_say_floods())
-    if "server" in wanted:
-        wanted.remove("server")
-        _say("server")
-        _say_server(args.rounds, args.number)
+    for name in [name for name in wanted if name in ALONE]:
+        wanted.remove(name)
+        _say(name)
+        ALONE[name](args)
     if not wanted:
         return
     with stage.database() as dsn:
@@ -72,17 +58,66 @@ def main() -> None:
                 _say(*lines)
 
 
-def _say_server(rounds: int, number: int) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(NAMES)}; by default {' and '.join(DEFAULT)}",
+    )
+    for name, number, what in (
+        ("rounds", 5, "of each measurement"),
+        ("number", 15_000, "deliveries a round of throughput, server and scale"),
+        ("ended", listing.DELIVERIES, "ended deliveries of scale: 1.2 times as many attempts"),
+        ("pending", 1_000_000, "pending deliveries of scale"),
+        ("at-once", 100_000, "deliveries of scale that are due at one moment"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=number, help=what)
+    return parser
+
+
+def _say_steps(_: argparse.Namespace) -> None:
+    _say(*steps.measure())
+
+
+def _say_transport(args: argparse.Namespace) -> None:
+    _say(*asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
+    asyncio.run(_say_floods())
+
+
+def _say_server(args: argparse.Namespace) -> None:
     with stage.database(**server_share.SERVER) as dsn:
         stage.dispatcher(dsn, "migrate")
         for fan_out in (1, 10):
-            lines = server_share.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
+            lines = server_share.measure(
+                dsn, rounds=args.rounds, number=args.number, fan_out=fan_out
+            )
             _say(*asyncio.run(lines))
+
+
+def _say_scale(args: argparse.Namespace) -> None:
+    with stage.database() as dsn:
+        stage.dispatcher(dsn, "migrate")
+        empty = asyncio.run(scale.prepare(dsn, deliveries=args.ended, pending=args.pending))
+        measured = scale.measure(
+            dsn, empty, rounds=args.rounds, number=args.number, at_once=args.at_once
+        )
+        _say(*asyncio.run(measured))
 
 
 async def _say_floods() -> None:
     async for lines in transport.floods():
         _say(*lines)
+
+
+ALONE = {
+    "steps": _say_steps,
+    "transport": _say_transport,
+    "server": _say_server,
+    "scale": _say_scale,
+}
+"""Benchmarks without a database, or with one of their own."""
 
 
 def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[str]]:
