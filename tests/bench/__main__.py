@@ -83,7 +83,6 @@ def _say_steps(_: argparse.Namespace) -> None:
 
 def _say_transport(args: argparse.Namespace) -> None:
     _say(*asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
-    asyncio.run(_say_floods())
 
 
 def _say_server(args: argparse.Namespace) -> None:
@@ -104,11 +103,6 @@ def _say_scale(args: argparse.Namespace) -> None:
             dsn, empty, rounds=args.rounds, number=args.number, at_once=args.at_once
         )
         _say(*asyncio.run(measured))
-
-
-async def _say_floods() -> None:
-    async for lines in transport.floods():
-        _say(*lines)
 
 
 ALONE = {

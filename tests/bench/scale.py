@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -25,6 +26,8 @@ RATE_BAR, DRAIN_BAR = 0.9, 0.8
 RSS_BAR_MIB = 150
 START_BAR_SECONDS = 2.0
 STARTS = 3
+KEPT = {"RETENTION__ATTEMPTS": "60d", "RETENTION__EVENTS": "90d"}
+"""So that maintenance does not drop the history at once."""
 AHEAD_SECONDS = 12
 """Until the deliveries are due that are due at one moment: long enough to write them and to start."""
 
@@ -80,14 +83,14 @@ async def prepare(dsn: str, *, deliveries: int, pending: int) -> str:
     await connection.execute("SELECT pg_reload_conf()")
     await connection.execute("CHECKPOINT")
     await connection.close()
-    empty = dsn.rpartition("/")[0] + "/without_history" if "?" not in dsn else _other(dsn)
+    empty = _other(dsn)
     await asyncio.to_thread(stage.dispatcher, empty, "migrate")
     return empty
 
 
 def _other(dsn: str) -> str:
-    path, _, query = dsn.partition("?")
-    return f"{path.rpartition('/')[0]}/without_history?{query}"
+    """Return the DSN of the empty database of the same server."""
+    return urlsplit(dsn)._replace(path="/without_history").geturl()
 
 
 async def measure(dsn: str, empty: str, *, rounds: int, number: int, at_once: int) -> list[str]:
@@ -95,7 +98,10 @@ async def measure(dsn: str, empty: str, *, rounds: int, number: int, at_once: in
     lines = []
     async with _place(empty) as bare, _place(dsn) as full:
         async with AsyncExitStack() as daemons:
-            pids = [await daemons.enter_async_context(stage.sending(p.dsn)) for p in (bare, full)]
+            pids = [
+                await daemons.enter_async_context(stage.sending(p.dsn, **KEPT))
+                for p in (bare, full)
+            ]
             rates = await _rates(bare, full, rounds, number)
             lines += _said(rates)
             rss = rss_mib(pids[1])
@@ -157,7 +163,7 @@ async def _start(place: Place) -> float:
     await place.receiver.ask("times")
     await place.connection.execute(INSERT, throughput.DATA, 1)
     began = monotonic()
-    async with stage.sending(place.dsn):
+    async with stage.sending(place.dsn, **KEPT):
         await place.receiver.counted(1)
         times = await place.receiver.ask("times")
         await stage.until(place.connection, DONE)
@@ -171,7 +177,7 @@ async def _drain(place: Place, number: int) -> tuple[float, int]:
     due = monotonic() + AHEAD_SECONDS
     await place.connection.execute(DUE_AT_ONCE, float(AHEAD_SECONDS))
     await place.receiver.ask("times")
-    async with stage.sending(place.dsn) as pid:
+    async with stage.sending(place.dsn, **KEPT) as pid:
         await place.receiver.counted(number, every=0.1)
         times = await place.receiver.ask("times")
         await stage.until(place.connection, DONE)

@@ -114,9 +114,16 @@ async def receiving(certificate: Path | None = None) -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def sending(dsn: str, *, admin_port: int = 0) -> AsyncIterator[int]:
-    """A daemon; its process id. Ready when its heartbeat is in the database and it listens."""
-    env = {**environment(dsn), "DISPATCHER_ADMIN__PORT": str(admin_port)}
+async def sending(dsn: str, *, admin_port: int = 0, **settings: str) -> AsyncIterator[int]:
+    """A daemon; its process id. Ready when its heartbeat is in the database and it listens.
+
+    `settings` are environment variables, without their prefix.
+    """
+    env = {
+        **environment(dsn),
+        "DISPATCHER_ADMIN__PORT": str(admin_port),
+        **{f"DISPATCHER_{name}": value for name, value in settings.items()},
+    }
     async with process("-m", "dispatcher", "run", env=env) as started:
         connection = await asyncpg.connect(dsn)
         try:

@@ -74,9 +74,32 @@ async def test_a_frozen_process_is_given_up(
     assert await sandbox.validate("{}") is None
 
 
+async def test_an_idle_process_without_time_says_nothing_about_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
+    monkeypatch.setattr(module, "END_LIMIT", 0.1)
+    async with Sandbox(is_idle=True) as sandbox:
+        await sandbox.validate("{}")
+        process(sandbox).send_signal(signal.SIGSTOP)
+        with pytest.raises(SandboxUnavailableError, match="too busy"):
+            await sandbox.validate("{}")
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="the policy is of Linux")
+@pytest.mark.parametrize(("is_idle", "policy"), [(True, "SCHED_IDLE"), (False, "SCHED_OTHER")])
+async def test_only_an_idle_process_yields_the_processor(*, is_idle: bool, policy: str) -> None:
+    async with Sandbox(is_idle=is_idle) as sandbox:
+        await sandbox.validate("{}")
+        of_child = os.sched_getscheduler(process(sandbox).pid)
+        inherited = os.sched_getscheduler(0)
+    assert of_child == (getattr(os, policy) if is_idle else inherited)
+
+
 async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) -> None:
+    await sandbox.validate("{}")  # the process has started
     asking = asyncio.create_task(sandbox.validate(ENDLESS, "1"))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0)  # the question is written
     asking.cancel()
     await asyncio.wait([asking])
     rejection = await sandbox.validate('{"type":"string"}', "1")
