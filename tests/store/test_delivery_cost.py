@@ -1,7 +1,7 @@
 """What a delivery costs the server, counted without a clock: statements, rows, blocks and WAL.
 
-A guard for the way of a delivery. A new column, index, trigger or round trip shows here; whoever wants
-it raises the figure, with a reason. `make bench ARGS=server` measures the time.
+A guard for the way of a delivery. A new column, index, trigger or round trip shows here. Raise a figure
+only with a reason. `make bench ARGS=server` measures the time.
 """
 
 from collections.abc import AsyncIterator, Sequence
