@@ -56,7 +56,7 @@ test-debug: $(INSTALLED)  ## Run the tests of engine, transport and services in 
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) $(PARALLEL) $(or $(ARGS),tests/engine tests/transport tests/services)
 
 coverage: $(INSTALLED)  ## Measure which lines and branches the tests below the commands run
-	@$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(or $(ARGS),$(COVERED) $(patsubst %,--ignore=%,$(CAMPAIGNS)))
+	@$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(if $(ARGS),--cov-fail-under=0) $(or $(ARGS),$(COVERED) $(patsubst %,--ignore=%,$(CAMPAIGNS)))
 
 check: $(INSTALLED)  ## Format, lint, types, import layers, measures, words and documents
 	@$(BIN)/ruff format --check .
