@@ -99,7 +99,7 @@ async def measure(dsn: str, empty: str, *, rounds: int, number: int, at_once: in
     async with _place(empty) as bare, _place(dsn) as full:
         async with AsyncExitStack() as daemons:
             pids = [
-                await daemons.enter_async_context(stage.sending(p.dsn, **KEPT))
+                await daemons.enter_async_context(stage.sending(p.dsn, settings=KEPT))
                 for p in (bare, full)
             ]
             rates = await _rates(bare, full, rounds, number)
@@ -163,7 +163,7 @@ async def _start(place: Place) -> float:
     await place.receiver.ask("times")
     await place.connection.execute(INSERT, throughput.DATA, 1)
     began = monotonic()
-    async with stage.sending(place.dsn, **KEPT):
+    async with stage.sending(place.dsn, settings=KEPT):
         await place.receiver.counted(1)
         times = await place.receiver.ask("times")
         await stage.until(place.connection, DONE)
@@ -177,7 +177,7 @@ async def _drain(place: Place, number: int) -> tuple[float, int]:
     due = monotonic() + AHEAD_SECONDS
     await place.connection.execute(DUE_AT_ONCE, float(AHEAD_SECONDS))
     await place.receiver.ask("times")
-    async with stage.sending(place.dsn, **KEPT) as pid:
+    async with stage.sending(place.dsn, settings=KEPT) as pid:
         await place.receiver.counted(number, every=0.1)
         times = await place.receiver.ask("times")
         await stage.until(place.connection, DONE)
