@@ -69,7 +69,7 @@ fix: $(INSTALLED)  ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## Measure speed against bare loops in the same run
+bench: $(INSTALLED)  ## Measure speed: each bar with its figure, in less than ten minutes (ARGS="insert latency")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 campaign: $(INSTALLED)  ## Break the daemon and the database under load, and count what was lost
