@@ -94,7 +94,9 @@ TABLES = (
         "replays",
         "events",
     ),
-    *("attempts", "endpoint_statistics", "environment_statistics"),
+    "attempts",
+    "endpoint_statistics",
+    "environment_statistics",
 )
 LATER = 2_000_000
 """What is added to the numbers of rows that come after others."""
