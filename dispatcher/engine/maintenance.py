@@ -11,6 +11,7 @@ from time import monotonic
 from dispatcher.core import ids
 from dispatcher.engine.trigger_check import TriggerCheck
 from dispatcher.store.audit import Audit
+from dispatcher.store.bulk_actions import BulkActions
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.deliveries import Deliveries
@@ -124,6 +125,7 @@ class MaintenanceSteps:
         self._statistics = Statistics(session)
         self._quarantine = Quarantine(session)
         self._replays = Replays(session)
+        self._bulk_actions = BulkActions(session)
         self._audit = Audit(session)
         self._tokens = Tokens(session)
         self._dashboard_sessions = DashboardSessions(session)
@@ -152,6 +154,7 @@ class MaintenanceSteps:
             Step("idempotent_responses", self._forget_responses, HOUR_SECONDS),
             Step("statistics", self._prune_statistics, HOUR_SECONDS),
             Step("replays", self._prune_replays, HOUR_SECONDS),
+            Step("bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
             Step("audit", self._prune_audit, HOUR_SECONDS),
             Step("tokens", self._prune_tokens, HOUR_SECONDS),
             Step("dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
@@ -215,6 +218,9 @@ class MaintenanceSteps:
 
     async def _prune_replays(self) -> bool:
         return await self._replays.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_bulk_actions(self) -> bool:
+        return await self._bulk_actions.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_audit(self) -> bool:
         return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT

@@ -12,6 +12,7 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, AuditLog
 from dispatcher.services.backlog import Backlogs
+from dispatcher.services.bulk_actions import BulkActions
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.environments import Environments
 from dispatcher.services.event_type_writer import EventTypeWriter
@@ -160,6 +161,11 @@ class Services:
     def delivery_actions(self) -> DeliveryActions:
         """Return the service that retries or cancels one delivery."""
         return DeliveryActions(self.session, self.actor)
+
+    @cached_property
+    def bulk_actions(self) -> BulkActions:
+        """Return the service that retries or cancels many deliveries."""
+        return BulkActions(self.session, self.actor)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -36,13 +36,22 @@ An `unexamined` event waits for the schema check.
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """A filter: ids from `low` up to but excluding `high`, a status, a type or a type prefix."""
+    """A filter: ids from `low` up to but excluding `high`, a status, a type or a type prefix.
+
+    Of deliveries also the `outcome` and the response status of the last attempt, the latter between
+    `code_from` and `code_to`; the endpoint, and the reference of the event.
+    """
 
     low: int = 0
     high: int = LARGEST
     status: str | None = None
     type: str | None = None
     prefix: str | None = None
+    code_from: int | None = None
+    code_to: int | None = None
+    outcome: str | None = None
+    endpoint_id: UUID | None = None
+    reference: str | None = None
 
 
 class EventData(NamedTuple):
@@ -137,28 +146,38 @@ class History:
         self, endpoint_ids: Sequence[UUID], filters: HistoryFilter, rows: int, limit: int
     ) -> IdsRead:
         """Return the newest `limit` deliveries, reading `rows` rows of each endpoint and kind."""
-        part, until = await self._part(filters)
+        part, until = await self.part(filters)
         records = await self._session.fetch(
-            statement("history/of_endpoints"), endpoint_ids, *_columns(part, rows), limit, until
+            statement("history/of_endpoints"),
+            endpoint_ids,
+            *_columns(part, rows),
+            limit,
+            until,
+            *answer_columns(part),
         )
-        return _ids_read(records, filters, part)
+        return ids_read(records, filters, part)
 
     async def of_environment(
         self, environment_id: str, filters: HistoryFilter, rows: int, limit: int
     ) -> IdsRead:
         """Return deliveries as `of_endpoints` does, but read `rows` rows of all environments."""
-        part, until = await self._part(filters)
+        part, until = await self.part(filters)
         records = await self._session.fetch(
-            statement("history/of_environment"), environment_id, *_columns(part, rows), limit, until
+            statement("history/of_environment"),
+            environment_id,
+            *_columns(part, rows),
+            limit,
+            until,
+            *answer_columns(part),
         )
-        return _ids_read(records, filters, part)
+        return ids_read(records, filters, part)
 
     async def of_event(
         self, environment_id: str, event_id: int, before: int, limit: int
     ) -> list[int]:
         """Return the ids of an event's deliveries below `before`, newest first."""
         delivery_ids: set[int] = set()
-        for above, until in await self._spans(event_id):
+        for above, until in await self.spans(event_id):
             rows = await self._session.fetch(
                 statement("history/of_event"), environment_id, event_id, before, limit, above, until
             )
@@ -173,7 +192,7 @@ class History:
         Deliveries of other environments are left out.
         """
         items: dict[int, DeliveryItemRow] = {}
-        for above, until in await self._spans(min(delivery_ids)):
+        for above, until in await self.spans(min(delivery_ids)):
             rows = await self._session.fetch(
                 statement("history/items"), environment_id, list(delivery_ids), above, until
             )
@@ -200,7 +219,7 @@ class History:
     ) -> Sequence[AttemptRow]:
         """Return the newest `limit` attempts, oldest first."""
         attempts: list[AttemptRow] = []
-        for above, until in await self._spans(delivery_id):
+        for above, until in await self.spans(delivery_id):
             rows = await self._session.fetch(
                 statement("history/attempts"), environment_id, delivery_id, above, until, limit
             )
@@ -213,7 +232,7 @@ class History:
         self, environment_id: str, filters: HistoryFilter, rows: int, limit: int
     ) -> IdsRead:
         """Return the newest `limit` events, reading `rows` rows of all environments."""
-        part, _ = await self._part(filters)
+        part, _ = await self.part(filters)
         records = await self._session.fetch(
             statement("history/events"),
             environment_id,
@@ -224,7 +243,7 @@ class History:
             part.prefix,
             limit,
         )
-        return _ids_read(records, filters, part)
+        return ids_read(records, filters, part)
 
     async def event_items(
         self, environment_id: str, event_ids: Collection[int], data_limit: int
@@ -263,7 +282,7 @@ class History:
         """Return the smallest id of each day that has a partition, the latest day first."""
         return [row["low"] for row in await self._session.fetch(statement("history/days"))]
 
-    async def _part(self, filters: HistoryFilter) -> tuple[HistoryFilter, int | None]:
+    async def part(self, filters: HistoryFilter) -> tuple[HistoryFilter, int | None]:
         """Return the part to read first, and the last attempt id to read, or None for all."""
         days = await self.days()
         if len(days) <= 2 * DAYS_AT_ONCE:
@@ -274,7 +293,7 @@ class History:
         until = later[-DAYS_AT_ONCE] if len(later) >= DAYS_AT_ONCE else None
         return replace(filters, low=max(low, filters.low)), until
 
-    async def _spans(self, above: int) -> Sequence[tuple[int, int | None]]:
+    async def spans(self, above: int) -> Sequence[tuple[int, int | None]]:
         """Return spans of attempt ids that reach down to `above`.
 
         Each span is an exclusive lower and an inclusive upper bound.
@@ -288,7 +307,12 @@ def _columns(filters: HistoryFilter, rows: int) -> tuple[object, ...]:
     return (filters.high, filters.low, rows, filters.status, filters.type, filters.prefix)
 
 
-def _ids_read(
+def answer_columns(filters: HistoryFilter) -> tuple[object, ...]:
+    """Return what a statement is given of the filter for the last attempt."""
+    return (filters.code_from, filters.code_to, filters.outcome)
+
+
+def ids_read(
     rows: Sequence[asyncpg.Record], filters: HistoryFilter, part: HistoryFilter
 ) -> IdsRead:
     """Return the result of a read of `part`.

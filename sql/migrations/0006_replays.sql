@@ -1,4 +1,5 @@
 -- Replays: deliveries of one endpoint that are sent again, or for the first time, from history at a rate.
+-- Bulk actions: retries or cancellations of all deliveries that a filter selects, of any endpoints.
 
 CREATE TABLE dispatcher.replays (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
@@ -126,3 +127,30 @@ END $$;
 COMMENT ON FUNCTION dispatcher.replayable(text, uuid, bigint, bigint, boolean, integer) IS
   'Return what one endpoint can be sent again, of ids above one and up to another: deliveries that failed or expired, and'
   ' with_missed also events without a delivery. A last row without an event says how far it has read.';
+
+-- ── bulk actions ─────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE dispatcher.bulk_actions (
+  id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
+  environment_id text NOT NULL,
+  action text NOT NULL CONSTRAINT bulk_actions_action_check CHECK (action IN ('retry', 'cancel')),
+  criteria json NOT NULL,                  -- which deliveries: the fields of HistoryFilter in store/history.py
+  ids bigint[],                            -- the deliveries that a person selected; NULL: those of the criteria
+  position bigint NOT NULL,                -- deliveries with ids from this one on have been read
+  rate integer CHECK (rate > 0),           -- deliveries a second; NULL: as fast as possible
+  state text NOT NULL DEFAULT 'RUNNING'
+    CONSTRAINT bulk_actions_state_check CHECK (state IN ('RUNNING', 'DONE', 'CANCELLED', 'FAILED')),
+  total bigint,                            -- counted at the start; NULL: too many to count
+  made bigint NOT NULL DEFAULT 0,          -- deliveries that were changed so far
+  skipped json NOT NULL DEFAULT '{}',      -- how many were not, by reason
+  next_at timestamptz NOT NULL DEFAULT now(),  -- when its next step is due
+  created_at timestamptz NOT NULL DEFAULT now(),
+  finished_at timestamptz,
+  failures integer NOT NULL DEFAULT 0,     -- steps that failed since the last one that did not
+  error text                               -- why the last of them failed
+);
+CREATE INDEX bulk_actions_environment ON dispatcher.bulk_actions (environment_id, id);
+CREATE INDEX bulk_actions_running ON dispatcher.bulk_actions (next_at) WHERE state = 'RUNNING';
+COMMENT ON TABLE dispatcher.bulk_actions IS
+  'Bulk actions, running and finished: retries or cancellations of all deliveries that a filter selects. The dashboard'
+  ' starts and cancels them. A daemon does the next due step, from the newest delivery to the oldest, in one transaction.';

@@ -1,12 +1,16 @@
 """Define the filters for deliveries and events."""
 
-from typing import Annotated
+from typing import Annotated, Literal
+from uuid import UUID
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from dispatcher.core.model import Status
+from dispatcher.core.model import ErrorCode, Status
 from dispatcher.services.inputs.base import Form, Limit, Moment
 from dispatcher.services.inputs.webhook_inputs import Pattern
+
+ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](\d\d|xx)$")]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 
 
 class DeliveryFilters(Form):
@@ -19,6 +23,12 @@ class DeliveryFilters(Form):
     """Only deliveries that were made at this time or later."""
     until: Moment | None = None
     """Only deliveries that were made before this time."""
+    response_status: ResponseStatus | None = None
+    """The HTTP status of the last response, such as `503`, or `5xx` for all that begin with 5."""
+    error_code: ErrorCode | Literal["http"] | None = None
+    """Why the last attempt did not succeed: `http` if there was a response that is not 2xx."""
+    reference: Reference | None = None
+    """The reference that the producer gave to the event."""
 
 
 class DeliveryQuery(DeliveryFilters):
@@ -31,6 +41,16 @@ class DeliveryQuery(DeliveryFilters):
     """Where to go on: the cursor from the previous page."""
     limit: Limit | None = None
     """The number of items on a page."""
+
+
+class AllDeliveriesQuery(DeliveryQuery):
+    """Select a page of the deliveries of all webhooks, newest first.
+
+    A page can be short, or empty, and still have a next one: where few of many deliveries match.
+    """
+
+    webhook_id: Annotated[UUID, Field(strict=False)] | None = None
+    """Only deliveries to this webhook."""
 
 
 class EventFilters(Form):
