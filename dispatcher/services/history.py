@@ -23,7 +23,7 @@ from dispatcher.services.history_resources import (
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
-from dispatcher.store.delivery_search import ROWS_PER_PAGE, DeliverySearch, read_page
+from dispatcher.store.delivery_search import ROWS_PER_PAGE, DeliverySearch, is_of_type, read_page
 from dispatcher.store.history import HistoryFilter
 from dispatcher.store.session import Queryable
 
@@ -101,10 +101,25 @@ class History:
         stored_filter = delivery_criteria.of_ids(filters.since, filters.until, filters.type, before)
         if filters.id is not None:
             stored_filter = _only(stored_filter, _number_or_none("evt", filters.id))
+        if filters.reference is not None:
+            return await self._with_reference(
+                environment_id, filters.reference, stored_filter, limit
+            )
         read = partial(self._stored.events, environment_id)
         page = await read_page(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
         rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
         return Page(tuple(map(EventItem.from_row, rows)), next=page.next)
+
+    async def _with_reference(
+        self, environment_id: str, reference: str, stored_filter: HistoryFilter, limit: int
+    ) -> Page[EventItem, int]:
+        event_ids = await self._search.events_with_reference(
+            environment_id, reference, limit + 1, low=stored_filter.low, high=stored_filter.high
+        )
+        page = Page.of_items(event_ids, limit, key=_same)
+        rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
+        matching = [row for row in rows if is_of_type(stored_filter, row["type"])]
+        return Page(tuple(map(EventItem.from_row, matching)), next=page.next)
 
     async def event(self, environment_id: str, id_: str) -> Event:
         """Return one event with its newest deliveries. Raise NotFoundError if there is none."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from dispatcher.core.ids import LARGEST
 from dispatcher.core.outcome import is_success
 from dispatcher.core.pagination import Page
 from dispatcher.store.history import (
@@ -94,11 +95,16 @@ class DeliverySearch:
         return ids_read(records, filters, part)
 
     async def events_with_reference(
-        self, environment_id: str, reference: str, limit: int
+        self, environment_id: str, reference: str, limit: int, *, low: int = 0, high: int = LARGEST
     ) -> Sequence[int]:
-        """Return the ids of the newest events with a reference."""
+        """Return the ids of the newest events with a reference, from `low` up to below `high`."""
         rows = await self._session.fetch(
-            statement("delivery_search/events_with_reference"), environment_id, reference, limit
+            statement("delivery_search/events_with_reference"),
+            environment_id,
+            reference,
+            high,
+            low,
+            limit,
         )
         return [row["id"] for row in rows]
 
@@ -139,17 +145,21 @@ class DeliverySearch:
         return page if page.next is not None else Page(page.items, next=more)
 
 
+def is_of_type(filters: HistoryFilter, type_: str) -> bool:
+    """Return True if an event of this type matches the filter."""
+    if filters.prefix is not None and type_.startswith(filters.prefix):
+        return True
+    return filters.type in (None, type_)
+
+
 def matches(filters: HistoryFilter, row: DeliveryItemRow) -> bool:
     """Return True if a delivery matches the filter in its current state, apart from its id."""
     code = row["response_status"]
-    of_type = filters.type in (None, row["type"]) or (
-        filters.prefix is not None and row["type"].startswith(filters.prefix)
-    )
     with_code = filters.code_from is None or (
         code is not None and filters.code_from <= code <= (filters.code_to or code)
     )
     return (
-        of_type
+        is_of_type(filters, row["type"])
         and with_code
         and filters.status in (None, row["status"])
         and filters.outcome in (None, row["outcome"])

@@ -23,7 +23,7 @@ from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
-DAYS_AT_ONCE = 60
+DAYS_AT_ONCE = 42
 """Most days, one partition each, that one statement reads."""
 
 
@@ -55,10 +55,11 @@ class HistoryFilter:
 
 
 class EventData(NamedTuple):
-    """The size of an event's data in bytes, and the data unless it is larger than asked for."""
+    """The size of an event's data in bytes, the data unless it is too large, and the reference."""
 
     size_bytes: int
     text: str | None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class EventItemRow(TypedDict):
     type: str
     source: str
     idempotency_key: str | None
+    reference: str | None
     size: int
     data: RawJson | None
 
@@ -212,7 +214,7 @@ class History:
         Events that retention has dropped are left out.
         """
         rows = await self._session.fetch(statement("history/payloads"), list(event_ids), data_limit)
-        return {row["id"]: EventData(row["size"], row["data"]) for row in rows}
+        return {row["id"]: EventData(row["size"], row["data"], row["reference"]) for row in rows}
 
     async def attempts(
         self, environment_id: str, delivery_id: int, limit: int

@@ -4,7 +4,7 @@
 -- One function, because the server reads and plans the text of every CHECK again for every INSERT: six of
 -- them took a third of its time. It has no SET search_path, which would cost as much again. So every
 -- operator and every function in it has its schema: one of the same name in the schema public is never run.
-CREATE FUNCTION dispatcher.event_is_valid(type text, data json, idempotency_key text, source text) RETURNS boolean
+CREATE FUNCTION dispatcher.event_is_valid(type text, data json, idempotency_key text, source text, reference text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   -- The name of the broken rule is the message that producers see, as of a CHECK constraint of that name.
@@ -14,6 +14,8 @@ DECLARE
       AND pg_catalog.octet_length(data::pg_catalog.text) OPERATOR(pg_catalog.>) 8388608 THEN 'data must be at most 8 MiB'
     WHEN pg_catalog.octet_length(idempotency_key) OPERATOR(pg_catalog.<) 1
       OR pg_catalog.octet_length(idempotency_key) OPERATOR(pg_catalog.>) 255 THEN 'idempotency_key must be 1 to 255 bytes'
+    WHEN pg_catalog.octet_length(reference) OPERATOR(pg_catalog.<) 1
+      OR pg_catalog.octet_length(reference) OPERATOR(pg_catalog.>) 255 THEN 'reference must be 1 to 255 bytes'
     WHEN source OPERATOR(pg_catalog.<>) ALL ('{producer,dispatcher,directed}'::pg_catalog.text[])
       THEN 'source is the dispatcher''s own'
     WHEN source OPERATOR(pg_catalog.=) 'producer' AND dispatcher.is_reserved(type) THEN 'type is reserved to the dispatcher'
@@ -32,7 +34,7 @@ BEGIN
     DETAIL := pg_catalog.format('Failing row contains (type, idempotency_key, source) = (%s, %s, %s).',
                                pg_catalog.left(type, 64), coalesce(pg_catalog.left(idempotency_key, 64), 'null'), source);
 END $$;
-COMMENT ON FUNCTION dispatcher.event_is_valid(text, json, text, text) IS
+COMMENT ON FUNCTION dispatcher.event_is_valid(text, json, text, text, text) IS
   'Return true, or raise the error of a CHECK constraint that is named like the broken rule.';
 
 CREATE TABLE dispatcher.events (
@@ -42,12 +44,14 @@ CREATE TABLE dispatcher.events (
   data json NOT NULL,                      -- json and not jsonb: the text is kept byte for byte
   idempotency_key text,
   source text NOT NULL DEFAULT 'producer', -- 'dispatcher': its operational events; 'directed': for one endpoint only
+  reference text,                          -- the producer's name for what it is about, for people who search; not sent
   PRIMARY KEY (id),
-  CONSTRAINT "event is valid" CHECK (dispatcher.event_is_valid(type, data, idempotency_key, source))
+  CONSTRAINT "event is valid" CHECK (dispatcher.event_is_valid(type, data, idempotency_key, source, reference))
 ) PARTITION BY RANGE (id);
+CREATE INDEX events_reference ON dispatcher.events (environment_id, reference, id) WHERE reference IS NOT NULL;
 COMMENT ON TABLE dispatcher.events IS
-  'The events, one partition a day of creation. Producers insert type, data, environment_id and idempotency_key, by'
-  ' INSERT, COPY or dispatcher.emit(). Nothing updates a row; a partition is dropped after retention.events.';
+  'The events, one partition a day of creation. Producers insert type, data, environment_id, idempotency_key and'
+  ' reference, by INSERT, COPY or dispatcher.emit(). Nothing updates a row; a partition is dropped after retention.events.';
 -- Empty in normal operation. Otherwise an INSERT would fail if the partition of its day is missing.
 CREATE TABLE dispatcher.events_default PARTITION OF dispatcher.events DEFAULT;
 
@@ -241,13 +245,14 @@ ALTER TABLE dispatcher.events ENABLE REPLICA TRIGGER event_replicated;
 
 -- ── functions ────────────────────────────────────────────────────────────────────────────────────────────
 
-CREATE FUNCTION dispatcher.emit(type text, data json, environment_id text DEFAULT 'env_default', idempotency_key text DEFAULT NULL)
+CREATE FUNCTION dispatcher.emit(type text, data json, environment_id text DEFAULT 'env_default', idempotency_key text DEFAULT NULL,
+                                reference text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   event_id bigint;
 BEGIN
-  INSERT INTO dispatcher.events (environment_id, type, data, idempotency_key)
-  VALUES (coalesce(emit.environment_id, 'env_default'), emit.type, emit.data, emit.idempotency_key)
+  INSERT INTO dispatcher.events (environment_id, type, data, idempotency_key, reference)
+  VALUES (coalesce(emit.environment_id, 'env_default'), emit.type, emit.data, emit.idempotency_key, emit.reference)
   RETURNING id INTO event_id;
   IF event_id IS NULL THEN
     SELECT k.event_id INTO event_id FROM dispatcher.idempotency_keys k
@@ -255,10 +260,23 @@ BEGIN
   END IF;
   RETURN 'evt_' || event_id;
 END $$;
-COMMENT ON FUNCTION dispatcher.emit(text, json, text, text) IS
+COMMENT ON FUNCTION dispatcher.emit(text, json, text, text, text) IS
   'Emit an event and return its id. If the idempotency key was used before, emit nothing and return the first event''s id.';
 
--- The settings force an index. Without statistics the planner might read and sort a whole table.
+-- For the settings of both functions: without statistics the planner might read and sort a whole table.
+-- The compared rows have the order of one index only.
+CREATE FUNCTION dispatcher.events_with_reference(environment text, wanted text, below bigint, from_id bigint, most integer) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
+BEGIN
+  RETURN QUERY SELECT e.id FROM dispatcher.events e
+  WHERE e.reference IS NOT NULL AND (e.environment_id, e.reference, e.id) < (environment, wanted, below)
+    AND (e.environment_id, e.reference, e.id) >= (environment, wanted, from_id) AND e.id < below AND e.id >= from_id
+  ORDER BY e.environment_id DESC, e.reference DESC, e.id DESC LIMIT most;
+END $$;
+COMMENT ON FUNCTION dispatcher.events_with_reference(text, text, bigint, bigint, integer) IS
+  'Return the newest events of an environment with this reference: ids from one up to below another.';
+
 CREATE FUNCTION dispatcher.waiting_for_fan_out(most integer) RETURNS TABLE (id bigint, environment_id text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$

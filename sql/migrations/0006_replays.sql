@@ -39,7 +39,7 @@ COMMENT ON FUNCTION dispatcher.attempts_since() IS
 --
 -- Every query names a span of ids whose ends are known when it is planned. So only the partitions of those
 -- days are locked. Otherwise a thousand days of history would exceed PostgreSQL's lock table. For the same
--- reason a later end of a delivery is searched in the 60 days after its span only. A delivery that a
+-- reason a later end of a delivery is searched in the 42 days after its span only. A delivery that a
 -- person sent again after that may be sent once more.
 --
 -- The settings, and subqueries with LIMIT 1, make every query read an index in its order, whatever the
@@ -64,8 +64,8 @@ BEGIN
   INTO first;
   start := least(greatest(low, first - 1), high);
   reach := least(high, start + 16 * day);
-  later := reach + 60 * day;
-  earlier := start - 60 * day;
+  later := reach + 42 * day;
+  earlier := start - 42 * day;
   reach := least(reach, (SELECT a.delivery_id FROM dispatcher.attempts a
     WHERE a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.delivery_id > start AND a.delivery_id <= reach
       AND a.id > start AND a.id <= later

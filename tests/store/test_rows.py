@@ -10,6 +10,7 @@ import pytest
 from dispatcher.core.model import ChangeNoticeRow, DeliveryRow
 from dispatcher.store import (
     audit,
+    bulk_actions,
     daemons,
     dashboard_sessions,
     delivery_actions,
@@ -32,6 +33,13 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     DeliveryRow: ("deliveries/due", "deliveries/parked", "deliveries/parked_in_order"),
     ChangeNoticeRow: ("change_notices/waiting",),
     audit.AuditRow: ("audit/list",),
+    bulk_actions.BulkActionRow: (
+        "bulk_actions/cancel",
+        "bulk_actions/get",
+        "bulk_actions/list",
+        "bulk_actions/start",
+    ),
+    bulk_actions.ClaimedBulkActionRow: ("bulk_actions/claim",),
     daemons.DaemonRow: ("daemons/list",),
     dashboard_sessions.DashboardSessionRow: ("dashboard_sessions/get",),
     delivery_actions.DeliveryStateRow: ("delivery_actions/find",),
@@ -78,6 +86,7 @@ PYTHON_TYPES: dict[str, object] = {
     "int2": int,
     "int4": int,
     "int8": int,
+    "json": str,
     "jsonb": str,
     "text": str,
     "timestamptz": datetime,

@@ -23,7 +23,7 @@ class NewBulkAction(Form):
     """Only deliveries to this webhook."""
     below: Annotated[int, Field(ge=0, strict=False)] | None = None
     """Only deliveries with an id below this one: those that were there when they were counted."""
-    delivery_ids: Annotated[tuple[str, ...], Field(max_length=SELECTED_MOST)] = ()
+    delivery_ids: Annotated[tuple[str, ...], Field(max_length=SELECTED_MOST, strict=False)] = ()
     """Only these deliveries, whatever the filters."""
     rate: Annotated[int, Field(ge=1, le=RATE_MOST, strict=False)] | None = None
     """Deliveries a second. If it is missing, as fast as possible."""

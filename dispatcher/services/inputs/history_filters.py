@@ -6,11 +6,10 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from dispatcher.core.model import ErrorCode, Status
-from dispatcher.services.inputs.base import Form, Limit, Moment
+from dispatcher.services.inputs.base import Form, Limit, Moment, Reference
 from dispatcher.services.inputs.webhook_inputs import Pattern
 
 ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](\d\d|xx)$")]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 
 
 class DeliveryFilters(Form):
@@ -63,6 +62,8 @@ class EventFilters(Form):
     """Only events that were emitted at this time or later."""
     until: Moment | None = None
     """Only events that were emitted before this time."""
+    reference: Reference | None = None
+    """The reference that the producer gave to the event."""
 
 
 class EventQuery(EventFilters):

@@ -1,6 +1,4 @@
--- $1 environment  $2 reference  $3 most events
+-- $1 environment  $2 reference  $3 ids below this one  $4 ids from this one on  $5 most events
 --
--- Return the newest events with this reference. The compared pairs have the order of one index only.
-SELECT id FROM dispatcher.events
-WHERE reference IS NOT NULL AND (environment_id, reference, id) > ($1, $2, 0) AND (environment_id, reference, id) < ($1, $2, 9223372036854775807)
-ORDER BY environment_id DESC, reference DESC, id DESC LIMIT $3
+-- Return the newest events with this reference.
+SELECT id FROM dispatcher.events_with_reference($1, $2, $3, $4, $5::integer) AS found(id)

@@ -3,18 +3,10 @@
 -- to return  $9 attempts with ids up to this one, or NULL: see store/history.py  $10 first response status, or
 -- NULL  $11 last response status  $12 outcome, or NULL
 --
--- Return deliveries whose last end is a failure, newest first. `horizon` and the compared pairs are those
--- of of_endpoints.sql. Only failures are read, however many deliveries succeeded between them.
+-- Return deliveries whose last end is a failure, newest first. `horizon` is that of
+-- history/of_endpoints.sql. Only failures are read, however many deliveries succeeded between them.
 WITH failed AS MATERIALIZED (
-  (SELECT delivery_id AS id, type, status, outcome, id AS attempt_id FROM dispatcher.attempts
-   WHERE $2::uuid IS NULL AND state = 'FAILED' AND (environment_id, delivery_id) < ($1::text, $3) AND (environment_id, delivery_id) >= ($1, $4)
-     AND (id >= $4 OR $4 = 0) AND ($9::bigint IS NULL OR id <= $9)
-   ORDER BY environment_id DESC, delivery_id DESC FETCH FIRST ($5) ROWS WITH TIES)
-  UNION ALL
-  (SELECT delivery_id, type, status, outcome, id FROM dispatcher.attempts
-   WHERE $2 IS NOT NULL AND state = 'FAILED' AND (endpoint_id, delivery_id + 0) < ($2, $3) AND (endpoint_id, delivery_id + 0) >= ($2, $4)
-     AND (id >= $4 OR $4 = 0) AND ($9 IS NULL OR id <= $9)
-   ORDER BY endpoint_id DESC, delivery_id + 0 DESC FETCH FIRST ($5) ROWS WITH TIES)
+  SELECT id, type, status, outcome, attempt_id FROM dispatcher.failures($1, $2, $3, $4, $5::integer, $9::bigint)
 ), horizon AS (
   SELECT nullif(greatest(min(id), $4), $4) AS id FROM failed HAVING count(*) >= $5
 ), newest AS (
