@@ -216,7 +216,8 @@ async def test_answers_of_pending_deliveries_are_looked_up_each(statistics: Conn
 async def test_events_are_found_by_their_reference(statistics: Connection) -> None:
     arguments = ("env_default", "ord_100", LARGEST, 0, 20)
     found = "delivery_search/events_with_reference"
-    assert await rows_read(statistics, TABLES, found, *arguments) <= 20 + 12
+    # A row ahead a partition; to plan, the server looks at the ends of each index as well.
+    assert await rows_read(statistics, TABLES, found, *arguments) <= 20 + 2 * 20
     events = [await id_of(statistics, days) + 800 for days in range(8)]
     of_events = ("env_default", events, LARGEST, 0, 100, 0, None)
     read = await rows_read(statistics, TABLES, "delivery_search/of_events", *of_events)

@@ -5,11 +5,15 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from dispatcher.core.model import ErrorCode, Status
+from dispatcher.core.model import Status
 from dispatcher.services.inputs.base import Form, Limit, Moment, Reference
 from dispatcher.services.inputs.webhook_inputs import Pattern
 
 ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](\d\d|xx)$")]
+ErrorKind = Literal[
+    "http", "timeout", "dns", "connect", "tls", "reset", "protocol", "blocked", "authentication"
+]
+"""`http`, and the codes of `core.model.ErrorCode`."""
 
 
 class DeliveryFilters(Form):
@@ -24,7 +28,7 @@ class DeliveryFilters(Form):
     """Only deliveries that were made before this time."""
     response_status: ResponseStatus | None = None
     """The HTTP status of the last response, such as `503`, or `5xx` for all that begin with 5."""
-    error_code: ErrorCode | Literal["http"] | None = None
+    error_code: ErrorKind | None = None
     """Why the last attempt did not succeed: `http` if there was a response that is not 2xx."""
     reference: Reference | None = None
     """The reference that the producer gave to the event."""
