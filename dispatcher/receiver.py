@@ -127,7 +127,7 @@ def verify(
 
     Raise SignatureVerificationError, as the most specific subclass, if no signature is valid. Raise
     TypeError if the body is not bytes, or if a secret or a header is not text. Raise ValueError for
-    an unknown scheme, and for an empty secret, because with that everybody can sign.
+    an unknown scheme, and for an empty secret, because with that anyone can sign.
     """
     if not isinstance(payload, bytes | bytearray | memoryview):
         raise TypeError("payload must be the body's bytes as they arrived, before any parsing")

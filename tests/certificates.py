@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 LOCAL = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
@@ -72,9 +72,10 @@ class Authority:
         to_day: int = 1,
         *,
         self_signed: bool = False,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
     ) -> Path:
-        """A file with a server's key and certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """A file with a server's key and certificate; without a `key`, one is made."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
         now = datetime.now(UTC)
         builder = (

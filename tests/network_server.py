@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 
 from dispatcher.embedded_postgres import binaries as binaries_module
+from dispatcher.embedded_postgres.binaries import Account
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 
 RULES = """
@@ -259,6 +260,8 @@ async def hot_standby(directory: Path, binaries: Path | None) -> AsyncIterator[i
     found = binaries_module.find(binaries)
     data = directory / f"pg{found.major}"
     owner = data.stat()
+    account = Account(data.owner(), owner.st_uid, owner.st_gid)
+    found = binaries_module.reachable(found, account, directory)
     signal = data / "standby.signal"
     signal.touch()
     os.chown(signal, owner.st_uid, owner.st_gid)
@@ -268,6 +271,7 @@ async def hot_standby(directory: Path, binaries: Path | None) -> AsyncIterator[i
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd=directory,
         user=owner.st_uid,
         group=owner.st_gid,
     )

@@ -17,6 +17,9 @@ SHARES = 4
 """One environment may use one of this many equal shares of BODIES_BYTES."""
 THREADS = 2
 """Threads for large bodies. They compete for the interpreter lock, so more would not help."""
+LISTING_REST = 8.0
+"""An environment rests so many times as long as its long list took: lists take at most a ninth of
+the time, whatever one environment asks for."""
 LISTINGS = 4
 """Long lists that are built at a time, by all environments together."""
 WAITING = 32
@@ -40,15 +43,15 @@ class Work:
             waiting=WAITING,
             waiting_of_one=WAITING_OF_ONE,
             wait_seconds=5.0,
-            rest=1.0,
+            rest=LISTING_REST,
         )
 
     @asynccontextmanager
     async def listing(self, key: str) -> AsyncIterator[None]:
         """Hold the slot for building a long list; one environment has only one.
 
-        Its next one begins after a rest as long as this one took. Otherwise one environment could
-        take the whole time of the event loop. Raise an HttpError (503) if too many wait.
+        Its next one begins after a rest (LISTING_REST). Otherwise one environment could take the
+        whole time of the event loop. Raise an HttpError (503) if too many wait.
         """
         async with AsyncExitStack() as held:
             try:

@@ -10,15 +10,22 @@ from typing import Any
 import click
 
 from dispatcher import __version__
+from dispatcher.cli.commands.audit import audit
 from dispatcher.cli.commands.check import check
+from dispatcher.cli.commands.delivery import delivery
 from dispatcher.cli.commands.demo import demo
 from dispatcher.cli.commands.emit import emit
+from dispatcher.cli.commands.environment import environment
+from dispatcher.cli.commands.event import event
+from dispatcher.cli.commands.event_type import event_type
 from dispatcher.cli.commands.listen import listen
 from dispatcher.cli.commands.migrate import migrate
 from dispatcher.cli.commands.pausing import pause, resume
+from dispatcher.cli.commands.quarantine import quarantine
 from dispatcher.cli.commands.replay import replay
 from dispatcher.cli.commands.run import run
 from dispatcher.cli.commands.seed import seed
+from dispatcher.cli.commands.stats import stats
 from dispatcher.cli.commands.tail import tail
 from dispatcher.cli.commands.token import token
 from dispatcher.cli.commands.verify import verify
@@ -80,15 +87,22 @@ COMMANDS: tuple[click.Command, ...] = (
     migrate,
     check,
     emit,
-    seed,
     webhook,
+    event,
+    delivery,
+    event_type,
+    seed,
+    environment,
     token,
     tail,
     replay,
-    listen,
-    verify,
+    stats,
+    quarantine,
+    audit,
     pause,
     resume,
+    listen,
+    verify,
 )
 
 for command in COMMANDS:

@@ -47,7 +47,7 @@ async def open_client(
 class InProcessClient(AsyncApi):
     """The client for people with access to the database. It may do everything.
 
-    Without an environment, it uses that of the webhook that a call names. It raises ApiError as the
+    Without an environment, it uses that of the webhook, event or delivery that a call names. It raises ApiError as the
     API would, and errors of the database.
     """
 
@@ -117,7 +117,13 @@ class InProcessClient(AsyncApi):
         if "webhook_id" in call.path:
             webhook_id = call.uuid("webhook_id")
             return (await call.services.webhooks.get(webhook_id, None)).environment_id
-        return DEFAULT_ENVIRONMENT
+        return await _environment_of_path(call) or DEFAULT_ENVIRONMENT
+
+
+async def _environment_of_path(call: types.Call) -> str | None:
+    """Return the environment of the event or the delivery in the path, None if there is none."""
+    object_id = call.path.get("event_id") or call.path.get("delivery_id")
+    return None if object_id is None else await call.services.history.environment_of(object_id)
 
 
 def _call(

@@ -15,6 +15,7 @@ from dispatcher.client.call import (
     MethodGroup,
     SyncCaller,
 )
+from dispatcher.client.operations import Audit, Quarantine, Stats
 from dispatcher.client.requests import Id, Moment, path
 from dispatcher.client.resources import Page, Resource, resource
 from dispatcher.client.webhooks import Webhooks
@@ -213,6 +214,15 @@ class Environments(MethodGroup[C]):
 
     each = ItemIterator(list)
 
+    @ApiMethod
+    def create(self, name: str, *, id: str | None = None) -> Call[Resource]:
+        """Create an environment. Without an `id`, the API chooses one.
+
+        The token must be one for all environments.
+        """
+        fields = {"name": name} if id is None else {"name": name, "id": id}
+        return requests.post(path("environments"), fields)
+
 
 class Pauses(MethodGroup[C]):
     """The methods for pausing the environment, or with `all` all environments."""
@@ -249,6 +259,9 @@ class SyncApi(SyncCaller):
     environments = GroupAttribute(Environments[SyncCaller])
     tokens = GroupAttribute(Tokens[SyncCaller])
     pauses = GroupAttribute(Pauses[SyncCaller])
+    quarantine = GroupAttribute(Quarantine[SyncCaller])
+    audit = GroupAttribute(Audit[SyncCaller])
+    stats = GroupAttribute(Stats[SyncCaller])
 
 
 class AsyncApi(AsyncCaller):
@@ -261,3 +274,6 @@ class AsyncApi(AsyncCaller):
     environments = GroupAttribute(Environments[AsyncCaller])
     tokens = GroupAttribute(Tokens[AsyncCaller])
     pauses = GroupAttribute(Pauses[AsyncCaller])
+    quarantine = GroupAttribute(Quarantine[AsyncCaller])
+    audit = GroupAttribute(Audit[AsyncCaller])
+    stats = GroupAttribute(Stats[AsyncCaller])

@@ -39,8 +39,11 @@ def get(path: str) -> Call[Resource]:
 
 def listing(path: str, **filters: object) -> Call[Page]:
     """Describe a request for a page of a listing. A filter that is None is left out."""
-    query = {name: str(_plain(value)) for name, value in filters.items() if value is not None}
-    return Call("GET", path, page, query)
+    return Call("GET", path, page, _query(filters))
+
+
+def _query(filters: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(_plain(value)) for name, value in filters.items() if value is not None}
 
 
 def post(path: str, fields: Mapping[str, Any], *, key: str | None = None) -> Call[Resource]:
@@ -56,6 +59,16 @@ def post_many(
 ) -> Call[Page]:
     """Describe a POST of many resources, with a key as that of `post`."""
     return Call("POST", path, page, body=bodies, key=key or str(uuid4()))
+
+
+def order(path: str) -> Call[None]:
+    """Describe a POST without fields, whose response has no data."""
+    return Call("POST", path, nothing, body={}, key=str(uuid4()))
+
+
+def figures(path: str, **filters: object) -> Call[Resource]:
+    """Describe a request for one resource with filters. A filter that is None is left out."""
+    return Call("GET", path, resource, _query(filters))
 
 
 def delete(path: str) -> Call[None]:

@@ -52,11 +52,17 @@ class Page(Generic[Item, Key]):
 
 @dataclass(frozen=True, slots=True)
 class PageBounds:
-    """The limits of a page: at most `items`, of about `size_bytes`, read `step` at a time."""
+    """The limits of a page: at most `items`, of about `size_bytes`, read at most `step` at a time."""
 
     items: int
     size_bytes: int
     step: int
+
+
+FIRST_STEP = 16
+"""Rows that are read before their size is known."""
+STEP_BYTES = 32_768
+"""Bytes of rows that the event loop makes into items before other tasks may run."""
 
 
 async def fill_page(
@@ -72,14 +78,14 @@ async def fill_page(
 
     `read` returns at most a number of rows after a position, `key` the position of a row, `size`
     its bytes, and `make` the item for a row. Items are made step by step, so that the event loop is
-    not blocked. A page has at least one row, however large. At most one step of rows beyond the
-    limit of bytes is in memory.
+    not blocked: the first step has FIRST_STEP rows, the others about STEP_BYTES. A page has at least
+    one row, however large. At most one step of rows beyond the limit of bytes is in memory.
     """
     items: list[Item] = []
     size_bytes = 0
     last: Key | None = None
     while True:
-        step = min(bounds.step, bounds.items + 1 - len(items))
+        step = min(_step(len(items), size_bytes), bounds.step, bounds.items + 1 - len(items))
         rows = await read(after if last is None else last, step)
         for row in rows:
             size_bytes += size(row)
@@ -89,3 +95,8 @@ async def fill_page(
             last = key(row)
         if len(rows) < step:
             return Page(tuple(items), None)
+
+
+def _step(rows: int, size_bytes: int) -> int:
+    """Return how many rows to read after `rows` of this size."""
+    return max(STEP_BYTES * rows // size_bytes, 1) if size_bytes else FIRST_STEP

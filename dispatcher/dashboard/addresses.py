@@ -18,6 +18,7 @@ PATHS: Final[Mapping[str, str]] = {
     "webhook_disable": "/webhooks/{webhook_id}/disable",
     "webhook_delete": "/webhooks/{webhook_id}/delete",
     "webhook_settings": "/webhooks/{webhook_id}/settings",
+    "webhook_credentials": "/webhooks/{webhook_id}/credentials",
     "webhook_tries": "/webhooks/{webhook_id}/tries",
     "webhook_recoveries": "/webhooks/{webhook_id}/recoveries",
     "webhook_recovery_cancel": "/webhooks/{webhook_id}/recoveries/{recovery_id}/cancel",

@@ -11,6 +11,7 @@ from dispatcher.dashboard.views import (
     recoveries,
     tokens,
     webhook,
+    webhook_credentials,
     webhook_settings,
     webhooks,
 )
@@ -27,6 +28,7 @@ PAGES = (
     *deliveries.PAGES,
     *webhook.PAGES,
     *webhook_settings.PAGES,
+    *webhook_credentials.PAGES,
     *recoveries.PAGES,
 )
 """The pages of every module in `views`. `/webhooks/new` stands before `/webhooks/{webhook_id}`,

@@ -97,7 +97,7 @@ class Dashboard:
         return answer
 
     def _inside(self, handler: Inner) -> Handler:
-        """Return a handler for signed-in users that sends everybody else to the sign-in page."""
+        """Return a handler for signed-in users that sends everyone else to the sign-in page."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             session = await self._signing_in.known(request)

@@ -44,6 +44,8 @@ UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 USED_LINK: Final = "The link was used before, or has expired. Sign in with a token."
 SIGNED_OUT: Final = "You were signed out. Sign in, and send the form again on the next page."
 
+_DROPPED: Final = form_body.SECRET_FIELDS | {"csrf"}
+
 Fields = list[tuple[str, str]]
 
 
@@ -129,7 +131,8 @@ class SignInPages:
     async def sign_in_first(self, request: web.Request) -> web.Response:
         """Return the sign-in page, or a redirect to it, for a browser without a valid session.
 
-        A form that one of our pages sent is kept, and shown again after the sign-in.
+        A form that one of our pages sent is kept, without its secrets, and shown again after the
+        sign-in.
         """
         if only_reads(request):
             path = request.rel_url.raw_path_qs[:500]
@@ -156,7 +159,7 @@ class SignInPages:
         """
         if not is_surely_ours(request):
             return None
-        fields = [(n, v) for n, v in (await self._fields(request)).items() if n != "csrf"]
+        fields = [(n, v) for n, v in (await self._fields(request)).items() if n not in _DROPPED]
         if sum(len(n) + len(v) for n, v in fields) > KEPT_BYTES:
             return None
         return KeptForm(request.rel_url.raw_path_qs, fields)

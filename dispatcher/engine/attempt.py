@@ -127,7 +127,11 @@ class AttemptRunner:
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
-        outcome = self._decide(delivery, endpoint, event, answer)
+        outcome = self._decide(delivery, endpoint, answer)
+        try:
+            self._apply(delivery, endpoint, event, outcome)
+        except Exception as error:  # noqa: BLE001 - otherwise an event that was received is sent again
+            observe.deliveries.outcome_not_applied(delivery, error)
         return Attempt(
             result_of(delivery, outcome, started_at, recorded_headers, answer), answer.duration
         )
@@ -147,22 +151,24 @@ class AttemptRunner:
         )
 
     def _decide(
-        self, delivery: Delivery, endpoint: Endpoint, event: Event, answer: Response | SendError
+        self, delivery: Delivery, endpoint: Endpoint, answer: Response | SendError
     ) -> Outcome:
-        """Return the outcome, and apply it to the endpoint."""
-        now = self._clock.now()
-        outcome = outcomes.decide(
+        return outcomes.decide(
             answer,
             attempt=delivery.attempt - delivery.base + 1,
             policy=self._endpoints.policy(endpoint),
-            now=now,
+            now=self._clock.now(),
             chance=random(),  # noqa: S311 - jitter, not a secret
         )
+
+    def _apply(
+        self, delivery: Delivery, endpoint: Endpoint, event: Event, outcome: Outcome
+    ) -> None:
+        """Apply the outcome to the endpoint: pause its queue, and note whether it works."""
         pause = DISABLING_SECONDS if outcome.disable else outcome.pause
         if pause:
-            self._queues.pause(endpoint.id, now + pause)
+            self._queues.pause(endpoint.id, self._clock.now() + pause)
         self._health.note(endpoint, delivery, event.type, outcome)
-        return outcome
 
     def _unsent(self, delivery: Delivery, outcome: Outcome) -> Attempt:
         return Attempt(result_of(delivery, outcome, self._clock.now(), "{}", None))

@@ -105,9 +105,14 @@ class Deliverer:
             self._is_starting = False
 
     async def drained(self) -> None:
-        """Wait until no attempt is in flight; call it after `run` was cancelled."""
+        """Wait until no attempt is in flight; call it after `run` was cancelled.
+
+        Raises the unexpected error of a worker. Otherwise the end of the daemon would look orderly.
+        """
         while self._workers:
             await asyncio.wait(self._workers)
+        if self._worker_error:
+            raise self._worker_error
 
     async def _wait_for_next(self) -> Delivery:
         """Return the next delivery to start, as soon as one can and may start."""

@@ -96,7 +96,8 @@ class EndpointHealth:
     async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
 
-        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not written.
+        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not
+        written.
         """
         async with self._writing:
             notes, self._notes = self._notes, Notes()

@@ -242,7 +242,7 @@ class Engine:
         )
 
     def feeding_stages(self) -> tuple[Stage, ...]:
-        """Return the stages that bring work in, and the periodic ones; a drain begins with their end."""
+        """Return the stages that bring work in, and the periodic ones; a drain ends them first."""
         wake = self.rescheduler.wake
         return (
             Stage("listen", self.listener.run_once),

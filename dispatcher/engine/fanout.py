@@ -73,7 +73,8 @@ class Fanout:
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay committed.
+        Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay
+        committed.
         """
         picked, is_empty = await self._empty_inbox()
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
@@ -149,7 +150,10 @@ class Fanout:
         )
 
     def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:
-        """Note the result of a statement for up to `events` events; return True if more are left."""
+        """Note the result of a statement for up to `events` events.
+
+        Return True if the slice may have more.
+        """
         self._size.grow()
         self._refused_in_a_row = 0
         if result.seen and not result.picked and not slice_.oversized:
@@ -171,7 +175,10 @@ class Fanout:
         return more
 
     async def _move_mark(self) -> None:
-        """Move the mark in the database, or read it. A timeout is ignored: no event is its cause."""
+        """Move the mark in the database, or read it.
+
+        A timeout is ignored, as no event is its cause.
+        """
         if target := self._fairness.mark_due(monotonic()):
             try:
                 self._fairness.note_mark(await self._inbox.raise_mark(*target))

@@ -6,6 +6,8 @@ a minute ago. It is kept in the database, where a starting daemon finds it. Pure
 arguments, in monotonic seconds.
 """
 
+from collections import deque
+
 MARK_AGE_SECONDS = 60.0
 """The mark passes an id this long after it was taken: most transactions are committed by then."""
 MARK_EVERY_SECONDS = 1.0
@@ -20,13 +22,15 @@ class InboxMark:
     """The mark, as this daemon knows it; `after_id` is the id above which the inbox is read."""
 
     def __init__(self) -> None:
-        self._taken_at: list[tuple[float, int]] = []
+        self._taken_at: deque[tuple[float, int]] = deque()
         self._old_enough = 0
         self._asked_at = float("-inf")
         self.after_id = 0
 
     def note_taken(self, highest: int | None, now: float) -> None:
         """Note that events up to this id were taken; None: no event was."""
+        # Otherwise memory would grow in the schema check, which never asks for the mark.
+        self._forget_old(now)
         taken = self._taken_at
         if highest is not None and (not taken or now - taken[-1][0] >= TAKEN_EVERY_SECONDS):
             taken.append((now, highest))
@@ -36,8 +40,7 @@ class InboxMark:
 
         `empty_up_to` is an id up to which the inbox has no event.
         """
-        while self._taken_at and self._taken_at[0][0] <= now - MARK_AGE_SECONDS:
-            self._old_enough = max(self._old_enough, self._taken_at.pop(0)[1])
+        self._forget_old(now)
         target = max(self._old_enough, empty_up_to)
         pause = MARK_EVERY_SECONDS if target > self.after_id else MARK_READ_EVERY_SECONDS
         if now - self._asked_at < pause:
@@ -48,5 +51,11 @@ class InboxMark:
     def note(self, mark: int) -> None:
         """Note where the mark is in the database."""
         if mark < self.after_id:  # the clock was set back
-            self._taken_at, self._old_enough = [], 0
+            self._taken_at.clear()
+            self._old_enough = 0
         self.after_id = mark
+
+    def _forget_old(self, now: float) -> None:
+        """Forget the ids that are old enough; the mark may pass the highest of them."""
+        while self._taken_at and self._taken_at[0][0] <= now - MARK_AGE_SECONDS:
+            self._old_enough = max(self._old_enough, self._taken_at.popleft()[1])

@@ -50,8 +50,8 @@ class Admit(Protocol):
 class Loader:
     """The stage that loads rows from the table.
 
-    `admit` takes the rows that were read. `wake` is set when shards were
-    gained or an endpoint queue needs its parked rows.
+    `admit` takes the rows that were read. `wake` is set when shards were gained or an endpoint
+    queue needs its parked rows.
     """
 
     def __init__(

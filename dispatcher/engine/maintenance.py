@@ -80,7 +80,8 @@ class Maintenance:
     async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreUnavailableError; the next pass starts with another step, as this one is delayed.
+        Raises StoreUnavailableError; the next pass starts with another step, as this one is
+        delayed.
         """
         for step in self._steps:
             if step.due_at <= monotonic():

@@ -78,8 +78,8 @@ class Recorder:
 
         If the database refuses the data of a result, even without the receiver's answer, its
         delivery goes to quarantine. Otherwise it would block all other results. Raises
-        StoreUnavailableError or StatementTimeoutError; results that may be unwritten stay and are written
-        again, which is harmless.
+        StoreUnavailableError or StatementTimeoutError; results that may be unwritten stay and are
+        written again, which is harmless.
         """
         await self._has_results.wait()
         batch_due = self._written_at + BATCH_SECONDS - monotonic()

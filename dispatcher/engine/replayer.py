@@ -34,7 +34,8 @@ class Replayer:
     async def run_once(self) -> float:
         """Run one step, and return the seconds to the next.
 
-        Raises StoreUnavailableError or StatementTimeoutError. After a timeout, the next step is smaller.
+        Raises StoreUnavailableError or StatementTimeoutError. After a timeout, the next step is
+        smaller.
         """
         try:
             step = await self._replays.step(

@@ -16,8 +16,8 @@ class Request:
     """The headers of one attempt.
 
     `fixed` are the endpoint's own headers, the same for all attempts; the headers that vary have
-    `names` and `values`. The sender adds the others. `recorded` is the JSON text kept with the attempt: the headers that
-    differ between attempts, and the timestamp, but no signature.
+    `names` and `values`. The sender adds the others. `recorded` is the JSON text kept with the
+    attempt: the headers that differ between attempts, and the timestamp, but no signature.
     """
 
     fixed: Mapping[str, str] = field(repr=False)

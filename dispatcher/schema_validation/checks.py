@@ -16,8 +16,6 @@ WAIT_SECONDS = 10.0
 """Longest wait in the queue. A check may take one second of processor time and a new process, so
 this is enough for a few checks.
 """
-NICENESS = 10
-"""The worker yields to the daemon if both need the same processor."""
 
 
 class SchemaChecksBusyError(Exception):
@@ -28,7 +26,7 @@ class SchemaChecks:
     """The queue and the worker process. The first check starts the process; `close` ends it."""
 
     def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
-        self._sandbox = Sandbox(niceness=NICENESS)
+        self._sandbox = Sandbox(is_idle=True)
         self._slots = FairSlots(
             1, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=wait_seconds
         )
@@ -38,7 +36,8 @@ class SchemaChecks:
     ) -> Rejection | None:
         """Check as `validate.validate` does, when it is the environment's turn.
 
-        Raises SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started.
+        Raises SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started
+        or gets no time on the processor.
         """
         try:
             async with self._slots.held(environment_id):

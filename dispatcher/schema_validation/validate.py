@@ -46,17 +46,17 @@ def validate(schema: str, data: str | None) -> Rejection | None:
     try:
         validator = _ready(schema)
     except ValueError as error:
-        return Rejection("schema_unusable", _told(_reason(error, "schema")))
+        return Rejection("schema_unusable", _storable(_reason(error, "schema")))
     if data is None:
         return None
     try:
         value = orjson.loads(data)
     except ValueError as error:
-        return Rejection("unreadable", _told(str(error)))
+        return Rejection("unreadable", _storable(str(error)))
     try:
         validator.validate(value)
     except jsonschema_rs.ValidationError as error:
-        return Rejection("schema", _told(_reason(error, "data")))
+        return Rejection("schema", _storable(_reason(error, "data")))
     return None
 
 
@@ -95,7 +95,7 @@ def _reason(error: ValueError, root: str) -> str:
     return str(error)
 
 
-def _told(text: str) -> str:
+def _storable(text: str) -> str:
     """Return the text on one line and valid for the database, whatever keys the data has."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return shown if len(shown) <= LONGEST_DETAIL else f"{shown[: LONGEST_DETAIL - 1]}…"

@@ -51,11 +51,11 @@ class SandboxUnavailableError(Exception):
 class Sandbox:
     """The worker process. The first check starts it; it does one check at a time.
 
-    `niceness` (0 to 19) is by how much the process yields to others.
+    If `is_idle`, the process runs only while nothing else needs the processor.
     """
 
-    def __init__(self, *, niceness: int = 0) -> None:
-        self._niceness = niceness
+    def __init__(self, *, is_idle: bool = False) -> None:
+        self._is_idle = is_idle
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,14 +67,17 @@ class Sandbox:
     async def validate(self, schema: str, data: str | None = None) -> Rejection | None:
         """Check as `validate.validate` does; also reject a check that takes too much time or memory.
 
-        Raises SandboxUnavailableError if the process cannot be started.
+        Raises SandboxUnavailableError if the process cannot be started, or if it is idle and other
+        processes leave it no time.
         """
         for _ in range(2):  # the first process may have ended for another reason
             try:
                 return await self._ask(schema.encode(), None if data is None else data.encode())
-            except (EOFError, OSError, TimeoutError):
+            except (EOFError, OSError, TimeoutError) as error:
                 if await self._ended() == -signal.SIGPROF:
                     break
+                if self._is_idle and isinstance(error, TimeoutError):
+                    raise SandboxUnavailableError("the processor is too busy") from None
             except BaseException:
                 await self._end()  # otherwise the next check reads the rest of this result
                 raise
@@ -101,7 +104,7 @@ class Sandbox:
     async def _start(self) -> Process:
         try:
             process = self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *_ARGUMENTS, str(self._niceness)),
+                *(sys.executable, *_ARGUMENTS),
                 # Pass none of our environment: it may hold secrets.
                 env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=PIPE,
@@ -109,6 +112,8 @@ class Sandbox:
                 stderr=DEVNULL,
                 start_new_session=True,  # otherwise Ctrl-C at the terminal ends it
             )
+            if self._is_idle:
+                _yield_processor(process.pid)
             async with asyncio.timeout(START_LIMIT):
                 ready = await _pipes(process)[1].readline()
         except (OSError, TimeoutError) as error:
@@ -144,6 +149,19 @@ class Sandbox:
             with suppress(ProcessLookupError):
                 process.kill()
         return await process.wait()
+
+
+def _yield_processor(pid: int) -> None:
+    """Let a process run only while nothing else needs the processor.
+
+    A lower priority alone is not enough. The system counts a processor with an idle process as free
+    and wakes other processes on it; beside a process of low priority they would wait for another.
+    """
+    with suppress(ProcessLookupError):
+        if hasattr(os, "SCHED_IDLE"):  # Linux
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+        else:
+            os.setpriority(os.PRIO_PROCESS, pid, 19)
 
 
 def _pipes(process: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
@@ -188,7 +206,6 @@ def _confine() -> str | None:
 
 def main() -> None:
     """Limit this process, report that it is ready, and check until the input ends."""
-    os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     refused = _confine()
     line = _READY if refused is None else _UNBOUNDED + f"{refused}\n".encode()
     sys.stdout.buffer.write(line)

@@ -10,6 +10,7 @@ from dispatcher.services.history_resources import Event, new_event
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.store import events as stored
 from dispatcher.store.emission_queue import EmissionQueue
+from dispatcher.store.errors import TransactionConflictError
 from dispatcher.store.events import EmittedRows, NewEventRow
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.session import Queryable
@@ -79,22 +80,20 @@ class Events:
         """Emit events, all or none, in one statement. Return their ids in the same order.
 
         Raise InvalidError if the database refuses one, and NotFoundError if there is no such
-        environment.
+        environment. Raise TransactionConflictError if an earlier event is deleted at the same time.
         """
         try:
             emitted = await self._emit(environment_id, rows)
         except stored.EventRejectedError as error:
             raise InvalidError(Problem((), str(error))) from None
-        earlier: Mapping[str, int] = {}
-        if None in emitted.ids:
-            pairs = zip(rows, emitted.ids, strict=True)
-            keys = {row.key for row, id_ in pairs if id_ is None and row.key is not None}
-            earlier = await self._events.of_keys(environment_id, keys)
+        results = list(zip(rows, emitted.ids, emitted.earlier, strict=True))
+        keys = {row.key or "" for row, id_, earlier in results if id_ is None and earlier is None}
+        concurrent: Mapping[str, int] = {}
+        if keys:
+            concurrent = await self._events.of_keys(environment_id, keys)
         return tuple(
-            EmittedEvent(ids.event_name(id_), repeated=False)
-            if id_ is not None
-            else EmittedEvent(ids.event_name(earlier[row.key or ""]), repeated=True)
-            for row, id_ in zip(rows, emitted.ids, strict=True)
+            _emitted_event(id_, concurrent.get(row.key or "") if earlier is None else earlier)
+            for row, id_, earlier in results
         )
 
     async def _emit(self, environment_id: str, rows: Sequence[NewEventRow]) -> EmittedRows:
@@ -110,3 +109,12 @@ class Events:
         rows = await self._events.with_ids([ids.parse("evt", name)])
         if not rows or (rows[0]["type"], rows[0]["data"]) != (type_, data):
             raise ConflictError(f"the Idempotency-Key was used for another event, {name}")
+
+
+def _emitted_event(id_: int | None, earlier: int | None) -> EmittedEvent:
+    """Return the event of a batch. `id_` is None if `earlier` has its idempotency key."""
+    if id_ is not None:
+        return EmittedEvent(ids.event_name(id_), repeated=False)
+    if earlier is None:
+        raise TransactionConflictError("the event with the same idempotency key was deleted")
+    return EmittedEvent(ids.event_name(earlier), repeated=True)

@@ -142,5 +142,6 @@ def _share_out(together: Sequence[_Emission], emitted: EmittedRows) -> None:
     for emission in together:
         end = start + len(emission.rows)
         if not emission.result.done():
-            emission.result.set_result(EmittedRows(emitted.ids[start:end], emitted.enforced))
+            ids, earlier = emitted.ids[start:end], emitted.earlier[start:end]
+            emission.result.set_result(EmittedRows(ids, earlier, emitted.enforced))
         start = end

@@ -32,10 +32,12 @@ class NewEventRow(NamedTuple):
 class EmittedRows(NamedTuple):
     """The ids of emitted events in their order, None for an event whose key was used before.
 
-    `enforced` are those of their types whose schema is enforced.
+    `earlier` has, in the same order, the ids of the events that used the keys before, None for one
+    that was emitted at the same time. `enforced` are those of the types whose schema is enforced.
     """
 
     ids: Sequence[int | None]
+    earlier: Sequence[int | None]
     enforced: frozenset[str]
 
 
@@ -89,7 +91,7 @@ class Events:
             rows = await self._session.fetch(
                 statement("events/emit_many"), environment_id, *columns
             )
-        return EmittedRows(rows[0]["ids"], frozenset(rows[0]["enforced"]))
+        return EmittedRows(rows[0]["ids"], rows[0]["earlier"], frozenset(rows[0]["enforced"]))
 
     async def of_keys(self, environment_id: str, keys: Collection[str]) -> Mapping[str, int]:
         """Return the id of the event of each idempotency key that was used."""

@@ -1,7 +1,7 @@
 """The form of log lines: one JSON object a line on standard output, or colours on a terminal.
 
-The modules of `observe/` decide what to log, and word it. Records of the standard library and aiohttp, which use `logging`,
-get the same form.
+The modules of `observe/` decide what to log, and word it. Records of the standard library and
+aiohttp, which use `logging`, get the same form.
 """
 
 import contextlib

@@ -130,8 +130,8 @@ def _parse(head: bytes) -> Head:
         headers = tuple(_FIELD.findall(head.decode("latin-1")))
     else:
         headers = kept_headers(head)
-    is_told = framing in ("none", "length") and not is_interim(status)
-    whole_length = length if is_told else -1
+    is_length_known = framing in ("none", "length") and not is_interim(status)
+    whole_length = length if is_length_known else -1
     return Head(status, framing, length, keeps_alive, said, headers, whole_length)
 
 

@@ -212,7 +212,7 @@ class Connections:
         """Return the addresses to dial, those of the proxy if there is one. Raises PostError."""
         host = target.origin.host
         try:
-            found = await self._judged(target, share)
+            found = await self._permitted(target, share)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except OSError as error:
@@ -221,7 +221,7 @@ class Connections:
             found = []  # only the proxy may be able to look up names of the outside
         return found if self._proxy is None else await self._addresses_of(self._proxy)
 
-    async def _judged(self, target: Target, share: str) -> list[AddrInfo]:
+    async def _permitted(self, target: Target, share: str) -> list[AddrInfo]:
         """Return the receiver's addresses. Raises BlockedError if one of them is not permitted."""
         host, port = target.origin.host, target.origin.port
         if target.is_literal:

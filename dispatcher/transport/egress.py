@@ -208,8 +208,8 @@ class Guard:
         if ":" in host or ends_in_number(host):
             try:
                 self.check_address(host, port)
-            except BlockedError as refusal:
-                raise UrlError(str(refusal)) from None
+            except BlockedError as error:
+                raise UrlError(str(error)) from None
             return url
         self._check_name(host.removesuffix("."))
         if _is_odd_port(port) and all(entry.port != port for entry in self._allow):

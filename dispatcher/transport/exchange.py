@@ -172,7 +172,6 @@ class Connection(asyncio.Protocol):
             return False
         self.served += 1
         self.answer = None
-        self._waiter = None
         return True
 
     def abort(self) -> None:
@@ -271,11 +270,17 @@ class Connection(asyncio.Protocol):
     def _settle(self) -> None:
         """Wake the sender, as the answer has all that is waited for."""
         self._queue.pop(self, None)
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def _fail(self, error: Exception) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
+        """Wake the sender with the error, without its traceback.
+
+        Its frames hold the bytes of a whole read, and through the sender's frame this connection,
+        which holds the error. Otherwise a hundred such reads would wait for garbage collection.
+        """
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error.with_traceback(None))
         self.abort()

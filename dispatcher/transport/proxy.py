@@ -1,6 +1,6 @@
 """Reach receivers through the operator's HTTP proxy, by CONNECT.
 
-The proxy's address is the operator's, so the egress guard does not judge it. The proxy looks up the
+The proxy's address is the operator's, so the egress guard does not check it. The proxy looks up the
 receiver's name itself: what it may reach is decided by its own rules too.
 """
 

@@ -35,6 +35,8 @@ class ClientContext(ssl.SSLContext):
         self._sessions: OrderedDict[str, tuple[ssl.SSLSession, float]] = OrderedDict()
         self.minimum_version = ssl.TLSVersion.TLSv1_2
         self.hostname_checks_common_name = False
+        # Otherwise a receiver could have one handshake after another made on a connection.
+        self.options |= ssl.OP_NO_RENEGOTIATION
         self.set_alpn_protocols(["http/1.1"])
         if identity is None or identity.ca is None:
             self.load_default_certs()

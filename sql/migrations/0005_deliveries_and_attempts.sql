@@ -49,10 +49,9 @@ CREATE TABLE dispatcher.attempts (
   connect_ms integer,
   tls_ms integer,
   first_byte_ms integer,
-  PRIMARY KEY (id)
+  PRIMARY KEY (delivery_id, id)            -- no statement looks for an id alone: one index less for each attempt
 ) PARTITION BY RANGE (id);
 CREATE INDEX attempts_ended ON dispatcher.attempts (endpoint_id, delivery_id) WHERE state IS NOT NULL;
-CREATE INDEX attempts_delivery ON dispatcher.attempts (delivery_id);
 CREATE INDEX attempts_ended_event ON dispatcher.attempts (event_id, endpoint_id) WHERE state IS NOT NULL;
 -- For people who search for failures. A delivery that succeeds costs these indexes nothing. delivery_id + 0:
 -- otherwise attempts_ended would have the same order, and the planner could read that one.
@@ -62,6 +61,7 @@ COMMENT ON TABLE dispatcher.attempts IS
   'Every attempt whose outcome was decided, one partition a day. Daemons insert. The API and the views read. Nothing'
   ' updates a row; a partition is dropped after retention.attempts.';
 CREATE TABLE dispatcher.attempts_default PARTITION OF dispatcher.attempts DEFAULT;  -- as of events
+CREATE INDEX attempts_default_id ON dispatcher.attempts_default (id);  -- for maintenance, which moves and deletes by day
 
 CREATE TABLE dispatcher.change_notices (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),  -- a row a change: removing one must not remove a later one

@@ -1,6 +1,6 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [insert] [door] [listing] [--rounds N] [--number N]
+python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [server] [insert] [door] [listing] [--rounds N] [--number N]
 """
 
 import argparse
@@ -8,12 +8,24 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
-from tests.bench import door, insert, latency, listing, secure, stage, steps, throughput, transport
+from tests.bench import (
+    door,
+    insert,
+    latency,
+    listing,
+    secure,
+    server_share,
+    stage,
+    steps,
+    throughput,
+    transport,
+)
 
 DEFAULT = ("throughput", "latency")
 NAMES = (
     "steps",
     "transport",
+    "server",
     "secure",
     *DEFAULT,
     "insert",
@@ -45,7 +57,10 @@ def main() -> None:
     if "transport" in wanted:
         wanted.remove("transport")
         _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
-        asyncio.run(_say_floods())
+    if "server" in wanted:
+        wanted.remove("server")
+        _say("server")
+        _say_server(args.rounds, args.number)
     if not wanted:
         return
     with stage.database() as dsn:
@@ -56,9 +71,12 @@ def main() -> None:
                 _say(*lines)
 
 
-async def _say_floods() -> None:
-    async for lines in transport.floods():
-        _say(*lines)
+def _say_server(rounds: int, number: int) -> None:
+    with stage.database(**server_share.SERVER) as dsn:
+        stage.dispatcher(dsn, "migrate")
+        for fan_out in (1, 10):
+            lines = server_share.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
+            _say(*asyncio.run(lines))
 
 
 def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[str]]:

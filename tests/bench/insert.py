@@ -8,7 +8,6 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -68,15 +67,10 @@ async def _cpu(dsn: str, slices: int) -> str:
 async def _slice(connection: "asyncpg.Connection[Any]", table: str) -> float:
     insert = await connection.prepare(f"INSERT INTO {table} (type, data) VALUES ($1, $2)")  # noqa: S608
     pid = connection.get_server_pid()
-    before = _on_cpu(pid)
+    before = stage.microseconds_on_cpu(pid)
     for _ in range(SLICE):
         await insert.fetch("user.created", DATA)
-    return (_on_cpu(pid) - before) / SLICE
-
-
-def _on_cpu(pid: int) -> float:
-    """Return the microseconds for which a process has run."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1000
+    return (stage.microseconds_on_cpu(pid) - before) / SLICE
 
 
 def _rates(dsn: str, rounds: int, where: str) -> Iterator[str]:

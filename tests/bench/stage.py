@@ -25,11 +25,11 @@ KEY = token_hex(32)
 
 
 @contextmanager
-def database() -> Iterator[str]:
-    """A new cluster on disk, durable: what is measured is what a user gets."""
+def database(**more: str) -> Iterator[str]:
+    """A new cluster on disk, durable: what is measured is what a user gets. `more` are settings."""
     directory = Path(tempfile.mkdtemp(prefix="dispatcher-bench-"))
     directory.chmod(0o711)
-    settings = {"shared_buffers": "256MB", "max_connections": "100", "max_wal_size": "4GB"}
+    settings = {"shared_buffers": "256MB", "max_connections": "100", "max_wal_size": "4GB", **more}
     server = EmbeddedPostgres(directory / "postgres", settings=settings)
     try:
         yield server.start()
@@ -141,6 +141,11 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def microseconds_on_cpu(pid: int) -> float:
+    """Return for how long a process has run; finer than `cpu_seconds`."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1000
 
 
 def children_cpu_seconds(pid: int) -> float:

@@ -26,7 +26,7 @@ async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> list[s
     lines = []
     ratios = []
     async with stage.receiving() as receiver:
-        webhooks = [_subscribe(dsn, receiver) for _ in range(fan_out)]
+        webhooks = [subscribe(dsn, receiver) for _ in range(fan_out)]
         connection = await asyncpg.connect(dsn)
         async with stage.sending(dsn) as daemon:
             await ours(connection, receiver, number // 4, fan_out)  # warm: plans, caches
@@ -46,7 +46,8 @@ async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> list[s
     return [*lines, f"  fan-out {fan_out:>2}: median ratio {median(ratios):.2f} (bar 0.70)"]
 
 
-def _subscribe(dsn: str, receiver: stage.Receiver) -> str:
+def subscribe(dsn: str, receiver: stage.Receiver) -> str:
+    """Create a webhook for all events; its id."""
     created = stage.dispatcher(dsn, "webhook", "create", receiver.url, "--events", "*", "--json")
     return str(created["id"])
 

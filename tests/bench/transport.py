@@ -1,21 +1,17 @@
-"""The transport alone against a bare aiohttp session, and what floods do beside a healthy receiver.
+"""The transport alone against a bare aiohttp session.
 
     python -m tests.bench.transport posts URL NUMBER CONCURRENCY    prints seconds, and those of CPU
-    python -m tests.bench.transport flood URL HEALTHY_URL           prints what it did to us, as JSON
 
 Both clients POST the same body with as many headers to the same receiver, in turn, each in a
 process of its own.
 """
 
 import asyncio
-import json
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from itertools import repeat
-from pathlib import Path
-from statistics import median, quantiles
-from time import monotonic, process_time, thread_time
+from statistics import median
+from time import monotonic, process_time
 
 import uvloop
 
@@ -24,13 +20,8 @@ from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.bench.bare import BODY
-from tests.bench.flooding import FLOODS
 
 CONCURRENCY = 32
-FLOODS_AT_ONCE = 100
-FLOOD_SECONDS = 4.0
-FLOOD_TIMEOUT_SECONDS = 1.0
-UNREAD_BYTES = 8 * 1024 * 1024
 HEADERS: dict[str, str] = {}
 VARYING = {
     "X-Dispatcher-Event": "user.created",
@@ -97,95 +88,7 @@ async def run(module: str, receiver: stage.Receiver, number: int) -> tuple[float
     return number / seconds, cpu / number * 1e6
 
 
-async def floods() -> AsyncIterator[list[str]]:
-    """Yield a line of the report for each flood, 100 of it at a time beside a healthy receiver."""
-    async with (
-        stage.receiving() as healthy,
-        stage.process("-m", "tests.bench.flooding") as flooding,
-    ):
-        assert flooding.stdout is not None
-        port = int(await flooding.stdout.readline())
-        for name in FLOODS:
-            scheme = "https" if name == "handshake" else "http"
-            url = f"{scheme}://127.0.0.1:{port}/{name}"
-            command = ("-m", "tests.bench.transport", "flood", url)
-            async with stage.process(*command, healthy.url) as client:
-                assert client.stdout is not None
-                told = json.loads(await client.stdout.read())
-            yield [
-                f"  {name:>9}: {told['floods']} at {FLOODS_AT_ONCE} a time, +{told['grown']:.1f} MiB, "
-                f"loop held {told['held']:.0f} ms at most (alone {told['held_alone']:.0f}), healthy p50 "
-                f"{told['p50']:.1f} and p99 {told['p99']:.1f} ms (alone {told['p50_alone']:.1f} and "
-                f"{told['p99_alone']:.1f}), {told['right']} verdicts right, "
-                f"{told['over']:.2f} s over the deadline at most, {told['open']} sockets left"
-            ]
-
-
-async def flood(url: str, healthy: str) -> dict[str, float]:
-    """Measure the healthy receiver for some seconds alone, then beside the flood."""
-    async with new_sender(FLOODS_AT_ONCE) as sender:
-        await _watch(sender, healthy, 0.5)
-        before = _resident()
-        alone, held_alone = await _watch(sender, healthy, FLOOD_SECONDS)
-        ends = monotonic() + FLOOD_SECONDS
-        name = url.rpartition("/")[2]
-        body = BODY if name != "unread" else b"x" * UNREAD_BYTES
-        verdict = FLOODS[name][2]
-        timeout = FLOOD_TIMEOUT_SECONDS if verdict == "timeout" else 15.0
-        verdicts: list[str] = []
-        over: list[float] = []
-
-        async def flooded() -> None:
-            while monotonic() < ends:
-                answer = await sender.post(url, HEADERS, body, timeout=timeout)
-                verdicts.append(str(answer.status) if isinstance(answer, Response) else answer.code)
-                over.append(answer.duration - timeout)
-                await asyncio.sleep(0.1)
-
-        tasks = [asyncio.create_task(flooded()) for _ in range(FLOODS_AT_ONCE)]
-        beside, held = await _watch(sender, healthy, FLOOD_SECONDS)
-        await asyncio.gather(*tasks)
-        await asyncio.sleep(0.1)
-        return {
-            "floods": len(verdicts),
-            "right": verdicts.count(verdict),
-            "over": max(0.0, *over),
-            "open": len(sender._connections) - len(sender._connections._idle),
-            "grown": _resident() - before,
-            "held": held * 1e3,
-            "held_alone": held_alone * 1e3,
-            "p50": quantiles(beside, n=100)[49] * 1e3,
-            "p99": quantiles(beside, n=100)[98] * 1e3,
-            "p50_alone": quantiles(alone, n=100)[49] * 1e3,
-            "p99_alone": quantiles(alone, n=100)[98] * 1e3,
-        }
-
-
-async def _watch(sender: Sender, url: str, seconds: float) -> tuple[list[float], float]:
-    """Return how long POSTs to the receiver took, and for how long the loop was held at most."""
-    took: list[float] = []
-    held = 0.0
-    ends = monotonic() + seconds
-    while monotonic() < ends:
-        answer = await sender.post(url, HEADERS, BODY, timeout=15.0)
-        took.append(answer.duration)
-        slept, worked = monotonic(), thread_time()
-        await asyncio.sleep(0.005)
-        # Not longer than the loop worked: beyond that, other processes had the processor.
-        held = max(held, min(monotonic() - slept - 0.005, thread_time() - worked))
-    return took, held
-
-
-def _resident() -> float:
-    """Return the MiB of memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-async def main(verb: str, url: str, *args: str) -> None:
-    if verb == "flood":
-        print(json.dumps(await flood(url, args[0])))
-        return
+async def main(_: str, url: str, *args: str) -> None:
     began = process_time()
     seconds = await posts(url, int(args[0]), int(args[1]))
     print(seconds, process_time() - began)

@@ -19,9 +19,9 @@ from time import monotonic
 import asyncpg
 
 from tests.bench import neighbours as requests
-from tests.bench.flooding import at_idle_priority
 from tests.bench.neighbours import Tenant
 from tests.hostile import occupy_public
+from tests.hostile_receivers.priority import at_idle_priority
 
 AT_ONCE = 100
 """Deliveries to a hostile receiver that are due at any time, and connections of a squatter."""
@@ -67,7 +67,7 @@ async def _due(dsn: str, type_: str) -> None:
     await connection.execute(SAFE)
     while True:
         if await connection.fetchval(DUE) < AT_ONCE:
-            await connection.execute(EMIT_MANY, type_, AT_ONCE // 10)
+            await connection.execute(EMIT_MANY, type_, 1)
         await asyncio.sleep(0.1)
 
 
@@ -75,6 +75,7 @@ async def squatter(orders: Orders) -> None:
     """A producer takes every advisory lock that may be of use to somebody, and waits for the others."""
 
     async def squat(n: int) -> None:
+        await asyncio.sleep(n / (AT_ONCE // 5))  # otherwise all look for locks at the same moment
         connection = await asyncpg.connect(orders.producer)
         await connection.execute(SAFE)
         for first in LOCKS:

@@ -4,19 +4,30 @@ python -m tests.campaign.fuzz [--inputs N] [--seed N]
 """
 
 import argparse
+import asyncio
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, NotHttpError
+from dispatcher.transport.deadlines import Deadlines
+from dispatcher.transport.exchange import Connection, EndedError, Outbox
+from tests.campaign.receivers import resident_mib
 
 BODY_LIMIT = 256
-SLOW_SECONDS = 0.5
-"""One input is a few hundred bytes: what takes so long, on whatever machine, hangs."""
+SLOW_SECONDS = 2.0
+"""Most inputs are a few hundred bytes: what takes so long, on whatever machine, hangs."""
+LARGE_PART = 0.001
+LARGE_BYTES = 100_000
+"""A thousandth of the inputs is longer than a head may be."""
+INPUTS_A_TURN = 1000
+GROWTH_MIB = 8.0
+VIOLATION_CHARACTERS = 2000
 
 PIECES = [
     b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 ", b"HTTP/1.0 200\n", b"http/2 204\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -36,30 +47,99 @@ def one(rng: random.Random) -> bytes:
     for _ in range(rng.choice((0, 0, 0, 1, 3))):
         if data:
             data[rng.randrange(len(data))] = rng.randrange(256)
+    if data and rng.random() < LARGE_PART:
+        data *= LARGE_BYTES // len(data) + 1
     return bytes(data)
+
+
+def segments(data: bytes, rng: random.Random) -> Iterator[bytes]:
+    """Yield the bytes in segments of any size."""
+    at = 0
+    while at < len(data):
+        size = rng.choice((1, 2, 3, 7, 40, 4096, LARGE_BYTES))
+        if len(data) > LARGE_BYTES:
+            size *= 100  # a byte at a time would take seconds
+        yield data[at : at + size]
+        at += size
 
 
 def feed(data: bytes, rng: random.Random) -> tuple[int, Answer]:
     """Return the verdict (-1: not HTTP) and the answer, fed in segments of any size."""
     answer = Answer(BODY_LIMIT)
-    at = 0
     try:
-        while at < len(data):
-            size = rng.choice((1, 2, 3, 7, 40, 4096))
-            if answer.feed(data[at : at + size]):
+        for segment in segments(data, rng):
+            if answer.feed(segment):
                 return answer.status, answer
-            at += size
         answer.end_of_input(clean=rng.random() < 0.5)
     except NotHttpError:
         return -1, answer
     return answer.status, answer
 
 
-def check(data: bytes, rng: random.Random) -> int:
+class Wire(asyncio.Transport):
+    """What a connection believes to be its transport."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send nothing."""
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Have no limits."""
+
+
+class Exchanges:
+    """Exchanges on connections whose bytes come from here."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines()
+        self._outbox = Outbox(self._loop)
+        self._lost = 0
+
+    def run(self, data: bytes, rng: random.Random) -> int:
+        """Return the verdict (-1: not HTTP) of one exchange, whose connection then ends."""
+        wire, answer = Wire(), Answer(BODY_LIMIT)
+        connection = Connection(self._loop, self._outbox, self._deadlines, self._note)
+        connection.connection_made(wire)
+        done = connection.post(b"", b"", answer, 60.0)
+        for segment in segments(data, rng):
+            if wire.is_aborted:
+                break
+            connection.data_received(segment)
+        is_kept = done.done() and not wire.is_aborted
+        assert not is_kept or answer.keeps_alive, data
+        lost = self._lost
+        connection.connection_lost(ConnectionResetError() if rng.random() < 0.5 else None)
+        assert self._lost == lost + 1
+        assert done.done(), data
+        error = done.exception()
+        assert error is None or isinstance(error, (EndedError, NotHttpError)), data
+        assert (error is None) == bool(answer.status), data
+        return -1 if isinstance(error, NotHttpError) else answer.status
+
+    def _note(self, _: Connection) -> None:
+        self._lost += 1
+
+
+def check(data: bytes, rng: random.Random, exchanges: Exchanges) -> int:
     began = monotonic()
     verdict, answer = feed(data, rng)
     whole, _ = feed(data, random.Random(0))
     assert verdict == whole, (verdict, whole, data)
+    exchanged = exchanges.run(data, rng)
+    assert verdict == exchanged, (verdict, exchanged, data)
     assert len(answer.body) <= BODY_LIMIT, data
     assert sum(len(n) + len(v) for n, v in answer.headers) <= HEADERS_LIMIT_BYTES, data
     assert not (answer.keeps_alive and answer.ended and answer.truncated), data
@@ -67,25 +147,33 @@ def check(data: bytes, rng: random.Random) -> int:
     return verdict
 
 
-def fuzz(inputs: int, rng: random.Random) -> tuple[str, list[str]]:
+async def fuzz(inputs: int, rng: random.Random) -> tuple[str, list[str]]:
     """Return the figures of so many inputs, and what went wrong."""
     verdicts: Counter[int] = Counter()
     violations: list[str] = []
-    for _ in range(inputs):
+    exchanges, warm = Exchanges(), 0.0
+    for number in range(inputs):
+        if number == inputs // 10:
+            warm = resident_mib()
+        if number % INPUTS_A_TURN == 0:
+            await asyncio.sleep(0)  # so that the loop forgets what was written
         data = one(rng)
         try:
-            verdicts[check(data, rng)] += 1
+            verdicts[check(data, rng, exchanges)] += 1
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            violations.append(f"{error!r} for {data!r}")
+            violations.append(f"{error!r} for {data!r}"[:VIOLATION_CHARACTERS])
+    grown = resident_mib() - warm
+    if grown > GROWTH_MIB:
+        violations.append(f"memory grew by {grown:.1f} MiB")
     counted = ", ".join(f"{count} of {verdict}" for verdict, count in verdicts.most_common(6))
-    return f"{inputs} answers: {counted}", violations
+    return f"{inputs} answers: {counted}, memory {grown:+.1f} MiB", violations
 
 
 async def play(
     directory: Path, server: EmbeddedPostgres, chance: random.Random, *, short: bool
 ) -> tuple[str, list[str]]:
     """Play it as one of the campaigns: it needs neither directory nor server."""
-    return fuzz(5_000 if short else 1_000_000, chance)
+    return await fuzz(5_000 if short else 1_000_000, chance)
 
 
 def main() -> int:
@@ -93,7 +181,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    figures, violations = fuzz(args.inputs, random.Random(args.seed))
+    figures, violations = asyncio.run(fuzz(args.inputs, random.Random(args.seed)))
     print("\n".join([figures, f"unexpected {len(violations)}", *violations[:10]]))
     return 1 if violations else 0
 

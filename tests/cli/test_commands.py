@@ -42,6 +42,15 @@ VERBS = (
     "replay",
     "listen",
     "verify",
+    "event",
+    "delivery",
+    "event-type",
+    "environment",
+    "stats",
+    "quarantine",
+    "audit",
+    "pause",
+    "resume",
 )
 WEBHOOK_VERBS = (
     "create",
@@ -78,7 +87,7 @@ def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
 def test_the_help_names_every_verb_and_exits_with_0(dispatcher: Dispatcher) -> None:
     result = dispatcher("--help")
     assert result.exit_code == 0
-    assert set(VERBS) <= set(re.findall(r"^  (\w+)  ", result.stdout, re.MULTILINE))
+    assert set(VERBS) <= set(re.findall(r"^  ([\w-]+)  ", result.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *map("webhook {}".format, WEBHOOK_VERBS)])

@@ -59,3 +59,15 @@ async def test_rows_are_read_step_by_step() -> None:
     listing = Listing(6)
     await fill(listing, PageBounds(5, 100, 4), 1)
     assert listing.steps == [(0, 4), (4, 2)]
+
+
+async def test_no_step_has_many_more_bytes_than_the_event_loop_may_be_held_for() -> None:
+    listing = Listing(100)
+    await fill(listing, PageBounds(100, 10_000_000, 100), 10_000)
+    assert [limit for _, limit in listing.steps] == [16] + [3] * 28 + [1]
+
+
+async def test_small_rows_are_read_in_few_steps() -> None:
+    listing = Listing(150)
+    await fill(listing, PageBounds(200, 10_000_000, 50), 100)
+    assert [limit for _, limit in listing.steps] == [16, 50, 50, 50]

@@ -153,6 +153,7 @@ class Director:
             "webhook": f"/webhooks/{billing}",
             "webhook-disabled": f"/webhooks/{self._webhooks['Legacy CRM']}",
             "webhook-settings": f"/webhooks/{sync}/settings",
+            "webhook-credentials": f"/webhooks/{sync}/credentials",
             "webhook-recoveries": f"/webhooks/{self._webhooks['Warehouse']}/recoveries",
             "delivery": f"/deliveries/{deliveries['DELIVERED']}",
             "delivery-pending": f"/deliveries/{deliveries['PENDING']}",

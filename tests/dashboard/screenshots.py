@@ -76,7 +76,7 @@ RULES = (
     "webhook of another environment opens it there if your token allows that; otherwise the answer",
     "is 404. Addresses of earlier versions, without an environment, redirect. If sending is paused,",
     "every page shows since when and by which actor. If your session has ended when you send a form,",
-    "the dashboard shows the form again after you sign in.",
+    "the dashboard shows the form again after you sign in, without its passwords and keys.",
     "",
     "Pages are compressed with gzip, except those that show a new secret or token. The CSRF token of",
     "a form is masked with new random bytes each time, and the cookie is `SameSite=Strict`, so the",

@@ -321,7 +321,7 @@ async def test_it_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver
     assert (await visitor.get(f"/webhooks/{name}")).status == 404
 
 
-POSTS = ("test", "rotate", "enable", "disable", "delete", "settings", "recoveries")
+POSTS = ("test", "rotate", "enable", "disable", "delete", "settings", "credentials", "recoveries")
 
 
 async def test_a_read_token_sees_everything_and_changes_nothing(
@@ -330,7 +330,7 @@ async def test_a_read_token_sees_everything_and_changes_nothing(
     name = await made(admin, receiver.url, name="A")
     before = await connection.fetchrow("SELECT * FROM dispatcher.endpoints")
     await stranger.sign_in(await api.token("read", "env_default"))
-    for tab in ("", "/settings", "/recoveries"):
+    for tab in ("", "/settings", "/credentials", "/recoveries"):
         page = await stranger.get(f"/webhooks/{name}{tab}")
         assert page.status == 200
         assert f'method="post" action="/e/env_default/webhooks/{name}/' not in page.text.replace(
@@ -362,7 +362,7 @@ async def test_a_webhook_of_another_environment_is_not_there(
     await stranger.sign_in(await api.token("write", other_environment))
     assert name not in (await stranger.get("/webhooks")).text
     for which in (name, UNKNOWN, "nonsense"):
-        for tab in ("", "/settings", "/recoveries"):
+        for tab in ("", "/settings", "/credentials", "/recoveries"):
             assert (await stranger.get(f"/webhooks/{which}{tab}")).status == 404
         for action in POSTS:
             page = await stranger.post(

@@ -25,6 +25,7 @@ from dispatcher.embedded_postgres.binaries import Account, Binaries
 from dispatcher.embedded_postgres.server import EmbeddedPostgres, PostgresUnavailableError, running
 
 ROOT = os.geteuid() == 0
+REPOSITORY = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(not ROOT, reason="only root can step down to another user")
 
 CHILD = """
@@ -81,10 +82,14 @@ def open_embedded(found: Binaries) -> Iterator[Callable[..., EmbeddedPostgres]]:
 
 @contextmanager
 def child(
-    directory: Path, binaries: Path, python: str = sys.executable, **options: Any
+    directory: Path,
+    binaries: Path,
+    python: str = sys.executable,
+    package: Path = REPOSITORY,
+    **options: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that starts a server and waits for the end of its input."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package)}
     with subprocess.Popen(
         [python, "-c", CHILD, directory, binaries],
         env=environment,
@@ -403,6 +408,7 @@ def python_for(user: int) -> str:
         try:
             ran = subprocess.run(
                 [python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"],
+                cwd="/",  # the current directory may be closed to the user
                 user=user,
                 extra_groups=[],
                 check=False,
@@ -412,6 +418,18 @@ def python_for(user: int) -> str:
         if ran.returncode == 0:
             return python
     pytest.skip("no Python that another user can run")
+
+
+@pytest.fixture(scope="module")
+def open_package(open_directory: Path) -> Path:
+    """A copy of the modules that every user can read: the repository may be below a closed home."""
+    source, copy = REPOSITORY / "dispatcher", open_directory / "package"
+    target = copy / source.name
+    shutil.copytree(source / "embedded_postgres", target / "embedded_postgres")
+    shutil.copy(source / "__init__.py", target)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return copy
 
 
 @as_root
@@ -429,14 +447,17 @@ async def test_root_steps_down_and_changes_nothing_else(
 
 
 @as_root
-async def test_a_plain_user_runs_it_too(open_directory: Path, found: Binaries) -> None:
+async def test_a_plain_user_runs_it_too(
+    open_directory: Path, open_package: Path, found: Binaries
+) -> None:
     nobody = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
     runnable = binaries_module.reachable(found, nobody, open_directory)
     home = open_directory / "nobody"
     home.mkdir()
     os.chown(home, nobody.uid, nobody.gid)
-    identity = {"user": nobody.uid, "group": nobody.gid, "extra_groups": []}
-    with child(home / "state", runnable.directory, python_for(nobody.uid), **identity) as process:
+    identity = {"user": nobody.uid, "group": nobody.gid, "extra_groups": [], "cwd": "/"}
+    python = python_for(nobody.uid)
+    with child(home / "state", runnable.directory, python, open_package, **identity) as process:
         dsn = first_line(process)
         assert await ask(dsn, "SELECT 1") == 1
         assert (home / "state").stat().st_mode & 0o777 == 0o700
@@ -445,11 +466,16 @@ async def test_a_plain_user_runs_it_too(open_directory: Path, found: Binaries) -
 
 
 @as_root
-def test_a_user_without_a_name_is_told(open_directory: Path, found: Binaries) -> None:
+def test_a_user_without_a_name_is_told(
+    open_directory: Path, open_package: Path, found: Binaries
+) -> None:
     nameless = 54321
-    with child(
-        open_directory, found.directory, python_for(nameless), user=nameless, extra_groups=[]
-    ) as process:
+    runnable = binaries_module.reachable(
+        found, Account("nameless", nameless, nameless), open_directory
+    )
+    python = python_for(nameless)
+    identity = {"user": nameless, "extra_groups": [], "cwd": "/"}
+    with child(open_directory, runnable.directory, python, open_package, **identity) as process:
         assert "user id 54321 has no name" in first_line(process)
 
 

@@ -195,6 +195,28 @@ async def test_an_error_in_the_drain_is_raised_and_the_other_steps_are_taken(
     assert not await _is_served(daemon)
 
 
+async def test_a_worker_that_breaks_in_the_drain_is_no_orderly_end(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.subscribe(receiver.url)
+    receiver.otherwise = Answer(200, delay=0.3)
+    daemon = await daemons.start()
+    deliverer = daemon._engine.deliverer
+
+    async def broken_in_the_drain() -> None:
+        if not deliverer._is_starting:
+            raise LookupError("not foreseen")
+
+    await story.insert()
+    await receiver.wait_for(1)
+    monkeypatch.setattr(deliverer, "_release_due", broken_in_the_drain)
+    with pytest.raises(ExceptionGroup) as raised:
+        await daemons.stop(daemon)
+    assert raised.value.subgroup(LookupError) is not None
+    await story.ended(DELIVERED=1)
+    assert not await _is_served(daemon)
+
+
 async def test_a_stage_that_breaks_in_the_drain_is_no_orderly_end(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,8 +27,10 @@ class World:
         answer: Response | SendError | Exception = OK,
         *,
         is_covered: bool = True,
+        health_error: Exception | None = None,
     ) -> None:
         self.event, self.answer, self.is_covered = event, answer, is_covered
+        self.health_error = health_error
         self.given_back: list[Delivery] = []
         self.finished: list[float | None] = []
         self.results: list[Result] = []
@@ -76,6 +78,8 @@ class World:
         self.results.append(result)
 
     def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
+        if self.health_error:
+            raise self.health_error
         self.noted.append(outcome)
 
     def get(self, event_id: int, next_ids: Iterable[int]) -> None:
@@ -145,6 +149,12 @@ async def test_an_error_of_the_sender_is_retried_on_the_endpoints_schedule() -> 
     result = await run(world)
     assert (result.outcome.error, result.status) == ("internal error: LookupError", None)
     assert world.finished == [0.0]
+
+
+async def test_an_answer_is_recorded_although_it_cannot_be_noted_for_its_endpoint() -> None:
+    world = World(health_error=LookupError("ours"))
+    result = await run(world)
+    assert (result.outcome.state, result.status, world.finished) == ("DELIVERED", 200, [0.25])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,13 @@ def test_one_id_a_second_is_remembered() -> None:
     assert len(mark._taken_at) == 10
 
 
+def test_no_more_than_a_minute_is_remembered_if_the_mark_is_never_moved() -> None:
+    mark = InboxMark()
+    for second in range(10_000):
+        mark.note_taken(second, START + second)
+    assert len(mark._taken_at) <= MARK_AGE_SECONDS + 1
+
+
 def test_a_clock_set_back_takes_the_mark_back() -> None:
     mark = InboxMark()
     mark.note_taken(1_000_000, START)

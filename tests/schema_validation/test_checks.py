@@ -50,8 +50,8 @@ async def test_the_worker_lives_on_from_one_check_to_the_next() -> None:
     try:
         assert await checks.validate("env_a", "true", "1") is None
         first = checks._sandbox._process
-        refusal = await checks.validate("env_b", "false", "1")
-        assert refusal is not None
+        rejection = await checks.validate("env_b", "false", "1")
+        assert rejection is not None
         assert checks._sandbox._process is first
     finally:
         await checks.close()

@@ -12,9 +12,9 @@ DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
 def refused(schema: Any, data: str | None) -> Rejection:
-    refusal = validate.validate(json.dumps(schema), data)
-    assert refusal is not None
-    return refusal
+    rejection = validate.validate(json.dumps(schema), data)
+    assert rejection is not None
+    return rejection
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_data_that_satisfies_its_schema_passes(schema: Any, data: str) -> None:
     ],
 )
 def test_data_that_does_not_is_told_where_and_why(schema: Any, data: str, said: str) -> None:
-    refusal = refused(schema, data)
-    assert refusal.reason == "schema"
-    assert said in refusal.detail
+    rejection = refused(schema, data)
+    assert rejection.reason == "schema"
+    assert said in rejection.detail
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_the_value_is_not_repeated(schema: Any) -> None:
     ],
 )
 def test_what_can_not_be_read_is_unreadable(data: str, said: str) -> None:
-    refusal = refused(True, data)
-    assert refusal.reason == "unreadable"
-    assert said in refusal.detail
+    rejection = refused(True, data)
+    assert rejection.reason == "unreadable"
+    assert said in rejection.detail
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_what_can_not_be_read_is_unreadable(data: str, said: str) -> None:
 )
 def test_a_schema_that_is_no_good_is_unusable(schema: Any, said: str) -> None:
     for data in (None, "1"):
-        refusal = refused(schema, data)
-        assert refusal.reason == "schema_unusable"
-        assert said in refusal.detail
+        rejection = refused(schema, data)
+        assert rejection.reason == "schema_unusable"
+        assert said in rejection.detail
 
 
 def test_a_pattern_takes_time_in_proportion_to_the_text_alone() -> None:

@@ -30,9 +30,9 @@ def process(sandbox: Sandbox) -> asyncio.subprocess.Process:
 async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
     assert await sandbox.validate('{"type":"string"}') is None
     assert await sandbox.validate('{"type":"string"}', '"é"') is None
-    refusal = await sandbox.validate('{"type":"string"}', "1")
-    assert refusal is not None
-    assert (refusal.reason, refusal.detail) == (
+    rejection = await sandbox.validate('{"type":"string"}', "1")
+    assert rejection is not None
+    assert (rejection.reason, rejection.detail) == (
         "schema",
         'data: the value is not of type "string"',
     )
@@ -43,18 +43,18 @@ async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
 
 async def test_a_schema_without_end_costs_its_time_and_no_more(sandbox: Sandbox) -> None:
     async with asyncio.timeout(10):
-        refusal = await sandbox.validate(ENDLESS, "1")
-    assert refusal is not None
-    assert refusal.reason == "too_expensive"
+        rejection = await sandbox.validate(ENDLESS, "1")
+    assert rejection is not None
+    assert rejection.reason == "too_expensive"
     assert await sandbox.validate("{}", "1") is None
 
 
 async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
     sandbox: Sandbox,
 ) -> None:
-    refusal = await sandbox.validate("{}", f"[{'{},' * 16_000_000}1]")
-    assert refusal is not None
-    assert refusal.reason == "too_expensive"
+    rejection = await sandbox.validate("{}", f"[{'{},' * 16_000_000}1]")
+    assert rejection is not None
+    assert rejection.reason == "too_expensive"
     assert await sandbox.validate("{}", "1") is None
 
 
@@ -74,14 +74,36 @@ async def test_a_frozen_process_is_given_up(
     assert await sandbox.validate("{}") is None
 
 
+async def test_an_idle_process_without_time_says_nothing_about_the_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
+    monkeypatch.setattr(module, "END_LIMIT", 0.1)
+    async with Sandbox(is_idle=True) as sandbox:
+        await sandbox.validate("{}")
+        process(sandbox).send_signal(signal.SIGSTOP)
+        with pytest.raises(SandboxUnavailableError, match="too busy"):
+            await sandbox.validate("{}")
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="the policy is of Linux")
+@pytest.mark.parametrize(("is_idle", "policy"), [(True, "SCHED_IDLE"), (False, "SCHED_OTHER")])
+async def test_only_an_idle_process_yields_the_processor(*, is_idle: bool, policy: str) -> None:
+    async with Sandbox(is_idle=is_idle) as sandbox:
+        await sandbox.validate("{}")
+        of_child = os.sched_getscheduler(process(sandbox).pid)
+        inherited = os.sched_getscheduler(0)
+    assert of_child == (getattr(os, policy) if is_idle else inherited)
+
+
 async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) -> None:
     asking = asyncio.create_task(sandbox.validate(ENDLESS, "1"))
     await asyncio.sleep(0.3)
     asking.cancel()
     await asyncio.wait([asking])
-    refusal = await sandbox.validate('{"type":"string"}', "1")
-    assert refusal is not None
-    assert refusal.reason == "schema"
+    rejection = await sandbox.validate('{"type":"string"}', "1")
+    assert rejection is not None
+    assert rejection.reason == "schema"
 
 
 async def test_it_is_given_no_secrets_and_can_open_nothing(

@@ -6,6 +6,7 @@ What is asserted is what we hold and decide, not how long it takes: the machine 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,13 @@ from dispatcher.core.model import Response, SendError
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.exchange import PIECE_BYTES
 from dispatcher.transport.sender import Sender
-from tests.receivers import RawReceiver, Receiver, Script, read_request
+from tests.certificates import Authority
+from tests.hostile_receivers.floods import FLOODS
+from tests.hostile_receivers.server import served
+from tests.receivers import RawReceiver, Receiver
 
 # ruff: noqa: ASYNC110  a transport's buffer has no event
 LIMIT = 16 * 1024
-OK = b"HTTP/1.1 200 OK\r\n"
 AT_ONCE = 100
 
 
@@ -33,55 +36,24 @@ async def sender() -> AsyncIterator[Sender]:
         yield opened
 
 
-def floods(first: bytes, again: bytes) -> Script:
-    """Read a request, and write as fast as it is taken until the connection is gone."""
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(first)
-        while again:
-            writer.write(again)
-            await writer.drain()
-            await asyncio.sleep(0)
-
-    return script
-
-
-FLOODS = {
-    "100-for-ever": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, "protocol"),
-    "102-for-ever": (b"", b"HTTP/1.1 102 Processing\r\nX: y\r\n\r\n" * 2000, "protocol"),
-    "20000-answers": ((OK + b"Content-Length: 2\r\n\r\nok") * 20_000, b"", 200),
-    "20000-answers-without-a-body": (b"HTTP/1.1 204 No\r\n\r\n" * 20_000, b"", 204),
-    "chunks-of-one-byte": (
-        OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 10_000, 200),
-    "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n" * 5000, 200),
-    "gone-and-junk": (b"HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\n", b"x" * 65536, 410),
-    "headers": (b"HTTP/1.1 503 No\r\n", b"Connection: x\r\n" * 5000, 503),
-    "empty-lines": (b"", b"\r\n" * 20_000, "protocol"),
-    "status-line": (b"HTTP/1.1 200 ", b"a" * 65536, 200),
-    "body": (OK + b"\r\n", b"x" * 65536, 200),
-    "length": (OK + b"Content-Length: 1000000000000\r\n\r\n", b"x" * 65536, 200),
-    "nul": (OK, b"\x00" * 65536, 200),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("first", "again", "verdict"), FLOODS.values(), ids=FLOODS.keys())
+@pytest.mark.parametrize("name", FLOODS)
 async def test_a_flood_gets_its_verdict_and_no_connection_stays(
-    sender: Sender, first: bytes, again: bytes, verdict: int | str
+    sender: Sender, authority: Authority, tmp_path: Path, name: str
 ) -> None:
-    async with RawReceiver(floods(first, again)) as flooding, Receiver() as healthy:
-        posts = [sender.post(flooding.url, {}, b"{}", timeout=30) for _ in range(AT_ONCE)]
-        flood = asyncio.gather(*posts)
+    flood = FLOODS[name]
+    async with served({name: flood}, authority, tmp_path) as urls, Receiver() as healthy:
+        posts = [sender.post(urls[name], {}, b"{}", timeout=30) for _ in range(AT_ONCE)]
+        flooding = asyncio.gather(*posts)
         beside = await sender.post(healthy.url, {}, b"{}", timeout=30)
-        results = await flood
+        results = await flooding
     assert isinstance(beside, Response)
     for result in results:
-        if isinstance(verdict, str):
+        if flood.verdict == "protocol":
             assert isinstance(result, SendError)
-            assert result.code == verdict
+            assert result.code == flood.verdict
         else:
             assert isinstance(result, Response)
-            assert result.status == verdict
+            assert result.status == int(flood.verdict)
             assert len(result.body) <= LIMIT
     await settled(sender, 1)
 

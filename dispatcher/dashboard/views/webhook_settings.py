@@ -97,11 +97,11 @@ async def _change(request: DashboardRequest, form: WebhookChanges, revision: str
             webhook.named(request),
             request.environment_id,
             form,
-            revision=_revision(revision),
+            revision=revision_of(revision),
         )
 
 
-def _revision(text: str) -> int | None:
+def revision_of(text: str) -> int | None:
     """Return the revision that the form was loaded with, None if the field is not a number.
 
     A number that is too long is no revision. Otherwise Python would refuse to convert it.

@@ -80,6 +80,17 @@ def attempt_broke(delivery: Delivery, error: Exception) -> None:
     )
 
 
+def outcome_not_applied(delivery: Delivery, error: Exception) -> None:
+    """Log that an error of our own kept an outcome from its endpoint; the attempt is recorded."""
+    _log.error(
+        "outcome not applied to the endpoint",
+        delivery_id=ids.delivery_name(delivery.id),
+        endpoint_id=str(delivery.endpoint_id),
+        error=type(error).__name__,
+        exc_info=error,
+    )
+
+
 def event_unreadable(delivery: Delivery, error: Exception) -> None:
     """Log that an event cannot be decoded or built; its delivery fails."""
     _log.error(

@@ -1,9 +1,9 @@
 -- $1 environment  $2 types  $3 data, JSON texts  $4 idempotency keys, or NULL  $5 references, or NULL: one
 -- element for each event
 --
--- Return one row: the ids in the order of the arrays, NULL for an event whose key was used before, and those of the
--- types whose schema is enforced. Keys are claimed in their order. Otherwise two requests with the same keys could wait
--- for each other.
+-- Return one row: the ids in the order of the arrays, NULL for an event whose key was used before; in the same order the
+-- ids of those earlier events, NULL for one that was not committed when the statement began; and those of the types whose
+-- schema is enforced. Keys are claimed in their order. Otherwise two requests with the same keys could wait for each other.
 WITH given AS MATERIALIZED (
   SELECT n.place, dispatcher.next_id() AS id, n.type, n.data, n.key, n.reference
   FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS n(type, data, key, reference, place)
@@ -13,5 +13,8 @@ WITH given AS MATERIALIZED (
   RETURNING id
 )
 SELECT array_agg(i.id ORDER BY g.place) AS ids,
+       array_agg(CASE WHEN i.id IS NULL THEN
+         (SELECT k.event_id FROM dispatcher.idempotency_keys k WHERE k.environment_id = $1 AND k.key = g.key)
+       END ORDER BY g.place) AS earlier,
        ARRAY(SELECT name FROM dispatcher.event_types WHERE environment_id = $1 AND enforce AND name = ANY ($2)) AS enforced
 FROM given g LEFT JOIN inserted i ON i.id = g.id

@@ -1,10 +1,13 @@
 """A webhook's life, as people lead it: made, tried out, changed, rotated, disabled, deleted."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
+from dispatcher.core.credentials import basic
+from tests.certificates import Authority
 from tests.dashboard.browser.browsing import Browsing, Place
 from tests.receivers import Receiver
 
@@ -88,6 +91,59 @@ async def test_settings_are_changed_and_a_schedule_explained_while_it_is_typed(
     assert "k-1" not in await page.content()
     await place.emit("user.created", {})
     assert (await receiver.wait_for(1))[0].headers["X-Api-Key"] == "k-1"
+
+
+async def test_credentials_are_replaced_and_removed_and_never_shown(
+    page: Page, place: Place, receiver: Receiver, tmp_path: Path
+) -> None:
+    webhook = await place.webhook(receiver.url)
+    await page.goto(f"/webhooks/{webhook['id']}")
+    await page.get_by_role("link", name="Credentials").click()
+    await expect(page.get_by_label("User name")).to_be_hidden()
+    await page.get_by_role("radio", name="HTTP basic").check()
+    await page.get_by_label("User name").fill("ann")
+    await page.get_by_label("Password").fill("hush-hush")
+    await page.get_by_role("button", name="Save authentication").click()
+    await expect(page.get_by_role("status").first).to_have_text("Saved.")
+    await expect(page.locator("#stored-authentication")).to_have_text("HTTP basic")
+    await expect(page.get_by_label("Password")).to_have_value("")
+    assert "hush-hush" not in await page.content()
+    await place.emit("user.created", {})
+    sent = (await receiver.wait_for(1))[0].headers["Authorization"]
+    assert sent == basic("ann", "hush-hush")
+
+    authority = Authority(tmp_path)
+    certificate, key = authority.client()
+    await page.get_by_label("Client certificate", exact=True).fill(certificate)
+    await page.get_by_label("Private key of the client certificate").fill(key)
+    await page.get_by_label("Certificates to trust").fill(authority.root.read_text())
+    await page.get_by_role("button", name="Save certificates").click()
+    await expect(page.locator("#stored-certificates")).to_contain_text("CN=Test authority")
+    assert key.split("\n")[1] not in await page.content()
+    await expect(page.locator("#stored-authentication")).to_have_text("HTTP basic")
+
+    await page.get_by_role("button", name="Remove certificates").click()
+    await expect(page.locator("#stored-certificates")).to_contain_text("those of the system")
+    await page.get_by_role("radio", name="nothing").check()
+    await page.get_by_role("button", name="Save authentication").click()
+    await expect(page.locator("#stored-authentication")).to_have_text("none")
+    await place.emit("user.created", {})
+    assert "Authorization" not in (await receiver.wait_for(2))[1].headers
+
+
+async def test_an_oauth2_client_without_its_secret_is_refused_beside_the_form(
+    page: Page, place: Place, receiver: Receiver, browsing: Browsing
+) -> None:
+    browsing.expected.add(422)
+    webhook = await place.webhook(receiver.url)
+    await page.goto(f"/webhooks/{webhook['id']}/credentials")
+    await page.get_by_role("radio", name="OAuth 2").check()
+    await page.get_by_label("Token URL").fill("https://login.example.com/token")
+    await page.get_by_label("Client id").fill("me")
+    await page.get_by_role("button", name="Save authentication").click()
+    group = page.get_by_role("group", name="Use")
+    await expect(group).to_have_accessible_description(re.compile("client secret"))
+    await expect(page.get_by_label("Client id")).to_have_value("me")
 
 
 @pytest.mark.parametrize("overlap", ["no longer", "for a day"])

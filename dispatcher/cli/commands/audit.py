@@ -1,0 +1,58 @@
+"""`dispatcher audit`: the record of all changes, from the API or the database."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from dispatcher.cli.listing import PAGE_LIMIT, as_json_option, first, limit_option, print_items
+from dispatcher.cli.tables import Column, clock
+from dispatcher.cli.target import Target, call_api, with_target
+
+if TYPE_CHECKING:
+    from dispatcher.client import Resource
+    from dispatcher.client.methods import AsyncApi
+
+COLUMNS = (
+    Column("TIME (UTC)", lambda item: clock(item.at), long=lambda item: item.at),
+    Column("ACTION", lambda item: item.action),
+    Column("BY", lambda item: item.actor, shrinks=True),
+    Column("SUBJECT", lambda item: item.subject, shrinks=True),
+    Column("DETAIL", lambda item: json.dumps(item.detail, ensure_ascii=False), shrinks=True),
+)
+
+
+@click.group()
+def audit() -> None:
+    """List who changed what, and when."""
+
+
+@audit.command(name="list")
+@click.option("--actor", metavar="NAME", help="Only changes by this actor, such as cli:root.")
+@click.option("--action", metavar="NAME", help="Only this action, such as webhook.create.")
+@click.option("--subject", metavar="ID", help="Only changes of this object.")
+@limit_option
+@as_json_option
+@with_target
+def list_(
+    target: Target,
+    actor: str | None,
+    action: str | None,
+    subject: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List changes, newest first. Without --environment, list those of every environment."""
+
+    async def listed(client: "AsyncApi") -> "list[Resource]":
+        entries = client.within(None).audit.each(
+            environment_id=target.environment,
+            actor=actor,
+            action=action,
+            subject=subject,
+            limit=min(limit, PAGE_LIMIT),
+        )
+        return await first(entries, limit)
+
+    entries = call_api(target, listed)
+    print_items(entries, COLUMNS, as_json=as_json, empty="There are no such changes.")

@@ -1,0 +1,102 @@
+"""`dispatcher event`: look up events, over the API or in the database."""
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from dispatcher.cli.delivery_output import DELIVERIES_OF_AN_EVENT
+from dispatcher.cli.listing import (
+    PAGE_LIMIT,
+    as_json_option,
+    in_its_environment,
+    limit_option,
+    newest,
+    print_items,
+)
+from dispatcher.cli.params import Moment, escape_controls
+from dispatcher.cli.tables import Column, clip, clock, print_table
+from dispatcher.cli.target import Target, call_api, with_target
+
+if TYPE_CHECKING:
+    from dispatcher.client import Resource
+
+COLUMNS = (
+    Column("EMITTED", lambda item: clock(item.created_at), long=lambda item: item.created_at),
+    Column("ID", lambda item: item.id),
+    Column("TYPE", lambda item: item.type, shrinks=True),
+    Column("DATA", lambda item: _data(item), shrinks=True),
+)
+
+
+@click.group()
+def event() -> None:
+    """List events, and show what was sent for one. `dispatcher emit` emits one."""
+
+
+@event.command(name="list")
+@click.option("--type", "type_", metavar="TYPE", help="Only this type, or user.* for all below.")
+@click.option("--since", type=Moment(), metavar="TIME", help="Emitted at this time or later.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Emitted before this time.")
+@limit_option
+@as_json_option
+@with_target
+def list_(
+    target: Target,
+    type_: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List events, newest first. Without --environment, list those of every environment."""
+    size = min(limit, PAGE_LIMIT)
+    events = call_api(
+        target,
+        lambda client: newest(
+            client,
+            lambda api: api.events.each(type=type_, since=since, until=until, limit=size),
+            limit,
+        ),
+    )
+    print_items(events, COLUMNS, as_json=as_json, empty="There are no such events.")
+
+
+@event.command()
+@click.argument("event_id", metavar="ID")
+@as_json_option
+@with_target
+def get(target: Target, event_id: str, as_json: bool) -> None:
+    """Show one event with its deliveries."""
+    found = call_api(
+        target, lambda client: in_its_environment(client, lambda api: api.events.get(event_id))
+    )
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    _print_event(found)
+
+
+def _print_event(event: "Resource") -> None:
+    for line in (
+        f"{event.id}  {event.type}",
+        f"  emitted      {event.created_at}, in {event.environment_id}",
+        f"  key          {event.idempotency_key or '-'}",
+        f"  data         {_data(event)}",
+    ):
+        click.echo(clip(escape_controls(line)))
+    if event.waiting:
+        click.echo("  deliveries   not made yet: the event waits to be fanned out")
+    elif not event.deliveries:
+        click.echo("  deliveries   none: no webhook wanted this type when it was fanned out")
+    print_table(DELIVERIES_OF_AN_EVENT, event.deliveries)
+    if event.deliveries_next:
+        click.echo("There are more deliveries than are shown.", err=True)
+
+
+def _data(event: "Resource") -> str:
+    """Return the data as compact JSON. A listing leaves out large data."""
+    if event.data is None and event.data_size > len("null"):
+        return f"({event.data_size} bytes)"
+    return json.dumps(event.data, ensure_ascii=False)

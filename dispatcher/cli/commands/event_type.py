@@ -1,0 +1,111 @@
+"""`dispatcher event-type`: the catalogue of event types, over the API or in the database."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dispatcher.cli.commands.emit import Data
+from dispatcher.cli.listing import as_json_option, print_items
+from dispatcher.cli.params import escape_controls
+from dispatcher.cli.tables import Column
+from dispatcher.cli.target import Target, call_api, with_target
+
+if TYPE_CHECKING:
+    from dispatcher.client import Resource
+
+COLUMNS = (
+    Column("NAME", lambda item: item.name),
+    Column("SCHEMA", lambda item: _schema(item)),
+    Column("DESCRIPTION", lambda item: item.description, shrinks=True),
+)
+
+_name = click.argument("name", metavar="NAME")
+
+
+@click.group(name="event-type")
+def event_type() -> None:
+    """List and change the catalogue of event types. `dispatcher seed` loads a whole one."""
+
+
+@event_type.command(name="list")
+@as_json_option
+@with_target
+def list_(target: Target, as_json: bool) -> None:
+    """List the event types of the environment by name."""
+    types = call_api(target, lambda client: client.event_types.list())
+    print_items(types, COLUMNS, as_json=as_json, empty="There are no event types.")
+
+
+@event_type.command()
+@_name
+@as_json_option
+@with_target
+def get(target: Target, name: str, as_json: bool) -> None:
+    """Show one event type."""
+    _print(call_api(target, lambda client: client.event_types.get(name)), as_json)
+
+
+@event_type.command()
+@_name
+@click.option("--description", metavar="TEXT", help="What it means, for people.")
+@click.option("--example", type=Data(), help="The data of such an event, for example.")
+@click.option("--schema", type=Data(), help="A JSON Schema for the data. null removes it.")
+@click.option(
+    "--enforce/--no-enforce",
+    default=None,
+    help="Whether to quarantine events that do not satisfy the schema.",
+)
+@as_json_option
+@with_target
+def put(
+    target: Target,
+    name: str,
+    description: str | None,
+    example: str | None,
+    schema: str | None,
+    enforce: bool | None,
+    as_json: bool,
+) -> None:
+    """Create an event type, or change the given fields of one."""
+    fields: dict[str, Any] = {"description": description, "enforce": enforce}
+    fields = {key: value for key, value in fields.items() if value is not None}
+    for option, text in (("example", example), ("schema", schema)):
+        if text is not None:
+            fields[option] = _json(option, text)
+    _print(call_api(target, lambda client: client.event_types.put(name, **fields)), as_json)
+
+
+@event_type.command()
+@_name
+@as_json_option
+@with_target
+def delete(target: Target, name: str, as_json: bool) -> None:
+    """Remove an event type from the catalogue. Its events are still delivered."""
+    call_api(target, lambda client: client.event_types.delete(name))
+    click.echo(json.dumps({"name": name, "deleted": True}) if as_json else f"deleted {name}")
+
+
+def _json(option: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise click.UsageError(f"--{option} must be JSON.") from None
+
+
+def _print(found: "Resource", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{found.name}  {_schema(found)}")
+    for label in ("description", "example", "schema"):
+        value = found.get(label)
+        if value not in (None, ""):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            click.echo(escape_controls(f"  {label:<11}  {text}"))
+
+
+def _schema(item: "Resource") -> str:
+    if item.schema is None:
+        return "no schema"
+    return "enforced" if item.enforce else "has a schema"

@@ -1,0 +1,99 @@
+"""`dispatcher quarantine`: events that could not be fanned out, over the API or in the database."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from dispatcher.cli.listing import (
+    PAGE_LIMIT,
+    as_json_option,
+    in_its_environment,
+    limit_option,
+    newest,
+    print_items,
+)
+from dispatcher.cli.params import escape_controls
+from dispatcher.cli.tables import Column, clip, clock
+from dispatcher.cli.target import Target, call_api, with_target
+
+if TYPE_CHECKING:
+    from dispatcher.client.methods import AsyncApi
+
+COLUMNS = (
+    Column("SINCE", lambda item: clock(item.quarantined_at), long=lambda i: i.quarantined_at),
+    Column("ID", lambda item: item.id),
+    Column("TYPE", lambda item: item.type, shrinks=True),
+    Column("REASON", lambda item: item.reason, shrinks=True, colour=lambda _: "red"),
+    Column("DETAIL", lambda item: item.detail, shrinks=True),
+)
+
+_id = click.argument("quarantine_id", metavar="ID")
+
+
+@click.group()
+def quarantine() -> None:
+    """List events that could not be fanned out, release or discard one."""
+
+
+@quarantine.command(name="list")
+@limit_option
+@as_json_option
+@with_target
+def list_(target: Target, limit: int, as_json: bool) -> None:
+    """List the events in quarantine, newest first, without --environment those of all."""
+    size = min(limit, PAGE_LIMIT)
+    events = call_api(
+        target,
+        lambda client: newest(client, lambda api: api.quarantine.each(limit=size), limit),
+    )
+    print_items(events, COLUMNS, as_json=as_json, empty="Nothing is in quarantine.")
+
+
+@quarantine.command()
+@_id
+@as_json_option
+@with_target
+def get(target: Target, quarantine_id: str, as_json: bool) -> None:
+    """Show one event in quarantine, and the reason."""
+    found = call_api(
+        target,
+        lambda client: in_its_environment(client, lambda api: api.quarantine.get(quarantine_id)),
+    )
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(clip(escape_controls(f"{found.id}  {found.type}  {found.event_id}")))
+    click.echo(f"  since   {found.quarantined_at}, in {found.environment_id}")
+    if found.webhook_id:
+        click.echo(f"  for     webhook {found.webhook_id}")
+    click.echo(escape_controls(f"  reason  {found.reason}: {found.detail}"))
+
+
+@quarantine.command()
+@_id
+@as_json_option
+@with_target
+def release(target: Target, quarantine_id: str, as_json: bool) -> None:
+    """Release an event, so that it is fanned out."""
+    _change(target, quarantine_id, lambda api: api.quarantine.release(quarantine_id))
+    ended = json.dumps({"id": quarantine_id, "released": True})
+    click.echo(ended if as_json else f"released {quarantine_id}")
+
+
+@quarantine.command()
+@_id
+@as_json_option
+@with_target
+def discard(target: Target, quarantine_id: str, as_json: bool) -> None:
+    """Discard an event, so that it is never fanned out. The event itself is kept."""
+    _change(target, quarantine_id, lambda api: api.quarantine.discard(quarantine_id))
+    ended = json.dumps({"id": quarantine_id, "discarded": True})
+    click.echo(ended if as_json else f"discarded {quarantine_id}")
+
+
+def _change(
+    target: Target, quarantine_id: str, request: "Callable[[AsyncApi], Awaitable[None]]"
+) -> None:
+    call_api(target, lambda client: in_its_environment(client, request))

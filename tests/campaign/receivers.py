@@ -1,0 +1,222 @@
+"""The catalogue of hostile receivers, a hundred POSTs at a time beside a healthy receiver.
+
+python -m tests.campaign.receivers    reads one line of JSON (`Orders`), prints one for each behaviour
+
+The transport runs in a process of its own, and so do the healthy receiver and, at idle priority,
+the hostile ones. The healthy receiver is measured alone before each behaviour, in the same run, for
+the machine has other things to do as well.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from time import monotonic, thread_time
+from typing import Any
+
+import uvloop
+
+from dispatcher.core.model import Response, SendError
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.sender import Sender
+from tests.bench import stage
+from tests.hostile_receivers import CATALOGUE
+
+AT_ONCE = 100
+ALONE_SECONDS = 0.3
+BESIDE_SECONDS = 0.5
+TIMEOUT_SECONDS = 1.0
+PATIENT_SECONDS = 30.0
+"""For a receiver that answers: one of a hundred at idle priority takes its time."""
+PAUSE_SECONDS = 0.5
+"""Between two POSTs of a task."""
+HEALTHY_PAUSE_SECONDS = 0.002
+BODY = b'{"event":"user.created","data":{"id":"usr_1"}}'
+
+OVER_SECONDS = 1.0
+"""Longest time after its deadline at which a POST may end, and its place be free."""
+GROWTH_MIB = 32.0
+HELD_SECONDS = 0.1
+RATIO = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """`names` are the behaviours to play, `urls` those of all; `healthy` is the other receiver's."""
+
+    urls: dict[str, str]
+    healthy: str
+    names: list[str]
+
+
+@dataclass(slots=True)
+class Found:
+    """What a behaviour did to us.
+
+    `right` of `posts` verdicts were right; the others are in `wrong`. `over` is the longest time
+    that a POST ended after its deadline, `held` the longest time that the loop was held, in
+    seconds. `alone` and `beside` are the times of POSTs to the healthy receiver.
+    """
+
+    name: str
+    posts: int
+    wrong: dict[str, int]
+    over: float
+    left_open: int
+    resident: float
+    held: float
+    alone: list[float]
+    beside: list[float]
+
+
+class Healthy:
+    """POSTs to the healthy receiver, one after another, and how long the loop was held."""
+
+    def __init__(self, sender: Sender, url: str) -> None:
+        self._sender = sender
+        self._url = url
+
+    async def measure(self, until: asyncio.Future[Any]) -> tuple[list[float], float]:
+        """Return the seconds of each POST, and the longest hold, until the future is done."""
+        took: list[float] = []
+        held = 0.0
+        while not until.done():
+            answer = await self._sender.post(self._url, {}, BODY, timeout=PATIENT_SECONDS)
+            assert isinstance(answer, Response), answer
+            took.append(answer.duration)
+            slept, worked = monotonic(), thread_time()
+            await asyncio.sleep(HEALTHY_PAUSE_SECONDS)
+            # Not longer than the loop worked: beyond that, other processes had the processor.
+            over = monotonic() - slept - HEALTHY_PAUSE_SECONDS
+            held = max(held, min(over, thread_time() - worked))
+        return took, held
+
+
+async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance: Random) -> Found:
+    """Measure one behaviour, a hundred POSTs at a time."""
+    loop = asyncio.get_running_loop()
+    behaviour = CATALOGUE[name]
+    right = behaviour.verdict.split("|")
+    body = b"x" * behaviour.body_bytes
+    timeout = TIMEOUT_SECONDS if "timeout" in right else PATIENT_SECONDS
+    done = loop.create_future()
+    loop.call_later(ALONE_SECONDS, done.set_result, None)
+    alone, _ = await healthy.measure(done)
+    wrong: Counter[str] = Counter()
+    posts, over = 0, 0.0
+    ends = monotonic() + BESIDE_SECONDS
+
+    async def flooded() -> None:
+        nonlocal posts, over
+        await asyncio.sleep(chance.random() * BESIDE_SECONDS)
+        while True:
+            began = monotonic()
+            answer = await sender.post(url, {}, body, timeout=timeout)
+            over = max(over, monotonic() - began - timeout)
+            posts += 1
+            said = verdict(answer)
+            if said not in right:
+                wrong[said] += 1
+            if monotonic() > ends:
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    tasks = asyncio.gather(*(flooded() for _ in range(AT_ONCE)))
+    beside, held = await healthy.measure(tasks)
+    await asyncio.sleep(0.05)
+    connections = sender._connections
+    left_open = len(connections) - len(connections._idle)
+    return Found(name, posts, dict(wrong), over, left_open, resident_mib(), held, alone, beside)
+
+
+def verdict(answer: Response | SendError) -> str:
+    return str(answer.status) if isinstance(answer, Response) else answer.code
+
+
+def resident_mib() -> float:
+    """Return the MiB of memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def quantile(times: list[float], part: float) -> float:
+    return sorted(times)[min(int(len(times) * part), len(times) - 1)]
+
+
+async def main() -> None:
+    orders = Orders(**json.loads(sys.stdin.readline()))
+    chance = Random(1)
+    async with Sender(
+        guard=Guard(parse_allow(["127.0.0.0/8"])),
+        connect_timeout=5.0,
+        body_limit=16 * 1024,
+        concurrency=2 * AT_ONCE,
+        user_agent="Dispatcher-Webhook/1.0",
+    ) as sender:
+        healthy = Healthy(sender, orders.healthy)
+        await measure(sender, healthy, "status-200", orders.urls["status-200"], chance)
+        gc.collect()
+        for name in orders.names:
+            found = await measure(sender, healthy, name, orders.urls[name], chance)
+            print(json.dumps(asdict(found)), flush=True)
+
+
+async def play(
+    directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
+) -> tuple[str, list[str]]:
+    """Play it as one of the campaigns: it needs no server of PostgreSQL."""
+    names = chance.sample(sorted(CATALOGUE), 12) if short else list(CATALOGUE)
+    trusted = {**os.environ, "SSL_CERT_FILE": str(directory / "root.pem")}
+    async with (
+        stage.receiving() as healthy,
+        stage.process("-m", "tests.hostile_receivers", str(directory)) as hostile,
+        stage.process("-m", "tests.campaign.receivers", env=trusted) as client,
+    ):
+        assert hostile.stdout is not None
+        assert client.stdin is not None
+        assert client.stdout is not None
+        orders = Orders(json.loads(await hostile.stdout.readline()), healthy.url, names)
+        client.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
+        found = [Found(**json.loads(line)) async for line in client.stdout]
+    return weigh(found, names)
+
+
+def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
+    """Return the figures, and what was not kept."""
+    if len(found) < len(names):
+        return "it ended early, see above", [f"{len(found)} of {len(names)} behaviours were played"]
+    broken = [f"{each.name}: {n} times {said}" for each in found for said, n in each.wrong.items()]
+    for each in found:
+        if each.over > OVER_SECONDS:
+            broken.append(f"{each.name}: {each.over:.2f} s after its deadline")
+        if each.left_open:
+            broken.append(f"{each.name}: {each.left_open} connections left open")
+        if each.held > HELD_SECONDS:
+            broken.append(f"{each.name}: the loop was held for {each.held * 1e3:.0f} ms")
+    growth = max(each.resident for each in found) - found[0].resident
+    if growth > GROWTH_MIB:
+        broken.append(f"memory grew by {growth:.1f} MiB")
+    alone = [seconds for each in found for seconds in each.alone]
+    beside = [seconds for each in found for seconds in each.beside]
+    ratio = quantile(beside, 0.99) / quantile(alone, 0.99)
+    if ratio > RATIO:
+        broken.append(f"the healthy receiver's p99 was {ratio:.2f} times that alone")
+    figures = (
+        f"{len(found)} behaviours, {sum(each.posts for each in found)} POSTs, "
+        f"{sum(sum(each.wrong.values()) for each in found)} wrong verdicts, memory +{growth:.1f} MiB, "
+        f"loop held {max(each.held for each in found) * 1e3:.0f} ms at most, "
+        f"{max(each.over for each in found):.2f} s over a deadline at most, healthy p50 "
+        f"{quantile(alone, 0.5) * 1e3:.2f} / {quantile(beside, 0.5) * 1e3:.2f} ms, p99 "
+        f"{quantile(alone, 0.99) * 1e3:.2f} / {quantile(beside, 0.99) * 1e3:.2f} ms ({ratio:.2f})"
+    )
+    return figures, broken
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

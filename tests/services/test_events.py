@@ -1,0 +1,49 @@
+"""Emitting of events in batches, while their idempotency keys are deleted."""
+
+import asyncpg
+import pytest
+
+from dispatcher.services.events import EmittedEvent, Events
+from dispatcher.store.emission_queue import EmissionQueue
+from dispatcher.store.errors import TransactionConflictError
+from dispatcher.store.events import NewEventRow
+from dispatcher.store.pool import Pool
+from dispatcher.store.session import Queryable
+from tests.conftest import Connection
+
+ENVIRONMENT = "env_default"
+
+
+class PruningSession:
+    """A session that deletes every idempotency key after each statement."""
+
+    def __init__(self, session: Queryable, pruner: Connection) -> None:
+        self._session = session
+        self._pruner = pruner
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        rows = await self._session.fetch(query, *args)
+        await self._pruner.execute("DELETE FROM dispatcher.idempotency_keys")
+        return rows
+
+
+def batch(*keys: str | None) -> list[NewEventRow]:
+    return [NewEventRow("batch.x", "{}", key) for key in keys]
+
+
+async def test_a_key_pruned_after_the_statement_still_has_its_earlier_event(
+    pool: Pool, connection: Connection
+) -> None:
+    [first] = await Events(pool.of(""), EmissionQueue()).emit_batch(ENVIRONMENT, batch("k"))
+    events = Events(PruningSession(pool.of(""), connection), EmissionQueue())
+    new, again, keyless = await events.emit_batch(ENVIRONMENT, batch("other", "k", None))
+    assert again == EmittedEvent(first.id, repeated=True)
+    assert (new.repeated, keyless.repeated) == (False, False)
+
+
+async def test_a_key_used_twice_in_a_batch_and_deleted_at_once_is_a_conflict(
+    pool: Pool, connection: Connection
+) -> None:
+    events = Events(PruningSession(pool.of(""), connection), EmissionQueue())
+    with pytest.raises(TransactionConflictError):
+        await events.emit_batch(ENVIRONMENT, batch("k", "k"))
