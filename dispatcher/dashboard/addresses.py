@@ -22,6 +22,11 @@ PATHS: Final[Mapping[str, str]] = {
     "webhook_tries": "/webhooks/{webhook_id}/tries",
     "webhook_recoveries": "/webhooks/{webhook_id}/recoveries",
     "webhook_recovery_cancel": "/webhooks/{webhook_id}/recoveries/{recovery_id}/cancel",
+    "deliveries": "/deliveries",
+    "causes": "/deliveries/causes",
+    "bulk_actions": "/deliveries/bulk",
+    "bulk_action": "/deliveries/bulk/{bulk_action_id}",
+    "bulk_action_cancel": "/deliveries/bulk/{bulk_action_id}/cancel",
     "delivery": "/deliveries/{delivery_id}",
     "delivery_payload": "/deliveries/{delivery_id}/payload",
     "delivery_retry": "/deliveries/{delivery_id}/retry",
@@ -46,7 +51,7 @@ PATHS: Final[Mapping[str, str]] = {
 
 _ROOTS: Final = {
     "webhooks": "webhooks",
-    "deliveries": "webhooks",
+    "deliveries": "deliveries",
     "events": "events",
     "event-types": "event_types",
     "quarantine": "quarantine",

@@ -1,7 +1,9 @@
 """All pages of the dashboard."""
 
 from dispatcher.dashboard.views import (
+    all_deliveries,
     audit,
+    bulk_actions,
     deliveries,
     environments,
     event_types,
@@ -25,6 +27,8 @@ PAGES = (
     *events.PAGES,
     *overview.PAGES,
     *webhooks.PAGES,
+    *all_deliveries.PAGES,
+    *bulk_actions.PAGES,
     *deliveries.PAGES,
     *webhook.PAGES,
     *webhook_settings.PAGES,

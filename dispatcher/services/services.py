@@ -18,12 +18,14 @@ from dispatcher.services.environments import Environments
 from dispatcher.services.event_type_writer import EventTypeWriter
 from dispatcher.services.event_types import EventTypes
 from dispatcher.services.events import Events
+from dispatcher.services.failures import Failures
 from dispatcher.services.history import History
 from dispatcher.services.overview import Overview
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Replays
 from dispatcher.services.tokens import Tokens
+from dispatcher.services.webhook_names import WebhookNames
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.emission_queue import EmissionQueue
@@ -131,6 +133,16 @@ class Services:
     def history(self) -> History:
         """Return the service that reads deliveries and events."""
         return History(self.session)
+
+    @cached_property
+    def failures(self) -> Failures:
+        """Return the service that groups failed deliveries by cause."""
+        return Failures(self.session)
+
+    @cached_property
+    def webhook_names(self) -> WebhookNames:
+        """Return the service that names webhooks and finds them."""
+        return WebhookNames(self.session)
 
     @cached_property
     def overview(self) -> Overview:

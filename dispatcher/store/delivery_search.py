@@ -7,7 +7,8 @@ and returns how far it read.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypedDict
+from uuid import UUID
 
 from dispatcher.core.ids import LARGEST
 from dispatcher.core.outcome import is_success
@@ -20,6 +21,7 @@ from dispatcher.store.history import (
     answer_columns,
     ids_read,
 )
+from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -36,6 +38,22 @@ DELIVERIES_WITH_REFERENCE: Final = 500
 
 ReadIds = Callable[[HistoryFilter, int, int], Awaitable[IdsRead]]
 """A function that reads a history: filter, rows to read, ids to return."""
+
+
+class CauseRow(TypedDict):
+    """Failed deliveries with one cause. `error` is that of the newest.
+
+    `looked_to` is the id down to which failures were read, None if there are no others.
+    """
+
+    endpoint_id: UUID
+    outcome: str
+    status: int | None
+    deliveries: int
+    first_id: int
+    last_id: int
+    error: str | None
+    looked_to: int | None
 
 
 class DeliverySearch:
@@ -93,6 +111,22 @@ class DeliverySearch:
             *answer_columns(part),
         )
         return ids_read(records, filters, part)
+
+    async def causes(
+        self, environment_id: str, filters: HistoryFilter, rows: int
+    ) -> Sequence[CauseRow]:
+        """Return the newest failed deliveries by cause, reading `rows` failures."""
+        found = await self._session.fetch(
+            statement("delivery_search/causes"),
+            environment_id,
+            filters.endpoint_id,
+            filters.high,
+            filters.low,
+            rows,
+            filters.type,
+            filters.prefix,
+        )
+        return all_rows(CauseRow, found)
 
     async def events_with_reference(
         self, environment_id: str, reference: str, limit: int, *, low: int = 0, high: int = LARGEST

@@ -56,6 +56,16 @@ class EndpointRow(TypedDict):
     events: list[str]
 
 
+class EndpointNameRow(TypedDict):
+    """What people call an endpoint."""
+
+    id: UUID
+    name: str
+    url: str
+    active: bool
+    deleted: bool
+
+
 class SealedEndpointRow(EndpointRow):
     """An endpoint's public fields, and its encrypted credentials, which an update writes again."""
 
@@ -180,6 +190,27 @@ class Endpoints:
         """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return first_row(SealedEndpointRow, rows)
+
+    async def names(
+        self, environment_id: str, endpoint_ids: Collection[UUID]
+    ) -> Sequence[EndpointNameRow]:
+        """Return the names of endpoints of the environment, also of deleted ones."""
+        rows = await self._session.fetch(
+            statement("endpoints/names"), environment_id, list(endpoint_ids)
+        )
+        return all_rows(EndpointNameRow, rows)
+
+    async def search(
+        self, environment_id: str, text: str, *, look: int, limit: int
+    ) -> Sequence[EndpointNameRow]:
+        """Return endpoints whose name or URL contains the text, ignoring case.
+
+        Read up to `look` endpoints, and return up to `limit`.
+        """
+        rows = await self._session.fetch(
+            statement("endpoints/search"), environment_id, text.lower(), look, limit
+        )
+        return all_rows(EndpointNameRow, rows)
 
     async def list(
         self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
