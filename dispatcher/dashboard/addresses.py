@@ -44,6 +44,7 @@ PATHS: Final[Mapping[str, str]] = {
     "tokens": "/tokens",
     "token_revoke": "/tokens/{token_id}/revoke",
     "audit": "/audit",
+    "search": "/search",
     "environments": "/environments",
     "switch": "/switch",
 }

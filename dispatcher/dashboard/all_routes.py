@@ -11,6 +11,7 @@ from dispatcher.dashboard.views import (
     overview,
     quarantine,
     recoveries,
+    search,
     tokens,
     webhook,
     webhook_credentials,
@@ -34,6 +35,7 @@ PAGES = (
     *webhook_settings.PAGES,
     *webhook_credentials.PAGES,
     *recoveries.PAGES,
+    *search.PAGES,
 )
 """The pages of every module in `views`. `/webhooks/new` stands before `/webhooks/{webhook_id}`,
 otherwise `new` would be taken for an id."""

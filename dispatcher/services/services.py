@@ -24,6 +24,7 @@ from dispatcher.services.overview import Overview
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Replays
+from dispatcher.services.search import Search
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhook_names import WebhookNames
 from dispatcher.services.webhook_rules import WebhookRules
@@ -143,6 +144,11 @@ class Services:
     def webhook_names(self) -> WebhookNames:
         """Return the service that names webhooks and finds them."""
         return WebhookNames(self.session)
+
+    @cached_property
+    def search(self) -> Search:
+        """Return the service that finds events by name and by text."""
+        return Search(self.session)
 
     @cached_property
     def overview(self) -> Overview:

@@ -142,6 +142,32 @@ class DeliverySearch:
         )
         return [row["id"] for row in rows]
 
+    async def events_with_text(
+        self,
+        environment_id: str,
+        texts: Sequence[str],
+        filters: HistoryFilter,
+        *,
+        rows: int,
+        size_bytes: int,
+        limit: int,
+    ) -> IdsRead:
+        """Return the newest events whose data contains one of the texts.
+
+        Read up to `rows` events, and search up to `size_bytes` of their data as it is stored.
+        """
+        records = await self._session.fetch(
+            statement("delivery_search/events_with_text"),
+            environment_id,
+            texts,
+            filters.high,
+            filters.low,
+            rows,
+            size_bytes,
+            limit,
+        )
+        return IdsRead(records[0]["ids"], records[0]["horizon"])
+
     async def of_events(
         self, environment_id: str, event_ids: Sequence[int], filters: HistoryFilter, limit: int
     ) -> list[int]:

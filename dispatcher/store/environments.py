@@ -49,3 +49,13 @@ class Environments:
         """Return environments, newest first."""
         rows = await self._session.fetch(statement("environments/list"), before, limit)
         return all_rows(EnvironmentRow, rows)
+
+    async def search(self, text: str, *, look: int, limit: int) -> list[EnvironmentRow]:
+        """Return environments whose id or name contains the text, ignoring case.
+
+        Read up to `look` environments, and return up to `limit`.
+        """
+        rows = await self._session.fetch(
+            statement("environments/search"), text.lower(), look, limit
+        )
+        return all_rows(EnvironmentRow, rows)

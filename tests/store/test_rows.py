@@ -50,7 +50,12 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     endpoints.EndpointRow: ("endpoints/list", "endpoints/list_of_all"),
     endpoints.SealedEndpointRow: ("endpoints/get",),
     endpoints.SendingEndpointRow: ("endpoints/with_ids",),
-    environments.EnvironmentRow: ("environments/create", "environments/get", "environments/list"),
+    environments.EnvironmentRow: (
+        "environments/create",
+        "environments/get",
+        "environments/list",
+        "environments/search",
+    ),
     event_types.EventTypeRow: (
         "event_types/get",
         "event_types/list",

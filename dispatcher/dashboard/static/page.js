@@ -69,6 +69,36 @@
     }
   });
 
+  // `/` and Ctrl+K or Cmd+K lead to the box, Escape leaves it, and the arrow keys walk through its hits.
+  const box = document.getElementById("q");
+  const hits = document.getElementById("box-hits");
+  const typing = (element) => element.matches("input, textarea, select, [contenteditable]");
+  const walk = (event) => {
+    const stops = [box, ...hits.querySelectorAll("a, button")];
+    const at = stops.indexOf(document.activeElement);
+    const next = at + (event.key === "ArrowDown" ? 1 : -1);
+    if (at < 0 || !stops[next]) return;
+    event.preventDefault();
+    stops[next].focus();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (!box || event.defaultPrevented) return;
+    const command = event.key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey) && !event.altKey;
+    const slash = event.key === "/" && !typing(event.target) && !event.metaKey && !event.ctrlKey && !event.altKey;
+    if ((command || slash) && !document.querySelector("dialog[open]")) {
+      event.preventDefault();
+      box.focus();
+      box.select();
+    } else if (event.key === "Escape" && hits.contains(event.target.closest("#box-hits") ?? box)) {
+      hits.replaceChildren();
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      walk(event);
+    }
+  });
+  document.addEventListener("click", (event) => {
+    if (hits && !event.target.closest("#box")) hits.replaceChildren();
+  });
+
   // A list to pick from is narrowed to what contains what is typed; what is picked stays in sight.
   document.addEventListener("input", (event) => {
     const list = document.getElementById(event.target.dataset.filter ?? "");
