@@ -51,7 +51,7 @@ async def test_every_filter_finds_its_deliveries_and_names_their_webhooks(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     good = await made(admin, receiver.url, "Hooli")
-    await made(admin, "http://127.0.0.1:9/", "Initech", retry=NEVER)
+    await made(admin, "http://127.0.0.1:20009/", "Initech", retry=NEVER)
     await emit(admin, reference="ord_894287")
     await emit(admin, "user.created")
     delivered = await have(admin, 2, "status=DELIVERED")
@@ -187,7 +187,7 @@ async def test_failures_are_grouped_by_their_cause_with_the_button_that_retries_
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url, "Hooli", retry=NEVER)
-    await made(admin, "http://127.0.0.1:9/", "Initech", retry=NEVER)
+    await made(admin, "http://127.0.0.1:20009/", "Initech", retry=NEVER)
     receiver.answers = [500, 500, 404]
     for _ in range(3):
         await emit(admin)
