@@ -50,6 +50,8 @@ KEYS_LIMIT = 5_000
 """Idempotency keys deleted per statement."""
 SUMS_LIMIT = 5_000
 """Rows of statistics deleted per statement."""
+SAMPLED_MOST = 5_000
+"""Pending deliveries of each kind that a sample of the backlog reads."""
 ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
 RESPONSES_LIMIT = 1_000
@@ -153,6 +155,7 @@ class MaintenanceSteps:
             Step("drop_events", self._drop_events, HOUR_SECONDS),
             Step("idempotency_keys", self._forget_keys, HOUR_SECONDS),
             Step("idempotent_responses", self._forget_responses, HOUR_SECONDS),
+            Step("backlog_sample", self._sample_backlog, MINUTE_SECONDS),
             Step("statistics", self._prune_statistics, HOUR_SECONDS),
             Step("replays", self._prune_replays, HOUR_SECONDS),
             Step("bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
@@ -213,6 +216,10 @@ class MaintenanceSteps:
 
     async def _forget_responses(self) -> bool:
         return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
+
+    async def _sample_backlog(self) -> bool:
+        await self._statistics.sample_backlog(SAMPLED_MOST)
+        return False
 
     async def _prune_statistics(self) -> bool:
         return await self._statistics.prune(SUMS_LIMIT) == SUMS_LIMIT

@@ -26,6 +26,7 @@ from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Replays
 from dispatcher.services.search import Search
 from dispatcher.services.tokens import Tokens
+from dispatcher.services.verdict import Verdicts
 from dispatcher.services.webhook_names import WebhookNames
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
@@ -154,6 +155,11 @@ class Services:
     def overview(self) -> Overview:
         """Return the service that summarizes the current state."""
         return Overview(self.session)
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """Return the service that judges whether all is well."""
+        return Verdicts(self.session)
 
     @cached_property
     def backlogs(self) -> Backlogs:

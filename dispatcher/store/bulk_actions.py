@@ -146,7 +146,7 @@ class BulkActions:
 def to_json(criteria: HistoryFilter) -> str:
     """Return a filter as JSON, without the fields that are not set."""
     given = {name: value for name, value in asdict(criteria).items() if value is not None}
-    return orjson.dumps(given).decode()
+    return orjson.dumps(given, default=str).decode()
 
 
 def from_json(text: str) -> HistoryFilter:

@@ -66,6 +66,25 @@ class EndpointNameRow(TypedDict):
     deleted: bool
 
 
+class UnwellEndpointRow(TypedDict):
+    """An endpoint that only fails, or that was disabled by the daemon, with its last error.
+
+    `number` is how many such endpoints there are. `pending` counts up to 1,001.
+    """
+
+    id: UUID
+    environment_id: str
+    name: str
+    active: bool
+    disabled_reason: str | None
+    failing_since: datetime | None
+    number: int
+    pending: int
+    status: int | None
+    outcome: str | None
+    error: str | None
+
+
 class SealedEndpointRow(EndpointRow):
     """An endpoint's public fields, and its encrypted credentials, which an update writes again."""
 
@@ -190,6 +209,11 @@ class Endpoints:
         """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return first_row(SealedEndpointRow, rows)
+
+    async def unwell(self, environment_id: str | None, limit: int) -> Sequence[UnwellEndpointRow]:
+        """Return endpoints that only fail or were disabled by the daemon, longest failing first."""
+        rows = await self._session.fetch(statement("endpoints/unwell"), environment_id, limit)
+        return all_rows(UnwellEndpointRow, rows)
 
     async def names(
         self, environment_id: str, endpoint_ids: Collection[UUID]

@@ -102,9 +102,9 @@ async def test_a_search_goes_on_by_itself_and_says_how_far_it_is(
     await made(admin, receiver.url, "Hooli")
     await emit(admin, "rare.one")
     rare = await have(admin, 1, "status=DELIVERED")
-    for _ in range(3):
+    for _ in range(9):
         await emit(admin)
-    await have(admin, 4, "status=DELIVERED")
+    await have(admin, 10, "status=DELIVERED")
     monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 2)
     monkeypatch.setattr(all_deliveries, "SHOWN", 1)
     page = await visitor.get("/deliveries?event=rare.one")
@@ -131,7 +131,7 @@ async def test_what_is_filtered_is_counted_and_then_retried(
         await have(admin, 0, "status=PENDING")
     await have(admin, 3, "status=FAILED")
     page = await visitor.get("/deliveries?status=FAILED&response_status=5xx")
-    retry_all = page.markup.forms[2]
+    retry_all = next(form for form in page.markup.forms if form.fields.get("of") == "filtered")
     preview = await visitor.submit(retry_all, action="retry")
     assert "Retry 2 deliveries?" in preview.text
     assert len(receiver.requests) == 3
@@ -203,7 +203,8 @@ async def test_failures_are_grouped_by_their_cause_with_the_button_that_retries_
     forms = [form for form in page.markup.forms if form.fields.get("action") == "retry"]
     preview = await visitor.submit(forms[1])
     assert "Retry 2 deliveries?" in preview.text
-    await visitor.submit(preview.markup.form("/deliveries/bulk"), action="retry")
+    progress = await visitor.submit(preview.markup.form("/deliveries/bulk"), action="retry")
+    assert "Started." in progress.text, progress.text
     await have(admin, 2, "status=DELIVERED")
     again = await visitor.get("/deliveries/causes")
     assert ">500<" not in again.text

@@ -32,14 +32,13 @@ async def test_ids_keys_and_texts_of_payloads_are_found(
     webhook = await made(admin, receiver.url, "Hooli")
     event = await emit(admin, data={"customer": "cus_\u00e4 7", "n": 1})
     (delivery,) = await have(admin, 1, "status=DELIVERED")
-    keyed = await admin(
-        "POST", "/api/events", {"type": "a.b", "data": 1}, {"Idempotency-Key": "key-77"}
-    )
+    batch = [{"type": "a.b", "data": 1, "idempotencyKey": "key-77"}]
+    keyed = (await admin("POST", "/api/events", batch)).data[0]
     for text, found in {
         event: f"/events/{event}",
         str(delivery["id"]): f"/deliveries/{delivery['id']}",
         webhook: f"/webhooks/{webhook}",
-        "key-77": f"/events/{keyed.data['id']}",
+        "key-77": f"/events/{keyed['id']}",
         "cus_\u00e4 7": f"/events/{event}",
         "hOOl": f"/webhooks/{webhook}",
         receiver.url.removeprefix("http://"): f"/webhooks/{webhook}",

@@ -48,6 +48,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     endpoints.DisabledEndpointRow: ("endpoints/disable",),
     endpoints.EndpointNameRow: ("endpoints/names", "endpoints/search"),
     endpoints.EndpointRow: ("endpoints/list", "endpoints/list_of_all"),
+    endpoints.UnwellEndpointRow: ("endpoints/unwell",),
     endpoints.SealedEndpointRow: ("endpoints/get",),
     endpoints.SendingEndpointRow: ("endpoints/with_ids",),
     environments.EnvironmentRow: (
@@ -75,6 +76,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     quarantine.LeftQuarantineRow: ("quarantine/discard", "quarantine/release"),
     quarantine.QuarantineRow: ("quarantine/get", "quarantine/list"),
     replays.ReplayRow: ("replays/cancel", "replays/get", "replays/list", "replays/start"),
+    statistics.BacklogSampleRow: ("statistics/backlog_series",),
     statistics.BacklogRow: ("statistics/backlog", "statistics/backlog_of_all"),
     statistics.EndpointSumsRow: ("statistics/of_endpoints",),
     statistics.FiguresRow: ("statistics/figures",),
