@@ -9,16 +9,19 @@ BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
 
+# Without bytecode, each worker and each command that the tests start would compile all code again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 # Narrowed by ARGS, a word runs what it is given.
 PURE := tests/core tests/config tests/client tests/telemetry tests/encryption tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py
-PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo unit test test-browser test-campaign test-postgres test-python test-debug coverage check fix bench campaign screenshots lock wheel help
+.PHONY: demo unit test test-shuffled test-browser test-campaign test-postgres test-python test-debug coverage check fix bench campaign screenshots lock wheel help
 
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
@@ -28,6 +31,10 @@ unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
 	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
+
+test-shuffled: SEED = $(shell date +%s)
+test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1 for one again)
+	@$(PYTEST) $(PARALLEL) --shuffle $(SEED) $(or $(ARGS),$(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
 
 test-browser: $(INSTALLED)  ## Run the tests of the dashboard in a browser
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER))

@@ -9,6 +9,7 @@ another by the environment:
 """
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -21,10 +22,20 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store.migrate import migrate
 from tests import leaks
+from tests.certificates import Authority
+
+pytest_plugins = ["tests.shuffle"]
+
+# A busy machine may stop a process for longer than hypothesis allows an example.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -68,12 +79,27 @@ def _memory() -> str | None:
     return MEMORY
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives until the end: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 async def tests_loop() -> asyncio.AbstractEventLoop:
     """The loop that all tests share; it notes for each task which test it belongs to."""
     loop = asyncio.get_running_loop()
     loop.set_task_factory(leaks.task_factory)  # type: ignore[arg-type]  # typeshed lacks `context`
     return loop
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trust one authority in place of the system's: reading 140 takes 20 ms for each sender."""
+    with pytest.MonkeyPatch.context() as environment:
+        root = Authority(tmp_path_factory.mktemp("authority")).root
+        environment.setenv("SSL_CERT_FILE", str(root))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +163,8 @@ async def template(server: str, maintenance: Connection) -> AsyncIterator[str]:
         async with connected(with_database(server, name)) as connection:
             await migrate(connection)
         await maintenance.execute(f"SELECT pg_advisory_unlock({LOCK})")
+        async with connected(with_database(server, name)):
+            pass  # the first session writes the cache of the catalogue that all copies then have
         yield name
 
 
@@ -151,6 +179,20 @@ async def dsn(server: str, maintenance: Connection, template: str) -> AsyncItera
 async def connection(dsn: str) -> AsyncIterator[Connection]:
     """A superuser's connection to the test's database."""
     async with connected(dsn) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def shared_dsn(server: str, maintenance: Connection, template: str) -> AsyncIterator[str]:
+    """A migrated database of a whole module, for tests that change nothing in it."""
+    async with _database(maintenance, template) as name:
+        yield with_database(server, name)
+
+
+@pytest.fixture(scope="module")
+async def shared_connection(shared_dsn: str) -> AsyncIterator[Connection]:
+    """A superuser's connection to the module's database."""
+    async with connected(shared_dsn) as opened:
         yield opened
 
 

@@ -81,7 +81,7 @@ class Receiver:
         scheme = "https" if self._ssl_context else "http"
         return f"{scheme}://127.0.0.1:{self.port}/"
 
-    async def wait_for(self, count: int, *, within: float = 30.0) -> list[Request]:
+    async def wait_for(self, count: int, *, within: float = 60.0) -> list[Request]:
         """The first `count` requests, once so many have arrived; TimeoutError says how many did."""
         try:
             async with asyncio.timeout(within), self._arrived:

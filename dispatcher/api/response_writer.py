@@ -3,10 +3,11 @@
 import asyncio
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from io import BytesIO
 from urllib.parse import urlencode
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.idempotency import StoredResponse
@@ -16,6 +17,8 @@ from dispatcher.api.types import Answer
 ITEMS_AT_ONCE = 10
 """How many resources are written before other tasks may run. A thread would not help: it would
 compete for the interpreter lock."""
+LONG_BYTES = 65_536
+"""A longer body is sent in pieces of this size, between which other tasks may run."""
 
 HEADERS = {"Vary": "Accept, Authorization, X-Environment-Id"}
 
@@ -33,7 +36,9 @@ class ResponseWriter:
             if isinstance(answer.body, tuple):
                 items = await _items(parsed, answer, answer.body)
                 answer = replace(answer, body=items)
-            response.body = self.body(parsed, answer, secrets=True)
+            body = self.body(parsed, answer, secrets=True)
+            is_long = len(body) > LONG_BYTES and parsed.request.method == hdrs.METH_GET
+            response.body = BytesIO(body) if is_long else body
             response.content_type = parsed.dialect.media_type
         if answer.revision is not None:
             response.headers["ETag"] = f'"{answer.revision}"'

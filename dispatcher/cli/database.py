@@ -141,7 +141,9 @@ async def write_limits(database: Database, config: "Config") -> None:
     from dispatcher.store.settings import Settings
 
     async with session(database, config) as opened:
-        await Settings(opened).write_limits(config.delivery.max_data, notify=config.database.notify)
+        settings = Settings(opened)
+        await settings.write_limits(config.delivery.max_data, notify=config.database.notify)
+        await settings.refresh_fast_path()
 
 
 async def check_schema(database: Database) -> None:

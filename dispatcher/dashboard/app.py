@@ -14,7 +14,7 @@ from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError, RefusedError
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
-from dispatcher.dashboard.rendering import Files, Renderer
+from dispatcher.dashboard.rendering import open_package
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.signing_in import SignInPages
 from dispatcher.services.audit_log import Actor
@@ -48,8 +48,7 @@ class Dashboard:
     ) -> None:
         self._pool = pool
         self._settings = settings
-        self._files = Files.read()
-        self._renderer = Renderer(self._files.names)
+        self._files, self._renderer = open_package()
         self._signing_in = SignInPages(
             self._renderer, auth, DashboardSessions(authentication, root_token)
         )

@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Final
@@ -105,6 +106,17 @@ class Renderer:
         """
         text = self._templates.get_template(template).render(**context)
         return answer(http, text.encode(), "text/html", status=status, compressed=not secret)
+
+
+@cache
+def open_package() -> tuple[Files, Renderer]:
+    """Return the static files and the renderer of the package.
+
+    They are made once in a process: compressing the files and compiling the templates takes most of
+    the time that a daemon needs to start and to show its first pages.
+    """
+    static = Files.read()
+    return static, Renderer(static.names)
 
 
 def answer(

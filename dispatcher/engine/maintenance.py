@@ -22,6 +22,7 @@ from dispatcher.store.quarantine import Quarantine
 from dispatcher.store.replays import Replays
 from dispatcher.store.replicated import Replicated
 from dispatcher.store.session import Session
+from dispatcher.store.settings import Settings
 from dispatcher.store.statistics import Statistics
 from dispatcher.store.tokens import Tokens
 from dispatcher.store.triggers import Triggers
@@ -133,6 +134,7 @@ class MaintenanceSteps:
         self._tokens = Tokens(session)
         self._dashboard_sessions = DashboardSessions(session)
         self._replicated = Replicated(session)
+        self._settings = Settings(session)
         self.triggers = TriggerCheck(Triggers(session))
         self._keep_events = keep_events
         self._keep_attempts = keep_attempts
@@ -148,6 +150,7 @@ class MaintenanceSteps:
             Step("cancel", self._cancel, CANCEL_SECONDS),
             Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
             Step("triggers", self.triggers.run, TRIGGERS_SECONDS),
+            Step("fast_path", self._refresh_fast_path, MINUTE_SECONDS),
             Step("make_partitions", self._make_partitions, HOUR_SECONDS),
             Step("quarantine", self._expire_quarantine, MINUTE_SECONDS),
             Step("waiting_replays", self._skip_dropped, MINUTE_SECONDS),
@@ -180,6 +183,10 @@ class MaintenanceSteps:
         if fates:
             observe.events.replicated(fates)
         return len(fates) == ROWS_LIMIT
+
+    async def _refresh_fast_path(self) -> bool:
+        await self._settings.refresh_fast_path()
+        return False
 
     async def _make_partitions(self) -> bool:
         made = await self._partitions.ensure(DAYS_AHEAD)

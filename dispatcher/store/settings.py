@@ -37,6 +37,13 @@ class Settings:
         """Write what producers need: the most bytes of `data`, and whether to notify."""
         await self._session.fetch(statement("settings/write_limits"), max_data, notify)
 
+    async def refresh_fast_path(self) -> None:
+        """Let producers take the fast path of an INSERT if no schema is enforced, and only then.
+
+        A concurrent change to what decides it leaves them on the slow path.
+        """
+        await self._session.fetch(statement("settings/refresh_fast_path"))
+
     async def server_limits(self) -> ServerLimits:
         """Return the server's limits of locks and prepared transactions."""
         row = (await self._session.fetch(statement("settings/server_limits")))[0]

@@ -41,7 +41,7 @@ RETURN to_timestamp(((id >> 22) + 1704067200000) / 1000.0);
 COMMENT ON FUNCTION dispatcher.id_time(bigint) IS 'Return the time at which an id was made.';
 
 CREATE FUNCTION dispatcher.now_ms() RETURNS bigint LANGUAGE sql VOLATILE
-RETURN (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+RETURN floor(date_part('epoch', clock_timestamp()) * 1000)::bigint;
 COMMENT ON FUNCTION dispatcher.now_ms() IS 'Return the current time in milliseconds since 1970.';
 
 CREATE TABLE dispatcher.settings (

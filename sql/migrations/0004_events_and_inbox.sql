@@ -1,38 +1,30 @@
 -- Events, which applications insert, and the tables that an event passes on its way to the fan-out:
 -- the schema check, the inbox, quarantine. Everything that a producer's INSERT touches is here.
 
--- One function, because the server reads and plans the text of every CHECK again for every INSERT: six of
--- them took a third of its time. It has no SET search_path, which would cost as much again. So every
--- operator and every function in it has its schema: one of the same name in the schema public is never run.
 CREATE FUNCTION dispatcher.event_is_valid(type text, data json, idempotency_key text, source text, reference text) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   -- The name of the broken rule is the message that producers see, as of a CHECK constraint of that name.
-  broken pg_catalog.text := CASE
+  broken text := CASE
     -- Compression makes data at most 255 times smaller. Small data need not be unpacked.
-    WHEN pg_catalog.pg_column_size(data) OPERATOR(pg_catalog.>) 32768
-      AND pg_catalog.octet_length(data::pg_catalog.text) OPERATOR(pg_catalog.>) 8388608 THEN 'data must be at most 8 MiB'
-    WHEN pg_catalog.octet_length(idempotency_key) OPERATOR(pg_catalog.<) 1
-      OR pg_catalog.octet_length(idempotency_key) OPERATOR(pg_catalog.>) 255 THEN 'idempotency_key must be 1 to 255 bytes'
-    WHEN pg_catalog.octet_length(reference) OPERATOR(pg_catalog.<) 1
-      OR pg_catalog.octet_length(reference) OPERATOR(pg_catalog.>) 255 THEN 'reference must be 1 to 255 bytes'
-    WHEN source OPERATOR(pg_catalog.<>) ALL ('{producer,dispatcher,directed}'::pg_catalog.text[])
-      THEN 'source is the dispatcher''s own'
-    WHEN source OPERATOR(pg_catalog.=) 'producer' AND dispatcher.is_reserved(type) THEN 'type is reserved to the dispatcher'
-    WHEN pg_catalog.octet_length(type) OPERATOR(pg_catalog.>) 128 THEN 'type must be at most 128 bytes'
+    WHEN pg_column_size(data) > 32768 AND octet_length(data::text) > 8388608 THEN 'data must be at most 8 MiB'
+    WHEN octet_length(idempotency_key) < 1 OR octet_length(idempotency_key) > 255 THEN 'idempotency_key must be 1 to 255 bytes'
+    WHEN octet_length(reference) < 1 OR octet_length(reference) > 255 THEN 'reference must be 1 to 255 bytes'
+    WHEN source <> ALL ('{producer,dispatcher,directed}'::text[]) THEN 'source is the dispatcher''s own'
+    WHEN source = 'producer' AND dispatcher.is_reserved(type) THEN 'type is reserved to the dispatcher'
+    WHEN octet_length(type) > 128 THEN 'type must be at most 128 bytes'
     -- [.] and not a backslash: a session with standard_conforming_strings = off would read that as an escape.
-    WHEN type OPERATOR(pg_catalog.!~) '^[A-Za-z0-9_]+([.][A-Za-z0-9_]+)*$'
-      THEN 'type must be words of A-Z a-z 0-9 _ joined by single dots'
+    WHEN type !~ '^[A-Za-z0-9_]+([.][A-Za-z0-9_]+)*$' THEN 'type must be words of A-Z a-z 0-9 _ joined by single dots'
   END;
 BEGIN
   IF broken IS NULL THEN
     RETURN true;
   END IF;
   RAISE EXCEPTION USING
-    ERRCODE := 'check_violation', SCHEMA := 'dispatcher', TABLE := 'events', CONSTRAINT := broken,
-    MESSAGE := pg_catalog.format('new row for relation "events" violates check constraint "%s"', broken),
-    DETAIL := pg_catalog.format('Failing row contains (type, idempotency_key, source) = (%s, %s, %s).',
-                               pg_catalog.left(type, 64), coalesce(pg_catalog.left(idempotency_key, 64), 'null'), source);
+    ERRCODE = 'check_violation', SCHEMA = 'dispatcher', TABLE = 'events', CONSTRAINT = broken,
+    MESSAGE = format('new row for relation "events" violates check constraint "%s"', broken),
+    DETAIL = format('Failing row contains (type, idempotency_key, source) = (%s, %s, %s).',
+                    left(type, 64), coalesce(left(idempotency_key, 64), 'null'), source);
 END $$;
 COMMENT ON FUNCTION dispatcher.event_is_valid(text, json, text, text, text) IS
   'Return true, or raise the error of a CHECK constraint that is named like the broken rule.';
@@ -45,8 +37,7 @@ CREATE TABLE dispatcher.events (
   idempotency_key text,
   source text NOT NULL DEFAULT 'producer', -- 'dispatcher': its operational events; 'directed': for one endpoint only
   reference text,                          -- the producer's name for what it is about, for people who search; not sent
-  PRIMARY KEY (id),
-  CONSTRAINT "event is valid" CHECK (dispatcher.event_is_valid(type, data, idempotency_key, source, reference))
+  PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX events_reference ON dispatcher.events (environment_id, reference, id) WHERE reference IS NOT NULL;
 COMMENT ON TABLE dispatcher.events IS
@@ -119,6 +110,13 @@ COMMENT ON SEQUENCE dispatcher.inbox_mark IS
   'The id from which daemons read the inbox. Below are deleted rows that vacuum has not removed yet, and rows of late'
   ' commits, which a slower scan finds. Daemons set it.';
 
+-- Two SELECTs would take longer than the rest of the trigger that reads it.
+CREATE SEQUENCE dispatcher.fast_path_limit MINVALUE 0 START 0;
+SELECT setval('dispatcher.fast_path_limit', max_data) FROM dispatcher.settings;
+COMMENT ON SEQUENCE dispatcher.fast_path_limit IS
+  'The trigger on events reads no other table for an event whose data has at most so many bytes: no schema is'
+  ' enforced, and settings.max_data is not less. 0 if that is not known. Triggers and maintenance set it.';
+
 CREATE TABLE dispatcher.quarantine (
   id bigint PRIMARY KEY,                   -- this and the columns to after_endpoint: as in the inbox
   event_id bigint NOT NULL,
@@ -150,78 +148,136 @@ COMMENT ON TABLE dispatcher.replicated_events IS
 
 -- ── triggers of an INSERT ────────────────────────────────────────────────────────────────────────────────
 
--- ON CONFLICT waits for the commit of the transaction that inserted the key first.
-CREATE FUNCTION dispatcher.event_key() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- It is a trigger and not a CHECK, because the server reads and plans the text of a CHECK again for every
+-- INSERT; so it does with the WHEN of a trigger. It runs for each row, so that the error of a COPY names the
+-- line. Neither this function nor events_inserted has SET search_path, which would double their time. So
+-- every operator and every function in them has its schema: one of the same name in the schema public is
+-- never run.
+CREATE FUNCTION dispatcher.event_checked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+  -- One expression, for nearly all events. event_is_valid has the same rules, with their messages.
+  is_valid pg_catalog.bool := NEW.source OPERATOR(pg_catalog.=) 'producer'
+    AND pg_catalog.octet_length(NEW.type) OPERATOR(pg_catalog.<=) 128
+    AND NEW.type OPERATOR(pg_catalog.~) '^[A-Za-z0-9_]+([.][A-Za-z0-9_]+)*$'
+    AND NOT dispatcher.is_reserved(NEW.type)
+    AND pg_catalog.pg_column_size(NEW.data) OPERATOR(pg_catalog.<=) 32768
+    AND (NEW.reference IS NULL OR pg_catalog.octet_length(NEW.reference) OPERATOR(pg_catalog.<=) 255
+         AND NEW.reference OPERATOR(pg_catalog.<>) '')
+    AND NEW.idempotency_key IS NULL;
 BEGIN
-  INSERT INTO dispatcher.idempotency_keys (environment_id, key, event_id)
-  VALUES (NEW.environment_id, NEW.idempotency_key, NEW.id) ON CONFLICT DO NOTHING;
-  RETURN CASE WHEN FOUND THEN NEW END;
-END $$;
-COMMENT ON FUNCTION dispatcher.event_key() IS
-  'Trigger: claim the idempotency key of an event. An event whose key is taken is not inserted.';
-CREATE TRIGGER event_key BEFORE INSERT ON dispatcher.events
-  FOR EACH ROW WHEN (NEW.idempotency_key IS NOT NULL) EXECUTE FUNCTION dispatcher.event_key();
-
-CREATE FUNCTION dispatcher.refuse_event(environment_id text, size integer) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF size IS NULL THEN
-    RAISE EXCEPTION 'unknown environment %', quote_literal(environment_id)
-      USING ERRCODE = 'foreign_key_violation',
-            HINT = 'Environments are the rows of dispatcher.environments. Use the id of one, or create it with POST /api/environments.';
+  IF is_valid THEN
+    IF NEW.environment_id OPERATOR(pg_catalog.=) 'env_default' THEN  -- it cannot be deleted
+      RETURN NEW;
+    END IF;
+    IF EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
+      RETURN NEW;
+    END IF;
   END IF;
-  RAISE EXCEPTION 'data is % bytes, the limit is %', size, (SELECT max_data FROM dispatcher.settings)
-    USING ERRCODE = 'check_violation',
-          HINT = 'Send less data, or raise the limit: change delivery.max_data in the configuration, then run "dispatcher migrate".';
+  IF pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica' THEN
+    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
+    RETURN NEW;
+  END IF;
+  IF NEW.idempotency_key IS NOT NULL THEN
+    -- ON CONFLICT waits for the commit of the transaction that inserted the key first.
+    INSERT INTO dispatcher.idempotency_keys (environment_id, key, event_id)
+    VALUES (NEW.environment_id, NEW.idempotency_key, NEW.id) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+  END IF;
+  IF is_valid IS NOT TRUE THEN
+    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
+  END IF;
+  IF NEW.environment_id OPERATOR(pg_catalog.<>) 'env_default'
+     AND NOT EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
+    RAISE EXCEPTION 'unknown environment %', pg_catalog.quote_literal(NEW.environment_id)
+      USING ERRCODE := 'foreign_key_violation',
+            HINT := 'Environments are the rows of dispatcher.environments. Use the id of one, or create it with POST /api/environments.';
+  END IF;
+  RETURN NEW;
 END $$;
-COMMENT ON FUNCTION dispatcher.refuse_event(text, integer) IS
-  'Raise the error of an event with too much data, or, if size is NULL, of one with an unknown environment.';
+COMMENT ON FUNCTION dispatcher.event_checked() IS
+  'Trigger: refuse an event that is not valid or of an unknown environment, and claim its idempotency key. An event'
+  ' whose key is taken is not inserted.';
+CREATE TRIGGER event_checked BEFORE INSERT ON dispatcher.events
+  FOR EACH ROW EXECUTE FUNCTION dispatcher.event_checked();
+-- Also for replicated events: the requests to receivers contain the type as it is.
+ALTER TABLE dispatcher.events ENABLE ALWAYS TRIGGER event_checked;
 
--- Once a statement, over all its rows: per row it would cost much more. It checks what a CHECK cannot see.
--- Every statement in it costs as much as the whole INSERT into a bare table. So there is one for events
--- that are in order; it leaves out all of them if any schema is enforced. The fewer subqueries the better. It has no SET search_path, as
--- event_is_valid. Subqueries that return a value, and not EXISTS, for the environment: otherwise the
--- planner could read all environments, for many events in the first statement of a session.
+CREATE FUNCTION dispatcher.data_fits(size integer) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  most CONSTANT integer := (SELECT max_data FROM dispatcher.settings);
+BEGIN
+  IF size > most THEN
+    RAISE EXCEPTION 'data is % bytes, the limit is %', size, most
+      USING ERRCODE = 'check_violation',
+            HINT = 'Send less data, or raise the limit: change delivery.max_data in the configuration, then run "dispatcher migrate".';
+  END IF;
+  RETURN true;
+END $$;
+COMMENT ON FUNCTION dispatcher.data_fits(integer) IS
+  'Return true, or raise the error of an event with more data than settings.max_data, in bytes.';
+
+-- Once a statement, over all its rows: per row it would cost much more. Every statement and every subquery in it
+-- costs half as much as the whole INSERT into a bare table.
 CREATE FUNCTION dispatcher.events_inserted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-  any_to_check pg_catalog.bool;
+  fast_path_limit pg_catalog.int8 := pg_catalog.pg_sequence_last_value('dispatcher.fast_path_limit'::pg_catalog.regclass);
+  any_to_check pg_catalog.bool := false;
 BEGIN
-  INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
-  SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
-  WHERE CASE
-    WHEN (SELECT e.id FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) n.environment_id) IS NULL
-      THEN dispatcher.refuse_event(n.environment_id, NULL)
-    WHEN n.source OPERATOR(pg_catalog.<>) 'dispatcher'
-      AND pg_catalog.octet_length(n.data::pg_catalog.text) OPERATOR(pg_catalog.>) (SELECT s.max_data FROM dispatcher.settings s)
-      THEN dispatcher.refuse_event(n.environment_id, pg_catalog.octet_length(n.data::pg_catalog.text))
-    WHEN EXISTS (SELECT 1 FROM dispatcher.event_types t WHERE t.enforce) THEN false
-    ELSE n.source OPERATOR(pg_catalog.<>) 'directed' END;
-  IF FOUND THEN
+  IF fast_path_limit OPERATOR(pg_catalog.>) 0 THEN
+    INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+    SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
+    WHERE CASE
+      WHEN pg_catalog.octet_length(n.data::pg_catalog.text) OPERATOR(pg_catalog.<=) fast_path_limit
+        OR n.source OPERATOR(pg_catalog.=) 'dispatcher'
+        OR dispatcher.data_fits(pg_catalog.octet_length(n.data::pg_catalog.text))
+      THEN n.source OPERATOR(pg_catalog.<>) 'directed' END;
+  ELSE
+    INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
+    SELECT n.id, n.environment_id, n.type
+    FROM new_rows n JOIN dispatcher.event_types t
+      ON t.environment_id OPERATOR(pg_catalog.=) n.environment_id AND t.name OPERATOR(pg_catalog.=) n.type AND t.enforce
+    WHERE n.source OPERATOR(pg_catalog.=) 'producer';
+    any_to_check := FOUND;
+    INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+    SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
+    WHERE CASE
+      WHEN n.source OPERATOR(pg_catalog.=) 'dispatcher'
+        OR pg_catalog.octet_length(n.data::pg_catalog.text) OPERATOR(pg_catalog.<=) (SELECT s.max_data FROM dispatcher.settings s)
+        OR dispatcher.data_fits(pg_catalog.octet_length(n.data::pg_catalog.text))
+      THEN n.source OPERATOR(pg_catalog.<>) 'directed'
+        AND NOT EXISTS (SELECT 1 FROM dispatcher.unvalidated_events u WHERE u.id OPERATOR(pg_catalog.=) n.id) END;
+  END IF;
+  IF (FOUND OR any_to_check) AND dispatcher.daemon_waits() THEN
     IF dispatcher.must_notify() THEN
       PERFORM pg_catalog.pg_notify('dispatcher', '');
     END IF;
-    RETURN NULL;
-  END IF;
-  INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
-  SELECT n.id, n.environment_id, n.type
-  FROM new_rows n JOIN dispatcher.event_types t
-    ON t.environment_id OPERATOR(pg_catalog.=) n.environment_id AND t.name OPERATOR(pg_catalog.=) n.type AND t.enforce
-  WHERE n.source OPERATOR(pg_catalog.=) 'producer';
-  any_to_check := FOUND;
-  INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
-  SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
-  WHERE n.source OPERATOR(pg_catalog.<>) 'directed'
-    AND NOT EXISTS (SELECT 1 FROM dispatcher.unvalidated_events u WHERE u.id OPERATOR(pg_catalog.=) n.id);
-  IF (any_to_check OR FOUND) AND dispatcher.must_notify() THEN
-    PERFORM pg_catalog.pg_notify('dispatcher', '');
   END IF;
   RETURN NULL;
 END $$;
 COMMENT ON FUNCTION dispatcher.events_inserted() IS
-  'Trigger: refuse events of unknown environments and too large ones, write the inbox rows, and wake the daemons.';
+  'Trigger: refuse events with too much data, write the inbox rows, and wake the daemons.';
 CREATE TRIGGER events_inserted AFTER INSERT ON dispatcher.events REFERENCING NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION dispatcher.events_inserted();
+
+-- A sequence changes at once, and this before the commit: no event takes the fast path after an enforced
+-- schema or a lower limit is visible. The triggers fire for replicated changes too.
+CREATE FUNCTION dispatcher.leave_fast_path() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM setval('dispatcher.fast_path_limit', 0);
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION dispatcher.leave_fast_path() IS
+  'Trigger: let every event be checked against the tables, until refresh_fast_path() allows the fast path again.';
+CREATE TRIGGER leave_fast_path AFTER INSERT OR UPDATE ON dispatcher.event_types
+  FOR EACH ROW WHEN (NEW.enforce) EXECUTE FUNCTION dispatcher.leave_fast_path();
+ALTER TABLE dispatcher.event_types ENABLE ALWAYS TRIGGER leave_fast_path;
+CREATE TRIGGER leave_fast_path AFTER UPDATE ON dispatcher.settings
+  FOR EACH ROW WHEN (NEW.max_data <> OLD.max_data) EXECUTE FUNCTION dispatcher.leave_fast_path();
+ALTER TABLE dispatcher.settings ENABLE ALWAYS TRIGGER leave_fast_path;
 
 -- Logical replication and tools that copy databases insert with session_replication_role = replica, and
 -- fire no ordinary trigger. Without this one, such events would be visible and never sent. It does not
@@ -262,6 +318,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION dispatcher.emit(text, json, text, text, text) IS
   'Emit an event and return its id. If the idempotency key was used before, emit nothing and return the first event''s id.';
+
+-- The lock makes sure that no change is under way whose trigger has already run. Nothing waits for it.
+CREATE FUNCTION dispatcher.refresh_fast_path() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  question CONSTANT text :=
+    'SELECT CASE WHEN EXISTS (SELECT 1 FROM dispatcher.event_types WHERE enforce) THEN 0 ELSE max_data END FROM dispatcher.settings';
+  wanted bigint;
+BEGIN
+  EXECUTE question INTO wanted;
+  IF wanted = pg_sequence_last_value('dispatcher.fast_path_limit'::regclass) THEN
+    RETURN true;
+  END IF;
+  LOCK TABLE dispatcher.event_types, dispatcher.settings IN SHARE MODE NOWAIT;
+  EXECUTE question INTO wanted;
+  PERFORM setval('dispatcher.fast_path_limit', wanted);
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN false;
+END $$;
+COMMENT ON FUNCTION dispatcher.refresh_fast_path() IS
+  'Set fast_path_limit to what the tables say. Return false if a change to them is under way: call it again later.';
 
 -- For the settings of both functions: without statistics the planner might read and sort a whole table.
 -- The compared rows have the order of one index only.

@@ -17,7 +17,7 @@ from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
 from tests import daemon_fixtures
-from tests.conftest import Connection, _database, connected, with_database
+from tests.conftest import Connection
 from tests.end_to_end.shell import KEY
 from tests.end_to_end.stories import Daemons, Story, until
 
@@ -153,17 +153,15 @@ async def delivered(client: Client, webhook_id: str, count: int = 1) -> Any:
 
 
 @pytest.fixture(scope="module")
-async def standing_dsn(server: str, maintenance: Connection, template: str) -> AsyncIterator[str]:
-    async with _database(maintenance, template) as name:
-        yield with_database(server, name)
+def standing_dsn(shared_dsn: str) -> str:
+    return shared_dsn
 
 
 @pytest.fixture(scope="module")
-async def database(standing_dsn: str) -> AsyncIterator[Connection]:
+async def database(shared_connection: Connection) -> Connection:
     """The standing daemon's, seen by a superuser; with a second environment."""
-    async with connected(standing_dsn) as opened:
-        await add_other_environment(opened)
-        yield opened
+    await add_other_environment(shared_connection)
+    return shared_connection
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,10 @@ from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Answer, Receiver
 
 AT_ONCE = 1.0
-"""Seconds after its answer from which on a change is so everywhere."""
+"""Seconds after its answer from which on a change is so everywhere.
+
+Each wait below is a time in which events go on: what is sent in it is the subject.
+"""
 SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
 OVERLAP = 2
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -48,14 +48,20 @@ def gathered(answer: Any) -> Any:
     return list(answer) if inspect.isgenerator(answer) else answer
 
 
-@pytest.fixture(params=["blocking", "awaiting"])
-async def ask(request: pytest.FixtureRequest, api: Api) -> AsyncIterator[Ask]:
+@asynccontextmanager
+async def asker_of(kind: str, api: Api) -> AsyncIterator[Ask]:
     token = await api.token()
-    if request.param == "blocking":
+    if kind == "blocking":
         yield asker(Client(api.address, token))
         return
     async with AsyncClient(api.address, token) as client:
         yield asker(client)
+
+
+@pytest.fixture(params=["blocking", "awaiting"])
+async def ask(request: pytest.FixtureRequest, api: Api) -> AsyncIterator[Ask]:
+    async with asker_of(request.param, api) as ask:
+        yield ask
 
 
 # ── webhooks ─────────────────────────────────────────────────────────────────────────────────────
@@ -264,9 +270,11 @@ async def test_an_insufficient_token_has_its_own_error_and_is_never_shown(api: A
 
 
 @pytest.mark.parametrize("id_", ["..", ".", "a/../b", "x?y=1", "é"])
-async def test_an_id_never_asks_for_something_else(ask: Ask, id_: str) -> None:
-    with pytest.raises((clients.NotFoundError, ValueError)):
-        await ask("webhooks.get", id_)
+@pytest.mark.parametrize("kind", ["blocking", "awaiting"])
+async def test_an_id_never_asks_for_something_else(standing: Api, kind: str, id_: str) -> None:
+    async with asker_of(kind, standing) as ask:
+        with pytest.raises((clients.NotFoundError, ValueError)):
+            await ask("webhooks.get", id_)
 
 
 @pytest.mark.parametrize("url", ["", "example.com", "ftp://example.com", "http://u:p@example.com"])

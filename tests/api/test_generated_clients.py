@@ -88,48 +88,43 @@ def expect_the_story(told: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-async def test_a_python_client_is_generated_without_a_warning(
-    dialect: str, documents: Path, tmp_path: Path
-) -> None:
-    source = documents / f"{dialect}.json"
+@pytest.fixture(scope="module", params=DIALECTS)
+async def generated(
+    request: pytest.FixtureRequest, documents: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """Return a directory with the Python client of a dialect, and what its generator printed."""
+    directory = tmp_path_factory.mktemp("python")
     said = await run(
         "openapi-python-client",
         "generate",
         "--path",
-        str(source),
+        str(documents / f"{request.param}.json"),
         "--meta",
         "none",
         "--output-path",
         "made",
         "--fail-on-warning",
-        cwd=tmp_path,
+        cwd=directory,
     )
-    assert said.split() == ["Generating", "made"]
-    if dialect == "jsonapi":  # its generator sends JSON bodies only
-        return
-    await run(sys.executable, "-m", "compileall", "-q", "made", cwd=tmp_path)
+    return directory, said
 
 
-async def test_the_python_client_works(standing: Api, documents: Path, tmp_path: Path) -> None:
-    source = documents / "envelope.json"
-    await run(
-        "openapi-python-client",
-        "generate",
-        "--path",
-        str(source),
-        "--meta",
-        "none",
-        "--output-path",
-        "made",
-        cwd=tmp_path,
-    )
+async def test_a_python_client_is_generated_without_a_warning(generated: tuple[Path, str]) -> None:
+    assert generated[1].split() == ["Generating", "made"]
+
+
+@pytest.mark.parametrize("generated", ["envelope"], indirect=True)  # the client sends no JSON:API
+async def test_the_python_client_compiles_and_works(
+    standing: Api, generated: tuple[Path, str]
+) -> None:
+    directory, _ = generated
+    await run(sys.executable, "-m", "compileall", "-q", "made", cwd=directory)
     told = await run(
         sys.executable,
         "-c",
         PYTHON,
-        cwd=tmp_path,
-        GENERATED=str(tmp_path),
+        cwd=directory,
+        GENERATED=str(directory),
         ADDRESS=standing.address,
         TOKEN=await standing.token(),
     )
@@ -144,18 +139,18 @@ async def compiled(documents: Path, tmp_path_factory: pytest.TempPathFactory) ->
     directory = tmp_path_factory.mktemp("typescript")
     shutil.copytree(TYPESCRIPT, directory, dirs_exist_ok=True)
     await run("npm", *INSTALL, cwd=directory)
+    programs = directory / "node_modules" / ".bin"
     (directory / "types").mkdir()
     for dialect in DIALECTS:
         await run(
-            "npx",
-            "openapi-typescript",
+            str(programs / "openapi-typescript"),
             str(documents / f"{dialect}.json"),
             "--output",
             f"types/{dialect}.d.ts",
             "--default-non-nullable=false",
             cwd=directory,
         )
-    await run("npx", "tsc", cwd=directory)
+    await run(str(programs / "tsc"), cwd=directory)
     return directory
 
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesIOPayload
 
 from dispatcher.client import AsyncClient
 from dispatcher.services import webhooks
@@ -200,3 +202,27 @@ async def test_limits_of_one_webhook_can_be_lower(
     made = (await client("POST", "/api/webhooks", new)).data
     refused = await client("PATCH", f"/api/webhooks/{made['id']}", change)
     assert refused.status == 422
+
+
+async def test_a_long_list_is_sent_in_pieces_and_a_short_one_at_once(
+    daemons: Daemons, dsn: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    pieces = BytesIOPayload.write
+
+    async def in_pieces(body: BytesIOPayload, writer: AbstractStreamWriter) -> None:
+        written.append(body.size)
+        await pieces(body, writer)
+
+    monkeypatch.setattr(BytesIOPayload, "write", in_pieces)
+    async with served(daemons, dsn) as api:
+        client = await api.client("read", "env_default")
+        await _fill(connection, 10)
+        assert len((await client("GET", "/api/webhooks")).data) == 10
+        assert not written
+        await connection.execute(
+            "UPDATE dispatcher.endpoints SET metadata = json_build_object('x', repeat('x', 16000))"
+        )
+        assert len((await client("GET", "/api/webhooks")).data) == 10
+        assert len(written) == 1
+        assert written[0] > 160_000

@@ -21,7 +21,7 @@ async def exchange(
     async def send() -> None:
         for part in parts:
             writer.write(part)
-            await asyncio.sleep(every)
+            await asyncio.sleep(every)  # a slow sender is the subject
 
     sending = asyncio.create_task(send())
     try:

@@ -248,6 +248,7 @@ async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
         HOSTILE[:] = json.loads(await hostile.stdout.readline()).values()
         port = free_port()
         environ = {**stage.environment(dsn), "DISPATCHER_ADMIN__PORT": str(port)}
+        environ["DISPATCHER_LIMITS__WEBHOOKS"] = "10000"  # each round makes its own
         daemon = await stack.enter_async_context(
             stage.process("-m", "dispatcher", "run", env=environ)
         )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -10,15 +11,31 @@ from tests.api.conftest import (
     Api,
     admin,
     api,
+    ask,
     cipher,
     daemons,
+    database,
     other_environment,
     receiver,
+    standing,
+    standing_dsn,
     story,
 )
 from tests.dashboard.markup import Form, Markup
 
-__all__ = ["admin", "api", "cipher", "daemons", "other_environment", "receiver", "story"]
+__all__ = [
+    "admin",
+    "api",
+    "ask",
+    "cipher",
+    "daemons",
+    "database",
+    "other_environment",
+    "receiver",
+    "standing",
+    "standing_dsn",
+    "story",
+]
 
 
 class Page:
@@ -123,11 +140,17 @@ class Visitor:
             return Page(response, await response.text())
 
 
-@pytest.fixture
-async def session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+@asynccontextmanager
+async def browser_of(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
     """A browser's cookies."""
     jar = aiohttp.CookieJar(unsafe=True)  # cookies for an address without a name
     async with aiohttp.ClientSession(api.address, cookie_jar=jar) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    async with browser_of(api) as opened:
         yield opened
 
 
@@ -142,3 +165,23 @@ async def visitor(api: Api, stranger: Visitor) -> Visitor:
     """An administrator of all environments."""
     await stranger.sign_in(await api.token())
     return stranger
+
+
+# ── the same, of one daemon for a whole module: for tests that change nothing another would see ──
+
+
+@pytest.fixture
+async def standing_session(standing: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    async with browser_of(standing) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def standing_stranger(standing_session: aiohttp.ClientSession) -> Visitor:
+    return Visitor(standing_session)
+
+
+@pytest.fixture
+async def standing_visitor(standing: Api, standing_stranger: Visitor) -> Visitor:
+    await standing_stranger.sign_in(await standing.token())
+    return standing_stranger

@@ -137,9 +137,9 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_compressed_form_is_a_400(visitor: Visitor) -> None:
+async def test_a_compressed_form_is_a_400(standing_visitor: Visitor) -> None:
     headers = {"Content-Type": FORM, "Content-Encoding": "gzip"}
-    async with visitor.session.post("/sign-in", data=b"x", headers=headers) as answer:
+    async with standing_visitor.session.post("/sign-in", data=b"x", headers=headers) as answer:
         assert answer.status == 400
 
 
@@ -172,12 +172,12 @@ async def test_what_is_nested_too_deep_is_a_mistake_in_the_form(api: Api, visito
     ],
 )
 async def test_another_site_signs_nobody_in_where_only_origin_tells(
-    api: Api, headers: dict[str, str], status: int
+    standing: Api, headers: dict[str, str], status: int
 ) -> None:
-    token = await api.token()
-    named = {name: api.address if value == "own" else value for name, value in headers.items()}
+    token = await standing.token()
+    named = {name: standing.address if value == "own" else value for name, value in headers.items()}
     async with (
-        aiohttp.ClientSession(api.address) as session,
+        aiohttp.ClientSession(standing.address) as session,
         session.post(
             "/sign-in", data={"token": token}, headers=named, allow_redirects=False
         ) as answer,

@@ -23,18 +23,20 @@ async def test_a_page_sends_strangers_to_sign_in_and_back(api: Api, stranger: Vi
 
 
 async def test_a_part_of_a_page_that_is_signed_out_has_the_page_loaded_anew(
-    stranger: Visitor,
+    standing_stranger: Visitor,
 ) -> None:
-    page = await stranger.get("/webhooks", HX_Request="true")
+    page = await standing_stranger.get("/webhooks", HX_Request="true")
     assert (page.status, page.headers["HX-Refresh"], page.text) == (401, "true", "")
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "dsp_" + "A" * 43])
-async def test_who_shows_no_good_token_stays_outside(stranger: Visitor, token: str) -> None:
-    page = await stranger.sign_in(token)
+async def test_who_shows_no_good_token_stays_outside(
+    standing_stranger: Visitor, token: str
+) -> None:
+    page = await standing_stranger.sign_in(token)
     assert page.status == 401
     assert "not valid" in page.text
-    assert (await stranger.get("/webhooks")).path.startswith("/sign-in")
+    assert (await standing_stranger.get("/webhooks")).path.startswith("/sign-in")
 
 
 async def test_signing_out_ends_it_also_for_who_kept_the_cookie(
@@ -105,8 +107,8 @@ async def test_an_administrator_of_all_switches_between_environments(
     assert (await visitor.get("/e/env_none/")).status == 404
 
 
-async def test_the_browser_is_told_to_run_nothing_but_our_files(visitor: Visitor) -> None:
-    page = await visitor.get("/webhooks")
+async def test_the_browser_is_told_to_run_nothing_but_our_files(standing_visitor: Visitor) -> None:
+    page = await standing_visitor.get("/webhooks")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -119,24 +121,26 @@ async def test_the_browser_is_told_to_run_nothing_but_our_files(visitor: Visitor
     "path", ["//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "/\0"]
 )
 async def test_signing_in_leads_nowhere_but_to_this_site(
-    api: Api, session: aiohttp.ClientSession, path: str
+    standing: Api, standing_session: aiohttp.ClientSession, path: str
 ) -> None:
-    fields = {"token": await api.token(), "next": path}
-    async with session.post("/sign-in", data=fields, allow_redirects=False) as answer:
+    fields = {"token": await standing.token(), "next": path}
+    async with standing_session.post("/sign-in", data=fields, allow_redirects=False) as answer:
         assert answer.headers.get("Location", "/") == "/"
         assert answer.status == (400 if "\0" in path else 303)
 
 
-async def test_signing_in_leads_back_with_every_filter(session: aiohttp.ClientSession) -> None:
-    async with session.get("/events?type=a.b&since=x", allow_redirects=False) as answer:
+async def test_signing_in_leads_back_with_every_filter(
+    standing_session: aiohttp.ClientSession,
+) -> None:
+    async with standing_session.get("/events?type=a.b&since=x", allow_redirects=False) as answer:
         asked = URL(answer.headers["Location"])
     assert asked.query["next"] == "/events?type=a.b&since=x"
 
 
 @pytest.mark.parametrize("cookie", [b"\xff\xfe", "ü".encode(), b"", b"nonsense"])
-async def test_a_cookie_that_is_none_of_ours_is_nobodys(api: Api, cookie: bytes) -> None:
+async def test_a_cookie_that_is_none_of_ours_is_nobodys(standing: Api, cookie: bytes) -> None:
     head = b"GET /webhooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: dispatcher_session="
-    answer = await said_to(api.address, head + cookie + b"\r\n\r\n")
+    answer = await said_to(standing.address, head + cookie + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 303 ")
 
 
@@ -151,20 +155,20 @@ async def test_a_cookie_that_is_none_of_ours_is_nobodys(api: Api, cookie: bytes)
     ],
 )
 async def test_a_form_that_is_none_is_a_page_that_says_so(
-    session: aiohttp.ClientSession, visitor: Visitor, kind: str, body: bytes
+    standing_session: aiohttp.ClientSession, standing_visitor: Visitor, kind: str, body: bytes
 ) -> None:
-    for path in ("/sign-in", visitor.place("/webhooks/new"), "/sign-out"):
-        async with session.post(path, data=body, headers={"Content-Type": kind}) as answer:
+    for path in ("/sign-in", standing_visitor.place("/webhooks/new"), "/sign-out"):
+        async with standing_session.post(path, data=body, headers={"Content-Type": kind}) as answer:
             assert (answer.status, answer.content_type) == (400, "text/html")
 
 
 async def test_a_form_that_does_not_come_is_not_waited_for(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    standing: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "SECONDS", 0.2)
     kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n"
     head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + kind
-    at = URL(api.address)
+    at = URL(standing.address)
     reader, writer = await asyncio.open_connection(at.host, at.port)
     writer.write(head + b"\r\ntoken=")
     assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
@@ -181,13 +185,13 @@ async def test_a_form_that_does_not_come_is_not_waited_for(
         "/events?id=%00",
     ],
 )
-async def test_no_address_breaks_a_page(visitor: Visitor, path: str) -> None:
-    assert (await visitor.get(path)).status == (400 if "%00" in path else 200)
+async def test_no_address_breaks_a_page(standing_visitor: Visitor, path: str) -> None:
+    assert (await standing_visitor.get(path)).status == (400 if "%00" in path else 200)
 
 
-async def test_no_environment_has_a_nul_in_its_name(visitor: Visitor) -> None:
-    assert (await visitor.get("/switch?to=%00")).status == 400
-    assert (await visitor.get("/e/%00/webhooks")).status == 404
+async def test_no_environment_has_a_nul_in_its_name(standing_visitor: Visitor) -> None:
+    assert (await standing_visitor.get("/switch?to=%00")).status == 400
+    assert (await standing_visitor.get("/e/%00/webhooks")).status == 404
 
 
 @pytest.mark.parametrize(
@@ -214,11 +218,11 @@ async def test_another_site_does_not_sign_anybody_in(
 
 @pytest.mark.parametrize(("proto", "secure"), [("https", True), ("HTTPS", True), ("http", False)])
 async def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(
-    api: Api, proto: str, secure: bool
+    standing: Api, proto: str, secure: bool
 ) -> None:
-    token = await api.token()
+    token = await standing.token()
     async with (
-        aiohttp.ClientSession(api.address) as session,
+        aiohttp.ClientSession(standing.address) as session,
         session.post(
             "/sign-in",
             data={"token": token},

@@ -160,11 +160,11 @@ async def test_the_python_snippet_verifies_a_delivery(
     ],
 )
 async def test_matching_event_types_are_shown_while_choosing(
-    visitor: Visitor, admin: Client, query: str, words: list[str], missing: list[str]
+    standing_visitor: Visitor, ask: Client, query: str, words: list[str], missing: list[str]
 ) -> None:
     for name in ("user.created", "user.deleted", "role.created"):
-        await admin("PUT", f"/api/event-types/{name}", {"description": "Of a test"})
-    page = await visitor.get(f"/webhooks/matches?{query}")
+        await ask("PUT", f"/api/event-types/{name}", {"description": "Of a test"})
+    page = await standing_visitor.get(f"/webhooks/matches?{query}")
     assert page.status == 200
     for word in words:
         assert word in page.text

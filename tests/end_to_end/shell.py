@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from dispatcher.cli import main
 
 KEY = bytes(range(32)).hex()
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def configured(**sections: Mapping[str, object]) -> Config:
 
 
 async def until(
-    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 30.0
+    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 60.0
 ) -> None:
     """Returns once `true()`; TimeoutError says what did not come about."""
     deadline = time.monotonic() + within
@@ -51,6 +51,12 @@ async def until(
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {within} s: {what}")
         await asyncio.sleep(0.01)
+
+
+def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
+    """Whether the daemon has read from the table that the endpoint is paused."""
+    queue = daemon._engine.queues._queues.get(endpoint_id)
+    return queue is not None and queue.settings.stored_pause > 0
 
 
 def numbers(requests: Sequence[Request]) -> Counter[int]:
@@ -72,7 +78,7 @@ class Daemons:
         self._running[daemon] = asyncio.create_task(daemon.run())
         ready = asyncio.create_task(daemon.ready.wait())
         await asyncio.wait(
-            {ready, self._running[daemon]}, timeout=10, return_when=asyncio.FIRST_COMPLETED
+            {ready, self._running[daemon]}, timeout=30, return_when=asyncio.FIRST_COMPLETED
         )
         if self._running[daemon].done():
             await self._running.pop(daemon)
@@ -167,7 +173,7 @@ class Story:
             return seen == Counter(counts)
 
         try:
-            await until(reached, "the deliveries ended so", within=20.0)
+            await until(reached, "the deliveries ended so")
         except TimeoutError:
             raise AssertionError(f"deliveries are {dict(seen)}, not {counts}") from None
 

@@ -43,10 +43,10 @@ async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connect
 @pytest.mark.parametrize(
     ("name", "statement"),
     [
-        ("event_key", "ALTER TABLE dispatcher.events ENABLE TRIGGER event_key;"),
+        ("event_checked", "ALTER TABLE dispatcher.events ENABLE TRIGGER event_checked;"),
         (
-            "event_key on events_default",
-            "ALTER TABLE dispatcher.events_default ENABLE TRIGGER event_key;",
+            "event_checked on events_default",
+            "ALTER TABLE dispatcher.events_default ENABLE TRIGGER event_checked;",
         ),
     ],
 )

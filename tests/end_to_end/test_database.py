@@ -69,7 +69,7 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
         load = asyncio.create_task(_emit(emitter, 1_200))
         while not load.done():
             await story.terminate(chance.choice(sessions))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # some work is done between two losses
         await load
     await story.ended(DELIVERED=1_200)
     arrived = numbers(receiver.requests)
@@ -103,7 +103,7 @@ async def test_while_results_can_not_be_written_sending_stops_and_then_goes_on(
         await locker.execute("LOCK TABLE dispatcher.attempts IN ACCESS EXCLUSIVE MODE")
         await story.insert(1_000)
         await receiver.wait_for(500)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # nothing more may be sent in this time
         assert len(receiver.requests) <= 500 + 20
         assert receiver.in_flight == 0
     await story.ended(DELIVERED=1_000)
@@ -120,7 +120,7 @@ async def test_results_the_database_refuses_stop_the_sending_and_not_the_daemon(
     )
     await story.insert(1_000)
     await receiver.wait_for(500)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # nothing more may be sent in this time
     assert len(receiver.requests) <= 500 + 20
     assert daemons.alive(daemon)
     await story.connection.execute("ALTER TABLE dispatcher.attempts DROP CONSTRAINT full_")
@@ -156,7 +156,7 @@ async def test_a_lock_held_on_a_table_is_waited_for_and_no_event_is_blamed(
             if table != "inbox":
                 await story.insert(first=n)
             await story.connection.execute("NOTIFY dispatcher")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # all of them take longer than some timeouts
     if table == "inbox":
         await story.insert(20, first=0)
     await story.ended(DELIVERED=20)
@@ -168,7 +168,7 @@ async def test_a_lock_held_on_a_table_is_waited_for_and_no_event_is_blamed(
 async def _emit(emitter: Story, count: int) -> None:
     for n in range(0, count, 10):
         await emitter.insert(10, first=n)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the pace of a producer
 
 
 async def _answers(daemon: Daemon) -> dict[str, int]:

@@ -126,7 +126,7 @@ async def test_two_daemons_do_not_take_one_another_for_dead_when_the_clock_is_se
         if n == 10:
             clock.set(seconds)
         await story.insert(10, first=10 * n)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the pace of a producer, before and after the step
     await story.ended(DELIVERED=400)
     assert numbers(receiver.requests) == dict.fromkeys(range(400), 1)
     assert epochs == await story.connection.fetch(

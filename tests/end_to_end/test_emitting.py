@@ -105,7 +105,7 @@ async def test_nothing_is_sent_before_its_commit_and_a_late_commit_is_not_passed
         for n in range(1, 21):  # later ids, over two seconds, all delivered before
             await story.insert(first=n)
             await receiver.wait_for(n)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # two seconds in all
         assert 0 not in numbers(receiver.requests)
         await transaction.commit()
     await receiver.wait_for(21, within=10)

@@ -1,7 +1,5 @@
 """Endpoints that change, break or vanish while daemons run."""
 
-import asyncio
-
 import pytest
 
 from dispatcher.encryption.cipher import Cipher
@@ -10,6 +8,7 @@ from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from tests.end_to_end.stories import (
     Daemons,
     Story,
+    knows_pause,
     numbers,
     until,
 )
@@ -82,10 +81,10 @@ async def test_a_rest_lifted_in_the_table_is_lifted(
 ) -> None:
     webhook = await story.subscribe(receiver.url, max_in_flight=1)
     receiver.answers = [Answer(429, headers={"Retry-After": "3600"})]
-    await daemons.start(retry={"retries": 0})
+    daemon = await daemons.start(retry={"retries": 0})
     await story.insert(3)
     await until(lambda: _resting(story), "the rest is written")
-    await asyncio.sleep(0.5)  # and known: two heartbeats
+    await until(lambda: knows_pause(daemon, webhook.id), "the daemon has read it")
     await story.connection.execute("UPDATE dispatcher.endpoint_health SET paused_until = NULL")
     await story.change(webhook.id, name="another")
     await story.ended(DELIVERED=2, FAILED=1)

@@ -194,7 +194,7 @@ async def test_events_wait_while_nothing_can_examine_them(
         await story.insert(2, type_="a.b")
         await story.insert(1, first=3)
         await story.ended(DELIVERED=1)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # time for some attempts
         assert await set_aside(story.connection) == []
     await story.ended(DELIVERED=3)
 
@@ -206,7 +206,7 @@ async def test_a_connection_lost_in_the_middle_loses_no_event(
     await story.insert(1_000, type_="a.b")
     for _ in range(5):
         await story.terminate("schema_check")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # another moment of the work each time
     await story.ended(DELIVERED=1_000)
     assert set(numbers(receiver.requests)) == set(range(1, 1001))
 

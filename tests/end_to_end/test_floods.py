@@ -78,7 +78,7 @@ async def test_while_heartbeats_have_no_answer_either_no_event_is_to_blame(
     await daemons.start(database={"statement_timeout": "500ms"})
     async with connected(story.dsn) as locker, locker.transaction():
         await locker.execute("LOCK TABLE dispatcher.daemons IN ACCESS EXCLUSIVE MODE")
-        await asyncio.sleep(VALID_SECONDS)
+        await asyncio.sleep(VALID_SECONDS)  # the last heartbeat is too old
         await _slow_down(story, "user.created")
         await story.insert(5)
         await asyncio.sleep(3.0)  # time for some timeouts

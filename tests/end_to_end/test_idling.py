@@ -16,9 +16,9 @@ async def test_a_rest_that_ends_while_the_database_is_away_costs_no_work(
     await story.insert(3)
     await receiver.wait_for(1)
     async with story.unreachable():
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.2)  # the pause of one second ends
         worked, began = time.process_time(), time.monotonic()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # its work in this time is measured
         assert time.process_time() - worked < 0.3 * (time.monotonic() - began)
     await story.ended(DELIVERED=3)
 
@@ -32,9 +32,9 @@ async def test_bodies_that_can_not_be_read_are_asked_for_now_and_then(
     bodies._dsn, dsn = "postgresql://127.0.0.1:1/missing", bodies._dsn
     bodies.drop()
     await story.insert(2_000)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # the first attempts, at short intervals, are over
     worked, began = time.process_time(), time.monotonic()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # its work in this time is measured
     assert time.process_time() - worked < 0.3 * (time.monotonic() - began)
     bodies._dsn = dsn
     await story.ended(DELIVERED=2_000)

@@ -49,7 +49,7 @@ async def test_many_hanging_endpoints_delay_nobody_not_even_after_a_start(
         await story.insert(20, first=20 * rounds)
         await another.wait_for(20 * (rounds + 1))
         assert time.monotonic() - began < PROMPT
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the pace of a producer
         rounds += 1
         assert rounds < 100
     assert receiver.in_flight >= 80

@@ -249,7 +249,7 @@ async def test_cancelling_stops_it_within_a_second(
     cancelled = await desk.cancel(started)
     at = time.time()
     await until(lambda: len(receiver.requests) == cancelled.made, "what was made arrived")
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # nothing more may arrive in this time
     assert len(receiver.requests) == cancelled.made < 300
     assert max(r.at for r in receiver.requests) < at + 1
     assert await desk.get(started) == cancelled

@@ -159,7 +159,7 @@ async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
     receiver.answers = [Answer(429, {"Retry-After": "2"})]
     await story.insert(first=21)
     await receiver.wait_for(21)
-    await asyncio.sleep(SOON)
+    await asyncio.sleep(SOON)  # the other has read of the pause, which goes on
     third = await daemons.start(retry={"base": "10ms"})
     await until(
         lambda: all(len(d._engine.lease.owned) <= 22 for d in (one, other, third)), "a share each"

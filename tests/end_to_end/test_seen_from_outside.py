@@ -139,7 +139,7 @@ def late() -> float:
 async def test_a_loop_that_is_blocked_is_seen_to_lag(story: Story, daemons: Daemons) -> None:
     await daemons.start()
     before = late()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # the loop is measured first
     time.sleep(0.6)  # noqa: ASYNC251 - what no program should do
     await until(lambda: late() > before, "the lag is counted")
 

@@ -85,7 +85,7 @@ async def test_stopping_twice_is_stopping_once(
     await story.insert()
     await receiver.wait_for(1)
     daemon.stop()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # it drains
     await daemons.stop(daemon)
     await story.ended(DELIVERED=1)
 
@@ -146,7 +146,7 @@ async def test_results_that_wait_while_a_session_is_lost_in_the_drain_are_writte
         await story.insert(200, first=200 * n)
         await receiver.wait_for(len(receiver.requests) + 50)
         stopping = asyncio.create_task(daemons.stop(daemon))
-        await asyncio.sleep(0.004 * n)
+        await asyncio.sleep(0.004 * n)  # another moment of the drain each time
         await story.terminate("record")
         await stopping
     await daemons.start()
@@ -292,4 +292,4 @@ async def _is_served(daemon: Daemon) -> bool:
 async def _emit(story: Story, count: int) -> None:
     for n in range(0, count, 10):
         await story.insert(10, first=n)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the pace of a producer

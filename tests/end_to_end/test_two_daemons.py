@@ -89,7 +89,7 @@ async def test_daemons_that_come_and_go_under_load_send_nothing_twice(
     load = asyncio.create_task(_emit(story, 900))
     for _ in range(3):
         running.append(await daemons.start())
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # both work for a while
         await daemons.stop(running.pop(0))
     await load
     await story.ended(DELIVERED=900)
@@ -154,4 +154,4 @@ async def _all_failed(story: Story) -> bool:
 async def _emit(story: Story, count: int) -> None:
     for n in range(0, count, 10):
         await story.insert(10, first=n)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the pace of a producer

@@ -43,11 +43,11 @@ async def test_a_disabled_trigger_is_logged_when_that_changes_and_each_hour() ->
 async def test_the_time_since_a_trigger_was_seen_disabled_is_kept() -> None:
     triggers, now = Scripted(), [100.0]
     check = TriggerCheck(triggers, lambda: now[0])
-    triggers.names = ["event_key"]
+    triggers.names = ["event_checked"]
     await check.run()
     now[0] = 115.0
     await check.run()
-    assert check.failing() == {"trigger event_key": 15.0}
+    assert check.failing() == {"trigger event_checked": 15.0}
     triggers.names = []
     await check.run()
     assert check.failing() == {}

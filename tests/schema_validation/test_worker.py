@@ -97,8 +97,9 @@ async def test_only_an_idle_process_yields_the_processor(*, is_idle: bool, polic
 
 
 async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) -> None:
+    await sandbox.validate("{}")  # the process has started
     asking = asyncio.create_task(sandbox.validate(ENDLESS, "1"))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0)  # the question is written
     asking.cancel()
     await asyncio.wait([asking])
     rejection = await sandbox.validate('{"type":"string"}', "1")

@@ -16,8 +16,6 @@ from tests.store import rows
 EXECUTABLE = {
     "emit(text,json,text,text,text)",
     "event_id()",  # the default of the id
-    "event_is_valid(text,json,text,text,text)",  # in a CHECK
-    "is_reserved(text)",  # called by it
 }
 
 
@@ -117,9 +115,10 @@ async def test_functions_with_the_owners_rights_choose_their_own_search_path(
         """SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'dispatcher'::regnamespace
            AND prosecdef AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}'))"""
     )
-    # The first names nothing but one function, by its full name, whose own body was bound when it
-    # was created. Every name and operator of the second has its schema: see test_search_path.py.
+    # event_id names nothing but one function, by its full name, whose own body was bound when it
+    # was created. Every name and operator of the others has its schema: see test_search_path.py.
     assert sorted(str(row["oid"]) for row in loose) == [
+        "dispatcher.event_checked()",
         "dispatcher.event_id()",
         "dispatcher.events_inserted()",
     ]

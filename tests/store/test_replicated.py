@@ -132,8 +132,8 @@ async def test_a_trigger_that_does_not_fire_is_named(
 async def test_a_trigger_disabled_on_one_partition_is_named(
     connection: Connection, session: Session
 ) -> None:
-    await connection.execute("ALTER TABLE dispatcher.events_default DISABLE TRIGGER event_key")
-    assert await Triggers(session).silent() == ["event_key on events_default"]
+    await connection.execute("ALTER TABLE dispatcher.events_default DISABLE TRIGGER event_checked")
+    assert await Triggers(session).silent() == ["event_checked on events_default"]
 
 
 async def test_it_fires_also_in_partitions_that_are_made_later(

@@ -122,9 +122,9 @@ def python_type(name: str) -> object:
     ("kind", "name"), [(kind, name) for kind, names in ROWS.items() for name in names]
 )
 async def test_a_row_has_the_columns_of_its_statement(
-    connection: Connection, kind: type[Any], name: str
+    shared_connection: Connection, kind: type[Any], name: str
 ) -> None:
-    described = (await connection.prepare(statement(name))).get_attributes()
+    described = (await shared_connection.prepare(statement(name))).get_attributes()
     columns = {
         column.name: python_type(column.type.name)
         for column in described

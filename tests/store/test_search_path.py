@@ -23,10 +23,10 @@ NAMES = sorted(
 TAKEN = "taken over"
 BOUND_BY_ITS_TEXT = {"event_id": "\nBEGIN\n  RETURN dispatcher.next_id();\nEND "}
 """Nothing in it is looked up by a name alone, and a producer's INSERT runs it for every row."""
-QUALIFIED = {"event_is_valid", "events_inserted", "must_notify"}
+QUALIFIED = {"event_checked", "events_inserted"}
 """Every INSERT runs them, and SET search_path would double their time."""
 OPERATOR = re.compile(r"OPERATOR\(pg_catalog\.[^)]+\)|:=|::")
-SYNTAX = {"ALL", "AND", "EXISTS", "OR", "AS", "WHEN", "IF", "RETURN", "=", "coalesce", ""}
+SYNTAX = {"ALL", "AND", "EXISTS", "OR", "AS", "WHEN", "IF", "RETURN", "VALUES", "=", "coalesce", ""}
 """What may stand before a parenthesis and is no function."""
 
 

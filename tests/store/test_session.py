@@ -313,7 +313,7 @@ async def test_a_transaction_that_is_cancelled_gives_its_connection_up(
         async with session.transaction() as opened:
             await opened.fetch(ENVIRONMENT, "env_x")
             entered.set()
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # it is cancelled before
 
     changing = asyncio.create_task(change())
     await entered.wait()

@@ -100,8 +100,8 @@ def test_the_store_holds_no_sql_but_for_its_sessions() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_statement_is_one_and_relies_on_nobodys_search_path(
-    connection: Connection, name: str
+    shared_connection: Connection, name: str
 ) -> None:
-    await connection.execute("SET search_path = ''")
-    await connection.prepare(statement(name))  # refuses a second statement
+    await shared_connection.execute("SET search_path = ''")
+    await shared_connection.prepare(statement(name))  # refuses a second statement
     assert statement(name).endswith("\n")

@@ -107,7 +107,7 @@ def repeats(first: bytes, again: bytes, *, every: float = 0.0) -> Script:
         while True:
             writer.write(again)
             await writer.drain()
-            await asyncio.sleep(every)
+            await asyncio.sleep(every)  # the pace is the subject
 
     return script
 
@@ -179,7 +179,7 @@ async def test_an_answer_before_the_body_was_read_counts(sender: Sender) -> None
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # so that the answer is read before the reset
 
     answer = await posted(sender, script, body=b"x" * 300_000)
     assert isinstance(answer, Response)
@@ -265,7 +265,7 @@ async def test_a_body_that_does_not_end_is_left_after_a_moment(
     answer = await posted(sender, script, timeout=5 if bound == "of the body" else SLOW)
     assert isinstance(answer, Response)
     assert (answer.status, answer.body[:2], answer.truncated) == (200, b"ab", True)
-    assert SLOW * 0.9 <= answer.duration < SLOW + 1
+    assert SLOW * 0.9 <= answer.duration < SLOW + 4
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ async def test_a_reset_within_the_body_does_not_change_the_verdict(sender: Sende
         await read_request(reader)
         writer.write(OK + b"Content-Length: 10\r\n\r\nab")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # so that the head is read before the reset
         abort(writer)
 
     answer = await posted(sender, script)
@@ -307,7 +307,7 @@ async def test_bytes_after_a_complete_answer_spoil_neither_it_nor_the_next(sende
         await read_request(reader)
         writer.write(OK + b"Content-Length: 2\r\n\r\nok")
         await writer.drain()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # so that the answer is complete before these bytes
         writer.write(b"HTTP/1.1 500 no")
         writer.close()
         await reader.read()  # the client has seen the end, and closed its side
@@ -400,7 +400,7 @@ async def test_a_head_that_does_not_come_runs_into_the_deadline(
     result = await posted(sender, script, timeout=SLOW)
     assert isinstance(result, SendError)
     assert (result.code, result.reason) == ("timeout", f"no answer within {SLOW} s (phase=head)")
-    assert SLOW * 0.9 <= result.duration < SLOW + 1
+    assert SLOW * 0.9 <= result.duration < SLOW + 4
 
 
 async def close_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -543,7 +543,7 @@ async def test_a_handshake_that_stalls_runs_into_a_deadline(
         result = await sender.post(url, HEADERS, BODY, timeout=timeout)
     assert isinstance(result, SendError)
     assert (result.code, "(phase=connect)" in result.reason) == ("timeout", True)
-    assert result.duration < SLOW + 1
+    assert result.duration < SLOW + 4
 
 
 # ── connections ──────────────────────────────────────────────────────────────────────────────────
@@ -634,7 +634,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again(sender: Sender) 
         await read_request(reader)
         writer.write(OK + b"Content-Length: 0\r\n\r\n")
         await writer.drain()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # so that the connection is idle
         writer.close()
         await reader.read()  # the client has seen the end, and closed its side
         closed.set()
@@ -682,7 +682,7 @@ async def test_a_cancelled_post_closes_its_connection(sender: Sender, answer: by
     async with RawReceiver(watched) as receiver:
         task = asyncio.create_task(sender.post(receiver.url, HEADERS, BODY, timeout=30))
         await started.wait()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # so that the client has read what was answered
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
