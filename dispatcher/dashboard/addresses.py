@@ -52,14 +52,29 @@ PATHS: Final[Mapping[str, str]] = {
 
 _ROOTS: Final = {
     "webhooks": "webhooks",
-    "deliveries": "deliveries",
+    "deliveries": "webhooks",
     "events": "events",
     "event-types": "event_types",
     "quarantine": "quarantine",
     "tokens": "tokens",
     "audit": "audit",
 }
-_PAGES: Final = frozenset({*_ROOTS.values(), "overview", "webhook_new", "event_new"})
+_OF_ALL: Final = frozenset(
+    {"deliveries", "causes", "bulk_actions", "bulk_action", "bulk_action_cancel"}
+)
+"""The pages about deliveries of all webhooks. That of one delivery belongs to its webhook."""
+_PAGES: Final = frozenset(
+    {
+        *_ROOTS.values(),
+        "overview",
+        "webhook_new",
+        "event_new",
+        "deliveries",
+        "causes",
+        "bulk_actions",
+        "search",
+    }
+)
 
 
 def route(name: str) -> str:
@@ -93,4 +108,6 @@ def counterpart(name: str) -> str:
 
 def section(name: str) -> str:
     """Return the menu entry that a page belongs to."""
+    if name in _OF_ALL:
+        return "deliveries"
     return _ROOTS.get(PATHS[name].split("/")[1], "overview")
