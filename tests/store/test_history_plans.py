@@ -222,3 +222,18 @@ async def test_events_are_found_by_their_reference(statistics: Connection) -> No
     of_events = ("env_default", events, LARGEST, 0, 100, 0, None)
     read = await rows_read(statistics, TABLES, "delivery_search/of_events", *of_events)
     assert read <= 8 * 20
+
+
+async def test_causes_read_as_many_failures_as_they_were_told(statistics: Connection) -> None:
+    arguments = ("env_default", None, LARGEST, 0, 100, None, None)
+    read = await rows_read(statistics, TABLES, "delivery_search/causes", *arguments)
+    # For each failure: whether it is pending, or ended again on one of the days after it.
+    assert read <= 100 + 25 + 100
+
+
+async def test_payloads_are_searched_within_the_rows_that_were_told(
+    statistics: Connection,
+) -> None:
+    arguments = ("env_default", ["nothing"], LARGEST, 0, 500, 2**20, 10)
+    read = await rows_read(statistics, TABLES, "delivery_search/events_with_text", *arguments)
+    assert read <= 500 + 50

@@ -89,7 +89,8 @@
       event.preventDefault();
       box.focus();
       box.select();
-    } else if (event.key === "Escape" && hits.contains(event.target.closest("#box-hits") ?? box)) {
+    } else if (event.key === "Escape" && event.target.closest("#box")) {
+      box.focus();
       hits.replaceChildren();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       walk(event);
