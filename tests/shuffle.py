@@ -14,6 +14,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed: int | None = config.getoption("--shuffle")
+    return None if seed is None else f"shuffled: the same order again with SEED={seed}"
+
+
 @pytest.hookimpl(tryfirst=True)  # pytest then groups the tests that share a fixture's parameter
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     seed: int | None = config.getoption("--shuffle")

@@ -216,7 +216,8 @@ class ClockSetBack(NamedTuple):
     horizon: str
 
 
-class Timings(NamedTuple):
+@dataclass(slots=True, unsafe_hash=True)
+class Timings:
     """Seconds that each phase of a POST took; None for a phase that did not happen.
 
     A connection that is used again needs no lookup, no connect and no TLS handshake. `first_byte`
@@ -231,11 +232,6 @@ class Timings(NamedTuple):
 
 
 NO_TIMINGS = Timings()
-
-
-def first_byte_only(seconds: float) -> Timings:
-    """Return the timings of a POST on a kept connection, at half the cost of the constructor."""
-    return tuple.__new__(Timings, (None, None, None, seconds))
 
 
 @dataclass(slots=True, unsafe_hash=True)

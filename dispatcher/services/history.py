@@ -23,8 +23,14 @@ from dispatcher.services.history_resources import (
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
-from dispatcher.store.delivery_search import ROWS_PER_PAGE, DeliverySearch, is_of_type, read_page
-from dispatcher.store.history import HistoryFilter
+from dispatcher.store.delivery_search import (
+    ROWS_PER_PAGE,
+    DeliverySearch,
+    ReadIds,
+    is_of_type,
+    read_page,
+)
+from dispatcher.store.history import HistoryFilter, recent_id
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_BYTES: Final = 16 * 1024
@@ -106,7 +112,9 @@ class History:
                 environment_id, filters.reference, stored_filter, limit
             )
         read = partial(self._stored.events, environment_id)
-        page = await read_page(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
+        page = await _read_recent(read, stored_filter, limit)
+        if page is None:
+            page = await read_page(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
         rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
         return Page(tuple(map(EventItem.from_row, rows)), next=page.next)
 
@@ -184,6 +192,15 @@ class History:
 
 
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Page[int, int] | None:
+    """Return a page of the last days alone, which is fast, or None if they do not fill it."""
+    low = recent_id(filters.high)
+    if filters.low >= low:
+        return None
+    batch = await read(replace(filters, low=low), limit + 1, limit + 1)
+    return Page.of_items(batch.ids, limit, key=_same) if len(batch.ids) > limit else None
 
 
 def _same(id_: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from dispatcher.core.model import NO_TIMINGS, ClockSetBack, Delivery, DeliveryRow, Result
+from dispatcher.core.model import ClockSetBack, Delivery, DeliveryRow, Result
 from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -170,7 +170,10 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
         _texts(r.request_headers for r in results),
         _texts(r.response_headers for r in results),
         [r.response_body for r in results],
-        *(_milliseconds([r.timings[phase] for r in results]) for phase in range(len(NO_TIMINGS))),
+        _milliseconds([r.timings.lookup for r in results]),
+        _milliseconds([r.timings.connect for r in results]),
+        _milliseconds([r.timings.tls for r in results]),
+        _milliseconds([r.timings.first_byte for r in results]),
     ]
 
 

@@ -33,6 +33,21 @@ CHUNK_FRAMING_BYTES = 4 * 1024
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def whole_answer(data: bytes, body_limit: int) -> tuple[Head, bytes] | None:
+    """Return head and body of an answer that arrived in one piece, without an Answer.
+
+    This is nearly every answer. Return None for another one: Answer parses all of them. Raises
+    NotHttpError.
+    """
+    end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_BYTES) + 4
+    if end < 4:
+        return None
+    head = cached_head(data[:end])
+    if head.whole_length != len(data) - end or head.whole_length > body_limit:
+        return None
+    return head, data[end:]
+
+
 class Answer:
     """One answer, parsed from pieces of any size.
 
@@ -47,7 +62,6 @@ class Answer:
         "_body_limit",
         "_chunks",
         "_interims",
-        "_is_new",
         "_partial",
         "_remaining",
         "_searched",
@@ -70,12 +84,6 @@ class Answer:
         self._partial: bytearray | None = None
         self._searched = 0
         self._interims = 0
-        self._is_new = True
-
-    @property
-    def began(self) -> bool:
-        """Return True if at least one byte of the answer has arrived."""
-        return bool(self._partial or self._interims or self.status)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -96,10 +104,7 @@ class Answer:
 
     def response(self, duration: float, timings: Timings) -> Response:
         """Return the answer as a value; `duration` is in seconds."""
-        head, body = self.head, self._body
-        if head is None or not self.complete or len(body) > self._body_limit:
-            return Response(self.status, self.headers, self.body, self.truncated, duration, timings)
-        return Response(self.status, head.headers, bytes(body), False, duration, timings)
+        return Response(self.status, self.headers, self.body, self.truncated, duration, timings)
 
     def feed(self, data: bytes) -> bool:
         """Parse the next bytes, and return `ended`.
@@ -107,10 +112,6 @@ class Answer:
         Raises NotHttpError if they are not HTTP, before a final status only.
         """
         if self.head is None:
-            if self._is_new:
-                self._is_new = False
-                if self._feed_whole(data):
-                    return True
             rest = self._feed_head(data)
             if rest is None:
                 return self.ended
@@ -135,25 +136,6 @@ class Answer:
         if not self.ended:
             self.complete = clean and self.head is not None and self.head.framing == "until-close"
             self._stop()
-        return True
-
-    def _feed_whole(self, data: bytes) -> bool:
-        """Parse an answer that arrives in one piece, with a small head and a small body.
-
-        This is nearly every answer. Return False, without a change, if it is another one.
-        """
-        crlf = data.find(b"\n\r\n", 0, CACHED_HEAD_BYTES)
-        if crlf < 0 or data.find(b"\n\n", 0, crlf) >= 0:
-            return False
-        end = crlf + 3
-        head = cached_head(data[:end])
-        if head.whole_length != len(data) - end or head.length > self._body_limit:
-            return False
-        self.head = head
-        self.status = head.status
-        self.keeps_alive = head.keeps_alive
-        self.ended = self.complete = True
-        self._body = data[end:]
         return True
 
     def _feed_head(self, data: bytes) -> bytes | None:

@@ -53,7 +53,8 @@ class Head(NamedTuple):
     `length` is the body's length in bytes if `framing` is "length". `keeps_alive` is True if
     another request may follow on the connection. `keep_alive_seconds` is how long the receiver
     announces to keep it, None if it announces nothing. `whole_length` is the number of bytes after
-    which the answer is complete, -1 if the head does not tell or another answer follows.
+    which the answer is complete, -1 if the head is malformed or does not say it, or if another
+    answer follows.
     """
 
     status: int
@@ -130,7 +131,7 @@ def _parse(head: bytes) -> Head:
         headers = tuple(_FIELD.findall(head.decode("latin-1")))
     else:
         headers = kept_headers(head)
-    is_length_known = framing in ("none", "length") and not is_interim(status)
+    is_length_known = clean and framing in ("none", "length") and not is_interim(status)
     whole_length = length if is_length_known else -1
     return Head(status, framing, length, keeps_alive, said, headers, whole_length)
 

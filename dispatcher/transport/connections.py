@@ -13,7 +13,7 @@ from time import monotonic
 
 import aiohappyeyeballs
 
-from dispatcher.transport.answer import Answer
+from dispatcher.transport.answer_head import Head
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
 from dispatcher.transport.exchange import Connection, Outbox
@@ -129,22 +129,17 @@ class Connections:
             connection.abort()
         return None
 
-    def release(self, connection: Connection, answer: Answer, now: float) -> None:
-        """Keep the connection for another exchange if it is reusable, else close it.
-
-        `answer` is its last one, and `now` is in monotonic seconds.
-        """
-        opened = self._made.get(connection)
-        if opened is None:
-            return
-        if not connection.served and opened.origin.is_https and not connection.is_closing:
+    def _keep(self, connection: Connection, head: Head) -> None:
+        """Keep the connection for another exchange; `head` is that of its last answer."""
+        opened = self._made[connection]
+        if not connection.served and opened.origin.is_https:
             _remember_session(opened.origin, connection)
-        said = answer.head.keep_alive_seconds if answer.head is not None else None
+        said = head.keep_alive_seconds
         seconds = IDLE_SECONDS if said is None else _idle_seconds(said)
-        if seconds <= 0 or not connection.rest():
+        if seconds <= 0:
             connection.abort()
             return
-        connection.idle_until = now + seconds
+        connection.idle_until = monotonic() + seconds
         opened.idle[connection] = None
         self._idle[connection] = opened
         if len(self._idle) > self._idle_limit:
@@ -265,7 +260,9 @@ class Connections:
 
     async def _start(self, target: Target, sock: socket.socket) -> Connection:
         """Return the connection on this socket, after the TLS handshake. Raises PostError."""
-        connection = Connection(self._loop, self._outbox, self._deadlines, self._lost)
+        connection = Connection(
+            self._loop, self._outbox, self._deadlines, on_idle=self._keep, on_lost=self._lost
+        )
         tls = target.origin.is_https
         try:
             context = await self._context(target.origin) if tls else None

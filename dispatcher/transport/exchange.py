@@ -6,8 +6,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
-from dispatcher.transport.answer import PARSED_BYTES, Answer
-from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
+from dispatcher.core.model import Response, Timings
+from dispatcher.transport.answer import PARSED_BYTES, Answer, whole_answer
+from dispatcher.transport.answer_head import REQUEST_TIMEOUT, Head, NotHttpError
 from dispatcher.transport.deadlines import Deadlines, Queue
 
 JOINED_BYTES = 32 * 1024
@@ -49,11 +50,15 @@ class ExchangeError(Exception):
 
 
 class EndedError(ExchangeError):
-    """The connection ended before an answer; `cause` is the transport's error, None if none."""
+    """The connection ended before a status; `cause` is the transport's error, None if none.
 
-    def __init__(self, cause: Exception | None) -> None:
+    `is_unanswered` is True if not one byte of an answer arrived.
+    """
+
+    def __init__(self, cause: Exception | None, *, is_unanswered: bool) -> None:
         super().__init__("the connection ended before an answer")
         self.cause = cause
+        self.is_unanswered = is_unanswered
 
 
 class ExpiredError(ExchangeError):
@@ -70,22 +75,26 @@ class ExpiredError(ExchangeError):
 class Connection(asyncio.Protocol):
     """A connection for one exchange after another.
 
-    `on_lost` is called once, when the connection has ended.
+    `on_idle(connection, head)` is called when another exchange may follow the one that ended with
+    the answer's `head`, and `on_lost(connection)` once, when the connection has ended.
     """
 
     __slots__ = (
+        "_answer",
+        "_body_limit",
         "_deadlines",
         "_is_aborted",
         "_is_paused",
         "_is_scheduled",
         "_is_shortened",
         "_loop",
+        "_on_idle",
         "_on_lost",
         "_outbox",
         "_queue",
+        "_started_at",
         "_unwritten",
         "_waiter",
-        "answer",
         "first_byte_at",
         "idle_until",
         "is_closing",
@@ -102,11 +111,14 @@ class Connection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         outbox: Outbox,
         deadlines: Deadlines,
+        *,
+        on_idle: Callable[["Connection", Head], None],
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
         self._outbox = outbox
         self._deadlines = deadlines
+        self._on_idle = on_idle
         self._on_lost = on_lost
         self._queue: Queue = {}
         self._is_aborted = False
@@ -114,8 +126,10 @@ class Connection(asyncio.Protocol):
         self._is_scheduled = False
         self._is_shortened = False
         self._unwritten: memoryview | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self.answer: Answer | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+        self._answer: Answer | None = None
+        self._body_limit = 0
+        self._started_at = 0.0
         self.first_byte_at = 0.0
         self.is_lost = False
         self.is_closing = False
@@ -126,20 +140,22 @@ class Connection(asyncio.Protocol):
     # ── called by the sender ─────────────────────────────────────────────────────────────────────
 
     def post(
-        self, head: bytes, body: bytes, answer: Answer, seconds: float
-    ) -> asyncio.Future[None]:
-        """Send a request; return a future that is done when `answer` has all that is waited for.
+        self, head: bytes, body: bytes, body_limit: int, seconds: float, started_at: float
+    ) -> asyncio.Future[Response]:
+        """Send a request; return a future of the answer, with at most `body_limit` bytes of body.
 
-        A status is waited for until the deadline, in `seconds`, the rest of the answer for at most
-        BODY_SECONDS more. The future raises ExchangeError or NotHttpError if there is no status.
+        Its duration and its first byte count from `started_at`, in monotonic seconds. A status is
+        waited for until the deadline, in `seconds`, the rest of the answer for at most BODY_SECONDS
+        more. The future raises ExchangeError or NotHttpError if there is no status. Cancel the
+        exchange by `abort`.
         """
-        self.answer = answer
-        self.first_byte_at = 0.0
-        self._is_shortened = False
         waiter = self._waiter = self._loop.create_future()
         if self.is_closing:
-            self._fail(EndedError(None))
+            self._fail(EndedError(None, is_unanswered=True))
             return waiter
+        self._body_limit = body_limit
+        self._started_at = started_at
+        self.first_byte_at = 0.0
         self._queue = self._deadlines.start(self, seconds)
         if len(body) <= JOINED_BYTES:
             self._outbox.put(self.transport, head + body)
@@ -156,24 +172,6 @@ class Connection(asyncio.Protocol):
             not self.is_closing and self.transport.get_write_buffer_size() > 0
         )
 
-    def rest(self) -> bool:
-        """Remove the ended exchange, and return True if another one may follow.
-
-        Bytes that arrive before the next exchange close the connection.
-        """
-        answer = self.answer
-        if (
-            answer is None
-            or not answer.keeps_alive
-            or not answer.ended
-            or self.is_closing
-            or self.is_unsent
-        ):
-            return False
-        self.served += 1
-        self.answer = None
-        return True
-
     def abort(self) -> None:
         """Close at once; a running exchange ends with EndedError."""
         self._unwritten = None
@@ -184,9 +182,8 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """End the exchange, as its time is over: with a status it has an outcome, else an error."""
-        if self.answer is not None and self.answer.status:
-            self._settle()
-            self.abort()
+        if self._answer is not None and self._answer.status:
+            self._finish_part(self._answer)
         else:
             self._fail(ExpiredError(is_unsent=self.is_unsent))
 
@@ -197,23 +194,20 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=PIECE_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        answer = self.answer
-        if answer is None or answer.ended:
+        if self._waiter is None:
             self.abort()  # these bytes belong to no request
             return
-        if not self.first_byte_at:
-            self.first_byte_at = monotonic()
         try:
-            has_ended = (answer.feed if len(data) <= PARSED_BYTES else answer.feed_pieces)(data)
+            if self._answer is None:
+                self.first_byte_at = monotonic()
+                whole = whole_answer(data, self._body_limit)
+                if whole is not None:
+                    self._finish_whole(*whole)
+                    return
+                self._answer = Answer(self._body_limit)
+            self._feed(self._answer, data)
         except NotHttpError as error:
             self._fail(error)
-            return
-        if has_ended:
-            self._settle()
-            if not answer.keeps_alive:
-                self.abort()
-        elif answer.status:
-            self._wait_for_the_rest(answer.status)
 
     def eof_received(self) -> None:
         """Let the transport close, as the receiver sends nothing more."""
@@ -229,12 +223,13 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = self.is_closing = True
         self._unwritten = None
-        answer = self.answer
-        if answer is not None and not answer.ended:
-            if answer.end_of_input(clean=exc is None and not self._is_aborted):
-                self._settle()
+        if self._waiter is not None:
+            answer = self._answer
+            clean = exc is None and not self._is_aborted
+            if answer is not None and answer.end_of_input(clean=clean):
+                self._finish_part(answer)
             else:
-                self._fail(EndedError(exc))
+                self._fail(EndedError(exc, is_unanswered=answer is None))
         self._on_lost(self)
 
     def _write_on(self) -> None:
@@ -256,23 +251,53 @@ class Connection(asyncio.Protocol):
         self._is_scheduled = False
         self._write_on()
 
-    def _wait_for_the_rest(self, status: int) -> None:
+    def _feed(self, answer: Answer, data: bytes) -> None:
+        """Parse the next bytes of an answer that arrives in parts. Raises NotHttpError."""
+        has_ended = (answer.feed if len(data) <= PARSED_BYTES else answer.feed_pieces)(data)
+        if has_ended:
+            self._finish_part(answer)
+        elif answer.status == REQUEST_TIMEOUT and self.served:
+            self._finish_part(answer)  # the request is sent again, so the rest is not needed
+        elif answer.status:
+            self._wait_for_the_rest()
+
+    def _wait_for_the_rest(self) -> None:
         """Wait no longer than BODY_SECONDS, as the status line has decided the outcome."""
-        if self.served and status == REQUEST_TIMEOUT:
-            self._settle()  # the request is sent again, so the rest is not needed
-        elif not self._is_shortened:
+        if not self._is_shortened:
             self._is_shortened = True
             self._queue.pop(self, None)
             seconds = min(self.when - self._loop.time(), BODY_SECONDS)
             # In steps of 10 ms. Otherwise each deadline's own length would have its own queue.
             self._queue = self._deadlines.start(self, math.floor(seconds * 100) / 100)
 
-    def _settle(self) -> None:
-        """Wake the sender, as the answer has all that is waited for."""
+    def _finish_whole(self, head: Head, body: bytes) -> None:
+        """End the exchange with an answer that came in one piece."""
+        seconds = self.first_byte_at - self._started_at
+        timings = Timings(None, None, None, seconds)
+        response = Response(head.status, head.headers, body, False, seconds, timings)
+        self._finish(response, head if head.keeps_alive else None)
+
+    def _finish_part(self, answer: Answer) -> None:
+        """End the exchange with as much of the answer as has come."""
+        first_byte = Timings(None, None, None, self.first_byte_at - self._started_at)
+        response = answer.response(monotonic() - self._started_at, first_byte)
+        self._answer = None
+        self._is_shortened = False
+        self._finish(response, answer.head if answer.ended and answer.keeps_alive else None)
+
+    def _finish(self, response: Response, head: Head | None) -> None:
+        """Wake the sender, and keep the connection for another exchange if there is a `head`."""
         self._queue.pop(self, None)
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is None or waiter.done():
+            self.abort()  # the sender was cancelled
+            return
+        waiter.set_result(response)
+        if head is None or self.is_closing or self.is_unsent:
+            self.abort()
+        else:
+            self._on_idle(self, head)
+            self.served += 1
 
     def _fail(self, error: Exception) -> None:
         """Wake the sender with the error, without its traceback.

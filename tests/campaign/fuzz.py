@@ -14,7 +14,7 @@ from time import monotonic
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.transport.answer import Answer
-from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, NotHttpError
+from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, Head, NotHttpError
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.exchange import Connection, EndedError, Outbox
 from tests.campaign.receivers import resident_mib
@@ -107,27 +107,39 @@ class Exchanges:
         self._deadlines = Deadlines()
         self._outbox = Outbox(self._loop)
         self._lost = 0
+        self._kept = 0
 
     def run(self, data: bytes, rng: random.Random) -> int:
         """Return the verdict (-1: not HTTP) of one exchange, whose connection then ends."""
-        wire, answer = Wire(), Answer(BODY_LIMIT)
-        connection = Connection(self._loop, self._outbox, self._deadlines, self._note)
+        wire = Wire()
+        connection = Connection(
+            self._loop, self._outbox, self._deadlines, on_idle=self._keep, on_lost=self._note
+        )
         connection.connection_made(wire)
-        done = connection.post(b"", b"", answer, 60.0)
+        done = connection.post(b"", b"", BODY_LIMIT, 60.0, monotonic())
+        kept = self._kept
         for segment in segments(data, rng):
             if wire.is_aborted:
                 break
             connection.data_received(segment)
-        is_kept = done.done() and not wire.is_aborted
-        assert not is_kept or answer.keeps_alive, data
+        is_kept = self._kept > kept
+        assert not is_kept or (done.done() and not done.result().truncated), data
         lost = self._lost
         connection.connection_lost(ConnectionResetError() if rng.random() < 0.5 else None)
         assert self._lost == lost + 1
         assert done.done(), data
         error = done.exception()
         assert error is None or isinstance(error, (EndedError, NotHttpError)), data
-        assert (error is None) == bool(answer.status), data
-        return -1 if isinstance(error, NotHttpError) else answer.status
+        if error is None:
+            response = done.result()
+            assert response.status, data
+            assert len(response.body) <= BODY_LIMIT, data
+            return response.status
+        return -1 if isinstance(error, NotHttpError) else 0
+
+    def _keep(self, _: Connection, head: Head) -> None:
+        assert head.keeps_alive
+        self._kept += 1
 
     def _note(self, _: Connection) -> None:
         self._lost += 1

@@ -425,7 +425,7 @@ def open_package(open_directory: Path) -> Path:
     """A copy of the modules that every user can read: the repository may be below a closed home."""
     source, copy = REPOSITORY / "dispatcher", open_directory / "package"
     target = copy / source.name
-    shutil.copytree(source / "embedded_postgres", target / "embedded_postgres")
+    shutil.copytree(source / "embedded_postgres", target / "embedded_postgres", dirs_exist_ok=True)
     shutil.copy(source / "__init__.py", target)
     for path in (copy, *copy.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)

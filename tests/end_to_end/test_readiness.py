@@ -72,13 +72,13 @@ async def test_a_lock_that_stops_a_stage_makes_the_daemon_not_ready_until_it_is_
     daemon = await daemons.start()
     failed = failures(stage)
     async with locked(story, table):
-        await until(lambda: names(daemon, stage), f"{stage} is named", within=20)
+        await until(lambda: names(daemon, stage), f"{stage} is named")
         _, answer = await readiness(daemon)
         since = datetime.fromisoformat(answer["failing"][stage])
         assert abs((datetime.now(UTC) - since).total_seconds()) < 60
         assert answer["status"] == "not ready"
-        await until(lambda: failures(stage) > failed, "its failures are counted", within=20)
-    await until(lambda: is_ready(daemon), "it is ready again", within=20)
+        await until(lambda: failures(stage) > failed, "its failures are counted")
+    await until(lambda: is_ready(daemon), "it is ready again")
 
 
 async def test_results_that_cannot_be_written_make_it_not_ready_and_idling_does_not(
@@ -91,8 +91,8 @@ async def test_results_that_cannot_be_written_make_it_not_ready_and_idling_does_
     async with locked(story, "attempts"):
         await story.insert()
         await receiver.wait_for(1)
-        await until(lambda: names(daemon, "record"), "record is named", within=20)
-    await until(lambda: is_ready(daemon), "it is ready again", within=20)
+        await until(lambda: names(daemon, "record"), "record is named")
+    await until(lambda: is_ready(daemon), "it is ready again")
     await story.ended(DELIVERED=1)
 
 
@@ -113,9 +113,9 @@ async def test_a_right_that_was_revoked_makes_it_not_ready_until_it_is_granted_a
     try:
         daemon = await limited.start()
         await execute(f"REVOKE ALL ON dispatcher.inbox FROM {role}")
-        await until(lambda: names(daemon, "fanout"), "fan-out is named", within=20)
+        await until(lambda: names(daemon, "fanout"), "fan-out is named")
         await execute(f"GRANT ALL ON dispatcher.inbox TO {role}")
-        await until(lambda: is_ready(daemon), "it is ready again", within=20)
+        await until(lambda: is_ready(daemon), "it is ready again")
     finally:
         await limited.end()
         await execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -11,6 +11,7 @@ from dispatcher.transport.answer import (
     HEAD_LIMIT_BYTES,
     INTERIM_LIMIT,
     Answer,
+    whole_answer,
 )
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, NotHttpError, parse_head
 
@@ -19,7 +20,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def read(data: bytes, *, step: int = 0, then_end: bool = True) -> Answer:
-    """An answer fed with the data in steps of so many bytes, and the end of the connection."""
+    """An answer fed with the data in steps of so many bytes, and the end of the connection.
+
+    The short way for an answer in one piece must find the same, or leave it to Answer.
+    """
     answer = Answer(LIMIT)
     for at in range(0, len(data), step or max(1, len(data))):
         if answer.feed(data[at : at + step] if step else data):
@@ -27,6 +31,15 @@ def read(data: bytes, *, step: int = 0, then_end: bool = True) -> Answer:
     else:
         if then_end:
             answer.end_of_input(clean=True)
+    whole = whole_answer(data, LIMIT)
+    if whole is not None:
+        head, body = whole
+        assert (head.status, head.headers, body) == (answer.status, answer.headers, answer.body)
+        assert (answer.ended, answer.truncated, answer.keeps_alive) == (
+            True,
+            False,
+            head.keeps_alive,
+        )
     return answer
 
 
@@ -234,7 +247,7 @@ def test_more_interim_answers_than_the_limit_are_not_http(step: int) -> None:
 
 def test_interim_answers_only_are_no_status() -> None:
     answer = read(b"HTTP/1.1 102 Processing\r\n\r\n")
-    assert (answer.status, answer.began, answer.ended) == (0, True, False)
+    assert (answer.status, answer.ended) == (0, False)
     assert not answer.end_of_input(clean=True)
 
 
@@ -314,6 +327,15 @@ PIECES = st.sampled_from(
 ANSWERS = st.lists(PIECES | st.binary(max_size=20), max_size=30).map(b"".join)
 
 
+def whole_status(data: bytes) -> int | None:
+    """The status found by the short way for an answer in one piece, None if it leaves it to Answer."""
+    try:
+        whole = whole_answer(data, LIMIT)
+    except NotHttpError:
+        return -1
+    return None if whole is None else whole[0].status
+
+
 @given(ANSWERS, st.lists(st.integers(0, 400), max_size=8))
 @example(OK + b"Content-Length: 2\r\n\r\nok", [17, 18])
 def test_any_bytes_in_any_segments_give_the_same_verdict(data: bytes, cuts: list[int]) -> None:
@@ -334,3 +356,4 @@ def test_any_bytes_in_any_segments_give_the_same_verdict(data: bytes, cuts: list
         assert sum(len(n) + len(v) for n, v in answer.headers) <= HEADERS_LIMIT_BYTES
         assert not (answer.keeps_alive and answer.truncated and answer.ended)
     assert verdicts[0] == verdicts[1]
+    assert whole_status(data) in (None, verdicts[0])

@@ -14,9 +14,11 @@ from time import monotonic
 import pytest
 from cryptography import x509
 
-from dispatcher.core.model import Response, SendError
+from dispatcher.core.model import Response, SendError, Timings
 from dispatcher.transport import connections as module
+from dispatcher.transport.answer_head import Head
 from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.exchange import Connection
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
@@ -127,6 +129,24 @@ async def test_what_comes_on_an_idle_connection_closes_it_and_spends_no_attempt(
         await until(lambda: len(sender._connections) == 0)
         await posted(sender, receiver.url)
         assert receiver.connections == 2
+
+
+async def test_a_request_cancelled_when_its_answer_is_here_leaves_the_connection_to_others(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = module.Connections._keep
+
+    def keep_and_cancel(self: module.Connections, connection: Connection, head: Head) -> None:
+        keep(self, connection, head)
+        posting.cancel()
+
+    monkeypatch.setattr(module.Connections, "_keep", keep_and_cancel)
+    async with RawReceiver(keeps()) as receiver:
+        posting = asyncio.create_task(posted(sender, receiver.url))
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+        await posted(sender, receiver.url)
+        assert receiver.connections == 1
 
 
 async def test_of_too_many_idle_connections_the_longest_unused_is_closed() -> None:
@@ -245,7 +265,7 @@ async def test_phases_are_timed(sender: Sender) -> None:
     assert first.tls is None
     assert first.first_byte is not None
     assert first.first_byte >= 0.045
-    assert second == (None, None, None, second.first_byte)
+    assert second == Timings(None, None, None, second.first_byte)
     assert isinstance(refused, SendError)
     assert refused.timings.connect is None
 
