@@ -47,7 +47,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     delivery_actions.DeliveryStateRow: ("delivery_actions/find",),
     endpoints.DisabledEndpointRow: ("endpoints/disable",),
     endpoints.EndpointNameRow: ("endpoints/names", "endpoints/search"),
-    endpoints.EndpointRow: ("endpoints/list", "endpoints/list_of_all"),
+    endpoints.EndpointRow: ("endpoints/list",),
     endpoints.UnwellEndpointRow: ("endpoints/unwell",),
     endpoints.SealedEndpointRow: ("endpoints/get",),
     endpoints.SendingEndpointRow: ("endpoints/with_ids",),

@@ -6,7 +6,8 @@
 -- transaction id. Endpoints are found once for each type, as arrays. Otherwise, without statistics,
 -- the planner may join all events with all endpoints. They are found before rows are picked, so
 -- that the picked rows make at most $7 deliveries. If rows were seen but none picked, the first
--- event alone makes more than $7: use fan_out_slice. Parked deliveries go into the endpoint's home
+-- event alone makes more than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so
+-- nothing was read. Parked deliveries go into the endpoint's home
 -- shard, where one index range finds them.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
@@ -80,9 +81,10 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
+       EXISTS (SELECT 1 FROM waiting) AND NOT EXISTS (SELECT 1 FROM own) AS is_lost,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
