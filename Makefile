@@ -21,7 +21,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo unit test test-shuffled test-browser test-campaign test-postgres test-python test-debug coverage check fix bench campaign screenshots lock wheel help
+.PHONY: demo unit test test-shuffled test-browser test-campaign test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help
 
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
@@ -69,11 +69,14 @@ fix: $(INSTALLED)  ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## Measure speed against bare loops in the same run
+bench: $(INSTALLED)  ## Measure speed: each bar with its figure, in less than ten minutes (ARGS="insert latency")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 campaign: $(INSTALLED)  ## Break the daemon and the database under load, and count what was lost
 	@$(BIN)/python -m tests.campaign $(ARGS)
+
+openapi: $(INSTALLED)  ## Write dispatcher/api/openapi/openapi.json again, after a change of the API
+	@$(BIN)/python -m tests.api.openapi_file
 
 screenshots: $(INSTALLED)  ## Take docs/screenshots again, in Chromium
 	@$(BIN)/python -m tests.dashboard.screenshots $(ARGS)
@@ -82,8 +85,8 @@ COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 lock:  ## Write both requirements files again from pyproject.toml (needs uv; ARGS="--upgrade")
-	@$(UV) $(COMPILE) --extra embedded --group dev --output-file requirements.lock $(ARGS)
-	@$(UV) $(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(UV) $(COMPILE) --extra daemon --extra embedded --group dev --output-file requirements.lock $(ARGS)
+	@$(UV) $(COMPILE) --extra daemon --constraint requirements.lock --output-file requirements-runtime.lock
 
 wheel: $(INSTALLED)  ## Build dist/*.whl
 	@$(BIN)/python -m hatchling build -t wheel

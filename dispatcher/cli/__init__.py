@@ -4,6 +4,7 @@ Commands import heavy modules only when they run, so that `dispatcher --help` an
 exit code is 0 for success, 1 for failure, and 2 for wrong usage or configuration.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ CONFIG: dict[str, Any] = {
 }
 
 
+COLOUR: dict[str, Any] = {
+    "type": click.Choice(["auto", "always", "never"]),
+    "expose_value": False,
+    "help": "When to colour. auto: on a terminal, unless $NO_COLOR is set.",
+}
+
+
+SUMMARY_CHARACTERS = 200
+"""The longest summary of a command. One that is too long for a line is continued on the next."""
+
+
 class CommandGroup(click.Group):
     """A group of commands that reports expected errors as sentences, without a traceback."""
 
@@ -54,11 +66,25 @@ class CommandGroup(click.Group):
             raise failure from error
 
 
+def _set_colour(context: click.Context, _: click.Parameter, when: str | None) -> None:
+    """Set when output is coloured. An option after a command replaces one before it.
+
+    Click removes colours where the output is no terminal, unless they are set here.
+    """
+    if when is not None:
+        context.color = {"always": True, "never": False}.get(when)
+    elif context.parent is None and (
+        os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    ):
+        context.color = False
+
+
 @click.group(
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--config", **CONFIG)
+@click.option("--color", **COLOUR, callback=_set_colour)
 @click.version_option(__version__, prog_name="dispatcher", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
@@ -74,7 +100,8 @@ def _configured(context: click.Context, _: click.Parameter, config: Path | None)
 
 def _add(group: click.Group, command: click.Command) -> None:
     after = click.Option(["--config"], expose_value=False, callback=_configured, **CONFIG)
-    command.params.append(after)
+    command.params += [after, click.Option(["--color"], **COLOUR, callback=_set_colour)]
+    command.short_help = command.get_short_help_str(SUMMARY_CHARACTERS)  # otherwise it is cut
     group.add_command(command)
     if isinstance(command, click.Group):
         for subcommand in list(command.commands.values()):

@@ -1,4 +1,4 @@
-"""The deliveries that have ended since the last look, for `dispatcher tail`.
+"""The deliveries that have ended, or were tried, since the last look, for `dispatcher tail`.
 
 This module does no I/O.
 """
@@ -70,6 +70,21 @@ class Watch:
         next_ = now if item.next_retry_at is None else _time(item.next_retry_at)
         self._pending[item.id] = at = max(next_, now) + GRACE
         heappush(self._alarms, (at, item.id))
+
+
+@dataclass(slots=True)
+class AttemptCounts:
+    """How many attempts of each delivery were seen, of at most MOST_PENDING deliveries."""
+
+    _seen: dict[str, int] = field(default_factory=dict)
+
+    def first_new(self, item: Resource) -> int | None:
+        """Note the attempts of a delivery. Return the number of the first new one, None for none."""
+        seen = self._seen.pop(item.id, 0)
+        self._seen[item.id] = max(seen, item.attempts)
+        while len(self._seen) > MOST_PENDING:
+            del self._seen[next(iter(self._seen))]
+        return seen + 1 if item.attempts > seen else None
 
 
 def _time(text: str) -> datetime:

@@ -87,7 +87,7 @@ async def in_its_environment(
         raise
 
 
-ENVIRONMENT = Column("ENVIRONMENT", lambda item: item.environment_id, shrinks=True)
+ENVIRONMENT = Column("ENVIRONMENT", lambda item: item.environment_id, shrinks=1)
 
 
 def print_items(

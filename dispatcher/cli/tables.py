@@ -34,14 +34,14 @@ class Column:
     """A column of a table.
 
     `text` returns the text of a cell, and `long` the one for output that is no terminal, if that
-    is another. A column that `shrinks` is cut if a line is too long. `colour` returns the colour of
-    a cell, None for none.
+    is another. If a line is too long, the columns with the highest `shrinks` become narrower first,
+    those with 0 never. `colour` returns the colour of a cell, None for none.
     """
 
     title: str
     text: "Callable[[Resource], object]"
     long: "Callable[[Resource], object] | None" = None
-    shrinks: bool = False
+    shrinks: int = 0
     colour: "Callable[[Resource], str | None] | None" = None
 
     def cell(self, item: "Resource", *, short: bool) -> str:
@@ -93,17 +93,17 @@ def _line(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str | N
     return GAP.join(pieces).rstrip()
 
 
-def _fitted(widths: Sequence[int], shrinks: Sequence[bool], limit: int) -> list[int]:
-    """Return the widths after the widest columns that may shrink have become narrower."""
+def _fitted(widths: Sequence[int], ranks: Sequence[int], limit: int) -> list[int]:
+    """Return the widths after columns have become narrower, the widest of the highest rank first."""
     fitted = list(widths)
     excess = sum(fitted) + len(GAP) * (len(fitted) - 1) - limit
-    while excess > 0:
-        most = max((w for w, may in zip(fitted, shrinks, strict=True) if may), default=0)
-        if most <= NARROWEST:
-            break
-        at = next(n for n, w in enumerate(fitted) if shrinks[n] and w == most)
-        fitted[at] -= 1
-        excess -= 1
+    for rank in sorted({rank for rank in ranks if rank}, reverse=True):
+        while excess > 0:
+            at = max((n for n, own in enumerate(ranks) if own == rank), key=lambda n: fitted[n])
+            if fitted[at] <= NARROWEST:
+                break
+            fitted[at] -= 1
+            excess -= 1
     return fitted
 
 
@@ -130,7 +130,7 @@ def cut(text: str, most: int) -> str:
         if used > most - 1:
             break
         kept.append(character)
-    return "".join(kept) + "…"
+    return "".join(kept) + printable("…", "~")
 
 
 def clip(text: str) -> str:
@@ -152,11 +152,16 @@ def clock(time: str | None) -> str | None:
 def mark(is_right: bool) -> str:
     """Return ✓ or ✗ in its colour. Return words where the encoding of the output has no ✓."""
     sign, word, colour = ("✓", "ok", "green") if is_right else ("✗", "failed", "red")
+    return click.style(printable(sign, word), fg=colour)
+
+
+def printable(text: str, otherwise: str) -> str:
+    """Return the text if standard output can encode it, else the other text."""
     try:
-        sign.encode(sys.stdout.encoding or "ascii")
+        text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        sign = word
-    return click.style(sign, fg=colour)
+        return otherwise
+    return text
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The output of commands about webhooks and their deliveries."""
+"""The output of commands about webhooks."""
 
 import json
 from collections.abc import Iterator
@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.params import escape_controls
+from dispatcher.cli.tables import Column
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
+
+
+WEBHOOKS = (
+    Column("ID", lambda item: item.id),
+    Column(
+        "STATE",
+        lambda item: "active" if item.active else "disabled",
+        colour=lambda item: "green" if item.active else "red",
+    ),
+    Column("NAME", lambda item: item.name, shrinks=1),
+    Column("EVENTS", lambda item: ",".join(item.events), shrinks=2),
+    Column("URL", lambda item: item.url, shrinks=2),
+)
 
 
 def preview_text(preview: "Resource") -> str:
     """Return the counts of a preview, for people."""
     more = "at least " if preview.more else ""
     return f"{more}{preview.failed} failed and {preview.missed} missed"
-
-
-def delivery_line(delivery: "Resource") -> str:
-    """Return one line about a delivery, for people."""
-    answer = delivery.response_status or delivery.error or ""
-    return escape_controls(
-        f"{delivery.ended_at or delivery.created_at}  {delivery.status:<9}  {delivery.id}"
-        f"  {delivery.event}  attempts {delivery.attempts}  {answer}"
-    ).rstrip()
 
 
 def print_webhook(webhook: "Resource", as_json: bool) -> None:
@@ -44,8 +49,8 @@ def webhook_text(webhook: "Resource") -> str:
     return "\n".join(
         escape_controls(line)
         for line in (
-            f"{webhook.id}  {webhook.url}",
-            f"  name    {webhook.name}",
+            f"{webhook.id}  {webhook.name}",
+            f"  url     {webhook.url}",
             f"  events  {', '.join(webhook.events)}",
             f"  state   {state}, in {webhook.environment_id}",
             *credential_lines(webhook),

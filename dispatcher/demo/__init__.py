@@ -13,19 +13,19 @@ from dispatcher.config.sections import Config
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
+from dispatcher.demo.cast import OTHERS, QUICK, ROLES, Role
 from dispatcher.demo.receiver import Receiver
 from dispatcher.demo.show import Show
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken
-from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.store.session import Session
 
 NAME = "Dispatcher demo"
-"""The name of the demo's webhook and token."""
+"""The name of the demo's token, and of its webhook in earlier versions."""
 READY_LIMIT_SECONDS = 30.0
 """The longest time for the daemon to get ready."""
 STATEMENT_TIMEOUT_SECONDS = 60.0
@@ -60,7 +60,13 @@ async def run(
             click.echo(OTHER_DAEMON, err=True)
         async with (
             receiver,
-            _registered(config, session, cipher, application, receiver) as webhook,
+            _registered(
+                Services(session, Actor("demo"), ServiceSettings.from_config(config, cipher)),
+                session,
+                application,
+                receiver,
+                () if once else OTHERS,
+            ) as webhook,
             _token(session, ALL_ENVIRONMENTS if own_database else application.environment) as token,
         ):
             daemon = Daemon(config, dsn, cipher)
@@ -102,26 +108,39 @@ async def _ready(daemon: Daemon) -> bool:
 
 @asynccontextmanager
 async def _registered(
-    config: Config, session: Session, cipher: Cipher, application: Application, receiver: Receiver
+    services: Services,
+    session: Session,
+    application: Application,
+    receiver: Receiver,
+    others: tuple[Role, ...],
 ) -> AsyncIterator[Webhook]:
-    """Create a webhook for the receiver, and delete it at the end.
+    """Create a webhook for each role, yield that of the quick one, and delete them at the end.
 
-    Webhooks of demos that were killed are deleted first.
+    Webhooks of demos that were killed are deleted first. All have the same secret.
     """
-    services = Services(session, Actor("demo"), ServiceSettings.from_config(config, cipher))
+    environment = application.environment
     async with session.transaction() as opened:
         webhooks = services.within(opened).webhooks
-        for old in await webhooks.list(application.environment):
-            if old.name == NAME:
+        for old in await webhooks.list(environment):
+            if old.name in (NAME, *map(_webhook_name, ROLES)):
                 await webhooks.delete(old.id)
-        form = NewWebhook(url=receiver.url, events=["*"], name=NAME)
-        webhook = await webhooks.create(form, environment_id=application.environment)
-    receiver.secret = webhook.signing_secret or ""
+        form = QUICK.webhook(receiver.url, _webhook_name(QUICK), None)
+        quick = await webhooks.create(form, environment_id=environment)
+        receiver.secret = quick.signing_secret or ""
+        made = [quick]
+        for role in others:
+            form = role.webhook(receiver.url_of(role), _webhook_name(role), receiver.secret)
+            made.append(await webhooks.create(form, environment_id=environment))
     try:
-        yield webhook
+        yield quick
     finally:
         async with session.transaction() as opened:
-            await services.within(opened).webhooks.delete(webhook.id)
+            for webhook in made:
+                await services.within(opened).webhooks.delete(webhook.id)
+
+
+def _webhook_name(role: Role) -> str:
+    return f"Demo: {role.name}"
 
 
 @asynccontextmanager

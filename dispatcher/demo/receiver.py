@@ -1,13 +1,16 @@
 """The demo's receiver: it checks every signature and every byte of the body."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any, Self
 
 from aiohttp import web
 
 from dispatcher.core import ids
+from dispatcher.demo.cast import OTHERS, QUICK, Role, reply
 from dispatcher.demo.samples import Sample
 from dispatcher.receiver import SignatureVerificationError, construct_event, verify
 
@@ -19,7 +22,8 @@ LARGEST_BODY_BYTES = 9 * 2**20
 class Arrival:
     """One request. `latency` is the seconds since the INSERT; `fault` is the problem, if any.
 
-    `sample` is the event that the demo emitted, None for an event from elsewhere.
+    `sample` is the event that the demo emitted, None for an event from elsewhere. `role` is the
+    receiver's, and `status` its answer.
     """
 
     type: str
@@ -28,6 +32,8 @@ class Arrival:
     latency: float
     fault: str | None
     sample: Sample | None = None
+    role: str = QUICK.name
+    status: int = HTTPStatus.OK
 
 
 class AlteredEventError(ValueError):
@@ -55,9 +61,9 @@ class Emitted:
 
 
 class Receiver:
-    """A server that answers 200 to a valid, unchanged event, else 400, and calls `arrived`.
+    """A server that answers 400 to an invalid or changed event, and calls `arrived`.
 
-    `secret` verifies the signatures. `body_hex_header` is the header of the scheme `body-hex`,
+    To a valid event it answers 200, or as the role in the path does. `secret` verifies the signatures. `body_hex_header` is the header of the scheme `body-hex`,
     which signs no time.
     """
 
@@ -68,6 +74,8 @@ class Receiver:
         self._body_hex_header = body_hex_header
         app = web.Application(client_max_size=LARGEST_BODY_BYTES)
         app.router.add_post("/", self._receive)
+        for role in OTHERS:
+            app.router.add_post(role.path, self._receive)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     @property
@@ -75,6 +83,10 @@ class Receiver:
         """Return the URL for the webhook."""
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}/"
+
+    def url_of(self, role: Role) -> str:
+        """Return the URL for the webhook of a role."""
+        return self.url if role is QUICK else self.url.rstrip("/") + role.path
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -87,8 +99,13 @@ class Receiver:
     async def _receive(self, request: web.Request) -> web.Response:
         at = perf_counter()
         arrival = self.check(await request.read(), request.headers, at)
-        self.arrived(arrival)
-        return web.Response(status=400 if arrival.fault else 200, text=arrival.fault)
+        role = request.path.strip("/") or QUICK.name
+        answer = reply(role, arrival.attempt)
+        status = HTTPStatus.BAD_REQUEST if arrival.fault else answer.status
+        self.arrived(replace(arrival, role=role, status=status))
+        if not arrival.fault:
+            await asyncio.sleep(answer.seconds)
+        return web.Response(status=status, text=arrival.fault or answer.body)
 
     def check(self, body: bytes, headers: Mapping[str, str], at: float) -> Arrival:
         """Return the result for a request that arrived at the time `at` of `perf_counter`."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from itertools import islice
 from statistics import median
 from time import monotonic
@@ -18,6 +19,7 @@ from uuid import UUID
 import click
 
 from dispatcher.demo.application import Application, example_insert
+from dispatcher.demo.cast import ROLES
 from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
@@ -75,14 +77,18 @@ class Show:
         self._webhook_id = webhook_id
 
     def print_addresses(self, dsn: str, admin: str, link: str) -> None:
-        """Print all addresses, and how to emit an event by hand. `link` is a one-time login link."""
+        """Print all addresses, how to emit an event by hand, and last the one-time login link."""
         sql = example_insert(self._application.environment).replace('"', '\\"')
-        click.echo(f"dashboard   {link} (a one-time login link, valid for ten minutes)")
+        click.echo(f"API         {admin}/api")
+        click.echo(f"            ({admin}/openapi.json describes it; both need a token)")
         click.echo(
-            f"API         {admin}/api ({admin}/openapi.json describes it; both need a token)"
+            f"receivers   {self._receiver.url}, which verify every signature and every byte:"
         )
-        click.echo(f"receiver    {self._receiver.url} (verifies every signature and every byte)")
+        for role in ROLES:
+            click.echo(f"              {role.name:<11} {role.behaviour}")
         click.echo(f'\nEmit an event yourself:\n\n  {_psql(dsn)} \\\n    -c "{sql}"\n')
+        click.echo("The dashboard, by a login link that works once, within ten minutes:\n")
+        click.echo(f"  {click.style(link, bold=True)}\n")
 
     async def emit_each_second(self, events: int | None) -> bool:
         """Emit a sample every second, at most `events`, and show arrivals until cancelled."""
@@ -146,12 +152,33 @@ class Show:
     def _show(self, arrival: Arrival) -> None:
         if arrival.sample:
             self._receiver.emitted.forget(arrival.sample)
-        now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+        click.echo(_arrival_line(arrival, shown_columns()))
+
+
+def _arrival_line(arrival: Arrival, limit: int | None) -> str:
+    """Return the line about a request, cut to `limit` columns unless that is None."""
+    now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+    latency = f"{arrival.latency * 1000:7.1f} ms"
+    verdict = f"NOT VERIFIED: {arrival.fault}" if arrival.fault else "verified"
+    answer = click.style(f"{arrival.status} {arrival.role}", fg=_colour(arrival))
+    if limit is None:
         event = f"{arrival.type:<24} {arrival.event:<23}"
-        verdict = f"NOT VERIFIED: {arrival.fault}" if arrival.fault else "verified"
-        click.echo(
-            f"{now}  {event}  attempt {arrival.attempt}  {arrival.latency * 1000:7.1f} ms  {verdict}"
-        )
+        return f"{now}  {event}  attempt {arrival.attempt}  {latency}  {verdict}, {answer}"
+    type_ = arrival.type if len(arrival.type) <= 24 else f"{arrival.type[:23]}…"
+    head = f"{now[:8]}  {type_:<24}  attempt {arrival.attempt}  {latency}"
+    # Behind the answer there is room for the role, and for the beginning of a fault.
+    if arrival.fault:
+        return f"{head}  {click.style(verdict[: max(12, limit - len(head) - 2)], fg='red')}"
+    return f"{head}  {answer}"
+
+
+def _colour(arrival: Arrival) -> str:
+    return "green" if arrival.status < HTTPStatus.BAD_REQUEST else "red"
+
+
+def shown_columns() -> int | None:
+    """Return the width of the terminal, None if standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _psql(dsn: str) -> str:

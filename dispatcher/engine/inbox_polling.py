@@ -20,6 +20,10 @@ GRACE_SECONDS = 0.05
 window just before its end would commit without a notification or a poll."""
 POLL_SECONDS = 0.005
 """Seconds between two reads while polling."""
+RUSH_EVENTS = 500
+"""Polls are rarer from this many events in RATE_WINDOW_SECONDS on (2,000 a second)."""
+POLL_IN_RUSH_SECONDS = 0.01
+"""Seconds between two reads in a rush: a read has a fixed price, which producers on the same server pay."""
 POLL_WITH_BACKLOG_SECONDS = 0.02
 """The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
 BACKSTOP_SECONDS = 1.0
@@ -55,8 +59,11 @@ class PollingWindow:
         self._recent.append((now, picked))
         while self._recent[0][0] < now - RATE_WINDOW_SECONDS:
             self._recent.popleft()
-        wait = POLL_WITH_BACKLOG_SECONDS if backlog else POLL_SECONDS
-        if sum(events for _, events in self._recent) >= BUSY_EVENTS:
+        events = sum(events for _, events in self._recent)
+        wait = POLL_IN_RUSH_SECONDS if events >= RUSH_EVENTS else POLL_SECONDS
+        if backlog:
+            wait = POLL_WITH_BACKLOG_SECONDS
+        if events >= BUSY_EVENTS:
             renew = self._until - now < RENEW_BEFORE_SECONDS
             if renew:
                 self._until = now + POLLING_WINDOW_MS / 1000

@@ -23,7 +23,7 @@ from dispatcher.services.history_resources import (
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
-from dispatcher.store.history import HistoryFilter, IdsRead
+from dispatcher.store.history import HistoryFilter, IdsRead, recent_id
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_BYTES: Final = 16 * 1024
@@ -119,7 +119,9 @@ class History:
         if filters.id is not None:
             stored_filter = _only(stored_filter, _number_or_none("evt", filters.id))
         read = partial(self._stored.events, environment_id)
-        page = await _read_ids(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
+        page = await _read_recent(read, stored_filter, limit)
+        if page is None:
+            page = await _read_ids(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
         rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
         return Page(tuple(map(EventItem.from_row, rows)), next=page.next)
 
@@ -186,6 +188,15 @@ class History:
 
 
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Page[int, int] | None:
+    """Return a page of the last days alone, which is fast, or None if they do not fill it."""
+    low = recent_id(filters.high)
+    if filters.low >= low:
+        return None
+    batch = await read(replace(filters, low=low), limit + 1, limit + 1)
+    return Page.of_items(batch.ids, limit, key=_same) if len(batch.ids) > limit else None
 
 
 async def _read_ids(

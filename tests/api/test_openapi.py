@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, complete, and its names are stable."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,7 @@ from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.openapi import document as document_module
 from dispatcher.api.openapi.schemas import DIALECTS_BY_NAME
 from tests.api.conftest import Api, Client
+from tests.api.openapi_file import FILE
 
 DIALECTS = sorted(DIALECTS_BY_NAME)
 MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
@@ -29,6 +31,8 @@ rotate_webhook_secret_by_post test_webhook test_webhook_alias update_webhook upd
     """,
 )
 """Those outside of /apps. Clients are generated from them: one that is gone or renamed breaks them."""
+
+OPERATION_IDS_UNDER_BOTH = [*OPERATION_IDS, *(f"{name}_in_app" for name in OPERATION_IDS)]
 
 
 @cache
@@ -98,6 +102,12 @@ async def test_it_is_served_to_any_token(api: Api) -> None:
     reader = await api.client("read", "env_default")
     answered = await reader("GET", "/openapi.json")
     assert (answered.status, answered.json) == (200, document())
+    assert answered.json == json.loads(FILE.read_text())
+
+
+def test_aliases_are_deprecated_and_nothing_else_is() -> None:
+    names = {each["operationId"] for _, _, each in operations() if each.get("deprecated")}
+    assert names == {name for name in OPERATION_IDS_UNDER_BOTH if "_alias" in name}
 
 
 async def test_it_has_every_route_of_the_server(api: Api, admin: Client) -> None:

@@ -1,100 +1,56 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench [steps] [transport] [secure] [throughput] [latency] [server] [insert] [door] [listing] [--rounds N] [--number N]
+python -m tests.bench           all bars in less than ten minutes: throughput latency insert door server
+python -m tests.bench NAME…     only these, or steps, transport, secure, listing
 """
 
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection
+from pathlib import Path
 
-from tests.bench import (
-    door,
-    insert,
-    latency,
-    listing,
-    secure,
-    server_share,
-    stage,
-    steps,
-    throughput,
-    transport,
-)
+from tests.bench import listing, secure, stage, steps, suite, transport
 
-DEFAULT = ("throughput", "latency")
-NAMES = (
-    "steps",
-    "transport",
-    "server",
-    "secure",
-    *DEFAULT,
-    "insert",
-    "door",
-    "listing",
-)  # in this order: filling a history takes minutes, and fsync is off for it
+OTHERS = ("steps", "transport", "secure", "listing")
+"""They have no bars. listing is last: filling a history takes minutes, and fsync is off for it."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help=f"of {', '.join(NAMES)}; by default {' and '.join(DEFAULT)}",
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--number", type=int, default=15_000, help="deliveries a round of throughput"
-    )
-    args = parser.parse_args()
-    unknown = set(args.names) - set(NAMES)
-    if unknown:
-        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    wanted = [name for name in NAMES if name in (args.names or DEFAULT)]
-    if "steps" in wanted:
-        wanted.remove("steps")
+    args = _arguments()
+    if names := [name for name in suite.NAMES if name in args.names]:
+        suite.run(_say, args.json, names, rounds=args.rounds, number=args.number)
+    if "steps" in args.names:
         _say("steps", *steps.measure())
-    if "transport" in wanted:
-        wanted.remove("transport")
+    if "transport" in args.names:
         _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
-    if "server" in wanted:
-        wanted.remove("server")
-        _say("server")
-        _say_server(args.rounds, args.number)
-    if not wanted:
+    _say_others(args.names, args.rounds, args.number)
+
+
+def _say_others(names: Collection[str], rounds: int, number: int) -> None:
+    if not {"secure", "listing"} & set(names):
         return
     with stage.database() as dsn:
         stage.dispatcher(dsn, "migrate")
-        for name in wanted:
-            _say(name)
-            for lines in _measured(name, dsn, args.rounds, args.number):
-                _say(*lines)
+        if "secure" in names:
+            _say("secure", *asyncio.run(secure.measure(dsn, rounds=rounds, number=number)))
+        if "listing" in names:
+            _say("listing", *asyncio.run(listing.measure(dsn)))
 
 
-def _say_server(rounds: int, number: int) -> None:
-    with stage.database(**server_share.SERVER) as dsn:
-        stage.dispatcher(dsn, "migrate")
-        for fan_out in (1, 10):
-            lines = server_share.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
-            _say(*asyncio.run(lines))
-
-
-def _measured(name: str, dsn: str, rounds: int, number: int) -> Iterator[list[str]]:
-    if name == "throughput":
-        for fan_out in (1, 10):
-            yield asyncio.run(
-                throughput.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
-            )
-    elif name == "secure":
-        yield asyncio.run(secure.measure(dsn, rounds=rounds, number=number))
-    elif name == "latency":
-        yield asyncio.run(latency.measure(dsn, rounds=rounds, number=500))
-    elif name == "insert":
-        yield asyncio.run(insert.measure(dsn, rounds=rounds))
-    elif name == "door":
-        yield asyncio.run(door.measure(dsn))
-    else:
-        yield asyncio.run(listing.measure(dsn))
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--number", type=int, default=10_000, help="deliveries a round of throughput"
+    )
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="PATH")
+    args = parser.parse_args()
+    if unknown := set(args.names) - {*suite.NAMES, *OTHERS}:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    args.names = args.names or list(suite.NAMES)
+    return args
 
 
 def _say(*lines: str) -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import asyncpg
 
 from tests.bench import stage
+from tests.bench.figures import Figure, Report
 
 CONNECTIONS = 32
 SECONDS = 4.0
@@ -39,10 +40,12 @@ class Case:
     has_key: bool = False
     events: int = 1
     connections: int = CONNECTIONS
+    cpu_bar_ms: float | None = None
+    rate_bar: float | None = None
 
 
 CASES = (
-    Case("one event", "POST", "/api/events", EVENT),
+    Case("one event", "POST", "/api/events", EVENT, cpu_bar_ms=0.5, rate_bar=2_500),
     Case("one event, with a key", "POST", "/api/events", EVENT, has_key=True),
     Case(
         f"{BATCH} events, an array",
@@ -50,6 +53,7 @@ CASES = (
         "/api/events",
         b"[" + b",".join([EVENT] * BATCH) + b"]",
         events=BATCH,
+        rate_bar=20_000,
     ),
     Case(
         f"{BATCH} events, NDJSON",
@@ -58,13 +62,14 @@ CASES = (
         b"\n".join([EVENT] * BATCH),
         media_type="application/x-ndjson",
         events=BATCH,
+        rate_bar=20_000,
     ),
-    Case("a page of 20 events", "GET", "/api/events?limit=20", connections=8),
+    Case("a page of 20 events", "GET", "/api/events?limit=20", connections=8, cpu_bar_ms=2),
 )
 
 
-async def measure(dsn: str, *, seconds: float = SECONDS) -> list[str]:
-    """Return a line for each case: requests and events a second, and CPU a request."""
+async def measure(dsn: str, *, seconds: float = SECONDS) -> Report:
+    """Requests and events a second, and CPU a request, for each case."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(PARTITIONS.replace("$1", str(DAYS)))
@@ -74,15 +79,19 @@ async def measure(dsn: str, *, seconds: float = SECONDS) -> list[str]:
     made = stage.dispatcher(
         dsn, "token", "create", "--environment", "env_default", "--scope", "write", "--json"
     )
-    lines = []
+    report = Report([])
     async with stage.sending(dsn, admin_port=PORT) as pid:
         for case in CASES:
-            lines.append(await _line(case, made["token"], (pid, server), seconds))
+            line, figures = await _asked(case, made["token"], (pid, server), seconds)
+            report.lines.append(line)
+            report.figures.extend(figures)
             await _drained(dsn)
-    return lines
+    return report
 
 
-async def _line(case: Case, token: str, pids: tuple[int, int], seconds: float) -> str:
+async def _asked(
+    case: Case, token: str, pids: tuple[int, int], seconds: float
+) -> tuple[str, list[Figure]]:
     await _load(case, token, 0.5)
     pid, server = pids
     daemon, postgres = stage.cpu_seconds(pid), stage.children_cpu_seconds(server)
@@ -92,11 +101,16 @@ async def _line(case: Case, token: str, pids: tuple[int, int], seconds: float) -
     daemon = stage.cpu_seconds(pid) - daemon
     postgres = stage.children_cpu_seconds(server) - postgres
     both = (daemon + postgres) / answered * 1000
-    return (
+    line = (
         f"{case.name:<26} {answered / took:7.0f} requests/s {answered * case.events / took:8.0f} items/s"
         f"   ms of CPU a request: daemon {daemon / answered * 1000:6.3f}"
         f"  PostgreSQL {postgres / answered * 1000:6.3f}  both {both:6.3f}"
     )
+    name = f"HTTP, {case.name}"
+    figures = [Figure(f"{name}, CPU in all", both, "ms", case.cpu_bar_ms)]
+    rate = answered * case.events / took
+    figures.append(Figure(f"{name}, items/s", rate, "/s", case.rate_bar, at_most=False))
+    return line, figures
 
 
 async def _load(case: Case, token: str, seconds: float) -> int:

@@ -15,6 +15,7 @@ import asyncpg
 
 from dispatcher.embedded_postgres import binaries
 from tests.bench import stage
+from tests.bench.figures import Figure, Report
 
 DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
 WRITERS = (1, 8, 32)
@@ -23,6 +24,7 @@ SLICE = 500
 SECONDS = 2
 CPU_BAR_US = 200
 RATE_BAR = 0.75
+WITHOUT, WITH = "no daemon", "with a daemon"
 
 BARE = """CREATE TABLE bare_events (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, environment_id text NOT NULL DEFAULT 'env_default',
@@ -30,24 +32,25 @@ BARE = """CREATE TABLE bare_events (
 TABLES = {"bare": "bare_events", "ours": "dispatcher.events"}
 
 
-async def measure(dsn: str, *, rounds: int) -> list[str]:
-    """Lines of a report: CPU an INSERT, and commits/s without and with a daemon."""
+async def measure(dsn: str, *, rounds: int) -> Report:
+    """CPU an INSERT, and commits/s, without and with a daemon."""
     connection = await asyncpg.connect(dsn)
     await connection.execute(BARE)
     try:
-        lines = [await _cpu(dsn, rounds * 2_000 // SLICE)]
-        lines += _rates(dsn, rounds, "without a daemon")
+        figures = [await _cpu(dsn, rounds * 2_000 // SLICE, WITHOUT)]
+        figures += await asyncio.to_thread(list, _rates(dsn, rounds, WITHOUT))
         await connection.execute("TRUNCATE dispatcher.inbox")
         async with stage.sending(dsn):
-            lines.append(await _cpu(dsn, rounds * 2_000 // SLICE))
-            return [*lines, *await asyncio.to_thread(list, _rates(dsn, rounds, "with a daemon"))]
+            figures.append(await _cpu(dsn, rounds * 2_000 // SLICE, WITH))
+            figures += await asyncio.to_thread(list, _rates(dsn, rounds, WITH))
+        return Report([figure.line() for figure in figures], figures)
     finally:
         await connection.execute("DROP TABLE bare_events")
         await connection.close()
 
 
-async def _cpu(dsn: str, slices: int) -> str:
-    """Measure microseconds of the server process an INSERT, in turn."""
+async def _cpu(dsn: str, slices: int, where: str) -> Figure:
+    """Measure microseconds of the server process an INSERT, in turn with the bare table."""
     took: dict[str, list[float]] = {name: [] for name in TABLES}
     connections = {name: await asyncpg.connect(dsn) for name in TABLES}
     for number in range(slices + 1):
@@ -57,11 +60,9 @@ async def _cpu(dsn: str, slices: int) -> str:
                 took[name].append(spent)
     for connection in connections.values():
         await connection.close()
-    ratio = median(ours / bare for ours, bare in zip(took["ours"], took["bare"], strict=True))
-    return (
-        f"  CPU of PostgreSQL an INSERT {median(took['ours']):5.0f} µs, bare {median(took['bare']):5.0f} µs"
-        f"  ratio {ratio:.2f} (bar {CPU_BAR_US} µs)"
-    )
+    ours, bare = median(took["ours"]), median(took["bare"])
+    name = f"INSERT of one event, CPU of PostgreSQL, {where}"
+    return Figure(name, ours, "µs", CPU_BAR_US, note=f"bare table {bare:.0f} µs")
 
 
 async def _slice(connection: "asyncpg.Connection[Any]", table: str) -> float:
@@ -73,17 +74,16 @@ async def _slice(connection: "asyncpg.Connection[Any]", table: str) -> float:
     return (stage.microseconds_on_cpu(pid) - before) / SLICE
 
 
-def _rates(dsn: str, rounds: int, where: str) -> Iterator[str]:
+def _rates(dsn: str, rounds: int, where: str) -> Iterator[Figure]:
     for writers in WRITERS:
         rates: dict[str, list[float]] = {name: [] for name in TABLES}
         for _ in range(rounds):
             for name, table in TABLES.items():
                 rates[name].append(_commits(dsn, table, writers))
         ratio = median(o / b for o, b in zip(rates["ours"], rates["bare"], strict=True))
-        yield (
-            f"  {writers:>2} writers {where}: {median(rates['ours']):6.0f} commits/s,"
-            f" bare {median(rates['bare']):6.0f}  ratio {ratio:.2f} (bar {RATE_BAR})"
-        )
+        note = f"{median(rates['ours']):,.0f} of {median(rates['bare']):,.0f}/s"
+        name = f"INSERT, commits/s of {writers} writers, {where}"
+        yield Figure(name, ratio, "times", RATE_BAR, at_most=False, note=note)
 
 
 def _commits(dsn: str, table: str, writers: int) -> float:

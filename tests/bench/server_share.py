@@ -19,6 +19,7 @@ import asyncpg
 
 from dispatcher.store.statements import statement
 from tests.bench import stage, throughput
+from tests.bench.figures import Figure, Report
 
 CPU_BARS_US = {1: 50, 10: 20}
 WAL_BARS_BYTES = {1: 1200}
@@ -66,8 +67,8 @@ class Look:
         )
 
 
-async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> list[str]:
-    """Lines of a report: CPU and WAL a delivery, then their parts."""
+async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> Report:
+    """CPU and WAL a delivery, and their parts."""
     looks: list[Look] = []
     async with stage.receiving() as receiver:
         webhooks = [throughput.subscribe(dsn, receiver) for _ in range(fan_out)]
@@ -85,7 +86,14 @@ async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> list[s
         await producer.close()
         for webhook in webhooks:
             stage.dispatcher(dsn, "webhook", "delete", webhook)
-    return [*_summary(looks, fan_out), *statements]
+    us, wal = median(look.microseconds for look in looks), median(look.wal_bytes for look in looks)
+    figures = [
+        Figure(
+            f"PostgreSQL's CPU a delivery, fan-out {fan_out}", us, "µs", CPU_BARS_US.get(fan_out)
+        ),
+        Figure(f"WAL a delivery, fan-out {fan_out}", wal, "bytes", WAL_BARS_BYTES.get(fan_out)),
+    ]
+    return Report([*_summary(looks, fan_out), *statements], figures)
 
 
 async def _look(connection: "asyncpg.Connection[Any]", server: int) -> Look:

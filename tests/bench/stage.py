@@ -60,12 +60,12 @@ def dispatcher(dsn: str, *args: str) -> Any:
 
 @asynccontextmanager
 async def process(
-    *command: str, env: dict[str, str] | None = None
+    *command: str, env: dict[str, str] | None = None, python: str = sys.executable
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A Python process that ends when its input is closed or, if it does not, by SIGTERM."""
     pipe = asyncio.subprocess.PIPE
     started = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdin=pipe, stdout=pipe, env=env, limit=2**24
+        python, *command, stdin=pipe, stdout=pipe, env=env, limit=2**24
     )
     try:
         yield started
@@ -157,6 +157,17 @@ def children_cpu_seconds(pid: int) -> float:
             if int(fields[1]) == pid or int(stat.parent.name) == pid:
                 seconds += sum(map(int, fields[11 : 15 if int(stat.parent.name) == pid else 13]))
     return seconds / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            if int(fields[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def server_pid(data_directory: str) -> int:

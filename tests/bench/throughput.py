@@ -5,13 +5,17 @@ From the first INSERT to the last attempt recorded; both measured in turn, sever
 
 import asyncio
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from statistics import median
 from time import monotonic
 from typing import Any
 
 import asyncpg
 
-from tests.bench import stage
+from tests.bench import stage, yardsticks
+from tests.bench.figures import Figure, Report
 
 DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
 CONCURRENCY = 32
@@ -21,29 +25,85 @@ A_TRANSACTION = 100
 DONE = "SELECT NOT EXISTS (SELECT 1 FROM dispatcher.inbox) AND NOT EXISTS (SELECT 1 FROM dispatcher.deliveries)"
 
 
-async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> list[str]:
-    """Lines of a report: one a round, and the median ratio."""
-    lines = []
-    ratios = []
-    async with stage.receiving() as receiver:
+BARS = {1: 1.5, 10: 2.5}
+"""Ours against the bare client, by fan-out."""
+CPU_BARS_US = {1: 45}
+OTHER_BARS = {"pgqueuer": 6.0, "procrastinate": 30.0}
+
+
+async def measure(
+    dsn: str, *, rounds: int, number: int, fan_out: int, python: str | None = None
+) -> Report:
+    """Deliveries a second in turn with the bare client and, if `python` has them, other queues."""
+    names = OTHER_BARS if python and fan_out == 1 else ()
+    async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(stage.receiving())
+        others = [
+            await stack.enter_async_context(yardsticks.working(python or "", name, dsn, receiver))
+            for name in names
+        ]
         webhooks = [subscribe(dsn, receiver) for _ in range(fan_out)]
         connection = await asyncpg.connect(dsn)
         async with stage.sending(dsn) as daemon:
             await ours(connection, receiver, number // 4, fan_out)  # warm: plans, caches
+            rates = _Rates()
             for _ in range(rounds):
-                bare_rate, bare_cpu = await _bare(receiver, number)
-                before = stage.cpu_seconds(daemon)
-                rate = await ours(connection, receiver, number, fan_out)
-                cpu = (stage.cpu_seconds(daemon) - before) / number * 1e6
-                ratios.append(rate / bare_rate)
-                lines.append(
-                    f"  fan-out {fan_out:>2}: {rate:7.0f}/s, bare {bare_rate:7.0f}/s, ratio {ratios[-1]:.2f}"
-                    f"   (CPU a delivery {cpu:.0f} µs, a bare POST {bare_cpu:.0f} µs)"
-                )
+                await rates.take_turns(connection, receiver, daemon, number, fan_out, others)
         await connection.close()
         for webhook in webhooks:
             stage.dispatcher(dsn, "webhook", "delete", webhook)
-    return [*lines, f"  fan-out {fan_out:>2}: median ratio {median(ratios):.2f} (bar 0.70)"]
+    return rates.report(fan_out)
+
+
+class _Rates:
+    """The rates of all rounds, by name: `ours` and `bare` and the other queues."""
+
+    def __init__(self) -> None:
+        self.rates: dict[str, list[float]] = defaultdict(list)
+        self.cpu: list[float] = []
+
+    async def take_turns(
+        self,
+        connection: "asyncpg.Connection[Any]",
+        receiver: stage.Receiver,
+        daemon: int,
+        number: int,
+        fan_out: int,
+        others: Sequence[yardsticks.OtherQueue],
+    ) -> None:
+        self.rates["bare"].append((await _bare(receiver, number))[0])
+        before = stage.cpu_seconds(daemon)
+        self.rates["ours"].append(await ours(connection, receiver, number, fan_out))
+        self.cpu.append((stage.cpu_seconds(daemon) - before) / number * 1e6)
+        for other in others:
+            self.rates[other.name].append(await other.rate())
+
+    def report(self, fan_out: int) -> Report:
+        what = f"deliveries/s, fan-out {fan_out}"
+        rounds = zip(*self.rates.values(), self.cpu, strict=True)
+        names = [*self.rates, "CPU a delivery, µs"]
+        lines = [
+            "  " + ", ".join(f"{name} {value:,.0f}" for name, value in zip(names, row, strict=True))
+            for row in rounds
+        ]
+        figures = [
+            Figure(f"{what}, {name}", median(rates), "/s") for name, rates in self.rates.items()
+        ]
+        bars = {"bare": BARS[fan_out], **OTHER_BARS}
+        for name in [name for name in self.rates if name != "ours"]:
+            ratio = median(o / t for o, t in zip(self.rates["ours"], self.rates[name], strict=True))
+            figures.append(
+                Figure(f"{what}, ours against {name}", ratio, "times", bars[name], at_most=False)
+            )
+        figures.append(
+            Figure(
+                f"CPU of the daemon a delivery, fan-out {fan_out}",
+                median(self.cpu),
+                "µs",
+                CPU_BARS_US.get(fan_out),
+            )
+        )
+        return Report(lines, figures)
 
 
 def subscribe(dsn: str, receiver: stage.Receiver) -> str:
@@ -86,4 +146,5 @@ async def ours(
 if __name__ == "__main__":  # one configuration, for profiling
     with stage.database() as place:
         stage.dispatcher(place, "migrate")
-        sys.stdout.write("\n".join(asyncio.run(measure(place, rounds=3, number=10_000, fan_out=1))))
+        found = asyncio.run(measure(place, rounds=3, number=10_000, fan_out=1))
+        sys.stdout.write("\n".join([*found.lines, *(figure.line() for figure in found.figures)]))

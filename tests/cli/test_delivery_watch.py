@@ -6,6 +6,7 @@ from dispatcher.cli.delivery_watch import (
     GRACE,
     MOST_PENDING,
     OVERLAP,
+    AttemptCounts,
     Watch,
 )
 from dispatcher.client import Resource
@@ -100,3 +101,17 @@ def test_no_more_than_so_many_pending_ones_are_watched() -> None:
     watch = Watch()
     watch.ended_among((delivery(str(n), 0) for n in range(MOST_PENDING + 10)), at(0))
     assert len(watch.due(at(100))) == MOST_PENDING
+
+
+def test_each_attempt_is_new_once() -> None:
+    counts = AttemptCounts()
+    seen = [counts.first_new(Resource({"id": "dlv_1", "attempts": n})) for n in (0, 1, 1, 4, 3, 4)]
+    assert seen == [None, 1, None, 2, None, None]
+
+
+def test_counts_of_attempts_can_not_fill_the_memory() -> None:
+    counts = AttemptCounts()
+    for number in range(MOST_PENDING + 1):
+        counts.first_new(Resource({"id": f"dlv_{number}", "attempts": 1}))
+    assert counts.first_new(Resource({"id": f"dlv_{MOST_PENDING}", "attempts": 1})) is None
+    assert counts.first_new(Resource({"id": "dlv_0", "attempts": 1})) == 1

@@ -117,7 +117,9 @@ class Shell:
 
 @asynccontextmanager
 async def shell(directory: Path, **settings: str) -> AsyncIterator[Shell]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DISPATCHER_", "PG"))}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("DISPATCHER_", "PG", "COLUMNS"))
+    }
     root = str(Path(__file__).parents[2])
     opened = Shell(directory, {**kept, "PYTHONPATH": root}).setting(
         config=os.devnull,

@@ -248,7 +248,7 @@ async def test_a_database_that_is_down_is_told_in_a_line(dispatcher: Shell) -> N
     away = dispatcher.setting(database__dsn="postgresql://user:hunter2@127.0.0.1:1/x")
     for ended in await away.each("run", "emit a.b", "check"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
-        assert ended.err.startswith("The database is not available: ")
+        assert ended.err.removeprefix("✗ ").startswith("The database is not available: ")
         assert "hunter2" not in ended.err
 
 
@@ -282,7 +282,7 @@ async def test_check_tries_the_proxy_and_names_a_wrong_one(
     assert f"proxy: 127.0.0.1 port {receiver.port} takes connections" in checked.out
     away = await dispatcher.setting(egress__proxy="http://127.0.0.1:1")("check")
     assert (away.code, away.err) == (
-        1, "egress.proxy: no connection to 127.0.0.1 port 1: Connection refused\n",
+        1, "✗ egress.proxy: no connection to 127.0.0.1 port 1: Connection refused\n",
     )  # fmt: skip
     for ended in await dispatcher.setting(egress__proxy="http://me:hunter2@p").each("run", "check"):
         assert (ended.code, ended.err.count("\n")) == (2, 1)

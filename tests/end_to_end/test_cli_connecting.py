@@ -76,7 +76,7 @@ async def test_check_has_a_line_for_each_thing_that_is_well(commands: Shell) -> 
     checked = await commands("check")
     assert (checked.code, checked.err) == (0, "")
     for topic in ("database", "encoding", "rights", "schema", "key", "notifications", "clocks"):
-        assert re.search(f"^{topic}: ", checked.out, re.MULTILINE), topic
+        assert re.search(f"^✓ {topic}: ", checked.out, re.MULTILINE), topic
     as_json = json.loads((await commands("check", "--json")).out)
     assert as_json.keys() == {"ok", "problems", "warnings", "notes"}
     assert (as_json["ok"], as_json["problems"], as_json["warnings"]) == (True, [], [])

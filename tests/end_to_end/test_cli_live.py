@@ -169,6 +169,53 @@ async def test_one_that_is_pending_already_is_told_when_it_ends(
     assert await tailing.stop(signal.SIGINT) == 0
 
 
+async def test_every_attempt_that_fails_is_shown_with_its_webhook_event_and_error(
+    either: Shell, dispatcher: Shell, receiver: Receiver, story: Story
+) -> None:
+    retry = '{"retry": {"base": 0.1, "retries": 3}}'
+    await dispatcher(
+        *("webhook", "create", receiver.url, "--events", "*", "--name", "Initech", "--more", retry)
+    )
+    await dispatcher("emit", "before")
+    await story.ended(DELIVERED=1)
+    receiver.answers = [500, 503]
+    tailing = await either.start("tail", "--attempts", "--failed", "--count", "2")
+    await said(tailing, "Waiting for attempts")
+    event = (await dispatcher("emit", "order.paid")).out.strip()
+    one = await tailing.line(
+        "failed +dlv_[0-9]+ +order.paid +attempt 1 +500 +→ Initech +answered 500"
+    )
+    two = await tailing.line(
+        "failed +dlv_[0-9]+ +order.paid +attempt 2 +503 +→ Initech +answered 503"
+    )
+    assert one.string[:24] < two.string[:24]
+    assert await tailing.process.wait() == 0
+    tailing = await either.start("tail", "--attempts", "--json", "--count", "1")
+    await said(tailing, "Waiting for attempts")
+    await dispatcher("emit", "order.paid")
+    attempt = json.loads((await tailing.line(r"^\{.*\}$"))[0])
+    assert (attempt["outcome"], attempt["responseStatus"], attempt["attempt"]) == ("ok", 200, 1)
+    assert (attempt["event"], attempt["eventId"] > event) == ("order.paid", True)
+
+
+async def test_what_failed_is_shown_and_not_what_was_delivered(
+    dispatcher: Shell, over_the_api: Shell, receiver: Receiver, story: Story
+) -> None:
+    retry = '{"retry": {"retries": 0}}'
+    await dispatcher("webhook", "create", receiver.url, "--events", "*", "--more", retry)
+    tailing = await over_the_api.start("tail", "--failed", "--count", "1")
+    await said(tailing, "Waiting for deliveries to end")
+    await dispatcher("emit", "fine")
+    await story.ended(DELIVERED=1)
+    receiver.answers = [400]
+    await dispatcher("emit", "broken")
+    line = await tailing.line("dlv_")
+    assert re.search("FAILED +dlv_[0-9]+ +broken +attempts 1 +400 +→ 127.0.0.1", line.string)
+    assert await tailing.process.wait() == 0
+    both = await dispatcher("tail", "--failed", "--status", "FAILED")
+    assert (both.code, "not both" in both.err) == (2, True)
+
+
 async def test_it_waits_for_a_daemon_that_comes_back(
     dispatcher: Shell,
     daemons: Daemons,
@@ -213,14 +260,29 @@ async def test_what_failed_is_counted_asked_about_and_sent_again(
     over_the_api: Shell, failed: dict[str, Any], story: Story
 ) -> None:
     dry = await over_the_api.process("replay", "--since", "1h", "--dry-run")
-    assert dry.out == f"{failed['id']}  3 failed and 0 missed  {failed['url']}\n"
+    named = f"{failed['id']}  {failed['name']}"
+    assert dry.out == f"{named}  3 failed and 0 missed  {failed['url']}\n"
+    assert dry.err == "Total: 3 failed and 0 missed, for 1 webhook.\n"
     refused = await over_the_api.process("replay", "--since", "1h", stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
     done = await over_the_api.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")
     assert done.code == 0, done.err
-    assert done.out.endswith(f"{failed['id']}  DONE  3 sent again\n")
+    assert done.out.endswith(f"{named}  DONE  3 sent again\n")
+    assert done.err.endswith("3 of 3 sent again, to 1 webhook.\n")
     await story.ended(DELIVERED=3)
+
+
+async def test_a_webhook_that_is_new_has_missed_nothing_unless_its_id_is_given(
+    either: Shell, address: str, receiver: Receiver
+) -> None:
+    await either("emit", "a.b")
+    made = await either("webhook", "create", receiver.url, "--events", "*", "--json")
+    id_ = json.loads(made.out)["id"]
+    ended = await either("replay", "--since", "1h", "--dry-run")
+    assert (ended.out, ended.err) == ("", "There is nothing to send again.\n")
+    named = await either("replay", id_, "--since", "1h", "--dry-run", "--json")
+    assert json.loads(named.out)[0]["missed"] == 1
 
 
 async def test_a_program_is_told_what_became_of_it(

@@ -57,6 +57,21 @@ async def test_the_demo_shows_what_anybody_inserts_as_it_says(unconfigured: Shel
     assert await demo.stop(signal.SIGINT) == 0
 
 
+async def test_the_cast_of_the_demo_shows_each_kind_of_trouble(unconfigured: Shell) -> None:
+    demo = await unconfigured.start("demo", "--events", "6")
+    for role in ("quick", "slow", "failing", "recovering", "gone"):
+        await demo.line(rf"^ +{role} +(answers|always answers) ")
+    await demo.line("^The dashboard, by a login link")
+    await demo.line(r"^  http://127\.0\.0\.1:\d+/\S+$")
+    await demo.line(r"user\.registered +evt_\d+ +attempt 1 .* verified, 500 failing$")
+    await demo.line(r"user\.password_reset +evt_\d+ +attempt 1 .* verified, 410 gone$")
+    await demo.line(r"user\.registered +evt_\d+ +attempt 2 .* verified, 500 failing$")
+    listed = (await unconfigured("webhook", "list")).out
+    assert re.search("disabled +Demo: gone ", listed)
+    assert len(re.findall("active +Demo: ", listed)) == 4
+    assert await demo.stop(signal.SIGINT) == 0
+
+
 async def test_the_demo_keeps_to_an_environment_of_its_own_in_a_given_database(
     dispatcher: Shell, receiver: Receiver, story: Story, connection: Connection
 ) -> None:

@@ -7,10 +7,12 @@ from dispatcher.engine.inbox_polling import (
     BACKSTOP_WITHOUT_NOTIFY_SECONDS,
     BUSY_EVENTS,
     GRACE_SECONDS,
+    POLL_IN_RUSH_SECONDS,
     POLL_SECONDS,
     POLL_WITH_BACKLOG_SECONDS,
     POLLING_WINDOW_MS,
     RATE_WINDOW_SECONDS,
+    RUSH_EVENTS,
     Plan,
     PollingWindow,
 )
@@ -55,7 +57,16 @@ def test_events_of_one_window_decide_whether_to_poll(
 
 
 def test_with_a_backlog_polls_are_rarer() -> None:
-    assert plans((0.0, BUSY_EVENTS), backlog=True) == [Plan(True, POLL_WITH_BACKLOG_SECONDS)]
+    for events in (BUSY_EVENTS, RUSH_EVENTS):
+        assert plans((0.0, events), backlog=True) == [Plan(True, POLL_WITH_BACKLOG_SECONDS)]
+
+
+def test_in_a_rush_polls_are_rarer() -> None:
+    assert plans((0.0, RUSH_EVENTS - 1), (0.1, 1), (0.3, 1)) == [
+        Plan(True, POLL_SECONDS),
+        Plan(False, POLL_IN_RUSH_SECONDS),
+        Plan(False, POLL_SECONDS),
+    ]
 
 
 def test_while_busy_the_window_never_ends_and_is_not_renewed_at_every_poll() -> None:

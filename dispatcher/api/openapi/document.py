@@ -85,11 +85,16 @@ def describe(routes: Sequence[Route], dialects: Sequence[Dialect] = DIALECTS) ->
 
 def operation_id(route: Route, method: str, path: str) -> str:
     """Return a unique operation id: the route's name, with a suffix for each alias of it."""
-    _, _, rest = path.removeprefix("/apps/").partition("/")
-    alias = any(path.endswith(f"/{rest}") for path in route.aliases)
+    alias = _is_alias(route, path)
     under = "in_app" if path.startswith("/apps/") else ""
     by = f"by_{method.lower()}" if method != route.method else ""
     return "_".join(filter(None, [route.name, "alias" if alias else "", by, under]))
+
+
+def _is_alias(route: Route, path: str) -> bool:
+    """Return True for another path of a route than its own, also one under `/apps`."""
+    _, _, rest = path.removeprefix("/apps/").partition("/")
+    return any(alias.endswith(f"/{rest}") for alias in route.aliases)
 
 
 def _operation(
@@ -115,6 +120,8 @@ def _operation(
         "parameters": [*parameters(route, method, path)],
         "responses": responses,
     }
+    if _is_alias(route, path):
+        operation["deprecated"] = True
     if route.form is not None:
         operation["requestBody"] = {
             "required": _is_needed(route.form),

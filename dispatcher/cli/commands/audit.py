@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("TIME (UTC)", lambda item: clock(item.at), long=lambda item: item.at),
     Column("ACTION", lambda item: item.action),
-    Column("BY", lambda item: item.actor, shrinks=True),
-    Column("SUBJECT", lambda item: item.subject, shrinks=True),
-    Column("DETAIL", lambda item: json.dumps(item.detail, ensure_ascii=False), shrinks=True),
+    Column("BY", lambda item: item.actor, shrinks=1),
+    Column("SUBJECT", lambda item: item.subject, shrinks=1),
+    Column("DETAIL", lambda item: json.dumps(item.detail, ensure_ascii=False), shrinks=1),
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.errors import CommandError, explain
+from dispatcher.cli.tables import mark
 
 if TYPE_CHECKING:
     from dispatcher.config.sections import Config
@@ -49,11 +50,11 @@ class Findings:
     def show(self) -> None:
         """Print the results, with warnings and problems on standard error."""
         for note in self.notes:
-            click.echo(note)
+            click.echo(f"{mark(True)} {note}")
         for warning in self.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
         for problem in self.problems:
-            problem.show()
+            click.echo(f"{mark(False)} {problem.message}", err=True)
 
     def as_json(self) -> str:
         """Return the results as a JSON document."""

@@ -31,8 +31,9 @@ LOOPBACK = "127.0.0.1/32"
 def demo(context: click.Context, events: int | None, once: bool, port: int | None) -> None:
     """Start a database, the daemon and a receiver that verifies every delivery.
 
-    Emit a sample event every second and show each delivery as it arrives, until Ctrl-C. It needs no
-    configuration. If database.dsn is set, it uses that database, in the environment env_demo.
+    Emit a sample event every second and show each delivery as it arrives, until Ctrl-C. Beside the
+    receiver that answers at once are four others, unless --once is given: one is slow, one fails,
+    one recovers, and one is gone. It needs no configuration. If database.dsn is set, it uses that database, in the environment env_demo.
     """
     import asyncio
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("ID", lambda item: item.id),
-    Column("NAME", lambda item: item.name, shrinks=True),
+    Column("NAME", lambda item: item.name, shrinks=1),
     Column(
         "STATE",
         lambda item: _state(item),

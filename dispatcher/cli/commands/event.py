@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("EMITTED", lambda item: clock(item.created_at), long=lambda item: item.created_at),
     Column("ID", lambda item: item.id),
-    Column("TYPE", lambda item: item.type, shrinks=True),
-    Column("DATA", lambda item: _data(item), shrinks=True),
+    Column("TYPE", lambda item: item.type, shrinks=1),
+    Column("DATA", lambda item: _data(item), shrinks=1),
 )
 
 

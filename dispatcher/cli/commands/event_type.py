@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("NAME", lambda item: item.name),
     Column("SCHEMA", lambda item: _schema(item)),
-    Column("DESCRIPTION", lambda item: item.description, shrinks=True),
+    Column("DESCRIPTION", lambda item: item.description, shrinks=1),
 )
 
 _name = click.argument("name", metavar="NAME")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.params import escape_controls
+from dispatcher.cli.tables import mark, printable
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:
@@ -206,8 +207,14 @@ def _document(arrival: Arrival, status: int, note: str | None) -> str:
 
 
 def _text(arrival: Arrival, status: int, note: str | None) -> str:
-    mark = "✓" if arrival.fault is None else "✗"
-    head = f"{mark} {arrival.field('event')}  {arrival.field('delivery')}"
-    result = f"  attempt {arrival.field('attempt')}  {arrival.fault or arrival.scheme}  → {status}"
-    lines = [head + result, f"  {arrival.body.decode(errors='replace')}"]
-    return "\n".join(escape_controls(line) for line in (*lines, *([f"  {note}"] if note else [])))
+    head = f" {arrival.field('event')}  {arrival.field('delivery')}"
+    arrow = printable("→", "->")
+    result = (
+        f"  attempt {arrival.field('attempt')}  {arrival.fault or arrival.scheme}  {arrow} {status}"
+    )
+    lines = [
+        head + result,
+        f"  {arrival.body.decode(errors='replace')}",
+        *([f"  {note}"] if note else []),
+    ]
+    return mark(arrival.fault is None) + "\n".join(escape_controls(line) for line in lines)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("SINCE", lambda item: clock(item.quarantined_at), long=lambda i: i.quarantined_at),
     Column("ID", lambda item: item.id),
-    Column("TYPE", lambda item: item.type, shrinks=True),
-    Column("REASON", lambda item: item.reason, shrinks=True, colour=lambda _: "red"),
-    Column("DETAIL", lambda item: item.detail, shrinks=True),
+    Column("TYPE", lambda item: item.type, shrinks=1),
+    Column("REASON", lambda item: item.reason, shrinks=1, colour=lambda _: "red"),
+    Column("DETAIL", lambda item: item.detail, shrinks=1),
 )
 
 _id = click.argument("quarantine_id", metavar="ID")

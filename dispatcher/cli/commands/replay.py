@@ -11,6 +11,7 @@ import click
 
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.params import Moment, escape_controls
+from dispatcher.cli.tables import Column, clip, counted, print_table
 from dispatcher.cli.target import (
     Target,
     call_api,
@@ -27,6 +28,18 @@ POLL_SECONDS = 0.3
 """The pause between two requests for the progress."""
 
 
+COLUMNS = (
+    Column("WEBHOOK", lambda item: item.id),
+    Column("NAME", lambda item: item.name, shrinks=1),
+    Column(
+        "TO SEND",
+        lambda item: f"{item.failed:,} failed, {item.missed:,} missed{'+' if item.more else ''}",
+        long=preview_text,
+    ),
+    Column("URL", lambda item: item.url, shrinks=2),
+)
+
+
 @dataclass(slots=True)
 class Replay:
     """The replay to one webhook: the preview, and the recovery once it has started."""
@@ -35,6 +48,14 @@ class Replay:
     preview: "Resource"
     recovery: "Resource | None" = None
     refused: str | None = None
+
+    @property
+    def row(self) -> "Resource":
+        """Return the preview with the webhook's id, name and URL, for a table."""
+        from dispatcher.client import Resource
+
+        webhook = {name: self.webhook[name] for name in ("id", "name", "url", "environmentId")}
+        return Resource({**self.preview, **webhook})
 
     @property
     def total(self) -> int:
@@ -104,9 +125,9 @@ def replay(
 
     TIME is a time such as 2026-02-26T12:00:00Z, or 2h for two hours ago.
 
-    Without an ID, send to all active webhooks. Print the number of deliveries, ask whether to send
-    them, and show the progress. A replay continues if this command is stopped: end it with `dispatcher webhook
-    cancel-recovery`.
+    Without an ID, send to all active webhooks, to each what it missed since it was created. Print
+    the number of deliveries, ask whether to send them, and show the progress. A replay continues if
+    this command is stopped: end it with `dispatcher webhook cancel-recovery`.
     """
     span = {"since": since, "until": until, "missed": not failed_only}
 
@@ -123,11 +144,11 @@ def replay(
 
 def _print_results(replays: list[Replay], as_json: bool) -> None:
     """Print the result of every replay. Raise CommandError if one was refused or failed."""
+    started = [item for item in replays if item.recovery is not None]
     if as_json:
         click.echo(json.dumps([item.document() for item in replays]))
-    for item in replays:
-        if item.recovery is not None and not as_json:
-            click.echo(f"{item.webhook.id}  {item.recovery.state}  {item.created} sent again")
+    elif started:
+        _print_totals(started)
     refused = [item.refused for item in replays if item.refused]
     refused += [
         f"The recovery of {item.webhook.id} failed: {item.recovery.error}"
@@ -138,29 +159,63 @@ def _print_results(replays: list[Replay], as_json: bool) -> None:
         raise CommandError("\n".join(refused))
 
 
+def _print_totals(started: list[Replay]) -> None:
+    for item in started:
+        state = item.recovery.state if item.recovery else ""
+        line = f"{item.webhook.id}  {item.webhook.name}  {state}  {item.created} sent again"
+        click.echo(clip(escape_controls(line)))
+    made, total = sum(item.created for item in started), sum(item.total for item in started)
+    webhooks = counted(len(started), "webhook")
+    click.echo(f"{made:,} of {total:,} sent again, to {webhooks}.", err=True)
+
+
 async def _previews(
     client: "AsyncApi", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
 ) -> list[Replay]:
     """Return a replay with its preview for each webhook; without ids, for all active ones."""
     if webhook_ids:
         webhooks = [await client.webhooks.get(id_) for id_ in webhook_ids]
+        spans: list[dict[str, Any] | None] = [span] * len(webhooks)
     else:
         pages = [await api.webhooks.list() async for api in each_environment(client)]
         webhooks = [webhook for page in pages for webhook in page if webhook.active]
+        spans = [_since_created(webhook, span) for webhook in webhooks]
     replays = []
-    for webhook in webhooks:
-        methods = client.within(webhook.environment_id).webhooks
-        replays.append(Replay(webhook, await methods.recover(webhook.id, dry_run=True, **span)))
+    for webhook, own in zip(webhooks, spans, strict=True):
+        if own is not None:
+            methods = client.within(webhook.environment_id).webhooks
+            preview = await methods.recover(webhook.id, dry_run=True, **own)
+            replays.append(Replay(webhook, preview))
     return replays
 
 
+def _since_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the part of the time span in which the webhook existed, None if it did not.
+
+    Otherwise a new webhook would get all events from before it, although its id is not given.
+    """
+    since = max(span["since"], datetime.fromisoformat(webhook.created_at))
+    if span["until"] is not None and since >= span["until"]:
+        return None
+    return {**span, "since": since}
+
+
 def _print_previews(replays: list[Replay]) -> None:
-    for item in replays:
-        click.echo(
-            escape_controls(f"{item.webhook.id}  {preview_text(item.preview)}  {item.webhook.url}")
-        )
-    if not any(item.total for item in replays):
+    """Print what there is to send to each webhook, and the totals."""
+    wanted = [item for item in replays if item.total]
+    print_table(COLUMNS, [item.row for item in wanted])
+    if not wanted:
         click.echo("There is nothing to send again.", err=True)
+        return
+    failed, missed = (sum(item.preview[name] for item in wanted) for name in ("failed", "missed"))
+    least = "at least " if any(item.preview.more for item in wanted) else ""
+    rest = len(replays) - len(wanted)
+    others = f" There is nothing for {counted(rest, 'other webhook')}." if rest else ""
+    click.echo(
+        f"Total: {least}{failed:,} failed and {missed:,} missed,"
+        f" for {counted(len(wanted), 'webhook')}.{others}",
+        err=True,
+    )
 
 
 async def _send(
@@ -170,7 +225,7 @@ async def _send(
     from dispatcher.client import ConflictError
 
     for item in replays:
-        counted_to = {**span, "until": item.preview.until}
+        counted_to = {**span, "since": item.preview.since, "until": item.preview.until}
         try:
             item.recovery = await item.client(client).webhooks.recover(
                 item.webhook.id, rate=rate, **counted_to

@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.params import Duration, escape_controls
+from dispatcher.cli.tables import Column, print_table
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
 SHOWN_FIELDS = ("id", "name", "scope", "environmentId", "createdAt", "expiresAt")
 LISTED_FIELDS = (*SHOWN_FIELDS, "lastUsedAt", "revokedAt")
 
+_COLOURS = {"valid": "green", "revoked": "red", "expired": "red"}
+COLUMNS = (
+    Column("STATE", lambda item: _state(item), colour=lambda item: _COLOURS.get(_state(item))),
+    Column("ID", lambda item: item.id),
+    Column("SCOPE", lambda item: item.scope),
+    Column("ENVIRONMENT", lambda item: item.environment_id, shrinks=1),
+    Column("NAME", lambda item: item.name, shrinks=1),
+    Column(
+        "EXPIRES",
+        lambda item: (item.expires_at or "never")[:10],
+        long=lambda item: f"expires {item.expires_at or 'never'}",
+    ),
+    Column(
+        "USED",
+        lambda item: (item.last_used_at or "never")[:10],
+        long=lambda item: f"used {item.last_used_at or 'never'}",
+    ),
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -84,8 +103,7 @@ def list_(target: Target, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_fields(token, LISTED_FIELDS) for token in tokens]))
         return
-    for token in tokens:
-        click.echo(_described(token))
+    print_table(COLUMNS, tokens)
     if not tokens:
         click.echo("There are no tokens.", err=True)
 
@@ -115,6 +133,11 @@ def _described(token: "Resource") -> str:
         f"  expires  {token.expires_at or 'never'}",
         f"  used     {token.last_used_at or 'never'}",
     ]
-    if token.revoked_at:
-        lines.append(f"  revoked  {token.revoked_at}")
     return "\n".join(escape_controls(line) for line in lines)
+
+
+def _state(token: "Resource") -> str:
+    if token.revoked_at:
+        return "revoked"
+    is_expired = token.expires_at and datetime.fromisoformat(token.expires_at) <= datetime.now(UTC)
+    return "expired" if is_expired else "valid"

@@ -9,26 +9,21 @@ import click
 
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.credential_options import check_url, credential_options
+from dispatcher.cli.delivery_output import DELIVERIES
+from dispatcher.cli.listing import first, limit_option, print_items
 from dispatcher.cli.params import Duration, Moment
+from dispatcher.cli.tables import print_table
 from dispatcher.cli.target import (
     Target,
     call_api,
     each_environment,
     with_target,
 )
-from dispatcher.cli.webhook_output import (
-    delivery_line,
-    preview_text,
-    print_webhook,
-    webhook_text,
-)
+from dispatcher.cli.webhook_output import WEBHOOKS, preview_text, print_webhook
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
-
-SHOWN_BY_DEFAULT = 20
-"""How many deliveries are listed without --limit."""
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _id = click.argument("webhook_id", metavar="ID", type=click.UUID)
@@ -84,13 +79,7 @@ def list_(target: Target, as_json: bool) -> None:
         return [webhook for page in pages for webhook in page]
 
     webhooks = sorted(call_api(target, listed), key=lambda webhook: str(webhook.created_at))
-    if as_json:
-        click.echo(json.dumps(webhooks))
-        return
-    for webhook in webhooks:
-        click.echo(webhook_text(webhook))
-    if not webhooks:
-        click.echo("There are no webhooks.", err=True)
+    print_items(webhooks, WEBHOOKS, as_json=as_json, empty="There are no webhooks.")
 
 
 @webhook.command()
@@ -193,7 +182,10 @@ def rotate(target: Target, webhook_id: UUID, overlap: timedelta | None, as_json:
 def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
     """Send a webhook.test event to a webhook, and print the delivery."""
     delivery = call_api(target, lambda client: client.webhooks.test_ping(webhook_id))
-    click.echo(json.dumps(delivery) if as_json else delivery_line(delivery))
+    if as_json:
+        click.echo(json.dumps(delivery))
+    else:
+        print_table(DELIVERIES, [delivery])
 
 
 @webhook.command()
@@ -208,13 +200,7 @@ def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
 )
 @click.option("--since", type=Moment(), metavar="TIME", help="Created at this time or later.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Created before this time.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=SHOWN_BY_DEFAULT,
-    show_default=True,
-    help="The most to list.",
-)
+@limit_option
 @_as_json
 @with_target
 def deliveries(
@@ -230,23 +216,13 @@ def deliveries(
     """List the deliveries of a webhook, newest first."""
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
-        items: list[Resource] = []
-        async for item in client.webhooks.each_delivery(
+        items = client.webhooks.each_delivery(
             webhook_id, status=status, event=event, since=since, until=until, limit=min(limit, 100)
-        ):
-            items.append(item)
-            if len(items) == limit:
-                break
-        return items
+        )
+        return await first(items, limit)
 
     items = call_api(target, listed)
-    if as_json:
-        click.echo(json.dumps(items))
-        return
-    for item in items:
-        click.echo(delivery_line(item))
-    if not items:
-        click.echo("There are no such deliveries.", err=True)
+    print_items(items, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")
 
 
 @webhook.command()

@@ -1,0 +1,62 @@
+"""Figures of a benchmark, and the bars that they are compared with."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value. `bar` is the limit: the most if `at_most`, else the least."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None = None
+    at_most: bool = True
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`pass` or `short`, or nothing without a bar."""
+        if self.bar is None:
+            return ""
+        is_met = self.value <= self.bar if self.at_most else self.value >= self.bar
+        return "pass" if is_met else "short"
+
+    def line(self) -> str:
+        """One line of the table of bars."""
+        bar = ""
+        if self.bar is not None:
+            bar = f"  bar {'≤' if self.at_most else '≥'} {_short(self.bar)}"
+        value = f"{_short(self.value):>8} {self.unit:<11}"
+        return f"  {self.verdict:<5}  {self.name:<58} {value}{bar:<14}  {self.note}".rstrip()
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Figure":
+        return cls(**{name: value for name, value in document.items() if name != "verdict"})
+
+    def as_json(self) -> dict[str, object]:
+        return {**asdict(self), "verdict": self.verdict or None}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a benchmark found: lines to read, figures to compare."""
+
+    lines: list[str]
+    figures: list[Figure] = field(default_factory=list)
+
+
+def table(figures: Iterable[Figure]) -> list[str]:
+    """Lines of all figures, then how many bars are met."""
+    listed = list(figures)
+    judged = [figure for figure in listed if figure.bar is not None]
+    met = sum(figure.verdict == "pass" for figure in judged)
+    return [*(figure.line() for figure in listed), f"  {met} of {len(judged)} bars are met"]
+
+
+def _short(value: float) -> str:
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
