@@ -13,13 +13,10 @@ from uuid import UUID
 
 from dispatcher.core.model import AppliedChanges, ChangeNotice, Delivery
 from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.endpoint_queues import REFILL_LIMIT, EndpointQueues
 from dispatcher.engine.held_deliveries import HeldDeliveries
 from dispatcher.engine.open_reads import OpenReads
 from dispatcher.engine.watermarks import NEVER_READ, Watermarks
-
-REFILL_LIMIT = 4_000
-"""Most new rows of an endpoint that are read at once. More would hold the event loop too long."""
 
 
 class DeliveryBuffer:

@@ -24,6 +24,9 @@ SHORTEST_DEPTH = 4
 SHORT_TOTAL = 40_000
 """Deliveries in all queues while memory is full: with very many queues, each may hold fewer."""
 
+REFILL_LIMIT = 4_000
+"""Most new rows of an endpoint that are read at once. More would hold the event loop too long."""
+
 
 class EndpointQueues:
     """The endpoint queues of a daemon.
@@ -34,7 +37,7 @@ class EndpointQueues:
     """
 
     def __init__(
-        self, depth: int, *, share: float = 0.0, slots: int = 256, slow_slots: int = 128
+        self, depth: int, share: float = 0.0, *, slots: int = 256, slow_slots: int = 128
     ) -> None:
         self._depth = depth
         self._share = share

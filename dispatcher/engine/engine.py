@@ -59,8 +59,7 @@ BUFFER_CAPACITY = 20_000
 QUEUE_DEPTH = 1_000
 """Most deliveries that wait in one endpoint queue, while others take the memory."""
 QUEUE_SHARE = 0.5
-"""The part of the free memory up to which a queue may be deeper. So the first rows of a burst are not
-parked, and read again a moment later: that costs 4 µs a delivery."""
+"""The part of the free memory that a queue may take, so that the rows of a burst are not parked."""
 BODY_CACHE_BYTES = 32 * 2**20
 """Size of the bodies in memory."""
 
@@ -88,10 +87,8 @@ class Engine:
 
     def _build_ownership(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
-        concurrency = self._config.delivery.concurrency
-        self.queues = EndpointQueues(
-            QUEUE_DEPTH, share=QUEUE_SHARE, slots=concurrency, slow_slots=concurrency // 2
-        )
+        slots = self._config.delivery.concurrency
+        self.queues = EndpointQueues(QUEUE_DEPTH, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
         self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
         self.endpoints = EndpointCache(
             Endpoints(self.sessions.endpoints),
