@@ -41,11 +41,11 @@ async def opened(request: DashboardRequest, typed: Iterable[str]) -> web.Respons
     the token may see.
     """
     for text in typed:
-        found = _ID.fullmatch(text)
-        if found is None:
+        match = _ID.fullmatch(text)
+        if match is None:
             continue
         environment_id = await request.services.history.environment_of(text)
         if environment_id == request.environment_id or (environment_id and request.sees_all):
-            name, part = _PAGES[found[1]]
+            name, part = _PAGES[match[1]]
             return see_other(addresses.address(environment_id, name, None, **{part: text}))
     return None

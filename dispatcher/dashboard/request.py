@@ -127,8 +127,8 @@ class DashboardRequest:
         A value that is not a valid position counts as the first page.
         """
         text = self.http.query.get("before", "")
-        found = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-        return found if found is not None and found <= LARGEST else None
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+        return number if number is not None and number <= LARGEST else None
 
     @staticmethod
     def moments(asked: Mapping[str, str]) -> dict[str, str]:

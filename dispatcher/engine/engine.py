@@ -159,17 +159,17 @@ class Engine:
         self.tokens = AccessTokens(self.sender)
         self.bodies = BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES)
         attempts = AttemptRunner(
-            self.buffer,
-            self.queues,
-            self.lease,
-            self.endpoints,
-            self.bodies,
-            requests,
-            self.sender,
-            self.tokens,
-            self.recorder,
-            self.health,
-            self.clock,
+            buffer=self.buffer,
+            queues=self.queues,
+            lease=self.lease,
+            endpoints=self.endpoints,
+            bodies=self.bodies,
+            requests=requests,
+            sender=self.sender,
+            tokens=self.tokens,
+            recorder=self.recorder,
+            health=self.health,
+            clock=self.clock,
             timeout=delivery.timeout,
         )
         self.deliverer = Deliverer(

@@ -90,23 +90,29 @@ class Fanout:
     async def _empty_inbox(self) -> tuple[int, bool]:
         """Fan out for at most PASS_SECONDS.
 
-        Return the number of events, and True if none are left or this daemon owns no shard.
+        Return the number of events, and True if none are left or this daemon has lost a shard.
         """
         picked, until = 0, monotonic() + PASS_SECONDS
         while self._lease.owned and monotonic() < until:
             await self._move_mark()
             slice_ = self._fairness.next_slice(monotonic())
-            taken, more = await self._take(slice_)
-            picked += taken
+            taken = await self._take(slice_)
+            if taken is None:
+                # The lease soon reads which shards are left, and then wakes this stage.
+                return picked, True
+            events, more = taken
+            picked += events
             if not more and slice_.is_for_all and not self._fairness.is_searching:
                 return picked, True
             await asyncio.sleep(0)
         return picked, not self._lease.owned
 
-    async def _take(self, slice_: Slice) -> tuple[int, bool]:
+    async def _take(self, slice_: Slice) -> tuple[int, bool] | None:
         """Run one statement for a slice.
 
-        Return the number of events it took, and True if the slice may have more.
+        Return the number of events it took, and True if the slice may have more. Return None if
+        another daemon owns the shard. Otherwise the slice would count as empty, and an event that
+        a search has found below the mark would wait for the next search.
         """
         if slice_.only_search:
             await self._search(slice_)
@@ -123,6 +129,8 @@ class Fanout:
                 raise
             await self._handle_refusal(slice_, error)
             return 0, True
+        if result.is_lost:
+            return None
         more = self._note_result(slice_, events, result)
         if result.made:
             self._keep_events(result.small_events)

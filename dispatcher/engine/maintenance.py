@@ -171,7 +171,7 @@ class MaintenanceSteps:
     async def _adopt_replicated(self) -> bool:
         fates = await self._replicated.adopt(
             after_seconds=REPLICATED_SECONDS,
-            most=ROWS_LIMIT,
+            limit=ROWS_LIMIT,
             too_old_below=self._floor(REPLICATED_AGE_LIMIT_SECONDS),
         )
         if fates:

@@ -20,11 +20,11 @@ PARK_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What to read of one shard: at most `most` rows that are due from `low` on (epoch seconds)."""
+    """What to read of one shard: at most `limit` rows that are due from `low` on (epoch seconds)."""
 
     shard: int
     low: float
-    most: int
+    limit: int
 
 
 class _UndoError(Exception):
@@ -91,7 +91,7 @@ class Deliveries:
             statement("deliveries/due"),
             [r.shard for r in ranges],
             [r.low for r in ranges],
-            [r.most for r in ranges],
+            [r.limit for r in ranges],
             before,
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
@@ -112,31 +112,35 @@ class Deliveries:
         return [row["endpoint_id"] for row in rows]
 
     async def parked(
-        self, most: Mapping[UUID, int], shards: Collection[int], at_most: int
+        self, limits: Mapping[UUID, int], shards: Collection[int], at_most: int
     ) -> list[Delivery]:
         """Return due parked deliveries, those that have been due longest first.
 
-        `most` is the limit for each endpoint. Endpoints are read one after another, until there are
+        `limits` has the limit of each endpoint. Endpoints are read one after another, until there are
         `at_most` deliveries in all.
         """
         rows = await self._session.fetch(
-            statement("deliveries/parked"), list(most), list(most.values()), list(shards), at_most
+            statement("deliveries/parked"),
+            list(limits),
+            list(limits.values()),
+            list(shards),
+            at_most,
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def parked_in_order(self, endpoint_id: UUID, shard: int, most: int) -> list[Delivery]:
+    async def parked_in_order(self, endpoint_id: UUID, shard: int, limit: int) -> list[Delivery]:
         """Return the first deliveries of an ordered endpoint, due or not."""
         rows = await self._session.fetch(
-            statement("deliveries/parked_in_order"), endpoint_id, shard, most
+            statement("deliveries/parked_in_order"), endpoint_id, shard, limit
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def cancel(self, most: int, expire_below: int) -> int:
-        """Cancel up to `most` deliveries that are too old or whose endpoint is deleted.
+    async def cancel(self, limit: int, expire_below: int) -> int:
+        """Cancel up to `limit` deliveries that are too old or whose endpoint is deleted.
 
         A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
         """
-        return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
+        return len(await self._session.fetch(statement("deliveries/cancel"), limit, expire_below))
 
     async def bring_forward(
         self, step: ClockSetBack, above: int, at_most: int

@@ -118,12 +118,12 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/changed_since"), version)
         return rows[0]["version"], rows[0]["changed"]
 
-    async def count(self, environment_id: str, most: int) -> int:
-        """Return how many endpoints an environment has, counting up to `most`.
+    async def count(self, environment_id: str, limit: int) -> int:
+        """Return how many endpoints an environment has, counting up to `limit`.
 
         Call `next_version` first. Otherwise endpoints created at the same time are not counted.
         """
-        rows = await self._session.fetch(statement("endpoints/count"), environment_id, most)
+        rows = await self._session.fetch(statement("endpoints/count"), environment_id, limit)
         count: int = rows[0]["count"]
         return count
 
@@ -182,17 +182,10 @@ class Endpoints:
         return first_row(SealedEndpointRow, rows)
 
     async def list(
-        self, environment_id: str, *, after: UUID | None = None, limit: int | None = None
+        self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None
     ) -> Sequence[EndpointRow]:
-        """Return endpoints of an environment as `get` does, oldest first."""
+        """Return endpoints of an environment, None for all, as `get` does, oldest first."""
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
-        return all_rows(EndpointRow, rows)
-
-    async def list_of_all(
-        self, *, after: UUID | None = None, limit: int | None = None
-    ) -> Sequence[EndpointRow]:
-        """Return endpoints of all environments as `get` does, oldest first."""
-        rows = await self._session.fetch(statement("endpoints/list_of_all"), after, limit)
         return all_rows(EndpointRow, rows)
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:

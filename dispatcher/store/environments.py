@@ -34,9 +34,9 @@ class Environments:
         rows = await self._session.fetch(statement("environments/create"), id, name)
         return first_row(EnvironmentRow, rows)
 
-    async def count(self, most: int) -> int:
-        """Return how many environments there are, counting up to `most`."""
-        rows = await self._session.fetch(statement("environments/count"), most)
+    async def count(self, limit: int) -> int:
+        """Return how many environments there are, counting up to `limit`."""
+        rows = await self._session.fetch(statement("environments/count"), limit)
         count: int = rows[0]["count"]
         return count
 

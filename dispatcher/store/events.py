@@ -86,6 +86,22 @@ class Events:
             )
         return EmittedRows(rows[0]["ids"], rows[0]["earlier"], frozenset(rows[0]["enforced"]))
 
+    async def limit_lock_wait(self, milliseconds: int) -> None:
+        """Wait for each lock at most so long, for the rest of the transaction."""
+        await self._session.fetch(statement("events/limit_lock_wait"), str(milliseconds))
+
+    async def emit_each(self, environment_id: str, events: Sequence[NewEventRow]) -> Sequence[str]:
+        """Emit events as a producer, all or none, and return their ids, `evt_…`.
+
+        Raise EventRejectedError if the database refuses one.
+        """
+        columns = [list(column) for column in zip(*events, strict=True)]
+        with _rejections():
+            rows = await self._session.fetch(
+                statement("events/emit_each"), environment_id, *columns
+            )
+        return [row["id"] for row in rows]
+
     async def of_keys(self, environment_id: str, keys: Collection[str]) -> Mapping[str, int]:
         """Return the id of the event of each idempotency key that was used."""
         rows = await self._session.fetch(statement("events/of_keys"), environment_id, list(keys))

@@ -33,6 +33,7 @@ class FannedOutRow(DeliveryRow):
     small_types: list[str] | None
     small_environments: list[str] | None
     small_data: list[bytes] | None
+    is_lost: bool | None
     parked: bool
 
 
@@ -44,6 +45,7 @@ class FannedOut:
     available, up to the limit. `crowding` are the environments that had the larger part of them.
     `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
     `small_events` are the small events of the deliveries that are not parked.
+    `is_lost` is True if events may wait, but another daemon owns the shard: then nothing was read.
     """
 
     picked: int
@@ -55,6 +57,7 @@ class FannedOut:
     crowding: tuple[str, ...] = ()
     last_waiting: int | None = None
     small_events: list[SmallEvent] = field(default_factory=list)
+    is_lost: bool = False
 
     @classmethod
     def from_rows(cls, rows: Sequence[FannedOutRow]) -> "FannedOut":
@@ -70,6 +73,7 @@ class FannedOut:
             crowding=tuple(summary["crowding"] or ()),
             last_waiting=summary["last_waiting"],
             small_events=_small_events(summary),
+            is_lost=bool(summary["is_lost"]),
         )
 
 
@@ -174,9 +178,10 @@ class Inbox:
         return row["first"], row["up_to"]
 
     async def raise_mark(self, taken: int, clear: int = 0) -> int:
-        """Raise the mark that all daemons read the inbox from, to `taken` at the most; return it.
+        """Raise the mark from which all daemons read the inbox, to `taken` at most. Return the mark.
 
-        It does not pass a row that waits; up to `clear` none is looked for.
+        The mark does not pass a row that waits. Rows up to the id `clear` are not looked for, as
+        the caller knows that none waits there. After the clock was set back, the mark is lowered.
         """
         (row,) = await self._session.fetch(statement("inbox/raise_mark"), taken, clear)
         mark: int = row["mark"]

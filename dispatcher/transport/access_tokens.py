@@ -6,7 +6,6 @@ Tokens are fetched as all requests are sent: under the egress rules, without fol
 import asyncio
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
@@ -20,9 +19,12 @@ import orjson
 from dispatcher.core.credentials import OAuth2Client, TlsIdentity, basic
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.sender import Sender
+from dispatcher.transport.token_cache import FetchedToken, TokenCache, TokenKey
 
 TOKENS_LIMIT = 4096
 """Most tokens kept, one for each endpoint and client."""
+TOKENS_LIMIT_BYTES = 16 * 2**20
+"""Most memory for them: a token may have 16 KiB, and most have 1 KiB."""
 
 FETCH_SECONDS = 10.0
 """Longest fetch of a token. The deadline of an attempt may end its own waiting earlier."""
@@ -53,20 +55,6 @@ _CODES = frozenset(
 """Error codes of RFC 6749. No other text of an answer is repeated: it could contain a secret."""
 
 
-class _Fetched(NamedTuple):
-    """The result of a fetch, used until `until` (monotonic seconds)."""
-
-    result: str | SendError
-    until: float
-
-
-class _Key(NamedTuple):
-    """The key of a token. Changed credentials make another client, so they never share a token."""
-
-    endpoint_id: UUID
-    client: OAuth2Client
-
-
 class Post(NamedTuple):
     """A request to an endpoint, with the arguments of `Sender.post`."""
 
@@ -89,8 +77,8 @@ class AccessTokens:
     def __init__(self, sender: Sender, *, failure_seconds: float = FAILURE_SECONDS) -> None:
         self._sender = sender
         self._failure_seconds = failure_seconds
-        self._kept: OrderedDict[_Key, _Fetched] = OrderedDict()
-        self._fetching: dict[_Key, asyncio.Task[str | SendError]] = {}
+        self._kept = TokenCache(TOKENS_LIMIT, TOKENS_LIMIT_BYTES)
+        self._fetching: dict[TokenKey, asyncio.Task[str | SendError]] = {}
 
     def __len__(self) -> int:
         """Return how many results are kept."""
@@ -109,14 +97,16 @@ class AccessTokens:
         If the receiver answers 401, fetch a new token and send once more, within the same timeout.
         Without a token, return an error with the code `authentication`.
         """
-        started_at, key = monotonic(), _Key(endpoint_id, client)
+        started_at, key = monotonic(), TokenKey(endpoint_id, client)
         answer = await self._post_once(key, post, started_at)
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
             answer = await self._post_once(key, post, started_at)
         duration = monotonic() - started_at
         return replace(answer, duration=duration)
 
-    async def _post_once(self, key: _Key, post: Post, started_at: float) -> Response | SendError:
+    async def _post_once(
+        self, key: TokenKey, post: Post, started_at: float
+    ) -> Response | SendError:
         token = await self._token(key, post, started_at)
         left = _left(post, started_at)
         if isinstance(token, SendError):
@@ -134,21 +124,14 @@ class AccessTokens:
             tls=post.tls,
         )
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
-            self._discard(key, token)
+            self._kept.discard(post.share, key, token)
         return answer
 
-    def _discard(self, key: _Key, token: str) -> None:
-        """Remove a refused token, unless another one has replaced it."""
-        kept = self._kept.get(key)
-        if kept is not None and kept.result == token:
-            del self._kept[key]
-
-    async def _token(self, key: _Key, post: Post, started_at: float) -> str | SendError:
+    async def _token(self, key: TokenKey, post: Post, started_at: float) -> str | SendError:
         """Return the kept token, or wait for the fetch of one until the attempt's deadline."""
-        kept = self._kept.get(key)
-        if kept is not None and monotonic() < kept.until:
-            self._kept.move_to_end(key)
-            return kept.result
+        kept = self._kept.get(post.share, key, monotonic())
+        if kept is not None:
+            return kept
         fetching = self._fetching.get(key) or self._start(key, post.share)
         try:
             async with asyncio.timeout(max(_left(post, started_at), 0)):
@@ -157,13 +140,13 @@ class AccessTokens:
         except TimeoutError:
             return _no_token(f"the token server did not answer within {post.timeout:g} s")
 
-    def _start(self, key: _Key, share: str) -> "asyncio.Task[str | SendError]":
+    def _start(self, key: TokenKey, share: str) -> "asyncio.Task[str | SendError]":
         task = asyncio.create_task(self._fetch(key, share), name="fetch token")
         self._fetching[key] = task
         task.add_done_callback(lambda _: self._fetching.pop(key))
         return task
 
-    async def _fetch(self, key: _Key, share: str) -> str | SendError:
+    async def _fetch(self, key: TokenKey, share: str) -> str | SendError:
         started_at = monotonic()
         headers, body = _request(key.client)
         answer = await self._sender.post(
@@ -179,10 +162,7 @@ class AccessTokens:
             until = monotonic() + self._failure_seconds
         else:
             until = started_at + life - min(MARGIN_SECONDS, life / 10)
-        self._kept[key] = _Fetched(result, until)
-        self._kept.move_to_end(key)
-        if len(self._kept) > TOKENS_LIMIT:
-            self._kept.popitem(last=False)
+        self._kept.keep(share, key, FetchedToken(result, until))
         return result
 
 

@@ -94,7 +94,7 @@ def named(*deliveries: Delivery) -> list[str]:
 # ── one item a delivery ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_one_that_was_not_tried_yet_has_only_its_own_facts(
+async def test_a_delivery_without_attempts_shows_only_its_own_fields(
     connection: Connection, read: History
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -120,7 +120,7 @@ async def test_one_that_was_not_tried_yet_has_only_its_own_facts(
     } == {None}
 
 
-async def test_a_pending_one_shows_its_last_attempt(
+async def test_a_pending_delivery_shows_its_last_attempt(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -141,7 +141,7 @@ async def test_a_pending_one_shows_its_last_attempt(
     assert item.next_retry_at == row["next_at"]
 
 
-async def test_one_that_ended_says_how_and_when(
+async def test_an_ended_delivery_shows_its_result_and_time(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -169,7 +169,7 @@ async def test_the_history_of_a_deleted_webhook_can_be_read(
     assert (await read.delivery(OURS, item.id)).id == ids.delivery_name(pending.id)
 
 
-async def test_one_that_is_sent_again_is_one_item_all_the_way(
+async def test_a_retried_delivery_is_always_one_item(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -195,9 +195,7 @@ async def test_one_that_is_sent_again_is_one_item_all_the_way(
         assert len(await listed(read, endpoint, filters)) == number
 
 
-async def test_one_that_waits_to_be_fanned_out_under_its_own_name_is_listed(
-    connection: Connection, read: History
-) -> None:
+async def test_a_queued_retry_is_listed(connection: Connection, read: History) -> None:
     endpoint = await rows.endpoint(connection)
     event = await rows.event(connection)
     number = await connection.fetchval("SELECT dispatcher.next_id()")
@@ -211,7 +209,7 @@ async def test_one_that_waits_to_be_fanned_out_under_its_own_name_is_listed(
     ]
 
 
-async def test_a_late_result_changes_nothing_in_an_ended_one(
+async def test_a_late_result_does_not_change_an_ended_delivery(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -279,7 +277,7 @@ ANSWERS = {
 }
 
 
-async def test_whatever_was_answered_can_be_read(
+async def test_every_recorded_answer_can_be_read(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -379,7 +377,7 @@ async def test_pages_are_newest_first_and_the_last_has_no_next(
     assert ([item.id for item in one.items], one.next) == (newest_first[1::2], None)
 
 
-async def test_what_moves_between_pages_is_listed_exactly_once(
+async def test_a_delivery_that_moves_between_pages_is_listed_once(
     connection: Connection, read: History, store: Deliveries, place: str
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -402,7 +400,7 @@ async def test_what_moves_between_pages_is_listed_exactly_once(
     assert seen == named(*reversed(made))
 
 
-async def test_what_moves_while_pages_are_read_is_listed_exactly_once(
+async def test_a_delivery_that_moves_while_pages_are_read_is_listed_once(
     connection: Connection, read: History, store: Deliveries, place: str
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -435,7 +433,7 @@ async def test_what_moves_while_pages_are_read_is_listed_exactly_once(
 
 
 @pytest.mark.parametrize("looked_at", [1, 4000])
-async def test_pages_hold_everything_however_little_is_looked_at_for_one(
+async def test_pages_list_everything_with_any_read_limit(
     connection: Connection,
     read: History,
     store: Deliveries,
@@ -508,7 +506,7 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_is_listed_is_what_was_asked_for(
+async def test_filters_select_the_listed_deliveries(
     connection: Connection, read: History, store: Deliveries, place: str
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -526,7 +524,7 @@ async def test_what_is_listed_is_what_was_asked_for(
             assert [item.id for item in await listed(read, where, form)] == wanted, filters
 
 
-async def test_a_period_is_from_its_first_moment_to_before_its_last(
+async def test_a_period_includes_its_start_and_excludes_its_end(
     connection: Connection, read: History, store: Deliveries, place: str
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -560,7 +558,7 @@ async def test_a_period_is_from_its_first_moment_to_before_its_last(
 # ── other environments ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_another_environments_are_unknown_like_those_that_never_were(
+async def test_objects_of_other_environments_are_unknown(
     connection: Connection, read: History, store: Deliveries, place: str
 ) -> None:
     await rows.environment(connection, FOREIGN)
@@ -587,7 +585,7 @@ async def test_another_environments_are_unknown_like_those_that_never_were(
             await read.event(OURS, name)
 
 
-async def test_a_name_that_is_none_is_unknown(read: History) -> None:
+async def test_an_invalid_name_is_unknown(read: History) -> None:
     for name in ("", "dlv_", "evt_01", "1", "dlv_99999999999999999999", "evt_\u0661"):
         for ask in (read.delivery, read.attempts, read.event, read.deliveries_of_event):
             with pytest.raises(NotFoundError):
@@ -671,7 +669,7 @@ async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
 
 
 @pytest.mark.parametrize("place_of_waiting", ["inbox", "unexamined", "quarantine"])
-async def test_an_event_says_where_it_waits(
+async def test_a_waiting_event_shows_its_state(
     connection: Connection, read: History, place_of_waiting: str
 ) -> None:
     if place_of_waiting == "unexamined":

@@ -74,7 +74,9 @@ TABLES = (
         "replays",
         "events",
     ),
-    *("attempts", "endpoint_statistics", "environment_statistics"),
+    "attempts",
+    "endpoint_statistics",
+    "environment_statistics",
 )
 LATER = 500_000
 """What is added to the numbers of rows that come after others."""

@@ -57,7 +57,10 @@ def _results() -> list[str]:
     headers = "array_to_string(" + _times("'{}'::text", BATCH) + ", E'\\x1e')"
     return [
         *map(_text, ("1", "5", "'ok'::text", "200", "5")),
-        *("'{}'", headers, headers, _times("''::bytea", BATCH)),
+        "'{}'",
+        headers,
+        headers,
+        _times("''::bytea", BATCH),
         *(_text("5"),) * 4,
     ]
 

@@ -14,7 +14,7 @@ ROOM = 10
 
 
 @pytest.mark.parametrize("size", [1, 10, 100_000])
-async def test_no_more_are_kept_than_there_is_room_for_and_all_can_be_read(
+async def test_the_cache_keeps_only_what_fits_and_all_bodies_can_be_read(
     connection: Connection, session: Session, size: int
 ) -> None:
     bodies = BodyCache(Events(session), capacity=ROOM * (EVENT_OVERHEAD_BYTES + 200))

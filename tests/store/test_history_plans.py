@@ -100,7 +100,7 @@ FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
 
 @pytest.mark.parametrize("type_", ["NULL, NULL", "'rare', NULL"])
 @pytest.mark.parametrize("status", FILTERS)
-async def test_a_page_of_webhooks_reads_as_many_rows_as_it_was_told(
+async def test_a_page_of_webhooks_reads_its_limit_of_rows(
     statistics: Connection, status: str, type_: str
 ) -> None:
     plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21, NULL")
@@ -115,7 +115,7 @@ async def test_a_page_of_webhooks_reads_as_many_rows_as_it_was_told(
 
 
 @pytest.mark.parametrize("status", FILTERS)
-async def test_a_page_of_an_environment_reads_as_many_rows_as_it_was_told(
+async def test_a_page_of_an_environment_reads_its_limit_of_rows(
     statistics: Connection, status: str
 ) -> None:
     plan = await ran(
@@ -124,12 +124,12 @@ async def test_a_page_of_an_environment_reads_as_many_rows_as_it_was_told(
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
 
 
-async def test_a_page_of_events_reads_as_many_rows_as_it_was_told(statistics: Connection) -> None:
+async def test_a_page_of_events_reads_its_limit_of_rows(statistics: Connection) -> None:
     plan = await ran(statistics, "events", f"'env_rare', {WHOLE}, NULL, NULL, 21")
     assert read_from(plan, *LARGE) <= 100 + 30
 
 
-async def test_a_period_looks_into_its_days_only(statistics: Connection) -> None:
+async def test_a_period_reads_only_its_days(statistics: Connection) -> None:
     low, high = await id_of(statistics, 5), await id_of(statistics, 3)
     period = f"{high}, {low}, 100, NULL, NULL, NULL, 21"
     plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}, NULL")
@@ -139,7 +139,7 @@ async def test_a_period_looks_into_its_days_only(statistics: Connection) -> None
     assert len(partitions(plan, "events")) <= 3
 
 
-async def test_the_deliveries_of_a_page_are_looked_up_each(statistics: Connection) -> None:
+async def test_each_delivery_of_a_page_is_read_by_index(statistics: Connection) -> None:
     day = await id_of(statistics, 3)
     names = [day + n for n in range(1, 21)]
     ids = f"'{{{','.join(map(str, names))}}}'"

@@ -76,7 +76,7 @@ async def test_the_time_is_part_of_the_index_condition(full: Queues, name: str) 
 
 
 @pytest.mark.parametrize("mode", ["generic", "custom"])
-async def test_events_times_endpoints_is_all_the_work_there_is(full: Queues, mode: str) -> None:
+async def test_fan_out_work_grows_with_events_times_endpoints_only(full: Queues, mode: str) -> None:
     """50 events for 300 endpoints: a plan that multiplies them by all endpoints takes half a minute."""
     settings = {**plan_settings("fanout"), "statement_timeout": "8s"}
     arguments = f"50, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048"
@@ -120,7 +120,7 @@ async def test_events_are_read_from_the_partitions_of_their_ids_only(old: Connec
     assert len(partitions(plan, "events")) == 3
 
 
-async def test_a_late_result_is_looked_for_since_its_delivery_was_made(old: Connection) -> None:
+async def test_a_late_result_reads_only_partitions_since_its_delivery(old: Connection) -> None:
     delivery, event = await id_of(old, 2), await id_of(old, 300)
     await old.execute(
         """INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)

@@ -36,7 +36,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     dashboard_sessions.DashboardSessionRow: ("dashboard_sessions/get",),
     delivery_actions.DeliveryStateRow: ("delivery_actions/find",),
     endpoints.DisabledEndpointRow: ("endpoints/disable",),
-    endpoints.EndpointRow: ("endpoints/list", "endpoints/list_of_all"),
+    endpoints.EndpointRow: ("endpoints/list",),
     endpoints.SealedEndpointRow: ("endpoints/get",),
     endpoints.SendingEndpointRow: ("endpoints/with_ids",),
     environments.EnvironmentRow: ("environments/create", "environments/get", "environments/list"),

@@ -199,6 +199,7 @@ async def test_a_failed_fetch_counts_for_all_attempts_of_a_moment(world: World) 
 
 async def test_few_tokens_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_tokens, "TOKENS_LIMIT", 3)
+    world.tokens = AccessTokens(world.tokens._sender)
     world.server.otherwise = issued("one")
     for _ in range(5):
         await world.post(uuid4())

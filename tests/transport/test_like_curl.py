@@ -103,7 +103,7 @@ async def curled(urls: Sequence[str]) -> list[int]:
     return [0 if int(code) else int(status) for status, code in ends]
 
 
-async def test_where_curl_takes_a_2xx_so_do_we(receiver: tuple[list[int], list[bytes]]) -> None:
+async def test_a_2xx_that_curl_accepts_is_accepted(receiver: tuple[list[int], list[bytes]]) -> None:
     ports, table = receiver
     slots = asyncio.Semaphore(AT_A_TIME)
     sender = Sender(

@@ -31,7 +31,7 @@ async def posted(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_receiver_that_asks_for_a_certificate_takes_only_the_right_one(
+async def test_a_receiver_accepts_only_the_right_client_certificate(
     sender: Sender, authority: Authority, other: Authority, version: ssl.TLSVersion
 ) -> None:
     context = authority.demanding()

@@ -94,19 +94,19 @@ def chart(summary: Summary, points: Sequence[Point], width: int) -> str:
 
 def stretches(numbers: Sequence[int]) -> str:
     """Return sorted numbers as ranges, as in `0-7, 12`."""
-    found: list[list[int]] = []
+    ranges: list[list[int]] = []
     for number in numbers:
-        if found and number == found[-1][-1] + 1:
-            found[-1][1:] = [number]
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
         else:
-            found.append([number])
-    return ", ".join("-".join(map(str, stretch)) for stretch in found)
+            ranges.append([number])
+    return ", ".join("-".join(map(str, stretch)) for stretch in ranges)
 
 
 async def _everything(request: DashboardRequest) -> bool:
     """Return True if the form asks for all environments and the token may see them."""
-    wanted = (await request.fields()).get("of") == "all"
-    return wanted and request.sees_all
+    asks_for_all = (await request.fields()).get("of") == "all"
+    return asks_for_all and request.sees_all
 
 
 def _back(request: DashboardRequest, everything: bool) -> str:

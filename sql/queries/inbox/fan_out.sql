@@ -6,9 +6,10 @@
 -- transaction id. Endpoints are found once for each type, as arrays. Otherwise, without statistics,
 -- the planner may join all events with all endpoints. They are found before rows are picked, so
 -- that the picked rows make at most $7 deliveries. If rows were seen but none picked, the first
--- event alone makes more than $7: use fan_out_slice. Parked deliveries go into the endpoint's home
--- shard, where one index range finds them. The first row has the small events of the others.
--- Otherwise a second statement would read each of them a moment later.
+-- event alone makes more than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so
+-- nothing was read. Parked deliveries go into the endpoint's home shard, where one index range finds
+-- them. The first row has the small events of the others. Otherwise a second statement would read
+-- each of them a moment later.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
   WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
@@ -88,10 +89,11 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
        small.ids AS small_ids, small.types AS small_types, small.environments AS small_environments, small.data AS small_data,
+       EXISTS (SELECT 1 FROM waiting) AND NOT EXISTS (SELECT 1 FROM own) AS is_lost,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 FROM small
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
