@@ -6,8 +6,10 @@ Tokens are fetched as all requests are sent: under the egress rules, without fol
 import asyncio
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, NamedTuple
@@ -41,6 +43,11 @@ MARGIN_SECONDS = 30.0
 FAILURE_SECONDS = 1.0
 """After a failed fetch, other attempts fail for so long without asking the token server again."""
 
+UNATTENDED_LIMIT = 32
+"""Most fetches that go on after the last attempt has stopped waiting. They help endpoints whose
+timeout is shorter than a fetch. Otherwise silent token servers would hold more connections than there
+are attempts."""
+
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 _CODES = frozenset(
     {
@@ -53,6 +60,7 @@ _CODES = frozenset(
     }
 )
 """Error codes of RFC 6749. No other text of an answer is repeated: it could contain a secret."""
+_NOT_HTTP = "the answer of the token server is not HTTP"
 
 
 class Post(NamedTuple):
@@ -78,7 +86,8 @@ class AccessTokens:
         self._sender = sender
         self._failure_seconds = failure_seconds
         self._kept = TokenCache(TOKENS_LIMIT, TOKENS_LIMIT_BYTES)
-        self._fetching: dict[TokenKey, asyncio.Task[str | SendError]] = {}
+        self._fetching: dict[TokenKey, asyncio.Task[FetchedToken]] = {}
+        self._waiting: Counter[TokenKey] = Counter()
 
     def __len__(self) -> int:
         """Return how many results are kept."""
@@ -133,20 +142,38 @@ class AccessTokens:
         if kept is not None:
             return kept
         fetching = self._fetching.get(key) or self._start(key, post.share)
+        self._waiting[key] += 1
         try:
             async with asyncio.timeout(max(_left(post, started_at), 0)):
                 # An attempt that gives up must not end the fetch for the others.
-                return await asyncio.shield(fetching)
+                return (await asyncio.shield(fetching)).result
         except TimeoutError:
             return _no_token(f"the token server did not answer within {post.timeout:g} s")
+        finally:
+            self._stop_waiting(key)
 
-    def _start(self, key: TokenKey, share: str) -> "asyncio.Task[str | SendError]":
+    def _stop_waiting(self, key: TokenKey) -> None:
+        """End the fetch if no attempt waits for it any more, and there are too many such fetches."""
+        self._waiting[key] -= 1
+        if self._waiting[key]:
+            return
+        del self._waiting[key]
+        fetching = self._fetching.get(key)
+        if fetching and len(self._fetching) - len(self._waiting) > UNATTENDED_LIMIT:
+            self._ended(key, fetching)  # so that the next attempt starts another one
+            fetching.cancel()
+
+    def _start(self, key: TokenKey, share: str) -> "asyncio.Task[FetchedToken]":
         task = asyncio.create_task(self._fetch(key, share), name="fetch token")
         self._fetching[key] = task
-        task.add_done_callback(lambda _: self._fetching.pop(key))
+        task.add_done_callback(partial(self._ended, key))
         return task
 
-    async def _fetch(self, key: TokenKey, share: str) -> str | SendError:
+    def _ended(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
+        if self._fetching.get(key) is task:
+            del self._fetching[key]
+
+    async def _fetch(self, key: TokenKey, share: str) -> FetchedToken:
         started_at = monotonic()
         headers, body = _request(key.client)
         answer = await self._sender.post(
@@ -162,8 +189,9 @@ class AccessTokens:
             until = monotonic() + self._failure_seconds
         else:
             until = started_at + life - min(MARGIN_SECONDS, life / 10)
-        self._kept.keep(share, key, FetchedToken(result, until))
-        return result
+        fetched = FetchedToken(result, until)
+        self._kept.keep(share, key, fetched)
+        return fetched
 
 
 def _left(post: Post, started_at: float) -> float:
@@ -189,7 +217,9 @@ def _request(client: OAuth2Client) -> tuple[dict[str, str], bytes]:
 def _result(answer: Response | SendError) -> tuple[str | SendError, float]:
     """Return the token and its life in seconds, or the error and 0."""
     if isinstance(answer, SendError):
-        return _no_token(answer.reason), 0.0
+        # The reason of a protocol error quotes the answer.
+        is_quoted = answer.code == "protocol"
+        return _no_token(_NOT_HTTP if is_quoted else answer.reason), 0.0
     body = _body(answer)
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         code = body.get("error")

@@ -24,6 +24,9 @@ class FetchedToken(NamedTuple):
     result: str | SendError
     until: float
 
+    def __repr__(self) -> str:
+        return "FetchedToken()"  # the debug mode of asyncio logs the result of a task
+
     @property
     def size(self) -> int:
         """Return the memory it takes, in bytes."""

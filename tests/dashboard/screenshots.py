@@ -53,6 +53,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "webhook": ("A webhook's deliveries", "Live, by status, type and time."),
     "webhook-disabled": ("A disabled webhook", "Why, and what happens to what is pending."),
     "webhook-settings": ("Settings", "Headers, limits, and the retry schedule spelled out."),
+    "webhook-credentials": (
+        "Credentials",
+        "Password, access token and certificates, replaced or removed, and never shown.",
+    ),
     "webhook-recoveries": (
         "Recoveries",
         "Failed and missed deliveries are counted, then sent again.",
