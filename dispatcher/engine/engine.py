@@ -17,6 +17,7 @@ from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.attempt import AttemptRunner
 from dispatcher.engine.body_cache import BodyCache
+from dispatcher.engine.bulk_actions import BulkActions
 from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.deliverer import Deliverer
@@ -222,6 +223,7 @@ class Engine:
         self.maintenance = Maintenance(steps.table())
         self.triggers = steps.triggers
         self.replayer = Replayer(Replays(self.sessions.upkeep))
+        self.bulk_actions = BulkActions(self.sessions.upkeep)
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
         """Open what sends and what checks schemas; push on `opened` how to close it.
@@ -254,6 +256,7 @@ class Engine:
             Stage("reschedule", self.rescheduler.run_once, wake, ends_daemon=True),
             Stage("maintenance", self.maintenance.run_once),
             Stage("replay", self.replayer.run_once),
+            Stage("bulk_actions", self.bulk_actions.run_once),
         )
 
     def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:

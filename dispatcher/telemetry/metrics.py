@@ -52,6 +52,9 @@ CLOCK_STEPS = Counter(
 RECOVERY_FAILURES = Counter(
     "dispatcher_recovery_failures", "Steps of replays that failed", registry=REGISTRY
 )
+BULK_ACTION_FAILURES = Counter(
+    "dispatcher_bulk_action_failures", "Steps of bulk actions that failed", registry=REGISTRY
+)
 QUARANTINE_EXPIRED = Counter(
     "dispatcher_quarantine_expired",
     "Events in quarantine that were not released before retention",
