@@ -13,6 +13,8 @@ from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.events import EventRow, Events
 from dispatcher.store.inbox import SmallEvent
 
+BODY_CACHE_BYTES = 32 * 2**20
+"""Size of the bodies in the memory of a daemon."""
 EVENTS_AT_ONCE = 100
 """Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
 CHECK_HITS = EVENTS_AT_ONCE // 2

@@ -16,7 +16,7 @@ from dispatcher.core.figures import Vitals
 from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.attempt import AttemptRunner
-from dispatcher.engine.body_cache import BodyCache
+from dispatcher.engine.body_cache import BODY_CACHE_BYTES, BodyCache
 from dispatcher.engine.bulk_actions import BulkActions
 from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
@@ -61,8 +61,6 @@ QUEUE_DEPTH = 1_000
 """Most deliveries that wait in one endpoint queue, while others take the memory."""
 QUEUE_SHARE = 0.5
 """The part of the free memory that a queue may take, so that the rows of a burst are not parked."""
-BODY_CACHE_BYTES = 32 * 2**20
-"""Size of the bodies in memory."""
 
 
 class Engine:
