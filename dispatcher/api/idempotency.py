@@ -1,7 +1,9 @@
 """The Idempotency-Key: a repeated request gets the response of the first one."""
 
+import hashlib
 from typing import NamedTuple
 
+from dispatcher.api.representations import Dialect
 from dispatcher.api.types import Call, Detail, HttpError
 from dispatcher.store.idempotency import IdempotentResponses
 
@@ -11,6 +13,12 @@ class IdempotencyKey(NamedTuple):
 
     key: str
     fingerprint: bytes
+
+    @classmethod
+    def of(cls, key: str, address: str, dialect: Dialect, body: bytes) -> "IdempotencyKey":
+        """Return the key of a request. `address` is its method and its URL."""
+        text = f"{address} {dialect.media_type}\n".encode() + body
+        return cls(key, hashlib.sha256(text).digest())
 
 
 class StoredResponse(NamedTuple):

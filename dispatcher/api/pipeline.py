@@ -1,6 +1,6 @@
 """The way of a request to its response: parse, call the handler, write."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from dispatcher.api.idempotency import StoredResponse
 from dispatcher.api.request_parser import ParsedRequest, RequestParser
 from dispatcher.api.response_writer import ResponseWriter, stored_response
 from dispatcher.api.routes import Route
-from dispatcher.api.types import Answer, Call
+from dispatcher.api.types import Call
 from dispatcher.api.work import Work
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.services.services import ServiceSettings
@@ -48,7 +48,7 @@ class RequestPipeline:
             stored = None if key is None else await idempotency.claim(call, key)
             if stored is not None:
                 return stored_response(parsed, stored)
-            answer = await _handle(parsed, call, route)
+            answer = await route.handle(call, parsed.form, parsed.query)
             response = await self._writer.write(parsed, answer)
             if key is not None:
                 body = self._writer.body(parsed, answer, secrets=False)
@@ -60,13 +60,6 @@ class RequestPipeline:
         if wait is not None and not await wait(parsed.call.pool):
             response.headers["X-Propagation"] = "pending"
         return response
-
-
-def _handle(parsed: ParsedRequest, call: Call, route: Route) -> Awaitable[Answer[object]]:
-    """Call the handler of the route, or that of its batch."""
-    if route.batch is not None and call.events:
-        return route.batch.handler(call)
-    return route.handle(call, parsed.form, parsed.query)
 
 
 @asynccontextmanager

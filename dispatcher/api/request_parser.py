@@ -1,6 +1,5 @@
 """The parsing of a request, before it uses a database session."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -297,5 +296,4 @@ def _idempotency(
         return None
     if route.own_idempotency and not body.events:
         return None
-    text = f"{request.method} {request.rel_url} {dialect.media_type}\n".encode() + body.text
-    return IdempotencyKey(key, hashlib.sha256(text).digest())
+    return IdempotencyKey.of(key, f"{request.method} {request.rel_url}", dialect, body.text)

@@ -124,7 +124,9 @@ class Route:
     def handle(
         self, call: Call, form: Form | None, query: Form | None
     ) -> Awaitable[Answer[object]]:
-        """Call the handler with the inputs that it takes."""
+        """Call the handler with the inputs that it takes, or that of the batch."""
+        if self.batch is not None and call.events:
+            return self.batch.handler(call)
         inputs = {"form": form, "query": query}
         return self.handler(call, **{n: value for n, value in inputs.items() if value is not None})
 

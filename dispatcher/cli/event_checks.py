@@ -26,8 +26,8 @@ Check: TypeAlias = Callable[["Config", "Session"], Awaitable[str | None]]
 
 async def warnings(config: "Config", session: "Session") -> Sequence[str]:
     """Return all warnings about a database that has the schema."""
-    found = [await check(config, session) for check in CHECKS]
-    return [warning for warning in found if warning is not None]
+    results = [await check(config, session) for check in CHECKS]
+    return [warning for warning in results if warning is not None]
 
 
 async def two_phase_commit(config: "Config", session: "Session") -> str | None:
@@ -88,13 +88,13 @@ def locks_needed(keep_events: float, keep_attempts: float) -> int:
 async def old_snapshots(config: "Config", session: "Session") -> str | None:
     from dispatcher.store.server import Server
 
-    found = await Server(session).old_snapshots(OLD_SNAPSHOT_SECONDS)
-    if not found:
+    snapshots = await Server(session).old_snapshots(OLD_SNAPSHOT_SECONDS)
+    if not snapshots:
         return None
     sessions = "; ".join(
         f"process {one.pid} of role {one.role}"
         + ("" if one.age is None else f", for {one.age / 60:.0f} minutes")
-        for one in found
+        for one in snapshots
     )
     return (
         f"transactions that have been open for long keep what was deleted from the tables: {sessions}."

@@ -1,6 +1,6 @@
 """A client that calls the API's handlers in this process, without a daemon, port or token."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,8 +10,9 @@ import orjson
 from pydantic import ValidationError
 
 from dispatcher import client
-from dispatcher.api import errors, types
+from dispatcher.api import errors, event_batch, idempotency, types
 from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.idempotency import IdempotencyKey, StoredResponse
 from dispatcher.api.pipeline import bound_call
 from dispatcher.api.representations import envelope
 from dispatcher.api.routes import Route
@@ -20,6 +21,7 @@ from dispatcher.cli.database import Database
 from dispatcher.client.call import Call
 from dispatcher.client.methods import AsyncApi
 from dispatcher.client.resources import Response
+from dispatcher.client.transport import encoded
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.core.errors import RefusedError
@@ -27,6 +29,7 @@ from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_key
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
+from dispatcher.store.events import NewEventRow
 from dispatcher.store.pool import Pool, PoolShare
 
 T = TypeVar("T")
@@ -76,19 +79,23 @@ class InProcessClient(AsyncApi):
         settings = ServiceSettings.from_config(self._config, cipher)
         call = _call(settings, self._pool, route, path, request)
         form = query = None
-        if request.body is not None and not isinstance(request.body, Mapping):
-            raise NotImplementedError("this client emits no batches")
-        if route.form is not None:
+        if route.form is not None and not call.events:
             form = envelope.read(route.form, route.shape, orjson.dumps(fields), None)
         if route.query is not None:
             query = route.query.model_validate_strings(request.query, strict=False)
         call = replace(call, environment_id=await self._environment(call, route))
+        key = _batch_key(request, call)
         try:
-            async with bound_call(call, route.transaction) as bound:
+            async with bound_call(call, route.transaction or key is not None) as bound:
+                stored = None if key is None else await idempotency.claim(bound, key)
+                if stored is not None:
+                    return Response(stored.status, {}, stored.body)
                 answer = await route.handle(bound, form, query)
                 answer = replace(answer, is_page=answer.is_page or answer.next is not None)
                 shape = answer.shape or route.shape
                 written = envelope.write(answer, shape, link=None, secrets=True)
+                if key is not None:
+                    await idempotency.keep(bound, key, StoredResponse(answer.status, written))
         finally:
             await settings.close()
         if answer.wait_until_applied is not None:
@@ -152,7 +159,25 @@ def _call(
         position=request.query.get("cursor"),
         idempotency_key=request.key,
         verbatim=verbatim,
+        events=_events(settings, route, request),
     )
+
+
+def _events(settings: ServiceSettings, route: Route, request: Call[Any]) -> Sequence[NewEventRow]:
+    """Return the events of a batch, none if the call is not one."""
+    if route.batch is None or request.body is None or isinstance(request.body, Mapping):
+        return ()
+    form, body = event_batch.Form(envelope), encoded(request.body) or b""
+    most_data = settings.delivery.max_data
+    return event_batch.read(form, route.batch, route.shape, body, most_data=most_data)
+
+
+def _batch_key(request: Call[Any], call: types.Call) -> IdempotencyKey | None:
+    """Return the Idempotency-Key of a batch, which the API would keep too."""
+    if request.key is None or not call.events:
+        return None
+    address, body = f"{request.method} {request.target}", encoded(request.body) or b""
+    return IdempotencyKey.of(request.key, address, envelope, body)
 
 
 def _match(request: Call[Any]) -> tuple[Route, dict[str, str]]:

@@ -86,9 +86,9 @@ def _colour(column: Column, item: "Resource") -> str | None:
 
 def _line(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str | None]) -> str:
     pieces = []
-    for at, (cell, most, colour) in enumerate(zip(cells, widths, colours, strict=True)):
-        text = cut(cell, most)
-        padding = " " * (most - columns_of(text)) if at < len(cells) - 1 else ""
+    for at, (cell, width, colour) in enumerate(zip(cells, widths, colours, strict=True)):
+        text = cut(cell, width)
+        padding = " " * (width - columns_of(text)) if at < len(cells) - 1 else ""
         pieces.append((click.style(text, fg=colour) if colour and text else text) + padding)
     return GAP.join(pieces).rstrip()
 
@@ -120,14 +120,14 @@ def _columns_of_character(character: str) -> int:
     return 2 if east_asian_width(character) in "WF" else 1
 
 
-def cut(text: str, most: int) -> str:
-    """Return the text, or its beginning and `…` if it takes more than `most` columns."""
-    if columns_of(text) <= most:
+def cut(text: str, width: int) -> str:
+    """Return the text, or its beginning and `…` if it takes more than `width` columns."""
+    if columns_of(text) <= width:
         return text
     kept, used = [], 0
     for character in text:
         used += _columns_of_character(character)
-        if used > most - 1:
+        if used > width - 1:
             break
         kept.append(character)
     return "".join(kept) + printable("…", "~")

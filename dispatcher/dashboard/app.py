@@ -164,14 +164,14 @@ class Dashboard:
 
         Raise NotFoundError if the environment does not exist or the token may not use it.
         """
-        wanted = request.match_info["environment"]
+        environment_id = request.match_info["environment"]
         bound = session.principal.environment_id
-        if not is_environment_id(wanted) or bound not in (None, wanted):
-            raise NotFoundError(f"There is no environment {wanted[:64]!r}.")
-        pool = self._pool.of(share_of(session.principal, wanted))
+        if not is_environment_id(environment_id) or bound not in (None, environment_id):
+            raise NotFoundError(f"There is no environment {environment_id[:64]!r}.")
+        pool = self._pool.of(share_of(session.principal, environment_id))
         actor = Actor(f"token:{session.principal.token_id}", request_id(request), request.remote)
         services = Services(pool, actor, self._settings)
-        environment = await services.pauses.of_environment(wanted)
+        environment = await services.pauses.of_environment(environment_id)
         return DashboardRequest(request, name, session, environment, services, pool, self._renderer)
 
     async def _remember(
@@ -207,8 +207,8 @@ class Dashboard:
     # ── addresses without an environment ─────────────────────────────────────────────────────────
 
     async def _home(self, request: web.Request, session: DashboardSession) -> web.StreamResponse:
-        wanted = request.match_info.get("environment", _usual(session))
-        return see_other(addresses.address(wanted, "overview", request.query))
+        environment_id = request.match_info.get("environment", _usual(session))
+        return see_other(addresses.address(environment_id, "overview", request.query))
 
     async def _moved(
         self, request: web.Request, session: DashboardSession, *, name: str

@@ -15,6 +15,9 @@ _WORDS: Final = {
     "status": "Choose pending, delivered, failed or cancelled.",
     "since": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
     "until": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
+    "response_status": "Write a response status such as 503, or 5xx for all from 500 to 599.",
+    "error_code": "Choose one of the errors.",
+    "reference": "A reference has 1 to 255 characters.",
 }
 _YEARS: Final = "between the years"
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -41,11 +44,11 @@ async def opened(request: DashboardRequest, typed: Iterable[str]) -> web.Respons
     the token may see.
     """
     for text in typed:
-        found = _ID.fullmatch(text)
-        if found is None:
+        match = _ID.fullmatch(text)
+        if match is None:
             continue
         environment_id = await request.services.history.environment_of(text)
         if environment_id == request.environment_id or (environment_id and request.sees_all):
-            name, part = _PAGES[found[1]]
+            name, part = _PAGES[match[1]]
             return see_other(addresses.address(environment_id, name, None, **{part: text}))
     return None

@@ -45,9 +45,9 @@ async def fields(request: web.Request) -> Fields:
     return read
 
 
-def refuse_nul(given: Mapping[str, str]) -> None:
+def refuse_nul(values: Mapping[str, str]) -> None:
     """Raise HTTPBadRequest if a value contains a NUL character, which PostgreSQL cannot store."""
-    if any("\0" in value for value in given.values()):
+    if any("\0" in value for value in values.values()):
         raise web.HTTPBadRequest
 
 

@@ -63,15 +63,15 @@ class Files:
 
     async def serve(self, request: web.Request) -> web.Response:
         """Return a static file. Raise HTTPNotFound if there is none of this name."""
-        found = self.content.get(request.match_info["name"])
-        if found is None:
+        file = self.content.get(request.match_info["name"])
+        if file is None:
             raise web.HTTPNotFound
         zipped = takes_gzip(request)
         headers = (
             {**CACHED_FILE_HEADERS, "Content-Encoding": "gzip"} if zipped else CACHED_FILE_HEADERS
         )
-        body = found.zipped if zipped else found.data
-        return web.Response(body=body, content_type=found.type, charset="utf-8", headers=headers)
+        body = file.zipped if zipped else file.data
+        return web.Response(body=body, content_type=file.type, charset="utf-8", headers=headers)
 
 
 class Renderer:

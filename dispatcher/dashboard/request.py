@@ -35,6 +35,7 @@ FLASH_MESSAGES = {
     "released": "Released. The event is being fanned out.",
     "discarded": "Discarded. The event will not be fanned out.",
     "recovering": "The recovery has started.",
+    "started": "Started.",
     "paused": "Sending is paused.",
     "resumed": "Sending is resumed.",
 }
@@ -127,8 +128,8 @@ class DashboardRequest:
         A value that is not a valid position counts as the first page.
         """
         text = self.http.query.get("before", "")
-        found = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-        return found if found is not None and found <= LARGEST else None
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+        return number if number is not None and number <= LARGEST else None
 
     @staticmethod
     def moments(asked: Mapping[str, str]) -> dict[str, str]:

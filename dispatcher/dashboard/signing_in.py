@@ -40,6 +40,12 @@ KEPT_BYTES: Final = 256 * 1024
 SMALL_FORM_BYTES: Final = 8 * 1024
 LARGE_FORMS: Final = 16
 """Large forms of clients without a session that are read at a time."""
+LARGE_FORMS_OF_ONE: Final = 4
+"""As many of them are from one address, so that a slow client does not keep all others out."""
+LARGE_FORMS_WAITING: Final = 32
+LARGE_FORM_WAIT_SECONDS: Final = 2.0
+"""How many large forms wait until one is read, four from one address, and how long. Addresses take
+turns."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 USED_LINK: Final = "The link was used before, or has expired. Sign in with a token."
 SIGNED_OUT: Final = "You were signed out. Sign in, and send the form again on the next page."
@@ -82,7 +88,11 @@ class SignInPages:
         self._sign_ins = sign_ins
         self._invitations = LoginLinks()
         self._large_forms = FairSlots(
-            LARGE_FORMS, share=LARGE_FORMS, waiting=0, waiting_of_one=0, wait_seconds=0
+            LARGE_FORMS,
+            share=LARGE_FORMS_OF_ONE,
+            waiting=LARGE_FORMS_WAITING,
+            waiting_of_one=LARGE_FORMS_OF_ONE,
+            wait_seconds=LARGE_FORM_WAIT_SECONDS,
         )
 
     def invite(self, token: str) -> str:
@@ -167,14 +177,15 @@ class SignInPages:
     async def _fields(self, request: web.Request) -> form_body.Fields:
         """Return the fields of a form from a client that has not signed in.
 
-        Only LARGE_FORMS large ones are in memory at a time. Raise HTTPServiceUnavailable if there
-        are as many. A small form, such as one with just a token, never waits for them.
+        Only LARGE_FORMS large ones are in memory at a time, LARGE_FORMS_OF_ONE of them from one
+        address. Raise HTTPServiceUnavailable if none ends in time. A small form, such as one with
+        just a token, never waits for them.
         """
         length = request.content_length
         if length is not None and length <= SMALL_FORM_BYTES:
             return await form_body.fields(request)
         try:
-            async with self._large_forms.held(""):
+            async with self._large_forms.held(request.remote or ""):
                 return await form_body.fields(request)
         except BusyError:
             raise web.HTTPServiceUnavailable(

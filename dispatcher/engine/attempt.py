@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from random import random
 from typing import NamedTuple
 
@@ -44,40 +45,25 @@ class Attempt(NamedTuple):
     seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRunner:
     """A maker of attempts, which passes each result to the recorder.
 
     `timeout` is the limit of one attempt in seconds, for endpoints without their own.
     """
 
-    def __init__(
-        self,
-        buffer: DeliveryBuffer,
-        queues: EndpointQueues,
-        lease: Lease,
-        endpoints: EndpointCache,
-        bodies: BodyCache,
-        requests: RequestBuilder,
-        sender: Sender,
-        tokens: AccessTokens,
-        recorder: Recorder,
-        health: EndpointHealth,
-        clock: Clock,
-        *,
-        timeout: float,
-    ) -> None:
-        self._buffer = buffer
-        self._queues = queues
-        self._lease = lease
-        self._endpoints = endpoints
-        self._bodies = bodies
-        self._requests = requests
-        self._sender = sender
-        self._tokens = tokens
-        self._recorder = recorder
-        self._health = health
-        self._clock = clock
-        self._timeout = timeout
+    buffer: DeliveryBuffer
+    queues: EndpointQueues
+    lease: Lease
+    endpoints: EndpointCache
+    bodies: BodyCache
+    requests: RequestBuilder
+    sender: Sender
+    tokens: AccessTokens
+    recorder: Recorder
+    health: EndpointHealth
+    clock: Clock
+    timeout: float
 
     async def run(self, delivery: Delivery) -> None:
         """Make one attempt; give the delivery back if the attempt cannot or may not start.
@@ -91,18 +77,18 @@ class AttemptRunner:
             observe.deliveries.attempt_broke(delivery, error)
             attempt = self._unsent(delivery, outcomes.broken_attempt(delivery, error))
         if attempt is None:
-            self._buffer.give_back(delivery)
+            self.buffer.give_back(delivery)
         else:
-            self._recorder.put(attempt.result)
-            self._buffer.finish_attempt(delivery, attempt.seconds)
+            self.recorder.put(attempt.result)
+            self.buffer.finish_attempt(delivery, attempt.seconds)
 
     async def _attempt(self, delivery: Delivery) -> Attempt | None:
         """Return the finished attempt, None if it did not start."""
-        next_events = self._queues.next_events(delivery.endpoint_id)
+        next_events = self.queues.next_events(delivery.endpoint_id)
         try:
-            event = self._bodies.get(delivery.event_id, next_events)
+            event = self.bodies.get(delivery.event_id, next_events)
             if event is None:
-                event = await self._bodies.read(delivery.event_id, next_events)
+                event = await self.bodies.read(delivery.event_id, next_events)
         except (StoreUnavailableError, StatementTimeoutError):
             return None
         except UnreadableEventError as error:
@@ -111,17 +97,17 @@ class AttemptRunner:
         if event is None:
             return self._unsent(delivery, outcomes.missing_event())
         # The lease or the endpoint may have changed while the body was read.
-        endpoint = self._endpoints[delivery.endpoint_id]
-        if not self._lease.covers(delivery.shard) or not endpoint.active:
+        endpoint = self.endpoints[delivery.endpoint_id]
+        if not self.lease.covers(delivery.shard) or not endpoint.active:
             return None
         return await self._send(delivery, endpoint, event)
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> Attempt:
-        started_at = self._clock.now()
+        started_at = self.clock.now()
         recorded_headers = "{}"
         try:
             # Receivers compare the signature's time with their own clocks, not the database's.
-            request = self._requests.build(delivery, endpoint, event, time.time(), started_at)
+            request = self.requests.build(delivery, endpoint, event, time.time(), started_at)
             recorded_headers = request.recorded
             answer = await self._post(endpoint, request, event.body)
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
@@ -140,13 +126,13 @@ class AttemptRunner:
         self, endpoint: Endpoint, request: Request, body: bytes
     ) -> Awaitable[Response | SendError]:
         """Return the running request, with an access token if the endpoint wants one."""
-        timeout = endpoint.timeout or self._timeout
+        timeout = endpoint.timeout or self.timeout
         share, names, values = endpoint.environment_id, request.names, request.values
         url, headers, tls = endpoint.url, request.fixed, endpoint.tls
         if endpoint.oauth2 is not None:
             post = Post(url, headers, body, timeout, share, names, values, tls)
-            return self._tokens.post(endpoint.oauth2, endpoint.id, post)
-        return self._sender.post(
+            return self.tokens.post(endpoint.oauth2, endpoint.id, post)
+        return self.sender.post(
             url, headers, body, timeout=timeout, share=share, names=names, values=values, tls=tls
         )
 
@@ -156,8 +142,8 @@ class AttemptRunner:
         return outcomes.decide(
             answer,
             attempt=delivery.attempt - delivery.base + 1,
-            policy=self._endpoints.policy(endpoint),
-            now=self._clock.now(),
+            policy=self.endpoints.policy(endpoint),
+            now=self.clock.now(),
             chance=random(),  # noqa: S311 - jitter, not a secret
         )
 
@@ -167,11 +153,11 @@ class AttemptRunner:
         """Apply the outcome to the endpoint: pause its queue, and note whether it works."""
         pause = DISABLING_SECONDS if outcome.disable else outcome.pause
         if pause:
-            self._queues.pause(endpoint.id, self._clock.now() + pause)
-        self._health.note(endpoint, delivery, event.type, outcome)
+            self.queues.pause(endpoint.id, self.clock.now() + pause)
+        self.health.note(endpoint, delivery, event.type, outcome)
 
     def _unsent(self, delivery: Delivery, outcome: Outcome) -> Attempt:
-        return Attempt(result_of(delivery, outcome, self._clock.now(), "{}", None))
+        return Attempt(result_of(delivery, outcome, self.clock.now(), "{}", None))
 
 
 def result_of(
@@ -182,15 +168,21 @@ def result_of(
     answer: Response | SendError | None,
 ) -> Result:
     """Return the row of an attempt; `answer` is None if no request was made."""
-    response = answer if isinstance(answer, Response) else None
-    return Result(
-        delivery=delivery,
-        outcome=outcome,
-        started_at=started_at,
-        status=response.status if response else None,
-        duration_ms=round(answer.duration * 1000) if answer else 0,
-        request_headers=recorded_headers,
-        response_headers=orjson.dumps(response.headers).decode() if response else None,
-        response_body=response.body if response else None,
-        timings=answer.timings if answer else NO_TIMINGS,
+    status = response_headers = body = None
+    duration_ms, timings = 0, NO_TIMINGS
+    if answer is not None:
+        duration_ms, timings = round(answer.duration * 1000), answer.timings
+    if isinstance(answer, Response):
+        status, body = answer.status, answer.body
+        response_headers = orjson.dumps(answer.headers).decode()
+    return Result(  # by position: names would take three times as long
+        delivery,
+        outcome,
+        started_at,
+        status,
+        duration_ms,
+        recorded_headers,
+        response_headers,
+        body,
+        timings,
     )

@@ -228,7 +228,7 @@ def unread_from(ranges: Iterable[Range], rows: Iterable[Delivery]) -> dict[int, 
     by_shard: dict[int, list[float]] = {}
     for row in rows:
         by_shard.setdefault(row.shard, []).append(row.next_at)
-    return {r.shard: due[-1] for r in ranges if len(due := by_shard.get(r.shard, [])) == r.most}
+    return {r.shard: due[-1] for r in ranges if len(due := by_shard.get(r.shard, [])) == r.limit}
 
 
 def completely_read(

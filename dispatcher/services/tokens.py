@@ -138,7 +138,7 @@ class Tokens:
             scope=form.scope,
             sha256=_sha256(text),
             expires_at=form.expires_at,
-            most=self._most,
+            limit=self._most,
         )
         if not row["known"]:
             raise _unknown_environment(form)

@@ -4,8 +4,7 @@
 store call the same object an *endpoint*. The name changes here and nowhere else.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -106,16 +105,12 @@ class Webhooks:
     ) -> Page[Webhook, UUID]:
         """Return a page of the webhooks that come after `after`, oldest first.
 
-        Without an environment, list those of all. A
-        page has at most `limit` webhooks (by default limits.page) and about limits.page_bytes
-        bytes.
+        Without an environment, list those of all. A page has at most `limit` webhooks (by default
+        limits.page) and about limits.page_bytes bytes.
         """
         limits = self._rules.limits
-        read: Callable[..., Awaitable[Sequence[EndpointRow]]] = self._endpoints.list_of_all
-        if environment_id is not None:
-            read = partial(self._endpoints.list, environment_id)
         return await fill_page(
-            lambda last, step: read(after=last, limit=step),
+            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
             after,
             PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],

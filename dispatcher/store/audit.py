@@ -80,6 +80,6 @@ class Audit:
         found = all_rows(AuditRow, [row for row in rows if row["id"] is not None])
         return found, rows[0]["looked"]
 
-    async def prune(self, below: int, most: int) -> int:
-        """Delete up to `most` entries with ids below `below`. Return how many were deleted."""
-        return len(await self._session.fetch(statement("audit/prune"), below, most))
+    async def prune(self, below: int, limit: int) -> int:
+        """Delete up to `limit` entries with ids below `below`. Return how many were deleted."""
+        return len(await self._session.fetch(statement("audit/prune"), below, limit))

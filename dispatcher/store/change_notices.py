@@ -17,10 +17,10 @@ class ChangeNotices:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def waiting(self, shards: Collection[int], above: int, most: int) -> list[ChangeNotice]:
+    async def waiting(self, shards: Collection[int], above: int, limit: int) -> list[ChangeNotice]:
         """Return the first change notices of these shards with ids above `above`, oldest first."""
         rows = await self._session.fetch(
-            statement("change_notices/waiting"), list(shards), above, most
+            statement("change_notices/waiting"), list(shards), above, limit
         )
         return [ChangeNotice.from_row(row) for row in uncopied_rows(ChangeNoticeRow, rows)]
 

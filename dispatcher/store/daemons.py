@@ -89,9 +89,9 @@ class Daemons:
         return count
 
     async def claim_shards(
-        self, daemon: int, most: int, silent: Sequence[SilentDaemon] = ()
+        self, daemon: int, limit: int, silent: Sequence[SilentDaemon] = ()
     ) -> tuple[Claimed, ...]:
-        """Take up to `most` free shards and return them.
+        """Take up to `limit` free shards and return them.
 
         Remove each of the `silent` daemons whose session has ended or which sent no heartbeat for a
         whole lease. Its shards become free.
@@ -99,7 +99,7 @@ class Daemons:
         rows = await self._session.fetch(
             statement("daemons/claim_shards"),
             daemon,
-            most,
+            limit,
             [s.daemon for s in silent],
             [s.renewals for s in silent],
             [s.whole_lease for s in silent],

@@ -55,6 +55,6 @@ class DashboardSessions:
         """Delete a session."""
         await self._session.fetch(statement("dashboard_sessions/delete"), id_)
 
-    async def prune(self, most: int) -> int:
-        """Delete up to `most` expired sessions. Return how many were deleted."""
-        return len(await self._session.fetch(statement("dashboard_sessions/prune"), most))
+    async def prune(self, limit: int) -> int:
+        """Delete up to `limit` expired sessions. Return how many were deleted."""
+        return len(await self._session.fetch(statement("dashboard_sessions/prune"), limit))

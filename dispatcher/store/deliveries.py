@@ -1,6 +1,6 @@
 """Read and write pending deliveries and their attempts."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,11 @@ PARK_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What to read of one shard: at most `most` rows that are due from `low` on (epoch seconds)."""
+    """What to read of one shard: at most `limit` rows that are due from `low` on (epoch seconds)."""
 
     shard: int
     low: float
-    most: int
+    limit: int
 
 
 class _UndoError(Exception):
@@ -48,8 +48,8 @@ class Deliveries:
         rows = await self._session.fetch(
             statement("deliveries/record"),
             *columns,
-            _array(r.outcome.state for r in results),
-            _array(r.outcome.delay for r in results),
+            _array_with_null([r.outcome.state for r in results]),
+            _array_with_null([r.outcome.delay for r in results]),
         )
         return {row["id"]: row["next_at"] for row in rows}
 
@@ -91,7 +91,7 @@ class Deliveries:
             statement("deliveries/due"),
             [r.shard for r in ranges],
             [r.low for r in ranges],
-            [r.most for r in ranges],
+            [r.limit for r in ranges],
             before,
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
@@ -112,31 +112,35 @@ class Deliveries:
         return [row["endpoint_id"] for row in rows]
 
     async def parked(
-        self, most: Mapping[UUID, int], shards: Collection[int], at_most: int
+        self, limits: Mapping[UUID, int], shards: Collection[int], at_most: int
     ) -> list[Delivery]:
         """Return due parked deliveries, those that have been due longest first.
 
-        `most` is the limit for each endpoint. Endpoints are read one after another, until there are
+        `limits` has the limit of each endpoint. Endpoints are read one after another, until there are
         `at_most` deliveries in all.
         """
         rows = await self._session.fetch(
-            statement("deliveries/parked"), list(most), list(most.values()), list(shards), at_most
+            statement("deliveries/parked"),
+            list(limits),
+            list(limits.values()),
+            list(shards),
+            at_most,
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def parked_in_order(self, endpoint_id: UUID, shard: int, most: int) -> list[Delivery]:
+    async def parked_in_order(self, endpoint_id: UUID, shard: int, limit: int) -> list[Delivery]:
         """Return the first deliveries of an ordered endpoint, due or not."""
         rows = await self._session.fetch(
-            statement("deliveries/parked_in_order"), endpoint_id, shard, most
+            statement("deliveries/parked_in_order"), endpoint_id, shard, limit
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def cancel(self, most: int, expire_below: int) -> int:
-        """Cancel up to `most` deliveries that are too old or whose endpoint is deleted.
+    async def cancel(self, limit: int, expire_below: int) -> int:
+        """Cancel up to `limit` deliveries that are too old or whose endpoint is deleted.
 
         A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
         """
-        return len(await self._session.fetch(statement("deliveries/cancel"), most, expire_below))
+        return len(await self._session.fetch(statement("deliveries/cancel"), limit, expire_below))
 
     async def bring_forward(
         self, step: ClockSetBack, above: int, at_most: int
@@ -160,15 +164,15 @@ class Deliveries:
 def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
     errors = [r.outcome.error for r in results]
     return [
-        _array(r.delivery.id for r in results),
-        _array(r.delivery.attempt + 1 for r in results),
-        _array(r.started_at for r in results),
-        _array(r.outcome.code for r in results),
-        _array(r.status for r in results),
-        _array(r.duration_ms for r in results),
+        _array([str(r.delivery.id) for r in results]),
+        _array([str(r.delivery.attempt + 1) for r in results]),
+        _array([str(r.started_at) for r in results]),
+        _array([r.outcome.code for r in results]),
+        _array_with_null([r.status for r in results]),
+        _array([str(r.duration_ms) for r in results]),
         errors if any(errors) else [],
-        _texts(r.request_headers for r in results),
-        _texts(r.response_headers for r in results),
+        SEPARATOR.join([r.request_headers for r in results]),
+        SEPARATOR.join([r.response_headers or "null" for r in results]),
         [r.response_body for r in results],
         _milliseconds([r.timings.lookup for r in results]),
         _milliseconds([r.timings.connect for r in results]),
@@ -181,17 +185,20 @@ def _milliseconds(times: Sequence[float | None]) -> str:
     """Return seconds as an array of milliseconds, an empty one if there are none."""
     if times.count(None) == len(times):
         return "{}"
-    return _array(None if seconds is None else round(seconds * 1000) for seconds in times)
+    return _array(["NULL" if t is None else str(round(t * 1000)) for t in times])
 
 
-def _array(values: Iterable[float | str | None]) -> str:
+def _array_with_null(values: Sequence[float | str | None]) -> str:
+    """Return the array of values that may be None, an empty one if all are."""
+    if values.count(None) == len(values):
+        return "{}"
+    return _array(["NULL" if v is None else str(v) for v in values])
+
+
+def _array(values: Sequence[str]) -> str:
     """Return numbers or plain names in PostgreSQL's notation for an array.
 
     If the driver gets a list, it tests whether each element is a list itself. That costs several
     times as much.
     """
-    return f"{{{','.join(['NULL' if v is None else str(v) for v in values])}}}"
-
-
-def _texts(values: Iterable[str | None]) -> str:
-    return SEPARATOR.join(["null" if v is None else v for v in values])
+    return f"{{{','.join(values)}}}"

@@ -12,7 +12,13 @@ from typing import NamedTuple
 
 from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import EmittedRows, EventRejectedError, Events, NewEventRow
+from dispatcher.store.events import (
+    EmittedRows,
+    EventRejectedError,
+    Events,
+    NewEventRow,
+    UnknownEnvironmentError,
+)
 from dispatcher.store.pool import PoolBusyError, PoolShare
 
 EVENTS_AT_ONCE = 1_000
@@ -21,7 +27,9 @@ CHARACTERS_AT_ONCE = 2**20
 WAITING = 512
 """Requests of one environment that wait for a statement, as many as there are connections."""
 SEPARATE_SECONDS = 2.0
-"""After a refusal, how long the requests of one statement are repeated, each on its own."""
+"""After a wait for a key in vain, how long the requests of one statement are repeated, each on its own."""
+SEPARATE_LOCK_MS = 20
+"""How long each of them waits for a key. The statement of all of them has waited long already."""
 
 
 class _Emission(NamedTuple):
@@ -51,6 +59,11 @@ class _Lane:
             taken.append(self.waiting.popleft())
         return [emission for emission in taken if not emission.result.done()]
 
+    def forget(self, result: "asyncio.Future[EmittedRows]") -> None:
+        """Remove the request of this result, if it waits, so that another one can have its place."""
+        kept = [emission for emission in self.waiting if emission.result is not result]
+        self.waiting = deque(kept)
+
 
 class EmissionQueue:
     """The events that wait to be inserted, by environment.
@@ -79,14 +92,18 @@ class EmissionQueue:
         lane.waiting.append(_Emission(rows, sum(len(row.data) for row in rows), result))
         if lane.task is None:
             lane.task = asyncio.create_task(self._run(place, lane, pool), name="emit")
-        return await result
+        try:
+            return await result
+        except asyncio.CancelledError:
+            lane.forget(result)
+            raise
 
     async def _run(self, place: tuple[str, str, bool], lane: _Lane, pool: PoolShare) -> None:
         """Insert until no request waits."""
         try:
             while lane.waiting:
                 if together := lane.take():
-                    await _insert(Events(pool), place[1], together)
+                    await _insert(pool, place[1], together)
         finally:
             lane.task = None
             del self._lanes[place]
@@ -94,21 +111,25 @@ class EmissionQueue:
                 emission.result.cancel()
 
 
-async def _insert(events: Events, environment_id: str, together: Sequence[_Emission]) -> None:
+async def _insert(pool: PoolShare, environment_id: str, together: Sequence[_Emission]) -> None:
     """Insert the events of several requests in one statement, and give each its result.
 
-    If the database refuses them, insert those of each request alone.
+    If the database refuses them, insert each half alone, until one refused request is left. If
+    another transaction holds a key, insert those of each request alone.
     """
     try:
-        rows = [row for emission in together for row in emission.rows]
-        emitted = await events.emit_many(environment_id, rows)
+        emitted = await _emit(Events(pool), environment_id, together)
     except asyncio.CancelledError:
         for emission in together:
             emission.result.cancel()
         raise
     except Exception as error:  # noqa: BLE001 - it is raised by each request
         if len(together) > 1 and _is_of_one(error):
-            await _insert_separately(events, environment_id, together)
+            half = len(together) // 2
+            await _insert(pool, environment_id, together[:half])
+            await _insert(pool, environment_id, together[half:])
+        elif len(together) > 1 and isinstance(error, TransactionConflictError):
+            await _insert_separately(pool, environment_id, together)
         else:
             _fail(together, error)
     else:
@@ -116,19 +137,41 @@ async def _insert(events: Events, environment_id: str, together: Sequence[_Emiss
 
 
 async def _insert_separately(
-    events: Events, environment_id: str, together: Sequence[_Emission]
+    pool: PoolShare, environment_id: str, together: Sequence[_Emission]
 ) -> None:
+    """Insert the events of each request alone, and wait for its keys only for a moment."""
     until = monotonic() + SEPARATE_SECONDS
-    for emission in together:
-        if monotonic() < until:
-            await _insert(events, environment_id, [emission])
+    for place, emission in enumerate(together):
+        if emission.result.done():  # its caller has given up
+            continue
+        if monotonic() >= until:
+            _fail(together[place:], TransactionConflictError("others with used keys took too long"))
+            return
+        try:
+            async with pool.transaction() as opened:
+                events = Events(opened)
+                await events.limit_lock_wait(SEPARATE_LOCK_MS)
+                emitted = await _emit(events, environment_id, [emission])
+        except asyncio.CancelledError:
+            for left in together[place:]:
+                left.result.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised by the request
+            _fail([emission], error)
         else:
-            _fail([emission], TransactionConflictError("others with used keys took too long"))
+            _share_out([emission], emitted)
+
+
+async def _emit(events: Events, environment_id: str, together: Sequence[_Emission]) -> EmittedRows:
+    rows = [row for emission in together for row in emission.rows]
+    return await events.emit_many(environment_id, rows)
 
 
 def _is_of_one(error: Exception) -> bool:
     """Return True if nothing was inserted because of the events of one request."""
-    return isinstance(error, EventRejectedError | TransactionConflictError) or is_data_error(error)
+    if isinstance(error, UnknownEnvironmentError):
+        return False
+    return isinstance(error, EventRejectedError) or is_data_error(error)
 
 
 def _fail(together: Sequence[_Emission], error: Exception) -> None:

@@ -1,5 +1,6 @@
 """Read and write environments."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -34,9 +35,9 @@ class Environments:
         rows = await self._session.fetch(statement("environments/create"), id, name)
         return first_row(EnvironmentRow, rows)
 
-    async def count(self, most: int) -> int:
-        """Return how many environments there are, counting up to `most`."""
-        rows = await self._session.fetch(statement("environments/count"), most)
+    async def count(self, limit: int) -> int:
+        """Return how many environments there are, counting up to `limit`."""
+        rows = await self._session.fetch(statement("environments/count"), limit)
         count: int = rows[0]["count"]
         return count
 
@@ -48,4 +49,14 @@ class Environments:
     async def list(self, *, before: int | None, limit: int) -> list[EnvironmentRow]:
         """Return environments, newest first."""
         rows = await self._session.fetch(statement("environments/list"), before, limit)
+        return all_rows(EnvironmentRow, rows)
+
+    async def search(self, text: str, *, look: int, limit: int) -> Sequence[EnvironmentRow]:
+        """Return environments whose id or name contains the text, ignoring case.
+
+        Read up to `look` environments, and return up to `limit`.
+        """
+        rows = await self._session.fetch(
+            statement("environments/search"), text.lower(), look, limit
+        )
         return all_rows(EnvironmentRow, rows)

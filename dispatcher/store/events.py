@@ -21,11 +21,12 @@ class UnknownEnvironmentError(EventRejectedError):
 
 
 class NewEventRow(NamedTuple):
-    """An event to insert. `data` is its exact JSON text."""
+    """An event to insert. `data` is its exact JSON text, `key` its idempotency key."""
 
     type: str
     data: str
     key: str | None = None
+    reference: str | None = None
 
 
 class EmittedRows(NamedTuple):
@@ -61,7 +62,13 @@ class Events:
         return uncopied_rows(EventRow, rows)
 
     async def emit(
-        self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None
+        self,
+        type_: str,
+        data: str,
+        *,
+        environment_id: str,
+        idempotency_key: str | None = None,
+        reference: str | None = None,
     ) -> str:
         """Emit an event and return its id, `evt_…`.
 
@@ -69,7 +76,7 @@ class Events:
         """
         with _rejections():
             rows = await self._session.fetch(
-                statement("events/emit"), type_, data, environment_id, idempotency_key
+                statement("events/emit"), type_, data, environment_id, idempotency_key, reference
             )
         name: str = rows[0][0]
         return name
@@ -85,6 +92,22 @@ class Events:
                 statement("events/emit_many"), environment_id, *columns
             )
         return EmittedRows(rows[0]["ids"], rows[0]["earlier"], frozenset(rows[0]["enforced"]))
+
+    async def limit_lock_wait(self, milliseconds: int) -> None:
+        """Wait for each lock at most so long, for the rest of the transaction."""
+        await self._session.fetch(statement("events/limit_lock_wait"), str(milliseconds))
+
+    async def emit_each(self, environment_id: str, events: Sequence[NewEventRow]) -> Sequence[str]:
+        """Emit events as a producer, all or none, and return their ids, `evt_…`.
+
+        Raise EventRejectedError if the database refuses one.
+        """
+        columns = [list(column) for column in zip(*events, strict=True)]
+        with _rejections():
+            rows = await self._session.fetch(
+                statement("events/emit_each"), environment_id, *columns
+            )
+        return [row["id"] for row in rows]
 
     async def of_keys(self, environment_id: str, keys: Collection[str]) -> Mapping[str, int]:
         """Return the id of the event of each idempotency key that was used."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 REST_SECONDS = 1.0
+"""Longest rest of a key. Otherwise one slow request would keep its key from the slots for long."""
 
 
 class BusyError(Exception):
@@ -23,7 +24,7 @@ class FairSlots:
     `slots` is how many there are. `share` is how many slots one key may hold at one time. At most
     `waiting` callers wait, `waiting_of_one` of them for one key, and each at most `wait_seconds`.
     After a slot is left it is free for other keys at once, and for the same key only after a rest of
-    `rest` times as long as it was held, at most REST_SECONDS.
+    `rest` times as long as it was held, at most REST_SECONDS and half of `wait_seconds`.
     When all waiting places are taken, the key with the longest queue gives up its newest place to a
     newcomer.
     """
@@ -44,6 +45,8 @@ class FairSlots:
         self._places_of_one = waiting_of_one
         self._wait_seconds = wait_seconds
         self._rest = rest
+        # A rest longer than the wait would refuse every caller of the key.
+        self._longest_rest = min(REST_SECONDS, wait_seconds / 2)
         self._held: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
@@ -65,7 +68,7 @@ class FairSlots:
             yield
         finally:
             self._free += 1
-            rest_seconds = min((loop.time() - since) * self._rest, REST_SECONDS)
+            rest_seconds = min((loop.time() - since) * self._rest, self._longest_rest)
             if rest_seconds:
                 loop.call_later(rest_seconds, self._end_rest, key)
                 self._hand_on()

@@ -52,6 +52,6 @@ class IdempotentResponses:
         """Store the response within the transaction of the claim. `body` must hold no secret."""
         await self._session.fetch(statement("idempotency/keep"), environment_id, key, status, body)
 
-    async def prune(self, age: float, most: int) -> int:
-        """Delete up to `most` responses older than `age` seconds. Return how many were deleted."""
-        return len(await self._session.fetch(statement("idempotency/prune"), age, most))
+    async def prune(self, age: float, limit: int) -> int:
+        """Delete up to `limit` responses older than `age` seconds. Return how many were deleted."""
+        return len(await self._session.fetch(statement("idempotency/prune"), age, limit))

@@ -72,12 +72,12 @@ class Pauses:
         rows = await self._session.fetch(statement("pauses/since"), environment_id)
         return (rows[0]["paused_at"], rows[0]["all_paused_at"]) if rows else None
 
-    async def current(self, most: int) -> Sequence[PauseRow]:
+    async def current(self, limit: int) -> Sequence[PauseRow]:
         """Return `environment_id paused_at actor` of each pause, that of all environments first.
 
-        `actor` is None if the audit log has no entry. At most `most` environments are listed.
+        `actor` is None if the audit log has no entry. At most `limit` environments are listed.
         """
-        return all_rows(PauseRow, await self._session.fetch(statement("pauses/current"), most))
+        return all_rows(PauseRow, await self._session.fetch(statement("pauses/current"), limit))
 
     async def configured(self) -> ConfiguredPauseRow:
         """Return whether `delivery.paused` was applied to this database, and what happened since.

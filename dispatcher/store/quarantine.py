@@ -38,9 +38,11 @@ class Quarantine:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def list(self, environment_id: str, before: int, most: int) -> Sequence[QuarantineRow]:
-        """Return at most `most` events with ids below `before`, newest first."""
-        rows = await self._session.fetch(statement("quarantine/list"), environment_id, before, most)
+    async def list(self, environment_id: str, before: int, limit: int) -> Sequence[QuarantineRow]:
+        """Return at most `limit` events with ids below `before`, newest first."""
+        rows = await self._session.fetch(
+            statement("quarantine/list"), environment_id, before, limit
+        )
         return all_rows(QuarantineRow, rows)
 
     async def get(self, environment_id: str, id_: int) -> QuarantineRow | None:
@@ -58,10 +60,10 @@ class Quarantine:
         rows = await self._session.fetch(statement("quarantine/discard"), environment_id, id_)
         return first_row(LeftQuarantineRow, rows)
 
-    async def expire(self, below: int, most: int) -> Sequence[tuple[int, str]]:
-        """Delete up to `most` entries whose events have ids below `below`.
+    async def expire(self, below: int, limit: int) -> Sequence[tuple[int, str]]:
+        """Delete up to `limit` entries whose events have ids below `below`.
 
         Return the events and their reasons.
         """
-        rows = await self._session.fetch(statement("quarantine/expire"), below, most)
+        rows = await self._session.fetch(statement("quarantine/expire"), below, limit)
         return [(row["event_id"], row["reason"]) for row in rows]

@@ -156,13 +156,13 @@ class Replays:
         rows = await self._session.fetch(statement("replays/step"), look, make, waiting, pending)
         return Step(rows[0]["id"], rows[0]["state"], rows[0]["made"]) if rows else None
 
-    async def note_failure(self, error: str, most: int) -> tuple[int, str] | None:
+    async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
         """Postpone the replay whose step failed. It is the one that has been due longest.
 
-        After `most` failures in a row its state becomes FAILED. Return its id and state, or None if
+        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None if
         no replay is due any more.
         """
-        rows = await self._session.fetch(statement("replays/note_failure"), error, most)
+        rows = await self._session.fetch(statement("replays/note_failure"), error, limit)
         return (rows[0]["id"], rows[0]["state"]) if rows else None
 
     async def next(self) -> float | None:
@@ -174,9 +174,9 @@ class Replays:
         wait: float | None = rows[0]["wait"]
         return wait
 
-    async def prune(self, keep: float, most: int) -> int:
-        """Delete up to `most` replays that ended `keep` seconds ago. Return how many."""
-        return len(await self._session.fetch(statement("replays/prune"), keep, most))
+    async def prune(self, keep: float, limit: int) -> int:
+        """Delete up to `limit` replays that ended `keep` seconds ago. Return how many."""
+        return len(await self._session.fetch(statement("replays/prune"), keep, limit))
 
     async def pass_over(self, below: int) -> Sequence[int]:
         """Move running replays forward to the id `below`, because older rows will be dropped.

@@ -13,15 +13,15 @@ class Replicated:
         self._session = session
 
     async def adopt(
-        self, *, after_seconds: float, most: int, too_old_below: int
+        self, *, after_seconds: float, limit: int, too_old_below: int
     ) -> Sequence[tuple[int, str]]:
-        """Decide about up to `most` events that arrived in the replica role.
+        """Decide about up to `limit` events that arrived in the replica role.
 
         Return the ids and what became of them: `sent`, `to_check` (the type has an enforced
         schema), `quarantined`, `known` (its deliveries were replicated too) or `too_old` (the id is
         below `too_old_below`).
         """
         rows = await self._session.fetch(
-            statement("replicated/adopt"), after_seconds, most, too_old_below
+            statement("replicated/adopt"), after_seconds, limit, too_old_below
         )
         return [(row["event_id"], row["fate"]) for row in rows]

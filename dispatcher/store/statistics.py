@@ -82,6 +82,16 @@ class IntervalRow(TypedDict):
     durations: list[int]
 
 
+class BacklogSampleRow(TypedDict):
+    """The largest numbers of pending deliveries in the interval that begins at `at`."""
+
+    at: datetime
+    due: int
+    scheduled: int
+    held: int
+    lag_seconds: float
+
+
 class SpeedRow(TypedDict):
     """How many were delivered in the last `seconds`, and the database's time."""
 
@@ -108,22 +118,22 @@ class Statistics:
             statement("statistics/add_of_environments"), list(sums), *_columns(sums.values())
         )
 
-    async def prune(self, most: int) -> int:
-        """Delete old rows, up to `most` of each kind. Return the largest number of one kind."""
-        rows = await self._session.fetch(statement("statistics/prune"), most)
+    async def prune(self, limit: int) -> int:
+        """Delete old rows, up to `limit` of each kind. Return the largest number of one kind."""
+        rows = await self._session.fetch(statement("statistics/prune"), limit)
         removed: int = rows[0]["most"]
         return removed
 
     async def of_endpoints(
-        self, environment_id: str, ids: Collection[UUID], half_hours: int, most: int
+        self, environment_id: str, ids: Collection[UUID], half_hours: int, limit: int
     ) -> Sequence[EndpointSumsRow]:
         """Return `id slots attempts failures durations pending` of the environment's endpoints.
 
         `slots` are numbers of half hours; the last one is now. The lists are None if nothing was
-        sent. `pending` counts up to `most` deliveries.
+        sent. `pending` counts up to `limit` deliveries.
         """
         rows = await self._session.fetch(
-            statement("statistics/of_endpoints"), environment_id, list(ids), half_hours, most
+            statement("statistics/of_endpoints"), environment_id, list(ids), half_hours, limit
         )
         return all_rows(EndpointSumsRow, rows)
 
@@ -145,46 +155,62 @@ class Statistics:
         rows = await self._session.fetch(statement("statistics/speed"), environment_id)
         return only_row(SpeedRow, rows)
 
-    async def backlog(self, environment_id: str, most: int) -> BacklogRow:
-        """Return the backlog of an environment. No count is larger than `most`.
+    async def backlog(self, environment_id: str, limit: int) -> BacklogRow:
+        """Return the backlog of an environment. No count is larger than `limit`.
 
         The keys are `webhooks disabled inbox pending oldest quarantined paused_at all_paused_at`.
         """
-        rows = await self._session.fetch(statement("statistics/backlog"), environment_id, most)
+        rows = await self._session.fetch(statement("statistics/backlog"), environment_id, limit)
         return only_row(BacklogRow, rows)
 
-    async def backlog_of_all(self, most: int) -> BacklogRow:
+    async def backlog_of_all(self, limit: int) -> BacklogRow:
         """Return the backlog of all environments together, as `backlog` does."""
-        rows = await self._session.fetch(statement("statistics/backlog_of_all"), most)
+        rows = await self._session.fetch(statement("statistics/backlog_of_all"), limit)
         return only_row(BacklogRow, rows)
 
     async def bound(self, milliseconds: int) -> None:
         """Limit each further statement of this transaction to this time."""
         await self._session.fetch(statement("statistics/bound"), milliseconds)
 
-    async def pending_by_state(self, most: int) -> Sequence[PendingRow]:
+    async def pending_by_state(self, limit: int) -> Sequence[PendingRow]:
         """Return `environment_id state deliveries oldest more` for each environment and state.
 
-        At most `most` deliveries of each kind are read. `more` is true if there are more.
+        At most `limit` deliveries of each kind are read. `more` is true if there are more.
         """
-        rows = await self._session.fetch(statement("statistics/pending_by_state"), most)
+        rows = await self._session.fetch(statement("statistics/pending_by_state"), limit)
         return all_rows(PendingRow, rows)
 
-    async def pending_of_environment(self, environment_id: str, most: int) -> Sequence[PendingRow]:
+    async def pending_of_environment(self, environment_id: str, limit: int) -> Sequence[PendingRow]:
         """Return the pending deliveries of one environment, as `pending_by_state` does."""
         rows = await self._session.fetch(
-            statement("statistics/pending_of_environment"), environment_id, most
+            statement("statistics/pending_of_environment"), environment_id, limit
         )
         return all_rows(PendingRow, rows)
 
-    async def figures(self, environment_id: str | None, most: int) -> FiguresRow:
+    async def figures(self, environment_id: str | None, limit: int) -> FiguresRow:
         """Return figures of one environment, or of all environments for None.
 
         The keys are `now active disabled failing inbox inbox_more inbox_oldest quarantined
-        all_paused_at paused_at paused_environments`. Rows are counted up to `most`.
+        all_paused_at paused_at paused_environments`. Rows are counted up to `limit`.
         """
-        rows = await self._session.fetch(statement("statistics/figures"), environment_id, most)
+        rows = await self._session.fetch(statement("statistics/figures"), environment_id, limit)
         return only_row(FiguresRow, rows)
+
+    async def sample_backlog(self, most: int) -> None:
+        """Keep how much is pending in this minute, reading up to `most` deliveries of each kind."""
+        await self._session.fetch(statement("statistics/sample_backlog"), most)
+
+    async def backlog_series(
+        self, environment_id: str, width: int, points: int
+    ) -> Sequence[BacklogSampleRow]:
+        """Return what was pending in the last `points` intervals of `width` seconds.
+
+        Intervals in which no daemon ran are left out.
+        """
+        rows = await self._session.fetch(
+            statement("statistics/backlog_series"), environment_id, width, points
+        )
+        return all_rows(BacklogSampleRow, rows)
 
 
 def _columns(sums: Iterable[Sums]) -> list[list[object]]:

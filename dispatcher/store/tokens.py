@@ -67,15 +67,15 @@ class Tokens:
         scope: str,
         sha256: bytes,
         expires_at: datetime | None,
-        most: int,
+        limit: int,
     ) -> NewTokenRow:
         """Create a token, unless a condition fails. Return the conditions and the new row.
 
         `known` is true if the environment exists, `lasting` if the expiry is in the future, and
-        `room` if there are fewer than `most` tokens. If one is false, no token is created.
+        `room` if there are fewer than `limit` tokens. If one is false, no token is created.
         """
         rows = await self._session.fetch(
-            statement("tokens/create"), name, environment_id, scope, sha256, expires_at, most
+            statement("tokens/create"), name, environment_id, scope, sha256, expires_at, limit
         )
         return only_row(NewTokenRow, rows)
 
@@ -106,9 +106,9 @@ class Tokens:
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
         return first_row(TokenOwnerRow, rows)
 
-    async def prune(self, keep: float, most: int) -> int:
-        """Delete up to `most` tokens that have been unusable for `keep` seconds.
+    async def prune(self, keep: float, limit: int) -> int:
+        """Delete up to `limit` tokens that have been unusable for `keep` seconds.
 
         Return how many were deleted.
         """
-        return len(await self._session.fetch(statement("tokens/prune"), keep, most))
+        return len(await self._session.fetch(statement("tokens/prune"), keep, limit))

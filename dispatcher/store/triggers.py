@@ -13,5 +13,9 @@ class Triggers:
         self._session = session
 
     async def silent(self) -> Sequence[str]:
-        """Return the triggers that do not fire for inserts of applications; normally none."""
+        """Return the triggers that do not fire for inserts of applications; normally none.
+
+        Each is a `trigger` of the table of events, a `trigger on table` of one of its partitions,
+        or a `trigger (dropped)`.
+        """
         return [row["name"] for row in await self._session.fetch(statement("triggers/silent"))]

@@ -6,9 +6,10 @@ Tokens are fetched as all requests are sent: under the egress rules, without fol
 import asyncio
 import math
 import re
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, NamedTuple
@@ -20,9 +21,12 @@ import orjson
 from dispatcher.core.credentials import OAuth2Client, TlsIdentity, basic
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.sender import Sender
+from dispatcher.transport.token_cache import FetchedToken, TokenCache, TokenKey
 
 TOKENS_LIMIT = 4096
 """Most tokens kept, one for each endpoint and client."""
+TOKENS_LIMIT_BYTES = 16 * 2**20
+"""Most memory for them: a token may have 16 KiB, and most have 1 KiB."""
 
 FETCH_SECONDS = 10.0
 """Longest fetch of a token. The deadline of an attempt may end its own waiting earlier."""
@@ -39,6 +43,11 @@ MARGIN_SECONDS = 30.0
 FAILURE_SECONDS = 1.0
 """After a failed fetch, other attempts fail for so long without asking the token server again."""
 
+UNATTENDED_LIMIT = 32
+"""Most fetches that go on after the last attempt has stopped waiting. They help endpoints whose
+timeout is shorter than a fetch. Otherwise silent token servers would hold more connections than there
+are attempts."""
+
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 _CODES = frozenset(
     {
@@ -51,20 +60,7 @@ _CODES = frozenset(
     }
 )
 """Error codes of RFC 6749. No other text of an answer is repeated: it could contain a secret."""
-
-
-class _Fetched(NamedTuple):
-    """The result of a fetch, used until `until` (monotonic seconds)."""
-
-    result: str | SendError
-    until: float
-
-
-class _Key(NamedTuple):
-    """The key of a token. Changed credentials make another client, so they never share a token."""
-
-    endpoint_id: UUID
-    client: OAuth2Client
+_NOT_HTTP = "the answer of the token server is not HTTP"
 
 
 class Post(NamedTuple):
@@ -89,8 +85,9 @@ class AccessTokens:
     def __init__(self, sender: Sender, *, failure_seconds: float = FAILURE_SECONDS) -> None:
         self._sender = sender
         self._failure_seconds = failure_seconds
-        self._kept: OrderedDict[_Key, _Fetched] = OrderedDict()
-        self._fetching: dict[_Key, asyncio.Task[str | SendError]] = {}
+        self._kept = TokenCache(TOKENS_LIMIT, TOKENS_LIMIT_BYTES)
+        self._fetching: dict[TokenKey, asyncio.Task[FetchedToken]] = {}
+        self._waiting: Counter[TokenKey] = Counter()
 
     def __len__(self) -> int:
         """Return how many results are kept."""
@@ -109,14 +106,16 @@ class AccessTokens:
         If the receiver answers 401, fetch a new token and send once more, within the same timeout.
         Without a token, return an error with the code `authentication`.
         """
-        started_at, key = monotonic(), _Key(endpoint_id, client)
+        started_at, key = monotonic(), TokenKey(endpoint_id, client)
         answer = await self._post_once(key, post, started_at)
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
             answer = await self._post_once(key, post, started_at)
         duration = monotonic() - started_at
         return replace(answer, duration=duration)
 
-    async def _post_once(self, key: _Key, post: Post, started_at: float) -> Response | SendError:
+    async def _post_once(
+        self, key: TokenKey, post: Post, started_at: float
+    ) -> Response | SendError:
         token = await self._token(key, post, started_at)
         left = _left(post, started_at)
         if isinstance(token, SendError):
@@ -134,36 +133,47 @@ class AccessTokens:
             tls=post.tls,
         )
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
-            self._discard(key, token)
+            self._kept.discard(post.share, key, token)
         return answer
 
-    def _discard(self, key: _Key, token: str) -> None:
-        """Remove a refused token, unless another one has replaced it."""
-        kept = self._kept.get(key)
-        if kept is not None and kept.result == token:
-            del self._kept[key]
-
-    async def _token(self, key: _Key, post: Post, started_at: float) -> str | SendError:
+    async def _token(self, key: TokenKey, post: Post, started_at: float) -> str | SendError:
         """Return the kept token, or wait for the fetch of one until the attempt's deadline."""
-        kept = self._kept.get(key)
-        if kept is not None and monotonic() < kept.until:
-            self._kept.move_to_end(key)
-            return kept.result
+        kept = self._kept.get(post.share, key, monotonic())
+        if kept is not None:
+            return kept
         fetching = self._fetching.get(key) or self._start(key, post.share)
+        self._waiting[key] += 1
         try:
             async with asyncio.timeout(max(_left(post, started_at), 0)):
                 # An attempt that gives up must not end the fetch for the others.
-                return await asyncio.shield(fetching)
+                return (await asyncio.shield(fetching)).result
         except TimeoutError:
             return _no_token(f"the token server did not answer within {post.timeout:g} s")
+        finally:
+            self._stop_waiting(key)
 
-    def _start(self, key: _Key, share: str) -> "asyncio.Task[str | SendError]":
+    def _stop_waiting(self, key: TokenKey) -> None:
+        """End the fetch if no attempt waits for it any more, and there are too many such fetches."""
+        self._waiting[key] -= 1
+        if self._waiting[key]:
+            return
+        del self._waiting[key]
+        fetching = self._fetching.get(key)
+        if fetching and len(self._fetching) - len(self._waiting) > UNATTENDED_LIMIT:
+            self._ended(key, fetching)  # so that the next attempt starts another one
+            fetching.cancel()
+
+    def _start(self, key: TokenKey, share: str) -> "asyncio.Task[FetchedToken]":
         task = asyncio.create_task(self._fetch(key, share), name="fetch token")
         self._fetching[key] = task
-        task.add_done_callback(lambda _: self._fetching.pop(key))
+        task.add_done_callback(partial(self._ended, key))
         return task
 
-    async def _fetch(self, key: _Key, share: str) -> str | SendError:
+    def _ended(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
+        if self._fetching.get(key) is task:
+            del self._fetching[key]
+
+    async def _fetch(self, key: TokenKey, share: str) -> FetchedToken:
         started_at = monotonic()
         headers, body = _request(key.client)
         answer = await self._sender.post(
@@ -179,11 +189,9 @@ class AccessTokens:
             until = monotonic() + self._failure_seconds
         else:
             until = started_at + life - min(MARGIN_SECONDS, life / 10)
-        self._kept[key] = _Fetched(result, until)
-        self._kept.move_to_end(key)
-        if len(self._kept) > TOKENS_LIMIT:
-            self._kept.popitem(last=False)
-        return result
+        fetched = FetchedToken(result, until)
+        self._kept.keep(share, key, fetched)
+        return fetched
 
 
 def _left(post: Post, started_at: float) -> float:
@@ -209,7 +217,9 @@ def _request(client: OAuth2Client) -> tuple[dict[str, str], bytes]:
 def _result(answer: Response | SendError) -> tuple[str | SendError, float]:
     """Return the token and its life in seconds, or the error and 0."""
     if isinstance(answer, SendError):
-        return _no_token(answer.reason), 0.0
+        # The reason of a protocol error quotes the answer.
+        is_quoted = answer.code == "protocol"
+        return _no_token(_NOT_HTTP if is_quoted else answer.reason), 0.0
     body = _body(answer)
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         code = body.get("error")

@@ -5,6 +5,7 @@ llhttp is not used here, as it refuses status lines and headers that curl accept
 
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import Literal, NamedTuple
 
 HEADERS_LIMIT_BYTES = 8 * 1024
@@ -14,7 +15,7 @@ LINES_LIMIT = 512
 """Most lines of a head that are searched for headers to keep."""
 
 NOTABLE_LIMIT = 64
-"""Most headers about the end of the body that are used, as joining thousands would take time."""
+"""Most headers about the end of the body that are used, as thousands would take time."""
 
 HEADS_CACHED = 512
 CACHED_HEAD_BYTES = 1024
@@ -116,7 +117,8 @@ def _parse(head: bytes) -> Head:
     keeps_alive = clean is not None
     said: int | None = None
     notable: dict[bytes, bytes] = {}
-    for name, value in _NOTABLE.findall(head.lower())[:NOTABLE_LIMIT]:
+    for found in islice(_NOTABLE.finditer(head.lower()), NOTABLE_LIMIT):
+        name, value = found.groups()
         notable[name] = notable[name] + b"," + value if name in notable else value
     if notable:
         framing, length = _framing(notable)

@@ -15,6 +15,7 @@ import aiohappyeyeballs
 
 from dispatcher.transport.answer_head import Head
 from dispatcher.transport.deadlines import Deadlines
+from dispatcher.transport.dial_turns import DialTurns
 from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
 from dispatcher.transport.exchange import Connection, Outbox
 from dispatcher.transport.failures import (
@@ -100,6 +101,7 @@ class Connections:
         self._idle: dict[Connection, _Open] = {}
         self._made: dict[Connection, _Open] = {}
         self._outbox = Outbox(self._loop)
+        self._turns = DialTurns(self._loop)
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -191,6 +193,7 @@ class Connections:
             with self._deadlines.within(self._connect_timeout):
                 addresses = await self._addresses(target, share)
                 progress.looked_up_at = monotonic()
+                await self._turns.take(share)
                 sock = await self._connected(target, addresses, progress)
                 connection = await self._start(target, sock)
         except TimeoutError:

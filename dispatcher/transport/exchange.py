@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import cast
@@ -17,6 +18,10 @@ JOINED_BYTES = 32 * 1024
 PIECE_BYTES = 32 * 1024
 """A larger body is written in pieces of this size, as the transport copies what it cannot send."""
 
+PIECES_A_TURN = 8
+"""Most pieces that are written in one iteration of the event loop. Otherwise large bodies to many
+receivers, megabytes that the kernel takes at once, would hold the loop."""
+
 BODY_SECONDS = 2.0
 """Time for the rest of an answer after its status line."""
 
@@ -25,18 +30,34 @@ class Outbox:
     """The requests of one iteration of the event loop, written together at its end.
 
     The first write to a sleeping receiver wakes it, which costs as much as the rest of the request.
-    The following writes find it awake.
+    The following writes find it awake. Large bodies take turns, a piece at a time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
+        self._large: deque[Connection] = deque()
 
     def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Write `data` at the end of this iteration of the event loop."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append((transport, data))
+
+    def put_large(self, connection: "Connection") -> None:
+        """Write one piece of the connection's body when it is its turn."""
+        if not self._large:
+            self._loop.call_soon(self._write_pieces)
+        self._large.append(connection)
+
+    def _write_pieces(self) -> None:
+        # A connection with more to write comes after the others.
+        for _ in range(min(PIECES_A_TURN, len(self._large))):
+            connection = self._large.popleft()
+            if connection.write_piece():
+                self._large.append(connection)
+        if self._large:
+            self._loop.call_soon(self._write_pieces)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -162,7 +183,7 @@ class Connection(asyncio.Protocol):
         else:
             self.transport.write(head)
             self._unwritten = memoryview(body)
-            self._write_on()
+            self._wait_for_turn()
         return waiter
 
     @property
@@ -218,7 +239,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        self._write_on()
+        self._wait_for_turn()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = self.is_closing = True
@@ -232,24 +253,21 @@ class Connection(asyncio.Protocol):
                 self._fail(EndedError(exc, is_unanswered=answer is None))
         self._on_lost(self)
 
-    def _write_on(self) -> None:
-        """Write one piece in each iteration of the event loop.
-
-        Otherwise large bodies to many receivers, megabytes that the kernel takes at once, would hold
-        the loop.
-        """
-        if self._unwritten is None or self._is_paused or self._is_scheduled:
-            return
+    def write_piece(self) -> bool:
+        """Write one piece of a large body; return True if another one can follow."""
+        self._is_scheduled = False
+        if self._unwritten is None or self._is_paused:
+            return False
         piece, rest = self._unwritten[:PIECE_BYTES], self._unwritten[PIECE_BYTES:]
         self._unwritten = rest if len(rest) else None
         self.transport.write(piece)
-        if self._unwritten is not None:
-            self._is_scheduled = True
-            self._loop.call_soon(self._write_next)
+        self._is_scheduled = self._unwritten is not None and not self._is_paused
+        return self._is_scheduled
 
-    def _write_next(self) -> None:
-        self._is_scheduled = False
-        self._write_on()
+    def _wait_for_turn(self) -> None:
+        if self._unwritten is not None and not self._is_paused and not self._is_scheduled:
+            self._is_scheduled = True
+            self._outbox.put_large(self)
 
     def _feed(self, answer: Answer, data: bytes) -> None:
         """Parse the next bytes of an answer that arrives in parts. Raises NotHttpError."""

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Self
 
 from dispatcher.core.credentials import TlsIdentity
+from dispatcher.transport.system_certificates import load_when_needed
 
 SESSIONS_LIMIT = 1024
 """Most sessions kept, one per host name."""
@@ -17,8 +18,12 @@ SESSIONS_LIMIT = 1024
 SESSION_SECONDS = 600.0
 """Longest age of a resumed session, as resumption does not check the certificate again."""
 
-CONTEXTS_LIMIT = 1024
-"""Most contexts kept for endpoints with own certificates: each takes about 50 KiB."""
+OWN_CA_LIMIT = 1024
+"""Most contexts kept for endpoints that trust own certificates: each takes about 25 KiB."""
+
+SYSTEM_CA_LIMIT = 64
+"""Most contexts kept for endpoints with a client certificate that trust the system's certificates:
+some systems only permit to copy all of them, which takes 0.8 MiB each."""
 
 
 class ClientContext(ssl.SSLContext):
@@ -38,8 +43,10 @@ class ClientContext(ssl.SSLContext):
         # Otherwise a receiver could have one handshake after another made on a connection.
         self.options |= ssl.OP_NO_RENEGOTIATION
         self.set_alpn_protocols(["http/1.1"])
-        if identity is None or identity.ca is None:
+        if identity is None:
             self.load_default_certs()
+        elif identity.ca is None:
+            load_when_needed(self)
         else:
             self.load_verify_locations(cadata=identity.ca)
         if identity is not None and identity.certificate and identity.key:
@@ -81,7 +88,8 @@ class ClientContexts:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._system = ClientContext()
-        self._kept: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
+        self._own_ca: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
+        self._system_ca: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
         self._building: dict[TlsIdentity, asyncio.Future[ClientContext]] = {}
 
     async def get(self, identity: TlsIdentity | None) -> ClientContext:
@@ -92,9 +100,10 @@ class ClientContexts:
         """
         if identity is None:
             return self._system
-        context = self._kept.get(identity)
+        contexts, _ = self._kept(identity)
+        context = contexts.get(identity)
         if context is not None:
-            self._kept.move_to_end(identity)
+            contexts.move_to_end(identity)
             return context
         building = self._building.get(identity)
         if building is None:
@@ -108,9 +117,16 @@ class ClientContexts:
         del self._building[identity]
         if built.cancelled() or built.exception() is not None:
             return
-        self._kept[identity] = built.result()
-        if len(self._kept) > CONTEXTS_LIMIT:
-            self._kept.popitem(last=False)
+        contexts, limit = self._kept(identity)
+        contexts[identity] = built.result()
+        if len(contexts) > limit:
+            contexts.popitem(last=False)
+
+    def _kept(self, identity: TlsIdentity) -> tuple[OrderedDict[TlsIdentity, ClientContext], int]:
+        """Return the contexts of the same kind, and their limit."""
+        if identity.ca is None:
+            return self._system_ca, SYSTEM_CA_LIMIT
+        return self._own_ca, OWN_CA_LIMIT
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def test_the_port_serves_no_other_route_of_the_api(standing: Api) -> None:
 
 
 @each(*CALLS)
-async def test_nobody_may_without_a_token(
+async def test_every_route_needs_a_token(
     standing: Api, database: Connection, route: Route, method: str, path: str
 ) -> None:
     async with untouched(database):
@@ -172,7 +172,7 @@ async def test_resources_of_another_environment_are_not_found(
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-async def test_a_type_of_the_same_name_is_ones_own(
+async def test_environments_have_separate_event_types(
     mine: Client, standing: Api, theirs: dict[str, str]
 ) -> None:
     path = f"/api/event-types/{theirs['name']}"
@@ -237,7 +237,7 @@ async def test_a_token_for_all_environments_picks_one(ask: Client, theirs: dict[
 @pytest.mark.parametrize(
     "path", ["/api/webhooks", "/api/deliveries", "/api/events", "/api/quarantine"]
 )
-async def test_a_listing_holds_nothing_of_another_environment(
+async def test_a_listing_has_no_row_of_another_environment(
     mine: Client, theirs: dict[str, str], path: str
 ) -> None:
     listed = (await mine("GET", path)).body.decode()
@@ -388,7 +388,7 @@ async def test_the_configured_admin_token_may_everything(
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-async def test_health_is_for_everybody(standing: Api, path: str) -> None:
+async def test_health_needs_no_token(standing: Api, path: str) -> None:
     assert (await standing.client_with_token()("GET", path)).status == 200
 
 

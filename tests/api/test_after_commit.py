@@ -32,7 +32,7 @@ async def test_a_new_secret_is_answered_though_the_database_is_lost_after_the_co
     assert answer.headers["X-Propagation"] == "pending"
 
 
-async def test_a_database_that_says_nothing_after_the_commit_is_not_waited_for(
+async def test_a_silent_database_after_the_commit_does_not_delay_the_response(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silent(*_: object) -> int:

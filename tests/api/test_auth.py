@@ -75,7 +75,7 @@ async def test_a_new_valid_token_is_looked_up_now_and_then_while_others_guess() 
     assert len(gate.compared) <= auth.LOOKUPS_A_SECOND
 
 
-async def test_only_so_many_are_kept_waiting_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_some_throttled_requests_wait_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "LATE_SECONDS", 60.0)
     monkeypatch.setattr(auth, "LATE_MOST", 3)
     asked = Auth(Looked())

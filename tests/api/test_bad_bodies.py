@@ -260,7 +260,7 @@ SECRETS = {
 
 @both
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS.keys())
-async def test_a_secret_that_can_not_sign_is_refused_and_not_repeated(
+async def test_an_unusable_secret_is_refused_and_not_repeated(
     ask: Client, database: Connection, dialect: str, secret: str
 ) -> None:
     body = written({**WEBHOOK, "signing_secret": secret}, dialect)
@@ -323,7 +323,7 @@ URLS = [
 
 @both
 @pytest.mark.parametrize("url", URLS)
-async def test_a_url_nobody_may_send_to_is_refused(
+async def test_a_forbidden_url_is_refused(
     ask: Client, database: Connection, dialect: str, url: str
 ) -> None:
     body = written({**WEBHOOK, "url": url}, dialect)

@@ -39,7 +39,7 @@ PARAMETERS = [
 
 @both
 @pytest.mark.parametrize(("listed", "query", "named"), PARAMETERS)
-async def test_a_query_that_can_not_be_understood_is_refused(
+async def test_an_invalid_query_is_refused(
     ask: Client, dialect: str, listed: str, query: str, named: str
 ) -> None:
     refused = await ask("GET", f"/api/{listed}?{query}", Accept=dialect)
@@ -67,7 +67,7 @@ async def cursors(ask: Client, database: Connection) -> dict[str, str]:
     return {listed: page.data["nextCursor"] for listed, page in pages.items()}
 
 
-async def test_a_cursor_goes_on_where_its_page_ended(ask: Client, cursors: dict[str, str]) -> None:
+async def test_a_cursor_continues_after_its_page(ask: Client, cursors: dict[str, str]) -> None:
     for listed, cursor in cursors.items():
         for limit in ("", "&page[size]=7"):
             path = listed.replace("limit=1", f"cursor={cursor}{limit}")
@@ -107,7 +107,7 @@ async def test_a_cursor_that_was_made_up_is_refused(
             said(refused, "bad_cursor")
 
 
-async def test_a_cursor_is_of_one_listing(ask: Client, cursors: dict[str, str]) -> None:
+async def test_a_cursor_is_valid_for_one_listing(ask: Client, cursors: dict[str, str]) -> None:
     webhooks, events = cursors["webhooks?limit=1"], cursors["events?limit=1"]
     filtered = cursors["events?limit=1&type=user.*"]
     for path in (

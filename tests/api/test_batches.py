@@ -141,7 +141,7 @@ async def test_a_wrong_event_is_named_and_nothing_is_emitted(
         (b"[\xff]", 400),
     ],
 )
-async def test_what_is_no_array_of_events_is_refused(
+async def test_an_invalid_array_of_events_is_refused(
     ask: Client, database: Connection, body: bytes, status: int
 ) -> None:
     async with untouched(database):
@@ -158,7 +158,7 @@ async def test_what_is_no_array_of_events_is_refused(
         (b'{"type":"a",\n"data":1}', 400),
     ],
 )
-async def test_what_is_no_ndjson_is_refused(
+async def test_invalid_ndjson_is_refused(
     ask: Client, database: Connection, body: bytes, status: int
 ) -> None:
     async with untouched(database):
@@ -312,7 +312,7 @@ async def test_an_unknown_environment_is_a_404(
     assert (refused.status, refused.code) == (404, "not_found")
 
 
-async def test_a_reader_emits_nothing(standing: Api, database: Connection) -> None:
+async def test_a_token_with_the_scope_read_cannot_emit(standing: Api, database: Connection) -> None:
     reader = await standing.client("read", "env_default")
     async with untouched(database):
         assert (await post(reader, NDJSON, [event()])).status == 403

@@ -156,7 +156,7 @@ async def test_a_disabled_webhook_is_sent_nothing_a_second_later_and_all_that_wa
     assert _each_once(slow) == before.total()
 
 
-async def test_a_deleted_webhook_is_sent_nothing_a_second_later_and_what_was_pending_is_cancelled(
+async def test_a_deleted_webhook_gets_nothing_a_second_later_and_its_deliveries_are_cancelled(
     admin: Client, story: Story, slow: Receiver
 ) -> None:
     path, _ = await _create(admin, slow, maxInFlight=16)
@@ -173,7 +173,7 @@ async def test_a_deleted_webhook_is_sent_nothing_a_second_later_and_what_was_pen
     assert [row["state"] for row in rows] == ["CANCELLED"] * ended["CANCELLED"]
 
 
-async def test_a_webhook_that_moved_is_sent_nothing_at_its_old_place_a_second_later(
+async def test_a_webhook_with_a_new_url_gets_nothing_at_the_old_one_a_second_later(
     admin: Client, story: Story, receiver: Receiver, another: Receiver
 ) -> None:
     path, secret = await _create(admin, receiver)

@@ -286,7 +286,7 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "a\nb", "é"])
-def test_a_token_that_can_not_be_sent_is_refused(token: str) -> None:
+def test_the_client_refuses_an_invalid_token(token: str) -> None:
     with pytest.raises(ValueError, match="a token is needed"):
         Client("http://127.0.0.1:1", token)
 
@@ -382,7 +382,7 @@ async def test_a_rotation_whose_answer_was_lost_is_not_repeated(kind: str) -> No
     assert (len(server.keys), failed.value.sent) == (1, True)
 
 
-async def test_nobody_there_is_a_failed_connection(kind: str) -> None:
+async def test_a_refused_connection_is_a_connection_error(kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(
@@ -411,7 +411,7 @@ async def test_https_where_plain_http_is_spoken_is_called_a_failure_of_tls(kind:
         ((404, b'{"success":false,"error":"?"}'), clients.NotFoundError),
     ],
 )
-async def test_an_answer_of_something_else_is_no_answer_of_ours(
+async def test_a_response_of_another_program_is_an_error(
     kind: str, answer: tuple[int, bytes], error: type[clients.ApiError]
 ) -> None:
     with answering(answer) as server, pytest.raises(error, match="not one of Dispatcher's API"):

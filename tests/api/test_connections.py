@@ -113,15 +113,13 @@ async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(served: Port) ->
 
 
 @pytest.mark.parametrize("said", [b"", WHOLE[:-2]])
-async def test_one_that_was_answered_may_not_be_silent_for_ever_either(
-    served: Port, said: bytes
-) -> None:
+async def test_a_silent_connection_ends_after_a_response_too(served: Port, said: bytes) -> None:
     async with served(head_seconds=0.2, silent_seconds=0.5) as connect, connect() as stream:
         assert (await answered(stream)).endswith(b"hello")
         assert await answered(stream, said) == b""
 
 
-async def test_requests_one_behind_the_other_are_all_answered(served: Port) -> None:
+async def test_pipelined_requests_are_all_answered(served: Port) -> None:
     async with served() as connect, connect() as (reader, writer):
         writer.write(WHOLE * 20)
         for _ in range(20):
@@ -130,7 +128,7 @@ async def test_requests_one_behind_the_other_are_all_answered(served: Port) -> N
             await asyncio.wait_for(reader.readexactly(5), 5)
 
 
-async def test_the_oldest_silent_one_goes_for_a_newcomer(served: Port) -> None:
+async def test_the_oldest_silent_connection_is_closed_for_a_new_one(served: Port) -> None:
     async with served(most=2) as connect, connect() as silent, connect() as used:
         assert (await answered(used)).endswith(b"hello")
         async with connect() as newcomer:
@@ -139,7 +137,7 @@ async def test_the_oldest_silent_one_goes_for_a_newcomer(served: Port) -> None:
             assert (await answered(used)).endswith(b"hello")
 
 
-async def test_one_with_a_request_under_way_is_never_dropped_for_another(
+async def test_a_connection_with_a_request_in_progress_is_never_dropped_for_another(
     served: Port, slow: Slow
 ) -> None:
     async with served(most=1) as connect, connect() as (reader, writer):
@@ -161,7 +159,7 @@ async def test_a_body_that_does_not_come_gives_way_to_a_newcomer(served: Port, s
             assert await asyncio.wait_for(reader.read(), 5) == b""
 
 
-async def test_six_hundred_silent_connections_keep_nobody_out(served: Port) -> None:
+async def test_six_hundred_silent_connections_do_not_block_others(served: Port) -> None:
     async with served() as connect, AsyncExitStack() as crowd:
         for number in range(600):
             stream = await crowd.enter_async_context(connect())
@@ -216,7 +214,7 @@ async def test_a_head_that_comes_in_two_parts_is_answered(served: Port, cut: int
         assert (await answered(stream, WHOLE[cut:])).endswith(b"hello")
 
 
-async def test_a_head_that_is_larger_than_what_is_kept_is_answered(served: Port) -> None:
+async def test_a_request_head_over_the_kept_size_is_answered(served: Port) -> None:
     head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 7_900 + b"\r\nX-More: "
     async with served() as connect, connect() as stream:
         assert (await answered(stream, head + b"y" * 400 + b"\r\n\r\n")).endswith(b"hello")

@@ -146,7 +146,7 @@ async def test_list_answers_with_an_array_without_secrets(ask: Client) -> None:
     assert ISO_8601.fullmatch(found["updatedAt"])
 
 
-async def test_a_list_is_a_page_when_one_is_asked_for(ask: Client) -> None:
+async def test_a_list_is_a_page_if_the_query_asks_for_one(ask: Client) -> None:
     made = [(await create(ask))["id"] for _ in range(3)]
     seen: list[str] = []
     path = "/apps/env_default/webhooks?limit=2"
@@ -186,7 +186,7 @@ async def test_rotate_secret_answers_with_a_new_one(ask: Client) -> None:
     assert "secret" not in (await ask("GET", path)).data
 
 
-async def test_delete_answers_with_nothing(ask: Client) -> None:
+async def test_delete_has_no_response_body(ask: Client) -> None:
     path = f"/apps/env_default/webhooks/{(await create(ask))['id']}"
     gone = await ask("DELETE", path)
     assert (gone.status, gone.body, gone.type) == (204, b"", None)

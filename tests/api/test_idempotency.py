@@ -68,7 +68,9 @@ async def test_the_key_is_not_for_another_request(
     assert refused.json["error"]["details"][0]["header"] == "Idempotency-Key"
 
 
-async def test_two_at_once_are_one_webhook(ask: Client, database: Connection, key: str) -> None:
+async def test_two_concurrent_requests_with_one_key_create_one_webhook(
+    ask: Client, database: Connection, key: str
+) -> None:
     answers = await asyncio.gather(
         *(ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key) for _ in range(8))
     )

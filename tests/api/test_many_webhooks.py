@@ -146,7 +146,7 @@ async def test_a_client_that_lists_all_gets_all(small: Api, connection: Connecti
         ("/api/environments", {"name": "one"}, "limits.environments"),
     ],
 )
-async def test_one_more_than_there_may_be_is_refused_and_another_can_go(
+async def test_a_connection_over_the_limit_is_refused_until_another_ends(
     small: Api, path: str, form: dict[str, object], setting: str
 ) -> None:
     client = await small.client()

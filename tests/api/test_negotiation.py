@@ -134,7 +134,7 @@ async def test_a_body_is_read_in_the_dialect_of_its_content_type(
     assert (made.status, made.type) == (201, answered)
 
 
-async def test_a_body_that_says_nothing_is_read_as_the_envelopes(standing: Api) -> None:
+async def test_a_body_without_content_type_is_read_as_an_envelope(standing: Api) -> None:
     made = await BareClient(standing)(
         "POST", "/api/webhooks", {}, b'{"url":"https://example.com","events":["*"]}'
     )
@@ -144,7 +144,7 @@ async def test_a_body_that_says_nothing_is_read_as_the_envelopes(standing: Api) 
 @pytest.mark.parametrize(
     ("accept", "content_type"), [(JSON, JSONAPI), (JSONAPI, JSON)], ids=["to json", "to jsonapi"]
 )
-async def test_one_can_ask_in_one_dialect_and_be_answered_in_the_other(
+async def test_request_and_response_may_use_different_dialects(
     ask: Client, accept: str, content_type: str
 ) -> None:
     body = WEBHOOK if content_type == JSON else documented("webhook", WEBHOOK)
@@ -258,7 +258,7 @@ async def test_a_forbidden_or_stale_request_fails_in_the_requested_dialect(
     said(await ask("DELETE", webhook, Accept=dialect, If_Match='"1"'), "changed_meanwhile")
 
 
-async def test_a_405_names_what_is_allowed(ask: Client, webhook: str) -> None:
+async def test_a_405_names_the_allowed_methods(ask: Client, webhook: str) -> None:
     refused = await ask("POST", webhook)
     assert set(refused.headers["Allow"].split(",")) == {
         "GET",

@@ -176,7 +176,7 @@ async def test_a_delivery_is_believed_and_read(way: str, node: Node, received: R
     assert DATA.encode() in received.body
 
 
-async def test_one_with_a_changed_byte_or_of_another_secret_is_not(
+async def test_a_changed_byte_or_another_secret_fails_the_verification(
     way: str, node: Node, received: Received
 ) -> None:
     changed = replace(received, body=received.body.replace(b"usr_1", b"usr_2"))
@@ -199,7 +199,7 @@ def _altered(signature: str) -> str:
 
 
 @pytest.mark.parametrize("way", TIMED, indirect=True)
-async def test_one_signed_more_than_five_minutes_ago_or_ahead_is_stale(
+async def test_a_signature_more_than_five_minutes_off_is_stale(
     way: str, node: Node, received: Received
 ) -> None:
     fresh = [_signed(received, age) for age in (270, -270)]

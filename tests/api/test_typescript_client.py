@@ -150,7 +150,10 @@ async def received(client: Path, runtime: str, *requests: Given) -> list[dict[st
         }
         for request in requests
     ]
-    out = await run("node", "test/receive.mjs", runtime, cwd=client, stdin=orjson.dumps(given))
+    program = ("node", "test/receive.mjs", runtime)
+    if runtime == "deno":
+        program = ("deno", "run", "test/receive.deno.mjs")
+    out = await run(*program, cwd=client, stdin=orjson.dumps(given))
     answers: list[dict[str, Any]] = json.loads(out)
     return answers
 
@@ -164,9 +167,11 @@ def signed(
     )
 
 
-@pytest.fixture(params=["node", "edge"])
+@pytest.fixture(params=["node", "edge", "deno"])
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
+    if name == "deno" and shutil.which("deno") is None:
+        pytest.skip("there is no Deno on this machine")
     return name
 
 

@@ -20,7 +20,7 @@ async def said_to(address: str, request: bytes) -> bytes:
         await writer.wait_closed()
 
 
-async def test_a_header_that_can_not_be_read_is_a_400_and_its_token_is_not_logged(
+async def test_an_unreadable_header_is_a_400_and_its_token_is_not_logged(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = await api.token()

@@ -175,7 +175,7 @@ async def test_a_stale_revision_changes_nothing(
     assert (await ask(method, path, body, If_Match=now.headers["ETag"])).status in (200, 204)
 
 
-async def test_a_star_matches_whatever_there_is(ask: Client) -> None:
+async def test_if_match_with_a_star_matches_any_revision(ask: Client) -> None:
     path, _ = await whole(ask)
     assert (await ask("PATCH", path, {"name": "x"}, If_Match="*")).status == 200
     assert (await ask("DELETE", path, If_Match="*")).status == 204
@@ -195,7 +195,7 @@ async def test_every_change_makes_another_revision(ask: Client) -> None:
     assert (await ask("GET", path)).headers["ETag"] == tags[-1]
 
 
-async def test_of_two_readers_of_a_revision_one_changes_it(ask: Client) -> None:
+async def test_only_one_of_two_changes_of_a_revision_succeeds(ask: Client) -> None:
     path, _ = await whole(ask)
     tag = (await ask("GET", path)).headers["ETag"]
     answers = await asyncio.gather(
@@ -285,7 +285,7 @@ async def subjects(
     await ask("POST", "/api/resume")
 
 
-async def test_a_change_that_can_not_be_put_on_record_is_not_made(
+async def test_a_change_that_cannot_be_audited_is_not_made(
     ask: Client, database: Connection
 ) -> None:
     path, before = await whole(ask)

@@ -6,7 +6,9 @@ from tests.receivers import Receiver
 JSONAPI = "application/vnd.api+json"
 
 
-async def test_one_is_created_read_changed_and_deleted(admin: Client, receiver: Receiver) -> None:
+async def test_a_webhook_is_created_read_changed_and_deleted(
+    admin: Client, receiver: Receiver
+) -> None:
     made = await admin("POST", "/api/webhooks", {"url": receiver.url, "events": ["user.*"]})
     assert made.status == 201
     assert len(made.data["secret"]) == 64
@@ -20,7 +22,9 @@ async def test_one_is_created_read_changed_and_deleted(admin: Client, receiver: 
     assert (await admin("GET", path)).status == 404
 
 
-async def test_one_is_created_as_a_document(admin: Client, receiver: Receiver) -> None:
+async def test_a_webhook_is_created_as_a_json_api_document(
+    admin: Client, receiver: Receiver
+) -> None:
     attributes = {"name": "User sync", "url": receiver.url, "events": ["user.created"]}
     document = {"data": {"type": "webhook", "attributes": attributes}}
     made = await admin("POST", "/api/webhooks", document, Content_Type=JSONAPI)

@@ -1,7 +1,7 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
 python -m tests.bench           all bars in less than ten minutes: throughput latency insert door server
-python -m tests.bench NAME…     only these, or steps, transport, secure, listing
+python -m tests.bench NAME…     only these, or steps, transport, secure, scale, listing
 """
 
 import argparse
@@ -10,10 +10,10 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from tests.bench import listing, secure, stage, steps, suite, transport
+from tests.bench import listing, scale, secure, stage, steps, suite, transport
 
-OTHERS = ("steps", "transport", "secure", "listing")
-"""They have no bars. listing is last: filling a history takes minutes, and fsync is off for it."""
+OTHERS = ("steps", "transport", "scale", "secure", "listing")
+"""They are not in the suite. listing is last: filling a history takes minutes, and fsync is off for it."""
 
 
 def main() -> None:
@@ -24,7 +24,19 @@ def main() -> None:
         _say("steps", *steps.measure())
     if "transport" in args.names:
         _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
+    if "scale" in args.names:
+        _say("scale", *_scale(args))
     _say_others(args.names, args.rounds, args.number)
+
+
+def _scale(args: argparse.Namespace) -> list[str]:
+    with stage.database() as dsn:
+        stage.dispatcher(dsn, "migrate")
+        empty = asyncio.run(scale.prepare(dsn, deliveries=args.ended, pending=args.pending))
+        measured = scale.measure(
+            dsn, empty, rounds=args.rounds, number=args.number, at_once=args.at_once
+        )
+        return asyncio.run(measured)
 
 
 def _say_others(names: Collection[str], rounds: int, number: int) -> None:
@@ -45,6 +57,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--number", type=int, default=10_000, help="deliveries a round of throughput"
     )
+    for name, number, what in (
+        ("ended", listing.DELIVERIES, "ended deliveries of scale: 1.2 times as many attempts"),
+        ("pending", 1_000_000, "pending deliveries of scale"),
+        ("at-once", 100_000, "deliveries of scale that are due at one moment"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=number, help=what)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="PATH")
     args = parser.parse_args()
     if unknown := set(args.names) - {*suite.NAMES, *OTHERS}:

@@ -17,6 +17,8 @@ from dispatcher.store.session import Session
 DAYS = 30
 DELIVERIES = 8_400_000
 """That have ended; they took 1.2 times as many attempts."""
+WAITING = 1_100_000
+"""Pending deliveries."""
 BUSY = UUID("00000000-0000-4000-8000-000000000001")
 QUIET = UUID("00000000-0000-4000-8000-000000000777")
 
@@ -61,7 +63,7 @@ INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, ty
 SELECT dispatcher.id_floor(now() - interval '1 day') + n, dispatcher.id_floor(date_trunc('day', now()) - interval '1 day') + n % 20000,
        ('00000000-0000-4000-8000-' || lpad(endpoint::text, 12, '0'))::uuid,
        CASE WHEN endpoint <= 50 THEN 'env_default' ELSE 'env_many' END, 'user.created', now() + interval '1 hour', n % 64, n % 2
-FROM generate_series(1, 1100000) AS n
+FROM generate_series(1, $1::int) AS n
 CROSS JOIN LATERAL (SELECT CASE WHEN n % 11 = 0 THEN 1 ELSE 1 + n % 1000 END AS endpoint) e
 """
 
@@ -72,16 +74,16 @@ class Case:
     ask: Callable[[History, int | None], Awaitable[int | None]]
 
 
-async def fill(dsn: str) -> None:
+async def fill(dsn: str, deliveries: int = DELIVERIES, pending: int = WAITING) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute("ALTER SYSTEM SET fsync = off")
         await connection.execute("SELECT pg_reload_conf()")
         await connection.execute(SCHEMA)
         for day in range(1, DAYS + 1):
-            await connection.execute(EVENTS, day, DELIVERIES // DAYS)
-            await connection.execute(ATTEMPTS, day, DELIVERIES // DAYS)
-        await connection.execute(PENDING)
+            await connection.execute(EVENTS, day, deliveries // DAYS)
+            await connection.execute(ATTEMPTS, day, deliveries // DAYS)
+        await connection.execute(PENDING, pending)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

@@ -8,11 +8,12 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -114,9 +115,18 @@ async def receiving(certificate: Path | None = None) -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def sending(dsn: str, *, admin_port: int = 0) -> AsyncIterator[int]:
-    """A daemon; its process id. Ready when its heartbeat is in the database and it listens."""
-    env = {**environment(dsn), "DISPATCHER_ADMIN__PORT": str(admin_port)}
+async def sending(
+    dsn: str, *, admin_port: int = 0, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[int]:
+    """A daemon; its process id. Ready when its heartbeat is in the database and it listens.
+
+    `settings` are environment variables, without their prefix.
+    """
+    env = {
+        **environment(dsn),
+        "DISPATCHER_ADMIN__PORT": str(admin_port),
+        **{f"DISPATCHER_{name}": value for name, value in settings.items()},
+    }
     async with process("-m", "dispatcher", "run", env=env) as started:
         connection = await asyncpg.connect(dsn)
         try:

@@ -122,9 +122,17 @@ async def _bare(receiver: stage.Receiver, number: int) -> tuple[float, float]:
 
 
 async def ours(
-    connection: "asyncpg.Connection[Any]", receiver: stage.Receiver, number: int, fan_out: int
+    connection: "asyncpg.Connection[Any]",
+    receiver: stage.Receiver,
+    number: int,
+    fan_out: int,
+    *,
+    done: str = DONE,
 ) -> float:
-    """Deliveries a second. The producer inserts in transactions, as fast as it can."""
+    """Deliveries a second. The producer inserts in transactions, as fast as it can.
+
+    `done` is a query that is true when all are recorded.
+    """
     await receiver.ask("count")
     events = number // fan_out
     began = monotonic()
@@ -136,7 +144,7 @@ async def ours(
         )
     # The database is not asked until all have arrived: it has better things to do.
     await receiver.counted(events * fan_out)
-    await stage.until(connection, DONE)
+    await stage.until(connection, done)
     rate = number / (monotonic() - began)
     if (counted := await receiver.ask("count")) != events * fan_out:
         raise AssertionError(f"{counted} POSTs arrived, expected {events * fan_out}")

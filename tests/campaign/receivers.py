@@ -8,12 +8,12 @@ the machine has other things to do as well.
 """
 
 import asyncio
-import gc
 import json
 import os
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from time import monotonic, thread_time
@@ -29,14 +29,16 @@ from tests.bench import stage
 from tests.hostile_receivers import CATALOGUE
 
 AT_ONCE = 100
-ALONE_SECONDS = 0.3
-BESIDE_SECONDS = 0.5
+ALONE_SECONDS = 0.2
+BESIDE_SECONDS = 0.4
 TIMEOUT_SECONDS = 1.0
 PATIENT_SECONDS = 30.0
 """For a receiver that answers: one of a hundred at idle priority takes its time."""
 PAUSE_SECONDS = 0.5
 """Between two POSTs of a task."""
 HEALTHY_PAUSE_SECONDS = 0.002
+WARM_UP = ("status-200", "tls-fine", "tls-silent")
+"""Played before, so that the memory that a hundred connections take is there already."""
 BODY = b'{"event":"user.created","data":{"id":"usr_1"}}'
 
 OVER_SECONDS = 1.0
@@ -44,6 +46,9 @@ OVER_SECONDS = 1.0
 GROWTH_MIB = 32.0
 HELD_SECONDS = 0.1
 RATIO = 1.2
+NOISE_SECONDS = 0.001
+"""A POST to the healthy receiver takes less than this, and a TLS handshake that fails takes more. A
+delivery takes 4 to 8 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Found:
 
     `right` of `posts` verdicts were right; the others are in `wrong`. `over` is the longest time
     that a POST ended after its deadline, `held` the longest time that the loop was held, in
-    seconds. `alone` and `beside` are the times of POSTs to the healthy receiver.
+    seconds. `grown` is in MiB. `alone` and `beside` are the times of POSTs to the healthy receiver.
     """
 
     name: str
@@ -69,7 +74,7 @@ class Found:
     wrong: dict[str, int]
     over: float
     left_open: int
-    resident: float
+    grown: float
     held: float
     alone: list[float]
     beside: list[float]
@@ -103,8 +108,9 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     loop = asyncio.get_running_loop()
     behaviour = CATALOGUE[name]
     right = behaviour.verdict.split("|")
-    body = b"x" * behaviour.body_bytes
+    body = body_of(behaviour.body_bytes)
     timeout = TIMEOUT_SECONDS if "timeout" in right else PATIENT_SECONDS
+    before = resident_mib()
     done = loop.create_future()
     loop.call_later(ALONE_SECONDS, done.set_result, None)
     alone, _ = await healthy.measure(done)
@@ -132,7 +138,15 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     await asyncio.sleep(0.05)
     connections = sender._connections
     left_open = len(connections) - len(connections._idle)
-    return Found(name, posts, dict(wrong), over, left_open, resident_mib(), held, alone, beside)
+    return Found(
+        name, posts, dict(wrong), over, left_open, resident_mib() - before, held, alone, beside
+    )
+
+
+@cache
+def body_of(size: int) -> bytes:
+    """Return a body, always the same one: only what the transport holds shall be measured."""
+    return b"x" * size
 
 
 def verdict(answer: Response | SendError) -> str:
@@ -160,8 +174,10 @@ async def main() -> None:
         user_agent="Dispatcher-Webhook/1.0",
     ) as sender:
         healthy = Healthy(sender, orders.healthy)
-        await measure(sender, healthy, "status-200", orders.urls["status-200"], chance)
-        gc.collect()
+        for name, behaviour in CATALOGUE.items():
+            body_of(behaviour.body_bytes)
+            if name in WARM_UP:
+                await measure(sender, healthy, name, orders.urls[name], chance)
         for name in orders.names:
             found = await measure(sender, healthy, name, orders.urls[name], chance)
             print(json.dumps(asdict(found)), flush=True)
@@ -199,17 +215,19 @@ def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
             broken.append(f"{each.name}: {each.left_open} connections left open")
         if each.held > HELD_SECONDS:
             broken.append(f"{each.name}: the loop was held for {each.held * 1e3:.0f} ms")
-    growth = max(each.resident for each in found) - found[0].resident
-    if growth > GROWTH_MIB:
-        broken.append(f"memory grew by {growth:.1f} MiB")
+        if each.grown > GROWTH_MIB:
+            broken.append(f"{each.name}: memory grew by {each.grown:.1f} MiB")
+    grown = max(each.grown for each in found)
     alone = [seconds for each in found for seconds in each.alone]
     beside = [seconds for each in found for seconds in each.beside]
-    ratio = quantile(beside, 0.99) / quantile(alone, 0.99)
-    if ratio > RATIO:
+    p99 = quantile(alone, 0.99)
+    ratio = quantile(beside, 0.99) / p99
+    if quantile(beside, 0.99) > max(p99 * RATIO, p99 + NOISE_SECONDS):
         broken.append(f"the healthy receiver's p99 was {ratio:.2f} times that alone")
     figures = (
         f"{len(found)} behaviours, {sum(each.posts for each in found)} POSTs, "
-        f"{sum(sum(each.wrong.values()) for each in found)} wrong verdicts, memory +{growth:.1f} MiB, "
+        f"{sum(sum(each.wrong.values()) for each in found)} wrong verdicts, memory +{grown:.1f} MiB by "
+        f"one at most and +{sum(each.grown for each in found):.1f} MiB by all, "
         f"loop held {max(each.held for each in found) * 1e3:.0f} ms at most, "
         f"{max(each.over for each in found):.2f} s over a deadline at most, healthy p50 "
         f"{quantile(alone, 0.5) * 1e3:.2f} / {quantile(beside, 0.5) * 1e3:.2f} ms, p99 "

@@ -115,6 +115,9 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "emit",
         "emit a.b --data",
         "emit a.b --data @/nowhere.json",
+        "emit a.b --ndjson /dev/null",
+        "emit --ndjson /nowhere.ndjson",
+        "emit --ndjson /dev/null --idempotency-key k",
         "run --loop twisted",
         "demo --events 0",
         "demo --port 65536",
@@ -158,7 +161,7 @@ def test_wrong_usage_exits_with_2_and_answers_on_standard_error(
         "replay --since 1h",
     ],
 )
-def test_every_verb_tells_all_that_is_wrong_with_the_configuration_a_line_each(
+def test_every_command_reports_each_configuration_problem_in_a_line(
     dispatcher: Dispatcher, args: str
 ) -> None:
     wrong = {
@@ -192,7 +195,7 @@ def test_a_file_that_is_not_there_is_named(dispatcher: Dispatcher) -> None:
         "webhook list --config FILE",
     ],
 )
-def test_the_file_given_is_the_one_that_is_read(
+def test_the_given_configuration_file_is_read(
     dispatcher: Dispatcher, tmp_path: Path, arguments: str
 ) -> None:
     file = tmp_path / "given.toml"
@@ -251,7 +254,7 @@ def test_a_duration_is_so_long_ago() -> None:
         ("\ud800", "\\ud800"),
     ],
 )
-def test_what_moves_the_cursor_is_written_out(text: str, seen: str) -> None:
+def test_control_characters_are_printed_as_codes(text: str, seen: str) -> None:
     assert escape_controls(text) == seen
 
 
@@ -357,7 +360,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ExceptionGroup("daemon", [ConfigError(["a.b: wrong"])]), MisuseError, "a.b: wrong"),
     ],
 )
-def test_what_can_be_expected_is_said_in_a_sentence(
+def test_expected_errors_are_reported_in_a_sentence(
     error: Exception, kind: type[CommandError], said: str
 ) -> None:
     failure = explain(error)
@@ -368,14 +371,14 @@ def test_what_can_be_expected_is_said_in_a_sentence(
     "error",
     [KeyError("x"), TypeError("x"), ExceptionGroup("daemon", [OSError("x"), TypeError("x")])],
 )
-def test_what_nobody_expected_keeps_its_traceback(error: Exception) -> None:
+def test_an_unexpected_error_keeps_its_traceback(error: Exception) -> None:
     assert explain(error) is None
 
 
 # ── ports ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_port_somebody_listens_on_can_not_be_had() -> None:
+def test_a_port_in_use_cannot_be_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert port_check.why_unavailable("127.0.0.1", port) == "Address already in use"
@@ -386,6 +389,6 @@ def test_a_port_somebody_listens_on_can_not_be_had() -> None:
     assert port_check.why_unavailable("127.0.0.1", port) is None
 
 
-def test_an_address_of_another_machine_can_not_be_listened_on() -> None:
+def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
     with pytest.raises(CommandError, match=r"opened on 192\.0\.2\.1: Cannot assign"):
         port_check.require_free("192.0.2.1", 0)

@@ -47,7 +47,7 @@ def test_each_end_is_returned_once_in_order() -> None:
     assert watch.ended_among(listed, at(10)) == []
 
 
-def test_what_is_made_shortly_before_the_newest_is_still_listed() -> None:
+def test_deliveries_made_shortly_before_the_newest_are_still_listed() -> None:
     watch = Watch()
     watch.note_listed([delivery("b", 100, ended=100)])
     assert watch.since == at(100) - OVERLAP
@@ -63,7 +63,7 @@ def test_an_empty_listing_moves_nothing() -> None:
     assert watch.since == since
 
 
-def test_a_pending_one_is_looked_at_when_it_may_have_ended() -> None:
+def test_a_pending_delivery_is_read_again_when_it_may_have_ended() -> None:
     watch = Watch()
     assert watch.ended_among([delivery("a", 0, due=60)], at(0)) == []
     assert watch.due(at(60)) == []
@@ -74,21 +74,21 @@ def test_a_pending_one_is_looked_at_when_it_may_have_ended() -> None:
     assert ids(watch.ended_among([delivery("a", 0, ended=200)], at(202))) == ["a"]
 
 
-def test_one_that_is_overdue_is_looked_at_again_and_again() -> None:
+def test_an_overdue_delivery_is_read_again_repeatedly() -> None:
     watch = Watch()
     for second in range(0, 10, 2):
         watch.ended_among([delivery("a", 0, due=0)], at(second))
         assert watch.due(at(second) + GRACE) == ["a"]
 
 
-def test_one_whose_end_was_listed_needs_no_look() -> None:
+def test_a_delivery_listed_as_ended_is_not_read_again() -> None:
     watch = Watch()
     watch.ended_among([delivery("a", 0)], at(0))
     assert ids(watch.ended_among([delivery("a", 0, ended=1)], at(1))) == ["a"]
     assert watch.due(at(100)) == []
 
 
-def test_what_was_returned_is_forgotten_with_what_is_listed_no_more() -> None:
+def test_returned_deliveries_are_forgotten_once_no_longer_listed() -> None:
     watch = Watch()
     for second in range(1000):
         item = delivery(str(second), second, ended=second)
@@ -97,7 +97,7 @@ def test_what_was_returned_is_forgotten_with_what_is_listed_no_more() -> None:
     assert len(watch._returned) <= OVERLAP.total_seconds() + 1
 
 
-def test_no_more_than_so_many_pending_ones_are_watched() -> None:
+def test_the_number_of_watched_pending_deliveries_is_limited() -> None:
     watch = Watch()
     watch.ended_among((delivery(str(n), 0) for n in range(MOST_PENDING + 10)), at(0))
     assert len(watch.due(at(100))) == MOST_PENDING
@@ -109,7 +109,7 @@ def test_each_attempt_is_new_once() -> None:
     assert seen == [None, 1, None, 2, None, None]
 
 
-def test_counts_of_attempts_can_not_fill_the_memory() -> None:
+def test_counts_of_attempts_cannot_fill_the_memory() -> None:
     counts = AttemptCounts()
     for number in range(MOST_PENDING + 1):
         counts.first_new(Resource({"id": f"dlv_{number}", "attempts": 1}))

@@ -50,13 +50,13 @@ def test_an_event_of_the_demo_is_verified_and_timed(receiver: Receiver) -> None:
     assert 2 <= arrival.latency < 3
 
 
-def test_an_event_of_somebody_else_is_verified_all_the_same(receiver: Receiver) -> None:
+def test_an_event_of_another_sender_is_verified(receiver: Receiver) -> None:
     body = body_of(data='{"id": "usr_2"}')
     arrival = receiver.check(body, headers_of(body), perf_counter())
     assert (arrival.fault, arrival.sample) == (None, None)
 
 
-def test_what_was_forgotten_is_somebody_elses(receiver: Receiver) -> None:
+def test_a_forgotten_emitted_event_counts_as_one_of_others(receiver: Receiver) -> None:
     receiver.emitted.forget(SAMPLE)
     assert receiver.check(body_of(), headers_of(body_of()), perf_counter()).sample is None
 
@@ -68,7 +68,7 @@ def test_what_was_forgotten_is_somebody_elses(receiver: Receiver) -> None:
         ({"age": 400}, "at most 300 s allowed"),
     ],
 )
-def test_what_is_signed_with_another_secret_or_long_ago_is_a_fault(
+def test_a_wrong_secret_or_an_old_timestamp_is_reported(
     receiver: Receiver, changed: dict[str, Any], fault: str
 ) -> None:
     headers = headers_of(body_of(), **changed)
@@ -97,7 +97,7 @@ def test_a_header_that_is_missing_is_a_fault(receiver: Receiver, missing: str, f
         (b"[]", "not a JSON object"),
     ],
 )
-def test_a_body_not_as_promised_is_a_fault_however_rightly_signed(
+def test_an_invalid_body_is_reported_even_if_its_signature_is_valid(
     receiver: Receiver, body: bytes, fault: str
 ) -> None:
     assert fault in str(receiver.check(body, headers_of(body), perf_counter()).fault)

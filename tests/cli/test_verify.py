@@ -60,7 +60,7 @@ def test_by_default_it_accepts_what_receivers_accept(scheme: str) -> None:
         assert verdict.scheme == scheme
 
 
-def test_a_lasting_signature_does_not_hide_that_the_timed_one_is_stale() -> None:
+def test_a_valid_untimed_signature_does_not_hide_a_stale_timed_one() -> None:
     request = SignedRequest(BODY, list(signed("body-hex", "standard").items()), (SECRET,))
     verdict = diagnose(request, tolerance=300, now=NOW + 2100)
     assert verdict.scheme is None
@@ -70,7 +70,7 @@ def test_a_lasting_signature_does_not_hide_that_the_timed_one_is_stale() -> None
     ]
 
 
-def test_a_signature_that_fails_beside_one_that_holds_is_named() -> None:
+def test_an_invalid_signature_beside_a_valid_one_is_named() -> None:
     headers = {**signed("standard", "stripe"), "X-Stripe-Signature": f"t={NOW},v1={'0' * 64}"}
     verdict = diagnose(
         SignedRequest(BODY, list(headers.items()), (SECRET,)), tolerance=300, now=NOW
@@ -127,9 +127,7 @@ def test_a_body_that_lost_something_is_explained(body: bytes, hint: str) -> None
         ("standard", SECRET, "f" * 64, "the secret belongs to another webhook"),
     ],
 )
-def test_a_secret_that_is_not_quite_the_one_is_explained(
-    scheme: str, real: str, given: str, hint: str
-) -> None:
+def test_a_nearly_right_secret_is_explained(scheme: str, real: str, given: str, hint: str) -> None:
     told = hints(signed(scheme, secret=real), secret=given)
     assert hint in told
     assert SECRET not in told
@@ -259,6 +257,6 @@ def test_a_file_that_is_not_there_is_named(verify: Verify) -> None:
     assert (result.exit_code, result.stderr) == (1, "/nowhere/body: No such file or directory\n")
 
 
-def test_what_strangers_wrote_can_not_reach_the_terminal(verify: Verify) -> None:
+def test_text_of_others_cannot_control_the_terminal(verify: Verify) -> None:
     body = BODY.replace(b"evt_7", b"evt_\\u001b[2J")
     assert "\x1b" not in verify(stdin=body).output

@@ -26,7 +26,7 @@ def test_a_duration_is_a_number_and_its_unit(text: str, expected: float) -> None
 
 
 @pytest.mark.parametrize("text", ["", "10", "s", "1 s", "1S", "+1s", "1e3s", ".5s", "1.s", "1w"])
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(ValueError, match="must be a duration such as"):
         seconds(text)
 
@@ -71,7 +71,7 @@ def test_a_network_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "X A", "X:A", "Ä", "X\r\nA", "x" * 101])
-def test_what_http_does_not_allow_is_no_header_name(text: str) -> None:
+def test_a_name_that_http_forbids_is_not_a_header_name(text: str) -> None:
     with pytest.raises(ValueError, match="HTTP header"):
         header_name(text)
 

@@ -154,7 +154,7 @@ def test_an_empty_text_means_not_set(tmp_path: Path) -> None:
 # ── problems ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = """
         admin = 5
         [delivery]
@@ -193,7 +193,7 @@ def test_a_misspelt_section_in_the_environment_is_a_problem() -> None:
 
 @pytest.mark.parametrize("key", ["database.dsn", "secrets.key"])
 @pytest.mark.parametrize("value", [SECRET, [SECRET], {"x": SECRET}])
-def test_the_value_of_a_secret_is_never_told(key: str, value: object) -> None:
+def test_the_value_of_a_secret_is_never_reported(key: str, value: object) -> None:
     section, name = key.split(".")
     with pytest.raises(ConfigError) as raised:
         load(environ={}, overrides={section: {name: value}})
@@ -221,7 +221,7 @@ def test_secrets_do_not_show_in_the_configuration() -> None:
         (None, "No such file or directory"),
     ],
 )
-def test_a_file_that_can_not_be_read_is_a_problem(
+def test_a_file_that_cannot_be_read_is_a_problem(
     tmp_path: Path, content: bytes | None, problem: str
 ) -> None:
     file = tmp_path / "given.toml"
@@ -373,7 +373,7 @@ def test_the_state_directory_of_a_plain_user(
     assert Config().state_directory(environ) == Path(expected)
 
 
-def test_the_state_directory_of_root_and_of_nobody_in_particular(
+def test_the_state_directory_of_root_and_without_a_home(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)

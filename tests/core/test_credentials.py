@@ -39,12 +39,12 @@ def test_a_client_is_read() -> None:
         '{"type":"oauth2","token_url":"a","client_id":"b","client_secret":"c","more":"d"}',
     ],
 )
-def test_other_texts_are_refused(text: str) -> None:
+def test_invalid_credentials_are_refused(text: str) -> None:
     with pytest.raises((TypeError, ValueError)):
         unseal_authentication(text)
 
 
-def test_identities_are_compared_by_their_name_and_show_nothing_else() -> None:
+def test_identities_compare_by_fingerprint_and_show_no_secret() -> None:
     one = unseal_tls('{"certificate":"a","key":"hush","ca":null}')
     assert one == tls_identity("a", HUSH, None)
     assert hash(one) == hash(tls_identity("a", HUSH, None))

@@ -130,7 +130,7 @@ def test_a_parameter_that_cannot_be_honoured_is_named(
     assert sentence in problem
 
 
-def test_all_problems_are_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     wrong = {"sslmode": "x", "port": "x", "require_auth": "none", "channel_binding": "require"}
     assert len(find_problems(wrong)) == 4
 

@@ -31,7 +31,7 @@ from dispatcher.core.endpoint_url import UrlError, parse_url
         ("/日本%2f", "/%E6%97%A5%E6%9C%AC%2f"),
     ],
 )
-def test_the_target_is_what_was_typed(path: str, target: str) -> None:
+def test_the_target_keeps_the_url_as_typed(path: str, target: str) -> None:
     url = parse_url(f"https://example.com{path}")
     assert url.target == target
     assert url.text == f"https://example.com{path}"
@@ -63,7 +63,7 @@ def test_the_host_header_has_a_port_only_where_it_is_not_the_default(
     assert parse_url(url).authority == authority
 
 
-def test_people_see_the_host_as_it_is_written() -> None:
+def test_the_shown_host_is_as_typed() -> None:
     assert parse_url("https://bücher.de/").shown_host == "bücher.de"
 
 

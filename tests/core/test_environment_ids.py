@@ -15,5 +15,5 @@ def test_letters_digits_underscore_and_hyphen_make_an_id(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", ALL_ENVIRONMENTS, "a b", "a\n", "é", "a/b", "x" * 65])
-def test_anything_else_is_no_id(text: str) -> None:
+def test_other_characters_do_not_make_an_id(text: str) -> None:
     assert not is_environment_id(text)

@@ -106,7 +106,7 @@ def test_a_type_parses_as_itself(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "complaint"), NOT_TYPES)
-def test_what_is_not_a_type_is_refused_with_the_reason(text: str, complaint: str) -> None:
+def test_an_invalid_type_is_refused_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         event_patterns.parse_type(text)
 
@@ -124,7 +124,7 @@ def test_every_type_is_a_pattern(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "complaint"), NOT_PATTERNS)
-def test_what_is_not_a_pattern_is_refused_with_the_reason(text: str, complaint: str) -> None:
+def test_an_invalid_pattern_is_refused_with_the_reason(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         event_patterns.parse_pattern(text)
 
@@ -170,5 +170,5 @@ def test_a_pattern_matches_exactly_when_it_is_among_the_candidates(type: str, pa
         ("user.created", False),
     ],
 )
-def test_the_daemons_own_types_are_reserved(type: str, expected: bool) -> None:
+def test_types_of_operational_events_are_reserved(type: str, expected: bool) -> None:
     assert event_patterns.is_reserved(type) is expected

@@ -36,7 +36,7 @@ def test_the_stored_histograms_have_these_bounds() -> None:
     assert " ".join(map(str, BOUNDS_MS)) == text
 
 
-def test_of_nothing_there_is_no_percentile() -> None:
+def test_an_empty_histogram_has_no_percentile() -> None:
     assert percentile(EMPTY, 0.5) is None
 
 
@@ -54,7 +54,7 @@ def test_of_nothing_there_is_no_percentile() -> None:
         ([1, 500], 0.0, 0.0),
     ],
 )
-def test_a_percentile_lies_in_its_bin_as_far_as_its_rank(
+def test_a_percentile_is_interpolated_within_its_bin(
     durations: list[int], share: float, milliseconds: float
 ) -> None:
     assert percentile(counted(*durations), share) == pytest.approx(milliseconds)

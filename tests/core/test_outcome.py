@@ -63,14 +63,14 @@ def test_any_2xx_delivers_at_any_attempt(status: int, attempt: int) -> None:
         (999, "answered 999"),
     ],
 )
-def test_every_other_answer_is_retried_and_said_in_words(status: int, error: str) -> None:
+def test_every_other_answer_is_retried_and_explained(status: int, error: str) -> None:
     assert decide(answer(status)) == Outcome(
         code="http", error=error, state=None, delay=10, pause=None, disable=None
     )
 
 
 @pytest.mark.parametrize("code", get_args(ErrorCode))
-def test_no_answer_is_retried_with_its_own_code_and_reason(code: ErrorCode) -> None:
+def test_an_attempt_without_an_answer_is_retried_with_its_code_and_reason(code: ErrorCode) -> None:
     assert decide(SendError(code, "nothing listens on port 1", 0.1)) == Outcome(
         code=code,
         error="nothing listens on port 1",
@@ -131,7 +131,7 @@ def test_without_retries_the_first_failure_is_the_last() -> None:
         ("X-Retry-After", "120", None, 10),
     ],
 )
-def test_a_busy_receiver_is_left_alone_for_as_long_as_it_asks(
+def test_a_busy_receiver_is_paused_for_its_retry_after(
     status: int, header: str, value: str, pause: float | None, delay: float
 ) -> None:
     decided = decide(answer(status, ("Server", "x"), (header, value)))
@@ -140,18 +140,18 @@ def test_a_busy_receiver_is_left_alone_for_as_long_as_it_asks(
 
 
 @pytest.mark.parametrize(("second", "pause"), [("120", 120), ("60", None), ("abc", None)], ids=str)
-def test_two_wishes_count_only_when_they_agree(second: str, pause: float | None) -> None:
+def test_two_retry_after_headers_count_only_if_they_agree(second: str, pause: float | None) -> None:
     decided = decide(answer(429, ("Retry-After", "120"), ("retry-after", second)))
     assert decided.pause == pause
 
 
-def test_the_endpoint_is_paused_even_by_the_last_attempt() -> None:
+def test_the_last_attempt_still_pauses_the_endpoint() -> None:
     decided = decide(answer(503, ("Retry-After", "120")), attempt=3)
     assert (decided.state, decided.delay, decided.pause) == ("FAILED", None, 120)
 
 
 @pytest.mark.parametrize("status", [301, 400, 410, 500, 502, 504])
-def test_other_answers_can_not_ask_for_a_pause(status: int) -> None:
+def test_retry_after_counts_only_with_429_and_503(status: int) -> None:
     decided = decide(answer(status, ("Retry-After", "120")))
     assert (decided.pause, decided.delay) == (None, 10)
 
@@ -174,7 +174,7 @@ def test_410_disables_the_endpoint_and_leaves_the_delivery_pending(
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 @pytest.mark.parametrize("header", ["Location", "location"])
-def test_a_redirect_is_a_failure_that_says_where_it_pointed(status: int, header: str) -> None:
+def test_a_redirect_is_a_failure_with_its_location(status: int, header: str) -> None:
     assert decide(answer(status, (header, "https://elsewhere.example/x"))) == Outcome(
         code="http",
         error="redirect to https://elsewhere.example/x is not followed",
@@ -202,7 +202,7 @@ def test_a_hostile_location_is_cut_and_made_printable(location: str, shown: str)
     assert decided.error == f"redirect to {shown} is not followed"
 
 
-def test_an_empty_location_points_nowhere() -> None:
+def test_an_empty_location_is_not_mentioned() -> None:
     assert decide(answer(302, ("Location", ""))).error == "answered 302 Found"
 
 

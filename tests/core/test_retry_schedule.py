@@ -56,7 +56,7 @@ def test_the_default_schedule_multiplies_by_twelve(
         ({"jitter": 1.5}, 0, 0.0, 0),
     ],
 )
-def test_a_policy_of_ones_own_is_followed(
+def test_a_custom_policy_is_followed(
     changes: dict[str, float], retry: int, chance: float, seconds: float
 ) -> None:
     policy = replace(DEFAULT, **changes)  # type: ignore[arg-type]  # a table of float fields
@@ -143,7 +143,7 @@ def test_no_schedule_outlasts_the_longest_span(retries: int, chance: float) -> N
         (["120", "120.0"], 120),
     ],
 )
-def test_a_receiver_may_ask_for_a_pause(values: Sequence[str], seconds: float) -> None:
+def test_a_retry_after_header_gives_a_pause(values: Sequence[str], seconds: float) -> None:
     assert retry_schedule.retry_after(values, NOW) == pytest.approx(seconds)
 
 
@@ -205,7 +205,7 @@ def test_a_receiver_may_ask_for_a_pause(values: Sequence[str], seconds: float) -
         ["60", "-5", "120"],
     ],
 )
-def test_nonsense_and_the_past_ask_for_nothing(values: Sequence[str]) -> None:
+def test_an_invalid_or_past_retry_after_gives_no_pause(values: Sequence[str]) -> None:
     assert retry_schedule.retry_after(values, NOW) is None
 
 
@@ -220,8 +220,6 @@ def test_nonsense_and_the_past_ask_for_nothing(values: Sequence[str]) -> None:
     ),
     st.floats(0, 4e9),
 )
-def test_whatever_the_header_says_the_answer_is_nothing_or_at_most_a_day(
-    values: Sequence[str], now: float
-) -> None:
+def test_any_retry_after_gives_no_pause_or_at_most_a_day(values: Sequence[str], now: float) -> None:
     seconds = retry_schedule.retry_after(values, now)
     assert seconds is None or 0 < seconds <= DAY

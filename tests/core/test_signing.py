@@ -88,13 +88,13 @@ bodies = st.text(st.characters(exclude_categories=["Cs"])).map(str.encode)
 
 
 @pytest.mark.parametrize(("scheme", "headers"), VECTORS, ids=[scheme for scheme, _ in VECTORS])
-def test_a_scheme_gives_its_vector_and_lists_carry_the_previous_secret_too(
+def test_a_scheme_gives_its_test_vector_and_lists_also_have_the_previous_signature(
     scheme: str, headers: dict[str, str]
 ) -> None:
     assert sign([scheme], (SECRET, PREVIOUS)) == headers
 
 
-def test_every_scheme_has_a_vector() -> None:
+def test_every_scheme_has_a_test_vector() -> None:
     assert [scheme for scheme, _ in VECTORS] == list(signing.SCHEMES)
 
 
@@ -188,7 +188,7 @@ def test_timestamped_hex_is_the_hmac_of_timestamp_dot_body(
         (("body-hex", "rot13"), (SECRET,), "unknown signature scheme 'rot13'"),
     ],
 )
-def test_what_can_not_be_signed_is_an_error_and_never_goes_unsigned(
+def test_an_unusable_secret_or_scheme_is_an_error(
     schemes: Sequence[str], secrets: Sequence[str], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
@@ -244,7 +244,7 @@ def test_other_secrets_are_refused_without_repeating_them(text: str, complaint: 
 
 
 @given(key=st.binary(min_size=1, max_size=200), message=st.binary(max_size=500))
-def test_the_hmac_is_the_standard_library_s(key: bytes, message: bytes) -> None:
+def test_the_hmac_equals_that_of_the_standard_library(key: bytes, message: bytes) -> None:
     expected = hmac.digest(key, message, "sha256")
 
     assert signing.hmac_sha256(key, message) == expected

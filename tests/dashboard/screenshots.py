@@ -53,6 +53,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "webhook": ("A webhook's deliveries", "Live, by status, type and time."),
     "webhook-disabled": ("A disabled webhook", "Why, and what happens to what is pending."),
     "webhook-settings": ("Settings", "Headers, limits, and the retry schedule spelled out."),
+    "webhook-credentials": (
+        "Credentials",
+        "Password, access token and certificates, replaced or removed, and never shown.",
+    ),
     "webhook-recoveries": (
         "Recoveries",
         "Failed and missed deliveries are counted, then sent again.",
@@ -84,6 +88,22 @@ RULES = (
     "`__Host-dispatcher_session`; a proxy reports TLS with `X-Forwarded-Proto: https`. `admin.hosts`",
     "names the hosts that the admin port answers to. Requests for others get 421, except health",
     "checks. A hidden tab requests no updates. Everything works without JavaScript.",
+    "",
+    "The first line of the overview says whether all is well; if not, what fails, since when, why, and",
+    "how much waits, with the button that mends it. *Lag* is how long the oldest delivery has been due",
+    "and is not sent. *Due* are those to be sent now, *scheduled* those that are retried later, *held*",
+    "those whose webhook is disabled or rests, or whose sending is paused.",
+    "",
+    "The box on every page finds an event, a delivery, a webhook by name or URL, a reference, an",
+    "idempotency key, an environment, a page, and a text within payloads of a time range. `/` and",
+    "Ctrl+K or ⌘K lead to it. The first hit is answered in a sentence. Payloads are searched piece by",
+    "piece, and the page says how far it searched.",
+    "",
+    "*Deliveries* lists those of all webhooks by status, response, error, webhook, event type, reference",
+    "and time. If few of very many match, the page says how far it searched, and goes on by itself. What",
+    "is ticked, or everything that is filtered, can be retried or cancelled; the latter is counted",
+    "first. Such a bulk action runs in the daemon, survives restarts, and concerns only deliveries that",
+    "existed when it was counted. *Failures by cause* groups what has failed and was not sent again.",
 )
 ADDRESSES = {
     "User sync": "https://support.example.com/hooks/users",

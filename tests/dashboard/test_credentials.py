@@ -108,7 +108,7 @@ async def test_certificates_are_stored_shown_by_their_subject_and_removed(
     assert (row["tls"], row["tls_sealed"]) == (None, None)
 
 
-async def test_one_form_leaves_the_part_of_the_other_as_it_is(
+async def test_each_credential_form_changes_only_its_own_part(
     visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection, tmp_path: Path
 ) -> None:
     webhook = await made(admin, receiver.url)

@@ -132,7 +132,9 @@ async def test_a_delivery_shows_every_attempt_with_its_error_in_words(
     assert ">Cancel</button>" not in page.text
 
 
-async def test_a_delivery_nobody_answered_says_why(visitor: Visitor, admin: Client) -> None:
+async def test_a_delivery_without_an_answer_shows_the_reason(
+    visitor: Visitor, admin: Client
+) -> None:
     async with Receiver() as silent:
         await made(admin, silent.url, retry={"retries": 0})
     await emit(admin)
@@ -156,7 +158,7 @@ async def test_the_payload_is_shown_and_given_letter_for_letter(
     assert exact.headers["Content-Disposition"] == f'attachment; filename="{name}.json"'
 
 
-async def test_a_pending_delivery_counts_down_and_is_sent_at_once_if_one_likes(
+async def test_a_pending_delivery_counts_down_and_can_be_sent_at_once(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url, retry={"base": 3600})
@@ -173,7 +175,7 @@ async def test_a_pending_delivery_counts_down_and_is_sent_at_once_if_one_likes(
     assert f'hx-get="/e/env_default/deliveries/{name}"' not in ended.text
 
 
-async def test_a_pending_delivery_is_cancelled_and_then_can_not_be(
+async def test_a_pending_delivery_can_be_cancelled_once(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url, retry={"base": 3600})
@@ -204,7 +206,7 @@ async def test_a_held_delivery_is_shown_as_held_without_a_retry(
     assert "The webhook was deleted" in (await visitor.get(f"/deliveries/{name}")).text
 
 
-async def test_one_that_is_under_way_is_shown_before_any_attempt_is_recorded(
+async def test_a_delivery_in_flight_is_shown_before_its_first_attempt_is_recorded(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url)

@@ -35,7 +35,7 @@ async def test_a_refused_filter_shows_no_row_and_says_what_is_wrong(
         assert name not in rows
 
 
-async def test_an_id_in_a_field_for_something_else_opens_what_it_names(
+async def test_an_id_in_another_filter_opens_its_item(
     api: Api, visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -60,7 +60,7 @@ async def test_an_id_in_a_field_for_something_else_opens_what_it_names(
     assert (page.below, "event id is evt_" in page.text) == (f"/events?id={name}", True)
 
 
-async def test_an_environment_without_events_is_not_said_to_have_older_ones(
+async def test_an_environment_without_events_offers_no_older_ones(
     visitor: Visitor, connection: Connection, other_environment: str
 ) -> None:
     await connection.execute(
@@ -74,7 +74,7 @@ async def test_an_environment_without_events_is_not_said_to_have_older_ones(
     assert "Search further back" not in (await visitor.follow(further)).text
 
 
-async def test_what_was_never_sent_shows_no_request(
+async def test_a_delivery_that_was_never_sent_shows_no_request(
     visitor: Visitor, admin: Client, connection: Connection
 ) -> None:
     async with Receiver() as silent:
@@ -101,7 +101,7 @@ async def test_what_was_never_sent_shows_no_request(
     assert "X-Dispatcher-Attempt" in (await visitor.get(f"/deliveries/{name}")).text
 
 
-async def test_a_rotation_keeps_the_old_secret_for_a_day_unless_told_otherwise(
+async def test_a_rotation_keeps_the_old_secret_for_a_day_by_default(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -129,7 +129,9 @@ async def test_a_name_of_letters_that_could_be_others_is_flagged(
         ("https://日本の.jp/", "日本の.jp", "xn--u9jw03m34l.jp", False),
     ],
 )
-def test_a_foreign_host_is_told_both_ways(url: str, name: str, punycode: str, mixed: bool) -> None:
+def test_a_foreign_host_gets_an_error_that_names_both_remedies(
+    url: str, name: str, punycode: str, mixed: bool
+) -> None:
     host = foreign_host(url)
     assert host is not None
     assert (host.name, host.mixed) == (name, mixed)

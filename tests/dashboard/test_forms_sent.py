@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from dispatcher.dashboard.protection import is_masked, masked
-from dispatcher.dashboard.signing_in import LARGE_FORMS
+from dispatcher.dashboard.signing_in import LARGE_FORMS_OF_ONE
 from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -79,7 +79,7 @@ NO_KEPT = (
 )
 
 
-async def test_what_is_no_kept_form_is_not_offered(api: Api, stranger: Visitor) -> None:
+async def test_an_invalid_kept_form_is_not_offered(api: Api, stranger: Visitor) -> None:
     token = await api.token()
     for kept in NO_KEPT:
         page = await stranger.send("/sign-in", {"token": token, "kept": kept})
@@ -107,7 +107,7 @@ NO_FORMS = [
 ]
 
 
-async def test_what_is_no_form_is_a_400_and_nothing_in_the_log(
+async def test_an_invalid_form_is_a_400_without_a_log_line(
     visitor: Visitor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
@@ -119,21 +119,38 @@ async def test_what_is_no_form_is_a_400_and_nothing_in_the_log(
     assert "request failed" not in capsys.readouterr().out
 
 
+LARGE_FORM_BYTES = 100_000
+
+
 async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     api: Api, visitor: Visitor
 ) -> None:
     at = urlsplit(api.address)
+    assert at.hostname is not None
+    assert at.port is not None
     head = f"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\n"
-    streams = [await asyncio.open_connection(at.hostname, at.port) for _ in range(LARGE_FORMS + 1)]
+    head += f"Content-Length: {LARGE_FORM_BYTES}\r\n\r\n"
+    streams = [
+        await asyncio.open_connection(at.hostname, at.port)
+        for _ in range(2 * LARGE_FORMS_OF_ONE + 1)
+    ]
     for _, writer in streams:
-        writer.write(f"{head}Content-Length: 100000\r\n\r\na=b".encode())
+        writer.write(f"{head}a=b".encode())
     reading = [asyncio.create_task(reader.readline()) for reader, _ in streams]
     refused, waiting = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
     assert [each.result() for each in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
-    assert len(waiting) == LARGE_FORMS
+    assert len(waiting) == 2 * LARGE_FORMS_OF_ONE
     assert (await visitor.send("/sign-in", {"token": await api.token()})).status == 200
-    for _, writer in streams:
-        writer.close()
+    # A client of another address does not wait for them.
+    reader, writer = await asyncio.open_connection(
+        at.hostname, at.port, local_addr=("127.0.0.2", 0)
+    )
+    writer.write(head.encode() + b"token=x".ljust(LARGE_FORM_BYTES, b"x"))
+    assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+    refused, _ = await asyncio.wait(reading[LARGE_FORMS_OF_ONE:])
+    assert {each.result() for each in refused} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
+    for _, each in [*streams, (reader, writer)]:
+        each.close()
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
@@ -143,7 +160,7 @@ async def test_a_compressed_form_is_a_400(standing_visitor: Visitor) -> None:
         assert answer.status == 400
 
 
-async def test_what_is_nested_too_deep_is_a_mistake_in_the_form(api: Api, visitor: Visitor) -> None:
+async def test_data_nested_too_deeply_is_an_error_in_the_form(api: Api, visitor: Visitor) -> None:
     admin = await api.client()
     webhook = await admin("POST", "/api/webhooks", {"url": URL, "events": ["*"], "name": "A"})
     settings = f"/webhooks/{webhook.data['id']}/settings"
@@ -171,7 +188,7 @@ async def test_what_is_nested_too_deep_is_a_mistake_in_the_form(api: Api, visito
         ({}, 303),
     ],
 )
-async def test_another_site_signs_nobody_in_where_only_origin_tells(
+async def test_another_site_cannot_sign_a_user_in_if_only_origin_is_sent(
     standing: Api, headers: dict[str, str], status: int
 ) -> None:
     token = await standing.token()
@@ -196,5 +213,5 @@ def test_a_masked_token_differs_each_time_and_is_known_again() -> None:
 
 
 @pytest.mark.parametrize("sent", ["", "00", "0" * 128, "ü" * 64, "0123456789abcdef" * 4, "g" * 128])
-def test_what_is_no_masked_token_is_refused(sent: str) -> None:
+def test_an_invalid_masked_token_is_refused(sent: str) -> None:
     assert not is_masked(sent, "0123456789abcdef" * 4)

@@ -41,7 +41,7 @@ async def sent(api: Api, story: Story, receiver: Receiver, count: int) -> None:
         await session.close()
 
 
-async def test_an_empty_one_says_what_to_do_first(visitor: Visitor) -> None:
+async def test_an_empty_page_says_what_to_do_first(visitor: Visitor) -> None:
     page = await visitor.get("/")
     assert page.status == 200
     assert "No webhooks yet" in page.text
@@ -70,7 +70,7 @@ async def test_in_another_environment_the_insert_names_it(
     assert f"'{other_environment}'" in html.unescape(page.text)
 
 
-async def test_what_was_sent_is_in_the_charts_and_in_the_table(
+async def test_sent_deliveries_are_in_the_charts_and_in_the_table(
     api: Api, visitor: Visitor, story: Story, receiver: Receiver
 ) -> None:
     await sent(api, story, receiver, 7)
@@ -88,7 +88,9 @@ async def test_what_was_sent_is_in_the_charts_and_in_the_table(
     assert '<td class="number">7</td>' in table.text
 
 
-async def test_daemons_are_shown_with_what_they_hold(api: Api, visitor: Visitor) -> None:
+async def test_daemons_are_shown_with_their_deliveries_and_shards(
+    api: Api, visitor: Visitor
+) -> None:
     async def told() -> bool:
         return "process" in (await visitor.get("/")).text
 
@@ -98,7 +100,7 @@ async def test_daemons_are_shown_with_what_they_hold(api: Api, visitor: Visitor)
     assert "retries in memory" in page.text
 
 
-async def test_who_sees_one_environment_sees_neither_the_others_nor_the_daemons(
+async def test_a_bound_token_sees_neither_other_environments_nor_the_daemons(
     api: Api, stranger: Visitor, other_environment: str
 ) -> None:
     page = await stranger.sign_in(await api.token("admin", other_environment))
@@ -139,7 +141,7 @@ async def test_an_administrator_of_one_environment_pauses_no_other(
     assert await paused(connection) == [other_environment]
 
 
-async def test_who_is_no_administrator_can_not_pause(
+async def test_only_an_administrator_can_pause(
     api: Api, stranger: Visitor, connection: Connection
 ) -> None:
     page = await stranger.sign_in(await api.token("write"))
@@ -156,7 +158,7 @@ async def test_a_form_of_another_site_pauses_nothing(
     assert await paused(connection) == []
 
 
-async def test_what_a_daemon_says_is_shown_as_text(
+async def test_the_status_of_a_daemon_is_shown_as_text(
     visitor: Visitor, connection: Connection
 ) -> None:
     await connection.execute(
@@ -176,5 +178,31 @@ async def test_what_a_daemon_says_is_shown_as_text(
     ("numbers", "text"),
     [((), ""), ((5,), "5"), ((0, 1, 2), "0-2"), ((0, 2, 3, 7), "0, 2-3, 7")],
 )
-def test_shards_are_told_in_stretches(numbers: tuple[int, ...], text: str) -> None:
+def test_shards_are_shown_as_ranges(numbers: tuple[int, ...], text: str) -> None:
     assert stretches(numbers) == text
+
+
+async def test_it_begins_with_a_verdict_and_the_button_that_mends(
+    visitor: Visitor, story: Story, connection: Connection, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    page = await visitor.get("/")
+    assert "All is well" in page.text
+    assert "lag: the oldest that is due and not sent" in page.text
+    webhook = await connection.fetchval("SELECT id FROM dispatcher.endpoints")
+    await connection.execute(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)"
+        " VALUES ($1, now() - interval '1 h', now(), 5)",
+        webhook,
+    )
+    page = await visitor.get("/")
+    assert "1 webhook fails." in page.text
+    retry = next(form for form in page.markup.forms if form.fields.get("webhook") == str(webhook))
+    preview = await visitor.submit(retry, action="retry")
+    assert "Nothing to retry" in preview.text
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET active = false, disabled_reason = 'failing'"
+    )
+    page = await visitor.get("/")
+    assert "failed for too long" in page.text
+    assert any(form.action.endswith("/enable") for form in page.markup.forms)

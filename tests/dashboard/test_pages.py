@@ -17,7 +17,7 @@ async def test_an_event_is_emitted_found_and_shown_letter_for_letter(visitor: Vi
     assert "Nothing found" in (await visitor.get("/events?type=role.*")).text
 
 
-async def test_what_can_not_be_emitted_is_said_where_it_was_typed(visitor: Visitor) -> None:
+async def test_an_invalid_event_is_reported_in_its_form(visitor: Visitor) -> None:
     wrong = await visitor.post("/events/new", {"type": "webhook.test", "data": "{}"})
     assert (wrong.status, "reserved" in wrong.text) == (422, True)
     broken = await visitor.post("/events/new", {"type": "a.b", "data": "{nope"})
@@ -71,7 +71,7 @@ async def test_a_token_is_shown_once_and_revoked(
     assert (await visitor.post("/tokens/nonsense/revoke")).status == 404
 
 
-async def test_who_may_only_look_is_offered_nothing_and_can_do_nothing(
+async def test_a_read_token_is_offered_no_action_and_can_take_none(
     api: Api, stranger: Visitor, connection: Connection
 ) -> None:
     await stranger.sign_in(await api.token("read", "env_default"))
@@ -104,14 +104,14 @@ async def test_text_of_others_is_shown_as_text(
             assert "\u202e" not in text
 
 
-async def test_the_audit_tells_who_did_what(visitor: Visitor) -> None:
+async def test_the_audit_page_shows_actor_and_action(visitor: Visitor) -> None:
     await visitor.post("/event-types/new", {"name": "a.b"})
     page = await visitor.get("/audit?action=event_type.create")
     assert "a.b" in page.text
     assert "Nothing found" in (await visitor.get("/audit?action=token.revoke")).text
 
 
-async def test_what_is_in_quarantine_is_released_or_discarded(
+async def test_quarantined_events_are_released_or_discarded(
     visitor: Visitor, connection: Connection
 ) -> None:
     assert "Nothing is in quarantine" in (await visitor.get("/quarantine")).text

@@ -64,7 +64,7 @@ async def test_the_second_step_recovers_the_time_that_was_counted(
     assert made_["missed"] is False
 
 
-async def test_nothing_to_recover_is_said_and_not_offered(
+async def test_an_empty_replay_is_not_offered(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await made(admin, receiver.url)
@@ -73,7 +73,7 @@ async def test_nothing_to_recover_is_said_and_not_offered(
     assert ">Recover</button>" not in page.text
 
 
-async def test_a_time_of_ones_own_is_meant_in_utc_and_checked(
+async def test_a_typed_time_is_read_as_utc_and_validated(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await failed(admin, receiver)
@@ -91,7 +91,7 @@ async def test_a_time_of_ones_own_is_meant_in_utc_and_checked(
         assert (wrong.status, f'id="{field}-error"' in wrong.text) == (422, True)
 
 
-async def test_what_can_not_be_started_says_why(
+async def test_a_replay_that_cannot_start_shows_the_reason(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await failed(admin, receiver)
@@ -102,7 +102,7 @@ async def test_what_can_not_be_started_says_why(
     assert (refused.status, "Enable it first" in refused.text) == (409, True)
 
 
-async def test_one_that_runs_is_cancelled(
+async def test_a_running_replay_is_cancelled(
     visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
 ) -> None:
     webhook = await made(admin, receiver.url, retry={"retries": 0})
@@ -127,7 +127,7 @@ async def test_one_that_runs_is_cancelled(
     assert (await visitor.post(f"{path}/rec_1/cancel")).status == 404
 
 
-async def test_who_may_only_look_sees_recoveries_and_starts_none(
+async def test_a_read_token_sees_replays_and_starts_none(
     api: Api, stranger: Visitor, admin: Client, receiver: Receiver, connection: Connection
 ) -> None:
     webhook = await failed(admin, receiver)

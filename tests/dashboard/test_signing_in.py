@@ -22,7 +22,7 @@ async def test_a_page_sends_strangers_to_sign_in_and_back(api: Api, stranger: Vi
     assert (await stranger.get("/webhooks")).below == "/webhooks"
 
 
-async def test_a_part_of_a_page_that_is_signed_out_has_the_page_loaded_anew(
+async def test_a_live_part_without_a_session_reloads_the_page(
     standing_stranger: Visitor,
 ) -> None:
     page = await standing_stranger.get("/webhooks", HX_Request="true")
@@ -30,16 +30,14 @@ async def test_a_part_of_a_page_that_is_signed_out_has_the_page_loaded_anew(
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "dsp_" + "A" * 43])
-async def test_who_shows_no_good_token_stays_outside(
-    standing_stranger: Visitor, token: str
-) -> None:
+async def test_an_invalid_token_does_not_sign_in(standing_stranger: Visitor, token: str) -> None:
     page = await standing_stranger.sign_in(token)
     assert page.status == 401
     assert "not valid" in page.text
     assert (await standing_stranger.get("/webhooks")).path.startswith("/sign-in")
 
 
-async def test_signing_out_ends_it_also_for_who_kept_the_cookie(
+async def test_signing_out_ends_the_session_of_a_kept_cookie(
     visitor: Visitor, connection: Connection
 ) -> None:
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions") == 1
@@ -83,7 +81,7 @@ async def test_a_form_of_another_site_does_nothing(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.dashboard_sessions") == 1
 
 
-async def test_it_is_looked_only_at_environments_that_the_token_is_for(
+async def test_an_id_is_looked_up_only_in_environments_of_the_token(
     api: Api, stranger: Visitor, other_environment: str
 ) -> None:
     await stranger.sign_in(await api.token("admin", "env_default"))
@@ -104,10 +102,17 @@ async def test_an_administrator_of_all_switches_between_environments(
         listed = await visitor.get(f"/environments?page={page}")
         assert f'href="/e/{other_environment}{leads_to}"' in listed.text
     assert (await visitor.get("/switch?to=env_none")).status == 404
+    by_name = await visitor.get("/switch?to=oTHER")
+    assert by_name.path == f"/e/{other_environment}/"
+    options = await visitor.get("/environments?page=webhooks&to=OTHER", HX_Request="true")
+    assert f'data-href="/e/{other_environment}/webhooks"' in options.text
+    assert "env_default" not in options.text
+    none = await visitor.get("/environments?to=nothing", HX_Request="true")
+    assert "No environment matches" in none.text
     assert (await visitor.get("/e/env_none/")).status == 404
 
 
-async def test_the_browser_is_told_to_run_nothing_but_our_files(standing_visitor: Visitor) -> None:
+async def test_the_browser_may_run_only_our_files(standing_visitor: Visitor) -> None:
     page = await standing_visitor.get("/webhooks")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -198,7 +203,7 @@ async def test_no_environment_has_a_nul_in_its_name(standing_visitor: Visitor) -
     ("site", "status"),
     [("cross-site", 403), ("same-site", 403), ("same-origin", 303), ("none", 303)],
 )
-async def test_another_site_does_not_sign_anybody_in(
+async def test_another_site_cannot_sign_a_user_in(
     api: Api, connection: Connection, site: str, status: int
 ) -> None:
     token = await api.token()

@@ -79,7 +79,9 @@ async def emitted(connection: Connection, mark: str) -> str | None:
 
 ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
     "type": (
-        *("/event-types/new", "/event-types/new", {"name": "of.{mark}"}),
+        "/event-types/new",
+        "/event-types/new",
+        {"name": "of.{mark}"},
         audited("event_type.create", "of.{mark}", "%"),
     ),
     "token": (
@@ -89,7 +91,8 @@ ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
         audited("token.create", "%", '%t-{mark}"%'),
     ),
     "webhook": (
-        *("/webhooks/new", "/webhooks/new"),
+        "/webhooks/new",
+        "/webhooks/new",
         {"url": "https://example.com/{mark}", "patterns": "*"},
         audited("webhook.create", "%", '%/{mark}"%'),
     ),
@@ -98,7 +101,7 @@ ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
 """The page, its form, what is typed, and where it was done. Pausing is beside: it is no page's own."""
 
 
-async def test_two_tabs_act_where_each_says_in_whatever_order(
+async def test_two_tabs_act_in_their_own_environments_in_any_order(
     visitor: Visitor, connection: Connection, other_environment: str
 ) -> None:
     draw = random.Random(8)  # the same orders each time
@@ -144,7 +147,7 @@ async def test_a_dialog_pauses_the_environment_that_it_names(
     assert [row[0] for row in await connection.fetch(paused)] == [HOME]
 
 
-async def test_the_start_leads_to_the_environment_that_was_looked_at_last(
+async def test_the_start_page_opens_the_last_environment(
     visitor: Visitor, other_environment: str
 ) -> None:
     assert (await visitor.get("/sign-in")).status == 200
@@ -255,7 +258,7 @@ async def test_a_form_from_before_pages_named_their_environment_does_nothing(
     assert (await admin("GET", f"/api/webhooks/{webhook}")).status == 200
 
 
-async def test_a_live_part_is_of_its_own_page_whatever_was_switched_to(
+async def test_a_live_part_keeps_the_environment_of_its_page(
     visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str
 ) -> None:
     await made(admin, receiver.url, name="Of the default one")

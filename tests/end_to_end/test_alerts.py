@@ -140,7 +140,7 @@ def test_every_metric_is_explained() -> None:
     }
 
 
-def test_the_bound_of_the_counts_is_said_as_it_is() -> None:
+def test_figures_at_their_counting_limit_are_shown_as_at_least() -> None:
     for metric in (metrics.PENDING, metrics.INBOX, metrics.QUARANTINE):
         (family,) = metric.collect()
         assert f"{COUNTED_MOST} stands for that or more" in family.documentation

@@ -174,7 +174,7 @@ async def _recorded(story: Story) -> list[dict[str, Any]]:
     return await story.attempts()
 
 
-async def test_the_signature_tells_this_machines_time_and_the_record_the_databases(
+async def test_the_signature_has_the_machines_time_and_the_record_the_databases(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Receivers compare the one with their clocks; people compare the other with their events."""

@@ -43,14 +43,14 @@ async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connect
 @pytest.mark.parametrize(
     ("name", "statement"),
     [
-        ("event_checked", "ALTER TABLE dispatcher.events ENABLE TRIGGER event_checked;"),
+        ("event_checked", "ALTER TABLE dispatcher.events ENABLE ALWAYS TRIGGER event_checked;"),
         (
             "event_checked on events_default",
-            "ALTER TABLE dispatcher.events_default ENABLE TRIGGER event_checked;",
+            "ALTER TABLE dispatcher.events_default ENABLE ALWAYS TRIGGER event_checked;",
         ),
     ],
 )
-def test_how_to_enable_a_trigger_names_its_table(name: str, statement: str) -> None:
+def test_the_remedy_of_a_disabled_trigger_names_its_table(name: str, statement: str) -> None:
     assert statement in remedies.of_disabled_triggers([name])
 
 

@@ -35,7 +35,7 @@ async def created(dispatcher: Shell, url: str, events: str = "*") -> dict[str, A
 # ── from create to delivered ─────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_emitted_arrives_signed_with_the_secret_that_was_shown(
+async def test_an_emitted_event_arrives_signed_with_the_printed_secret(
     dispatcher: Shell, receiver: Receiver
 ) -> None:
     webhook = await created(dispatcher, receiver.url, "user.*,role.created")
@@ -94,7 +94,7 @@ async def test_a_webhook_is_created_listed_and_deleted(dispatcher: Shell) -> Non
     )
 
 
-async def test_people_are_told_that_the_secret_is_shown_once(dispatcher: Shell) -> None:
+async def test_the_command_says_that_the_secret_is_shown_once(dispatcher: Shell) -> None:
     made = await dispatcher("webhook", "create", "http://127.0.0.1:9009/", "--events", "*")
     secret = re.search("secret +([0-9a-f]{64})$", made.out, re.MULTILINE)
     assert secret
@@ -128,7 +128,7 @@ async def test_only_creating_a_webhook_needs_a_key_and_makes_the_first(
         ("http://127.0.0.1/", "user..x", "events.0: 'user..x' is not a pattern"),
     ],
 )
-async def test_a_webhook_that_can_not_work_is_refused(
+async def test_an_invalid_webhook_is_refused(
     dispatcher: Shell, url: str, events: str, said: str
 ) -> None:
     ended = await dispatcher("webhook", "create", url, "--events", events)
@@ -151,7 +151,7 @@ async def test_a_webhook_that_can_not_work_is_refused(
         (["a.b", "--environment", "env_x"], "unknown environment 'env_x' (Environments are"),
     ],
 )
-async def test_what_the_database_refuses_is_said_in_a_sentence(
+async def test_a_refusal_by_the_database_is_explained_in_a_sentence(
     dispatcher: Shell, args: list[str], said: str
 ) -> None:
     ended = await dispatcher("emit", *args)
@@ -244,7 +244,7 @@ async def test_check_warns_of_others_who_may_create_objects(
 # ── where it runs ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_database_that_is_down_is_told_in_a_line(dispatcher: Shell) -> None:
+async def test_a_database_that_is_down_is_reported_in_one_line(dispatcher: Shell) -> None:
     away = dispatcher.setting(database__dsn="postgresql://user:hunter2@127.0.0.1:1/x")
     for ended in await away.each("run", "emit a.b", "check"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
@@ -252,7 +252,7 @@ async def test_a_database_that_is_down_is_told_in_a_line(dispatcher: Shell) -> N
         assert "hunter2" not in ended.err
 
 
-async def test_an_address_that_can_not_be_read_is_a_wrong_configuration(dispatcher: Shell) -> None:
+async def test_an_invalid_address_is_a_configuration_error(dispatcher: Shell) -> None:
     wrong = dispatcher.setting(database__dsn="postgresql://user:hun:ter2@127.0.0.1:port/")
     for ended in await wrong.each("run", "check"):
         assert (ended.code, ended.err.count("\n")) == (2, 1)
@@ -290,7 +290,7 @@ async def test_check_tries_the_proxy_and_names_a_wrong_one(
         assert "hunter2" not in ended.err
 
 
-async def test_check_finds_a_running_daemon_on_its_port(dispatcher: Shell) -> None:
+async def test_check_reports_a_running_daemon_on_its_port(dispatcher: Shell) -> None:
     daemon = await dispatcher.start("run")
     port = (await daemon.line(r'"admin":"http://127\.0\.0\.1:(\d+)"'))[1]
     checked = await dispatcher.setting(admin__port=port)("check", "--json")
@@ -354,7 +354,7 @@ async def test_commands_find_a_running_demo(unconfigured: Shell) -> None:
     assert await demo.stop(signal.SIGINT) == 0
 
 
-async def test_a_state_directory_that_can_not_be_made_is_named(unconfigured: Shell) -> None:
+async def test_a_state_directory_that_cannot_be_made_is_named(unconfigured: Shell) -> None:
     ended = await unconfigured.setting(database__state_directory="/proc/nowhere")("run")
     assert ended.code == 1
     assert "/proc/nowhere" in ended.err

@@ -82,7 +82,7 @@ async def test_check_has_a_line_for_each_thing_that_is_well(commands: Shell) -> 
     assert (as_json["ok"], as_json["problems"], as_json["warnings"]) == (True, [], [])
 
 
-async def test_rights_that_migrate_lacks_are_said_by_check_and_by_migrate(
+async def test_missing_rights_of_migrate_are_reported_by_check_and_migrate(
     commands: Shell, network: NetworkServer
 ) -> None:
     plain = using(commands, dsn(network.port, "plain", database="bare"))
@@ -110,9 +110,7 @@ async def test_a_database_of_another_encoding_is_found_before_it_is_migrated(
     assert "encoded in LATIN1" in checked.err
 
 
-async def test_a_password_file_that_is_left_aside_is_warned_of(
-    commands: Shell, tmp_path: Path
-) -> None:
+async def test_an_ignored_password_file_is_reported(commands: Shell, tmp_path: Path) -> None:
     file = tmp_path / "passwords"
     file.write_text("*:*:*:*:p\n")
     file.chmod(0o644)
@@ -165,7 +163,7 @@ async def test_a_daemon_opens_as_many_connections_as_the_documents_say(
     await daemons.end()
 
 
-async def test_run_waits_for_room_and_gives_up_in_words(
+async def test_run_waits_for_connections_and_ends_with_a_sentence(
     network: NetworkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = connections_needed()
@@ -194,7 +192,7 @@ async def test_run_waits_for_room_and_gives_up_in_words(
     await occupied.pop().close()
 
 
-def test_room_is_judged_by_the_limit_and_by_what_is_in_use() -> None:
+def test_room_for_connections_depends_on_limit_and_use() -> None:
     role = Room("role", "app", 20, 8)
     assert role.too_small(14) is None
     assert role.too_full(12) is None
@@ -255,7 +253,7 @@ async def test_producers_emit_through_a_pooler_that_shares_its_servers(
 # ── TLS ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_tls_error_is_called_one_and_can_be_tried_again(
+async def test_a_tls_error_is_reported_as_such_with_exit_code_1(
     commands: Shell, network: NetworkServer, tmp_path: Path
 ) -> None:
     authority, stranger = Authority(tmp_path), tmp_path / "stranger"
@@ -293,7 +291,7 @@ async def test_a_running_daemon_logs_that_the_certificate_has_expired(
 
 
 @pytest.mark.parametrize(("theirs", "seconds"), [(0.5, 0), (-3, -3), (1, 0), (0, 0), (4, 3)])
-def test_clocks_are_compared_allowing_for_the_way_there_and_back(
+def test_check_compares_clocks_with_the_round_trip_subtracted(
     theirs: float, seconds: float
 ) -> None:
     after = NOW + timedelta(seconds=1)

@@ -66,7 +66,7 @@ async def webhooks(connection: Connection) -> int:
     ("where", "number"), [("over_the_api", signal.SIGINT), ("dispatcher", signal.SIGTERM)]
 )
 @pytest.mark.usefixtures("address")
-async def test_what_is_emitted_is_shown_until_a_signal_and_then_the_webhook_is_gone(
+async def test_listen_shows_events_until_a_signal_and_deletes_its_webhook(
     request: pytest.FixtureRequest,
     dispatcher: Shell,
     connection: Connection,
@@ -89,7 +89,7 @@ async def test_what_is_emitted_is_shown_until_a_signal_and_then_the_webhook_is_g
     assert await webhooks(connection) == 0
 
 
-async def test_a_delivery_is_forwarded_and_its_answer_given_back(
+async def test_listen_forwards_a_delivery_and_returns_the_answer(
     dispatcher: Shell, over_the_api: Shell, receiver: Receiver, story: Story
 ) -> None:
     receiver.answers = [500]
@@ -106,7 +106,7 @@ async def test_a_delivery_is_forwarded_and_its_answer_given_back(
     assert await listening.stop() == 0
 
 
-async def test_what_is_not_rightly_signed_is_refused_and_can_not_reach_the_terminal(
+async def test_listen_refuses_wrongly_signed_requests_and_prints_none_of_their_bytes(
     over_the_api: Shell,
 ) -> None:
     listening = await over_the_api.start("listen")
@@ -153,7 +153,7 @@ async def test_deliveries_are_printed_as_they_end_and_not_those_before(
     assert await tailing.process.wait() == 0
 
 
-async def test_one_that_is_pending_already_is_told_when_it_ends(
+async def test_a_pending_delivery_can_be_retried_and_awaited(
     dispatcher: Shell, over_the_api: Shell, receiver: Receiver
 ) -> None:
     made = await dispatcher("webhook", "create", receiver.url, "--events", "*", "--json")
@@ -216,7 +216,7 @@ async def test_what_failed_is_shown_and_not_what_was_delivered(
     assert (both.code, "not both" in both.err) == (2, True)
 
 
-async def test_it_waits_for_a_daemon_that_comes_back(
+async def test_waiting_for_a_retry_continues_when_a_daemon_returns(
     dispatcher: Shell,
     daemons: Daemons,
     daemon: Daemon,
@@ -256,7 +256,7 @@ async def failed(
     return webhook
 
 
-async def test_what_failed_is_counted_asked_about_and_sent_again(
+async def test_replay_counts_failures_asks_and_sends_them_again(
     over_the_api: Shell, failed: dict[str, Any], story: Story
 ) -> None:
     dry = await over_the_api.process("replay", "--since", "1h", "--dry-run")
@@ -285,7 +285,7 @@ async def test_a_webhook_that_is_new_has_missed_nothing_unless_its_id_is_given(
     assert json.loads(named.out)[0]["missed"] == 1
 
 
-async def test_a_program_is_told_what_became_of_it(
+async def test_emit_returns_the_result_as_json(
     either: Shell, failed: dict[str, Any], story: Story
 ) -> None:
     done = await either("replay", "--since", "1h", "--rate", "1000", "--yes", "--json")
@@ -296,13 +296,13 @@ async def test_a_program_is_told_what_became_of_it(
     await story.ended(DELIVERED=3)
 
 
-async def test_nothing_to_send_again_is_no_failure(either: Shell) -> None:
+async def test_a_replay_without_deliveries_is_a_success(either: Shell) -> None:
     ended = await either("replay", "--since", "1h")
     assert (ended.code, ended.out) == (0, "")
     assert ended.err == "There is nothing to send again.\n"
 
 
-async def test_a_recovery_under_way_is_cancelled(
+async def test_a_running_replay_is_cancelled(
     dispatcher: Shell,
     over_the_api: Shell,
     failed: dict[str, Any],

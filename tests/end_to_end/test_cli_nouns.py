@@ -87,7 +87,7 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     assert (none.code, none.out, none.err) == (0, "", "There are no such events.\n")
 
 
-async def test_an_id_is_found_wherever_it_is_unless_an_environment_is_named(
+async def test_an_id_is_found_in_any_environment_unless_one_is_named(
     either: Shell,  # noqa: F811
     receiver: Receiver,
     story: Story,
@@ -110,7 +110,7 @@ async def test_an_id_is_found_wherever_it_is_unless_an_environment_is_named(
     assert unknown.err.startswith("There is no event 'evt_1'")
 
 
-async def test_a_listing_of_several_environments_says_which(
+async def test_a_listing_of_several_environments_names_them(
     both: tuple[Shell, Shell],
 ) -> None:
     await environment(both[0], "env_acme")
@@ -163,7 +163,7 @@ async def test_a_delivery_is_listed_shown_retried_and_cancelled(
 # ── event-type ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_catalogue_is_looked_after(either: Shell) -> None:  # noqa: F811
+async def test_event_types_are_put_listed_and_deleted(either: Shell) -> None:  # noqa: F811
     schema = '{"type": "object"}'
     put = ("event-type", "put", "user.created")
     made = read(
@@ -203,7 +203,7 @@ async def quarantined(shell: Shell) -> list[dict[str, Any]]:
     return found
 
 
-async def test_what_could_not_be_fanned_out_is_shown_released_and_discarded(
+async def test_quarantined_events_are_shown_released_and_discarded(
     either: Shell,  # noqa: F811
     receiver: Receiver,
     story: Story,
@@ -237,7 +237,7 @@ async def test_what_could_not_be_fanned_out_is_shown_released_and_discarded(
 # ── audit ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_audit_says_who_changed_what(
+async def test_the_audit_log_names_actor_and_change(
     both: tuple[Shell, Shell], receiver: Receiver, connection: Connection
 ) -> None:
     over_the_api, dispatcher = both  # noqa: F811

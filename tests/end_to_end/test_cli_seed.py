@@ -30,7 +30,7 @@ async def names(connection: Connection, environment: str = "env_default") -> lis
     return [row["name"] for row in found]
 
 
-async def test_the_catalogue_that_comes_along_is_put_in_once(
+async def test_the_shipped_catalogue_is_loaded_once(
     dispatcher: Shell, connection: Connection
 ) -> None:
     first, again = await dispatcher.each("seed paylent --json", "seed paylent --json")
@@ -43,7 +43,7 @@ async def test_the_catalogue_that_comes_along_is_put_in_once(
     assert json.loads(again.out) == {**said, "added": [], "unchanged": said["added"]}
 
 
-async def test_people_read_what_was_done(
+async def test_the_command_prints_the_result_as_text(
     dispatcher: Shell, connection: Connection, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.toml"
@@ -86,7 +86,7 @@ async def test_a_file_with_a_mistake_changes_nothing(
     assert await names(connection) == []
 
 
-async def test_what_is_not_there_is_said(dispatcher: Shell, tmp_path: Path) -> None:
+async def test_a_missing_object_is_reported(dispatcher: Shell, tmp_path: Path) -> None:
     for args, code, said in (
         (["payl"], 2, "payl is neither a file nor one of the shipped catalogues (paylent)"),
         ([str(tmp_path / "none.toml")], 1, f"{tmp_path / 'none.toml'}: No such file"),

@@ -32,9 +32,7 @@ async def whose(dsn: str, text: str) -> Principal | None:
         await session.close()
 
 
-async def test_the_token_that_is_printed_is_the_one_that_is_let_in(
-    dispatcher: Shell, dsn: str
-) -> None:
+async def test_the_printed_token_is_accepted(dispatcher: Shell, dsn: str) -> None:
     token = await created(dispatcher, "--environment", "*", "--scope", "admin", "--name", "ops")
     assert UUID(token["id"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", token["createdAt"])
@@ -55,7 +53,7 @@ async def test_by_default_a_token_only_reads_and_only_in_one_environment(dispatc
     assert (token["scope"], token["environmentId"]) == ("read", "env_default")
 
 
-async def test_people_are_told_that_the_token_is_shown_once(dispatcher: Shell) -> None:
+async def test_the_command_says_that_the_token_is_shown_once(dispatcher: Shell) -> None:
     made = await dispatcher("token", "create", "--name", "my laptop")
     assert re.fullmatch(r"dsp_[\w-]{43}\n", made.out)  # as it is put into a variable
     assert "my laptop" in made.err
@@ -65,7 +63,7 @@ async def test_people_are_told_that_the_token_is_shown_once(dispatcher: Shell) -
     assert made.out.strip() not in listed.out
 
 
-async def test_a_token_lasts_as_long_as_was_said(dispatcher: Shell) -> None:
+async def test_a_token_expires_after_the_given_time(dispatcher: Shell) -> None:
     token = await created(dispatcher, "--expires", "30d")
     lifetime = datetime.fromisoformat(token["expiresAt"]) - datetime.fromisoformat(
         token["createdAt"]
@@ -115,7 +113,7 @@ async def test_the_audit_names_the_user_of_the_system(
         (["--name", " "], "name: must be printable characters"),
     ],
 )
-async def test_a_token_that_can_not_be_is_refused(
+async def test_an_invalid_token_is_refused(
     dispatcher: Shell, connection: Connection, args: list[str], said: str
 ) -> None:
     ended = await dispatcher("token", "create", *args)

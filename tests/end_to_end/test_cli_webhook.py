@@ -50,7 +50,7 @@ async def created(shell: Shell, url: str, *args: str) -> dict[str, Any]:
     return made
 
 
-async def test_a_webhook_is_looked_after(either: Shell, receiver: Receiver) -> None:
+async def test_a_webhook_is_created_changed_and_deleted(either: Shell, receiver: Receiver) -> None:
     more = '{"rateLimit": 5, "headers": {"X-Own": "hush"}}'
     made = await created(either, receiver.url, "--name", "Sync", "--more", more)
     secret = made.pop("secret")
@@ -131,7 +131,7 @@ async def test_as_many_deliveries_are_listed_as_were_asked_for(
         assert len({item["id"] for item in read(ended)}) == limit
 
 
-async def test_what_was_missed_is_counted_and_recovered(either: Shell, receiver: Receiver) -> None:
+async def test_missed_events_are_counted_and_replayed(either: Shell, receiver: Receiver) -> None:
     made = await created(either, receiver.url)
     counted = await either("webhook", "recover", made["id"], "--since", "1h", "--dry-run")
     assert (counted.code, counted.out) == (0, "0 failed and 0 missed\n")
@@ -147,7 +147,7 @@ async def test_what_was_missed_is_counted_and_recovered(either: Shell, receiver:
         (["create", "http://127.0.0.1/", "--events", "*", "--more", '{"x":1}'], "x: is not known"),
     ],
 )
-async def test_what_can_not_be_is_refused_with_the_place(
+async def test_an_invalid_catalogue_is_refused_with_the_place(
     either: Shell, args: list[str], said: str
 ) -> None:
     refused = await either("webhook", *args)
@@ -155,7 +155,7 @@ async def test_what_can_not_be_is_refused_with_the_place(
     assert refused.err.startswith(said)
 
 
-async def test_the_environment_that_is_named_is_the_one(
+async def test_the_named_environment_is_used(
     either: Shell, receiver: Receiver, connection: Connection
 ) -> None:
     await connection.execute("INSERT INTO dispatcher.environments (id, name) VALUES ('env_x', 'X')")
@@ -194,15 +194,13 @@ async def test_a_wrong_token_is_refused_and_not_repeated(over_the_api: Shell) ->
     assert wrong not in refused.err
 
 
-async def test_without_a_token_nothing_is_asked(over_the_api: Shell) -> None:
+async def test_without_a_token_no_request_is_sent(over_the_api: Shell) -> None:
     ended = await over_the_api.setting(api_token="")("webhook", "list")
     assert (ended.code, ended.out) == (2, "")
     assert "$DISPATCHER_API_TOKEN" in ended.err
 
 
-async def test_the_token_may_be_in_a_file_that_is_ones_own(
-    over_the_api: Shell, tmp_path: Path
-) -> None:
+async def test_the_token_may_be_in_a_private_file(over_the_api: Shell, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     file.chmod(0o640)
@@ -213,7 +211,7 @@ async def test_the_token_may_be_in_a_file_that_is_ones_own(
     assert read(await shell("webhook", "list", "--token-file", str(file), "--json")) == []
 
 
-async def test_a_token_of_one_environment_lists_what_is_there(
+async def test_a_token_of_one_environment_lists_its_webhooks(
     over_the_api: Shell, dispatcher: Shell, receiver: Receiver
 ) -> None:
     made = read(await dispatcher("token", "create", "--scope", "read", "--json"))
@@ -227,7 +225,7 @@ async def test_a_token_of_one_environment_lists_what_is_there(
 
 
 @pytest.mark.parametrize(("url", "code"), [("http://127.0.0.1:1", 1), ("nowhere", 2)])
-async def test_an_api_that_is_not_there_is_said_in_a_line(
+async def test_an_unreachable_api_is_reported_in_one_line(
     dispatcher: Shell, url: str, code: int
 ) -> None:
     ended = await dispatcher.setting(api_token=TOKEN)("webhook", "list", "--api", url)

@@ -21,7 +21,7 @@ BACKSTOP = 1.5
 """Seconds in which an event arrives although its notification was lost."""
 
 
-async def test_an_event_whose_notification_nobody_heard_still_arrives_soon(
+async def test_an_event_whose_notification_was_lost_arrives_soon(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -33,7 +33,7 @@ async def test_an_event_whose_notification_nobody_heard_still_arrives_soon(
     assert time.monotonic() - began < BACKSTOP
 
 
-async def test_what_is_emitted_while_no_daemon_can_connect_arrives_afterwards(
+async def test_events_emitted_while_no_daemon_can_connect_arrive_later(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -46,7 +46,7 @@ async def test_what_is_emitted_while_no_daemon_can_connect_arrives_afterwards(
     assert daemons.alive(daemon)
 
 
-async def test_without_a_database_it_lives_and_is_not_ready(
+async def test_without_a_database_the_daemon_is_alive_and_not_ready(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     daemon = await daemons.start()
@@ -92,7 +92,7 @@ async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
     assert time.monotonic() - began < 12  # the sweep comes after 15
 
 
-async def test_while_results_can_not_be_written_sending_stops_and_then_goes_on(
+async def test_sending_stops_while_results_cannot_be_written_and_continues_then(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

@@ -83,7 +83,7 @@ async def test_retries_come_in_time_after_the_clock_was_set_back(
     await receiver.wait_for(9, within=cutoff)
 
 
-async def test_what_only_the_table_holds_comes_in_time_too(
+async def test_retries_that_are_only_in_the_table_are_made_in_time(
     story: Story, clock: SteppedClock, daemons: Daemons, receiver: Receiver, cutoff: float
 ) -> None:
     """Also what was parked, being due, before the clock was set back."""
@@ -98,7 +98,7 @@ async def test_what_only_the_table_holds_comes_in_time_too(
     await story.ended(DELIVERED=3)
 
 
-async def test_a_successor_notices_what_its_dead_predecessor_could_not(
+async def test_a_clock_set_back_while_no_daemon_ran_is_noticed_at_the_start(
     story: Story, clock: SteppedClock, daemons: Daemons, receiver: Receiver, cutoff: float
 ) -> None:
     endpoint = (await story.subscribe(receiver.url)).id
@@ -114,7 +114,7 @@ async def test_a_successor_notices_what_its_dead_predecessor_could_not(
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR])
-async def test_two_daemons_do_not_take_one_another_for_dead_when_the_clock_is_set(
+async def test_a_clock_step_makes_no_daemon_count_as_dead(
     story: Story, clock: SteppedClock, daemons: Daemons, receiver: Receiver, seconds: int
 ) -> None:
     await story.subscribe(receiver.url)

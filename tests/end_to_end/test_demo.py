@@ -42,7 +42,7 @@ async def test_the_demo_says_once_what_to_do_with_data_that_it_cannot_use(
     assert said.endswith("Delete that directory, or set STATE_DIRECTORY to another one.")
 
 
-async def test_the_demo_shows_what_anybody_inserts_as_it_says(unconfigured: Shell) -> None:
+async def test_the_demo_shows_events_that_others_insert(unconfigured: Shell) -> None:
     demo = await unconfigured.start("demo")
     psql = (await demo.line(r"^  (\S*psql .*) \\$"))[1]
     insert = (await demo.line(r"^    (-c .*)$"))[1]
@@ -72,7 +72,7 @@ async def test_the_cast_of_the_demo_shows_each_kind_of_trouble(unconfigured: She
     assert await demo.stop(signal.SIGINT) == 0
 
 
-async def test_the_demo_keeps_to_an_environment_of_its_own_in_a_given_database(
+async def test_the_demo_uses_its_own_environment_in_a_given_database(
     dispatcher: Shell, receiver: Receiver, story: Story, connection: Connection
 ) -> None:
     await story.subscribe(receiver.url)

@@ -39,7 +39,7 @@ async def test_rows_copied_arrive(story: Story, receiver: Receiver) -> None:
     assert set(numbers(receiver.requests)) == set(range(100))
 
 
-async def test_what_a_driver_inserts_row_by_row_arrives(story: Story, receiver: Receiver) -> None:
+async def test_events_inserted_row_by_row_arrive(story: Story, receiver: Receiver) -> None:
     await story.connection.executemany(
         "INSERT INTO dispatcher.events (type, data) VALUES ('user.created', $1)",
         [(f'{{"n":{n}}}',) for n in range(100)],
@@ -83,7 +83,7 @@ async def test_10_000_rows_of_one_transaction_arrive_once_each(
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 10_001), 1)
 
 
-async def test_what_is_rolled_back_is_never_sent(story: Story, receiver: Receiver) -> None:
+async def test_rolled_back_events_are_never_sent(story: Story, receiver: Receiver) -> None:
     transaction = story.connection.transaction()
     await transaction.start()
     await story.insert(50)

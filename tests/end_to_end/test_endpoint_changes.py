@@ -35,7 +35,7 @@ async def test_deliveries_whose_endpoint_is_gone_are_held_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("retry", ['{"tries": 3}', '{"base": "10s"}', '{"retries": -1}', "[]"])
-async def test_an_endpoint_that_makes_no_sense_is_held_until_it_does(
+async def test_an_endpoint_with_invalid_settings_is_held_until_they_are_valid(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, retry: str
 ) -> None:
     webhook = await story.subscribe(receiver.url, retry=retry)
@@ -62,7 +62,7 @@ async def test_a_deleted_endpoint_is_forgotten(
         await until(lambda: len(daemon._engine.endpoints) == 0, "it is forgotten")
 
 
-async def test_a_change_of_an_endpoint_does_not_end_its_rest(
+async def test_a_change_of_an_endpoint_does_not_end_its_pause(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url, max_in_flight=1)
@@ -76,7 +76,7 @@ async def test_a_change_of_an_endpoint_does_not_end_its_rest(
     assert numbers(receiver.requests).total() == 4
 
 
-async def test_a_rest_lifted_in_the_table_is_lifted(
+async def test_a_pause_removed_from_the_table_ends(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url, max_in_flight=1)

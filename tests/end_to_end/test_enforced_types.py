@@ -59,7 +59,7 @@ async def _sending(story: Story, daemons: Daemons, receiver: Receiver) -> None:
     await daemons.start()
 
 
-async def test_what_satisfies_the_schema_arrives_to_the_letter_and_soon(
+async def test_a_valid_event_arrives_byte_for_byte_and_soon(
     story: Story, receiver: Receiver
 ) -> None:
     await enforce(story.connection, "a.b")
@@ -74,7 +74,7 @@ async def test_what_satisfies_the_schema_arrives_to_the_letter_and_soon(
     await story.ended(DELIVERED=5)
 
 
-async def test_what_does_not_is_quarantined_with_the_reason(
+async def test_an_event_that_violates_its_schema_is_quarantined_with_the_reason(
     story: Story, receiver: Receiver
 ) -> None:
     await enforce(story.connection, "a.b")
@@ -93,7 +93,7 @@ async def test_what_does_not_is_quarantined_with_the_reason(
 @pytest.mark.parametrize(
     "data", ["1e400", r'["\ud800"]', r'{"\udead":1}', "[" * 1500 + "]" * 1500, "9" * 5000]
 )
-async def test_what_can_not_be_read_is_set_aside_and_holds_up_nothing(
+async def test_an_unreadable_event_is_quarantined_and_delays_no_other(
     story: Story, receiver: Receiver, data: str
 ) -> None:
     await enforce(story.connection, "a.b", True)
@@ -105,7 +105,7 @@ async def test_what_can_not_be_read_is_set_aside_and_holds_up_nothing(
     assert reason == "unreadable"
 
 
-async def test_a_schema_that_no_one_checked_is_nobodys_downfall(
+async def test_an_unchecked_schema_quarantines_only_its_own_events(
     story: Story, receiver: Receiver
 ) -> None:
     await enforce(story.connection, "broken.type", {"type": "objekt"})
@@ -118,7 +118,7 @@ async def test_a_schema_that_no_one_checked_is_nobodys_downfall(
     assert reasons == ["schema_unusable", *["too_expensive"] * 20]
 
 
-async def test_a_type_that_is_enforced_no_more_lets_pass_what_waits(
+async def test_waiting_events_pass_once_their_type_is_no_longer_enforced(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await enforce(story.connection, "a.b", False)
@@ -131,7 +131,7 @@ async def test_a_type_that_is_enforced_no_more_lets_pass_what_waits(
     await story.ended(DELIVERED=4)
 
 
-async def test_a_new_schema_holds_for_what_comes_after(story: Story, receiver: Receiver) -> None:
+async def test_a_new_schema_applies_to_later_events(story: Story, receiver: Receiver) -> None:
     await enforce(story.connection, "a.b")
     await story.insert(1, type_="a.b")
     await receiver.wait_for(1)
@@ -175,7 +175,7 @@ async def test_two_daemons_examine_each_event_once(
     )
 
 
-async def test_what_a_daemon_left_unexamined_the_next_one_examines(
+async def test_the_next_daemon_checks_events_left_by_a_stopped_one(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await enforce(story.connection, "a.b")
@@ -186,7 +186,7 @@ async def test_what_a_daemon_left_unexamined_the_next_one_examines(
     await story.ended(DELIVERED=3)
 
 
-async def test_events_wait_while_nothing_can_examine_them(
+async def test_events_wait_while_the_schema_check_is_unavailable(
     story: Story, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE_SECONDS", 0.1)

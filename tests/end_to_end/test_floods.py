@@ -41,7 +41,7 @@ async def test_others_do_not_wait_for_all_of_a_flood(
         assert list(numbers(arrived)) == list(range(10))
 
 
-async def test_events_owed_to_very_many_endpoints_are_fanned_out_in_parts(
+async def test_events_with_very_many_endpoints_are_fanned_out_in_parts(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "DELIVERIES_LIMIT", 50)
@@ -59,7 +59,7 @@ async def test_events_owed_to_very_many_endpoints_are_fanned_out_in_parts(
     assert arrived == {n: 70 if 10 < n <= 20 else 40 for n in range(1, 31)}
 
 
-async def test_an_event_that_can_not_be_fanned_out_is_put_aside_and_the_others_go_on(
+async def test_an_event_that_cannot_be_fanned_out_is_quarantined_and_others_are_delivered(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

@@ -7,7 +7,7 @@ from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
 
 
-async def test_a_rest_that_ends_while_the_database_is_away_costs_no_work(
+async def test_a_pause_that_ends_during_an_outage_of_the_database_causes_no_load(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url, max_in_flight=1)
@@ -23,7 +23,7 @@ async def test_a_rest_that_ends_while_the_database_is_away_costs_no_work(
     await story.ended(DELIVERED=3)
 
 
-async def test_bodies_that_can_not_be_read_are_asked_for_now_and_then(
+async def test_unreadable_bodies_are_read_again_with_delays(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

@@ -18,7 +18,7 @@ PROMPT = 4.0
 """Seconds in which a healthy endpoint has everything, in these small numbers."""
 
 
-async def test_a_hanging_endpoint_holds_no_more_than_its_cap_and_delays_nobody(
+async def test_a_hanging_endpoint_stays_within_its_limit_and_delays_no_other(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     receiver.otherwise = HANG
@@ -34,7 +34,7 @@ async def test_a_hanging_endpoint_holds_no_more_than_its_cap_and_delays_nobody(
     await story.ended(DELIVERED=200, PENDING=200)
 
 
-async def test_many_hanging_endpoints_delay_nobody_not_even_after_a_start(
+async def test_many_hanging_endpoints_delay_no_other_even_after_a_start(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     receiver.otherwise = HANG
@@ -78,7 +78,7 @@ async def test_no_more_are_in_flight_at_once_than_configured_over_all_endpoints(
     assert receiver.peak == 12
 
 
-async def test_a_retry_has_its_turn_while_every_slot_is_busy(
+async def test_a_retry_starts_while_every_slot_is_busy(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     receiver.otherwise = Answer(200, delay=0.02)
@@ -95,8 +95,13 @@ async def test_a_retry_has_its_turn_while_every_slot_is_busy(
 
 
 async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
-    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    another: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine_module, "QUEUE_SHARE", 0.0)
     receiver.otherwise = HANG
     await story.subscribe(receiver.url)
     await story.subscribe(another.url)
@@ -111,7 +116,7 @@ async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
     assert delivered == dict.fromkeys(range(1, 1_801), 1)
 
 
-async def test_lanes_much_too_small_lose_nothing(
+async def test_very_short_queues_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "QUEUE_DEPTH", 10)
@@ -148,7 +153,7 @@ async def test_retries_that_fill_the_memory_do_not_keep_new_deliveries_out(
         assert time.monotonic() - began < PROMPT
 
 
-async def test_hanging_endpoints_that_fill_the_memory_do_not_keep_a_healthy_one_out(
+async def test_hanging_endpoints_that_fill_the_memory_do_not_block_a_healthy_one(
     story: Story,
     daemons: Daemons,
     receiver: Receiver,

@@ -53,7 +53,7 @@ async def test_a_2xx_is_delivered_at_the_first_attempt(
 @pytest.mark.parametrize(
     "junk", [b"\r\nbody", b"Content-Length: 2\r\n\r\nabcdef", b"\x00\x00", b"X: " + b"a" * 100_000]
 )
-async def test_a_410_disables_whatever_comes_behind_it(
+async def test_a_410_disables_the_endpoint_whatever_bytes_follow(
     story: Story, daemons: Daemons, junk: bytes
 ) -> None:
     async with RawReceiver(answers(b"HTTP/1.1 410 Gone\r\n" + junk)) as receiver:
@@ -92,7 +92,7 @@ async def test_a_receiver_that_ends_idle_connections_costs_no_attempt(
         assert [attempt["attempt"] for attempt in await story.attempts()] == [1] * 6
 
 
-async def test_a_url_is_stored_and_called_as_it_was_typed(story: Story, daemons: Daemons) -> None:
+async def test_a_url_is_stored_and_used_as_typed(story: Story, daemons: Daemons) -> None:
     lines: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

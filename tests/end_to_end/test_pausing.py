@@ -120,7 +120,7 @@ async def test_a_retry_that_comes_due_while_paused_is_made_afterwards(
     assert [r.headers["X-Dispatcher-Attempt"] for r in receiver.requests] == ["1", "2"]
 
 
-async def test_a_daemon_started_paused_sends_nothing_until_it_is_told_to(
+async def test_a_daemon_started_paused_sends_nothing_until_it_is_resumed(
     story: Story, daemons: Daemons, pool: Pool, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

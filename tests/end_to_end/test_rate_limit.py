@@ -12,7 +12,7 @@ def span(requests: list[Request]) -> float:
     return requests[-1].at - requests[0].at
 
 
-async def test_a_limited_endpoint_is_paced_and_its_neighbour_is_not(
+async def test_a_rate_limit_slows_only_its_endpoint(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     await story.subscribe(receiver.url, rate_limit=10)
@@ -43,7 +43,7 @@ async def test_two_daemons_keep_to_the_limit_together(
         assert last.at - first.at >= 1.0 - EARLY
 
 
-async def test_a_limit_is_kept_from_a_second_after_it_was_set(
+async def test_a_new_rate_limit_applies_after_a_second(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url)

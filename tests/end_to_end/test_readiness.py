@@ -53,7 +53,7 @@ def failures(stage: str) -> float:
     )
 
 
-async def test_a_daemon_that_is_well_says_so_of_every_check(
+async def test_a_healthy_daemon_passes_every_check(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     daemon = await daemons.start()
@@ -96,7 +96,7 @@ async def test_results_that_cannot_be_written_make_it_not_ready_and_idling_does_
     await story.ended(DELIVERED=1)
 
 
-async def test_a_right_that_was_revoked_makes_it_not_ready_until_it_is_granted_again(
+async def test_a_revoked_right_makes_the_daemon_not_ready_until_it_is_granted_again(
     story: Story, daemons: Daemons
 ) -> None:
     if "postgres@" not in story.dsn:

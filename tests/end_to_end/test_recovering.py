@@ -89,7 +89,7 @@ async def _fanned_out(story: Story) -> bool:
     return answer
 
 
-async def test_what_failed_is_sent_again_under_its_name_with_numbers_that_continue(
+async def test_a_replayed_delivery_keeps_its_id_and_attempt_numbers(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
     webhook = await story.subscribe(receiver.url)
@@ -114,7 +114,7 @@ async def test_what_failed_is_sent_again_under_its_name_with_numbers_that_contin
     assert {r.body for r in again} == {r.body for r in failed}
 
 
-async def test_a_schedule_begins_anew_for_what_is_sent_again(
+async def test_a_retried_delivery_has_a_new_schedule(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
     webhook = await story.subscribe(receiver.url)
@@ -128,7 +128,7 @@ async def test_a_schedule_begins_anew_for_what_is_sent_again(
     assert [attempt(r) for r in receiver.requests] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_what_was_missed_while_disabled_or_not_there_yet_is_sent_once(
+async def test_events_missed_while_disabled_or_before_creation_are_sent_once(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, desk: Desk
 ) -> None:
     await daemons.start()
@@ -147,7 +147,7 @@ async def test_what_was_missed_while_disabled_or_not_there_yet_is_sent_once(
     assert (second.total, (await desk.done(second)).made) == (0, 0)
 
 
-async def test_emitting_goes_on_meanwhile_and_nothing_is_sent_twice(
+async def test_emitting_during_a_replay_sends_nothing_twice(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
     await daemons.start()
@@ -165,7 +165,7 @@ async def test_emitting_goes_on_meanwhile_and_nothing_is_sent_twice(
     assert sum(r.made for r in recoveries) == 500
 
 
-async def test_an_ordered_endpoint_gets_its_past_in_order(
+async def test_a_replay_to_an_ordered_endpoint_keeps_the_order(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
     await daemons.start()
@@ -177,7 +177,7 @@ async def test_an_ordered_endpoint_gets_its_past_in_order(
     assert [number(r) for r in receiver.requests] == list(range(1, 61))
 
 
-async def test_a_restart_in_the_middle_loses_and_doubles_nothing(
+async def test_a_restart_during_a_replay_loses_and_repeats_nothing(
     story: Story,
     daemons: Daemons,
     receiver: Receiver,
@@ -200,7 +200,7 @@ async def test_a_restart_in_the_middle_loses_and_doubles_nothing(
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
 
 
-async def test_connections_that_break_lose_and_double_nothing(
+async def test_broken_connections_lose_and_repeat_nothing(
     story: Story,
     daemons: Daemons,
     receiver: Receiver,
@@ -237,7 +237,7 @@ async def test_a_rate_is_kept(
     assert most <= 40 * 0.5 + 2 * at_once + 5
 
 
-async def test_cancelling_stops_it_within_a_second(
+async def test_cancelling_stops_a_replay_within_a_second(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
     webhook = await story.subscribe(receiver.url, active=False)
@@ -279,7 +279,7 @@ async def test_a_receiver_that_is_slow_is_not_flooded(
     await story.ended(DELIVERED=100)
 
 
-async def test_its_progress_holds_back_the_events_it_still_needs(
+async def test_a_replay_keeps_the_events_that_it_still_needs(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
     webhook = await story.subscribe(receiver.url, active=False)

@@ -141,7 +141,7 @@ async def test_an_endpoint_whose_row_cannot_be_read_is_held_and_the_others_go_on
     assert daemons.alive(daemon)
 
 
-async def test_what_is_learned_of_one_endpoint_and_refused_keeps_no_other_from_being_noted(
+async def test_a_refused_note_about_an_endpoint_does_not_block_others(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, connection: Connection
 ) -> None:
     bad = await story.subscribe(receiver.url)
@@ -178,7 +178,7 @@ async def refuse_statistics(connection: Connection, endpoint_id: UUID) -> None:
     )
 
 
-async def test_an_operational_event_that_is_refused_keeps_no_other_from_being_emitted(
+async def test_a_refused_operational_event_does_not_block_others(
     story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
 ) -> None:
     bad = await story.subscribe(receiver.url, "user.created")
@@ -203,7 +203,7 @@ async def test_an_operational_event_that_is_refused_keeps_no_other_from_being_em
     assert daemons.alive(daemon)
 
 
-async def test_a_recovery_that_cannot_go_on_holds_up_no_other_and_fails_with_a_reason(
+async def test_a_replay_that_fails_delays_no_other_and_shows_its_reason(
     story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
 ) -> None:
     bad = await story.subscribe(receiver.url + "bad", "user.created")
@@ -250,7 +250,7 @@ async def enforce(connection: Connection, name: str) -> None:
     )
 
 
-async def test_an_event_whose_check_cannot_be_made_holds_up_no_other(
+async def test_an_event_that_cannot_be_checked_delays_no_other(
     story: Story,
     daemons: Daemons,
     receiver: Receiver,

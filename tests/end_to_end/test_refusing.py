@@ -31,7 +31,7 @@ async def test_another_key_than_the_databases_is_refused_and_changes_nothing(sto
         await session.close()
 
 
-async def test_a_secret_that_can_not_be_read_holds_its_deliveries_and_nobody_elses(
+async def test_an_unreadable_secret_holds_only_its_own_deliveries(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url)
@@ -52,7 +52,7 @@ async def test_a_secret_that_can_not_be_read_holds_its_deliveries_and_nobody_els
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 6), 1)
 
 
-async def test_a_secret_that_becomes_unreadable_stops_what_is_to_be_retried(
+async def test_a_secret_that_becomes_unreadable_holds_the_retries(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url)

@@ -10,6 +10,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
 from dispatcher.daemon import Daemon
+from dispatcher.engine import engine as engine_module
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
@@ -119,7 +120,7 @@ async def _attempts(story: Story, delivery_id: int, count: int) -> bool:
     return await story.count(f"id = {delivery_id} AND attempt = {count}") == 1
 
 
-async def test_a_failed_one_is_sent_again_under_its_name_and_its_attempts_are_counted_on(
+async def test_a_failed_delivery_is_retried_with_its_id_and_attempt_number(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -136,7 +137,7 @@ async def test_a_failed_one_is_sent_again_under_its_name_and_its_attempts_are_co
     assert [r["state"] for r in await story.attempts()] == [None, "FAILED", None, "DELIVERED"]
 
 
-async def test_a_delivered_one_is_sent_once_more(
+async def test_a_delivered_delivery_is_sent_again(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -156,7 +157,7 @@ async def _written(story: Story, count: int) -> bool:
     return len(await story.attempts()) == count
 
 
-async def test_one_that_is_under_way_is_not_sent_twice(
+async def test_a_delivery_in_flight_is_not_sent_twice_by_a_retry(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -172,9 +173,14 @@ async def test_one_that_is_under_way_is_not_sent_twice(
     assert sent(receiver.requests) == ["1"]
 
 
-async def test_a_parked_one_is_sent_before_those_that_wait_with_it(
-    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+async def test_a_retried_parked_delivery_is_sent_before_the_others(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine_module, "QUEUE_SHARE", 0.0)
     await story.subscribe(receiver.url, rate_limit=20)
     await daemons.start()
     await story.insert(1_200)
@@ -193,7 +199,7 @@ async def test_a_parked_one_is_sent_before_those_that_wait_with_it(
     )
 
 
-async def test_the_rest_an_endpoint_asked_for_is_kept(
+async def test_the_pause_of_a_retry_after_is_kept(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -209,7 +215,7 @@ async def test_the_rest_an_endpoint_asked_for_is_kept(
 # ── cancel ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_one_cancelled_while_it_waits_for_its_retry_is_never_sent(
+async def test_a_delivery_cancelled_before_its_retry_is_never_sent(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -228,7 +234,7 @@ async def test_one_cancelled_while_it_waits_for_its_retry_is_never_sent(
 
 
 @pytest.mark.parametrize("parked", [False, True])
-async def test_one_cancelled_in_its_lane_or_parked_is_never_sent(
+async def test_a_delivery_cancelled_while_queued_or_parked_is_never_sent(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person, parked: bool
 ) -> None:
     webhook = await story.subscribe(receiver.url, max_in_flight=1)
@@ -251,7 +257,7 @@ async def test_one_cancelled_in_its_lane_or_parked_is_never_sent(
     assert len(others) == 9
 
 
-async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
+async def test_a_delivery_cancelled_in_flight_has_its_attempt_recorded(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -274,29 +280,30 @@ async def test_one_cancelled_under_way_is_finished_and_its_attempt_is_on_record(
     assert sent(receiver.requests) == ["1", "2"]
 
 
-async def test_an_ordered_endpoint_goes_on_with_the_next_when_its_first_is_cancelled(
-    story: Story, daemons: Daemons, receiver: Receiver, person: Person
-) -> None:
+async def failed_first(story: Story, daemons: Daemons, receiver: Receiver) -> int:
+    """Return the first of four deliveries of an ordered endpoint: it failed, and blocks the others."""
     await story.subscribe(receiver.url, ordered=True)
     await daemons.start(retry=LATER)
     receiver.answers = [500]
     await story.insert(4)
     await until(lambda: _waiting(story, 1), "the first has failed, and blocks the others")
     first, *_ = await deliveries(story)
+    return first
+
+
+async def test_an_ordered_endpoint_continues_when_its_first_delivery_is_cancelled(
+    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+) -> None:
+    first = await failed_first(story, daemons, receiver)
     await person.cancel(first)
     await story.ended(CANCELLED=1, DELIVERED=3)
     assert list(numbers(receiver.requests)) == [1, 2, 3, 4]
 
 
-async def test_an_ordered_endpoint_waits_no_longer_when_its_first_is_sent_now(
+async def test_an_ordered_endpoint_continues_when_its_first_delivery_is_retried(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
-    await story.subscribe(receiver.url, ordered=True)
-    await daemons.start(retry=LATER)
-    receiver.answers = [500]
-    await story.insert(4)
-    await until(lambda: _waiting(story, 1), "the first has failed, and blocks the others")
-    first, *_ = await deliveries(story)
+    first = await failed_first(story, daemons, receiver)
     await person.retry(first)
     await receiver.wait_for(5, within=AT_ONCE)
     await story.ended(DELIVERED=4)
@@ -306,7 +313,7 @@ async def test_an_ordered_endpoint_waits_no_longer_when_its_first_is_sent_now(
 # ── several daemons, or none ────────────────────────────────────────────────────────────────────
 
 
-async def test_with_two_daemons_each_wish_reaches_the_one_it_concerns(
+async def test_with_two_daemons_each_change_reaches_the_owner_of_its_delivery(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -328,7 +335,7 @@ async def test_with_two_daemons_each_wish_reaches_the_one_it_concerns(
     assert sorted(sent(receiver.requests)) == ["1"] * 20 + ["2"] * 10
 
 
-async def test_a_wish_whose_daemon_died_before_it_heard_of_it_is_heeded_by_the_next(
+async def test_a_retry_requested_before_its_daemon_died_is_made_by_the_next(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -345,7 +352,7 @@ async def test_a_wish_whose_daemon_died_before_it_heard_of_it_is_heeded_by_the_n
     assert sorted(sent(receiver.requests)) == ["1", "1", "2"]
 
 
-async def test_wishes_against_what_is_sent_all_the_time_lead_to_no_attempt_made_twice(
+async def test_retries_and_cancellations_under_load_make_no_attempt_twice(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
@@ -393,7 +400,7 @@ async def _no_nudges(story: Story) -> bool:
     return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.change_notices")
 
 
-async def test_what_hangs_does_not_keep_other_wishes_waiting(
+async def test_a_hanging_delivery_does_not_delay_retries_of_others(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url, "role.*")

@@ -63,7 +63,7 @@ async def test_two_failures_and_a_success_are_three_attempts_at_the_scheduled_ti
     assert rows[-1]["next_at"] is None
 
 
-async def test_after_the_last_retry_it_has_failed_with_its_whole_history(
+async def test_a_delivery_fails_after_its_last_retry_with_every_attempt_recorded(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -82,7 +82,7 @@ async def test_after_the_last_retry_it_has_failed_with_its_whole_history(
     assert len(receiver.requests) == 3
 
 
-async def test_nobody_answering_is_retried_too(
+async def test_a_refused_connection_is_retried(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     async with Receiver() as gone:
@@ -113,7 +113,7 @@ async def test_an_endpoint_has_a_schedule_and_a_timeout_of_its_own(
     assert 0.4 - EARLY <= gap <= 0.4 + LATE
 
 
-async def test_retry_after_rests_the_whole_endpoint(
+async def test_retry_after_pauses_the_whole_endpoint(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -132,7 +132,7 @@ async def test_retry_after_rests_the_whole_endpoint(
     await story.ended(DELIVERED=12)
 
 
-async def test_a_rest_outlives_the_daemon_that_was_told_of_it(
+async def test_a_pause_outlives_the_daemon_that_got_it(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -148,7 +148,7 @@ async def test_a_rest_outlives_the_daemon_that_was_told_of_it(
     assert min(r.at for r in later) >= wish.timestamp() - EARLY
 
 
-async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
+async def test_a_pause_applies_to_every_daemon_also_to_one_that_joins(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -169,7 +169,7 @@ async def test_a_rest_holds_for_every_daemon_and_when_one_joins(
     assert min(r.at for r in later) >= refused.at + 2 - EARLY
 
 
-async def test_gone_disables_and_holds_and_enabling_resumes(
+async def test_a_410_disables_and_holds_until_the_endpoint_is_enabled(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url, "user.*")

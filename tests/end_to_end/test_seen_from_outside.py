@@ -62,7 +62,7 @@ async def readiness(daemon: Daemon) -> tuple[int, Mapping[str, Any]]:
 # ── what waits ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_due_and_not_sent_has_an_age_until_it_is_delivered(
+async def test_a_due_delivery_has_an_age_until_it_is_delivered(
     story: Story, daemons: Daemons
 ) -> None:
     answered = asyncio.Event()
@@ -89,7 +89,7 @@ async def test_what_is_due_and_not_sent_has_an_age_until_it_is_delivered(
     assert value("unrecorded_results") == 0
 
 
-async def test_what_a_paused_environment_is_to_get_is_held_and_not_due(
+async def test_deliveries_of_a_paused_environment_are_held_and_not_due(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -114,7 +114,7 @@ async def test_what_a_paused_environment_is_to_get_is_held_and_not_due(
     assert value("paused_environments") == 0
 
 
-async def test_a_retry_is_scheduled_and_what_a_disabled_webhook_is_to_get_is_held(
+async def test_retries_count_as_scheduled_and_deliveries_of_a_disabled_webhook_as_held(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url)
@@ -246,7 +246,7 @@ async def test_a_daemon_without_the_setting_forgets_that_it_was_applied(
     await until(lambda: value("paused_all") == 1, "it is applied again")
 
 
-async def test_one_of_two_daemons_pauses_for_both(
+async def test_a_pause_from_one_daemon_applies_to_both(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

@@ -67,7 +67,7 @@ async def test_sending_goes_on_soon_after_a_server_process_froze(
     assert daemons.alive(daemon)
 
 
-async def test_the_shards_of_a_lost_session_are_its_own_daemons_again_at_once(
+async def test_a_daemon_takes_back_the_shards_of_its_lost_session_at_once(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     """Although its old server process lives: others would have to wait for the whole lease."""

@@ -41,7 +41,7 @@ async def summed_up(story: Story, **expected: int) -> None:
     assert seen[0]["durations"] == seen[0]["attempts"]
 
 
-async def test_sums_are_those_of_the_attempts(
+async def test_statistics_equal_the_sums_of_the_attempts(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     receiver.answers = [500, 500, 404, Answer(503, delay=0.12)]
@@ -58,7 +58,7 @@ async def test_sums_are_those_of_the_attempts(
     assert told >= 120
 
 
-async def test_what_is_given_up_is_summed_up_as_such(
+async def test_failed_deliveries_count_as_failed_in_statistics(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     receiver.otherwise = 500
@@ -93,7 +93,7 @@ async def test_two_daemons_add_up(story: Story, daemons: Daemons, receiver: Rece
     await session.close()
 
 
-async def test_a_drain_writes_what_was_noted_last(
+async def test_a_drain_writes_the_last_notes(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -108,7 +108,7 @@ async def test_a_drain_writes_what_was_noted_last(
     assert told == 120
 
 
-async def test_sending_goes_on_while_sums_can_not_be_written(
+async def test_sending_continues_while_statistics_cannot_be_written(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
 from dispatcher import daemon as daemon_module
+from dispatcher.core.model import Delivery
 from dispatcher.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
@@ -43,7 +44,7 @@ async def test_stopping_under_load_again_and_again_sends_nothing_twice_and_loses
     assert numbers(receiver.requests) == dict.fromkeys(range(800), 1)
 
 
-async def test_what_is_in_flight_is_finished_and_recorded_and_nothing_new_begun(
+async def test_a_drain_finishes_attempts_in_flight_and_starts_none(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url, max_in_flight=3)
@@ -56,7 +57,7 @@ async def test_what_is_in_flight_is_finished_and_recorded_and_nothing_new_begun(
     await story.ended(DELIVERED=3, PENDING=7)
 
 
-async def test_while_it_drains_it_is_alive_and_not_ready(
+async def test_a_draining_daemon_is_alive_and_not_ready(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -154,7 +155,7 @@ async def test_results_that_wait_while_a_session_is_lost_in_the_drain_are_writte
     assert numbers(receiver.requests) == dict.fromkeys(range(1_200), 1)
 
 
-async def test_what_was_recorded_before_a_stop_outlives_a_crash_of_the_database_after_it(
+async def test_records_of_a_stopped_daemon_survive_a_later_crash_of_the_database(
     directory: Path, binaries: Path | None, cipher: Cipher, receiver: Receiver
 ) -> None:
     late = {"fsync": "off", "wal_writer_delay": "10000ms"}
@@ -195,7 +196,7 @@ async def test_an_error_in_the_drain_is_raised_and_the_other_steps_are_taken(
     assert not await _is_served(daemon)
 
 
-async def test_a_worker_that_breaks_in_the_drain_is_no_orderly_end(
+async def test_a_worker_that_fails_in_the_drain_ends_the_daemon_with_its_error(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await story.subscribe(receiver.url)
@@ -203,13 +204,14 @@ async def test_a_worker_that_breaks_in_the_drain_is_no_orderly_end(
     daemon = await daemons.start()
     deliverer = daemon._engine.deliverer
 
-    async def broken_in_the_drain() -> None:
+    def broken_in_the_drain(now: float) -> list[Delivery]:
         if not deliverer._is_starting:
             raise LookupError("not foreseen")
+        return []
 
     await story.insert()
     await receiver.wait_for(1)
-    monkeypatch.setattr(deliverer, "_release_due", broken_in_the_drain)
+    monkeypatch.setattr(deliverer._buffer, "release_due", broken_in_the_drain)
     with pytest.raises(ExceptionGroup) as raised:
         await daemons.stop(daemon)
     assert raised.value.subgroup(LookupError) is not None
@@ -217,7 +219,7 @@ async def test_a_worker_that_breaks_in_the_drain_is_no_orderly_end(
     assert not await _is_served(daemon)
 
 
-async def test_a_stage_that_breaks_in_the_drain_is_no_orderly_end(
+async def test_a_stage_that_fails_in_the_drain_ends_the_daemon_with_its_error(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await story.subscribe(receiver.url)
@@ -251,7 +253,7 @@ async def test_a_daemon_that_opened_by_half_is_closed(
     assert not await _is_served(daemon)
 
 
-async def test_what_cannot_be_closed_keeps_nothing_else_open(
+async def test_an_error_while_closing_does_not_keep_other_things_open(
     story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon = Daemon(configured(), story.dsn, cipher)

@@ -37,7 +37,7 @@ async def test_two_daemons_share_the_work_and_send_nothing_twice(
     assert one._engine.lease.owned.isdisjoint(other._engine.lease.owned)
 
 
-async def test_two_daemons_keep_to_one_endpoints_cap_together(
+async def test_two_daemons_share_the_limit_of_an_endpoint(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     receiver.otherwise = Answer(200, delay=0.02)
@@ -64,7 +64,7 @@ async def test_when_one_stops_the_other_takes_over_at_once_and_nothing_is_sent_t
     assert time.monotonic() - stopped < 8  # a lease runs out after 10
 
 
-async def test_retries_of_one_that_stopped_are_made_by_the_other_in_time(
+async def test_retries_of_a_stopped_daemon_are_made_by_the_other_in_time(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

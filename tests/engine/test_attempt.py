@@ -39,17 +39,17 @@ class World:
         clock = Clock(lambda: 0.0)
         clock.set(NOW, 0.0)
         self.runner = AttemptRunner(
-            self,  # type: ignore[arg-type] # as much of each as an attempt uses
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            REQUESTS,
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            clock,
+            buffer=self,  # type: ignore[arg-type] # as much of each as an attempt uses
+            queues=self,  # type: ignore[arg-type]
+            lease=self,  # type: ignore[arg-type]
+            endpoints=self,  # type: ignore[arg-type]
+            bodies=self,  # type: ignore[arg-type]
+            requests=REQUESTS,
+            sender=self,  # type: ignore[arg-type]
+            tokens=self,  # type: ignore[arg-type]
+            recorder=self,  # type: ignore[arg-type]
+            health=self,  # type: ignore[arg-type]
+            clock=clock,
             timeout=5.0,
         )
 

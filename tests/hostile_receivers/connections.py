@@ -133,7 +133,7 @@ CONNECTIONS: dict[str, Behaviour] = {
     "refuses": Behaviour(_closes_at_once, "connect", listens="refuses"),
     "queue-full": Behaviour(_closes_at_once, "timeout|connect", listens="full"),
     "closes-at-once": Behaviour(_closes_at_once, "reset"),
-    "resets-at-once": Behaviour(_resets_at_once, "reset"),
+    "resets-at-once": Behaviour(_resets_at_once, "reset|connect"),
     "resets-within-the-request": Behaviour(resets_after(b"", reads=10), "reset"),
     "resets-within-a-large-request": Behaviour(
         resets_after(b"", reads=100_000), "reset", body_bytes=LARGE_BYTES

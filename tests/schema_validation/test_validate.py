@@ -48,7 +48,9 @@ def test_data_that_satisfies_its_schema_passes(schema: Any, data: str) -> None:
         ({"$schema": DRAFT_7, "items": [{"type": "string"}]}, "[1]", "data.0: "),
     ],
 )
-def test_data_that_does_not_is_told_where_and_why(schema: Any, data: str, said: str) -> None:
+def test_data_that_violates_its_schema_is_rejected_with_place_and_reason(
+    schema: Any, data: str, said: str
+) -> None:
     rejection = refused(schema, data)
     assert rejection.reason == "schema"
     assert said in rejection.detail
@@ -80,7 +82,7 @@ def test_the_value_is_not_repeated(schema: Any) -> None:
         ("1" * 400, "infinity"),
     ],
 )
-def test_what_can_not_be_read_is_unreadable(data: str, said: str) -> None:
+def test_data_that_is_not_json_is_unreadable(data: str, said: str) -> None:
     rejection = refused(True, data)
     assert rejection.reason == "unreadable"
     assert said in rejection.detail
@@ -103,7 +105,7 @@ def test_what_can_not_be_read_is_unreadable(data: str, said: str) -> None:
         ({"$schema": 3}, "schema.$schema: "),
     ],
 )
-def test_a_schema_that_is_no_good_is_unusable(schema: Any, said: str) -> None:
+def test_an_invalid_schema_is_unusable(schema: Any, said: str) -> None:
     for data in (None, "1"):
         rejection = refused(schema, data)
         assert rejection.reason == "schema_unusable"
@@ -114,7 +116,7 @@ def test_a_pattern_takes_time_in_proportion_to_the_text_alone() -> None:
     assert refused({"pattern": "^(a+)+$"}, f'"{"a" * 200_000}!"').reason == "schema"
 
 
-def test_what_is_said_is_one_short_line_whatever_the_keys_are() -> None:
+def test_the_detail_is_one_short_line_for_any_keys() -> None:
     key = "\x00\n\u202e" + "k" * 10_000
     detail = refused({"additionalProperties": {"type": "string"}}, json.dumps({key: 1})).detail
     assert detail.isprintable()

@@ -27,7 +27,7 @@ def process(sandbox: Sandbox) -> asyncio.subprocess.Process:
     return sandbox._process
 
 
-async def test_it_answers_as_the_comparison_does(sandbox: Sandbox) -> None:
+async def test_the_worker_gives_the_same_results_as_the_function(sandbox: Sandbox) -> None:
     assert await sandbox.validate('{"type":"string"}') is None
     assert await sandbox.validate('{"type":"string"}', '"é"') is None
     rejection = await sandbox.validate('{"type":"string"}', "1")
@@ -74,7 +74,7 @@ async def test_a_frozen_process_is_given_up(
     assert await sandbox.validate("{}") is None
 
 
-async def test_an_idle_process_without_time_says_nothing_about_the_data(
+async def test_a_process_out_of_idle_time_rejects_no_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
@@ -96,7 +96,7 @@ async def test_only_an_idle_process_yields_the_processor(*, is_idle: bool, polic
     assert of_child == (getattr(os, policy) if is_idle else inherited)
 
 
-async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) -> None:
+async def test_a_cancelled_check_leaves_no_partial_answer(sandbox: Sandbox) -> None:
     await sandbox.validate("{}")  # the process has started
     asking = asyncio.create_task(sandbox.validate(ENDLESS, "1"))
     await asyncio.sleep(0)  # the question is written
@@ -107,7 +107,7 @@ async def test_who_stops_waiting_leaves_no_half_answer_behind(sandbox: Sandbox) 
     assert rejection.reason == "schema"
 
 
-async def test_it_is_given_no_secrets_and_can_open_nothing(
+async def test_the_worker_gets_no_secrets_and_can_open_no_file(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPATCHER_SECRETS__KEY", "hunter2")
@@ -118,7 +118,7 @@ async def test_it_is_given_no_secrets_and_can_open_nothing(
         assert [line.split()[3] for line in limits if line.startswith("Max open files")] == ["0"]
 
 
-async def test_it_ends_when_its_parent_is_gone() -> None:
+async def test_the_worker_ends_with_its_parent() -> None:
     sandbox = Sandbox()
     await sandbox.validate("{}")
     ending = process(sandbox)
@@ -137,7 +137,7 @@ async def test_closing_ends_it(sandbox: Sandbox) -> None:
         os.kill(pid, 0)
 
 
-async def test_a_process_that_can_not_be_started_says_nothing_about_the_data(
+async def test_a_process_that_cannot_start_rejects_no_data(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in ("/nonexistent/python", "/bin/false"):

@@ -40,7 +40,7 @@ async def every(
         before = page.next
 
 
-async def test_an_entry_says_who_did_what_from_where(pool: Pool) -> None:
+async def test_an_audit_entry_has_actor_action_and_address(pool: Pool) -> None:
     await note(pool, "webhook.update", "w1", "env_default")
     (entry,) = (await AuditLog(pool).list("env_default")).items
     assert (entry.actor, entry.action, entry.subject) == ("cli:me", "webhook.update", "w1")
@@ -54,7 +54,7 @@ async def test_an_entry_says_who_did_what_from_where(pool: Pool) -> None:
     assert abs(entry.at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-async def test_an_environment_sees_its_own_and_nothing_of_others(pool: Pool) -> None:
+async def test_an_environment_sees_only_its_own_rows(pool: Pool) -> None:
     for environment in ("env_default", "other", None):
         await note(pool, "token.create", str(environment), environment)
     assert [e.subject for e in await every(pool, "env_default", 9)] == ["env_default"]
@@ -90,7 +90,7 @@ async def test_a_page_that_is_just_full_is_the_last(pool: Pool) -> None:
         ({"action": "webhook"}, []),
     ],
 )
-async def test_filters_are_exact_however_far_one_looks_at_once(
+async def test_filters_are_exact_with_any_read_limit(
     pool: Pool,
     monkeypatch: pytest.MonkeyPatch,
     filters: dict[str, str],
@@ -105,7 +105,7 @@ async def test_filters_are_exact_however_far_one_looks_at_once(
     assert [e.subject for e in await every(pool, None, 2, **filters)] == found
 
 
-async def test_a_rare_entry_among_very_many_costs_no_more_than_a_look(
+async def test_a_rare_audit_entry_is_found_within_the_read_limit(
     connection: Connection,
 ) -> None:
     await connection.execute(

@@ -32,7 +32,7 @@ async def both(backlogs: Backlogs) -> tuple[int, int, int]:
     return found
 
 
-async def test_nothing_waits_where_there_is_nothing(backlogs: Backlogs) -> None:
+async def test_an_empty_environment_has_no_backlog(backlogs: Backlogs) -> None:
     assert await both(backlogs) == (0, 0, 0)
     found = await backlogs.read(None)
     assert found.pending.oldest_due_seconds == 0
@@ -40,7 +40,7 @@ async def test_nothing_waits_where_there_is_nothing(backlogs: Backlogs) -> None:
     assert found.environments == {}
 
 
-async def test_what_is_due_has_an_age_and_a_retry_is_scheduled(
+async def test_due_deliveries_have_an_age_and_retries_are_scheduled(
     backlogs: Backlogs, connection: Connection
 ) -> None:
     webhook = await rows.endpoint(connection)
@@ -53,7 +53,7 @@ async def test_what_is_due_has_an_age_and_a_retry_is_scheduled(
         assert 300 <= age < 360
 
 
-async def test_what_a_disabled_webhook_or_one_that_rests_is_to_get_is_held_and_has_no_age(
+async def test_deliveries_of_disabled_or_paused_webhooks_are_held_without_an_age(
     backlogs: Backlogs, connection: Connection
 ) -> None:
     disabled = await rows.endpoint(connection, active=False)
@@ -72,7 +72,7 @@ async def test_what_a_disabled_webhook_or_one_that_rests_is_to_get_is_held_and_h
     assert (found.endpoints.active, found.endpoints.disabled) == (1, 1)
 
 
-async def test_what_is_paused_is_held(
+async def test_deliveries_of_a_paused_environment_are_held(
     backlogs: Backlogs, pool: Pool, connection: Connection, actor: Actor
 ) -> None:
     await rows.environment(connection, "env_other")
@@ -96,7 +96,7 @@ async def test_what_is_paused_is_held(
     assert counts((await backlogs.read("env_default")).pending) == (0, 0, 2)
 
 
-async def test_counting_ends_and_says_so(
+async def test_counting_stops_at_a_limit_and_reports_it(
     backlogs: Backlogs, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dispatcher.services.backlog.COUNTED_MOST", 4)
@@ -114,7 +114,7 @@ async def test_counting_ends_and_says_so(
     assert (found.due, found.held, sorted(found.more)) == (4, 4, ["due", "held"])
 
 
-async def test_what_is_not_fanned_out_waits_in_the_inbox(
+async def test_an_event_before_its_fan_out_counts_as_waiting(
     backlogs: Backlogs, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_other")
@@ -141,7 +141,7 @@ async def test_webhooks_are_active_failing_or_disabled(
         assert (found.active, found.disabled, found.failing) == (2, 1, 1)
 
 
-async def test_the_stats_have_the_last_hour_and_of_all_what_daemons_say(
+async def test_the_figures_of_all_environments_include_the_daemons(
     backlogs: Backlogs, pool: Pool, connection: Connection
 ) -> None:
     sums = Sums(10, 4, 6, 1, 100, [10] + [0] * 25)

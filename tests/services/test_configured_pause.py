@@ -63,7 +63,7 @@ async def test_it_pauses_again_once_a_daemon_ran_without_it(pool: Pool) -> None:
     assert await all_paused(pool)
 
 
-async def test_what_was_paused_by_a_person_stays_as_it_is(pool: Pool) -> None:
+async def test_a_pause_by_a_person_is_not_changed(pool: Pool) -> None:
     async with pool.transaction() as session:
         paused, _ = await Pauses(session, Actor("cli:root")).pause(None)
     found = await applied(pool)
@@ -137,7 +137,7 @@ async def test_tables_that_were_restored_are_another_database(
     assert await all_paused(pool)
 
 
-async def test_two_that_start_at_the_same_time_pause_it_once(dsn: str) -> None:
+async def test_two_daemons_that_start_together_apply_the_pause_once(dsn: str) -> None:
     async with pool_of(dsn) as one, pool_of(dsn) as other:
         found = await asyncio.gather(applied(one), applied(other))
     assert sorted(each.applied for each in found) == [False, True]

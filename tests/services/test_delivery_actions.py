@@ -8,9 +8,10 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.delivery_actions import ATTEMPTS_MOST, DeliveryActions
+from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.delivery_actions import ATTEMPTS_MOST
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -69,14 +70,14 @@ async def actions(connection: Connection) -> list[tuple[str, str, str]]:
 # ── retry ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_pending_one_is_due_now(connection: Connection, retry: Wish) -> None:
+async def test_a_retried_pending_delivery_is_due_now(connection: Connection, retry: Wish) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), due_in=HOUR)
     assert await retry(ENVIRONMENT, name(one)) == one.id
     assert await connection.fetchval("SELECT next_at <= now() FROM dispatcher.deliveries")
     assert await actions(connection) == [("delivery.retry", name(one), ENVIRONMENT)]
 
 
-async def test_after_thirty_thousand_attempts_none_is_sent_again_by_hand(
+async def test_a_delivery_with_thirty_thousand_attempts_cannot_be_retried(
     connection: Connection, dsn: str, retry: Wish
 ) -> None:
     pending = await rows.delivery(
@@ -90,7 +91,7 @@ async def test_after_thirty_thousand_attempts_none_is_sent_again_by_hand(
     assert await rows.inbox(connection) == []
 
 
-async def test_one_that_ended_is_owed_again_once(
+async def test_an_ended_delivery_is_retried_once(
     connection: Connection, dsn: str, retry: Wish
 ) -> None:
     one = await failed(connection, dsn)
@@ -107,7 +108,7 @@ async def test_one_that_ended_is_owed_again_once(
         (False, r"The webhook is disabled\. Enable it"),
     ],
 )
-async def test_nothing_is_sent_again_to_a_webhook_that_takes_nothing(
+async def test_a_delivery_of_a_disabled_webhook_cannot_be_retried(
     connection: Connection, dsn: str, retry: Wish, deleted: bool, reason: str
 ) -> None:
     over = await failed(connection, dsn, active=False, deleted=deleted)
@@ -119,7 +120,7 @@ async def test_nothing_is_sent_again_to_a_webhook_that_takes_nothing(
     assert await actions(connection) == []
 
 
-async def test_an_event_that_is_no_longer_kept_can_not_be_sent_again(
+async def test_an_event_that_is_no_longer_kept_cannot_be_sent_again(
     connection: Connection, dsn: str, retry: Wish
 ) -> None:
     one = await failed(connection, dsn)
@@ -128,7 +129,7 @@ async def test_an_event_that_is_no_longer_kept_can_not_be_sent_again(
         await retry(ENVIRONMENT, name(one))
 
 
-async def test_one_cancelled_is_not_sent_again_while_an_attempt_may_be_under_way(
+async def test_a_cancelled_delivery_cannot_be_retried_during_an_attempt(
     connection: Connection, retry: Wish, cancel: Wish, owned: None
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
@@ -143,7 +144,9 @@ async def test_one_cancelled_is_not_sent_again_while_an_attempt_may_be_under_way
 # ── cancel ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_pending_one_ends_and_says_why(connection: Connection, cancel: Wish) -> None:
+async def test_a_cancelled_pending_delivery_ends_with_its_reason(
+    connection: Connection, cancel: Wish
+) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=1)
     assert await cancel(ENVIRONMENT, name(one)) == one.id
     (row,) = await rows.attempts(connection)
@@ -151,7 +154,7 @@ async def test_a_pending_one_ends_and_says_why(connection: Connection, cancel: W
     assert await actions(connection) == [("delivery.cancel", name(one), ENVIRONMENT)]
 
 
-async def test_one_that_ended_can_not_be_cancelled(
+async def test_an_ended_delivery_cannot_be_cancelled(
     connection: Connection, dsn: str, cancel: Wish
 ) -> None:
     one = await failed(connection, dsn)
@@ -164,7 +167,7 @@ async def test_one_that_ended_can_not_be_cancelled(
 
 
 @pytest.mark.parametrize("given", ["dlv_1", "dlv_0x1", "evt_1", "", "dlv_" + "9" * 19])
-async def test_what_is_no_delivery_is_unknown(retry: Wish, cancel: Wish, given: str) -> None:
+async def test_an_invalid_delivery_id_is_unknown(retry: Wish, cancel: Wish, given: str) -> None:
     for wish in (retry, cancel):
         with pytest.raises(NotFoundError):
             await wish(ENVIRONMENT, given)
@@ -187,7 +190,7 @@ async def test_a_delivery_of_another_environment_is_as_unknown(
 # ── applied ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_change_is_heeded_when_its_owner_says_so_and_at_once_when_there_is_none(
+async def test_a_change_is_applied_when_its_owner_confirms_it_or_if_there_is_no_owner(
     connection: Connection, pool: Pool, cancel: Wish
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))

@@ -35,13 +35,13 @@ async def test_an_environment_of_a_chosen_name_is_there_and_on_record(
     )
 
 
-async def test_a_name_is_made_up_where_none_is_given(pool: Pool, actor: Actor) -> None:
+async def test_an_environment_without_an_id_gets_one(pool: Pool, actor: Actor) -> None:
     made = [await create(pool, actor) for _ in range(2)]
     assert all(e.id.startswith("env_") and len(e.id) == 28 for e in made)
     assert made[0].id != made[1].id
 
 
-async def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
+async def test_an_existing_id_is_refused_and_nothing_changes(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     with pytest.raises(ConflictError, match="env_default"):
@@ -50,7 +50,7 @@ async def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
 
 
-async def test_one_that_is_not_there_is_unknown(pool: Pool, actor: Actor) -> None:
+async def test_a_missing_webhook_is_unknown(pool: Pool, actor: Actor) -> None:
     with pytest.raises(NotFoundError):
         await Environments(pool, actor).get("missing")
 
@@ -67,7 +67,7 @@ async def test_the_listing_is_newest_first_page_by_page(pool: Pool, actor: Actor
     assert third.next is None
 
 
-async def test_since_when_it_is_paused_is_told(
+async def test_the_start_of_a_pause_is_returned(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     paused_at = await connection.fetchval(

@@ -82,9 +82,7 @@ async def audited(connection: Connection) -> list[tuple[str, str, dict[str, Any]
 # ── putting ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_type_is_created_with_what_is_said_of_it(
-    changes: Changes, catalogue: EventTypes
-) -> None:
+async def test_a_type_is_created_with_its_fields(changes: Changes, catalogue: EventTypes) -> None:
     made, created = await changes.put(
         "user.created", description="A user", example={"id": "usr_é"}, schema=OBJECT, enforce=True
     )
@@ -95,7 +93,7 @@ async def test_a_type_is_created_with_what_is_said_of_it(
     assert made.schema == '{"type":"object","required":["id"]}'
 
 
-async def test_what_is_not_mentioned_stays_and_null_takes_away(changes: Changes) -> None:
+async def test_omitted_fields_stay_and_null_removes_a_field(changes: Changes) -> None:
     await changes.put("a.b", description="d", example=[1], schema=OBJECT | {"type": "array"})
     kept, created = await changes.put("a.b", description="e")
     assert not created
@@ -104,13 +102,13 @@ async def test_what_is_not_mentioned_stays_and_null_takes_away(changes: Changes)
     assert (bare.description, bare.example, bare.schema) == ("e", None, None)
 
 
-async def test_a_type_with_nothing_said_of_it_can_be_in_the_catalogue(changes: Changes) -> None:
+async def test_a_type_without_fields_can_be_in_the_catalogue(changes: Changes) -> None:
     made, created = await changes.put("a.b")
     assert created
     assert (made.description, made.example, made.schema, made.enforce) == ("", None, None, False)
 
 
-async def test_a_change_that_changes_nothing_is_none(
+async def test_a_change_without_a_difference_is_not_recorded(
     changes: Changes, connection: Connection
 ) -> None:
     made, _ = await changes.put("a.b", schema=OBJECT, example={"id": 1})
@@ -147,7 +145,7 @@ async def test_changes_are_on_record_without_the_texts(
         ("endpoint.disabled", {"schema": True, "enforce": True}, "enforce", "dispatcher's own"),
     ],
 )
-async def test_what_can_not_be_is_told_where_and_why(
+async def test_an_invalid_input_is_refused_with_place_and_reason(
     changes: Changes,
     connection: Connection,
     name: str,
@@ -214,9 +212,7 @@ async def test_another_environments_types_are_unknown(
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "a b", "a" * 129, "a\n"])
-async def test_what_is_no_name_is_the_name_of_nothing(
-    changes: Changes, catalogue: EventTypes, name: str
-) -> None:
+async def test_an_invalid_id_is_unknown(changes: Changes, catalogue: EventTypes, name: str) -> None:
     with pytest.raises(NotFoundError):
         await catalogue.get(ENV, name)
     with pytest.raises(NotFoundError):
@@ -259,7 +255,7 @@ def nested(levels: int) -> str:
         ('{"name":"a.b"}', "name"),
     ],
 )
-def test_a_form_says_what_is_wrong_by_its_public_name(body: str, place: str) -> None:
+def test_a_form_reports_problems_by_public_names(body: str, place: str) -> None:
     with pytest.raises(ValidationError) as refused:
         EventTypePut.model_validate_json(body)
     assert {problem.place[0] for problem in problems(refused.value).problems} == {place}
@@ -275,20 +271,23 @@ def test_a_form_says_what_is_wrong_by_its_public_name(body: str, place: str) -> 
         '{"example":123456789012345678901234567890}',
     ],
 )
-def test_a_form_takes_what_it_can(body: str) -> None:
+def test_a_form_accepts_valid_credentials(body: str) -> None:
     EventTypePut.model_validate_json(body)
 
 
 def test_the_published_schema_has_a_property_named_schema() -> None:
     assert set(EventTypePut.model_json_schema()["properties"]) == {
-        *("description", "example", "schema", "enforce")
+        "description",
+        "example",
+        "schema",
+        "enforce",
     }
 
 
 # ── loading ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_loading_says_what_was_added_changed_and_left(
+async def test_loading_reports_added_changed_and_unchanged_types(
     changes: Changes, catalogue: EventTypes
 ) -> None:
     await changes.put("a.b", description="mine")
@@ -351,7 +350,7 @@ def test_a_file_is_a_list_in_either_notation(content: bytes, toml: bool) -> None
         (b'[[event_types]]\nname = "a"\nexample = 2026-01-01', True, ("event_types", 0, "example")),
     ],
 )
-def test_a_file_that_is_none_is_refused(
+def test_an_invalid_catalogue_file_is_refused(
     content: bytes, toml: bool, place: tuple[str | int, ...]
 ) -> None:
     with pytest.raises(InvalidError) as refused:
@@ -376,9 +375,7 @@ async def test_no_connection_and_no_lock_is_held_while_a_schema_is_checked(
     assert looked == [made.schema]
 
 
-async def test_a_type_that_others_changed_meanwhile_is_merged_with_their_change(
-    pool: Pool, changes: Changes
-) -> None:
+async def test_concurrent_changes_of_a_type_are_merged(pool: Pool, changes: Changes) -> None:
     class Checks(SchemaChecks):
         async def validate(self, environment_id: str, schema: str, data: str | None = None) -> None:
             if not looked:
@@ -403,7 +400,7 @@ async def test_a_type_that_others_keep_changing_is_a_conflict(pool: Pool, change
     assert len(looked) == module.TRIES
 
 
-async def test_a_schema_of_too_many_steps_is_refused_by_its_name(changes: Changes) -> None:
+async def test_a_schema_that_is_too_expensive_is_refused_by_its_name(changes: Changes) -> None:
     doubled = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
     endless = {"$defs": {**doubled, "a60": {}}, "$ref": "#/$defs/a0"}
     with pytest.raises(InvalidError, match="schema: comparing"):

@@ -25,7 +25,9 @@ def sums(attempts: int, failures: int, milliseconds: int) -> Sums:
     return Sums(attempts, failures, attempts - failures, 0, milliseconds * attempts, durations)
 
 
-async def test_of_nothing_nothing_is_said(overview: Overview, connection: Connection) -> None:
+async def test_figures_without_attempts_are_empty(
+    overview: Overview, connection: Connection
+) -> None:
     webhook = await rows.endpoint(connection)
     health = (await overview.webhooks("env_default", [webhook]))[webhook]
     assert (health.attempts_24h, health.success_rate_24h, health.p95_ms) == (0, None, None)
@@ -59,7 +61,7 @@ async def test_a_webhook_is_seen_at_a_glance(
     assert health.pending == Count(1)
 
 
-async def test_webhooks_of_others_are_not_told_of(
+async def test_webhooks_of_other_environments_are_not_shown(
     pool: Pool, overview: Overview, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_b")
@@ -84,7 +86,7 @@ async def test_pending_deliveries_are_counted_exactly_up_to_a_bound(
     assert (await overview.summary(None)).pending == most
 
 
-async def test_a_summary_is_of_one_environment_or_of_all(
+async def test_a_summary_covers_one_environment_or_all(
     pool: Pool, overview: Overview, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_b")
@@ -131,7 +133,7 @@ async def test_series_have_a_point_for_each_stretch_of_time(
         assert passed <= timedelta(minutes=20, seconds=width + 10)
 
 
-async def test_pauses_are_told(overview: Overview, connection: Connection) -> None:
+async def test_the_current_pauses_are_returned(overview: Overview, connection: Connection) -> None:
     await connection.execute("UPDATE dispatcher.settings SET paused_at = now()")
     one, everything = await overview.summary("env_default"), await overview.summary(None)
     assert one.paused_at is everything.paused_at is None
@@ -141,7 +143,7 @@ async def test_pauses_are_told(overview: Overview, connection: Connection) -> No
     assert (await overview.summary("env_default")).paused_at is not None
 
 
-async def test_a_daemon_that_has_said_nothing_is_listed_all_the_same(
+async def test_a_daemon_without_a_status_is_listed(
     overview: Overview, connection: Connection
 ) -> None:
     await connection.execute(

@@ -57,7 +57,7 @@ async def changed(pool: Pool, since: int) -> tuple[int, set[UUID]]:
     return version, set(ids)
 
 
-async def test_one_environment_or_all_of_them_are_held_and_their_endpoints_told(
+async def test_pausing_holds_one_environment_or_all_and_raises_endpoint_versions(
     pool: Pool, endpoints: list[UUID], pause: Change, resume: Change
 ) -> None:
     version, _ = await changed(pool, 0)
@@ -80,7 +80,7 @@ async def test_one_environment_or_all_of_them_are_held_and_their_endpoints_told(
         assert (await changed(pool, version))[1] == told
 
 
-async def test_one_made_while_its_environment_is_paused_is_held_too(
+async def test_an_endpoint_created_during_a_pause_is_held(
     connection: Connection, pool: Pool, pause: Change
 ) -> None:
     await pause("env_default")
@@ -113,7 +113,7 @@ async def test_an_unknown_environment_is_neither(
             await change("env_none")
 
 
-async def test_a_pause_is_seen_by_who_asks(
+async def test_a_pause_is_shown(
     connection: Connection, pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     pauses = Pauses(pool, actor)
@@ -135,7 +135,7 @@ async def test_a_pause_is_seen_by_who_asks(
     assert [each.by for each in await pauses.current()] == [None, None]
 
 
-async def test_resuming_one_environment_while_all_are_paused_does_not_look_like_success(
+async def test_resuming_an_environment_while_all_are_paused_is_a_conflict(
     pool: Pool, pause: Change, resume: Change
 ) -> None:
     of_all = await pause(None)
@@ -148,7 +148,7 @@ async def test_resuming_one_environment_while_all_are_paused_does_not_look_like_
     assert await resume("env_default") == Pause("env_default", False, None, None)
 
 
-async def test_the_time_of_a_pause_is_not_held_against_who_failed_before(
+async def test_a_pause_does_not_count_as_time_of_failure(
     connection: Connection, pool: Pool, endpoints: list[UUID], pause: Change, resume: Change
 ) -> None:
     await connection.executemany(
@@ -176,7 +176,7 @@ async def daemon(connection: Connection, number: int, version: int, silent: floa
     )
 
 
-async def test_a_version_is_confirmed_when_every_daemon_that_lives_has_acted_on_it(
+async def test_a_version_is_confirmed_when_every_live_daemon_has_applied_it(
     connection: Connection, pool: Pool
 ) -> None:
     assert await wait_until_applied(pool, 5)
@@ -188,7 +188,7 @@ async def test_a_version_is_confirmed_when_every_daemon_that_lives_has_acted_on_
     assert await wait_until_applied(pool, 4)
 
 
-async def test_who_waits_for_a_version_is_told_once_it_is_confirmed(
+async def test_waiting_for_a_version_ends_when_it_is_confirmed(
     connection: Connection, pool: Pool
 ) -> None:
     await daemon(connection, 1, 4)

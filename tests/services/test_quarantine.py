@@ -34,7 +34,7 @@ async def audited(connection: Connection) -> list[tuple[str, str]]:
     return [(row["action"], row["subject"]) for row in found]
 
 
-async def test_what_is_put_aside_is_listed_newest_first_with_the_reason(
+async def test_quarantined_events_are_listed_newest_first_with_the_reason(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     events = [await rows.event(connection) for _ in range(5)]
@@ -52,7 +52,7 @@ async def test_what_is_put_aside_is_listed_newest_first_with_the_reason(
     assert await quarantine.get(OURS, item.id) == item
 
 
-async def test_what_is_released_is_in_the_inbox_as_it_was(
+async def test_a_released_row_returns_to_the_inbox_unchanged(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -73,7 +73,7 @@ async def test_what_is_released_is_in_the_inbox_as_it_was(
     ]
 
 
-async def test_what_is_released_is_not_examined_again(
+async def test_a_released_event_skips_the_schema_check(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     event = await rows.event(connection)
@@ -88,7 +88,7 @@ async def test_what_is_released_is_not_examined_again(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.unvalidated_events") == 0
 
 
-async def test_a_release_wakes_who_listens(
+async def test_a_release_notifies_listening_daemons(
     connection: Connection, pool: Pool, actor: Actor, dsn: str
 ) -> None:
     event = await rows.event(connection)
@@ -104,7 +104,7 @@ async def test_a_release_wakes_who_listens(
     await listener.close()
 
 
-async def test_what_is_discarded_is_gone_but_not_its_event(
+async def test_discarding_removes_the_row_and_keeps_the_event(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     event = await rows.event(connection)
@@ -118,7 +118,7 @@ async def test_what_is_discarded_is_gone_but_not_its_event(
     assert await audited(connection) == [("quarantine.discard", f"q_{event}")]
 
 
-async def test_what_is_not_there_or_anothers_is_unknown_and_stays(
+async def test_a_missing_or_foreign_row_is_unknown_and_unchanged(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     await rows.environment(connection, "env_other")

@@ -88,7 +88,7 @@ async def test_a_preview_counts_by_kind_and_changes_nothing(
 @pytest.mark.parametrize(
     ("limit", "least"), [("COUNT_MOST", 2), ("COUNT_SECONDS", 0)], ids=["too many", "too long"]
 )
-async def test_counting_ends_and_says_that_there_may_be_more(
+async def test_counting_stops_at_a_limit_and_reports_that_there_may_be_more(
     connection: Connection, desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: str, least: int
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
@@ -101,7 +101,7 @@ async def test_counting_ends_and_says_that_there_may_be_more(
     assert (await desk.start(webhook)).total is None
 
 
-async def test_a_start_answers_with_what_will_be_done_and_is_on_record(
+async def test_starting_a_replay_returns_its_counts_and_is_audited(
     dsn: str, connection: Connection, desk: Desk
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
@@ -128,7 +128,7 @@ async def test_a_start_answers_with_what_will_be_done_and_is_on_record(
     assert json.loads(entry["detail"])["recovery"] == started.id
 
 
-async def test_progress_is_seen_while_it_runs(connection: Connection, desk: Desk) -> None:
+async def test_a_running_replay_shows_its_progress(connection: Connection, desk: Desk) -> None:
     webhook = await rows.endpoint(connection, "*")
     await emitted(connection, 3)
     started = await desk.start(webhook)
@@ -155,7 +155,7 @@ async def test_a_time_that_has_not_begun_is_refused(connection: Connection, desk
         await desk.start(webhook, since=datetime.now(UTC) + timedelta(hours=1))
 
 
-async def test_one_runs_at_a_time_and_none_of_a_disabled_webhook(
+async def test_one_replay_runs_at_a_time_and_none_for_a_disabled_webhook(
     connection: Connection, desk: Desk
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
@@ -170,7 +170,7 @@ async def test_one_runs_at_a_time_and_none_of_a_disabled_webhook(
     assert (await desk.preview(disabled)).missed == 0, "one may look"
 
 
-async def test_what_is_not_in_the_environment_is_unknown(
+async def test_an_object_of_another_environment_is_unknown(
     connection: Connection, desk: Desk
 ) -> None:
     await rows.environment(connection, "elsewhere")
@@ -199,7 +199,7 @@ async def test_what_is_not_in_the_environment_is_unknown(
             await desk.cancel(webhook, wrong_id)
 
 
-async def test_cancelling_is_on_record_once_and_what_is_done_can_not_be_cancelled(
+async def test_cancelling_a_replay_is_audited_once_and_an_ended_one_is_refused(
     connection: Connection, desk: Desk
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
@@ -251,7 +251,7 @@ def test_a_form_that_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
         NewRecovery.model_validate_json(json.dumps(asked))
 
 
-def test_a_form_is_read_in_either_way_of_writing() -> None:
+def test_a_form_accepts_both_spellings_of_its_fields() -> None:
     form = NewRecovery.model_validate_json('{"since": "2026-01-01T00:00:00+01:00", "dryRun": true}')
     assert (form.dry_run, form.missed, form.rate, form.until) == (True, True, None, None)
     assert form.since == datetime(2025, 12, 31, 23, tzinfo=UTC)

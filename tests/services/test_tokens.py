@@ -103,12 +103,12 @@ async def dump(connection: Connection) -> str:
 # ── from create to authenticate ──────────────────────────────────────────────────────────────────
 
 
-async def test_a_token_says_whose_it_is(office: Office) -> None:
+async def test_a_token_shows_its_environment(office: Office) -> None:
     made = await office.create("env_default", "write")
     assert await office.whose(made) == Principal(str(made.id), "ci", "write", "env_default")
 
 
-async def test_a_token_for_every_environment_is_bound_to_none(office: Office) -> None:
+async def test_a_token_for_all_environments_is_bound_to_none(office: Office) -> None:
     made = await office.create("*", "admin")
     principal = await office.whose(made)
     assert made.environment_id == "*"
@@ -116,7 +116,7 @@ async def test_a_token_for_every_environment_is_bound_to_none(office: Office) ->
     assert principal.environment_id is None
 
 
-async def test_the_text_is_known_to_its_creator_alone(
+async def test_the_text_of_a_token_is_returned_only_at_its_creation(
     office: Office, connection: Connection
 ) -> None:
     made = await office.create()
@@ -274,11 +274,11 @@ def unasked() -> Pool:
         "x" * 100_000,
     ],
 )
-async def test_what_is_no_token_never_reaches_the_database(text: str) -> None:
+async def test_a_text_without_the_form_of_a_token_is_not_looked_up(text: str) -> None:
     assert await TokenAuthenticator(unasked(), bytes(32)).authenticate(text) is None
 
 
-async def test_what_is_a_token_does_reach_it() -> None:
+async def test_a_text_with_the_form_of_a_token_is_looked_up() -> None:
     with pytest.raises(AssertionError, match="was asked"):
         await TokenAuthenticator(unasked(), None).authenticate("dsp_" + "A" * 43)
 
@@ -300,7 +300,7 @@ async def test_the_configured_token_may_do_everything_and_is_in_no_table() -> No
     assert await gate.authenticate(ADMIN_TOKEN + " ") is None
 
 
-async def test_without_a_configured_token_none_is_let_in() -> None:
+async def test_without_a_configured_root_token_none_is_accepted() -> None:
     assert root_token_hash(configured("")) is None
     assert (
         await TokenAuthenticator(unasked(), root_token_hash(configured(""))).authenticate("")
@@ -341,7 +341,7 @@ def test_the_configured_token_may_be_a_credential_and_does_not_show(tmp_path: Pa
     ("scope", "may"),
     [("read", {"read"}), ("write", {"read", "write"}), ("admin", {"read", "write", "admin"})],
 )
-def test_a_scope_holds_the_weaker_ones(scope: Scope, may: set[Scope]) -> None:
+def test_a_scope_includes_the_weaker_scopes(scope: Scope, may: set[Scope]) -> None:
     principal = Principal("id", "name", scope, None)
     every: tuple[Scope, ...] = ("read", "write", "admin")
     assert {each for each in every if principal.may(each)} == may
@@ -357,7 +357,7 @@ async def test_an_unknown_environment_is_a_problem_of_its_field(
     assert await audited(connection) == []
 
 
-async def test_an_environment_one_may_not_see_looks_like_one_that_is_not_there(
+async def test_a_foreign_environment_looks_like_a_missing_one(
     office: Office, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_x")
@@ -370,7 +370,7 @@ async def test_an_environment_one_may_not_see_looks_like_one_that_is_not_there(
     assert await office.list() == ()
 
 
-async def test_who_is_bound_makes_sees_and_revokes_only_in_that_environment(
+async def test_a_bound_token_manages_tokens_only_in_its_environment(
     office: Office, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_x")
@@ -385,13 +385,13 @@ async def test_who_is_bound_makes_sees_and_revokes_only_in_that_environment(
     assert await office.whose(own) is None
 
 
-async def test_who_is_bound_makes_no_token_for_every_environment(office: Office) -> None:
+async def test_a_bound_token_cannot_create_one_for_all_environments(office: Office) -> None:
     with pytest.raises(ForbiddenError):
         await office.create("*", asked_by="env_default")
     assert await office.list() == ()
 
 
-async def test_what_is_not_there_or_revoked_already_is_unknown(
+async def test_a_missing_or_revoked_token_is_unknown(
     office: Office, connection: Connection
 ) -> None:
     made = await office.create()
@@ -405,7 +405,7 @@ async def test_what_is_not_there_or_revoked_already_is_unknown(
 # ── forms ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_expiry_must_be_to_come(office: Office, connection: Connection) -> None:
+async def test_an_expiry_must_be_in_the_future(office: Office, connection: Connection) -> None:
     with pytest.raises(InvalidError) as raised:
         await office.create(expires_at=datetime.now(UTC) - HOUR)
     assert raised.value.problems == (Problem(("expires_at",), "must be in the future"),)
@@ -439,7 +439,7 @@ def test_a_form_that_asks_for_nonsense_is_refused(given: dict[str, Any]) -> None
 # ── the audit ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_each_change_is_audited_with_who_and_what_but_never_the_token(
+async def test_each_change_is_audited_without_the_token(
     office: Office, connection: Connection
 ) -> None:
     made = await office.create("*", "admin")
@@ -456,7 +456,7 @@ async def test_each_change_is_audited_with_who_and_what_but_never_the_token(
     assert hashlib.sha256(made.token.encode()).hexdigest() not in said
 
 
-async def test_what_is_undone_was_never_audited(
+async def test_a_rolled_back_change_is_not_audited(
     office: Office, connection: Connection, actor: Actor
 ) -> None:
     form = NewToken(name="ci", environment_id="*")

@@ -2,30 +2,50 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
 
-ENDPOINTS = 1000
-TYPES = 500
 ORDERED = 11
 """An endpoint by its number; so are the deleted ones, every fiftieth from the seventh on."""
 DAEMON = 7
-DELIVERIES = 100_000
-INBOX = 60_000
 
-KNOWN = f"""
-INSERT INTO dispatcher.daemons (id, backend_pid, renewed_at) VALUES ({DAEMON}, pg_backend_pid(), now()), (8, 8, now() - interval '5 s');
-UPDATE dispatcher.shards SET owner = {DAEMON};
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows there are; the other tables are filled in proportion to the inbox."""
+
+    endpoints: int
+    types: int
+    deliveries: int
+    inbox: int
+
+    def values(self) -> dict[str, int]:
+        return {
+            "endpoints": self.endpoints,
+            "types": self.types,
+            "deliveries": self.deliveries,
+            "inbox": self.inbox,
+            "ordered": ORDERED,
+            "daemon": DAEMON,
+        }
+
+
+FEW = Size(endpoints=1_000, types=500, deliveries=100_000, inbox=60_000)
+
+KNOWN = """
+INSERT INTO dispatcher.daemons (id, backend_pid, renewed_at) VALUES ({daemon}, pg_backend_pid(), now()), (8, 8, now() - interval '5 s');
+UPDATE dispatcher.shards SET owner = {daemon};
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version, ordered, home_shard, deleted_at)
-  SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n, n = {ORDERED}, n % 64, CASE WHEN n % 50 = 7 THEN now() END
-  FROM generate_series(1, {ENDPOINTS}) AS n;
+  SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n, n = {ordered}, n % 64, CASE WHEN n % 50 = 7 THEN now() END
+  FROM generate_series(1, {endpoints}) AS n;
 INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)
-  SELECT pg_temp.endpoint(n), now() - interval '1 day', now(), 3 FROM generate_series(1, {ENDPOINTS}) AS n;
+  SELECT pg_temp.endpoint(n), now() - interval '1 day', now(), 3 FROM generate_series(1, {endpoints}) AS n;
 INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)
-  SELECT 'env_default', CASE WHEN n = 2 THEN 'user.*' WHEN n % 3 = 0 THEN 'wide.one' ELSE 'user.t' || n % {TYPES} END, pg_temp.endpoint(n)
-  FROM generate_series(1, {ENDPOINTS}) AS n;
-"""  # noqa: S608 - numbers of ours
+  SELECT 'env_default', CASE WHEN n = 2 THEN 'user.*' WHEN n % 3 = 0 THEN 'wide.one' ELSE 'user.t' || n % {types} END, pg_temp.endpoint(n)
+  FROM generate_series(1, {endpoints}) AS n;
+"""
 # Half of the deliveries are one endpoint's, which is slow: they are parked. Of the others, some are due later.
 QUEUES = """
 INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
@@ -74,12 +94,21 @@ TABLES = (
         "replays",
         "events",
     ),
-    *("attempts", "endpoint_statistics", "environment_statistics"),
+    "attempts",
+    "endpoint_statistics",
+    "environment_statistics",
 )
-LATER = 500_000
+LATER = 2_000_000
 """What is added to the numbers of rows that come after others."""
 
-STATES = ("never analysed", "emptied and filled again", "bloated", "analysed while empty")
+EMPTIED = "emptied"
+STATES = (
+    "never analysed",
+    EMPTIED,
+    "emptied and filled again",
+    "bloated",
+    "analysed while empty",
+)
 """In this order, for the first cannot be had again."""
 
 
@@ -98,14 +127,19 @@ class Queues:
     `base` and `first`: the id of the `n`-th delivery, inbox row, event and so on is their sum and `n`.
     """
 
-    def __init__(self, dsn: str, connection: Connection, base: int) -> None:
+    def __init__(self, dsn: str, connection: Connection, base: int, size: Size = FEW) -> None:
         self.connection = connection
         self.base = base
+        self.size = size
         self.first = 0
         self._dsn = dsn
         self._full = False
         self._stack = AsyncExitStack()
         self.has_old_snapshot = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._full
 
     def ids(self, numbers: Iterable[int]) -> str:
         return array(map(self.id, numbers))
@@ -116,7 +150,7 @@ class Queues:
     async def get_into(self, state: str) -> None:
         if state != "never analysed" and not self._full:
             await self._fill()
-        if state == "emptied and filled again":
+        if state in {EMPTIED, "emptied and filled again"}:
             await self.connection.execute("ANALYZE")
             await self._clear()
             await self.connection.execute("VACUUM")
@@ -138,19 +172,19 @@ class Queues:
             await self.connection.execute("TRUNCATE dispatcher.events, dispatcher.attempts")
             await self.connection.execute("VACUUM ANALYZE dispatcher.events, dispatcher.attempts")
             await self.connection.execute("ANALYZE")
-        await self._fill()
+        if state != EMPTIED:
+            await self._fill()
 
     async def close(self) -> None:
         self.has_old_snapshot = False
         await self._stack.aclose()
 
     async def _fill(self, part: int = 1) -> None:
+        size = self.size
+        rows = {"deliveries": size.deliveries // part, "inbox": size.inbox // part}
         await self.connection.execute(
-            QUEUES.format(
-                base=self.base, from_=self.first, deliveries=DELIVERIES // part,
-                inbox=INBOX // part, endpoints=ENDPOINTS, types=TYPES, ordered=ORDERED,
-            )
-        )  # fmt: skip
+            QUEUES.format(**{**size.values(), **rows}, base=self.base, from_=self.first)
+        )
         self._full = True
 
     async def _clear(self) -> None:
@@ -162,15 +196,23 @@ class Queues:
 @asynccontextmanager
 async def queues(server: str, maintenance: Connection, template: str) -> AsyncIterator[Queues]:
     """A database of its own, with endpoints and a daemon, and nothing in its queues yet."""
-    async with _database(maintenance, template) as name:
-        dsn = with_database(server, name)
-        async with connected(dsn) as connection:
-            await connection.execute(f"SET jit = off; {NO_AUTOVACUUM}; {ENDPOINT}")
-            await connection.execute(KNOWN)
-            await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER ALL")
-            base = await connection.fetchval(
-                "SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC'))"
-            )
-            made = Queues(dsn, connection, base)
-            yield made
-            await made.close()
+    async with (
+        _database(maintenance, template) as name,
+        queues_of(with_database(server, name), FEW) as made,
+    ):
+        yield made
+
+
+@asynccontextmanager
+async def queues_of(dsn: str, size: Size) -> AsyncIterator[Queues]:
+    """The same in a database that has only the schema."""
+    async with connected(dsn) as connection:
+        await connection.execute(f"SET jit = off; {NO_AUTOVACUUM}; {ENDPOINT}")
+        await connection.execute(KNOWN.format(**size.values()))
+        await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER ALL")
+        base = await connection.fetchval(
+            "SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC'))"
+        )
+        made = Queues(dsn, connection, base, size)
+        yield made
+        await made.close()

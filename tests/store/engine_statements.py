@@ -1,10 +1,13 @@
-"""Every statement the engine runs by itself: in which session, with what, and what it may cost."""
+"""Every statement the engine runs by itself: in which session, with what, and what it may cost.
+
+A statement that is in no function here is in PEOPLES.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatcher.core.ids import LARGEST
-from tests.store.engine_rows import DAEMON, ENDPOINTS, ORDERED, Queues, array, endpoint
+from tests.store.engine_rows import DAEMON, ORDERED, Queues, array, endpoint
 
 SHARDS = array(range(64))
 BATCH = 500
@@ -33,6 +36,23 @@ def calls(queues: Queues) -> Mapping[str, Call]:
     return found
 
 
+PEOPLES = frozenset({
+    *("connection_settings", "delivery_actions", "environments", "event_types", "history", "migrator", "pauses"),
+    *("schema_rights", "server", "settings", "setup"),
+    *("audit/list", "audit/write", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
+    *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
+    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "list_of_all", "next_version")),
+    *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
+    *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
+    *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
+    *(f"quarantine/{name}" for name in ("discard", "get", "list", "release")),
+    *(f"replays/{name}" for name in ("cancel", "count", "get", "list", "start")),
+    *(f"statistics/{name}" for name in ("bound", "of_endpoints", "pending_by_state", "pending_of_environment")),
+    *(f"statistics/{name}" for name in ("series", "speed")),
+    *(f"tokens/{name}" for name in ("authenticate", "create", "list", "revoke")),
+})  # fmt: skip
+"""Folders and statements that people's requests and commands run, or the start of a daemon, once."""
+
 Row = (
     tuple[str, str, int, int] | tuple[str, str, int, int, str] | tuple[str, str, int, int, str, str]
 )
@@ -57,7 +77,10 @@ def _results() -> list[str]:
     headers = "array_to_string(" + _times("'{}'::text", BATCH) + ", E'\\x1e')"
     return [
         *map(_text, ("1", "5", "'ok'::text", "200", "5")),
-        *("'{}'", headers, headers, _times("''::bytea", BATCH)),
+        "'{}'",
+        headers,
+        headers,
+        _times("''::bytea", BATCH),
         *(_text("5"),) * 4,
     ]
 
@@ -72,7 +95,9 @@ def _recording(queues: Queues) -> Rows:
         "deliveries/record:ended": ("record", ended, BATCH, 8, "deliveries_pkey"),
         "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
         "deliveries/record_late": ("record", late, BATCH, 50, "deliveries_pkey"),
-    }
+        "deliveries/set_aside": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
+        "deliveries/probe": ("record", "", 1, 20),
+    }  # fmt: skip
 
 
 def _some(queues: Queues) -> str:
@@ -85,19 +110,22 @@ def _loading(queues: Queues) -> Rows:
     return {
         "deliveries/due": ("load", f"{SHARDS}, {never}, {_times('300', 64)}, 2e9", 300 * 64, 2, "deliveries_timer"),
         "deliveries/due:one": ("load", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
+        "deliveries/park:inactive": ("endpoints", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
         "deliveries/park": ("load", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
-        "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 4, "deliveries_parked"),
+        "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 5, "deliveries_parked"),
         "deliveries/parked:one": ("load", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
         "deliveries/parked_in_order": ("load", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
-        "deliveries/parked_endpoints": ("load", "", ENDPOINTS // 20, 5, "deliveries_parked"),
+        "deliveries/parked_endpoints": ("load", "", queues.size.endpoints // 20, 5, "deliveries_parked"),
     }  # fmt: skip
 
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/announce_listening": ("listen", "10000", 1, 5),
+        "inbox/promise_polling": ("fanout", "300", 1, 5),
         "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey"),
         "inbox/first": ("fanout", f"0, {LARGEST}, '{{}}'", 1, 20, "inbox_pkey"),
         "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey"),
@@ -109,6 +137,7 @@ def _checking(queues: Queues) -> Rows:
     return {
         "unvalidated_events/waiting": ("schema_check", f"200, {SHARDS}, 0, '{{}}'", 200, 4, "unvalidated_events_pkey"),
         "unvalidated_events/waiting:some": ("schema_check", "200, '{3,9}', 0, '{env_b}'", 200, 4, "unvalidated_events_pkey"),
+        "unvalidated_events/with_data": ("schema_check", f"{queues.ids(range(1, 201))}, 1000000", 200, 5),
         "unvalidated_events/move": ("schema_check", f"{ids}, '{{}}', '{{}}', '{{}}'", BATCH, 5, "unvalidated_events_pkey"),
     }  # fmt: skip
 
@@ -122,12 +151,12 @@ def _leasing(queues: Queues) -> Rows:
         "daemons/join": ("lease", "9, 8", 64, 10),
         "daemons/claim_shards": ("lease", "9, 64, '{8}', '{0}', '{true}'", 64, 10),
         "deliveries/bring_forward": ("lease", f"{queues.base}, 5000, {SHARDS}, 3600, '{2**40}'", 5000, 8, "deliveries_pkey"),
-        "endpoints/bring_forward": ("lease", f"{SHARDS}, 3600, '{2**40}'", ENDPOINTS, 8),
+        "endpoints/bring_forward": ("lease", f"{SHARDS}, 3600, '{2**40}'", queues.size.endpoints, 8),
         "daemons/release_shards": ("lease", f"{DAEMON}, {SHARDS}", 64, 10),
         "daemons/leave": ("lease", f"{DAEMON}", 64, 10),
         "daemons/publish_status": ("statistics", f"{DAEMON}, '{{}}'", 1, 20),
         "endpoints/with_ids": ("endpoints", _hundred(), 100, 10),
-        "endpoints/changed_since": ("endpoints", f"{ENDPOINTS - 10}", 10, 5),
+        "endpoints/changed_since": ("endpoints", f"{queues.size.endpoints - 10}", 10, 5),
         "events/with_ids": ("bodies", queues.ids(range(1, BATCH + 1)), BATCH, 5),
     }  # fmt: skip
 
@@ -149,7 +178,21 @@ def _keeping(queues: Queues) -> Rows:
         "partitions/ensure": ("upkeep", "7", 1, 600),
         "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
         "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
+        "statistics/backlog_of_all": ("statistics", "1001", 1001, 8),
+        "statistics/figures": ("statistics", "NULL, 1001", 1001, 8),
         "idempotency/prune": ("upkeep", "86400, 1000", 1, 10),
+        "audit/prune": ("upkeep", f"{queues.base}, 1000", 1, 10),
+        "tokens/prune": ("upkeep", "86400, 1000", 1, 10),
+        "dashboard_sessions/prune": ("upkeep", "1000", 1, 10),
+        "quarantine/expire": ("upkeep", f"{queues.id(7_000)}, 1000", 1000, 20),
+        "events/emit_operational": ("upkeep", "'{env_default}', '{user.t1}', '{\"{}\"}'", 1, 60, "subscriptions_pkey"),
+        "replays/step": ("upkeep", "2000, 1000, 1000, 5000", 1, 20),
+        "replays/next": ("upkeep", "", 1, 20),
+        "replays/note_failure": ("upkeep", "'error', 20", 1, 20),
+        "replays/pass_over": ("upkeep", f"{queues.base}", 1, 20),
+        "replays/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
+        "replicated/adopt": ("upkeep", "10, 1000, 0", 1, 60),
+        "triggers/silent": ("upkeep", "", 1, 400),
     }  # fmt: skip
 
 
@@ -160,9 +203,6 @@ def _people(queues: Queues) -> Rows:
     )
     return {
         "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
-        "statistics/backlog_of_all": ("people", "1001", 1001, 8),
-        "replays/step": ("people", "2000, 1000, 1000, 5000", 1, 20),
-        "replays/next": ("people", "", 1, 20),
         "change_notices/unapplied": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
         "delivery_actions/find": ("people", f"{queues.id(7)}, 'env_default'", 1, 80),
         "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),

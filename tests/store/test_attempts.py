@@ -30,7 +30,7 @@ async def written(connection: Connection) -> list[tuple[int, int, str, str | Non
 # ── in time ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_delivered_one_is_gone_and_its_attempt_tells_everything(
+async def test_a_delivered_result_deletes_the_delivery_and_writes_the_whole_attempt(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -64,7 +64,7 @@ async def test_a_delivered_one_is_gone_and_its_attempt_tells_everything(
     }
 
 
-async def test_one_to_be_tried_again_gets_its_next_time_by_the_databases_clock(
+async def test_a_retry_gets_its_next_time_by_the_databases_clock(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     pending = await rows.delivery(connection, await rows.endpoint(connection), attempt=1, base=1)
@@ -84,7 +84,7 @@ async def test_one_to_be_tried_again_gets_its_next_time_by_the_databases_clock(
     )
 
 
-async def test_a_failed_one_without_an_answer_has_nothing_of_one(
+async def test_a_failure_without_an_answer_writes_no_response_columns(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     pending = await rows.delivery(connection, await rows.endpoint(connection))
@@ -98,7 +98,7 @@ async def test_a_failed_one_without_an_answer_has_nothing_of_one(
     assert (row["status"], row["response_headers"], row["response_body"]) == (None, None, None)
 
 
-async def test_one_that_was_parked_goes_back_to_the_timer(
+async def test_a_retried_delivery_is_no_longer_parked(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     pending = await rows.delivery(connection, await rows.endpoint(connection), parked=True)
@@ -107,7 +107,7 @@ async def test_one_that_was_parked_goes_back_to_the_timer(
     assert row["parked"] is False
 
 
-async def test_one_of_an_ordered_endpoint_stays_parked(
+async def test_a_retried_delivery_of_an_ordered_endpoint_stays_parked(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection, home=41)
@@ -118,7 +118,7 @@ async def test_one_of_an_ordered_endpoint_stays_parked(
     assert flags == {parked.id: True, timed.id: False}
 
 
-async def test_one_whose_endpoint_is_not_there_any_more_is_recorded_all_the_same(
+async def test_a_result_of_a_missing_endpoint_is_recorded(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -127,7 +127,7 @@ async def test_one_whose_endpoint_is_not_there_any_more_is_recorded_all_the_same
     assert list(await deliveries.record([result(pending, RETRIED)])) == [pending.id]
 
 
-async def test_a_batch_of_all_kinds_is_applied_each_by_its_own(
+async def test_a_batch_with_every_kind_of_result_is_applied(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -178,7 +178,7 @@ async def test_a_batch_recorded_twice_is_applied_once(
 @pytest.mark.parametrize(
     "changes", [{"response_headers": "\x00"}, {"response_headers": "\ud800"}, {"status": 70_000}]
 )
-async def test_a_value_the_database_refuses_is_told_and_spoils_the_whole_batch_only(
+async def test_a_refused_value_fails_its_batch_and_no_later_batch(
     connection: Connection, deliveries: Deliveries, changes: dict[str, object]
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -212,7 +212,7 @@ async def test_a_late_failure_is_on_record_and_changes_nothing(
     assert len(await rows.attempts(connection)) == 1
 
 
-async def test_a_late_2xx_ends_the_delivery_whatever_its_number_by_now(
+async def test_a_late_2xx_ends_the_delivery_at_any_attempt_number(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -230,7 +230,7 @@ async def test_a_late_2xx_ends_the_delivery_whatever_its_number_by_now(
     assert row["response_body"] == b"\x00\xff"
 
 
-async def test_a_late_2xx_for_a_delivery_that_has_ended_is_an_attempt_and_no_second_end(
+async def test_a_late_2xx_of_an_ended_delivery_writes_an_attempt_and_no_second_end(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     pending = await rows.delivery(connection, await rows.endpoint(connection))
@@ -242,7 +242,7 @@ async def test_a_late_2xx_for_a_delivery_that_has_ended_is_an_attempt_and_no_sec
     ]
 
 
-async def test_a_repeated_2xx_does_not_end_the_delivery_that_was_asked_for_since(
+async def test_a_2xx_recorded_again_does_not_end_a_delivery_retried_since(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     """Recorded, its answer lost; then somebody had the delivery sent again, under its old name."""
@@ -260,7 +260,7 @@ async def test_a_repeated_2xx_does_not_end_the_delivery_that_was_asked_for_since
     assert len(await rows.deliveries(connection)) == 1
 
 
-async def test_late_ones_of_a_batch_are_told_apart(
+async def test_late_results_of_a_batch_are_reported(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -275,7 +275,7 @@ async def test_late_ones_of_a_batch_are_told_apart(
 # ── cancelling ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_deliveries_of_deleted_endpoints_end_with_a_row_that_says_so(
+async def test_deliveries_of_deleted_endpoints_end_with_an_attempt_that_says_why(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     deleted = await rows.endpoint(connection, deleted=True)
@@ -298,7 +298,7 @@ async def test_deliveries_of_deleted_endpoints_end_with_a_row_that_says_so(
     assert await deliveries.cancel(10, 0) == 0
 
 
-async def test_one_that_is_just_being_recorded_is_not_waited_for(
+async def test_cancelling_does_not_wait_for_a_delivery_that_is_being_recorded(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection, deleted=True)
@@ -325,13 +325,15 @@ async def test_deliveries_below_a_bound_expire_oldest_first_some_at_a_time(
     assert errors == {"expired: the event is about to be dropped by retention"}
 
 
-async def test_one_that_is_both_ends_once(connection: Connection, deliveries: Deliveries) -> None:
+async def test_an_expired_delivery_of_a_deleted_endpoint_ends_once(
+    connection: Connection, deliveries: Deliveries
+) -> None:
     doomed = await rows.delivery(connection, await rows.endpoint(connection, deleted=True))
     assert await deliveries.cancel(10, doomed.id + 1) == 1
     assert len(await rows.attempts(connection)) == 1
 
 
-async def test_the_result_of_an_attempt_under_way_when_its_delivery_was_cancelled_is_kept(
+async def test_a_result_of_a_delivery_cancelled_during_its_attempt_is_kept(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     under_way = await rows.delivery(connection, await rows.endpoint(connection, deleted=True))
@@ -340,4 +342,23 @@ async def test_the_result_of_an_attempt_under_way_when_its_delivery_was_cancelle
     assert [(n, outcome, state) for _, n, outcome, state in await written(connection)] == [
         (0, "cancelled", "CANCELLED"),
         (1, "ok", None),
+    ]
+
+
+async def test_the_owner_of_an_expired_delivery_gets_a_change_notice_if_it_may_hold_it(
+    connection: Connection, session: Session
+) -> None:
+    plain = await rows.endpoint(connection, "*")
+    ordered = await rows.endpoint(connection, "*", home=5)
+    deleted = await rows.endpoint(connection, deleted=True)
+    held = await rows.delivery(connection, plain, shard=4)
+    await rows.delivery(connection, plain, parked=True)
+    in_order = await rows.delivery(connection, ordered, shard=5, parked=True)
+    last = in_order.id
+    await rows.delivery(connection, deleted)
+    assert await Deliveries(session).cancel(10, last + 1) == 4
+    notices = await connection.fetch("SELECT * FROM dispatcher.change_notices ORDER BY delivery_id")
+    assert [(row["delivery_id"], row["endpoint_id"], row["shard"]) for row in notices] == [
+        (held.id, plain, 4),
+        (last, ordered, 5),
     ]

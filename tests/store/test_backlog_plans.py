@@ -43,7 +43,9 @@ async def read(connection: Connection, name: str, *arguments: object) -> int:
     return await rows_read(connection, TABLES, f"statistics/{name}", *arguments)
 
 
-async def test_what_waits_is_measured_by_so_many_rows_of_each_kind(believing: Connection) -> None:
+async def test_the_backlog_reads_a_limited_number_of_rows_of_each_kind(
+    believing: Connection,
+) -> None:
     rows = await believing.fetch(statement("statistics/pending_by_state"), MOST)
     found = {row["state"]: row["more"] for row in rows}
     assert found == {"due": True, "scheduled": True, "held": True}
@@ -52,7 +54,7 @@ async def test_what_waits_is_measured_by_so_many_rows_of_each_kind(believing: Co
     assert await read(believing, "pending_by_state", MOST) <= bound
 
 
-async def test_what_waits_in_one_environment_is_measured_by_its_webhooks(
+async def test_the_backlog_of_an_environment_reads_only_its_webhooks(
     believing: Connection,
 ) -> None:
     bound = 3 * MOST + 4 * WEBHOOKS
@@ -60,7 +62,7 @@ async def test_what_waits_in_one_environment_is_measured_by_its_webhooks(
 
 
 @pytest.mark.parametrize("environment", [None, "env_default"])
-async def test_the_other_figures_are_counted_so_far(
+async def test_the_other_figures_are_counted_up_to_a_limit(
     believing: Connection, environment: str | None
 ) -> None:
     bound = 4 * MOST + 5 * WEBHOOKS

@@ -106,7 +106,7 @@ async def test_a_setting_with_a_wrong_value_is_named(network: NetworkServer) -> 
         await connect(dsn(network.port), settings={"work_mem": "much"}, timeout_seconds=10)
 
 
-def test_versions_before_14_are_refused_in_words() -> None:
+def test_servers_before_version_14_are_refused_with_a_sentence() -> None:
     assert "needs 14 or newer" in (setup.too_old(13, 9) or "")
     assert setup.too_old(14, 0) is None
 
@@ -151,7 +151,9 @@ async def test_migrate_gets_past_a_silent_host(network: NetworkServer) -> None:
         assert silent.accepted == 1
 
 
-async def test_a_host_that_answers_no_syn_costs_its_own_limit_only(network: NetworkServer) -> None:
+async def test_a_host_that_drops_packets_costs_only_its_own_time_limit(
+    network: NetworkServer,
+) -> None:
     with full_backlog() as silent:
         address = dsn(network.port, host=f"127.0.0.1:{silent},127.0.0.1", connect_timeout="3")
         began = time.monotonic()
@@ -159,12 +161,12 @@ async def test_a_host_that_answers_no_syn_costs_its_own_limit_only(network: Netw
         assert time.monotonic() - began > 2.9
 
 
-async def test_a_lone_silent_host_is_given_up_in_the_time_given(network: NetworkServer) -> None:
+async def test_connecting_to_one_silent_host_ends_at_the_time_limit(network: NetworkServer) -> None:
     async with black_hole() as silent:
         assert "does not answer within 3 s" in await refusal(dsn(silent.port), seconds=3)
 
 
-async def test_what_is_wrong_with_each_host_is_said(network: NetworkServer) -> None:
+async def test_the_error_says_why_each_host_failed(network: NetworkServer) -> None:
     closed = free_port()
     said = await refusal(dsn(closed, host=f"no-such-name.invalid:{network.port},127.0.0.1"))
     assert "the name no-such-name.invalid" in said
@@ -181,7 +183,7 @@ async def test_each_address_of_a_name_is_tried(
     await (await opened(dsn(network.port, host="db.example", sslmode="disable"))).close()
 
 
-async def test_hostaddr_is_dialled(network: NetworkServer) -> None:
+async def test_the_address_in_hostaddr_is_connected_to(network: NetworkServer) -> None:
     address = dsn(network.port, host="no-such-name.invalid", hostaddr="127.0.0.1")
     await (await opened(address)).close()
 
@@ -231,7 +233,7 @@ async def test_a_read_only_server_is_skipped_if_the_address_asks_for_that(
         ("locked_out", "", "closed", "GRANT CONNECT ON DATABASE"),
     ],
 )
-async def test_what_the_server_refuses_is_said_in_words(
+async def test_a_refusal_by_the_server_is_explained(
     network: NetworkServer, user: str, password: str, database: str, sentence: str
 ) -> None:
     assert sentence in await refusal(dsn(network.port, user, password, database))
@@ -250,7 +252,7 @@ async def test_a_server_that_ends_the_connection_while_it_is_opened_is_unavailab
     await session.close()
 
 
-async def test_something_else_that_listens_is_called_that() -> None:
+async def test_a_port_of_another_program_is_reported_as_such() -> None:
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
@@ -260,7 +262,7 @@ async def test_something_else_that_listens_is_called_that() -> None:
     listening.close()
 
 
-async def test_an_address_that_cannot_be_used_is_a_matter_of_configuration() -> None:
+async def test_an_unusable_address_is_a_configuration_error() -> None:
     address = "postgresql://u:hunter2@h/d?channel_binding=require&replication=database&sslmode=x"
     with pytest.raises(AddressError) as wrong:
         await opened(address)
@@ -292,7 +294,7 @@ async def test_the_password_file_is_read_with_its_escapes(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-async def test_a_user_without_a_name_and_with_a_home_he_may_not_read_connects(
+async def test_a_user_without_a_name_or_a_readable_home_connects(
     network: NetworkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
@@ -329,7 +331,7 @@ async def test_a_server_with_a_good_certificate_is_connected_to(
         await (await opened(dsn(proxy.port, host="db.example", **named))).close()
 
 
-async def test_each_fault_of_a_certificate_has_a_sentence_of_its_own(
+async def test_each_certificate_problem_has_its_own_message(
     network: NetworkServer, authority: Authority, tmp_path: Path
 ) -> None:
     stranger = tmp_path / "stranger"
@@ -366,7 +368,7 @@ async def test_files_that_tls_lacks_are_named(
         assert sentence in said
 
 
-async def test_a_server_without_tls_is_called_that(network: NetworkServer) -> None:
+async def test_a_server_without_tls_is_reported_as_such(network: NetworkServer) -> None:
     assert "does not offer TLS, which sslmode=require asks for" in await refusal(
         dsn(network.port, sslmode="require")
     )
@@ -389,7 +391,7 @@ async def test_a_pooler_that_shares_servers_is_refused_in_one_sentence(
 
 
 @needs_pgbouncer
-async def test_a_busy_pooler_with_servers_in_turn_is_refused_too(
+async def test_a_busy_pooler_that_alternates_servers_is_refused(
     network: NetworkServer, open_directory: Path
 ) -> None:
     async with pgbouncer(
@@ -406,7 +408,7 @@ async def test_a_busy_pooler_with_servers_in_turn_is_refused_too(
 
 
 @needs_pgbouncer
-async def test_a_pooler_with_sessions_serves_settings_and_notifications(
+async def test_a_session_pooler_supports_settings_and_notifications(
     network: NetworkServer, open_directory: Path
 ) -> None:
     async with pgbouncer(open_directory / "sessions", network.port, "session") as port:
@@ -422,7 +424,7 @@ async def test_a_pooler_with_sessions_serves_settings_and_notifications(
 
 
 @needs_pgbouncer
-async def test_a_pooler_with_one_session_to_give_is_a_pooler_of_sessions(
+async def test_a_session_pooler_of_size_one_is_accepted(
     network: NetworkServer, open_directory: Path
 ) -> None:
     async with pgbouncer(

@@ -61,7 +61,7 @@ async def ours(dsn: str) -> None:
     assert wrong == {}
 
 
-def test_for_each_setting_of_ours_there_is_a_hostile_one() -> None:
+def test_every_setting_is_tested_against_a_hostile_value() -> None:
     names = [setting.name for setting in RELIED_ON]
     assert sorted(names) == sorted(hostile.SETTINGS)
     assert len(names) == len(set(names))
@@ -78,7 +78,7 @@ def test_an_override_replaces_the_value_however_its_name_is_written() -> None:
 
 
 @pytest.mark.parametrize("scope", ["role", "database", "role in database"])
-async def test_they_win_over_role_and_database(
+async def test_our_settings_override_those_of_role_and_database(
     maintenance: Connection, owned: Owned, scope: str
 ) -> None:
     whose = {
@@ -92,7 +92,7 @@ async def test_they_win_over_role_and_database(
     await ours(owned.dsn)
 
 
-async def test_they_win_over_the_address(dsn: str) -> None:
+async def test_our_settings_override_those_of_the_address(dsn: str) -> None:
     given = "search_path=public array_nulls=off default_transaction_isolation=serializable"
     options = " ".join(f"-c {setting}" for setting in given.split())
     await ours(f"{dsn}&options={quote(options)}")
@@ -108,7 +108,7 @@ def hostile_server(open_directory: Path, binaries: Path | None) -> Iterator[str]
         yield embedded.dsn
 
 
-async def test_they_win_over_the_server(hostile_server: str) -> None:
+async def test_our_settings_override_those_of_the_server(hostile_server: str) -> None:
     async with migrate.connected(hostile_server) as connection:
         assert len(await migrate.migrate(connection)) == len(migrate.read())
         assert await connection.fetchval("SHOW session_replication_role") == "origin"
@@ -116,14 +116,14 @@ async def test_they_win_over_the_server(hostile_server: str) -> None:
     await ours(hostile_server)
 
 
-async def test_what_only_newer_servers_know_is_set_there(maintenance: Connection, dsn: str) -> None:
+async def test_settings_of_newer_servers_are_set_on_them(maintenance: Connection, dsn: str) -> None:
     version = maintenance.get_server_version().major
     async with migrate.connected(dsn) as connection:
         shown = await connection.fetchval("SELECT current_setting('transaction_timeout', true)")
     assert shown == ("0" if version >= 17 else None)
 
 
-async def test_triggers_that_would_not_fire_are_no_silent_loss(
+async def test_an_event_is_not_lost_if_the_role_disables_triggers(
     maintenance: Connection, owned: Owned, server: str
 ) -> None:
     """A superuser's session corrects it; another role's cannot, and says so instead of starting."""
@@ -139,7 +139,7 @@ async def test_triggers_that_would_not_fire_are_no_silent_loss(
             pass
 
 
-async def test_a_session_says_its_own_limits(dsn: str) -> None:
+async def test_each_session_sets_its_own_limits(dsn: str) -> None:
     session = Session(dsn, "test", statement_timeout=3.0, settings={"synchronous_commit": "off"})
     shown = await session.fetch(
         """SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),
@@ -149,7 +149,7 @@ async def test_a_session_says_its_own_limits(dsn: str) -> None:
     await session.close()
 
 
-async def test_a_session_gives_a_silent_server_up_after_its_own_time(dsn: str) -> None:
+async def test_a_session_abandons_a_silent_server_after_its_time_limit(dsn: str) -> None:
     heard: list[str] = []
     session = Session(dsn, "test", answer_timeout=0.5, on_lost=lambda: heard.append("lost"))
     session.on_silent = lambda: heard.append("silent")

@@ -9,7 +9,7 @@ from dispatcher.store.errors import StoreUnavailableError
 from tests.conftest import Connection
 
 
-async def test_all_are_opened_and_counted(dsn: str) -> None:
+async def test_all_connections_are_opened_and_counted(dsn: str) -> None:
     sessions = Sessions(dsn, statement_timeout=5.0)
     try:
         await sessions.open_all()
@@ -20,7 +20,7 @@ async def test_all_are_opened_and_counted(dsn: str) -> None:
         await sessions.close()
 
 
-async def test_a_limit_that_shows_only_when_it_is_reached_is_named(
+async def test_a_connection_limit_is_named_when_it_is_reached(
     maintenance: Connection, dsn: str
 ) -> None:
     role = f"dispatcher_test_{secrets.token_hex(6)}"

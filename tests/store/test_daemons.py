@@ -69,7 +69,7 @@ def frozen(daemon: int, renewals: int = 0) -> SilentDaemon:
 # ── joining and renewing ────────────────────────────────────────────────────────────────────────
 
 
-async def test_joining_enters_the_daemon_with_the_server_process_of_its_session(
+async def test_joining_records_the_server_process_of_the_session(
     connection: Connection, session: Session, daemons: Daemons
 ) -> None:
     await daemons.join(1)
@@ -82,7 +82,7 @@ async def test_joining_enters_the_daemon_with_the_server_process_of_its_session(
     assert (entered["backend_pid"], entered["backend_start"]) == tuple(process)
 
 
-async def test_joining_twice_under_a_name_is_joining_with_the_last_session(
+async def test_joining_twice_with_one_id_counts_the_last_session(
     connection: Connection, daemons: Daemons, other: Session, others: Daemons
 ) -> None:
     await daemons.join(1)
@@ -92,7 +92,7 @@ async def test_joining_twice_under_a_name_is_joining_with_the_last_session(
     assert await daemons.renew(1, 0) is None
 
 
-async def test_who_joins_again_inherits_what_it_owned_before_and_nothing_else(
+async def test_joining_again_takes_over_only_the_daemons_own_shards(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
     await daemons.join(1)
@@ -105,7 +105,7 @@ async def test_who_joins_again_inherits_what_it_owned_before_and_nothing_else(
     assert await daemons.renew(1, 0) is None
 
 
-async def test_who_joins_again_does_not_wait_for_rows_that_its_lost_session_holds(
+async def test_joining_again_does_not_wait_for_locks_of_the_lost_session(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
     await daemons.join(1)
@@ -118,7 +118,7 @@ async def test_who_joins_again_does_not_wait_for_rows_that_its_lost_session_hold
     assert await owned(connection, 2) == ALL - {5}
 
 
-async def test_a_heartbeat_answers_with_all_a_daemon_must_know(
+async def test_a_heartbeat_returns_clock_version_shards_and_neighbours(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
     await daemons.join(1)
@@ -147,7 +147,7 @@ async def test_a_heartbeat_answers_with_all_a_daemon_must_know(
     assert row["renewed_at"].timestamp() >= before
 
 
-async def test_only_the_session_that_joined_renews(
+async def test_only_the_session_that_joined_can_send_heartbeats(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
     await daemons.join(1)
@@ -155,7 +155,7 @@ async def test_only_the_session_that_joined_renews(
     assert await connection.fetchval("SELECT renewals FROM dispatcher.daemons") == 0
 
 
-async def test_a_daemon_that_is_not_entered_gets_no_answer(daemons: Daemons) -> None:
+async def test_a_heartbeat_of_an_unknown_daemon_returns_nothing(daemons: Daemons) -> None:
     assert await daemons.renew(1, 0) is None
 
 
@@ -172,7 +172,7 @@ async def test_shards_without_an_owner_are_free_up_to_the_number_asked_for(
     assert await owned(connection, 1) == ALL
 
 
-async def test_each_change_of_hands_raises_the_epoch(
+async def test_each_change_of_owner_raises_the_epoch(
     connection: Connection, daemons: Daemons
 ) -> None:
     await daemons.join(1)
@@ -221,7 +221,7 @@ async def test_shards_of_a_silent_daemon_whose_session_has_ended_are_free(
     assert all(c.age is not None and 0 <= c.age < 60 for c in claimed)
 
 
-async def test_a_clock_set_back_keeps_no_shards_of_the_dead_and_is_noticed(
+async def test_shards_of_dead_daemons_are_taken_after_the_clock_was_set_back(
     connection: Connection, daemons: Daemons, others: Daemons, other: Session
 ) -> None:
     await others.join(2)
@@ -235,7 +235,7 @@ async def test_a_clock_set_back_keeps_no_shards_of_the_dead_and_is_noticed(
 
 
 @pytest.mark.parametrize("start", ["backend_start - interval '1 us'", "NULL"])
-async def test_another_process_with_the_same_number_is_no_sign_of_life_unless_it_may_be_the_same(
+async def test_a_reused_process_number_is_not_a_sign_of_life_if_its_start_differs(
     connection: Connection, daemons: Daemons, others: Daemons, start: str
 ) -> None:
     await others.join(2)
@@ -245,7 +245,7 @@ async def test_another_process_with_the_same_number_is_no_sign_of_life_unless_it
     assert await claim(daemons, 1, 64, quiet(2)) == (set() if start == "NULL" else ALL)
 
 
-async def test_a_process_that_works_for_another_database_is_no_sign_of_life(
+async def test_a_server_process_of_another_database_is_not_a_sign_of_life(
     connection: Connection, daemons: Daemons, maintenance: Connection
 ) -> None:
     await connection.execute(
@@ -257,7 +257,7 @@ async def test_a_process_that_works_for_another_database_is_no_sign_of_life(
     assert await claim(daemons, 1, 64, quiet(2)) == ALL
 
 
-async def test_a_daemon_of_which_an_earlier_release_told_no_process_has_its_whole_lease(
+async def test_a_daemon_without_a_process_on_record_keeps_its_shards_for_the_whole_lease(
     connection: Connection, daemons: Daemons
 ) -> None:
     await connection.execute(
@@ -269,7 +269,7 @@ async def test_a_daemon_of_which_an_earlier_release_told_no_process_has_its_whol
     assert await claim(daemons, 1, 64, frozen(2)) == ALL
 
 
-async def test_roles_that_may_not_see_each_others_sessions_judge_by_the_process_number(
+async def test_roles_that_cannot_see_other_sessions_compare_process_numbers(
     connection: Connection, dsn: str, daemons: Daemons, other: Session, others: Daemons
 ) -> None:
     """When another role's session began is hidden: as long as there is one, it may be the same."""
@@ -292,7 +292,7 @@ async def test_roles_that_may_not_see_each_others_sessions_judge_by_the_process_
         await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-async def test_advisory_locks_of_others_keep_no_shards_of_the_dead(
+async def test_advisory_locks_do_not_delay_a_takeover(
     connection: Connection, dsn: str, daemons: Daemons, other: Session, others: Daemons
 ) -> None:
     """Every role that can connect may hold any of them, and wait for any: none has a meaning."""
@@ -339,7 +339,7 @@ async def test_shards_of_a_frozen_daemon_are_free_when_the_lease_is_over_and_it_
     assert await claim(daemons, 1, 60) == {60, 61, 62, 63}
 
 
-async def test_a_daemon_that_thaws_before_it_is_taken_for_dead_keeps_its_shards(
+async def test_a_frozen_daemon_that_resumes_in_time_keeps_its_shards(
     daemons: Daemons, others: Daemons
 ) -> None:
     await others.join(2)
@@ -367,7 +367,7 @@ async def test_a_heartbeat_under_way_is_a_sign_of_life(
     assert await claim(daemons, 1, 64, frozen(2)) == set()
 
 
-async def test_shards_of_an_owner_nobody_knows_are_free(
+async def test_shards_of_an_unknown_owner_are_free(
     connection: Connection, daemons: Daemons
 ) -> None:
     await connection.execute("UPDATE dispatcher.shards SET owner = 99")
@@ -375,7 +375,7 @@ async def test_shards_of_an_owner_nobody_knows_are_free(
     assert await claim(daemons, 1, 64) == ALL
 
 
-async def test_claiming_is_no_reason_to_forget_oneself(
+async def test_a_daemon_does_not_forget_itself_while_claiming(
     connection: Connection, daemons: Daemons
 ) -> None:
     await daemons.join(1)
@@ -392,7 +392,7 @@ async def sessions(dsn: str) -> AsyncIterator[list[Session]]:
         await each.close()
 
 
-async def test_claimers_who_come_and_go_never_get_the_same_shard(
+async def test_concurrent_claims_never_get_the_same_shard(
     connection: Connection, sessions: list[Session]
 ) -> None:
     numbers = count(1)
@@ -422,7 +422,7 @@ async def test_claimers_who_come_and_go_never_get_the_same_shard(
 # ── going ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_released_shards_are_free_at_once_and_only_ones_own(
+async def test_a_daemon_releases_only_its_own_shards_at_once(
     connection: Connection, daemons: Daemons, others: Daemons
 ) -> None:
     await daemons.join(1)
@@ -435,7 +435,7 @@ async def test_released_shards_are_free_at_once_and_only_ones_own(
     assert await claim(others, 2, 9) == {0, 1}
 
 
-async def test_leaving_frees_everything_and_takes_the_name_off(
+async def test_leaving_releases_the_shards_and_removes_the_daemon(
     connection: Connection, daemons: Daemons
 ) -> None:
     await daemons.join(1)
@@ -445,7 +445,7 @@ async def test_leaving_frees_everything_and_takes_the_name_off(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.daemons") == 0
 
 
-async def test_the_long_dead_who_own_nothing_are_forgotten(
+async def test_dead_daemons_without_shards_are_forgotten(
     connection: Connection, daemons: Daemons
 ) -> None:
     await connection.execute(

@@ -44,7 +44,7 @@ async def test_a_due_delivery_comes_back_as_it_was_written(
     assert await deliveries.due([Range(9, EVER, 10)], await now(connection)) == [written]
 
 
-async def test_a_range_begins_with_its_first_moment_and_ends_before_its_last(
+async def test_a_range_includes_its_start_and_excludes_its_end(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -54,7 +54,7 @@ async def test_a_range_begins_with_its_first_moment_and_ends_before_its_last(
     assert ids(await deliveries.due([Range(3, first + 1e-6, 10)], last + 1e-6)) == ids(made[1:])
 
 
-async def test_reading_on_from_the_last_moment_read_finds_those_due_at_it(
+async def test_reading_on_includes_deliveries_due_at_the_last_time(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -75,7 +75,7 @@ async def test_reading_on_from_the_last_moment_read_finds_those_due_at_it(
     assert seen == set(ids(made))
 
 
-async def test_each_shard_has_its_own_beginning_and_its_own_limit(
+async def test_each_shard_is_read_from_its_own_start_up_to_its_own_limit(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -96,14 +96,14 @@ async def test_parked_deliveries_are_not_due_by_shard(
     assert await deliveries.due([Range(3, EVER, 9)], await now(connection)) == []
 
 
-async def test_no_ranges_find_nothing(deliveries: Deliveries) -> None:
+async def test_without_ranges_nothing_is_read(deliveries: Deliveries) -> None:
     assert await deliveries.due([], 1e10) == []
 
 
 # ── parking ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_parking_takes_deliveries_of_our_own_shards_out_of_the_timer(
+async def test_parking_marks_deliveries_of_owned_shards(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -114,7 +114,7 @@ async def test_parking_takes_deliveries_of_our_own_shards_out_of_the_timer(
     assert await flags(connection) == {mine.id: True, left.id: False, foreign.id: False}
 
 
-async def test_parking_what_is_parked_writes_nothing(
+async def test_parking_a_parked_delivery_writes_nothing(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     parked = await rows.delivery(connection, await rows.endpoint(connection), parked=True)
@@ -124,7 +124,7 @@ async def test_parking_what_is_parked_writes_nothing(
     assert await connection.fetchval(version) == before
 
 
-async def test_the_endpoints_with_parked_deliveries_are_found_once_each(
+async def test_each_endpoint_with_parked_deliveries_is_returned_once(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     assert await deliveries.parked_endpoints() == []
@@ -136,7 +136,7 @@ async def test_the_endpoints_with_parked_deliveries_are_found_once_each(
     assert await deliveries.parked_endpoints() == sorted(endpoints[:4])
 
 
-async def test_parked_deliveries_come_back_longest_due_first_up_to_the_limit(
+async def test_parked_deliveries_are_read_longest_due_first_up_to_the_limit(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -149,7 +149,7 @@ async def test_parked_deliveries_come_back_longest_due_first_up_to_the_limit(
     assert [each.shard for each in await deliveries.parked({endpoint: 100}, [1], 100)] == [1, 1, 1]
 
 
-async def test_parked_deliveries_of_several_come_endpoint_by_endpoint_as_far_as_they_may(
+async def test_parked_deliveries_are_read_endpoint_by_endpoint_up_to_each_limit(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoints = [await rows.endpoint(connection) for _ in range(4)]
@@ -162,7 +162,7 @@ async def test_parked_deliveries_of_several_come_endpoint_by_endpoint_as_far_as_
     assert await deliveries.parked(wanted, [3], 5) == expected
 
 
-async def test_parked_deliveries_that_are_not_due_or_of_others_stay(
+async def test_parked_deliveries_not_due_or_of_other_shards_are_not_read(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint, other = [await rows.endpoint(connection) for _ in range(2)]
@@ -182,7 +182,7 @@ async def test_reading_parked_deliveries_leaves_them_parked(
     assert await flags(connection) == {made.id: True}
 
 
-async def test_an_ordered_endpoints_deliveries_come_in_order_due_or_not(
+async def test_deliveries_of_an_ordered_endpoint_are_read_in_order_even_if_not_due(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection, home=41)

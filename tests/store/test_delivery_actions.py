@@ -49,7 +49,7 @@ async def owe(resends: DeliveryActions, of: Delivery, attempts: int = 3) -> bool
 # ── where it is ─────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_pending_one_is_found_with_its_endpoint(
+async def test_a_pending_delivery_is_found_with_its_endpoint(
     connection: Connection, resends: DeliveryActions
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -67,7 +67,7 @@ async def test_a_pending_one_is_found_with_its_endpoint(
     }
 
 
-async def test_of_an_ended_one_the_last_attempt_counts_also_when_it_came_late(
+async def test_the_last_attempt_of_an_ended_delivery_counts_even_if_recorded_late(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
@@ -81,7 +81,7 @@ async def test_of_an_ended_one_the_last_attempt_counts_also_when_it_came_late(
     assert found["attempt"] == 7
 
 
-async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history(
+async def test_a_queued_retry_is_found_as_queued_and_then_as_pending(
     connection: Connection, session: Session, resends: DeliveryActions, owner: int
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
@@ -95,7 +95,7 @@ async def test_one_on_its_way_back_is_owed_and_then_pending_whatever_its_history
     assert (found["state"], found["attempt"]) == ("PENDING", 3)
 
 
-async def test_one_of_another_environment_or_of_nobody_is_not_found(
+async def test_an_unknown_delivery_or_one_of_another_environment_is_not_found(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     await rows.environment(connection, "env_other")
@@ -107,7 +107,7 @@ async def test_one_of_another_environment_or_of_nobody_is_not_found(
     assert await resends.find(1, ENVIRONMENT) is None
 
 
-async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
+async def test_a_found_delivery_says_whether_its_event_and_endpoint_exist(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(
@@ -123,7 +123,7 @@ async def test_it_is_known_whether_the_event_is_kept_and_the_endpoint_lives(
 
 
 @pytest.mark.parametrize("parked", [False, True])
-async def test_a_pending_one_becomes_due_and_its_owner_is_told(
+async def test_a_pending_delivery_becomes_due_with_a_change_notice(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices, parked: bool
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -138,7 +138,7 @@ async def test_a_pending_one_becomes_due_and_its_owner_is_told(
     assert nudge.delivery.next_at == pytest.approx(row["next_at"].timestamp())
 
 
-async def test_one_that_waits_for_its_turn_keeps_it(
+async def test_a_waiting_change_keeps_its_place(
     connection: Connection, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), due_in=-HOUR)
@@ -147,7 +147,7 @@ async def test_one_that_waits_for_its_turn_keeps_it(
     assert row["next_at"].timestamp() == pytest.approx(one.next_at)
 
 
-async def test_one_of_an_ordered_endpoint_stays_where_its_order_is_read(
+async def test_an_expedited_delivery_of_an_ordered_endpoint_stays_parked(
     connection: Connection, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection, home=3), parked=True)
@@ -156,7 +156,7 @@ async def test_one_of_an_ordered_endpoint_stays_where_its_order_is_read(
     assert row["parked"]
 
 
-async def test_one_that_is_not_pending_is_not_made_due(
+async def test_an_ended_delivery_is_not_expedited(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
@@ -167,7 +167,7 @@ async def test_one_that_is_not_pending_is_not_made_due(
 # ── queued again──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_schedule(
+async def test_an_ended_delivery_is_queued_once_with_its_id_and_a_new_schedule(
     connection: Connection, session: Session, resends: DeliveryActions, owner: int
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
@@ -178,7 +178,7 @@ async def test_one_that_ended_is_owed_again_once_under_its_name_with_a_fresh_sch
     assert not await owe(resends, one)
 
 
-async def test_two_who_want_it_at_once_come_one_after_another(
+async def test_two_changes_of_a_delivery_run_one_after_the_other(
     connection: Connection, session: Session, other: Session
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
@@ -198,7 +198,7 @@ async def test_two_who_want_it_at_once_come_one_after_another(
     assert len(await rows.inbox(connection)) == 1
 
 
-async def test_nobody_else_can_hold_up_a_change(
+async def test_other_logins_cannot_delay_a_change(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     """Any login of the database can take advisory locks."""
@@ -210,7 +210,7 @@ async def test_nobody_else_can_hold_up_a_change(
         assert await owe(DeliveryActions(opened), one)
 
 
-async def test_changes_of_two_deliveries_with_neighbouring_ids_wait_for_nobody(
+async def test_changes_of_two_deliveries_with_adjacent_ids_do_not_wait_for_each_other(
     connection: Connection, session: Session, other: Session
 ) -> None:
     await other.fetch("SET lock_timeout = '2s'")
@@ -222,7 +222,7 @@ async def test_changes_of_two_deliveries_with_neighbouring_ids_wait_for_nobody(
 # ── cancelled ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_cancelled_one_is_gone_with_a_last_row_that_says_so_and_its_owner_is_told(
+async def test_a_cancelled_delivery_gets_a_last_attempt_and_a_change_notice(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
@@ -236,7 +236,7 @@ async def test_a_cancelled_one_is_gone_with_a_last_row_that_says_so_and_its_owne
     assert not await resends.cancel(one.id, "because")
 
 
-async def test_one_on_its_way_back_can_be_cancelled(
+async def test_a_queued_retry_can_be_cancelled(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
@@ -246,7 +246,7 @@ async def test_one_on_its_way_back_can_be_cancelled(
     assert [r["state"] for r in await rows.attempts(connection)] == ["FAILED", "CANCELLED"]
 
 
-async def test_what_was_under_way_is_written_late_and_changes_nothing(
+async def test_an_attempt_in_flight_at_the_cancellation_is_recorded_late(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
@@ -262,7 +262,7 @@ async def test_what_was_under_way_is_written_late_and_changes_nothing(
 # ── nudges ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_nudges_come_in_their_order_for_the_shards_asked_for(
+async def test_change_notices_are_read_in_order_for_the_given_shards(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -277,7 +277,7 @@ async def test_nudges_come_in_their_order_for_the_shards_asked_for(
     assert await nudges.waiting([1], 0, 10) == [last]
 
 
-async def test_a_second_change_is_a_second_nudge(
+async def test_a_second_change_writes_a_second_change_notice(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
@@ -289,7 +289,7 @@ async def test_a_second_change_is_a_second_nudge(
     assert second.delivery is None
 
 
-async def test_a_nudge_is_unheeded_while_somebody_owns_its_shard(
+async def test_a_change_notice_is_unapplied_while_its_shard_has_an_owner(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices, owner: int
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))

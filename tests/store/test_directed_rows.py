@@ -19,7 +19,7 @@ async def past_event(connection: Connection, type: str = "user.created") -> int:
     return event
 
 
-async def test_a_directed_row_is_owed_to_its_endpoint_alone(
+async def test_a_directed_row_makes_a_delivery_for_its_endpoint_alone(
     connection: Connection, session: Session, owner: int
 ) -> None:
     await rows.endpoint(connection, "*")
@@ -43,7 +43,7 @@ async def test_a_directed_row_beside_a_plain_one_of_the_same_event_is_a_delivery
     assert await rows.queued(connection) == [(event, endpoint)] * 2
 
 
-async def test_a_delivery_sent_again_keeps_its_name_and_its_count(
+async def test_a_retried_delivery_keeps_its_id_and_attempt_number(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -76,7 +76,7 @@ async def test_a_delivery_that_is_pending_is_not_made_a_second_time(
         (False, True, False, 0),
     ],
 )
-async def test_an_endpoint_that_is_not_active_is_owed_only_what_it_was_owed_before(
+async def test_a_disabled_endpoint_gets_only_retries_from_directed_rows(
     connection: Connection,
     session: Session,
     owner: int,

@@ -51,6 +51,21 @@ async def delete(endpoints: Endpoints, endpoint_id: UUID) -> None:
     await endpoints.delete(endpoint_id, await endpoints.next_version())
 
 
+async def test_a_delivery_that_waits_to_be_sent_again_ends_with_its_endpoint(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint, other = await create(endpoints, "a"), await create(endpoints, "a")
+    event = await rows.event(connection, "a")
+    for endpoint_id, delivery_id in ((endpoint, 11), (other, 12), (endpoint, None)):
+        await rows.directed(connection, event, endpoint_id, delivery_id=delivery_id, attempt=3)
+    await delete(endpoints, endpoint)
+    [attempt] = await rows.attempts(connection)
+    assert (attempt["delivery_id"], attempt["attempt"], attempt["state"]) == (11, 3, "CANCELLED")
+    assert (attempt["error"], attempt["outcome"]) == ("the endpoint was deleted", "cancelled")
+    left = await connection.fetch("SELECT delivery_id FROM dispatcher.inbox ORDER BY id")
+    assert [row["delivery_id"] for row in left] == [None, 12, None]
+
+
 async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
     found = await connection.fetch(
         "SELECT pattern FROM dispatcher.subscriptions WHERE endpoint_id = $1 ORDER BY 1",
@@ -62,7 +77,7 @@ async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
 # ── by people ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_new_endpoint_is_as_was_asked_for_and_subscribed(
+async def test_a_new_endpoint_has_the_given_columns_and_subscriptions(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     asked: dict[str, Any] = {
@@ -86,7 +101,7 @@ async def test_a_new_endpoint_is_as_was_asked_for_and_subscribed(
     assert await patterns(connection, endpoint_id) == ["a", "user.*"]
 
 
-async def test_an_update_sets_every_column_and_the_subscriptions_are_those_named_last(
+async def test_an_update_replaces_the_columns_and_the_subscriptions(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
@@ -113,7 +128,7 @@ async def test_a_rotated_secret_leaves_the_old_one_for_the_overlap_and_no_longer
     assert (row["secret"], row["previous_secret"], row["previous_until"]) == (b"third", None, None)
 
 
-async def test_who_is_enabled_again_begins_anew(
+async def test_enabling_an_endpoint_forgets_its_failures(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -128,7 +143,9 @@ async def test_who_is_enabled_again_begins_anew(
     assert await connection.fetchval("SELECT failures FROM dispatcher.endpoint_health") == 0
 
 
-async def test_what_the_sending_side_reads_of_a_new_endpoint(endpoints: Endpoints) -> None:
+async def test_the_engine_reads_a_new_endpoint_with_its_secrets_and_limits(
+    endpoints: Endpoints,
+) -> None:
     endpoint_id = await create(endpoints, "a")
     (row,) = await endpoints.with_ids([endpoint_id, uuid4()])
     assert 0 <= row["home_shard"] < 64
@@ -169,7 +186,7 @@ async def test_home_shards_of_ordered_endpoints_are_spread_over_all(
     assert [row["home_shard"] for row in homes] == list(range(64))
 
 
-async def test_there_is_none_in_an_unknown_environment(
+async def test_an_endpoint_cannot_be_created_in_an_unknown_environment(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     assert not await endpoints.create(uuid4(), "env_x", await endpoints.next_version(), COLUMNS)
@@ -188,18 +205,18 @@ async def test_the_list_is_of_one_environment_or_of_all_oldest_first(
     listed = await endpoints.list("env_default")
     assert [row["id"] for row in listed] == [made[0], made[2]]
     assert listed[0]["events"] == ["b", "a"]
-    assert [row["name"] for row in await endpoints.list_of_all()] == ["1", "2", "3"]
+    assert [row["name"] for row in await endpoints.list(None)] == ["1", "2", "3"]
     assert await endpoints.list("env_x") == []
-    assert [row["name"] for row in await endpoints.list_of_all(limit=2)] == ["1", "2"]
-    assert [row["name"] for row in await endpoints.list_of_all(after=made[1])] == ["3"]
+    assert [row["name"] for row in await endpoints.list(None, limit=2)] == ["1", "2"]
+    assert [row["name"] for row in await endpoints.list(None, after=made[1])] == ["3"]
 
 
-async def test_a_deleted_endpoint_is_not_listed_and_wants_nothing_but_keeps_its_row(
+async def test_a_deleted_endpoint_is_not_listed_but_keeps_its_row(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a", "b")
     await delete(endpoints, endpoint_id)
-    assert await endpoints.list_of_all() == []
+    assert await endpoints.list(None) == []
     assert await endpoints.get(endpoint_id, None) is None
     assert await patterns(connection, endpoint_id) == []
     (row,) = await endpoints.with_ids([endpoint_id])
@@ -218,7 +235,7 @@ async def test_an_endpoint_is_found_only_in_its_own_environment(
 # ── versions ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_every_change_is_seen_once_by_who_follows_the_versions(endpoints: Endpoints) -> None:
+async def test_reading_by_version_returns_every_change_once(endpoints: Endpoints) -> None:
     start, _ = await endpoints.changed_since(0)
     one, two = [await create(endpoints, "a") for _ in range(2)]
     version, changed = await endpoints.changed_since(start)
@@ -236,7 +253,7 @@ async def test_every_change_is_seen_once_by_who_follows_the_versions(endpoints: 
         version = newer
 
 
-async def test_notes_of_health_are_no_change(endpoints: Endpoints) -> None:
+async def test_notes_of_health_do_not_change_the_version(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     before = await endpoints.changed_since(0)
     await endpoints.note_failures({endpoint_id: 1}, DAY)
@@ -266,7 +283,7 @@ async def test_versions_become_visible_in_their_order(
 # ── by the daemon ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
+async def test_only_the_first_call_disables_an_endpoint(
     connection: Connection, endpoints: Endpoints, other: Session
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -275,13 +292,13 @@ async def test_an_endpoint_is_disabled_by_the_one_who_comes_first(
     )
     told = [answer for answer in answers if answer]
     assert told == [{"environment_id": "env_default", "url": "https://example.com/"}]
-    (row,) = await endpoints.list_of_all()
+    (row,) = await endpoints.list(None)
     assert row["active"] is False
     assert row["disabled_reason"] == ("gone" if answers[0] else "failing")
     assert await patterns(connection, endpoint_id) == ["a"]
 
 
-async def test_who_asked_for_it_by_name_is_told_of_a_disabled_endpoint_once(
+async def test_disabling_emits_one_event_if_a_webhook_subscribes_by_name(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -298,7 +315,7 @@ async def test_who_asked_for_it_by_name_is_told_of_a_disabled_endpoint_once(
     )
 
 
-async def test_daemons_that_note_the_same_failures_do_not_wait_for_each_other_in_a_circle(
+async def test_daemons_that_note_the_same_failures_do_not_deadlock(
     endpoints: Endpoints, other: Session
 ) -> None:
     ids = [await create(endpoints, "a") for _ in range(100)]
@@ -312,13 +329,13 @@ async def test_daemons_that_note_the_same_failures_do_not_wait_for_each_other_in
     await asyncio.gather(*(note(mine, order) for mine, order in ways))
 
 
-async def test_a_deleted_endpoint_can_not_be_disabled(endpoints: Endpoints) -> None:
+async def test_a_deleted_endpoint_cannot_be_disabled(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     await delete(endpoints, endpoint_id)
     assert await endpoints.disable(endpoint_id, "gone") is None
 
 
-async def test_a_rest_is_until_a_moment_of_the_databases_clock(
+async def test_a_pause_ends_by_the_databases_clock(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -328,7 +345,7 @@ async def test_a_rest_is_until_a_moment_of_the_databases_clock(
     assert before + 60.5 <= row["paused_until"] < before + 65
 
 
-async def test_a_longer_rest_in_force_stays(endpoints: Endpoints) -> None:
+async def test_a_shorter_pause_does_not_replace_a_longer_one(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     await endpoints.pause(endpoint_id, 600)
     (long,) = await endpoints.with_ids([endpoint_id])
@@ -336,7 +353,7 @@ async def test_a_longer_rest_in_force_stays(endpoints: Endpoints) -> None:
     assert await endpoints.with_ids([endpoint_id]) == [long]
 
 
-async def test_resting_an_unknown_endpoint_is_no_error(endpoints: Endpoints) -> None:
+async def test_pausing_an_unknown_endpoint_is_not_an_error(endpoints: Endpoints) -> None:
     await endpoints.pause(uuid4(), 5)
     assert await endpoints.note_failures({uuid4(): 3}, DAY) == set()
     await endpoints.note_successes([uuid4()])
@@ -377,7 +394,7 @@ async def test_failures_add_up_until_a_success_forgets_them(
         ("4 days 23 hours", 9, False),
     ],
 )
-async def test_an_endpoint_is_hopeless_that_has_only_failed_for_long_and_often(
+async def test_an_endpoint_with_only_failures_for_long_enough_is_returned_for_disabling(
     connection: Connection, endpoints: Endpoints, began: str, earlier: int, hopeless: bool
 ) -> None:
     endpoint_id = await create(endpoints, "a")
@@ -389,7 +406,7 @@ async def test_an_endpoint_is_hopeless_that_has_only_failed_for_long_and_often(
     assert told == ({endpoint_id} if hopeless else set())
 
 
-async def test_failures_of_one_day_are_no_reason_however_many(
+async def test_many_failures_within_a_day_do_not_disable_an_endpoint(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")

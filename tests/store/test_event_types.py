@@ -58,7 +58,9 @@ async def put(event_types: EventTypes, name: str = "a.b", **changes: Any) -> dic
     return dict(await event_types.put("env_default", name, **{**columns, **changes}))
 
 
-async def test_a_type_is_kept_to_the_letter_and_replaced_whole(event_types: EventTypes) -> None:
+async def test_a_type_keeps_its_exact_text_and_is_replaced_as_a_whole(
+    event_types: EventTypes,
+) -> None:
     made = await put(event_types)
     assert made.items() >= {
         "environment_id": "env_default",
@@ -83,9 +85,8 @@ async def test_types_are_listed_by_name_in_their_environment(
     await enforced(connection, "x.y", environment="env_x")
     for name in ("b", "a.b", "B", "a_b"):
         await put(event_types, name)
-    assert [row["name"] for row in await event_types.list("env_default", "", 10)] == [
-        *("B", "a.b", "a_b", "b")
-    ]
+    listed = await event_types.list("env_default", "", 10)
+    assert [row["name"] for row in listed] == ["B", "a.b", "a_b", "b"]
     page = await event_types.list("env_default", "B", 2)
     assert [row["name"] for row in page] == ["a.b", "a_b"]
     assert set(await event_types.named("env_default", ["b", "a.b", "x.y"])) == {"a.b", "b"}
@@ -103,7 +104,7 @@ async def test_a_type_is_deleted_once_and_in_its_environment(
     assert not await event_types.delete("env_default", "a.b")
 
 
-async def test_a_catalogue_is_changed_by_one_at_a_time(
+async def test_changes_of_a_catalogue_run_one_after_the_other(
     connection: Connection, session: Session
 ) -> None:
     first = connection.transaction()
@@ -118,7 +119,7 @@ async def test_a_catalogue_is_changed_by_one_at_a_time(
         assert await waiting
 
 
-async def test_to_change_a_catalogue_holds_up_nothing_that_refers_to_the_environment(
+async def test_changing_a_catalogue_does_not_block_other_changes_of_the_environment(
     session: Session, connection: Connection
 ) -> None:
     async with session.transaction() as opened:
@@ -131,7 +132,7 @@ async def test_to_change_a_catalogue_holds_up_nothing_that_refers_to_the_environ
 # ── what is emitted ──────────────────────────────────────────────────────────────────────────────
 
 
-async def test_only_events_of_enforced_types_wait_to_be_examined(
+async def test_only_events_of_enforced_types_wait_for_the_schema_check(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await rows.environment(connection, "env_x")
@@ -147,7 +148,9 @@ async def test_only_events_of_enforced_types_wait_to_be_examined(
     assert await unexamined.waiting(10, ALL) == [Waiting(held, "env_default", "a.b", SCHEMA)]
 
 
-async def test_one_statement_may_emit_both_kinds(connection: Connection) -> None:
+async def test_one_statement_may_emit_events_with_and_without_a_schema(
+    connection: Connection,
+) -> None:
     await enforced(connection, "a.b")
     await connection.execute(
         "INSERT INTO dispatcher.events (type, data) SELECT unnest(ARRAY['a.b', 'a.c', 'a.b']), '{}'"
@@ -156,7 +159,7 @@ async def test_one_statement_may_emit_both_kinds(connection: Connection) -> None
     assert len(await unexamined_ids(connection)) == 2
 
 
-async def test_the_dispatchers_own_events_are_not_examined(connection: Connection) -> None:
+async def test_operational_events_skip_the_schema_check(connection: Connection) -> None:
     await enforced(connection, "endpoint.disabled")
     await connection.execute(
         "INSERT INTO dispatcher.events (type, data, source) VALUES ('endpoint.disabled', '{}', 'dispatcher')"
@@ -164,7 +167,9 @@ async def test_the_dispatchers_own_events_are_not_examined(connection: Connectio
     assert len(await rows.inbox(connection)) == 1
 
 
-async def test_what_waits_keeps_its_events(connection: Connection) -> None:
+async def test_events_that_wait_for_the_schema_check_are_not_dropped(
+    connection: Connection,
+) -> None:
     await enforced(connection)
     held = await rows.event(connection, "a.b")
     for bound, needed in ((held, False), (held + 1, True)):
@@ -177,7 +182,7 @@ async def test_what_waits_keeps_its_events(connection: Connection) -> None:
 # ── what waits ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_daemons_share_what_waits_as_they_share_the_shards(
+async def test_daemons_share_unvalidated_events_like_shards(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
@@ -191,7 +196,7 @@ async def test_daemons_share_what_waits_as_they_share_the_shards(
     assert [each.id for each in await unexamined.waiting(3, ALL)] == held[:3]
 
 
-async def test_an_event_has_no_schema_to_satisfy_when_nobody_enforces_one_any_more(
+async def test_a_waiting_event_passes_once_its_schema_is_no_longer_enforced(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection, "a.b")
@@ -203,7 +208,7 @@ async def test_an_event_has_no_schema_to_satisfy_when_nobody_enforces_one_any_mo
     assert [each.schema for each in await unexamined.waiting(10, ALL)] == [None, None]
 
 
-async def test_data_is_read_up_to_a_size_but_one_events_at_least(
+async def test_data_is_read_up_to_a_size_and_for_at_least_one_event(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     texts = ['{"n": 1.10}', json.dumps("x" * 100), json.dumps("é" * 5_000)]
@@ -218,7 +223,7 @@ async def test_data_is_read_up_to_a_size_but_one_events_at_least(
     assert await unexamined.with_data(ids[2:], 200) == {ids[2]: texts[2]}
 
 
-async def test_what_passes_moves_to_the_inbox_and_the_rest_to_quarantine(
+async def test_valid_events_move_to_the_inbox_and_others_to_quarantine(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
@@ -241,7 +246,7 @@ async def test_what_passes_moves_to_the_inbox_and_the_rest_to_quarantine(
     }.items()  # fmt: skip
 
 
-async def test_what_was_moved_is_not_moved_again(
+async def test_an_event_is_moved_only_once(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
@@ -253,7 +258,7 @@ async def test_what_was_moved_is_not_moved_again(
     assert [row["id"] for row in await quarantined(connection)] == [bad]
 
 
-async def test_what_another_daemon_is_moving_is_left_to_it(
+async def test_events_that_another_daemon_moves_are_skipped(
     connection: Connection, unexamined: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
@@ -269,7 +274,7 @@ async def test_what_another_daemon_is_moving_is_left_to_it(
     assert await unexamined_ids(connection) == [theirs]
 
 
-async def test_only_what_passes_wakes_the_fan_out(
+async def test_only_valid_events_wake_the_fan_out(
     connection: Connection, unexamined: UnvalidatedEvents, dsn: str
 ) -> None:
     await enforced(connection)

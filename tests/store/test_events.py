@@ -117,7 +117,9 @@ async def test_a_transaction_rolled_back_leaves_nothing(connection: Connection) 
     assert await nothing_was_inserted(connection)
 
 
-async def test_emit_returns_the_name_of_the_event(connection: Connection, events: Events) -> None:
+async def test_emit_returns_the_public_id_of_the_event(
+    connection: Connection, events: Events
+) -> None:
     name = await events.emit("order.paid", '{"a": 1}', environment_id="env_default")
     row = await connection.fetchrow("SELECT id, type, data FROM dispatcher.events")
     assert row is not None
@@ -158,7 +160,7 @@ async def test_events_with_a_moments_id_are_in_that_days_partition(connection: C
     assert partition == today
 
 
-async def test_an_operational_event_is_emitted_only_where_its_type_is_asked_for_by_name(
+async def test_an_operational_event_needs_a_subscription_to_its_exact_type(
     connection: Connection, events: Events
 ) -> None:
     await rows.endpoint(connection, "endpoint.disabled")
@@ -200,7 +202,7 @@ WORDS = "type must be words of A-Z a-z 0-9 _ joined by single dots"
         ("delivery.a.b", "type is reserved to the dispatcher"),
     ],
 )
-async def test_a_type_that_is_none_is_refused_by_both_ways_in(
+async def test_an_invalid_type_is_refused_by_insert_and_emit(
     connection: Connection, events: Events, type: str, complaint: str
 ) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match=complaint):
@@ -218,7 +220,7 @@ async def test_a_type_at_the_edge_is_accepted(connection: Connection, type: str)
     assert await connection.fetchval("SELECT type FROM dispatcher.events") == type
 
 
-async def test_an_unknown_environment_is_refused_by_name_whole_statement(
+async def test_an_unknown_environment_refuses_the_whole_statement(
     connection: Connection, events: Events
 ) -> None:
     complaint = "unknown environment 'env_''x'"
@@ -265,7 +267,7 @@ async def test_no_setting_allows_data_over_8_mib(connection: Connection) -> None
     "text",
     ["", "{", '{"a":NaN}', "Infinity", "{'a':1}", '{"a":1,}', '"\x01"', "01", '"\\x"', "{} {}"],
 )
-async def test_what_is_not_json_is_refused(
+async def test_data_that_is_not_json_is_refused(
     connection: Connection, events: Events, text: str
 ) -> None:
     with pytest.raises(
@@ -303,7 +305,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-async def test_the_text_comes_back_byte_for_byte(
+async def test_data_is_stored_byte_for_byte(
     connection: Connection, events: Events, text: str
 ) -> None:
     await insert(connection, text)
@@ -319,10 +321,50 @@ async def test_the_text_comes_back_byte_for_byte(
     }
 
 
-async def test_events_that_are_not_there_are_left_out(
-    connection: Connection, events: Events
-) -> None:
+async def test_reading_events_skips_missing_ids(connection: Connection, events: Events) -> None:
     there = await rows.event(connection)
     found = await events.with_ids([there, there + 1, 5, ids.LARGEST])
     assert [row["id"] for row in found] == [there]
     assert await events.with_ids([]) == []
+
+
+@pytest.mark.parametrize("reference", ["ord_894287", "x" * 255, "ä" * 127, " ", None])
+async def test_a_reference_of_1_to_255_bytes_is_kept(
+    connection: Connection, reference: str | None
+) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data, reference) VALUES ('a', '1', $1)", reference
+    )
+    await connection.execute("SELECT dispatcher.emit('a', '1', reference => $1)", reference)
+    kept = await connection.fetch("SELECT reference FROM dispatcher.events")
+    assert [row["reference"] for row in kept] == [reference, reference]
+
+
+@pytest.mark.parametrize("reference", ["", "x" * 256, "ä" * 128])
+async def test_a_reference_of_other_lengths_is_refused(
+    connection: Connection, reference: str
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="reference must be 1 to 255 bytes"):
+        await connection.execute("SELECT dispatcher.emit('a', '1', reference => $1)", reference)
+    assert await nothing_was_inserted(connection)
+
+
+@pytest.mark.parametrize("column", ["type", "data", "environment_id"])
+async def test_a_column_that_is_null_is_refused_by_its_name(
+    connection: Connection, column: str
+) -> None:
+    columns = {"type": "a.b", "data": "1", "environment_id": "env_default", column: None}
+    with pytest.raises(asyncpg.NotNullViolationError) as raised:
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ($1, $2, $3)",
+            *columns.values(),
+        )
+    assert raised.value.column_name == column
+
+
+async def test_an_idempotency_key_that_is_null_is_none(connection: Connection) -> None:
+    for _ in range(2):
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data, idempotency_key) VALUES ('a', '1', NULL)"
+        )
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 2

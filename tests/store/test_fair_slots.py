@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from dispatcher.store import fair_slots
 from dispatcher.store.fair_slots import BusyError, FairSlots
 
 
@@ -80,7 +81,7 @@ async def test_keys_take_turns_however_many_wait_for_one(opened: AsyncExitStack)
     assert of.slots.waiting == 0
 
 
-async def test_nobody_waits_longer_than_the_limit(opened: AsyncExitStack) -> None:
+async def test_a_caller_waits_no_longer_than_the_limit(opened: AsyncExitStack) -> None:
     of = crowd(opened, 1, 1, wait_seconds=0.01)
     await of.come("a1", "b1")
     with pytest.raises(BusyError, match="in time"):
@@ -152,7 +153,7 @@ async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_momen
     assert slots.waiting == 0
 
 
-async def test_what_goes_wrong_while_a_slot_is_held_gives_it_back() -> None:
+async def test_an_error_while_holding_a_slot_frees_it() -> None:
     slots = FairSlots(1, share=1, wait_seconds=0.01)
     for _ in range(2):
         with pytest.raises(ValueError, match="broke"):
@@ -174,3 +175,13 @@ async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wai
         again = loop.time()
     assert again - left >= min(left - began, 1.0) - 0.01
     assert other < again
+
+
+async def test_a_rest_ends_before_the_callers_of_the_key_give_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair_slots, "REST_SECONDS", 60.0)
+    slots = FairSlots(1, share=1, wait_seconds=2.0, rest=1e9)
+    for _ in range(2):
+        async with slots.held("a"):
+            await asyncio.sleep(0)

@@ -57,7 +57,7 @@ async def failing(connection: Connection) -> tuple[bool, int]:
         ([BAD, GOOD, BAD, GOOD], (False, 0)),
     ],
 )
-async def test_what_came_last_counts(
+async def test_the_last_result_decides_the_health(
     connection: Connection,
     health: EndpointHealth,
     endpoint: Endpoint,
@@ -69,7 +69,7 @@ async def test_what_came_last_counts(
     assert await failing(connection) == expected
 
 
-async def test_also_when_the_earlier_could_not_be_written_at_its_time(
+async def test_a_late_note_of_an_earlier_result_changes_nothing(
     connection: Connection, health: EndpointHealth, endpoint: Endpoint, session: Session
 ) -> None:
     note(health, endpoint, [BAD])

@@ -32,7 +32,7 @@ def newest_first(*deliveries: Delivery) -> list[int]:
     return [delivery.id for delivery in reversed(deliveries)]
 
 
-async def test_the_endpoints_of_an_environment_with_deleted_ones_or_the_one(
+async def test_the_endpoints_of_an_environment_include_deleted_ones(
     connection: Connection, read: History
 ) -> None:
     await rows.environment(connection, "env_other")
@@ -45,7 +45,7 @@ async def test_the_endpoints_of_an_environment_with_deleted_ones_or_the_one(
     assert await read.endpoints(OURS, uuid4(), 10) == []
 
 
-async def test_it_is_looked_no_further_than_told_and_the_horizon_says_so(
+async def test_a_listing_stops_at_its_limit_and_returns_how_far_it_read(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     one, other = [await rows.endpoint(connection) for _ in range(2)]
@@ -72,7 +72,7 @@ async def test_it_is_looked_no_further_than_told_and_the_horizon_says_so(
     assert (seen.ids, seen.horizon) == (newest_first(*made)[:2], made[4].id)
 
 
-async def test_nothing_is_told_of_ids_below_where_one_kind_was_cut_short(
+async def test_a_page_ends_where_one_kind_of_row_was_cut_short(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     """The two newest pending ones are all older than the ended ones that were not looked at."""
@@ -83,7 +83,7 @@ async def test_nothing_is_told_of_ids_below_where_one_kind_was_cut_short(
     assert (seen.ids, seen.horizon) == (newest_first(*made)[:2], made[6].id)
 
 
-async def test_a_delivery_that_ended_often_is_seen_whole(
+async def test_a_delivery_with_several_ends_is_read_completely(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -116,7 +116,7 @@ async def test_a_delivery_that_ended_often_is_seen_whole(
     assert (item["status"], item["attempts"]) == ("DELIVERED", 5)
 
 
-async def test_what_is_sent_again_is_not_among_those_that_failed(
+async def test_a_retried_delivery_is_not_listed_as_failed(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -138,7 +138,7 @@ async def test_what_is_sent_again_is_not_among_those_that_failed(
     assert found == [([sent.id], [sent.id]), ([], []), ([], [])]
 
 
-async def test_a_type_is_compared_whole_and_its_beginning_as_given(
+async def test_a_type_filter_matches_exactly_and_a_prefix_by_its_text(
     connection: Connection, read: History
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -156,7 +156,7 @@ async def test_a_type_is_compared_whole_and_its_beginning_as_given(
         assert (await read.of_environment(OURS, wanted, 9, 9)).ids == ids
 
 
-async def test_deliveries_of_an_event_whatever_became_of_them(
+async def test_the_deliveries_of_an_event_are_listed_in_every_state(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     event, other = await rows.event(connection), await rows.event(connection)
@@ -172,7 +172,7 @@ async def test_deliveries_of_an_event_whatever_became_of_them(
     assert await read.of_event("env_other", event, LARGEST, 9) == []
 
 
-async def test_items_and_attempts_are_of_the_environment_that_asks(
+async def test_items_and_attempts_belong_to_the_given_environment(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -194,7 +194,10 @@ async def test_data_is_read_only_up_to_a_size(connection: Connection, read: Hist
         await rows.event(connection, data='"é"'),
         await rows.event(connection, data='"éa"'),
     )
-    assert await read.payloads([small, large, 5], 4) == {small: (4, '"é"'), large: (5, None)}
+    assert await read.payloads([small, large, 5], 4) == {
+        small: (4, '"é"', None),
+        large: (5, None, None),
+    }
     found = await read.event_items(OURS, [small, large, 5], 4)
     assert [(row["id"], row["size"], row["data"]) for row in found] == [
         (large, 5, None),
@@ -203,7 +206,7 @@ async def test_data_is_read_only_up_to_a_size(connection: Connection, read: Hist
     assert await read.event_items("env_other", [small], 4) == []
 
 
-async def test_events_of_all_environments_are_looked_through(
+async def test_events_are_found_among_those_of_all_environments(
     connection: Connection, read: History
 ) -> None:
     await rows.environment(connection, "env_other")

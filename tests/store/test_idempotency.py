@@ -17,7 +17,9 @@ from tests.store import rows
 KEY, PRINT = "key-1", b"\x01" * 32
 
 
-async def test_the_first_claims_and_the_next_is_told_the_answer(session: Session) -> None:
+async def test_the_first_request_claims_a_key_and_the_next_gets_its_answer(
+    session: Session,
+) -> None:
     async with session.transaction() as opened:
         answered = IdempotentResponses(opened)
         assert await answered.claim("env_default", KEY, PRINT) == IdempotentResponse(
@@ -28,7 +30,7 @@ async def test_the_first_claims_and_the_next_is_told_the_answer(session: Session
     assert again == IdempotentResponse(False, PRINT, 201, b"{}")
 
 
-async def test_keys_are_those_of_their_environment(session: Session) -> None:
+async def test_keys_belong_to_their_environment(session: Session) -> None:
     answered = IdempotentResponses(session)
     for environment in ("env_default", "other", ALL_ENVIRONMENTS):
         assert (await answered.claim(environment, KEY, PRINT)).new
@@ -37,7 +39,7 @@ async def test_keys_are_those_of_their_environment(session: Session) -> None:
     assert await answered.read("stranger", KEY) is None
 
 
-async def test_a_second_one_waits_until_the_first_is_answered(
+async def test_a_second_request_waits_until_the_first_is_answered(
     connection: Connection, session: Session, other: Session
 ) -> None:
     async with session.transaction() as opened:
@@ -50,7 +52,7 @@ async def test_a_second_one_waits_until_the_first_is_answered(
     assert await second == IdempotentResponse(False, PRINT, 200, b"done")
 
 
-async def test_what_was_undone_was_not_claimed(
+async def test_a_rolled_back_request_does_not_claim_its_key(
     connection: Connection, session: Session, other: Session
 ) -> None:
     async def claim_in_vain(claimed: asyncio.Event, undo: asyncio.Event) -> None:
@@ -72,9 +74,7 @@ async def test_what_was_undone_was_not_claimed(
     assert await second == IdempotentResponse(True, b"second", None, None)
 
 
-async def test_the_old_are_forgotten_some_at_a_time(
-    connection: Connection, session: Session
-) -> None:
+async def test_old_answers_are_forgotten_in_parts(connection: Connection, session: Session) -> None:
     answered = IdempotentResponses(session)
     for n in range(5):
         await answered.claim("env_default", str(n), PRINT)
@@ -86,7 +86,7 @@ async def test_the_old_are_forgotten_some_at_a_time(
     assert [row["key"] for row in left] == ["3", "4"]
 
 
-async def test_after_a_day_maintenance_forgets_an_answer(
+async def test_maintenance_forgets_an_answer_after_a_day(
     connection: Connection, session: Session
 ) -> None:
     upkeep = MaintenanceSteps(

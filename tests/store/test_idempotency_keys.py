@@ -120,7 +120,7 @@ async def test_a_duplicate_waits_for_the_firsts_commit_and_gets_its_event(
     assert await count(watcher) == 1
 
 
-async def test_when_the_first_rolls_back_the_second_is_the_event(
+async def test_if_the_first_emit_rolls_back_the_second_emits(
     connection: Connection, second: Connection, watcher: Connection
 ) -> None:
     transaction = connection.transaction()

@@ -22,7 +22,7 @@ async def next_id(connection: Connection) -> int:
     return number
 
 
-async def test_an_id_tells_the_databases_time_to_the_millisecond(connection: Connection) -> None:
+async def test_an_id_contains_the_databases_time_in_milliseconds(connection: Connection) -> None:
     row = await connection.fetchrow(
         "SELECT clock_timestamp() AS before, dispatcher.next_id() AS id, clock_timestamp() AS after"
     )
@@ -31,15 +31,13 @@ async def test_an_id_tells_the_databases_time_to_the_millisecond(connection: Con
     assert row["before"].timestamp() - 0.001 <= created <= row["after"].timestamp() + 0.001
 
 
-async def test_ids_drawn_in_turn_by_two_sessions_rise(dsn: str, connection: Connection) -> None:
+async def test_ids_drawn_alternately_by_two_sessions_grow(dsn: str, connection: Connection) -> None:
     async with connected(dsn) as other:
         drawn = [await next_id(session) for _ in range(200) for session in (connection, other)]
     assert all(earlier < later for earlier, later in pairwise(drawn))
 
 
-async def test_a_session_that_was_idle_draws_no_number_of_long_ago(
-    dsn: str, connection: Connection
-) -> None:
+async def test_an_idle_session_draws_no_old_number(dsn: str, connection: Connection) -> None:
     async with connected(dsn) as busy:
         await next_id(connection)
         await busy.execute("SELECT count(dispatcher.next_id()) FROM generate_series(1, 66000)")
@@ -47,7 +45,7 @@ async def test_a_session_that_was_idle_draws_no_number_of_long_ago(
         assert await next_id(connection) & SEQUENCE == (last & SEQUENCE) + 1
 
 
-async def test_no_id_is_drawn_twice_even_when_the_sequence_begins_anew(
+async def test_no_id_is_drawn_twice_even_if_the_sequence_wraps(
     connection: Connection,
 ) -> None:
     await connection.execute("SELECT setval('dispatcher.id_seq', $1)", SEQUENCE - 1000)
@@ -63,7 +61,7 @@ async def test_no_id_is_drawn_twice_even_when_the_sequence_begins_anew(
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-async def test_the_floor_of_a_moment_is_the_smallest_id_of_that_moment(
+async def test_the_floor_of_a_time_is_its_smallest_id(
     connection: Connection, given_moments: list[datetime]
 ) -> None:
     rows = await connection.fetch(
@@ -81,7 +79,7 @@ async def test_the_floor_of_a_moment_is_the_smallest_id_of_that_moment(
 
 
 @pytest.mark.parametrize("id_", [0, 1, 4_194_303, 4_194_304, 382_627_666_945_114_114, ids.LARGEST])
-async def test_the_time_of_an_id_is_the_same_here_and_there(
+async def test_program_and_database_compute_the_same_time_of_an_id(
     connection: Connection, id_: int
 ) -> None:
     there = await connection.fetchval("SELECT dispatcher.id_time($1)", id_)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from dispatcher.core.ids import LARGEST
-from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -18,6 +19,7 @@ from tests.store.plans import MEASURED, explain
 
 SHARD = 5
 NOTHING = FannedOut(0, None, 0, [], set())
+LOST = replace(NOTHING, is_lost=True)
 
 
 async def fan_out(session: Session, owner: int, **changes: Any) -> FannedOut:
@@ -35,10 +37,26 @@ def pairs(done: FannedOut) -> list[tuple[int, UUID]]:
     return sorted((each.event_id, each.endpoint_id) for each in done.deliveries)
 
 
+async def test_small_events_come_with_the_deliveries_that_are_sent_now(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    await rows.endpoint(connection, "user.*")
+    await rows.endpoint(connection, "user.*")
+    full = await rows.endpoint(connection, "full.one")
+    fits = await rows.event(connection, data='"é78"')
+    await rows.event(connection, data='"é789"')
+    await rows.event(connection, "full.one", data='"p"')
+    done = await fan_out(session, owner, saturated=[full], small_bytes=6)
+    assert (done.picked, done.made, done.parked) == (3, 5, {full})
+    assert done.small_events == [SmallEvent(fits, "user.created", "env_default", '"é78"'.encode())]
+    await rows.event(connection)
+    assert (await fan_out(session, owner)).small_events == []
+
+
 # ── which endpoints ─────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
+async def test_an_event_makes_a_delivery_for_the_endpoint_that_names_its_type(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoint = await rows.endpoint(connection, "user.created")
@@ -75,7 +93,7 @@ async def test_an_event_is_owed_to_the_endpoint_that_names_its_type(
         ("user.created", "user.created.twice", False),
     ],
 )
-async def test_a_pattern_decides(
+async def test_a_pattern_matches_types(
     connection: Connection, session: Session, owner: int, pattern: str, type: str, matches: bool
 ) -> None:
     await rows.endpoint(connection, pattern)
@@ -94,7 +112,7 @@ async def test_several_patterns_that_match_make_one_delivery(
     assert await rows.queued(connection) == [(event, endpoint)]
 
 
-async def test_the_dispatchers_own_events_are_owed_to_those_who_name_them(
+async def test_operational_events_go_only_to_endpoints_that_name_their_type(
     connection: Connection, session: Session, owner: int
 ) -> None:
     await rows.endpoint(connection, "*", "endpoint.*")
@@ -106,7 +124,7 @@ async def test_the_dispatchers_own_events_are_owed_to_those_who_name_them(
     assert [each.endpoint_id for each in (await fan_out(session, owner)).deliveries] == [asked]
 
 
-async def test_inactive_deleted_and_foreign_endpoints_are_owed_nothing(
+async def test_inactive_deleted_and_foreign_endpoints_get_no_delivery(
     connection: Connection, session: Session, owner: int
 ) -> None:
     await rows.environment(connection, "env_b")
@@ -118,14 +136,14 @@ async def test_inactive_deleted_and_foreign_endpoints_are_owed_nothing(
     assert (done.picked, done.made, await rows.inbox(connection)) == (1, 0, [])
 
 
-async def test_a_directed_source_puts_nothing_into_the_inbox(connection: Connection) -> None:
+async def test_an_event_with_the_source_directed_has_no_inbox_row(connection: Connection) -> None:
     await connection.execute(
         "INSERT INTO dispatcher.events (type, data, source) VALUES ('webhook.test', '{}', 'directed')"
     )
     assert await rows.inbox(connection) == []
 
 
-async def test_each_event_of_a_batch_is_owed_to_each_endpoint_once_in_order(
+async def test_each_event_of_a_batch_makes_one_delivery_for_each_endpoint_in_order(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoints = [await rows.endpoint(connection, "*", "user.*") for _ in range(3)]
@@ -166,7 +184,7 @@ async def test_no_more_events_are_taken_than_make_so_many_deliveries(
     assert await rows.inbox(connection) == events[-1:]
 
 
-async def test_a_first_event_that_alone_makes_more_is_left_and_told(
+async def test_a_first_event_with_too_many_deliveries_is_left_and_reported(
     connection: Connection, session: Session, owner: int
 ) -> None:
     for _ in range(3):
@@ -177,7 +195,7 @@ async def test_a_first_event_that_alone_makes_more_is_left_and_told(
     assert await rows.inbox(connection) == [event]
 
 
-async def test_environments_whose_turn_it_is_not_are_passed_over(
+async def test_excluded_environments_are_passed_over(
     connection: Connection, session: Session, owner: int
 ) -> None:
     elsewhere = await rows.environment(connection, "env_other")
@@ -191,7 +209,7 @@ async def test_environments_whose_turn_it_is_not_are_passed_over(
     )
 
 
-async def test_those_with_the_greater_part_of_what_waits_are_told(
+async def test_the_environments_with_the_largest_part_are_reported(
     connection: Connection, session: Session, owner: int
 ) -> None:
     for n in range(3):
@@ -209,7 +227,7 @@ async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_end
     await rows.endpoint(connection, "*", home=3)
     first = await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0)
         second = await rows.event(connection)
         other = await rows.event(connection, environment=elsewhere)
         done = await fan_out(session, owner)
@@ -223,13 +241,13 @@ async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_end
     assert [row["event_id"] for row in made] == [first, second]
 
 
-async def test_without_ordered_endpoints_nobody_takes_the_turn(
+async def test_without_ordered_endpoints_the_order_lock_is_not_taken(
     connection: Connection, session: Session, owner: int, dsn: str
 ) -> None:
     await rows.endpoint(connection, "*")
     await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0)
         event = await rows.event(connection)
         done = await fan_out(session, owner)
         assert (done.picked, done.last_picked) == (1, event)
@@ -260,34 +278,36 @@ async def test_an_event_committed_after_a_later_one_was_fanned_out_is_found(
     assert (done.picked, done.last_picked) == (1, late)
 
 
-async def test_a_look_into_an_empty_inbox_takes_no_transaction_id(
+async def test_reading_an_empty_inbox_takes_no_transaction_id(
     connection: Connection, owner: int
 ) -> None:
     await rows.endpoint(connection, "*")
     look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST, 0)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST, 0)
         assert await connection.fetchval(taken) is not None
 
 
 # ── who may ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_without_the_shard_nothing_is_taken_and_nothing_lost(
+async def test_a_daemon_without_the_shard_takes_nothing_from_the_inbox(
     connection: Connection, session: Session, owner: int
 ) -> None:
     await rows.endpoint(connection, "*")
     event = await rows.event(connection)
-    assert await fan_out(session, owner + 1) == NOTHING
+    assert await fan_out(session, owner + 1) == LOST
     await connection.execute("UPDATE dispatcher.shards SET owner = NULL WHERE shard = $1", SHARD)
-    assert await fan_out(session, owner) == NOTHING
+    assert await fan_out(session, owner) == LOST
+    slice_ = await Inbox(session).fan_out_slice(limit=9, shard=SHARD, daemon=owner, saturated=[])
+    assert slice_ == LOST
     assert (await rows.inbox(connection), await rows.deliveries(connection)) == ([event], [])
 
 
-async def test_a_shard_taken_over_meanwhile_gets_no_rows_of_the_one_before(
+async def test_a_shard_taken_over_during_the_statement_gets_no_deliveries(
     connection: Connection, session: Session, owner: int, dsn: str
 ) -> None:
     await rows.endpoint(connection, "*")
@@ -300,7 +320,7 @@ async def test_a_shard_taken_over_meanwhile_gets_no_rows_of_the_one_before(
         waiting = asyncio.create_task(fan_out(session, owner))
         await rows.waits_for_lock(watcher, pid)
         await transaction.commit()
-    assert await waiting == NOTHING
+    assert await waiting == LOST
     assert (await rows.inbox(connection), await rows.deliveries(connection)) == ([event], [])
 
 
@@ -338,7 +358,7 @@ async def test_rows_another_session_holds_are_passed_over_without_waiting(
 # ── parked from the start ───────────────────────────────────────────────────────────────────────
 
 
-async def test_deliveries_for_a_full_lane_are_made_parked_and_not_handed_over(
+async def test_deliveries_for_a_full_queue_are_made_parked_and_not_returned(
     connection: Connection, session: Session, owner: int
 ) -> None:
     full = await rows.endpoint(connection, "*")
@@ -378,7 +398,7 @@ async def old_id(connection: Connection, minutes: int) -> int:
     return number
 
 
-async def test_the_mark_is_kept_for_all_daemons_and_never_goes_back_by_itself(
+async def test_the_mark_is_shared_by_all_daemons_and_never_lowered(
     connection: Connection, session: Session
 ) -> None:
     older, newer = await old_id(connection, 9), await old_id(connection, 5)
@@ -388,7 +408,7 @@ async def test_the_mark_is_kept_for_all_daemons_and_never_goes_back_by_itself(
     assert await Inbox(session).raise_mark(0) == newer
 
 
-async def test_the_mark_stays_below_what_waits_and_out_of_the_last_minute(
+async def test_the_mark_stays_below_waiting_rows_and_the_last_minute(
     connection: Connection, session: Session
 ) -> None:
     before = await old_id(connection, 1)
@@ -407,7 +427,7 @@ async def test_the_mark_goes_back_with_a_clock_that_was_set_back(
     assert await Inbox(session).raise_mark(0) <= await old_id(connection, 1)
 
 
-async def test_the_first_row_of_a_stretch_is_found_but_none_of_the_last_second(
+async def test_the_first_row_of_a_range_is_found_except_in_the_last_second(
     connection: Connection, session: Session
 ) -> None:
     await connection.execute(PAST, 2)
@@ -431,7 +451,7 @@ async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
             plan = await explain(
                 connection,
                 "inbox/fan_out",
-                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST}",
+                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST}, 2048",
                 "generic",
                 MEASURED,
                 plan_settings("fanout"),

@@ -91,7 +91,7 @@ async def ids_of(connection: Connection) -> list[int]:
 
 
 @pytest.mark.parametrize("of", ["endpoints", "environment"])
-async def test_a_listing_comes_to_all_deliveries_some_days_at_a_time(
+async def test_a_listing_reaches_all_deliveries_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID, of: str
 ) -> None:
     history = History(asked)
@@ -122,7 +122,7 @@ async def test_the_oldest_delivery_and_event_are_found(
     assert asked.locks <= LOCKS_MOST
 
 
-async def test_events_are_listed_some_days_at_a_time(
+async def test_events_are_listed_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
     found: list[int] = []
@@ -135,7 +135,7 @@ async def test_events_are_listed_some_days_at_a_time(
     assert asked.locks <= LOCKS_MOST
 
 
-async def test_a_recovery_comes_to_all_that_failed_some_days_at_a_time(
+async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
     recoveries = Replays(asked)

@@ -154,7 +154,7 @@ async def test_psql_makes_the_same_schema_of_the_projects_own_files(
 # ── failing ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_failing_file_leaves_nothing_and_the_ones_before_it_stay(
+async def test_a_failing_file_is_rolled_back_and_earlier_files_stay(
     empty: Connection, tmp_path: Path
 ) -> None:
     write(tmp_path, _0001_one=ONE, _0002_bad=TWO + "\n\nINSERT INTO nowhere VALUES (1);")
@@ -216,7 +216,7 @@ async def test_waiting_for_another_migrator_ends_and_names_it(
     assert len(await migrate.migrate(empty, directory=tmp_path)) == 1
 
 
-async def test_a_turn_ends_with_the_session_that_had_it(
+async def test_the_migration_lock_ends_with_its_session(
     empty: Connection, empty_dsn: str, tmp_path: Path
 ) -> None:
     async with connected(empty_dsn) as other:
@@ -227,7 +227,7 @@ async def test_a_turn_ends_with_the_session_that_had_it(
     assert len(await migrate.migrate(empty, directory=tmp_path)) == 1
 
 
-async def test_no_lock_that_others_may_take_keeps_a_migrator_out(
+async def test_locks_that_other_logins_can_take_do_not_block_a_migrator(
     connection: Connection, empty: Connection, empty_dsn: str, tmp_path: Path
 ) -> None:
     """Advisory locks are open to every role; the table of the turn is not."""
@@ -242,7 +242,7 @@ async def test_no_lock_that_others_may_take_keeps_a_migrator_out(
         assert len(await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))) == 1
 
 
-async def test_everybody_may_migrate_an_empty_database_at_once(empty_dsn: str) -> None:
+async def test_several_roles_may_migrate_an_empty_database_at_once(empty_dsn: str) -> None:
     """The schema and the tables of the record are made by whichever is first."""
 
     async def run() -> int:
@@ -253,7 +253,7 @@ async def test_everybody_may_migrate_an_empty_database_at_once(empty_dsn: str) -
     assert sorted(numbers) == [0] * 5 + [len(migrate.read())]
 
 
-async def test_a_migration_behind_an_open_reader_holds_no_producer_up(
+async def test_a_migration_that_waits_for_a_reader_does_not_block_producers(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It gives its place in the queue up, again and again, until the reader has gone."""
@@ -304,7 +304,7 @@ async def test_a_further_migration_is_applied_over_live_data(dsn: str, tmp_path:
             await migrate.check(connection)
 
 
-async def test_a_lock_that_cannot_be_had_is_given_up_with_the_name_of_its_holder(
+async def test_a_lock_that_is_not_free_in_time_is_reported_with_its_holder(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT_SECONDS", 0.1)
@@ -329,7 +329,7 @@ async def test_a_lock_that_cannot_be_had_is_given_up_with_the_name_of_its_holder
                 assert await migrating.fetchval("SHOW lock_timeout") == "500ms"
 
 
-async def test_a_role_that_did_not_migrate_is_told_which_one_is_needed(
+async def test_a_role_that_did_not_migrate_is_refused_with_the_needed_role(
     maintenance: Connection, dsn: str, empty_dsn: str
 ) -> None:
     name = f"dispatcher_test_stranger_{secrets.token_hex(4)}"

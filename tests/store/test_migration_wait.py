@@ -66,12 +66,12 @@ async def test_a_check_waits_for_a_migration_that_is_about_to_begin(
         await checking
 
 
-async def test_without_a_migrator_it_fails_at_once(empty: Connection, files: Path) -> None:
+async def test_a_check_fails_at_once_if_no_session_migrates(empty: Connection, files: Path) -> None:
     with pytest.raises(migrate.PendingMigrationsError, match="run dispatcher migrate"):
         await migration_wait.check(empty, on_wait=pytest.fail, directory=files)
 
 
-async def test_it_gives_up_and_names_the_session_that_migrates(
+async def test_a_check_ends_and_names_the_session_that_migrates(
     empty: Connection, empty_dsn: str, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration_wait, "WAIT_LIMIT_SECONDS", 0.0)

@@ -46,12 +46,14 @@ def inbox(session: Session) -> Inbox:
     return Inbox(session)
 
 
-async def test_while_nobody_listens_nothing_is_notified(connection: Connection, ear: Ear) -> None:
+async def test_no_notification_is_sent_while_no_daemon_listens(
+    connection: Connection, ear: Ear
+) -> None:
     await rows.event(connection)
     assert await ear.heard() == 0
 
 
-async def test_while_somebody_listens_each_commit_notifies_once(
+async def test_each_commit_notifies_once_while_a_daemon_listens(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)
@@ -66,7 +68,7 @@ async def test_while_somebody_listens_each_commit_notifies_once(
     assert await ear.heard() == 1
 
 
-async def test_an_announcement_that_has_run_out_is_none(
+async def test_an_expired_announcement_is_ignored(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)
@@ -75,7 +77,7 @@ async def test_an_announcement_that_has_run_out_is_none(
     assert await ear.heard() == 0
 
 
-async def test_an_announcement_from_before_the_clock_was_set_back_is_none(
+async def test_an_announcement_from_before_the_clock_was_set_back_is_ignored(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(3_600_000)
@@ -86,7 +88,7 @@ async def test_an_announcement_from_before_the_clock_was_set_back_is_none(
     assert await ear.heard() == 1
 
 
-async def test_a_transaction_rolled_back_notifies_nobody(
+async def test_a_transaction_rolled_back_sends_no_notification(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)
@@ -97,7 +99,7 @@ async def test_a_transaction_rolled_back_notifies_nobody(
     assert await ear.heard() == 0
 
 
-async def test_a_repeated_key_notifies_nobody(
+async def test_a_repeated_key_sends_no_notification(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     emit = "SELECT dispatcher.emit('a', '1', idempotency_key => 'k')"
@@ -107,7 +109,7 @@ async def test_a_repeated_key_notifies_nobody(
     assert await ear.heard() == 0
 
 
-async def test_a_promise_to_look_anyway_silences_emitters_until_it_ends(
+async def test_emitters_do_not_notify_during_a_polling_window(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)
@@ -119,7 +121,7 @@ async def test_a_promise_to_look_anyway_silences_emitters_until_it_ends(
     assert await ear.heard() == 1
 
 
-async def test_a_promise_more_than_five_seconds_ahead_is_void(
+async def test_a_polling_window_more_than_five_seconds_ahead_is_ignored(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     """The clock was set back, or somebody is mistaken; silence must not last."""
@@ -132,7 +134,7 @@ async def test_a_promise_more_than_five_seconds_ahead_is_void(
     assert await ear.heard() == 0
 
 
-async def test_a_shorter_promise_does_not_end_a_longer_one(
+async def test_a_shorter_polling_window_does_not_end_a_longer_one(
     connection: Connection, inbox: Inbox
 ) -> None:
     now = await connection.fetchval("SELECT dispatcher.now_ms()")
@@ -142,7 +144,7 @@ async def test_a_shorter_promise_does_not_end_a_longer_one(
     assert now + 4000 <= until <= now + 4500
 
 
-async def test_promises_are_seen_before_they_are_committed(
+async def test_polling_windows_are_seen_before_they_are_committed(
     connection: Connection, dsn: str
 ) -> None:
     """They are sequences: no emitter waits for the row of another."""
@@ -162,7 +164,7 @@ async def test_producers_in_open_transactions_do_not_wait_for_one_another(
 
 
 @pytest.mark.parametrize("value", ["off", "OFF", "false", "no", "0"])
-async def test_a_session_can_do_without_notifying(
+async def test_a_session_can_turn_notifications_off(
     connection: Connection, ear: Ear, inbox: Inbox, value: str
 ) -> None:
     await inbox.announce_listening(LISTENING)
@@ -174,7 +176,7 @@ async def test_a_session_can_do_without_notifying(
     assert await ear.heard() == 1
 
 
-async def test_where_the_settings_say_so_nobody_notifies(
+async def test_no_notification_is_sent_if_the_settings_turn_it_off(
     connection: Connection, session: Session, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)

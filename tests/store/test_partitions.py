@@ -83,7 +83,9 @@ async def test_a_new_database_has_today_and_a_week_ahead(connection: Connection)
         assert await attached(connection, parent) == [*week, f"{parent}_default"]
 
 
-async def test_what_is_missing_is_made_once(connection: Connection, partitions: Partitions) -> None:
+async def test_missing_partitions_are_made_once(
+    connection: Connection, partitions: Partitions
+) -> None:
     assert await partitions.ensure(7) == []
     last = await today(connection) + timedelta(days=9)
     made = [
@@ -113,7 +115,7 @@ async def test_a_partition_holds_its_day_by_utc_and_looks_like_the_others(
         )
 
 
-async def test_without_a_partition_an_event_is_still_accepted_and_moved_when_there_is_one(
+async def test_an_event_without_a_partition_is_accepted_and_moved_later(
     connection: Connection, partitions: Partitions
 ) -> None:
     start = name("events", await today(connection))
@@ -126,7 +128,7 @@ async def test_without_a_partition_an_event_is_still_accepted_and_moved_when_the
     assert await rows.inbox(connection) == events
 
 
-async def test_an_insert_on_its_way_while_todays_partition_is_made_succeeds(
+async def test_an_insert_succeeds_while_its_partition_is_being_made(
     connection: Connection, producer: Connection, dsn: str
 ) -> None:
     start = name("events", await today(connection))
@@ -140,7 +142,7 @@ async def test_an_insert_on_its_way_while_todays_partition_is_made_succeeds(
     assert len(await ids_in(connection, start)) == 2
 
 
-async def test_many_rows_in_the_default_partition_stay_there_and_stop_nothing(
+async def test_many_rows_in_the_default_partition_stay_and_block_nothing(
     connection: Connection, partitions: Partitions
 ) -> None:
     start = await today(connection)
@@ -154,7 +156,7 @@ async def test_many_rows_in_the_default_partition_stay_there_and_stop_nothing(
     assert len(await ids_in(connection, "events_default")) == 10001
 
 
-async def test_an_open_transaction_of_a_producer_hinders_nothing_ahead(
+async def test_an_open_transaction_does_not_block_new_partitions(
     connection: Connection, partitions: Partitions, producer: Connection
 ) -> None:
     async with connection.transaction():
@@ -167,7 +169,7 @@ async def test_an_open_transaction_of_a_producer_hinders_nothing_ahead(
 
 
 @pytest.mark.parametrize("days", [range(1), range(3, 8)], ids=["today", "ahead"])
-async def test_a_producer_waits_for_no_more_than_the_lock_timeout(
+async def test_a_producer_waits_at_most_the_lock_timeout(
     connection: Connection, partitions: Partitions, producer: Connection, days: Sequence[int]
 ) -> None:
     """Whatever else is open: a transaction that inserted, and one that read everything."""
@@ -206,7 +208,7 @@ async def test_two_daemons_at_once_make_each_partition_once(
 # ── dropping ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_partition_is_dropped_when_its_last_moment_is_older_than_to_keep(
+async def test_a_partition_is_dropped_when_its_newest_row_is_too_old(
     connection: Connection, partitions: Partitions
 ) -> None:
     for parent in ("attempts", "events"):
@@ -218,7 +220,7 @@ async def test_a_partition_is_dropped_when_its_last_moment_is_older_than_to_keep
         assert oldest not in await attached(connection, parent)
 
 
-async def test_the_oldest_goes_first_one_a_call(
+async def test_each_call_drops_the_oldest_partition(
     connection: Connection, partitions: Partitions
 ) -> None:
     old = [await past(connection, "events", n) for n in (5, 4, 3)]
@@ -227,7 +229,7 @@ async def test_the_oldest_goes_first_one_a_call(
 
 
 @pytest.mark.parametrize("holder", ["inbox", "deliveries", "quarantine"])
-async def test_events_that_something_refers_to_are_kept(
+async def test_events_that_are_still_needed_are_kept(
     connection: Connection, partitions: Partitions, holder: str
 ) -> None:
     kept = await past(connection, "events", 4)
@@ -248,7 +250,7 @@ async def test_events_that_something_refers_to_are_kept(
     assert await partitions.drop_one("events", DAY) == kept
 
 
-async def test_pending_deliveries_keep_no_attempts(
+async def test_pending_deliveries_do_not_keep_old_attempts(
     connection: Connection, partitions: Partitions
 ) -> None:
     old = await past(connection, "attempts", 4)
@@ -256,7 +258,7 @@ async def test_pending_deliveries_keep_no_attempts(
     assert await partitions.drop_one("attempts", DAY) == old
 
 
-async def test_dropping_gives_up_when_the_table_is_in_use_and_a_producer_hardly_waits(
+async def test_dropping_a_used_partition_gives_up_quickly(
     connection: Connection, partitions: Partitions, producer: Connection
 ) -> None:
     old = await past(connection, "events", 4)
@@ -273,7 +275,7 @@ async def test_dropping_gives_up_when_the_table_is_in_use_and_a_producer_hardly_
     assert await partitions.drop_one("events", DAY) == old
 
 
-async def test_a_daemon_that_comes_second_to_drop_a_partition_drops_nothing(
+async def test_a_second_daemon_does_not_drop_the_same_partition(
     connection: Connection, partitions: Partitions
 ) -> None:
     await past(connection, "attempts", 4)
@@ -289,7 +291,7 @@ async def test_a_daemon_that_comes_second_to_drop_a_partition_drops_nothing(
     assert await second is None
 
 
-async def test_old_rows_that_stayed_in_the_default_partition_go_too_when_nothing_needs_them(
+async def test_old_rows_of_the_default_partition_are_deleted_when_unneeded(
     connection: Connection, partitions: Partitions
 ) -> None:
     await old_event(connection, 4)
@@ -308,7 +310,7 @@ async def test_old_rows_that_stayed_in_the_default_partition_go_too_when_nothing
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_keys_of_events_below_a_bound_are_forgotten_some_at_a_time(
+async def test_keys_of_old_events_are_forgotten_in_parts(
     connection: Connection, partitions: Partitions
 ) -> None:
     await connection.execute(

@@ -22,7 +22,7 @@ types = st.lists(words, min_size=1, max_size=8).map(".".join)
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-async def test_the_database_and_the_program_find_the_same_patterns(
+async def test_database_and_program_compute_the_same_patterns(
     connection: Connection, many: list[str]
 ) -> None:
     found = await connection.fetch(
@@ -37,7 +37,7 @@ async def test_the_database_and_the_program_find_the_same_patterns(
 
 
 @pytest.mark.parametrize("pattern", ["a_b.*", "a%.*", "a.*", "A.*"])
-async def test_an_underscore_is_no_wildcard(connection: Connection, pattern: str) -> None:
+async def test_an_underscore_is_not_a_wildcard(connection: Connection, pattern: str) -> None:
     assert pattern not in await connection.fetchval("SELECT dispatcher.patterns_of('axb.c')")
 
 

@@ -51,14 +51,14 @@ async def test_a_flood_of_one_environment_does_not_hold_up_another(pool: Pool) -
     await flooding
 
 
-async def test_an_error_within_is_not_mistaken_for_a_busy_pool(pool: Pool) -> None:
+async def test_an_error_of_a_statement_is_not_reported_as_a_busy_pool(pool: Pool) -> None:
     with pytest.raises(ValueError, match="mine"):
         async with pool.of("env_a").transaction():
             raise ValueError("mine")
     assert await pool.fetch("SELECT 1")
 
 
-async def test_a_connection_that_the_server_has_closed_costs_no_request(
+async def test_a_connection_closed_by_the_server_fails_no_request(
     pool: Pool, connection: Connection
 ) -> None:
     (row,) = await pool.fetch("SELECT pg_backend_pid() AS pid")

@@ -14,7 +14,7 @@ from tests.conftest import Connection, connected
 from tests.store import rows
 
 EXECUTABLE = {
-    "emit(text,json,text,text)",
+    "emit(text,json,text,text,text)",
     "event_id()",  # the default of the id
 }
 
@@ -26,26 +26,26 @@ async def producer(dsn: str) -> AsyncIterator[Connection]:
         yield opened
 
 
-async def test_it_inserts_the_four_columns_and_emits(
+async def test_a_producer_can_insert_five_columns_and_emit(
     connection: Connection, producer: Connection
 ) -> None:
     await rows.environment(connection, "env_b")
     await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a', '1')")
     await producer.execute(
-        """INSERT INTO dispatcher.events (type, data, environment_id, idempotency_key)
-           VALUES ('a', '1', 'env_b', 'k') ON CONFLICT DO NOTHING"""
+        """INSERT INTO dispatcher.events (type, data, environment_id, idempotency_key, reference)
+           VALUES ('a', '1', 'env_b', 'k', 'ord_1') ON CONFLICT DO NOTHING"""
     )
     await producer.copy_records_to_table(
         "events", schema_name="dispatcher", columns=["type", "data"], records=[("a", "1")]
     )
     name = await producer.fetchval(
-        "SELECT dispatcher.emit('a', '2', environment_id => 'env_b', idempotency_key => 'k')"
+        "SELECT dispatcher.emit('a', '2', environment_id => 'env_b', idempotency_key => 'k', reference => 'o')"
     )
     assert name.startswith("evt_")
     assert len(await rows.inbox(connection)) == 3
 
 
-async def test_it_hears_what_is_wrong_with_an_event(producer: Connection) -> None:
+async def test_a_producer_gets_the_reason_why_an_event_is_refused(producer: Connection) -> None:
     with pytest.raises(asyncpg.ForeignKeyViolationError, match="unknown environment 'env_x'"):
         await producer.fetchval("SELECT dispatcher.emit('a', '1', 'env_x')")
     with pytest.raises(asyncpg.CheckViolationError, match="type is reserved"):
@@ -78,12 +78,12 @@ async def test_it_hears_what_is_wrong_with_an_event(producer: Connection) -> Non
         "BEGIN; LOCK TABLE dispatcher.events IN SHARE MODE",
     ],
 )
-async def test_it_may_not(producer: Connection, statement: str) -> None:
+async def test_a_producer_may_not_do_anything_else(producer: Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"denied|must be owner"):
         await producer.execute(statement)
 
 
-async def test_it_reads_no_table_view_or_sequence(
+async def test_a_producer_reads_no_table_view_or_sequence(
     connection: Connection, producer: Connection
 ) -> None:
     names = await connection.fetch(
@@ -97,7 +97,7 @@ async def test_it_reads_no_table_view_or_sequence(
 
 
 @pytest.mark.parametrize("role", ["dispatcher_producer", "public"])
-async def test_no_other_function_is_executable(connection: Connection, role: str) -> None:
+async def test_a_producer_can_execute_no_other_function(connection: Connection, role: str) -> None:
     found = await connection.fetch(
         """SELECT oid::regprocedure::text AS name FROM pg_proc
            WHERE pronamespace = 'dispatcher'::regnamespace
@@ -126,7 +126,7 @@ async def test_functions_with_the_owners_rights_choose_their_own_search_path(
     assert body.split() == ["BEGIN", "RETURN", "dispatcher.next_id();", "END"]
 
 
-async def test_operators_of_its_own_do_not_change_the_ids_it_is_given(
+async def test_operators_of_a_producer_do_not_change_event_ids(
     connection: Connection, producer: Connection
 ) -> None:
     await connection.execute("CREATE SCHEMA theirs AUTHORIZATION dispatcher_producer")
@@ -139,7 +139,7 @@ async def test_operators_of_its_own_do_not_change_the_ids_it_is_given(
     assert await connection.fetchval("SELECT id > 1000 FROM dispatcher.events")
 
 
-async def test_operators_of_its_own_do_not_get_a_reserved_type_past_the_check(
+async def test_operators_of_a_producer_do_not_bypass_the_check_of_reserved_types(
     connection: Connection, producer: Connection
 ) -> None:
     await connection.execute("CREATE SCHEMA theirs AUTHORIZATION dispatcher_producer")
@@ -156,7 +156,9 @@ async def test_operators_of_its_own_do_not_get_a_reserved_type_past_the_check(
             )
 
 
-async def test_settings_of_its_own_get_no_wrong_type_past_the_check(producer: Connection) -> None:
+async def test_settings_of_a_producer_do_not_bypass_the_check_of_types(
+    producer: Connection,
+) -> None:
     await producer.execute("SET standard_conforming_strings = off; SET array_nulls = off")
     for type_, complaint in (("a,b", "type must be words"), ("endpoint.a", "type is reserved")):
         with pytest.raises(asyncpg.CheckViolationError, match=complaint):
@@ -166,7 +168,7 @@ async def test_settings_of_its_own_get_no_wrong_type_past_the_check(producer: Co
     await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a.b', '1')")
 
 
-async def test_locks_of_its_own_hold_up_neither_the_fan_out_nor_a_retry(
+async def test_locks_of_a_producer_block_neither_fan_out_nor_retries(
     connection: Connection, producer: Connection, session: Session, owner: int
 ) -> None:
     ordered = await rows.endpoint(connection, "*", home=3)

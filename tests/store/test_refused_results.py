@@ -89,7 +89,7 @@ async def test_the_results_around_a_refused_one_are_written(
     assert "not this one" in found["detail"]
 
 
-async def test_a_check_that_somebody_added_refuses_one_result_only(
+async def test_an_added_constraint_refuses_only_one_result(
     connection: Connection, session: Session
 ) -> None:
     some = await pending(connection, 3)
@@ -102,7 +102,7 @@ async def test_a_check_that_somebody_added_refuses_one_result_only(
     assert len(await Quarantine(session).list("env_default", 2**62, 10)) == 1
 
 
-async def test_what_was_set_aside_is_released_under_its_name_after_its_attempts(
+async def test_a_quarantined_delivery_is_released_with_its_id_and_attempt_number(
     connection: Connection, session: Session, owner: int
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
@@ -115,7 +115,7 @@ async def test_what_was_set_aside_is_released_under_its_name_after_its_attempts(
     assert (again["id"], again["attempt"], again["base"]) == (one.id, 3, 3)
 
 
-async def test_a_refused_result_of_a_delivery_that_moved_on_is_let_go(
+async def test_a_refused_result_of_a_changed_delivery_is_dropped(
     connection: Connection, session: Session
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
@@ -155,7 +155,7 @@ async def test_when_no_result_can_be_written_none_is_set_aside(
     assert sorted(ends.settled) == sorted(d.id for d in some)
 
 
-async def test_what_is_no_fault_of_the_data_keeps_all_results_waiting(
+async def test_an_error_that_is_not_about_data_keeps_all_results_waiting(
     connection: Connection, session: Session
 ) -> None:
     some = await pending(connection, 2)

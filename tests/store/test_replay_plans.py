@@ -92,7 +92,7 @@ async def run(
         (950_000, 0),
     ],
 )
-async def test_a_step_reads_what_it_looks_at(
+async def test_a_replay_step_reads_only_the_rows_it_checks(
     statistics: Connection, mode: str, begin: int, made: int
 ) -> None:
     arguments = f"{LOOK}, 1000, 1000, 5000"
@@ -102,7 +102,7 @@ async def test_a_step_reads_what_it_looks_at(
 
 
 @pytest.mark.parametrize("mode", ["generic", "custom"])
-async def test_counting_reads_what_it_looks_at(statistics: Connection, mode: str) -> None:
+async def test_counting_reads_only_the_rows_it_checks(statistics: Connection, mode: str) -> None:
     low = await statistics.fetchval("SELECT low FROM span")
     arguments = f"'env_default', '{ENDPOINT}', '2024-01-02', NULL, {low}, true, {LOOK}"
     _, blocks = await run(statistics, "replays/count", arguments, mode, begin=0)

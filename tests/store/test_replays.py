@@ -59,6 +59,14 @@ async def step(
     return await Replays(session).step(look=look, make=make, waiting=waiting, pending=pending)
 
 
+async def run_one_step(session: Session, endpoint: UUID) -> tuple[str, int]:
+    """Start a replay. Return its state after one step, and how many deliveries it made."""
+    await start(session, endpoint)
+    made = await step(session)
+    assert made is not None
+    return made.state, made.made
+
+
 async def at_once(connection: Connection) -> None:
     """What waits for its time waits no longer."""
     await connection.execute("UPDATE dispatcher.replays SET next_at = now() - interval '1 ms'")
@@ -95,7 +103,7 @@ async def count(session: Session, endpoint: UUID, **of: Any) -> Counted:
 # ── what is found ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_failed_is_owed_again_under_its_name_with_its_count(
+async def test_a_failed_delivery_is_replayed_with_its_id_and_attempt_number(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -113,31 +121,25 @@ async def test_what_failed_is_owed_again_under_its_name_with_its_count(
     )
 
 
-async def test_what_had_thirty_thousand_attempts_is_not_recovered(
+async def test_a_delivery_with_thirty_thousand_attempts_is_not_replayed(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     await ended(session, connection, endpoint)
     await connection.execute("UPDATE dispatcher.attempts SET attempt = 30000")
-    await start(session, endpoint)
-    made = await step(session)
-    assert made is not None
-    assert (made.state, made.made) == ("DONE", 0)
+    assert await run_one_step(session, endpoint) == ("DONE", 0)
 
 
-async def test_what_is_in_quarantine_for_the_endpoint_is_not_missed(
+async def test_a_quarantined_delivery_of_the_endpoint_is_not_missed(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     one = await rows.delivery(connection, endpoint)
     await Deliveries(session).set_aside(one, "refused")
-    await start(session, endpoint)
-    made = await step(session)
-    assert made is not None
-    assert (made.state, made.made) == ("DONE", 0)
+    assert await run_one_step(session, endpoint) == ("DONE", 0)
 
 
-async def test_oldest_first_whether_failed_or_missed(
+async def test_failed_and_missed_events_are_replayed_oldest_first(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -155,7 +157,7 @@ async def test_oldest_first_whether_failed_or_missed(
 @pytest.mark.parametrize(
     ("error", "found"), [("expired: the event is about to be dropped", 1), ("by a person", 0)]
 )
-async def test_of_what_was_cancelled_only_the_expired_is_owed_again(
+async def test_of_cancelled_deliveries_only_expired_ones_are_replayed(
     connection: Connection, session: Session, error: str, found: int
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -166,7 +168,7 @@ async def test_of_what_was_cancelled_only_the_expired_is_owed_again(
     assert (await count(session, endpoint)).failed == found
 
 
-async def test_what_is_pending_again_or_was_delivered_since_is_not_owed_once_more(
+async def test_a_delivery_that_is_pending_again_or_delivered_is_not_replayed(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -185,7 +187,7 @@ async def test_what_is_pending_again_or_was_delivered_since_is_not_owed_once_mor
     assert (counted.failed, counted.missed, counted.complete) == (0, 0, True)
 
 
-async def test_what_failed_and_has_no_event_any_more_is_left_out(
+async def test_a_failed_delivery_without_its_event_is_left_out(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -195,7 +197,7 @@ async def test_what_failed_and_has_no_event_any_more_is_left_out(
     assert (await count(session, endpoint)).failed == 0
 
 
-async def test_missed_are_matching_events_of_the_environment_with_no_delivery_to_the_endpoint(
+async def test_matching_events_without_a_delivery_count_as_missed(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "user.*")
@@ -215,7 +217,7 @@ async def test_missed_are_matching_events_of_the_environment_with_no_delivery_to
     assert await on_the_way(connection) == [(missed, True, 0), (others.event_id, True, 0)]
 
 
-async def test_without_missed_only_what_failed_is_found(
+async def test_without_missed_only_failed_deliveries_are_counted(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -226,7 +228,7 @@ async def test_without_missed_only_what_failed_is_found(
     assert await on_the_way(connection) == [(failed.event_id, True, 3)]
 
 
-async def test_events_refused_or_older_than_the_attempts_kept_are_not_called_missed(
+async def test_refused_events_and_those_without_kept_attempts_are_not_missed(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -246,7 +248,7 @@ async def test_events_refused_or_older_than_the_attempts_kept_are_not_called_mis
 
 
 @pytest.mark.parametrize("waiting_in", ["inbox", "unvalidated_events"])
-async def test_an_event_that_waits_to_be_fanned_out_is_waited_for(
+async def test_a_replay_waits_for_events_that_are_not_fanned_out(
     connection: Connection, session: Session, waiting_in: str
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -270,7 +272,7 @@ async def test_an_event_that_waits_to_be_fanned_out_is_waited_for(
     assert [event for event, *_ in await on_the_way(connection)] == [before, waits, after]
 
 
-async def test_time_is_that_of_the_delivery_and_of_the_event(
+async def test_the_time_span_counts_for_deliveries_and_events(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -297,7 +299,7 @@ async def test_time_is_that_of_the_delivery_and_of_the_event(
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_steps_are_bounded_and_come_to_the_same(
+async def test_bounded_steps_give_the_same_result_as_one_step(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "user.created")
@@ -323,7 +325,7 @@ async def test_steps_are_bounded_and_come_to_the_same(
     assert row["finished_at"] >= row["created_at"]
 
 
-async def test_counting_in_parts_comes_to_what_is_made(
+async def test_the_preview_counted_in_parts_equals_what_is_replayed(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -342,7 +344,7 @@ async def test_counting_in_parts_comes_to_what_is_made(
 
 
 @pytest.mark.parametrize("full", ["waiting", "pending"])
-async def test_nothing_is_made_while_enough_is_on_its_way(
+async def test_a_step_makes_nothing_while_enough_deliveries_wait(
     connection: Connection, session: Session, full: str
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -357,7 +359,7 @@ async def test_nothing_is_made_while_enough_is_on_its_way(
     assert await step(session, **{full: 2}) == Step(recovery, "DONE", 1)
 
 
-async def test_while_the_endpoint_is_disabled_a_recovery_waits_and_with_it_gone_it_ends(
+async def test_a_replay_waits_while_its_endpoint_is_disabled_and_ends_when_it_is_deleted(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*", active=False)
@@ -370,7 +372,7 @@ async def test_while_the_endpoint_is_disabled_a_recovery_waits_and_with_it_gone_
     assert await on_the_way(connection) == []
 
 
-async def test_a_missed_event_made_just_before_its_endpoint_is_disabled_is_owed(
+async def test_an_event_missed_just_before_its_endpoint_is_disabled_is_replayed(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -396,7 +398,7 @@ async def test_a_rate_is_kept_from_step_to_step(connection: Connection, session:
     assert 0 < wait <= 0.25
 
 
-async def test_one_that_is_cancelled_makes_nothing_more(
+async def test_a_cancelled_replay_makes_nothing_more(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -414,7 +416,9 @@ async def test_one_that_is_cancelled_makes_nothing_more(
     assert await step(session) == Step(again, "DONE", 2), "what is on its way is not missed"
 
 
-async def test_only_one_runs_for_an_endpoint(connection: Connection, session: Session) -> None:
+async def test_only_one_replay_runs_for_an_endpoint(
+    connection: Connection, session: Session
+) -> None:
     endpoint, other = await rows.endpoint(connection), await rows.endpoint(connection)
     await start(session, endpoint)
     until = datetime.now(UTC)
@@ -425,7 +429,7 @@ async def test_only_one_runs_for_an_endpoint(connection: Connection, session: Se
     assert await start(session, other)
 
 
-async def test_recoveries_take_turns(connection: Connection, session: Session) -> None:
+async def test_replays_take_turns(connection: Connection, session: Session) -> None:
     endpoints = [await rows.endpoint(connection, "*") for _ in range(2)]
     for _ in range(3):
         await past_event(connection)
@@ -434,7 +438,7 @@ async def test_recoveries_take_turns(connection: Connection, session: Session) -
     assert [turn.id for turn in turns if turn] == started * 2
 
 
-async def test_two_daemons_make_no_row_twice(
+async def test_two_daemons_replay_no_delivery_twice(
     connection: Connection, session: Session, other: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -455,7 +459,7 @@ async def row_of_other(session: Session, recovery: int) -> rows.Row:
     return found
 
 
-async def test_a_step_that_waits_for_nothing_passes_one_that_is_being_changed(
+async def test_a_step_skips_a_replay_that_is_being_changed(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -474,9 +478,7 @@ async def test_an_idle_step_takes_no_transaction_id(session: Session) -> None:
     assert taken is None
 
 
-async def test_what_is_made_wakes_the_fan_out_where_nobody_polls(
-    connection: Connection, session: Session
-) -> None:
+async def test_a_step_wakes_an_idle_fan_out(connection: Connection, session: Session) -> None:
     endpoint = await rows.endpoint(connection, "*")
     await past_event(connection)
     heard = asyncio.Event()
@@ -487,7 +489,7 @@ async def test_what_is_made_wakes_the_fan_out_where_nobody_polls(
     await asyncio.wait_for(heard.wait(), 5)
 
 
-async def test_events_are_kept_while_a_recovery_may_come_to_them(
+async def test_events_are_kept_while_a_replay_may_need_them(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -508,7 +510,7 @@ async def test_events_are_kept_while_a_recovery_may_come_to_them(
     assert not await needed(event + 2)
 
 
-async def test_recoveries_are_read_by_their_environment_and_endpoint_only(
+async def test_a_replay_is_read_only_by_its_environment_and_endpoint(
     connection: Connection, session: Session
 ) -> None:
     endpoint, other = await rows.endpoint(connection), await rows.endpoint(connection)

@@ -1,7 +1,11 @@
 """Events inserted in the replica role, as logical replication does: found, and decided on."""
 
+import re
+
 import pytest
 
+from dispatcher.core import remedies
+from dispatcher.core.remedies import DEFINITIONS
 from dispatcher.store.replicated import Replicated
 from dispatcher.store.session import Session
 from dispatcher.store.triggers import Triggers
@@ -26,11 +30,15 @@ async def arrive(replica: Connection, type_: str = "a", environment: str = "env_
 
 
 async def adopt(session: Session, most: int = 100, too_old_below: int = 0) -> dict[int, str]:
-    found = await Replicated(session).adopt(after_seconds=0, most=most, too_old_below=too_old_below)
+    found = await Replicated(session).adopt(
+        after_seconds=0, limit=most, too_old_below=too_old_below
+    )
     return dict(found)
 
 
-async def test_what_our_triggers_did_not_see_is_sent(replica: Connection, session: Session) -> None:
+async def test_a_replicated_event_without_deliveries_is_sent(
+    replica: Connection, session: Session
+) -> None:
     event = await arrive(replica)
     assert await rows.inbox(replica) == []
     assert await adopt(session) == {event: "sent"}
@@ -38,7 +46,7 @@ async def test_what_our_triggers_did_not_see_is_sent(replica: Connection, sessio
     assert await adopt(session) == {}
 
 
-async def test_an_ordinary_insert_is_none_of_its_business(
+async def test_an_ordinary_insert_is_not_noted_as_replicated(
     connection: Connection, session: Session
 ) -> None:
     await rows.event(connection)
@@ -54,7 +62,7 @@ async def test_with_all_triggers_enabled_an_ordinary_insert_leaves_no_mark(
     assert await adopt(session) == {}
 
 
-async def test_one_that_comes_with_what_became_of_it_is_left_alone(
+async def test_a_replicated_event_with_its_own_deliveries_is_left_alone(
     replica: Connection, session: Session
 ) -> None:
     """As where the whole schema is replicated."""
@@ -84,7 +92,7 @@ async def test_one_that_comes_with_what_became_of_it_is_left_alone(
     assert await rows.inbox(replica) == [inbox, plain]
 
 
-async def test_what_the_triggers_would_have_looked_at_is(
+async def test_a_replicated_event_gets_the_checks_of_the_triggers(
     replica: Connection, session: Session
 ) -> None:
     await replica.execute(
@@ -98,16 +106,18 @@ async def test_what_the_triggers_would_have_looked_at_is(
     )
 
 
-async def test_what_is_too_old_is_not_sent(replica: Connection, session: Session) -> None:
+async def test_a_replicated_event_that_is_too_old_is_not_sent(
+    replica: Connection, session: Session
+) -> None:
     old, new = await arrive(replica), await arrive(replica)
     assert await adopt(session, too_old_below=new) == {old: "too_old", new: "sent"}
 
 
-async def test_some_at_a_time_and_what_arrived_just_now_waits(
+async def test_replicated_events_are_sent_in_parts_and_recent_ones_wait(
     replica: Connection, session: Session
 ) -> None:
     events = [await arrive(replica) for _ in range(3)]
-    later = await Replicated(session).adopt(after_seconds=60, most=9, too_old_below=0)
+    later = await Replicated(session).adopt(after_seconds=60, limit=9, too_old_below=0)
     assert later == []
     assert [list(await adopt(session, most=2)) for _ in range(2)] == [events[:2], events[2:]]
 
@@ -129,6 +139,24 @@ async def test_a_trigger_that_does_not_fire_is_named(
     assert await Triggers(session).silent() == silent
 
 
+@pytest.mark.parametrize("name", DEFINITIONS)
+async def test_a_dropped_trigger_is_named_and_created_again_as_the_remedy_says(
+    connection: Connection, session: Session, name: str
+) -> None:
+    definition = (
+        "SELECT pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger"
+        " WHERE tgrelid = 'dispatcher.events'::regclass AND tgname = $1"
+    )
+    before = await connection.fetchval(definition, name)
+    await connection.execute(f"DROP TRIGGER {name} ON dispatcher.events")
+    silent = await Triggers(session).silent()
+    assert silent == [f"{name} (dropped)"]
+    for statement in re.findall("(?:CREATE|ALTER) .*?;", remedies.of_disabled_triggers(silent)):
+        await connection.execute(statement)
+    assert await Triggers(session).silent() == []
+    assert await connection.fetchval(definition, name) == before
+
+
 async def test_a_trigger_disabled_on_one_partition_is_named(
     connection: Connection, session: Session
 ) -> None:
@@ -136,7 +164,7 @@ async def test_a_trigger_disabled_on_one_partition_is_named(
     assert await Triggers(session).silent() == ["event_checked on events_default"]
 
 
-async def test_it_fires_also_in_partitions_that_are_made_later(
+async def test_the_replica_trigger_fires_in_later_partitions(
     replica: Connection, session: Session
 ) -> None:
     """And for what is inserted into a partition itself, as logical replication does."""

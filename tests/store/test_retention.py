@@ -48,7 +48,7 @@ async def old_event(connection: Connection, days: int) -> int:
     return event
 
 
-async def test_a_quarantined_event_expires_visibly_and_pins_no_partition(
+async def test_a_quarantined_event_expires_on_record_and_keeps_no_partition(
     connection: Connection, session: Session, steps: dict[str, Step]
 ) -> None:
     expired, kept = await old_event(connection, 32), await old_event(connection, 28)
@@ -86,7 +86,7 @@ async def test_a_quarantined_delivery_that_expires_has_a_last_attempt(
     assert last["error"].startswith("expired: ")
 
 
-async def test_a_recovery_that_waits_pins_no_partition(
+async def test_a_waiting_replay_does_not_keep_a_partition(
     connection: Connection, session: Session, steps: dict[str, Step]
 ) -> None:
     endpoint = await rows.endpoint(connection, active=False)
@@ -106,9 +106,7 @@ async def running(connection: Connection, endpoint: UUID) -> None:
     )
 
 
-async def test_recoveries_that_are_over_go_some_at_a_time(
-    connection: Connection, session: Session
-) -> None:
+async def test_ended_replays_are_deleted_in_parts(connection: Connection, session: Session) -> None:
     endpoint = await rows.endpoint(connection)
     for days in (40, 35, 20):
         await running(connection, endpoint)
@@ -123,7 +121,7 @@ async def test_recoveries_that_are_over_go_some_at_a_time(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 2
 
 
-async def test_the_audit_goes_some_at_a_time(connection: Connection, session: Session) -> None:
+async def test_the_audit_log_is_deleted_in_parts(connection: Connection, session: Session) -> None:
     await connection.execute(
         """INSERT INTO dispatcher.audit (id, actor, action, subject)
            SELECT dispatcher.id_floor(now() - make_interval(days => n)), 'test', 'a', n::text
@@ -134,7 +132,7 @@ async def test_the_audit_goes_some_at_a_time(connection: Connection, session: Se
     assert await connection.fetchval("SELECT subject FROM dispatcher.audit") == "300"
 
 
-async def test_tokens_go_when_they_have_long_been_of_no_use(
+async def test_tokens_are_deleted_long_after_their_end(
     connection: Connection, session: Session
 ) -> None:
     await connection.execute(
@@ -149,7 +147,9 @@ async def test_tokens_go_when_they_have_long_been_of_no_use(
     assert [row["name"] for row in left] == ["expired lately", "good", "revoked lately"]
 
 
-async def test_sign_ins_go_when_they_have_expired(connection: Connection, session: Session) -> None:
+async def test_dashboard_sessions_are_deleted_when_they_have_expired(
+    connection: Connection, session: Session
+) -> None:
     await connection.execute(
         """INSERT INTO dispatcher.dashboard_sessions (id, token_hash, environment_id, expires_at)
            SELECT sha256(n::text::bytea), '', 'env_default', now() + make_interval(hours => n)

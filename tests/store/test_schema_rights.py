@@ -41,7 +41,7 @@ async def test_a_producer_that_may_create_is_named(
 
 
 @pytest.mark.usefixtures("producer")
-async def test_a_schema_that_everybody_may_create_in_is_named_once(
+async def test_a_schema_in_which_every_role_may_create_is_named_once(
     connection: Connection, session: Session
 ) -> None:
     await connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
@@ -64,7 +64,7 @@ async def test_schemas_of_the_roles_search_path_count(
 
 
 @pytest.mark.usefixtures("producer")
-async def test_what_ours_uses_of_another_schema_is_named(
+async def test_objects_of_other_schemas_that_our_functions_use_are_named(
     connection: Connection, session: Session
 ) -> None:
     assert await SchemaRights(session).foreign_parts() == []

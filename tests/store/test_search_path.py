@@ -56,7 +56,7 @@ async def occupied(maintenance: Connection, dsn: str) -> AsyncIterator[str]:
     await forget(maintenance, dsn, role)
 
 
-async def test_every_function_is_bound(connection: Connection) -> None:
+async def test_every_function_sets_its_search_path(connection: Connection) -> None:
     found = await connection.fetch(
         """SELECT p.proname AS name, p.prosrc AS body FROM pg_proc p
            WHERE p.pronamespace = 'dispatcher'::regnamespace AND p.prosqlbody IS NULL
@@ -88,12 +88,12 @@ def by_name_alone(body: str) -> list[str]:
     "body",
     ["IF a = 1 THEN", "RETURN lower(a);", "x := a::text;", "SELECT 1 FROM settings", "a || b"],
 )
-def test_a_name_alone_is_found(body: str) -> None:
+def test_an_unqualified_name_finds_the_hostile_object(body: str) -> None:
     assert by_name_alone(body)
 
 
 @pytest.mark.usefixtures("occupied")
-async def test_an_insert_finds_it_not_even_if_public_is_searched_first(
+async def test_an_insert_does_not_use_hostile_objects_in_public(
     connection: Connection,
 ) -> None:
     insert = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ($1, $2::pg_catalog.text::pg_catalog.json, $3)"
@@ -129,7 +129,7 @@ async def run_all(session: Session, connection: Connection) -> list[str]:
 
 
 @pytest.mark.usefixtures("occupied")
-async def test_no_statement_of_the_daemon_finds_it(
+async def test_statements_of_the_daemon_do_not_use_hostile_objects(
     connection: Connection, session: Session, dsn: str
 ) -> None:
     await connection.execute("SET search_path = pg_catalog")
@@ -147,7 +147,7 @@ async def test_no_statement_of_the_daemon_finds_it(
 
 
 @pytest.mark.usefixtures("occupied")
-async def test_no_function_or_view_of_the_schema_finds_it(connection: Connection) -> None:
+async def test_functions_and_views_do_not_use_hostile_objects(connection: Connection) -> None:
     """As an administrator with psql, whose search_path has public in it."""
     await rows.endpoint(connection, "*")
     await rows.event(connection)
@@ -169,7 +169,7 @@ async def test_no_function_or_view_of_the_schema_finds_it(connection: Connection
             assert TAKEN not in str(error), call  # noqa: PT017 - any other error is none
 
 
-async def test_migrations_applied_in_its_presence_are_bound_to_none_of_it(
+async def test_migrations_do_not_use_hostile_objects(
     maintenance: Connection, empty_dsn: str
 ) -> None:
     # The role comes with the first migrations of the server, here with the template's.

@@ -45,7 +45,7 @@ async def test_statements_share_one_connection_and_its_settings(dsn: str) -> Non
     assert repr(session) == "<Session one closed>"
 
 
-async def test_a_connection_that_was_ended_is_told_once_and_the_next_statement_opens_another(
+async def test_a_lost_connection_is_reported_once_and_replaced(
     connection: Connection, session: Session
 ) -> None:
     told = []
@@ -58,7 +58,7 @@ async def test_a_connection_that_was_ended_is_told_once_and_the_next_statement_o
     assert await pid(session) != first
 
 
-async def test_a_connection_ended_in_the_middle_of_a_statement_is_lost(
+async def test_a_connection_that_ends_during_a_statement_is_lost(
     connection: Connection, session: Session
 ) -> None:
     backend = await pid(session)
@@ -69,7 +69,7 @@ async def test_a_connection_ended_in_the_middle_of_a_statement_is_lost(
         await sleeping
 
 
-async def test_a_statement_that_takes_too_long_is_given_up_and_the_connection_kept(
+async def test_a_statement_timeout_keeps_the_connection(
     dsn: str,
 ) -> None:
     session = Session(dsn, "short", statement_timeout=0.05)
@@ -103,7 +103,7 @@ async def test_a_statement_that_waits_too_long_for_a_lock_can_be_repeated(
         ("SELECT $1::json", "{"),
     ],
 )
-async def test_a_value_that_is_refused_is_no_fault_of_the_connection(
+async def test_a_refused_value_keeps_the_connection(
     session: Session, query: str, value: object
 ) -> None:
     backend = await pid(session)
@@ -112,14 +112,14 @@ async def test_a_value_that_is_refused_is_no_fault_of_the_connection(
     assert await pid(session) == backend
 
 
-async def test_a_database_that_can_not_be_reached_is_unavailable_and_its_address_unsaid() -> None:
+async def test_an_unreachable_database_is_unavailable_and_the_error_has_no_address() -> None:
     session = Session(SECRET_DSN, "away", statement_timeout=2)
     with pytest.raises(StoreUnavailableError) as away:
         await session.fetch("SELECT 1")
     assert "hunter2" not in f"{away.value} {session!r}"
 
 
-async def test_a_full_lock_table_is_named_and_no_fault_of_the_connection(session: Session) -> None:
+async def test_a_full_lock_table_is_named_and_keeps_the_connection(session: Session) -> None:
     backend = await pid(session)
     with pytest.raises(LockTableFullError, match="set max_locks_per_transaction higher"):
         await session.fetch(
@@ -128,13 +128,13 @@ async def test_a_full_lock_table_is_named_and_no_fault_of_the_connection(session
     assert await pid(session) == backend
 
 
-async def test_a_database_that_is_not_there_is_unavailable(dsn: str) -> None:
+async def test_a_missing_database_is_unavailable(dsn: str) -> None:
     session = Session(dsn.replace("/dispatcher_test_", "/missing_"), "missing")
     with pytest.raises(StoreUnavailableError, match="does not exist"):
         await session.fetch("SELECT 1")
 
 
-async def test_a_cancelled_statement_gives_its_connection_up(
+async def test_a_cancelled_statement_closes_its_connection(
     connection: Connection, session: Session
 ) -> None:
     backend = await pid(session)
@@ -151,7 +151,7 @@ async def test_statements_of_many_tasks_take_turns(session: Session) -> None:
     assert [found[0][0] for found in answers] == list(range(50))
 
 
-async def test_a_setting_changed_holds_for_the_connections_to_come(
+async def test_a_changed_setting_applies_to_later_connections(
     connection: Connection, session: Session
 ) -> None:
     shown = "SELECT current_setting('synchronous_commit')"
@@ -165,7 +165,7 @@ async def test_a_setting_changed_holds_for_the_connections_to_come(
     assert (await session.fetch(shown))[0][0] == "local"
 
 
-async def test_what_is_notified_is_heard_again_after_listening_anew(
+async def test_notifications_arrive_again_after_listening_again(
     connection: Connection, session: Session
 ) -> None:
     heard = asyncio.Event()
@@ -206,7 +206,7 @@ def lost(session: Session) -> list[int]:
     return times
 
 
-async def test_a_wrong_number_of_arguments_is_our_mistake(
+async def test_a_wrong_number_of_arguments_is_raised_as_it_is(
     session: Session, lost: list[int]
 ) -> None:
     backend = await pid(session)
@@ -228,7 +228,7 @@ async def test_a_wrong_number_of_arguments_is_our_mistake(
         KeyError("x"),
     ],
 )
-async def test_what_the_body_of_a_transaction_raises_is_raised_and_undoes_it(
+async def test_an_error_in_the_body_of_a_transaction_rolls_it_back(
     session: Session, lost: list[int], error: Exception
 ) -> None:
     async def body(opened: Transaction) -> None:
@@ -244,7 +244,7 @@ async def test_what_the_body_of_a_transaction_raises_is_raised_and_undoes_it(
     assert lost == []
 
 
-async def test_a_statement_that_takes_too_long_is_noticed_inside_a_transaction(dsn: str) -> None:
+async def test_a_statement_timeout_is_raised_inside_a_transaction(dsn: str) -> None:
     async def body(opened: Transaction) -> None:
         await opened.fetch(ENVIRONMENT, "env_x")
         with suppress(StatementTimeoutError):
@@ -304,7 +304,7 @@ async def test_a_connection_that_is_lost_inside_a_transaction_is_named_once(
     assert (await session.fetch("SELECT 1"))[0][0] == 1
 
 
-async def test_a_transaction_that_is_cancelled_gives_its_connection_up(
+async def test_a_cancelled_transaction_closes_its_connection(
     connection: Connection, session: Session
 ) -> None:
     entered = asyncio.Event()
@@ -323,7 +323,7 @@ async def test_a_transaction_that_is_cancelled_gives_its_connection_up(
     assert (await session.fetch(FOUND))[0][0] == 0
 
 
-async def test_two_that_wait_for_each_other_are_told_that_they_may_try_again(
+async def test_a_deadlock_is_reported_as_a_conflict_to_repeat(
     dsn: str, session: Session, other: Session, lost: list[int]
 ) -> None:
     for name in ("env_x1", "env_x2"):
@@ -364,7 +364,7 @@ async def test_a_right_that_is_missing_is_named_with_the_role(
         await maintenance.execute(f"DROP ROLE {role}")
 
 
-async def test_a_setting_is_changed_in_its_turn(
+async def test_a_setting_is_changed_after_running_statements(
     connection: Connection, session: Session, lost: list[int]
 ) -> None:
     """A connection that was lost before does not cost the one that was opened since."""
@@ -382,7 +382,7 @@ async def test_a_setting_is_changed_in_its_turn(
     assert lost == [1]
 
 
-async def test_a_prepared_statement_that_a_pooler_took_away_is_said_in_one_sentence(
+async def test_a_prepared_statement_lost_by_a_pooler_is_explained(
     session: Session,
 ) -> None:
     statement = "SELECT 1"

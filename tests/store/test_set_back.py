@@ -51,7 +51,7 @@ async def run(reschedule: Rescheduler, finished: list[bool]) -> None:
     raise AssertionError("it does not come to an end")
 
 
-async def test_what_is_due_later_comes_earlier_and_what_is_due_stays(
+async def test_later_deliveries_are_moved_earlier_and_due_ones_stay(
     connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -72,7 +72,7 @@ async def test_what_is_due_later_comes_earlier_and_what_is_due_stays(
     assert await reschedule.run_once() > 1, "nothing more to do"
 
 
-async def test_what_was_written_after_the_step_was_noticed_is_right_already(
+async def test_rows_written_after_the_step_are_not_moved(
     connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
@@ -89,7 +89,7 @@ async def test_what_was_written_after_the_step_was_noticed_is_right_already(
     assert await due_in(connection) == {before.id: 30, retried.id: 120, after.id: 90}
 
 
-async def test_no_row_is_moved_twice_and_none_is_left_out_however_many_parts_there_are(
+async def test_each_row_is_moved_once_in_any_number_of_parts(
     connection: Connection,
     reschedule: Rescheduler,
     finished: list[bool],
@@ -132,7 +132,7 @@ async def test_a_row_being_recorded_is_not_waited_for(
     assert await due_in(connection) == {one.id: 10}
 
 
-async def test_rests_that_receivers_asked_for_end_earlier_too(
+async def test_pauses_asked_for_by_receivers_end_earlier_too(
     connection: Connection, session: Session, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     resting, elsewhere, over = [
@@ -155,7 +155,7 @@ async def test_rests_that_receivers_asked_for_end_earlier_too(
     assert [row["id"] for row in seen_by] == [resting], "its daemons read it again"
 
 
-async def test_without_a_rest_in_force_no_daemon_is_told_anything(
+async def test_without_a_pause_in_force_no_version_changes(
     connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     await rows.endpoint(connection, "*", home=SHARD)

@@ -29,14 +29,14 @@ async def test_limits_beyond_the_hard_one_are_refused(session: Session, limit: i
         await Settings(session).write_limits(limit)
 
 
-async def test_the_first_key_is_the_databases_for_good(session: Session) -> None:
+async def test_the_first_key_stays_that_of_the_database(session: Session) -> None:
     settings = Settings(session)
     assert await settings.claim_key(b"first") == b"first"
     assert await settings.claim_key(b"second") == b"first"
     assert (await settings.read()).key_check == b"first"
 
 
-async def test_of_two_processes_that_claim_at_once_both_hear_the_same_key(
+async def test_two_processes_that_claim_at_once_get_the_same_key(
     session: Session, other: Session
 ) -> None:
     answers = await asyncio.gather(
@@ -45,7 +45,7 @@ async def test_of_two_processes_that_claim_at_once_both_hear_the_same_key(
     assert len(set(answers)) == 1
 
 
-async def test_there_is_one_row_for_ever(connection: Connection) -> None:
+async def test_the_settings_always_have_one_row(connection: Connection) -> None:
     with pytest.raises(asyncpg.UniqueViolationError):
         await connection.execute("INSERT INTO dispatcher.settings DEFAULT VALUES")
     with pytest.raises(asyncpg.CheckViolationError):

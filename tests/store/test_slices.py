@@ -49,7 +49,7 @@ async def test_a_number_of_endpoints_that_slices_divide_takes_one_slice_more(
     assert [(done.picked, done.made) for done in taken] == [(0, 3), (1, 0)]
 
 
-async def test_endpoints_that_are_not_active_stop_no_slice(
+async def test_inactive_endpoints_do_not_end_a_slice(
     connection: Connection, session: Session, owner: int
 ) -> None:
     idle = [UUID(int=n) for n in range(1, 6)]
@@ -62,7 +62,7 @@ async def test_endpoints_that_are_not_active_stop_no_slice(
     assert await rows.queued(connection) == [(event, active)]
 
 
-async def test_what_slices_began_a_whole_statement_ends(
+async def test_a_whole_statement_finishes_an_event_begun_in_slices(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoints = sorted([await rows.endpoint(connection, "*") for _ in range(5)])
@@ -73,7 +73,7 @@ async def test_what_slices_began_a_whole_statement_ends(
     assert await rows.queued(connection) == [(event, endpoint) for endpoint in endpoints]
 
 
-async def test_two_sessions_slice_two_events(
+async def test_two_sessions_take_slices_of_two_events(
     connection: Connection, session: Session, other: Session, owner: int
 ) -> None:
     endpoints = sorted([await rows.endpoint(connection, "*") for _ in range(7)])
@@ -119,7 +119,7 @@ async def test_directed_rows_and_foreign_shards_are_left_alone(
 # ── quarantine ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_oldest_row_is_put_aside_with_the_reason(
+async def test_the_oldest_row_is_quarantined_with_the_reason(
     connection: Connection, session: Session
 ) -> None:
     events = [await rows.event(connection) for _ in range(2)]
@@ -161,7 +161,7 @@ async def test_a_directed_row_keeps_its_direction_in_quarantine(
     )
 
 
-async def test_an_event_put_aside_half_way_remembers_how_far_it_got(
+async def test_an_event_quarantined_halfway_continues_where_it_stopped(
     connection: Connection, session: Session, owner: int
 ) -> None:
     endpoints = sorted([await rows.endpoint(connection, "*") for _ in range(5)])

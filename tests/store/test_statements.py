@@ -68,7 +68,7 @@ def test_every_statement_is_run_by_the_method_of_its_name_and_by_no_other() -> N
     assert sorted(named for named, _ in pairs) == NAMES
 
 
-def test_all_can_be_read_before_any_is_needed() -> None:
+def test_all_statements_can_be_read_ahead() -> None:
     statements._read.cache_clear()
     statements.read_all()
     assert statements._read.cache_info().currsize == len(NAMES)
@@ -99,7 +99,7 @@ def test_the_store_holds_no_sql_but_for_its_sessions() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_statement_is_one_and_relies_on_nobodys_search_path(
+async def test_a_file_has_one_statement_that_relies_on_no_search_path(
     shared_connection: Connection, name: str
 ) -> None:
     await shared_connection.execute("SET search_path = ''")

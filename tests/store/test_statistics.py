@@ -69,7 +69,7 @@ async def test_sums_of_an_environment_are_kept_twice(
         assert row["bucket"].timestamp() % row["span"] == 0
 
 
-async def test_two_who_add_in_another_order_do_not_stand_in_each_others_way(
+async def test_daemons_that_add_sums_in_another_order_do_not_deadlock(
     session: Session, other: Session, connection: Connection
 ) -> None:
     ids = [uuid4() for _ in range(300)]
@@ -84,7 +84,7 @@ async def test_two_who_add_in_another_order_do_not_stand_in_each_others_way(
     assert total == 300 * 20
 
 
-async def test_of_endpoints_sums_up_half_hours_of_the_environments_own(
+async def test_sums_of_endpoints_add_up_half_hours_of_their_environment(
     statistics: Statistics, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_b")
@@ -134,7 +134,7 @@ async def test_a_series_has_points_where_something_was_sent(
     assert [p["attempts"] for p in day] == [6]
 
 
-async def test_speed_is_of_about_the_last_minute(
+async def test_the_speed_is_that_of_the_last_minute(
     statistics: Statistics, connection: Connection
 ) -> None:
     await statistics.add_of_environments({"env_default": sums(6, 2)})
@@ -149,7 +149,7 @@ async def test_speed_is_of_about_the_last_minute(
     assert (await statistics.speed("env_b"))["delivered"] == 0
 
 
-async def test_the_backlog_is_counted_so_far(
+async def test_the_backlog_is_counted_up_to_a_limit(
     statistics: Statistics, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_b")
@@ -235,7 +235,7 @@ async def test_old_sums_are_removed_some_at_a_time(
     )
 
 
-async def test_what_a_daemon_says_is_listed_with_its_shards(
+async def test_the_status_of_a_daemon_is_listed_with_its_shards(
     session: Session, connection: Connection, owner: int
 ) -> None:
     daemons = Daemons(session)
@@ -258,7 +258,7 @@ async def test_what_a_daemon_says_is_listed_with_its_shards(
     assert second["silence"] == pytest.approx(5, abs=3)
 
 
-async def test_what_was_said_is_forgotten_with_its_daemon(
+async def test_the_status_of_a_dead_daemon_is_forgotten(
     session: Session, connection: Connection, owner: int
 ) -> None:
     daemons = Daemons(session)

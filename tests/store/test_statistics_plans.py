@@ -67,7 +67,7 @@ async def test_a_page_of_webhooks_reads_their_half_hours_and_no_more_than_is_cou
     assert one <= WEBHOOKS + 48 + MOST + 10
 
 
-async def test_a_backlog_takes_a_look_for_each_webhook_and_counts_so_far(
+async def test_the_backlog_reads_each_webhook_up_to_a_limit(
     believing: Connection,
 ) -> None:
     # Of 100 webhooks counted, each its own and its first delivery; the inbox and what is with it.
@@ -82,13 +82,13 @@ async def test_a_backlog_takes_a_look_for_each_webhook_and_counts_so_far(
 
 
 @pytest.mark.parametrize(("span", "width", "points"), [(10, 60, 60), (600, 600, 144)])
-async def test_a_series_reads_its_own_time(
+async def test_a_series_reads_only_its_time_span(
     believing: Connection, span: int, width: int, points: int
 ) -> None:
     looked = await read(believing, "series", "env_default", span, width, points)
     assert 0 < looked <= 2 * points * width // span + 10
 
 
-async def test_pruning_finds_what_is_old_by_index(believing: Connection) -> None:
+async def test_pruning_reads_old_rows_by_index(believing: Connection) -> None:
     looked = await read(believing, "prune", MOST)
     assert looked <= 10 * MOST

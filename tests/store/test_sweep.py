@@ -64,7 +64,7 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
             return left
 
 
-async def test_a_sweep_that_found_much_goes_on_at_once(
+async def test_a_sweep_with_many_results_continues_at_once(
     connection: Connection, session: Session
 ) -> None:
     left = await swept(connection, session, moments=600)
@@ -73,7 +73,7 @@ async def test_a_sweep_that_found_much_goes_on_at_once(
     assert left == sorted(left, reverse=True)
 
 
-async def test_also_when_all_are_due_at_the_same_moment(
+async def test_a_sweep_loads_rows_that_are_due_at_the_same_time(
     connection: Connection, session: Session
 ) -> None:
     left = await swept(connection, session, moments=1)

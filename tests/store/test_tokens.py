@@ -24,7 +24,7 @@ async def made(session: Session, **changes: Any) -> Mapping[str, Any]:
         "scope": "write",
         "sha256": SHA256,
         "expires_at": None,
-        "most": 100,
+        "limit": 100,
         **changes,
     }
     return await Tokens(session).create(**wanted)
@@ -58,7 +58,7 @@ async def test_a_token_for_every_environment_names_none(session: Session) -> Non
     assert (row["known"], row["environment_id"]) == (True, None)
 
 
-async def test_nothing_is_made_for_an_environment_that_is_not_there(
+async def test_no_token_is_created_for_an_unknown_environment(
     session: Session, connection: Connection
 ) -> None:
     row = await made(session, environment_id="env_x")
@@ -66,7 +66,7 @@ async def test_nothing_is_made_for_an_environment_that_is_not_there(
     assert await count(connection) == 0
 
 
-async def test_nothing_is_made_that_has_expired_by_the_databases_clock(
+async def test_no_token_is_created_that_has_expired_by_the_databases_clock(
     session: Session, connection: Connection
 ) -> None:
     row = await made(session, expires_at=datetime.now(UTC) - timedelta(seconds=5))
@@ -161,7 +161,7 @@ async def test_use_is_noted_once_a_minute(session: Session, connection: Connecti
     assert again > first
 
 
-async def test_nobody_waits_for_who_else_holds_the_row(
+async def test_authentication_does_not_wait_for_a_locked_token(
     session: Session, connection: Connection
 ) -> None:
     await made(session)

@@ -52,7 +52,7 @@ async def test_a_delivery_is_pending_with_the_last_answer_until_it_ends(
     assert row["ended_at"] >= row["created_at"]
 
 
-async def test_a_delivery_sent_again_is_one_row_before_during_and_after(
+async def test_a_retried_delivery_is_always_one_row(
     connection: Connection, session: Session
 ) -> None:
     store = Deliveries(session)

@@ -47,7 +47,7 @@ def test_an_entry_is_one_line_of_json(output: io.TextIOWrapper) -> None:
     assert entry == {"level": "info", "event": "attempt\nrecorded", "status": 200, "took": 0.5}
 
 
-def test_what_is_below_the_level_is_not_written(output: io.TextIOWrapper) -> None:
+def test_lines_below_the_level_are_not_logged(output: io.TextIOWrapper) -> None:
     log.configure("warning", "json", output)
     structlog.get_logger().info("quiet")
     logging.getLogger("aiohttp.access").info("quiet")
@@ -55,7 +55,7 @@ def test_what_is_below_the_level_is_not_written(output: io.TextIOWrapper) -> Non
     assert [entry["event"] for entry in entries(output)] == ["loud"]
 
 
-def test_the_standard_library_speaks_the_same_way(output: io.TextIOWrapper) -> None:
+def test_records_of_the_standard_library_have_the_same_form(output: io.TextIOWrapper) -> None:
     log.configure("info", "json", output)
     failure = RuntimeError("broken")
     logging.getLogger("asyncio").error("Task %s failed", "fanout", exc_info=failure)
@@ -88,7 +88,7 @@ def test_a_warning_becomes_an_entry(output: io.TextIOWrapper) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_what_a_key_calls_secret_is_not_written(
+def test_values_of_secret_keys_are_not_logged(
     output: io.TextIOWrapper, fields: dict[str, Any], form: str
 ) -> None:
     log.configure("info", form, output)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID, uuid4
@@ -15,7 +16,10 @@ from dispatcher.core.model import Response, SendError
 from dispatcher.transport import access_tokens
 from dispatcher.transport.access_tokens import AccessTokens, Post
 from dispatcher.transport.sender import Sender
-from tests.receivers import HANG, Answer, Receiver
+from tests.certificates import Authority
+from tests.hostile_receivers import CATALOGUE
+from tests.hostile_receivers.server import served
+from tests.receivers import HANG, Answer, RawReceiver, Receiver, read_request
 from tests.transport.senders import new_sender
 
 ENDPOINT = UUID(int=7)
@@ -199,6 +203,7 @@ async def test_a_failed_fetch_counts_for_all_attempts_of_a_moment(world: World) 
 
 async def test_few_tokens_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_tokens, "TOKENS_LIMIT", 3)
+    world.tokens = AccessTokens(world.tokens._sender)
     world.server.otherwise = issued("one")
     for _ in range(5):
         await world.post(uuid4())
@@ -241,3 +246,59 @@ async def test_closing_ends_every_fetch(world: World) -> None:
     async with asyncio.timeout(5):
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, asyncio.CancelledError) for result in results)
+
+
+async def test_no_answer_of_a_token_server_does_harm(
+    world: World, authority: Authority, tmp_path: Path
+) -> None:
+    """The whole catalogue of hostile receivers at once, as token servers."""
+    async with served(CATALOGUE, authority, tmp_path) as urls:
+        failed = []
+        for number, url in enumerate(urls.values()):
+            world.client = replace(world.client, token_url=url)
+            failed.append(asyncio.create_task(world.post(UUID(int=number), timeout=3.0)))
+        for each in await asyncio.gather(*failed):
+            assert isinstance(each, SendError)
+            assert (each.code, SECRET in each.reason) == ("authentication", False)
+            assert each.reason.startswith("no access token: ")
+        assert world.receiver.requests == []
+        world.tokens.close()
+
+
+async def test_a_token_server_that_quotes_the_request_reveals_no_secret(world: World) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, body = await read_request(reader)
+        writer.write(body[body.index(b"client_secret") :])
+
+    world.client = replace(world.client, client_secret="hush", auth_method="client_secret_post")
+    async with RawReceiver(script) as server:
+        world.client = replace(world.client, token_url=server.url)
+        failed = await world.post()
+    assert isinstance(failed, SendError)
+    assert failed.reason == "no access token: the answer of the token server is not HTTP"
+
+
+async def test_no_token_is_in_the_repr_of_its_fetch(world: World) -> None:
+    world.server.otherwise = replace(issued("a-token"), delay=0.1)
+    attempt = asyncio.create_task(world.post())
+    await world.server.wait_for(1)
+    (fetch,) = fetches()
+    await attempt
+    assert "a-token" not in repr(fetch)
+
+
+async def test_few_fetches_go_on_when_no_attempt_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "UNATTENDED_LIMIT", 2)
+    world.server.otherwise = HANG
+    for number in range(5):
+        assert isinstance(await world.post(UUID(int=number), timeout=0.1), SendError)
+    await asyncio.sleep(0)  # so that those which were ended have ended
+    assert len(fetches()) == 2
+    assert isinstance(await world.post(UUID(int=4), timeout=0.1), SendError)
+    assert len(world.server.requests) == 6, "the ended fetch is started again"
+
+
+def fetches() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == "fetch token"]

@@ -110,13 +110,13 @@ def test_a_status_line_is_read_as_curl_reads_it(line: bytes, status: int, step: 
 
 @pytest.mark.parametrize("step", [0, 1, 7])
 @pytest.mark.parametrize("line", NO_STATUS_LINES, ids=repr)
-def test_what_is_no_status_line_is_not_http(line: bytes, step: int) -> None:
+def test_a_malformed_status_line_is_not_http(line: bytes, step: int) -> None:
     with pytest.raises(NotHttpError):
         read(line + b"Content-Length: 2\r\n\r\nok", step=step)
 
 
 @pytest.mark.parametrize("begin", [b"<", b"S", b"\x00", b"\x15\x03", b"HTML", b"HTTP\r"])
-def test_what_cannot_become_a_status_line_is_refused_at_its_first_bytes(begin: bytes) -> None:
+def test_an_impossible_status_line_is_refused_at_its_first_bytes(begin: bytes) -> None:
     with pytest.raises(NotHttpError, match="begins with"):
         Answer(LIMIT).feed(begin)
 
@@ -201,7 +201,7 @@ def test_junk_in_any_packet_changes_no_status(status: bytes, rest: bytes, step: 
 
 
 @pytest.mark.parametrize("status", [101, 204, 304])
-def test_where_a_body_does_not_belong_one_that_is_announced_costs_the_connection(
+def test_a_body_announced_where_none_may_be_closes_the_connection(
     status: int,
 ) -> None:
     line = b"HTTP/1.1 %d X\r\n" % status
@@ -226,7 +226,7 @@ def test_where_a_body_does_not_belong_one_that_is_announced_costs_the_connection
         (b"Keep-Alive: timeout=" + b"9" * 400 + b"\r\n", None),
     ],
 )
-def test_how_long_a_receiver_keeps_a_connection_is_read(head: bytes, seconds: int | None) -> None:
+def test_the_keep_alive_timeout_of_a_receiver_is_read(head: bytes, seconds: int | None) -> None:
     found = parse_head(OK + head + b"Content-Length: 0\r\n\r\n")
     assert (found.keeps_alive, found.keep_alive_seconds) == (True, seconds)
 
@@ -245,7 +245,7 @@ def test_more_interim_answers_than_the_limit_are_not_http(step: int) -> None:
         read(b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000 + OK, step=step)
 
 
-def test_interim_answers_only_are_no_status() -> None:
+def test_interim_responses_alone_are_not_an_answer() -> None:
     answer = read(b"HTTP/1.1 102 Processing\r\n\r\n")
     assert (answer.status, answer.ended) == (0, False)
     assert not answer.end_of_input(clean=True)
@@ -256,7 +256,7 @@ def test_the_head_of_an_interim_answer_is_bounded() -> None:
         read(b"HTTP/1.1 103 Hints\r\nX: " + b"a" * HEAD_LIMIT_BYTES, step=4096)
 
 
-def test_a_head_that_does_not_end_is_left_at_the_limit() -> None:
+def test_a_response_head_without_end_is_cut_at_the_limit() -> None:
     answer = Answer(LIMIT)
     fed = 0
     answer.feed(OK)
@@ -268,7 +268,7 @@ def test_a_head_that_does_not_end_is_left_at_the_limit() -> None:
     assert sum(len(n) + len(v) for n, v in answer.headers) <= HEADERS_LIMIT_BYTES
 
 
-def test_a_status_line_that_does_not_end_is_left_at_the_limit() -> None:
+def test_a_status_line_without_end_is_cut_at_the_limit() -> None:
     answer = read(b"HTTP/1.1 200 " + b"a" * 100_000, step=4096)
     assert (answer.status, answer.ended, answer.headers) == (200, True, ())
 

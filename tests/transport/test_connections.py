@@ -111,7 +111,7 @@ async def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used(
 
 
 @pytest.mark.parametrize("junk", [b"HTTP/1.1 408 Timeout\r\n\r\n", b"x", EMPTY * 1000])
-async def test_what_comes_on_an_idle_connection_closes_it_and_spends_no_attempt(
+async def test_bytes_on_an_idle_connection_close_it_without_using_an_attempt(
     sender: Sender, junk: bytes
 ) -> None:
     speak = asyncio.Event()
@@ -172,7 +172,7 @@ async def test_beyond_the_limit_of_an_origin_posts_wait_for_a_connection() -> No
         assert len({request.peer for request in receiver.requests}) == 2
 
 
-async def test_who_waits_for_a_connection_has_a_deadline_and_leaves_his_turn_to_the_next() -> None:
+async def test_waiting_for_a_connection_ends_at_the_deadline_and_frees_the_place() -> None:
     async with sending(origin_limit=1) as sender, Receiver() as receiver, Receiver() as another:
         receiver.answers = [HANG]
         hanging = asyncio.create_task(sender.post(receiver.url, {}, b"{}", timeout=30))
@@ -205,7 +205,7 @@ async def test_an_early_answer_counts_and_the_rest_of_the_body_is_not_sent(sende
 
 
 @pytest.mark.parametrize("said", [b"", EMPTY])
-async def test_a_receiver_that_closes_only_its_side_is_done(sender: Sender, said: bytes) -> None:
+async def test_a_half_closed_connection_ends_the_answer(sender: Sender, said: bytes) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(said)
@@ -242,7 +242,7 @@ async def test_a_reset_on_accept_is_never_tls_on_plain_http(sender: Sender) -> N
     ["/h?sp=%2Ftriggers%2Fmanual%2Frun&sig=ab%2Bc%2Fd%3D", "/h?to=%40me%3A1%2C2", "/h/%27x", "/h?",
      "/a/../b/./c", "/%7e~%zz", "/", '/"<>^`{|}'],
 )  # fmt: skip
-async def test_the_request_target_is_what_was_typed(sender: Sender, target: str) -> None:
+async def test_the_request_target_is_as_typed(sender: Sender, target: str) -> None:
     heads: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -270,7 +270,7 @@ async def test_phases_are_timed(sender: Sender) -> None:
     assert refused.timings.connect is None
 
 
-async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
+async def test_tls_is_timed_and_its_connections_are_separate_from_plain_ones(
     trusted_authority: Authority,
 ) -> None:
     context = trusted_authority.server()
@@ -294,7 +294,7 @@ async def test_tls_is_timed_and_its_connections_are_kept_apart_from_plain_ones(
         assert plain.code in ("protocol", "reset")
 
 
-async def test_the_name_of_the_host_is_indicated_to_it_and_no_address_is(
+async def test_tls_indicates_host_names_and_no_addresses(
     trusted_authority: Authority,
 ) -> None:
     names = x509.SubjectAlternativeName(
@@ -310,7 +310,7 @@ async def test_the_name_of_the_host_is_indicated_to_it_and_no_address_is(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_new_connection_takes_up_the_tls_session_of_the_last_one(
+async def test_a_new_connection_resumes_the_last_tls_session(
     version: ssl.TLSVersion, trusted_authority: Authority
 ) -> None:
     context = trusted_authority.server()

@@ -7,7 +7,7 @@ import pytest
 from dispatcher.transport.deadlines import Deadlines
 
 
-async def test_a_block_that_ends_in_time_is_left_alone() -> None:
+async def test_a_block_that_ends_in_time_raises_nothing() -> None:
     deadlines = Deadlines()
     with deadlines.within(0.02):
         await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_an_error_of_the_block_itself_is_not_disguised() -> None:
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
-async def test_blocks_nest_and_the_one_that_is_over_ends() -> None:
+async def test_nested_blocks_end_at_their_own_deadline() -> None:
     deadlines = Deadlines()
     with pytest.raises(TimeoutError), deadlines.within(0.02), deadlines.within(10):
         await asyncio.Event().wait()

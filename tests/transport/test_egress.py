@@ -88,7 +88,7 @@ def test_a_public_address_is_permitted_up_to_the_edge_of_a_refused_network(ip: s
 
 
 @pytest.mark.parametrize("ip", ["", "localhost", "127.1", "0x7f.1", "1.2.3.4 ", "::g", "[::1]"])
-def test_what_is_not_an_address_is_refused(ip: str) -> None:
+def test_an_invalid_address_is_refused(ip: str) -> None:
     assert not permits(guard("0.0.0.0/0", "::/0"), ip)
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_an_address_is_refused(ip: str) -> None:
         ("8.8.4.4", 80, "an address of this machine is not a permitted destination"),
     ],
 )
-def test_a_refusal_says_why_in_words(ip: str, port: int, reason: str) -> None:
+def test_a_blocked_address_is_refused_with_the_reason(ip: str, port: int, reason: str) -> None:
     with pytest.raises(BlockedError, match=re.escape(reason)):
         guard(own=["8.8.4.4"]).check_address(ip, port)
 
@@ -369,11 +369,11 @@ def test_a_refusal_of_our_own_ports_names_neither_address_nor_user() -> None:
 
 
 @pytest.mark.parametrize("dsn", ["x", "postgresql://[::1", "postgresql://a:b", "mysql://a/b"])
-def test_an_odd_dsn_is_no_error_here(dsn: str) -> None:
+def test_an_unusual_dsn_is_not_an_error_for_the_guard(dsn: str) -> None:
     assert database_hosts(dsn) == []
 
 
-def test_the_kernel_knows_our_own_addresses() -> None:
+def test_addresses_of_this_machine_are_recognised() -> None:
     assert is_own_address(ip_address("127.0.0.1"))
     assert is_own_address(ip_address("127.9.9.9"))
     assert not is_own_address(ip_address("8.8.8.8"))
@@ -389,7 +389,7 @@ def test_our_own_addresses_are_known_though_the_kernel_lets_us_bind_any(
     assert not is_own_address(ip_address("2606:4700:4700::1111"))
 
 
-def test_the_socket_factory_judges_the_address_it_is_about_to_dial() -> None:
+def test_the_socket_factory_checks_the_address_that_is_dialled() -> None:
     rules = guard("127.0.0.0/8")
     refused = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("10.0.0.1", 80))
     with pytest.raises(BlockedError):
@@ -569,7 +569,7 @@ def test_a_url_that_leads_inward_or_reads_two_ways_is_refused(text: str) -> None
         ("https://a.mylocal/", "a.mylocal:443"),
     ],
 )
-def test_a_public_url_is_accepted_as_it_was_typed(text: str, dialled: str) -> None:
+def test_a_public_url_is_accepted_as_typed(text: str, dialled: str) -> None:
     url = guard().check_url(text)
     assert url.text == text
     assert f"{url.host}:{url.port}" == dialled
@@ -639,7 +639,7 @@ def test_a_refused_url_is_explained(text: str, sentence: str) -> None:
     | st.from_regex(r"\Ahttps?://[0-9a-fx.:\[\]%@]{1,40}(/[ -~]{0,20})?\Z")
     | st.builds("http://{}/{}".format, st.text(max_size=20), st.text(max_size=20))
 )
-def test_any_text_is_refused_or_kept_as_it_is(text: str) -> None:
+def test_any_text_is_refused_or_kept_unchanged(text: str) -> None:
     try:
         url = guard().check_url(text)
     except UrlError:

@@ -96,7 +96,7 @@ def test_every_failure_has_a_code_and_a_sentence(
     assert (failure.code, failure.reason) == (code, reason)
 
 
-def test_what_a_receiver_says_is_one_printable_line() -> None:
+def test_an_error_from_a_receiver_is_one_printable_line() -> None:
     assert one_line("Bad\n  status \x1b line") == "Bad status \\x1b line"
     assert len(one_line("a" * 1000)) == 200
 

@@ -37,7 +37,7 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_gets_its_verdict_and_no_connection_stays(
+async def test_a_flood_gets_its_outcome_and_leaves_no_connection(
     sender: Sender, authority: Authority, tmp_path: Path, name: str
 ) -> None:
     flood = FLOODS[name]
@@ -58,7 +58,7 @@ async def test_a_flood_gets_its_verdict_and_no_connection_stays(
     await settled(sender, 1)
 
 
-async def test_what_a_receiver_never_reads_waits_in_pieces(sender: Sender) -> None:
+async def test_a_request_that_is_not_read_is_written_in_pieces(sender: Sender) -> None:
     arrived = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -21,7 +21,7 @@ PATIENT_SECONDS = 30.0
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-async def test_a_hostile_receiver_gets_its_verdict_and_nothing_stays(
+async def test_a_hostile_receiver_gets_its_outcome_and_leaves_nothing_open(
     sender: Sender,
     authority: Authority,
     tmp_path: Path,

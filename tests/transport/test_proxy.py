@@ -109,14 +109,14 @@ async def test_http_and_https_go_through_a_tunnel_and_keep_it(
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * HEAD_LIMIT_BYTES, "the proxy does not answer as one"),
     ],
 )
-async def test_errors_of_the_proxy_are_told_apart(answer: bytes, reason: str) -> None:
+async def test_errors_of_the_proxy_are_distinguished(answer: bytes, reason: str) -> None:
     async with through(Tunnels(answer=answer)) as sender:
         assert await error_of(sender, "http://127.0.0.1:8080/") == (
             "connect", f"no connection: {reason}",
         )  # fmt: skip
 
 
-async def test_a_proxy_that_is_not_there_and_one_that_is_silent_are_errors_of_their_own() -> None:
+async def test_an_absent_and_a_silent_proxy_are_distinct_errors() -> None:
     async with through(Tunnels(answer=b"")) as sender:
         assert await error_of(sender, "http://127.0.0.1:8080/") == (
             "connect", "no connection through the proxy within 0.5 s (phase=connect)",
@@ -136,7 +136,7 @@ async def test_targets_are_judged_by_their_address_and_the_proxy_is_not() -> Non
 
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["93.184.216.34"], []])
-async def test_a_name_is_judged_by_its_addresses_if_it_has_any_here(
+async def test_a_name_is_checked_by_its_addresses_if_it_resolves(
     addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
@@ -223,7 +223,7 @@ def test_credentials_that_are_not_whole_are_refused_without_their_text(
     ["proxy:3128", "https://proxy:3128", "socks5://proxy", "http://me:word@proxy", "http://p:99999",
      "http://proxy/path", "http://", "http://p:0"],
 )  # fmt: skip
-def test_a_wrong_proxy_is_named_without_what_it_holds(text: str) -> None:
+def test_a_wrong_proxy_url_is_reported_without_its_credentials(text: str) -> None:
     with pytest.raises(ValueError, match="proxy") as refused:
         config(proxy=text)
     assert "must" in str(refused.value)

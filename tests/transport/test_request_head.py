@@ -63,7 +63,7 @@ def test_a_name_is_a_token(name: str) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"\AX-[A-Za-z0-9]{1,8}\Z"), st.text(max_size=30), max_size=6))
-def test_whatever_the_values_a_head_has_one_line_a_header(headers: dict[str, str]) -> None:
+def test_a_request_head_has_one_line_a_header_for_any_values(headers: dict[str, str]) -> None:
     try:
         sent = HEADS.build(target_of(parse_url("http://a.example/")).start, headers, 3)
     except (ValueError, UnicodeEncodeError):
@@ -91,7 +91,7 @@ def put(outbox: Outbox, wire: Wire, data: bytes) -> None:
     outbox.put(cast(asyncio.Transport, wire), data)
 
 
-async def test_what_is_put_in_one_turn_is_written_at_its_end_in_order() -> None:
+async def test_writes_of_one_loop_turn_go_out_together_in_order() -> None:
     outbox, wire = Outbox(asyncio.get_running_loop()), Wire()
     put(outbox, wire, b"one")
     put(outbox, wire, b"two")
@@ -103,7 +103,7 @@ async def test_what_is_put_in_one_turn_is_written_at_its_end_in_order() -> None:
     assert wire.written[2:] == [b"three"]
 
 
-async def test_a_connection_that_has_closed_keeps_no_other_waiting() -> None:
+async def test_a_closed_connection_does_not_keep_its_slot() -> None:
     outbox, gone, there = Outbox(asyncio.get_running_loop()), Wire(closing=True), Wire()
     put(outbox, gone, b"lost")
     put(outbox, there, b"kept")

@@ -104,7 +104,7 @@ async def test_a_name_is_looked_up_without_search_domains(
     assert server.asked == [asked]
 
 
-async def test_of_many_addresses_four_are_tried_the_families_by_turns(
+async def test_at_most_four_addresses_are_tried_alternating_the_families(
     resolver: Resolver, server: NameServer
 ) -> None:
     v6 = [f"2606:4700::{n}" for n in range(1, 101)]
@@ -115,7 +115,7 @@ async def test_of_many_addresses_four_are_tried_the_families_by_turns(
 
 
 @pytest.mark.parametrize("inward", ["10.0.0.1", "::1", "fe80::1%eth0", "::ffff:93.184.216.34"])
-async def test_one_forbidden_address_spoils_the_answer_however_late_it_comes(
+async def test_one_forbidden_address_refuses_the_name_even_if_it_comes_late(
     resolver: Resolver, server: NameServer, inward: str
 ) -> None:
     server.table["mixed.example"] = [*(f"93.184.216.{n}" for n in range(1, 101)), inward]
@@ -135,7 +135,7 @@ async def test_an_unknown_name_raises_what_the_system_says(
             await resolver.resolve("unknown.example", 443)
 
 
-async def test_a_name_that_can_not_be_asked_for_is_an_unknown_name(
+async def test_a_name_that_cannot_be_looked_up_is_unknown(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "_getaddrinfo", socket.getaddrinfo)
@@ -221,7 +221,7 @@ async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
     assert "new.example" not in resolver._slow
 
 
-async def test_one_who_gives_up_waiting_leaves_the_thread_to_the_next(
+async def test_a_cancelled_lookup_leaves_its_thread_to_the_next(
     resolver: Resolver, server: NameServer
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
@@ -237,7 +237,7 @@ async def test_one_who_gives_up_waiting_leaves_the_thread_to_the_next(
     await asyncio.gather(silent, first, return_exceptions=True)
 
 
-async def test_a_host_that_timed_out_is_left_alone_for_a_moment_longer_each_time(
+async def test_a_host_that_times_out_is_skipped_for_growing_times(
     resolver: Resolver, server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.silent = {"silent.example"}
@@ -272,7 +272,7 @@ async def test_a_host_that_falls_silent_is_known_no_more(
     assert not resolver._known.knows("known.example", "")
 
 
-async def test_thousands_of_hosts_looked_up_once_push_out_none_that_deliveries_reach(
+async def test_thousands_of_rare_hosts_do_not_evict_those_in_use(
     resolver: Resolver, server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "_known", KnownHosts(limit=1000))
@@ -356,7 +356,7 @@ def test_without_a_hosts_file_there_are_no_names_in_it(tmp_path: Path) -> None:
     assert HostsFile(str(tmp_path / "none")).addresses("a.example") == ()
 
 
-def test_when_there_are_too_many_hosts_the_share_with_most_gives_up_its_oldest() -> None:
+def test_too_many_hosts_evict_the_oldest_of_the_largest_share() -> None:
     known = KnownHosts(limit=4)
     known.add("small", "b")
     known.add("reached", "a", is_reached=True)

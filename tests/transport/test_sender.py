@@ -257,7 +257,7 @@ async def test_an_endless_body_is_cut_at_the_limit(sender: Sender, script: Scrip
     ids=["content-length", "chunked", "until-close", "drip"],
 )
 @pytest.mark.parametrize("bound", ["of the body", "of the attempt"])
-async def test_a_body_that_does_not_end_is_left_after_a_moment(
+async def test_a_body_without_end_is_abandoned_soon(
     sender: Sender, script: Script, bound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if bound == "of the body":
@@ -300,7 +300,7 @@ async def test_a_reset_within_the_body_does_not_change_the_verdict(sender: Sende
     assert (answer.status, answer.truncated) == (200, True)
 
 
-async def test_bytes_after_a_complete_answer_spoil_neither_it_nor_the_next(sender: Sender) -> None:
+async def test_bytes_after_a_complete_answer_change_neither_it_nor_the_next(sender: Sender) -> None:
     given_up = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -355,7 +355,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
-async def test_what_is_not_http_is_a_protocol_error_and_no_status(
+async def test_an_answer_that_is_not_http_is_a_protocol_error_without_status(
     sender: Sender, garbage: bytes
 ) -> None:
     result = await posted(sender, says(garbage, stay=True))
@@ -394,9 +394,7 @@ async def test_a_receiver_that_does_not_read_runs_into_the_deadline(sender: Send
     ],
     ids=["silence", "drip-of-status", "100-now-and-then", "102-only", "100-only"],
 )
-async def test_a_head_that_does_not_come_runs_into_the_deadline(
-    sender: Sender, script: Script
-) -> None:
+async def test_a_missing_response_head_ends_at_the_deadline(sender: Sender, script: Script) -> None:
     result = await posted(sender, script, timeout=SLOW)
     assert isinstance(result, SendError)
     assert (result.code, result.reason) == ("timeout", f"no answer within {SLOW} s (phase=head)")
@@ -428,7 +426,7 @@ async def test_a_connection_that_ends_without_an_answer_is_a_reset(
     assert result.reason.endswith("whether the receiver acted on the request is unknown")
 
 
-async def test_a_refused_connection_is_told(sender: Sender) -> None:
+async def test_a_refused_connection_is_an_error_with_its_reason(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     result = await sender.post(f"http://127.0.0.1:{port}/", HEADERS, BODY, timeout=5)
@@ -478,7 +476,7 @@ async def test_a_certificate_of_a_trusted_authority_for_the_host_is_accepted(
     ],
     ids=["expired", "not-yet-valid", "wrong-host", "no-alternative-name", "self-signed"],
 )
-async def test_a_certificate_that_proves_nothing_is_refused(
+async def test_an_untrusted_certificate_is_refused(
     authority: Authority, sender: Sender, certificate: dict[str, Any], reason: str
 ) -> None:
     async with Receiver(ssl_context=authority.server(**certificate)) as receiver:
@@ -496,7 +494,7 @@ async def test_an_unknown_authority_is_refused(sender: Sender, tmp_path: Path) -
     assert result.reason.startswith("the certificate is not trusted: ")
 
 
-async def test_a_receiver_that_speaks_only_old_tls_is_refused(
+async def test_a_receiver_with_only_old_tls_is_refused(
     authority: Authority, sender: Sender
 ) -> None:
     context = at_most(authority.server(), ssl.TLSVersion.TLSv1_1)
@@ -506,7 +504,7 @@ async def test_a_receiver_that_speaks_only_old_tls_is_refused(
     assert "TLS handshake" in result.reason
 
 
-async def test_a_demand_for_a_client_certificate_is_no_answer(
+async def test_a_required_client_certificate_is_an_error_and_no_answer(
     authority: Authority, sender: Sender
 ) -> None:
     context = authority.server()
@@ -549,7 +547,7 @@ async def test_a_handshake_that_stalls_runs_into_a_deadline(
 # ── connections ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_clean_answer_gives_its_connection_to_the_next_post(sender: Sender) -> None:
+async def test_a_complete_answer_leaves_its_connection_for_the_next_post(sender: Sender) -> None:
     async with Receiver() as receiver:
         for _ in range(3):
             receiver.answers = [Answer(500, body=b"x" * LIMIT)]
@@ -728,7 +726,7 @@ async def _ran(script: Script, reader: asyncio.StreamReader, writer: asyncio.Str
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_request_is_what_was_given_and_nothing_surprising(sender: Sender) -> None:
+async def test_the_request_has_the_given_parts_and_nothing_else(sender: Sender) -> None:
     async with Receiver() as receiver:
         await sender.post(f"{receiver.url}hook?a=1&b=%0A", HEADERS, BODY, timeout=5)
         (request,) = receiver.requests
@@ -786,7 +784,7 @@ async def test_a_large_body_is_sent_whole(sender: Sender) -> None:
         assert receiver.requests[0].body == body
 
 
-async def test_a_sender_that_is_not_open_says_so() -> None:
+async def test_a_closed_sender_raises_an_error() -> None:
     with pytest.raises(RuntimeError, match="not open"):
         await new_sender().post("http://127.0.0.1/", HEADERS, BODY, timeout=1)
 
@@ -875,7 +873,7 @@ class Liar(Resolver):
         return [addr_info(ip, port) for ip in ("127.0.0.1", "127.0.0.2", "::1")]
 
 
-async def test_the_socket_is_guarded_whatever_the_resolver_says(
+async def test_the_socket_is_checked_independently_of_the_resolver(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(send, "Resolver", Liar)

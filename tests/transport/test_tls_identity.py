@@ -1,7 +1,9 @@
 """Client certificates and own authorities: what receivers see of them, and what is never shared."""
 
 import asyncio
+import shutil
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ async def posted(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_receiver_that_asks_for_a_certificate_takes_only_the_right_one(
+async def test_a_receiver_accepts_only_the_right_client_certificate(
     sender: Sender, authority: Authority, other: Authority, version: ssl.TLSVersion
 ) -> None:
     context = authority.demanding()
@@ -115,8 +117,9 @@ async def test_unusable_certificates_are_an_error_without_their_text(
         assert key not in repr(tls_identity(certificate, key, None))
 
 
+@pytest.mark.parametrize("limit", ["SYSTEM_CA_LIMIT", "OWN_CA_LIMIT"])
 async def test_a_context_is_built_once_for_an_identity_and_few_are_kept(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     built: list[TlsIdentity | None] = []
     build = ClientContext.__init__
@@ -126,14 +129,48 @@ async def test_a_context_is_built_once_for_an_identity_and_few_are_kept(
         build(self, identity)
 
     monkeypatch.setattr(ClientContext, "__init__", counted)
-    monkeypatch.setattr(tls_module, "CONTEXTS_LIMIT", 2)
+    monkeypatch.setattr(tls_module, limit, 2)
     contexts = ClientContexts()
-    first, second, third = (tls_identity(*authority.client(), None) for _ in range(3))
+    ca = authority.root.read_text() if limit == "OWN_CA_LIMIT" else None
+    first, second, third = (tls_identity(*authority.client(), ca) for _ in range(3))
     at_once = await asyncio.gather(*(contexts.get(first) for _ in range(10)))
     assert len(set(map(id, at_once))) == 1
     for identity in (second, third, first, None):
         await contexts.get(identity)
     assert built == [None, first, second, third, first]
+
+
+def hashed(authority: Authority, directory: Path) -> Path:
+    """A directory in which OpenSSL can look up the authority's certificate."""
+    directory.mkdir()
+    shutil.copy(authority.root, directory / "root.pem")
+    subprocess.run(["openssl", "rehash", directory], check=True)
+    return directory
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.parametrize("is_complete", [True, False])
+async def test_the_systems_certificates_are_read_when_needed_if_each_has_a_file(
+    sender: Sender,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_complete: bool,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(hashed(authority, tmp_path / "hashed")))
+    if not is_complete:
+        both = tmp_path / "both.pem"
+        both.write_text(authority.root.read_text() + authority.client()[0])
+        monkeypatch.setenv("SSL_CERT_FILE", str(both))
+    identity = tls_identity(*authority.client(), None)
+    assert (ClientContext(identity).cert_store_stats()["x509"] == 0) == is_complete
+    async with Receiver(ssl_context=authority.server()) as receiver:
+        answer = await posted(sender, receiver.url, identity)
+        assert isinstance(answer, Response)
+    async with Receiver(ssl_context=Authority(tmp_path).server()) as receiver:
+        refused = await posted(sender, receiver.url, identity)
+        assert isinstance(refused, SendError)
+        assert "not trusted" in refused.reason
 
 
 async def test_a_key_is_on_no_disk(authority: Authority, tmp_path: Path) -> None:

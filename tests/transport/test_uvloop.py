@@ -135,7 +135,7 @@ def test_a_large_body_that_is_not_read_waits_outside_of_the_transport() -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_certificate_is_shown_and_its_lack_is_an_error(
+def test_a_client_certificate_is_presented_and_a_missing_one_is_an_error(
     version: ssl.TLSVersion,
     trusted_authority: Authority,
 ) -> None:

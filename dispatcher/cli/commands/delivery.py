@@ -110,8 +110,8 @@ def cancel(target: Target, delivery_id: str, as_json: bool) -> None:
 def _print(
     target: Target, request: "Callable[[AsyncApi], Awaitable[Resource]]", as_json: bool
 ) -> None:
-    found = call_api(target, lambda client: in_its_environment(client, request))
+    delivery = call_api(target, lambda client: in_its_environment(client, request))
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(delivery))
     else:
-        print_delivery(found)
+        print_delivery(delivery)

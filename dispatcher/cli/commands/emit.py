@@ -1,18 +1,25 @@
-"""`dispatcher emit`: emit one event, as an application would."""
+"""`dispatcher emit`: emit events, as an application would."""
 
 import json
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from dispatcher.cli import event_lines
+from dispatcher.cli.errors import CommandError, MisuseError
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
+    from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
+
+LARGEST_DATA_BYTES = 8 * 2**20
+"""The limit of `data` over the API, which knows its own configured limit."""
 
 
 class Data(click.ParamType[str]):
@@ -37,33 +44,64 @@ class Data(click.ParamType[str]):
 
 
 @click.command()
-@click.argument("type_", metavar="TYPE")
-@click.option("--data", type=Data(), default="{}", help="The data of the event. Default: {}.")
+@click.argument("type_", metavar="[TYPE]", required=False)
+@click.option("--data", type=Data(), help="The data of the event. Default: {}.")
 @click.option(
     "--idempotency-key", metavar="KEY", help="Emit nothing if an earlier event has this key."
 )
+@click.option(
+    "--ndjson",
+    "file",
+    type=click.File("rb"),
+    metavar="FILE|-",
+    help="Emit the events of a file or of standard input, one a line, instead of one of TYPE.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_target
-def emit(target: Target, type_: str, data: str, idempotency_key: str | None, as_json: bool) -> None:
+def emit(
+    target: Target,
+    type_: str | None,
+    data: str | None,
+    idempotency_key: str | None,
+    file: BinaryIO | None,
+    as_json: bool,
+) -> None:
     """Emit an event of TYPE, such as user.created, and print its id.
 
     The data is sent byte for byte. On a database, the role dispatcher_producer is enough.
+
+    With --ndjson, a line is such as {"type": "user.created", "data": {"id": 7}, "idempotencyKey":
+    "user.created:7"}. Up to 1,000 events are emitted at a time, all or none.
     """
+    if file is not None:
+        if type_ is not None or data is not None or idempotency_key is not None:
+            raise click.UsageError(
+                "--ndjson has the type, the data and the key of each event in its line. Leave out"
+                " TYPE, --data and --idempotency-key."
+            )
+        _emit_lines(target, file, as_json)
+        return
+    if type_ is None:
+        raise click.UsageError("Name the TYPE of the event, or a file of events with --ndjson.")
+    answer = _emit_one(target, type_, "{}" if data is None else data, idempotency_key)
+    click.echo(json.dumps(answer) if as_json else answer["id"])
+
+
+# ── one event ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _emit_one(target: Target, type_: str, data: str, key: str | None) -> dict[str, str]:
     import asyncio
 
     from dispatcher.cli import database
     from dispatcher.config.loading import load
 
     if target.url is not None:
-        answer = _over_the_api(target, type_, data, idempotency_key)
-    else:
-        target_database, config = database.find(load(target.config_file))
-        environment = target.environment or DEFAULT_ENVIRONMENT
-        name = asyncio.run(
-            _emit(target_database, config, type_, data, environment, idempotency_key)
-        )
-        answer = {"id": name, "type": type_, "environmentId": environment}
-    click.echo(json.dumps(answer) if as_json else answer["id"])
+        return _over_the_api(target, type_, data, key)
+    target_database, config = database.find(load(target.config_file))
+    environment = target.environment or DEFAULT_ENVIRONMENT
+    name = asyncio.run(_emit(target_database, config, type_, data, environment, key))
+    return {"id": name, "type": type_, "environmentId": environment}
 
 
 def _over_the_api(target: Target, type_: str, data: str, key: str | None) -> dict[str, str]:
@@ -95,3 +133,92 @@ async def _emit(
         return await Events(session).emit(
             type_, data, environment_id=environment, idempotency_key=idempotency_key
         )
+
+
+# ── many events ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _emit_lines(target: Target, file: BinaryIO, as_json: bool) -> None:
+    """Emit the events of a file, and print the id of each as soon as its batch is committed."""
+    import asyncio
+
+    from dispatcher.cli import database
+    from dispatcher.config.loading import load
+
+    if target.url is not None:
+        call_api(target, lambda client: _lines_over_the_api(client, file, as_json))
+        return
+    target_database, config = database.find(load(target.config_file))
+    environment = target.environment or DEFAULT_ENVIRONMENT
+    asyncio.run(_lines_on_the_database(target_database, config, environment, file, as_json))
+
+
+async def _lines_over_the_api(client: "AsyncApi", file: BinaryIO, as_json: bool) -> None:
+    from dispatcher.client import InvalidError
+    from dispatcher.client.resources import JsonText
+
+    async def emitted(batch: event_lines.Batch) -> Sequence[str]:
+        events = [
+            {"type": row.type, "data": JsonText(row.data), "idempotency_key": row.key}
+            for row in batch.events
+        ]
+        try:
+            return [event.id for event in await client.events.emit_many(events)]
+        except InvalidError as error:
+            message = event_lines.explain(error.details, batch.lines, error.message)
+            raise MisuseError(message) from None
+
+    await _each_batch(file, emitted, as_json)
+
+
+async def _lines_on_the_database(
+    target_database: "Database", config: "Config", environment: str, file: BinaryIO, as_json: bool
+) -> None:
+    from dispatcher.cli import database
+    from dispatcher.store.events import EventRejectedError, Events
+
+    if target_database.is_embedded:  # a producer of another database may not read its migrations
+        await database.check_schema(target_database)
+    async with database.session(target_database, config) as session:
+
+        async def emitted(batch: event_lines.Batch) -> Sequence[str]:
+            try:
+                return await Events(session).emit_each(environment, batch.events)
+            except EventRejectedError as error:
+                raise CommandError(f"{batch.place}: {error}") from None
+
+        await _each_batch(file, emitted, as_json)
+
+
+async def _each_batch(
+    file: BinaryIO, emitted: Callable[[event_lines.Batch], Awaitable[Sequence[str]]], as_json: bool
+) -> None:
+    """Emit one batch after another, and print the ids. After an error, say what was emitted."""
+    last_line = 0
+    batch: event_lines.Batch | None = None
+    try:
+        for batch in event_lines.batches(file, most_data=LARGEST_DATA_BYTES):
+            for row, id_ in zip(batch.events, await emitted(batch), strict=True):
+                click.echo(json.dumps({"id": id_, "type": row.type}) if as_json else id_)
+            last_line = batch.lines[-1]
+    except Exception as error:
+        if last_line:
+            click.echo(f"Lines 1 to {last_line} were emitted.", err=True)
+        if batch is not None and _is_unknown(error):
+            click.echo(
+                f"It is not known whether {batch.place} were emitted. They can be emitted again"
+                " if each event has an idempotencyKey.",
+                err=True,
+            )
+        raise
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Return True if the events of a request with this error may have been emitted."""
+    from dispatcher.client import ConnectionFailedError, UnavailableError
+    from dispatcher.store.errors import StoreUnavailableError
+
+    if isinstance(error, ConnectionFailedError):
+        return error.sent
+    # Its subclasses say that nothing was written.
+    return isinstance(error, UnavailableError) or type(error) is StoreUnavailableError

@@ -69,13 +69,13 @@ def list_(
 @with_target
 def get(target: Target, event_id: str, as_json: bool) -> None:
     """Show one event with its deliveries."""
-    found = call_api(
+    resource = call_api(
         target, lambda client: in_its_environment(client, lambda api: api.events.get(event_id))
     )
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(resource))
         return
-    _print_event(found)
+    _print_event(resource)
 
 
 def _print_event(event: "Resource") -> None:

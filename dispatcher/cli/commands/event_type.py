@@ -93,13 +93,13 @@ def _json(option: str, text: str) -> object:
         raise click.UsageError(f"--{option} must be JSON.") from None
 
 
-def _print(found: "Resource", as_json: bool) -> None:
+def _print(item: "Resource", as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(item))
         return
-    click.echo(f"{found.name}  {_schema(found)}")
+    click.echo(f"{item.name}  {_schema(item)}")
     for label in ("description", "example", "schema"):
-        value = found.get(label)
+        value = item.get(label)
         if value not in (None, ""):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(escape_controls(f"  {label:<11}  {text}"))

@@ -57,18 +57,18 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 @with_target
 def get(target: Target, quarantine_id: str, as_json: bool) -> None:
     """Show one event in quarantine, and the reason."""
-    found = call_api(
+    row = call_api(
         target,
         lambda client: in_its_environment(client, lambda api: api.quarantine.get(quarantine_id)),
     )
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(row))
         return
-    click.echo(clip(escape_controls(f"{found.id}  {found.type}  {found.event_id}")))
-    click.echo(f"  since   {found.quarantined_at}, in {found.environment_id}")
-    if found.webhook_id:
-        click.echo(f"  for     webhook {found.webhook_id}")
-    click.echo(escape_controls(f"  reason  {found.reason}: {found.detail}"))
+    click.echo(clip(escape_controls(f"{row.id}  {row.type}  {row.event_id}")))
+    click.echo(f"  since   {row.quarantined_at}, in {row.environment_id}")
+    if row.webhook_id:
+        click.echo(f"  for     webhook {row.webhook_id}")
+    click.echo(escape_controls(f"  reason  {row.reason}: {row.detail}"))
 
 
 @quarantine.command()

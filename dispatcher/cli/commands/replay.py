@@ -10,7 +10,8 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.errors import CommandError
-from dispatcher.cli.params import Moment, escape_controls
+from dispatcher.cli.params import escape_controls
+from dispatcher.cli.replay_options import replay_options
 from dispatcher.cli.tables import Column, clip, counted, print_table
 from dispatcher.cli.target import (
     Target,
@@ -94,19 +95,7 @@ class Replay:
 
 @click.command()
 @click.argument("webhook_ids", metavar="[ID]...", nargs=-1, type=click.UUID)
-@click.option(
-    "--since", type=Moment(), required=True, metavar="TIME", help="The start of the time span."
-)
-@click.option(
-    "--until", type=Moment(), metavar="TIME", help="The end of the time span. Default: now."
-)
-@click.option(
-    "--failed-only", is_flag=True, help="Only failed deliveries, not events that were missed."
-)
-@click.option(
-    "--rate", type=click.IntRange(min=1), metavar="N", help="Send at most N deliveries a second."
-)
-@click.option("--dry-run", is_flag=True, help="Only count the deliveries.")
+@replay_options
 @click.option("--yes", is_flag=True, help="Start without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_target
@@ -210,12 +199,13 @@ def _print_previews(replays: list[Replay]) -> None:
     failed, missed = (sum(item.preview[name] for item in wanted) for name in ("failed", "missed"))
     least = "at least " if any(item.preview.more for item in wanted) else ""
     rest = len(replays) - len(wanted)
-    others = f" There is nothing for {counted(rest, 'other webhook')}." if rest else ""
     click.echo(
         f"Total: {least}{failed:,} failed and {missed:,} missed,"
-        f" for {counted(len(wanted), 'webhook')}.{others}",
+        f" for {counted(len(wanted), 'webhook')}.",
         err=True,
     )
+    if rest:
+        click.echo(f"There is nothing for {counted(rest, 'other webhook')}.", err=True)
 
 
 async def _send(

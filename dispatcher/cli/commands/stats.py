@@ -20,17 +20,17 @@ def stats(target: Target, of_all: bool, as_json: bool) -> None:
     """Show how much waits to be sent, for how long, and the results of the last hour."""
     if of_all and target.environment is not None:
         raise click.UsageError("Give --environment or --all, not both.")
-    found = call_api(target, lambda client: client.stats.get(all=of_all))
+    figures = call_api(target, lambda client: client.stats.get(all=of_all))
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(figures))
     else:
-        _print(found)
+        _print(figures)
 
 
-def _print(found: "Resource") -> None:
-    whole = found.environment_id == "*"
-    click.echo("all environments" if whole else f"environment {found.environment_id}")
-    pending, more = found.pending, found.pending["more"]
+def _print(figures: "Resource") -> None:
+    whole = figures.environment_id == "*"
+    click.echo("all environments" if whole else f"environment {figures.environment_id}")
+    pending, more = figures.pending, figures.pending["more"]
     for state, meaning in (
         ("due", f"the oldest for {_age(pending['oldestDueSeconds'])}"),
         ("scheduled", "wait for their next attempt"),
@@ -38,15 +38,15 @@ def _print(found: "Resource") -> None:
     ):
         count = f"{pending[state]:,}{'+' if state in more else ''}"
         click.echo(f"  {state:<12} {count:>9}  {meaning if pending[state] else ''}".rstrip())
-    inbox = found.inbox
+    inbox = figures.inbox
     waiting = f"{inbox['events']:,}{'+' if inbox['more'] else ''}"
     click.echo(
         f"  {'not fanned out':<12} {waiting:>7}"
         + (f"  the oldest for {_age(inbox['oldestSeconds'])}" if inbox["events"] else "")
     )
-    if found.quarantined:
-        click.echo(click.style(f"  quarantined  {found.quarantined:>9,}", fg="red"))
-    webhooks, hour = found.webhooks, found.last_hour
+    if figures.quarantined:
+        click.echo(click.style(f"  quarantined  {figures.quarantined:>9,}", fg="red"))
+    webhooks, hour = figures.webhooks, figures.last_hour
     click.echo(
         f"  webhooks     {webhooks['active']:>9,}  active, {webhooks['failing']:,} of them failing;"
         f" {webhooks['disabled']:,} disabled"
@@ -55,7 +55,7 @@ def _print(found: "Resource") -> None:
         f"  last hour    {hour['delivered']:>9,}  delivered, {hour['exhausted']:,} failed;"
         f" {hour['failedAttempts']:,} of {hour['attempts']:,} attempts failed"
     )
-    paused = found.paused_at or found.all_paused_at
+    paused = figures.paused_at or figures.all_paused_at
     if paused:
         click.echo(click.style(f"  paused since {paused}", fg="yellow"))
 

@@ -12,6 +12,7 @@ from dispatcher.cli.credential_options import check_url, credential_options
 from dispatcher.cli.delivery_output import DELIVERIES
 from dispatcher.cli.listing import first, limit_option, print_items
 from dispatcher.cli.params import Duration, Moment
+from dispatcher.cli.replay_options import replay_options
 from dispatcher.cli.tables import print_table
 from dispatcher.cli.target import (
     Target,
@@ -227,19 +228,7 @@ def deliveries(
 
 @webhook.command()
 @_id
-@click.option(
-    "--since", type=Moment(), required=True, metavar="TIME", help="The start of the time span."
-)
-@click.option(
-    "--until", type=Moment(), metavar="TIME", help="The end of the time span. Default: now."
-)
-@click.option(
-    "--failed-only", is_flag=True, help="Only failed deliveries, not events that were missed."
-)
-@click.option(
-    "--rate", type=click.IntRange(min=1), metavar="N", help="Send at most N deliveries a second."
-)
-@click.option("--dry-run", is_flag=True, help="Only count the deliveries.")
+@replay_options
 @_as_json
 @with_target
 def recover(

@@ -32,19 +32,19 @@ async def list_(request: DashboardRequest) -> web.Response:
     before = request.position()
     wrong: Mapping[str, str] = {}
     try:
-        wanted = DeliveryFilters.model_validate_strings(request.moments(asked), strict=False)
-        found = await request.services.history.deliveries(
-            request.environment_id, view.webhook.id, wanted, before=before, limit=SHOWN
+        chosen = DeliveryFilters.model_validate_strings(request.moments(asked), strict=False)
+        page = await request.services.history.deliveries(
+            request.environment_id, view.webhook.id, chosen, before=before, limit=SHOWN
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        found, wrong = Page((), None), filters.in_words(error)
+        page, wrong = Page((), None), filters.in_words(error)
     return webhook.page(
         request,
         "webhook.html",
         view,
         tab="deliveries",
-        deliveries=found,
+        deliveries=page,
         asked=asked,
         filtered=any(asked.values()),
         field_errors=wrong,
@@ -62,12 +62,12 @@ async def payload(request: DashboardRequest) -> web.Response:
 
     It is a download, because a browser must not render text that others wrote.
     """
-    found = await _delivery(request)
-    if found.payload is None:
+    delivery = await _delivery(request)
+    if delivery.payload is None:
         raise NotFoundError("The event is no longer kept.")
-    name = f'attachment; filename="{found.id}.json"'
+    name = f'attachment; filename="{delivery.id}.json"'
     headers = {**HEADERS, "Content-Disposition": name}
-    body = found.payload.encode()
+    body = delivery.payload.encode()
     return answer(request.http, body, "application/json", headers=headers)
 
 
@@ -103,21 +103,21 @@ async def _delivery(request: DashboardRequest) -> Delivery:
 async def _page(
     request: DashboardRequest, *, refused: str | None = None, status: int = 200
 ) -> web.Response:
-    found = await _delivery(request)
+    delivery = await _delivery(request)
     return request.page(
         "delivery.html",
         status=status,
-        delivery=found,
-        webhook=await _webhook(request, found),
+        delivery=delivery,
+        webhook=await _webhook(request, delivery),
         now=datetime.now(UTC),
         refused=refused,
     )
 
 
-async def _webhook(request: DashboardRequest, found: Delivery) -> Webhook | None:
+async def _webhook(request: DashboardRequest, delivery: Delivery) -> Webhook | None:
     """Return the webhook of a delivery, None if it was deleted, which keeps its deliveries."""
     try:
-        return await request.services.webhooks.get(found.webhook_id, request.environment_id)
+        return await request.services.webhooks.get(delivery.webhook_id, request.environment_id)
     except NotFoundError:
         return None
 

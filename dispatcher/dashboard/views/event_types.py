@@ -22,10 +22,10 @@ async def list_(request: DashboardRequest) -> web.Response:
 
 async def seed(request: DashboardRequest) -> web.Response:
     """Add the event types of a catalogue that is shipped with Dispatcher."""
-    wanted = (await request.fields()).get("catalogue", "")
-    if wanted not in shipped_catalogs.shipped():
+    catalogue = (await request.fields()).get("catalogue", "")
+    if catalogue not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
-    entries = shipped_catalogs.open_shipped(wanted)
+    entries = shipped_catalogs.open_shipped(catalogue)
     request.demand("write")
     await request.services.event_type_writer.load(request.environment_id, entries)
     return see_other(request.url("event_types"), "changed")
@@ -37,8 +37,8 @@ async def edit(request: DashboardRequest) -> web.Response:
     if name is None:
         request.demand("write")
         return _form(request, None, {})
-    found = await request.services.event_types.get(request.environment_id, name)
-    return _form(request, found, _typed(found))
+    event_type = await request.services.event_types.get(request.environment_id, name)
+    return _form(request, event_type, _typed(event_type))
 
 
 async def put(request: DashboardRequest) -> web.Response:
@@ -64,25 +64,25 @@ async def delete(request: DashboardRequest) -> web.Response:
 
 def _form(
     request: DashboardRequest,
-    found: EventType | None,
+    event_type: EventType | None,
     typed: Mapping[str, str],
     wrong: Mapping[str, str] | None = None,
     *,
     status: int = 200,
 ) -> web.Response:
-    known = found is not None or "name" in request.http.match_info
+    known = event_type is not None or "name" in request.http.match_info
     return request.page(
         "event_type.html", status=status, known=known, typed=typed, field_errors=wrong or {}
     )
 
 
-def _typed(found: EventType) -> dict[str, str]:
+def _typed(event_type: EventType) -> dict[str, str]:
     return {
-        "name": found.name,
-        "description": found.description,
-        "example": found.example or "",
-        "schema": found.schema or "",
-        "enforce": "on" if found.enforce else "",
+        "name": event_type.name,
+        "description": event_type.description,
+        "example": event_type.example or "",
+        "schema": event_type.schema or "",
+        "enforce": "on" if event_type.enforce else "",
     }
 
 

@@ -22,15 +22,15 @@ SHOWN = 50
 async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of events that match the filters."""
     asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    found = await filters.opened(request, (asked["type"], *_elsewhere(asked["id"])))
-    if found is not None:
-        return found
+    elsewhere = await filters.opened(request, (asked["type"], *_elsewhere(asked["id"])))
+    if elsewhere is not None:
+        return elsewhere
     before = request.position()
     wrong: Mapping[str, str] = {}
     try:
-        wanted = EventFilters.model_validate_strings(request.moments(asked), strict=False)
+        chosen = EventFilters.model_validate_strings(request.moments(asked), strict=False)
         page = await request.services.history.events(
-            request.environment_id, wanted, before=before, limit=SHOWN
+            request.environment_id, chosen, before=before, limit=SHOWN
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.

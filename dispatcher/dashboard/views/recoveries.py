@@ -71,7 +71,7 @@ async def _page(
 ) -> web.Response:
     view = await webhook.load(request)
     before = request.position()
-    found = await request.services.replays.list(
+    recoveries = await request.services.replays.list(
         request.environment_id, view.webhook.id, before=before, limit=SHOWN
     )
     return webhook.page(
@@ -80,7 +80,7 @@ async def _page(
         view,
         status=status,
         tab="recoveries",
-        recoveries=found,
+        recoveries=recoveries,
         first=before is None,
         typed=typed,
         form=form,
@@ -103,10 +103,10 @@ def _given(request: DashboardRequest, typed: Mapping[str, str]) -> dict[str, Any
     if span is not None:
         since = datetime.now(UTC) - span
         times = {"since": since.isoformat(timespec="seconds"), "until": ""}
-    given: dict[str, Any] = {**request.moments(times), "missed": typed.get("missed") == "on"}
+    fields: dict[str, Any] = {**request.moments(times), "missed": typed.get("missed") == "on"}
     if rate := typed.get("rate", "").strip():
-        given["rate"] = rate
-    return given
+        fields["rate"] = rate
+    return fields
 
 
 PAGES = (

@@ -101,10 +101,10 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     chosen = typed.get("type", "")
     if chosen == "none":
         return {"authentication": None}
-    given = {name: typed.get(name, "") for name in FIELDS.get(chosen, ())}
-    filled = {name: text for name, text in given.items() if text}
+    fields = {name: typed.get(name, "") for name in FIELDS.get(chosen, ())}
+    filled = {name: text for name, text in fields.items() if text}
     if chosen == "basic" and filled:
-        filled = given  # some receivers want only one of the two
+        filled = fields  # some receivers want only one of the two
     return {"authentication": {"type": chosen, **filled}}
 
 

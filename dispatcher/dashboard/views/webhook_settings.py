@@ -51,8 +51,8 @@ async def change(request: DashboardRequest) -> web.Response:
     typed = await request.fields()
     events = await chosen_events(request)
     try:
-        given = {**_given(typed), "events": events, **await _lists(request)}
-        form = WebhookChanges.model_validate(_different(view.webhook, given))
+        fields = {**_given(typed), "events": events, **await _lists(request)}
+        form = WebhookChanges.model_validate(_different(view.webhook, fields))
         await _change(request, form, typed.get("revision", ""))
     except (ValidationError, InvalidError) as error:
         return await _form(request, view, typed, events, _form_errors(error), status=422)
@@ -77,8 +77,8 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
 
     Fields that `form` does not set have the configured values.
     """
-    given = {name: value for name, value in form.given().items() if value is not None}
-    policy = replace(configured, **given)
+    changes = {name: value for name, value in form.given().items() if value is not None}
+    policy = replace(configured, **changes)
     made, after = [Try(1, 0.0, 0.0)], 0.0
     for retry in range(policy.retries):
         delay = retry_schedule.next_delay(policy, retry, 0.5)
@@ -192,7 +192,7 @@ async def _lists(request: DashboardRequest) -> dict[str, Any]:
     }
 
 
-def _different(of: Webhook, given: Mapping[str, Any]) -> dict[str, Any]:
+def _different(of: Webhook, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return only the fields that differ. Otherwise the audit log would list unchanged ones."""
     now = {
         **{name: getattr(of, name) for name in ("name", "url", "description", *LIMITS)},
@@ -202,7 +202,7 @@ def _different(of: Webhook, given: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": orjson.loads(of.metadata),
         "signature_schemes": list(of.signature_schemes) if of.signature_schemes else None,
     }
-    return {name: value for name, value in given.items() if value != now[name]}
+    return {name: value for name, value in fields.items() if value != now[name]}
 
 
 def _number(text: str) -> int | float | str | None:

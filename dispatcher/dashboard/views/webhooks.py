@@ -42,10 +42,10 @@ class Matches:
 async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of webhooks with their health."""
     after = _after(request)
-    found = await request.services.webhooks.list(
+    webhooks = await request.services.webhooks.list(
         request.environment_id, after=after, limit=SHOWN + 1
     )
-    shown = found[:SHOWN]
+    shown = webhooks[:SHOWN]
     health = await request.services.overview.webhooks(
         request.environment_id, [webhook.id for webhook in shown]
     )
@@ -55,7 +55,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         health=health,
         now=datetime.now(UTC),
         after=after,
-        next=shown[-1].id if len(found) > SHOWN else None,
+        next=shown[-1].id if len(webhooks) > SHOWN else None,
     )
 
 

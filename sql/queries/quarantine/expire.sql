@@ -2,10 +2,11 @@
 --
 -- An event in quarantine prevents its day's partition, and all later ones, from being dropped. So
 -- it expires as a pending delivery does, on record: in the audit log, and as the last attempt of
--- its delivery if it has one.
+-- its delivery if it has one. ctid: of an id, the planner may make a walk through the whole index of
+-- environments.
 WITH expired AS (
   DELETE FROM dispatcher.quarantine
-  WHERE id = ANY (ARRAY(SELECT id FROM dispatcher.quarantine WHERE event_id < $1 ORDER BY event_id LIMIT $2))
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.quarantine WHERE event_id < $1 ORDER BY event_id LIMIT $2))
   RETURNING *
 ), noted AS (
   INSERT INTO dispatcher.audit (environment_id, actor, action, subject, detail)

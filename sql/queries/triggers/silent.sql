@@ -1,6 +1,7 @@
 -- Return our triggers that do not fire for an application's inserts: disabled, for replicas only,
--- or missing.
-SELECT w.name
+-- or dropped.
+SELECT w.name || CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = 'dispatcher.events'::regclass AND t.tgname = w.name)
+                 THEN '' ELSE ' (dropped)' END AS name
 FROM (VALUES ('event_checked'), ('events_inserted')) AS w(name)
 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t
                   WHERE t.tgrelid = 'dispatcher.events'::regclass AND t.tgname = w.name AND t.tgenabled IN ('O', 'A'))

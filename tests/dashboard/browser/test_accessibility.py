@@ -41,7 +41,7 @@ async def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
     return told
 
 
-def test_axe_is_the_one_that_was_published() -> None:
+def test_the_copy_of_axe_is_the_published_one() -> None:
     assert sha256(AXE).hexdigest() == AXE_SHA256
 
 
@@ -64,7 +64,7 @@ async def test_no_page_has_a_fault_nor_is_wider_than_its_window(
     assert {name: found for name, found in told.items() if found} == {}
 
 
-async def test_axe_finds_nothing_where_one_does_not_get_by_a_link(
+async def test_axe_finds_no_problem_on_pages_without_a_link(
     browsing: Browsing, standing: Api, set_place: Place, scene: Scene
 ) -> None:
     told = {}
@@ -99,7 +99,7 @@ async def test_axe_finds_nothing_where_one_does_not_get_by_a_link(
     assert {name: violated for name, violated in told.items() if violated} == {}
 
 
-async def test_axe_finds_nothing_where_sending_or_ones_sign_in_has_stopped(
+async def test_axe_finds_no_problem_on_pages_of_a_pause_or_a_lost_session(
     browsing: Browsing, set_place: Place
 ) -> None:
     told = {}

@@ -35,7 +35,7 @@ async def test_a_token_is_shown_once_copied_used_and_revoked(
     await expect(theirs.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-async def test_who_may_only_look_is_offered_no_change(browsing: Browsing, standing: Api) -> None:
+async def test_a_read_token_is_offered_no_change(browsing: Browsing, standing: Api) -> None:
     page = await browsing.open(await standing.token("read", "env_default"))
     for path in ("/webhooks", "/events", "/event-types", "/quarantine"):
         await page.goto(path)

@@ -27,7 +27,7 @@ async def test_an_event_is_emitted_and_its_deliveries_come_up(
     assert b'"data":{"n": 1.10}' in (await receiver.wait_for(1))[0].body
 
 
-async def test_what_can_not_be_emitted_is_said_beside_the_field(
+async def test_an_invalid_event_is_reported_beside_the_field(
     page: Page, browsing: Browsing
 ) -> None:
     browsing.expected.add(422)
@@ -40,9 +40,7 @@ async def test_what_can_not_be_emitted_is_said_beside_the_field(
     await expect(data).to_have_value("{nope")
 
 
-async def test_events_are_found_and_new_ones_come_up_by_themselves(
-    page: Page, place: Place
-) -> None:
+async def test_events_are_found_and_new_ones_appear(page: Page, place: Place) -> None:
     for type_ in ("user.created", "user.updated", "role.created"):
         await place.emit(type_, {})
     await page.goto("/events")
@@ -67,7 +65,7 @@ async def test_events_are_found_and_new_ones_come_up_by_themselves(
     await expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
 
 
-async def test_what_is_typed_stays_when_a_list_renews_itself(page: Page, place: Place) -> None:
+async def test_typed_text_stays_when_a_list_updates(page: Page, place: Place) -> None:
     await place.emit("user.created", {})
     await page.goto("/events")
     await page.get_by_label("Type").fill("role.cr")
@@ -104,7 +102,7 @@ async def test_a_catalogue_is_taken_in_and_an_example_is_there_to_emit(page: Pag
     assert '"' in await page.get_by_label("Data").input_value()
 
 
-async def test_what_is_in_quarantine_is_released_or_discarded(page: Page, place: Place) -> None:
+async def test_quarantined_events_are_released_or_discarded(page: Page, place: Place) -> None:
     schema = {"type": "object", "required": ["id"]}
     described = {"schema": schema, "enforce": True}
     await place.ask("PUT", "/api/event-types/a.b", described)

@@ -37,7 +37,9 @@ async def test_sending_is_paused_and_resumed(page: Page, place: Place, receiver:
     await receiver.wait_for(1)
 
 
-async def test_who_administers_all_sees_the_daemons(browsing: Browsing, standing: Api) -> None:
+async def test_an_administrator_of_all_environments_sees_the_daemons(
+    browsing: Browsing, standing: Api
+) -> None:
     page = await browsing.open(await standing.token())
     await page.goto("/")
     await expect(page.get_by_role("region", name="Daemons").locator("tbody tr")).to_have_count(1)

@@ -12,7 +12,7 @@ from tests.conftest import Connection
 from tests.dashboard.browser.browsing import NARROW, SITE, Browsing, Place
 
 
-async def test_one_signs_in_with_a_token_and_out_again(browsing: Browsing, place: Place) -> None:
+async def test_a_user_signs_in_with_a_token_and_out_again(browsing: Browsing, place: Place) -> None:
     page = await browsing.open()
     await page.goto("/webhooks")
     await expect(page).to_have_url(re.compile("/sign-in"))
@@ -81,7 +81,7 @@ async def test_an_administrator_of_all_switches_between_environments(
         switch = page.locator("#environment")
         await switch.locator("summary").click()
         if by_link:
-            await switch.get_by_role("link").filter(has_text=environment).click()
+            await switch.get_by_role("option").filter(has_text=environment).click()
         else:
             await switch.get_by_label("Go to").fill(environment)
             await page.get_by_role("button", name="Switch").click()
@@ -91,7 +91,7 @@ async def test_an_administrator_of_all_switches_between_environments(
 
 
 @pytest.mark.parametrize("script", [True, False])
-async def test_a_tab_acts_where_it_says_whatever_another_one_switches_to(
+async def test_a_tab_acts_in_the_environment_that_it_shows(
     browsing: Browsing, standing: Api, place: Place, database: Connection, *, script: bool
 ) -> None:
     wanderer = await browsing.open(await standing.token(), java_script_enabled=script)
@@ -129,7 +129,7 @@ async def test_the_menu_opens_on_a_narrow_screen(
     await expect(page.get_by_role("heading", level=1)).to_have_text("Events")
 
 
-async def test_one_signs_in_by_plain_http_and_another_site_signs_nobody_in(
+async def test_signing_in_by_plain_http_works_except_from_another_site(
     chromium: Browser, standing: Api, place: Place
 ) -> None:
     """Of such a host a browser tells no Sec-Fetch-Site, but Origin."""
@@ -153,7 +153,7 @@ async def test_one_signs_in_by_plain_http_and_another_site_signs_nobody_in(
     await context.close()
 
 
-async def test_a_hidden_tab_asks_for_nothing_and_catches_up_when_shown(
+async def test_a_hidden_tab_sends_no_requests_and_updates_when_shown(
     browsing: Browsing, page: Page, place: Place
 ) -> None:
     await page.goto(f"/e/{place.environment_id}/events")

@@ -179,7 +179,7 @@ async def test_a_disabled_webhook_holds_deliveries_and_sends_them_when_enabled(
     await expect(page.locator("tbody").get_by_text("delivered", exact=True)).to_be_visible()
 
 
-async def test_a_webhook_is_deleted_only_when_one_says_so_twice(
+async def test_deleting_a_webhook_needs_a_confirmation(
     page: Page, place: Place, receiver: Receiver
 ) -> None:
     webhook = await place.webhook(receiver.url, name="Old one")
@@ -193,7 +193,7 @@ async def test_a_webhook_is_deleted_only_when_one_says_so_twice(
     await expect(page.get_by_role("heading", name="No webhooks yet")).to_be_visible()
 
 
-async def test_the_list_tells_health_by_itself(
+async def test_the_list_updates_the_health_of_webhooks(
     page: Page, place: Place, receiver: Receiver
 ) -> None:
     await place.webhook(receiver.url, name="User sync", retry={"retries": 1, "base": 600})

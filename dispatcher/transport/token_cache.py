@@ -1,0 +1,90 @@
+"""Keep access tokens, shared out between environments. Pure: times are arguments."""
+
+from collections import Counter, OrderedDict
+from typing import NamedTuple
+from uuid import UUID
+
+from dispatcher.core.credentials import OAuth2Client
+from dispatcher.core.model import SendError
+
+OVERHEAD_BYTES = 1024
+"""Memory for a kept result besides its text: its key with the client's credentials, and the entry."""
+
+
+class TokenKey(NamedTuple):
+    """The key of a token. Changed credentials make another client, so they never share a token."""
+
+    endpoint_id: UUID
+    client: OAuth2Client
+
+
+class FetchedToken(NamedTuple):
+    """The result of a fetch, used until `until` (monotonic seconds)."""
+
+    result: str | SendError
+    until: float
+
+    def __repr__(self) -> str:
+        return "FetchedToken()"  # the debug mode of asyncio logs the result of a task
+
+    @property
+    def size(self) -> int:
+        """Return the memory it takes, in bytes."""
+        text = self.result if isinstance(self.result, str) else self.result.reason
+        return OVERHEAD_BYTES + len(text)
+
+
+class TokenCache:
+    """At most `limit` results, of at most `limit_bytes`.
+
+    When one of them is reached, the environment with the most bytes loses the result that was not
+    used for longest. Otherwise an environment with many endpoints could make all others fetch a
+    token for each attempt. `share` is the environment.
+    """
+
+    def __init__(self, limit: int, limit_bytes: int) -> None:
+        self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._kept: dict[str, OrderedDict[TokenKey, FetchedToken]] = {}
+        self._bytes: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Return how many results are kept."""
+        return sum(map(len, self._kept.values()))
+
+    def get(self, share: str, key: TokenKey, now: float) -> str | SendError | None:
+        """Return the result if it is kept and still used, else None."""
+        kept = self._find(share, key)
+        if kept is None or now >= kept.until:
+            return None
+        self._kept[share].move_to_end(key)
+        return kept.result
+
+    def keep(self, share: str, key: TokenKey, fetched: FetchedToken) -> None:
+        """Keep a result in place of an earlier one of this key."""
+        self._remove(share, key)
+        self._kept.setdefault(share, OrderedDict())[key] = fetched
+        self._bytes[share] += fetched.size
+        while len(self) > self._limit or self._bytes.total() > self._limit_bytes:
+            largest = max(self._bytes, key=lambda share: self._bytes[share])
+            self._remove(largest, next(iter(self._kept[largest])))
+
+    def discard(self, share: str, key: TokenKey, token: str) -> None:
+        """Remove a token, unless another result has replaced it."""
+        kept = self._find(share, key)
+        if kept is not None and kept.result == token:
+            self._remove(share, key)
+
+    def _find(self, share: str, key: TokenKey) -> FetchedToken | None:
+        of_share = self._kept.get(share)
+        return None if of_share is None else of_share.get(key)
+
+    def _remove(self, share: str, key: TokenKey) -> None:
+        removed = self._find(share, key)
+        if removed is None:
+            return
+        kept = self._kept[share]
+        del kept[key]
+        self._bytes[share] -= removed.size
+        if not kept:
+            del self._kept[share], self._bytes[share]

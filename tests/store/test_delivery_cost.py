@@ -1,0 +1,164 @@
+"""What a delivery costs the server, counted without a clock: statements, rows, blocks and WAL.
+
+A guard for the way of a delivery. A new column, index, trigger or round trip shows here. Raise a figure
+only with a reason. `make bench ARGS=server` measures the time.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from dispatcher.core.model import Delivery, Result
+from dispatcher.engine.body_cache import EVENTS_AT_ONCE
+from dispatcher.engine.recorder import WAITING_LIMIT, Recorder
+from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.events import Events
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.plan_settings import plan_settings
+from dispatcher.store.session import Session
+from tests.conftest import Connection
+from tests.store import rows
+
+NUMBER = 500
+"""Deliveries at a time: as many as one statement fans out, and one records."""
+DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
+SENT = '{"X-Dispatcher-Delivery":"dlv_385245853134192561","X-Dispatcher-Attempt":"1","timestamp":"1764380000"}'
+ANSWERED = '[["Content-Type","text/plain"],["Content-Length","2"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]'
+INSERT = "INSERT INTO dispatcher.events (type, data) SELECT 'user.created', $1::json FROM generate_series(1, $2::int)"
+TOUCHED = """
+SELECT sum(pg_stat_get_xact_blocks_fetched(oid)) AS blocks,
+       sum(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid))
+         FILTER (WHERE relkind = 'r') AS rows,
+       pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS wal
+FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace
+"""
+
+
+@dataclass(slots=True)
+class Cost:
+    """Round trips, rows written, blocks touched and bytes of WAL, of so many deliveries."""
+
+    statements: int = 0
+    rows: int = 0
+    blocks: int = 0
+    wal: int = 0
+
+    def each(self, number: int) -> tuple[float, float, float]:
+        """Return rows, blocks and bytes a delivery."""
+        return self.rows / number, self.blocks / number, self.wal / number
+
+
+class Measured(Session):
+    """A session of the daemon that counts what its statements touch."""
+
+    def __init__(self, dsn: str, name: str) -> None:
+        super().__init__(dsn, name, settings=plan_settings(name))
+        self.cost = Cost()
+
+    async def ask(
+        self, connection: "asyncpg.Connection[Any]", query: str, *args: object
+    ) -> list[asyncpg.Record]:
+        async with connection.transaction():  # the server forgets its counters at a commit
+            before = await connection.fetchrow(TOUCHED)
+            found = await super().ask(connection, query, *args)
+            after = await connection.fetchrow(TOUCHED)
+        assert before is not None
+        assert after is not None
+        self.cost.statements += 1
+        for what in ("rows", "blocks", "wal"):
+            spent = int(after[what] - before[what])
+            setattr(self.cost, what, getattr(self.cost, what) + spent)
+        return found
+
+
+@pytest.fixture
+async def sessions(dsn: str) -> AsyncIterator[dict[str, Measured]]:
+    opened = {name: Measured(dsn, name) for name in ("emit", "fanout", "bodies", "record")}
+    yield opened
+    for session in opened.values():
+        await session.close()
+
+
+async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Sequence[UUID]:
+    """Take events all the way, as the stages do it; the endpoints of what was recorded."""
+    await sessions["emit"].fetch(INSERT, DATA, events)
+    fanned_out = await Inbox(sessions["fanout"]).fan_out(
+        limit=NUMBER, shard=5, daemon=owner, saturated=[], after_id=0
+    )
+    assert fanned_out.picked == events
+    made = fanned_out.deliveries
+    ids = sorted({delivery.event_id for delivery in made})
+    for begin in range(0, len(ids), EVENTS_AT_ONCE):
+        await Events(sessions["bodies"]).with_ids(ids[begin : begin + EVENTS_AT_ONCE])
+    recorded: list[UUID] = []
+    recorder = Recorder(
+        Deliveries(sessions["record"]),
+        on_recorded=lambda delivery, _: recorded.append(delivery.endpoint_id),
+        on_superseded=lambda _: None,
+        on_room=lambda: None,
+        on_batch=lambda _: None,
+    )
+    for delivery in made:
+        recorder.put(result_of(delivery))
+    while len(recorder):
+        await recorder.run_once()
+    return recorded
+
+
+def result_of(delivery: Delivery) -> Result:
+    return rows.result(
+        delivery, request_headers=SENT, response_headers=ANSWERED, response_body=b"ok"
+    )
+
+
+async def costs(
+    connection: Connection, sessions: dict[str, Measured], owner: int, fan_out: int
+) -> dict[str, Cost]:
+    for _ in range(fan_out):
+        await rows.endpoint(connection, "*")
+    await deliver(sessions, owner, NUMBER // fan_out)  # the first pages, plans and caches
+    for session in sessions.values():
+        session.cost = Cost()
+    assert len(await deliver(sessions, owner, NUMBER // fan_out)) == NUMBER
+    return {name: session.cost for name, session in sessions.items()}
+
+
+async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
+    connection: Connection, sessions: dict[str, Measured], owner: int
+) -> None:
+    spent = await costs(connection, sessions, owner, fan_out=1)
+    assert {name: cost.statements for name, cost in spent.items()} == {
+        "emit": 1,
+        "fanout": 1,
+        "bodies": NUMBER // EVENTS_AT_ONCE,
+        "record": NUMBER // WAITING_LIMIT,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fan_out", "most"),
+    [
+        (1, {"emit": (2, 10, 435), "fanout": (2, 17, 585), "bodies": (0, 4, 1), "record": (2, 14, 690)}),
+        (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 12, 495), "bodies": (0, 1, 1), "record": (2, 14, 705)}),
+    ],
+)  # fmt: skip
+async def test_rows_blocks_and_wal_of_a_delivery(
+    connection: Connection,
+    sessions: dict[str, Measured],
+    owner: int,
+    fan_out: int,
+    most: dict[str, tuple[float, float, float]],
+) -> None:
+    """Rows are those written, blocks all that were touched; bytes of the log are without page images."""
+    spent = await costs(connection, sessions, owner, fan_out)
+    found = {name: cost.each(NUMBER) for name, cost in spent.items()}
+    dearer = {
+        name: f"{found[name]}, at most {most[name]}"
+        for name in found
+        if any(has > may for has, may in zip(found[name], most[name], strict=True))
+    }
+    assert dearer == {}, found
