@@ -121,7 +121,7 @@ def _row(form: Form, model: type[BaseModel], index: int, value: object, text: st
             )
         ) from None
     event: BatchEvent = read.data.attributes if form.dialect is jsonapi else read
-    return NewEventRow(event.type, data, event.idempotency_key)
+    return NewEventRow(event.type, data, event.idempotency_key, event.reference)
 
 
 def _without(value: object, path: Sequence[str]) -> object:

@@ -120,11 +120,14 @@ class LiveLine:
         return f"{self.time}  {status}  {escape_controls(line + end)}"
 
     def _fitted(self, limit: int) -> list[str]:
-        end = f"{self.attempts}  {self.delivery}"
+        end = f"#{self.attempts.rpartition(' ')[2]}  {self.delivery}"
         head = f"{self.time[11:19]}  {self.status:<9}  "
         room = max(20, limit - columns_of(head) - columns_of(end) - 2)
-        whom = f"{self.event} {printable('→', '->')} {self.webhook}"
-        whom = cut(escape_controls(whom), room)
+        arrow = f" {printable('→', '->')} "
+        event, webhook = escape_controls(self.event), escape_controls(self.webhook)
+        rest = room - columns_of(arrow)
+        event = cut(event, max(rest // 2, rest - columns_of(webhook)))
+        whom = event + arrow + cut(webhook, rest - columns_of(event))
         whom += " " * max(0, room - columns_of(whom))
         coloured = click.style(head[10:], fg=self._colour)
         first = f"{head[:10]}{coloured}{whom}  {end}"

@@ -32,6 +32,10 @@ class Deliveries(MethodGroup[C]):
         event: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
+        response_status: str | None = None,
+        error_code: str | None = None,
+        reference: str | None = None,
+        webhook_id: Id | None = None,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page]:
@@ -42,6 +46,10 @@ class Deliveries(MethodGroup[C]):
             event=event,
             since=since,
             until=until,
+            response_status=response_status,
+            error_code=error_code,
+            reference=reference,
+            webhook_id=webhook_id,
             cursor=cursor,
             limit=limit,
         )
@@ -69,13 +77,21 @@ class Events(MethodGroup[C]):
 
     @ApiMethod
     def emit(
-        self, type: str, data: Any = None, *, idempotency_key: str | None = None
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        idempotency_key: str | None = None,
+        reference: str | None = None,
     ) -> Call[Resource]:
         """Emit an event and return it. For a key that was used before, return the first event.
 
-        `data` that is a JsonText is sent as it is, byte for byte.
+        `data` that is a JsonText is sent as it is, byte for byte. `reference` is your name for what
+        the event is about: people can search for it.
         """
         fields = {"type": type, "data": data}
+        if reference is not None:
+            fields["reference"] = reference
         return requests.post(path("events"), fields, key=idempotency_key)
 
     @ApiMethod
@@ -84,7 +100,7 @@ class Events(MethodGroup[C]):
     ) -> Call[Page]:
         """Emit up to 1,000 events, all or none. Return the `id` of each, in the same order.
 
-        Each event has a `type`, and may have `data` and an `idempotency_key`. For one whose key was
+        Each event has a `type`, and may have `data`, an `idempotency_key` and a `reference`. For one whose key was
         used before, the `id` is that of the first event, and `repeated` is True. `idempotency_key`
         is that of the whole request.
         """
@@ -99,6 +115,7 @@ class Events(MethodGroup[C]):
         type: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
+        reference: str | None = None,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page]:
@@ -109,6 +126,7 @@ class Events(MethodGroup[C]):
             type=type,
             since=since,
             until=until,
+            reference=reference,
             cursor=cursor,
             limit=limit,
         )

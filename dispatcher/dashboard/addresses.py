@@ -22,6 +22,11 @@ PATHS: Final[Mapping[str, str]] = {
     "webhook_tries": "/webhooks/{webhook_id}/tries",
     "webhook_recoveries": "/webhooks/{webhook_id}/recoveries",
     "webhook_recovery_cancel": "/webhooks/{webhook_id}/recoveries/{recovery_id}/cancel",
+    "deliveries": "/deliveries",
+    "causes": "/deliveries/causes",
+    "bulk_actions": "/deliveries/bulk",
+    "bulk_action": "/deliveries/bulk/{bulk_action_id}",
+    "bulk_action_cancel": "/deliveries/bulk/{bulk_action_id}/cancel",
     "delivery": "/deliveries/{delivery_id}",
     "delivery_payload": "/deliveries/{delivery_id}/payload",
     "delivery_retry": "/deliveries/{delivery_id}/retry",
@@ -39,6 +44,7 @@ PATHS: Final[Mapping[str, str]] = {
     "tokens": "/tokens",
     "token_revoke": "/tokens/{token_id}/revoke",
     "audit": "/audit",
+    "search": "/search",
     "environments": "/environments",
     "switch": "/switch",
 }
@@ -53,7 +59,22 @@ _ROOTS: Final = {
     "tokens": "tokens",
     "audit": "audit",
 }
-_PAGES: Final = frozenset({*_ROOTS.values(), "overview", "webhook_new", "event_new"})
+_OF_ALL: Final = frozenset(
+    {"deliveries", "causes", "bulk_actions", "bulk_action", "bulk_action_cancel"}
+)
+"""The pages about deliveries of all webhooks. That of one delivery belongs to its webhook."""
+_PAGES: Final = frozenset(
+    {
+        *_ROOTS.values(),
+        "overview",
+        "webhook_new",
+        "event_new",
+        "deliveries",
+        "causes",
+        "bulk_actions",
+        "search",
+    }
+)
 
 
 def route(name: str) -> str:
@@ -87,4 +108,6 @@ def counterpart(name: str) -> str:
 
 def section(name: str) -> str:
     """Return the menu entry that a page belongs to."""
+    if name in _OF_ALL:
+        return "deliveries"
     return _ROOTS.get(PATHS[name].split("/")[1], "overview")

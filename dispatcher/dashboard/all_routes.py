@@ -1,7 +1,9 @@
 """All pages of the dashboard."""
 
 from dispatcher.dashboard.views import (
+    all_deliveries,
     audit,
+    bulk_actions,
     deliveries,
     environments,
     event_types,
@@ -9,6 +11,7 @@ from dispatcher.dashboard.views import (
     overview,
     quarantine,
     recoveries,
+    search,
     tokens,
     webhook,
     webhook_credentials,
@@ -25,11 +28,14 @@ PAGES = (
     *events.PAGES,
     *overview.PAGES,
     *webhooks.PAGES,
+    *all_deliveries.PAGES,
+    *bulk_actions.PAGES,
     *deliveries.PAGES,
     *webhook.PAGES,
     *webhook_settings.PAGES,
     *webhook_credentials.PAGES,
     *recoveries.PAGES,
+    *search.PAGES,
 )
 """The pages of every module in `views`. `/webhooks/new` stands before `/webhooks/{webhook_id}`,
 otherwise `new` would be taken for an id."""

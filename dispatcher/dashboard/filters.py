@@ -15,6 +15,9 @@ _WORDS: Final = {
     "status": "Choose pending, delivered, failed or cancelled.",
     "since": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
     "until": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
+    "response_status": "Write a response status such as 503, or 5xx for all from 500 to 599.",
+    "error_code": "Choose one of the errors.",
+    "reference": "A reference has 1 to 255 characters.",
 }
 _YEARS: Final = "between the years"
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

@@ -35,6 +35,7 @@ FLASH_MESSAGES = {
     "released": "Released. The event is being fanned out.",
     "discarded": "Discarded. The event will not be fanned out.",
     "recovering": "The recovery has started.",
+    "started": "Started.",
     "paused": "Sending is paused.",
     "resumed": "Sending is resumed.",
 }

@@ -11,6 +11,7 @@ from time import monotonic
 from dispatcher.core import ids
 from dispatcher.engine.trigger_check import TriggerCheck
 from dispatcher.store.audit import Audit
+from dispatcher.store.bulk_actions import BulkActions
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.deliveries import Deliveries
@@ -50,6 +51,8 @@ KEYS_LIMIT = 5_000
 """Idempotency keys deleted per statement."""
 SUMS_LIMIT = 5_000
 """Rows of statistics deleted per statement."""
+SAMPLED_MOST = 5_000
+"""Pending deliveries of each kind that a sample of the backlog reads."""
 ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
 RESPONSES_LIMIT = 1_000
@@ -126,6 +129,7 @@ class MaintenanceSteps:
         self._statistics = Statistics(session)
         self._quarantine = Quarantine(session)
         self._replays = Replays(session)
+        self._bulk_actions = BulkActions(session)
         self._audit = Audit(session)
         self._tokens = Tokens(session)
         self._dashboard_sessions = DashboardSessions(session)
@@ -154,8 +158,10 @@ class MaintenanceSteps:
             Step("drop_events", self._drop_events, HOUR_SECONDS),
             Step("idempotency_keys", self._forget_keys, HOUR_SECONDS),
             Step("idempotent_responses", self._forget_responses, HOUR_SECONDS),
+            Step("backlog_sample", self._sample_backlog, MINUTE_SECONDS),
             Step("statistics", self._prune_statistics, HOUR_SECONDS),
             Step("replays", self._prune_replays, HOUR_SECONDS),
+            Step("bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
             Step("audit", self._prune_audit, HOUR_SECONDS),
             Step("tokens", self._prune_tokens, HOUR_SECONDS),
             Step("dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
@@ -218,11 +224,18 @@ class MaintenanceSteps:
     async def _forget_responses(self) -> bool:
         return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
 
+    async def _sample_backlog(self) -> bool:
+        await self._statistics.sample_backlog(SAMPLED_MOST)
+        return False
+
     async def _prune_statistics(self) -> bool:
         return await self._statistics.prune(SUMS_LIMIT) == SUMS_LIMIT
 
     async def _prune_replays(self) -> bool:
         return await self._replays.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_bulk_actions(self) -> bool:
+        return await self._bulk_actions.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_audit(self) -> bool:
         return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT

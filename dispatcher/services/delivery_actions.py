@@ -4,15 +4,8 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import delivery_actions as stored
+from dispatcher.store.delivery_actions import ATTEMPTS_MOST, BY_HAND
 from dispatcher.store.session import Queryable
-
-BY_HAND = "cancelled by hand"
-ATTEMPTS_MOST = 30_000
-"""Most attempts of a delivery that a person may retry.
-
-Otherwise a script could retry a failing delivery every second without end. `recoverable()` in the
-database has the same number.
-"""
 
 
 class DeliveryActions:

@@ -15,6 +15,10 @@ from dispatcher.store.session import Queryable
 RANDOM_BYTES = 12
 
 
+LOOKED_AT = 20_000
+"""Most environments that one search reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """A tenant with its own webhooks and events.
@@ -77,3 +81,8 @@ class Environments:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
         return Page.of(rows, limit, make=Environment.from_row, key=lambda row: row["position"])
+
+    async def search(self, text: str, *, limit: int) -> tuple[Environment, ...]:
+        """Return environments whose id or name contains the text, the best match first."""
+        rows = await self._stored.search(text, look=LOOKED_AT, limit=limit)
+        return tuple(map(Environment.from_row, rows))

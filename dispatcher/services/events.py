@@ -47,7 +47,11 @@ class Events:
         """
         try:
             name = await self._events.emit(
-                form.type, data, environment_id=environment_id, idempotency_key=key
+                form.type,
+                data,
+                environment_id=environment_id,
+                idempotency_key=key,
+                reference=form.reference,
             )
         except stored.EventRejectedError as error:
             raise InvalidError.field("data", str(error)) from None

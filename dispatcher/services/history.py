@@ -4,9 +4,8 @@ Deliveries end while a client pages through them. So pages continue by id: a del
 change with its state.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 from dispatcher.core import ids
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.services import delivery_criteria
 from dispatcher.services.history_resources import (
     Attempt,
     Delivery,
@@ -23,27 +23,25 @@ from dispatcher.services.history_resources import (
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
-from dispatcher.store.history import HistoryFilter, IdsRead, recent_id
+from dispatcher.store.delivery_search import (
+    ROWS_PER_PAGE,
+    DeliverySearch,
+    ReadIds,
+    is_of_type,
+    read_page,
+)
+from dispatcher.store.history import HistoryFilter, recent_id
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_BYTES: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
-ROWS_PER_PAGE: Final = 4000
-"""Approximate number of rows that are read for one page. If few match, the page stays short."""
-MERGED_ENDPOINTS: Final = 50
-"""Most endpoints whose histories are merged. With more, all deliveries are read through."""
 ATTEMPTS_MOST: Final = 200
 """Most attempts of one delivery that are returned. People may retry one without end."""
 DELIVERIES_OF_EVENT: Final = 100
 """Deliveries that are returned with an event."""
 
-ReadIds = Callable[[HistoryFilter, int, int], Awaitable[IdsRead]]
-"""A function that reads a history: filter, rows to read, ids to return."""
-
 ANY_DELIVERY: Final = DeliveryFilters()
 ANY_EVENT: Final = EventFilters()
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class History:
@@ -54,6 +52,7 @@ class History:
 
     def __init__(self, session: Queryable) -> None:
         self._stored = stored.History(session)
+        self._search = DeliverySearch(session)
 
     async def deliveries(
         self,
@@ -68,22 +67,12 @@ class History:
 
         Raise NotFoundError if there is no such webhook.
         """
-        endpoints = await self._stored.endpoints(environment_id, webhook_id, MERGED_ENDPOINTS + 1)
-        if webhook_id is not None and not endpoints:
+        criteria = delivery_criteria.of_deliveries(filters, webhook_id=webhook_id, before=before)
+        page = await self._search.page(environment_id, criteria, limit)
+        if page is None:
             raise NotFoundError(
                 f"There is no webhook {webhook_id}. Check its id and the environment."
             )
-        stored_filter = replace(
-            _stored_filter(filters.since, filters.until, filters.event, before),
-            status=filters.status,
-        )
-        if webhook_id is not None or len(endpoints) <= MERGED_ENDPOINTS:
-            read = partial(self._stored.of_endpoints, endpoints)
-            steps = (limit + 1, max(limit + 1, ROWS_PER_PAGE // (len(endpoints) or 1)))
-        else:
-            read = partial(self._stored.of_environment, environment_id)
-            steps = (limit + 1, ROWS_PER_PAGE)
-        page = await _read_ids(read, stored_filter, steps, limit)
         items = await self._items(environment_id, page.items, LISTED_DATA_BYTES)
         # Leave out deliveries that have changed since their ids were read. They do not match the
         # filter any more.
@@ -115,15 +104,30 @@ class History:
         limit: int = DEFAULT_LIMIT,
     ) -> Page[EventItem, int]:
         """Return a page of events that match the filters, newest first."""
-        stored_filter = _stored_filter(filters.since, filters.until, filters.type, before)
+        stored_filter = delivery_criteria.of_ids(filters.since, filters.until, filters.type, before)
         if filters.id is not None:
             stored_filter = _only(stored_filter, _number_or_none("evt", filters.id))
+        if filters.reference is not None:
+            return await self._with_reference(
+                environment_id, filters.reference, stored_filter, limit
+            )
         read = partial(self._stored.events, environment_id)
         page = await _read_recent(read, stored_filter, limit)
         if page is None:
-            page = await _read_ids(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
+            page = await read_page(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
         rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
         return Page(tuple(map(EventItem.from_row, rows)), next=page.next)
+
+    async def _with_reference(
+        self, environment_id: str, reference: str, stored_filter: HistoryFilter, limit: int
+    ) -> Page[EventItem, int]:
+        event_ids = await self._search.events_with_reference(
+            environment_id, reference, limit + 1, low=stored_filter.low, high=stored_filter.high
+        )
+        page = Page.of_items(event_ids, limit, key=_same)
+        rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
+        matching = [row for row in rows if is_of_type(stored_filter, row["type"])]
+        return Page(tuple(map(EventItem.from_row, matching)), next=page.next)
 
     async def event(self, environment_id: str, id_: str) -> Event:
         """Return one event with its newest deliveries. Raise NotFoundError if there is none."""
@@ -199,41 +203,8 @@ async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Pag
     return Page.of_items(batch.ids, limit, key=_same) if len(batch.ids) > limit else None
 
 
-async def _read_ids(
-    read: ReadIds, filters: HistoryFilter, steps: Sequence[int], limit: int
-) -> Page[int, int]:
-    """Return a page of ids that match the filter.
-
-    `steps` are numbers of rows to read: few first, and many only if that was not enough.
-    """
-    matching: list[int] = []
-    for rows in steps:
-        batch = await read(filters, rows, limit + 1 - len(matching))
-        matching += batch.ids
-        if len(matching) > limit or batch.horizon is None:
-            return Page.of_items(matching, limit, key=_same)
-        filters = replace(filters, high=batch.horizon)
-    return Page(tuple(matching), next=filters.high)
-
-
 def _same(id_: int) -> int:
     return id_
-
-
-def _stored_filter(
-    since: datetime | None, until: datetime | None, pattern: str | None, before: int | None
-) -> HistoryFilter:
-    """Return the filter for the store.
-
-    A pattern is taken literally here: `endpoint.*` and `*` match reserved types too.
-    """
-    ends = [ids.LARGEST] if until is None else [ids.LARGEST, _id_at(until)]
-    return HistoryFilter(
-        low=0 if since is None else _id_at(since),
-        high=min(ends if before is None else [*ends, before]),
-        type=None if pattern == "*" else pattern,
-        prefix=pattern[:-1] if pattern is not None and pattern.endswith(".*") else None,
-    )
 
 
 def _only(filters: HistoryFilter, id_: int | None) -> HistoryFilter:
@@ -241,12 +212,6 @@ def _only(filters: HistoryFilter, id_: int | None) -> HistoryFilter:
     if id_ is None or not filters.low <= id_ < filters.high:
         return replace(filters, low=0, high=0)
     return replace(filters, low=id_, high=id_ + 1)
-
-
-def _id_at(moment: datetime) -> int:
-    """Return the smallest id that is not older than `moment`. Ids have millisecond precision."""
-    milliseconds = -((_EPOCH - moment) // timedelta(milliseconds=1))
-    return min(max(0, (milliseconds - ids.EPOCH_MS) << ids.TIME_SHIFT), ids.LARGEST)
 
 
 def _number(prefix: str, name: str) -> int:

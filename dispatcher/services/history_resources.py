@@ -47,6 +47,7 @@ class DeliveryItem:
     created_at: datetime
     delivered_at: datetime | None
     ended_at: datetime | None
+    reference: str | None
 
     @staticmethod
     def from_row(
@@ -75,6 +76,7 @@ class DeliveryItem:
             created_at=_time_of(row["id"]),
             delivered_at=ended_at if row["status"] == "DELIVERED" else None,
             ended_at=ended_at,
+            reference=data.reference if data is not None else None,
         )
 
 
@@ -154,6 +156,7 @@ class EventItem:
     data: RawJson | None
     data_size: int
     idempotency_key: str | None
+    reference: str | None
     source: str
     created_at: datetime
 
@@ -167,6 +170,7 @@ class EventItem:
             data=row["data"],
             data_size=row["size"],
             idempotency_key=row["idempotency_key"],
+            reference=row["reference"],
             source=row["source"],
             created_at=_time_of(row["id"]),
         )
@@ -255,6 +259,7 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
         data=RawJson(row.data),
         data_size=len(row.data.encode()),
         idempotency_key=row.key,
+        reference=row.reference,
         source="producer",
         created_at=_time_of(event_id),
         waiting="unexamined" if is_checked else "inbox",

@@ -12,17 +12,22 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, AuditLog
 from dispatcher.services.backlog import Backlogs
+from dispatcher.services.bulk_actions import BulkActions
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.environments import Environments
 from dispatcher.services.event_type_writer import EventTypeWriter
 from dispatcher.services.event_types import EventTypes
 from dispatcher.services.events import Events
+from dispatcher.services.failures import Failures
 from dispatcher.services.history import History
 from dispatcher.services.overview import Overview
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Replays
+from dispatcher.services.search import Search
 from dispatcher.services.tokens import Tokens
+from dispatcher.services.verdict import Verdicts
+from dispatcher.services.webhook_names import WebhookNames
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.emission_queue import EmissionQueue
@@ -132,9 +137,29 @@ class Services:
         return History(self.session)
 
     @cached_property
+    def failures(self) -> Failures:
+        """Return the service that groups failed deliveries by cause."""
+        return Failures(self.session)
+
+    @cached_property
+    def webhook_names(self) -> WebhookNames:
+        """Return the service that names webhooks and finds them."""
+        return WebhookNames(self.session)
+
+    @cached_property
+    def search(self) -> Search:
+        """Return the service that finds events by name and by text."""
+        return Search(self.session)
+
+    @cached_property
     def overview(self) -> Overview:
         """Return the service that summarizes the current state."""
         return Overview(self.session)
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """Return the service that judges whether all is well."""
+        return Verdicts(self.session)
 
     @cached_property
     def backlogs(self) -> Backlogs:
@@ -160,6 +185,11 @@ class Services:
     def delivery_actions(self) -> DeliveryActions:
         """Return the service that retries or cancels one delivery."""
         return DeliveryActions(self.session, self.actor)
+
+    @cached_property
+    def bulk_actions(self) -> BulkActions:
+        """Return the service that retries or cancels many deliveries."""
+        return BulkActions(self.session, self.actor)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -1,11 +1,22 @@
-"""Change one delivery at the request of a person."""
+"""Change deliveries at the request of a person."""
 
-from typing import Literal, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypedDict
 from uuid import UUID
+
+import orjson
 
 from dispatcher.store.rows import first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+BY_HAND = "cancelled by hand"
+ATTEMPTS_MOST = 30_000
+"""Most attempts of a delivery that a person may retry.
+
+Otherwise a script could retry a failing delivery every second without end. `replayable()` in the
+database has the same number.
+"""
 
 
 class DeliveryStateRow(TypedDict):
@@ -27,8 +38,20 @@ class DeliveryStateRow(TypedDict):
     has_unapplied_notices: bool
 
 
+class ChangedDeliveries(NamedTuple):
+    """How many deliveries were changed, and how many were not, by reason.
+
+    The reasons: `changed` (in another status by now, or not in the environment), `deleted` and
+    `disabled` (the endpoint), `dropped` (the event), `attempts` (there were too many), and
+    `in_progress` (an attempt may be running).
+    """
+
+    made: int
+    skipped: Mapping[str, int]
+
+
 class DeliveryActions:
-    """Changes to one delivery. Call these methods within a transaction, after `lock`."""
+    """Changes to one delivery, or to many. Call these methods within a transaction, after `lock`."""
 
     def __init__(self, session: Queryable) -> None:
         self._session = session
@@ -84,3 +107,39 @@ class DeliveryActions:
         return bool(
             await self._session.fetch(statement("delivery_actions/cancel"), delivery_id, error)
         )
+
+    async def lock_many(self, delivery_ids: Sequence[int]) -> None:
+        """Lock deliveries, as `lock` does."""
+        await self._session.fetch(statement("delivery_actions/lock_many"), delivery_ids)
+
+    async def retry_many(
+        self,
+        delivery_ids: Sequence[int],
+        environment_id: str,
+        *,
+        status: str | None,
+        attempts_most: int,
+    ) -> ChangedDeliveries:
+        """Send pending deliveries now, and ended ones again.
+
+        Skip those in another status than `status`, and those with `attempts_most` attempts.
+        """
+        rows = await self._session.fetch(
+            statement("delivery_actions/retry_many"),
+            delivery_ids,
+            environment_id,
+            status,
+            attempts_most,
+        )
+        return ChangedDeliveries(rows[0]["made"], orjson.loads(rows[0]["skipped"]))
+
+    async def cancel_many(
+        self, delivery_ids: Sequence[int], environment_id: str, error: str
+    ) -> ChangedDeliveries:
+        """End pending deliveries. Skip those that have ended."""
+        rows = await self._session.fetch(
+            statement("delivery_actions/cancel_many"), delivery_ids, environment_id, error
+        )
+        made: int = rows[0]["made"]
+        left = len(delivery_ids) - made
+        return ChangedDeliveries(made, {"changed": left} if left else {})

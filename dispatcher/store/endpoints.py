@@ -56,6 +56,35 @@ class EndpointRow(TypedDict):
     events: list[str]
 
 
+class EndpointNameRow(TypedDict):
+    """What people call an endpoint."""
+
+    id: UUID
+    name: str
+    url: str
+    active: bool
+    deleted: bool
+
+
+class UnwellEndpointRow(TypedDict):
+    """An endpoint that only fails, or that was disabled by the daemon, with its last error.
+
+    `number` is how many such endpoints there are. `pending` counts up to 1,001.
+    """
+
+    id: UUID
+    environment_id: str
+    name: str
+    active: bool
+    disabled_reason: str | None
+    failing_since: datetime | None
+    number: int
+    pending: int
+    status: int | None
+    outcome: str | None
+    error: str | None
+
+
 class SealedEndpointRow(EndpointRow):
     """An endpoint's public fields, and its encrypted credentials, which an update writes again."""
 
@@ -180,6 +209,32 @@ class Endpoints:
         """
         rows = await self._session.fetch(statement("endpoints/get"), endpoint_id, environment_id)
         return first_row(SealedEndpointRow, rows)
+
+    async def unwell(self, environment_id: str | None, limit: int) -> Sequence[UnwellEndpointRow]:
+        """Return endpoints that only fail or were disabled by the daemon, longest failing first."""
+        rows = await self._session.fetch(statement("endpoints/unwell"), environment_id, limit)
+        return all_rows(UnwellEndpointRow, rows)
+
+    async def names(
+        self, environment_id: str, endpoint_ids: Collection[UUID]
+    ) -> Sequence[EndpointNameRow]:
+        """Return the names of endpoints of the environment, also of deleted ones."""
+        rows = await self._session.fetch(
+            statement("endpoints/names"), environment_id, list(endpoint_ids)
+        )
+        return all_rows(EndpointNameRow, rows)
+
+    async def search(
+        self, environment_id: str, text: str, *, look: int, limit: int
+    ) -> Sequence[EndpointNameRow]:
+        """Return endpoints whose name or URL contains the text, ignoring case.
+
+        Read up to `look` endpoints, and return up to `limit`.
+        """
+        rows = await self._session.fetch(
+            statement("endpoints/search"), environment_id, text.lower(), look, limit
+        )
+        return all_rows(EndpointNameRow, rows)
 
     async def list(
         self, environment_id: str | None, *, after: UUID | None = None, limit: int | None = None

@@ -1,5 +1,6 @@
 """Read and write environments."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -48,4 +49,14 @@ class Environments:
     async def list(self, *, before: int | None, limit: int) -> list[EnvironmentRow]:
         """Return environments, newest first."""
         rows = await self._session.fetch(statement("environments/list"), before, limit)
+        return all_rows(EnvironmentRow, rows)
+
+    async def search(self, text: str, *, look: int, limit: int) -> Sequence[EnvironmentRow]:
+        """Return environments whose id or name contains the text, ignoring case.
+
+        Read up to `look` environments, and return up to `limit`.
+        """
+        rows = await self._session.fetch(
+            statement("environments/search"), text.lower(), look, limit
+        )
         return all_rows(EnvironmentRow, rows)

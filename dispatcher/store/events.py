@@ -21,11 +21,12 @@ class UnknownEnvironmentError(EventRejectedError):
 
 
 class NewEventRow(NamedTuple):
-    """An event to insert. `data` is its exact JSON text."""
+    """An event to insert. `data` is its exact JSON text, `key` its idempotency key."""
 
     type: str
     data: str
     key: str | None = None
+    reference: str | None = None
 
 
 class EmittedRows(NamedTuple):
@@ -61,7 +62,13 @@ class Events:
         return uncopied_rows(EventRow, rows)
 
     async def emit(
-        self, type_: str, data: str, *, environment_id: str, idempotency_key: str | None = None
+        self,
+        type_: str,
+        data: str,
+        *,
+        environment_id: str,
+        idempotency_key: str | None = None,
+        reference: str | None = None,
     ) -> str:
         """Emit an event and return its id, `evt_…`.
 
@@ -69,7 +76,7 @@ class Events:
         """
         with _rejections():
             rows = await self._session.fetch(
-                statement("events/emit"), type_, data, environment_id, idempotency_key
+                statement("events/emit"), type_, data, environment_id, idempotency_key, reference
             )
         name: str = rows[0][0]
         return name

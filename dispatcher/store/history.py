@@ -24,7 +24,7 @@ from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
-DAYS_AT_ONCE = 60
+DAYS_AT_ONCE = 42
 """Most days, one partition each, that one statement reads."""
 RECENT_MS = 2 * 86_400_000
 """Milliseconds before the end of a list in which a page is looked for first.
@@ -42,20 +42,30 @@ An `unexamined` event waits for the schema check.
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """A filter: ids from `low` up to but excluding `high`, a status, a type or a type prefix."""
+    """A filter: ids from `low` up to but excluding `high`, a status, a type or a type prefix.
+
+    Of deliveries also the `outcome` and the response status of the last attempt, the latter between
+    `code_from` and `code_to`; the endpoint, and the reference of the event.
+    """
 
     low: int = 0
     high: int = LARGEST
     status: str | None = None
     type: str | None = None
     prefix: str | None = None
+    code_from: int | None = None
+    code_to: int | None = None
+    outcome: str | None = None
+    endpoint_id: UUID | None = None
+    reference: str | None = None
 
 
 class EventData(NamedTuple):
-    """The size of an event's data in bytes, and the data unless it is larger than asked for."""
+    """The size of an event's data in bytes, the data unless it is too large, and the reference."""
 
     size_bytes: int
     text: str | None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,7 @@ class EventItemRow(TypedDict):
     type: str
     source: str
     idempotency_key: str | None
+    reference: str | None
     size: int
     data: RawJson | None
 
@@ -143,28 +154,38 @@ class History:
         self, endpoint_ids: Sequence[UUID], filters: HistoryFilter, rows: int, limit: int
     ) -> IdsRead:
         """Return the newest `limit` deliveries, reading `rows` rows of each endpoint and kind."""
-        part, until = await self._part(filters)
+        part, until = await self.part(filters)
         records = await self._session.fetch(
-            statement("history/of_endpoints"), endpoint_ids, *_columns(part, rows), limit, until
+            statement("history/of_endpoints"),
+            endpoint_ids,
+            *_columns(part, rows),
+            limit,
+            until,
+            *answer_columns(part),
         )
-        return _ids_read(records, filters, part)
+        return ids_read(records, filters, part)
 
     async def of_environment(
         self, environment_id: str, filters: HistoryFilter, rows: int, limit: int
     ) -> IdsRead:
         """Return deliveries as `of_endpoints` does, but read `rows` rows of all environments."""
-        part, until = await self._part(filters)
+        part, until = await self.part(filters)
         records = await self._session.fetch(
-            statement("history/of_environment"), environment_id, *_columns(part, rows), limit, until
+            statement("history/of_environment"),
+            environment_id,
+            *_columns(part, rows),
+            limit,
+            until,
+            *answer_columns(part),
         )
-        return _ids_read(records, filters, part)
+        return ids_read(records, filters, part)
 
     async def of_event(
         self, environment_id: str, event_id: int, before: int, limit: int
     ) -> list[int]:
         """Return the ids of an event's deliveries below `before`, newest first."""
         delivery_ids: set[int] = set()
-        for above, until in await self._spans(event_id):
+        for above, until in await self.spans(event_id):
             rows = await self._session.fetch(
                 statement("history/of_event"), environment_id, event_id, before, limit, above, until
             )
@@ -179,7 +200,7 @@ class History:
         Deliveries of other environments are left out.
         """
         items: dict[int, DeliveryItemRow] = {}
-        for above, until in await self._spans(min(delivery_ids)):
+        for above, until in await self.spans(min(delivery_ids)):
             rows = await self._session.fetch(
                 statement("history/items"), environment_id, list(delivery_ids), above, until
             )
@@ -199,14 +220,14 @@ class History:
         Events that retention has dropped are left out.
         """
         rows = await self._session.fetch(statement("history/payloads"), list(event_ids), data_limit)
-        return {row["id"]: EventData(row["size"], row["data"]) for row in rows}
+        return {row["id"]: EventData(row["size"], row["data"], row["reference"]) for row in rows}
 
     async def attempts(
         self, environment_id: str, delivery_id: int, limit: int
     ) -> Sequence[AttemptRow]:
         """Return the newest `limit` attempts, oldest first."""
         attempts: list[AttemptRow] = []
-        for above, until in await self._spans(delivery_id):
+        for above, until in await self.spans(delivery_id):
             rows = await self._session.fetch(
                 statement("history/attempts"), environment_id, delivery_id, above, until, limit
             )
@@ -222,7 +243,7 @@ class History:
         if filters.low >= recent_id(filters.high):  # few partitions
             part = filters
         else:
-            part, _ = await self._part(filters)
+            part, _ = await self.part(filters)
         records = await self._session.fetch(
             statement("history/events"),
             environment_id,
@@ -233,7 +254,7 @@ class History:
             part.prefix,
             limit,
         )
-        return _ids_read(records, filters, part)
+        return ids_read(records, filters, part)
 
     async def event_items(
         self, environment_id: str, event_ids: Collection[int], data_limit: int
@@ -272,7 +293,7 @@ class History:
         """Return the smallest id of each day that has a partition, the latest day first."""
         return [row["low"] for row in await self._session.fetch(statement("history/days"))]
 
-    async def _part(self, filters: HistoryFilter) -> tuple[HistoryFilter, int | None]:
+    async def part(self, filters: HistoryFilter) -> tuple[HistoryFilter, int | None]:
         """Return the part to read first, and the last attempt id to read, or None for all."""
         days = await self.days()
         if len(days) <= 2 * DAYS_AT_ONCE:
@@ -283,7 +304,7 @@ class History:
         until = later[-DAYS_AT_ONCE] if len(later) >= DAYS_AT_ONCE else None
         return replace(filters, low=max(low, filters.low)), until
 
-    async def _spans(self, above: int) -> Sequence[tuple[int, int | None]]:
+    async def spans(self, above: int) -> Sequence[tuple[int, int | None]]:
         """Return spans of attempt ids that reach down to `above`.
 
         Each span is an exclusive lower and an inclusive upper bound.
@@ -303,7 +324,12 @@ def _columns(filters: HistoryFilter, rows: int) -> tuple[object, ...]:
     return (filters.high, filters.low, rows, filters.status, filters.type, filters.prefix)
 
 
-def _ids_read(
+def answer_columns(filters: HistoryFilter) -> tuple[object, ...]:
+    """Return what a statement is given of the filter for the last attempt."""
+    return (filters.code_from, filters.code_to, filters.outcome)
+
+
+def ids_read(
     rows: Sequence[asyncpg.Record], filters: HistoryFilter, part: HistoryFilter
 ) -> IdsRead:
     """Return the result of a read of `part`.

@@ -82,6 +82,16 @@ class IntervalRow(TypedDict):
     durations: list[int]
 
 
+class BacklogSampleRow(TypedDict):
+    """The largest numbers of pending deliveries in the interval that begins at `at`."""
+
+    at: datetime
+    due: int
+    scheduled: int
+    held: int
+    lag_seconds: float
+
+
 class SpeedRow(TypedDict):
     """How many were delivered in the last `seconds`, and the database's time."""
 
@@ -185,6 +195,22 @@ class Statistics:
         """
         rows = await self._session.fetch(statement("statistics/figures"), environment_id, limit)
         return only_row(FiguresRow, rows)
+
+    async def sample_backlog(self, most: int) -> None:
+        """Keep how much is pending in this minute, reading up to `most` deliveries of each kind."""
+        await self._session.fetch(statement("statistics/sample_backlog"), most)
+
+    async def backlog_series(
+        self, environment_id: str, width: int, points: int
+    ) -> Sequence[BacklogSampleRow]:
+        """Return what was pending in the last `points` intervals of `width` seconds.
+
+        Intervals in which no daemon ran are left out.
+        """
+        rows = await self._session.fetch(
+            statement("statistics/backlog_series"), environment_id, width, points
+        )
+        return all_rows(BacklogSampleRow, rows)
 
 
 def _columns(sums: Iterable[Sums]) -> list[list[object]]:

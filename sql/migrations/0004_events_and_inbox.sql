@@ -1,7 +1,7 @@
 -- Events, which applications insert, and the tables that an event passes on its way to the fan-out:
 -- the schema check, the inbox, quarantine. Everything that a producer's INSERT touches is here.
 
-CREATE FUNCTION dispatcher.event_is_valid(type text, data json, idempotency_key text, source text) RETURNS boolean
+CREATE FUNCTION dispatcher.event_is_valid(type text, data json, idempotency_key text, source text, reference text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   -- The name of the broken rule is the message that producers see, as of a CHECK constraint of that name.
@@ -9,6 +9,7 @@ DECLARE
     -- Compression makes data at most 255 times smaller. Small data need not be unpacked.
     WHEN pg_column_size(data) > 32768 AND octet_length(data::text) > 8388608 THEN 'data must be at most 8 MiB'
     WHEN octet_length(idempotency_key) < 1 OR octet_length(idempotency_key) > 255 THEN 'idempotency_key must be 1 to 255 bytes'
+    WHEN octet_length(reference) < 1 OR octet_length(reference) > 255 THEN 'reference must be 1 to 255 bytes'
     WHEN source <> ALL ('{producer,dispatcher,directed}'::text[]) THEN 'source is the dispatcher''s own'
     WHEN source = 'producer' AND dispatcher.is_reserved(type) THEN 'type is reserved to the dispatcher'
     WHEN octet_length(type) > 128 THEN 'type must be at most 128 bytes'
@@ -25,7 +26,7 @@ BEGIN
     DETAIL = format('Failing row contains (type, idempotency_key, source) = (%s, %s, %s).',
                     left(type, 64), coalesce(left(idempotency_key, 64), 'null'), source);
 END $$;
-COMMENT ON FUNCTION dispatcher.event_is_valid(text, json, text, text) IS
+COMMENT ON FUNCTION dispatcher.event_is_valid(text, json, text, text, text) IS
   'Return true, or raise the error of a CHECK constraint that is named like the broken rule.';
 
 CREATE TABLE dispatcher.events (
@@ -35,11 +36,13 @@ CREATE TABLE dispatcher.events (
   data json NOT NULL,                      -- json and not jsonb: the text is kept byte for byte
   idempotency_key text,
   source text NOT NULL DEFAULT 'producer', -- 'dispatcher': its operational events; 'directed': for one endpoint only
+  reference text,                          -- the producer's name for what it is about, for people who search; not sent
   PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
+CREATE INDEX events_reference ON dispatcher.events (environment_id, reference, id) WHERE reference IS NOT NULL;
 COMMENT ON TABLE dispatcher.events IS
-  'The events, one partition a day of creation. Producers insert type, data, environment_id and idempotency_key, by'
-  ' INSERT, COPY or dispatcher.emit(). Nothing updates a row; a partition is dropped after retention.events.';
+  'The events, one partition a day of creation. Producers insert type, data, environment_id, idempotency_key and'
+  ' reference, by INSERT, COPY or dispatcher.emit(). Nothing updates a row; a partition is dropped after retention.events.';
 -- Empty in normal operation. Otherwise an INSERT would fail if the partition of its day is missing.
 CREATE TABLE dispatcher.events_default PARTITION OF dispatcher.events DEFAULT;
 
@@ -158,6 +161,8 @@ DECLARE
     AND NEW.type OPERATOR(pg_catalog.~) '^[A-Za-z0-9_]+([.][A-Za-z0-9_]+)*$'
     AND NOT dispatcher.is_reserved(NEW.type)
     AND pg_catalog.pg_column_size(NEW.data) OPERATOR(pg_catalog.<=) 32768
+    AND (NEW.reference IS NULL OR pg_catalog.octet_length(NEW.reference) OPERATOR(pg_catalog.<=) 255
+         AND NEW.reference OPERATOR(pg_catalog.<>) '')
     AND NEW.idempotency_key IS NULL;
 BEGIN
   IF is_valid THEN
@@ -169,7 +174,7 @@ BEGIN
     END IF;
   END IF;
   IF pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica' THEN
-    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source);
+    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
     RETURN NEW;
   END IF;
   IF NEW.idempotency_key IS NOT NULL THEN
@@ -181,7 +186,7 @@ BEGIN
     END IF;
   END IF;
   IF is_valid IS NOT TRUE THEN
-    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source);
+    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
   END IF;
   IF NEW.environment_id OPERATOR(pg_catalog.<>) 'env_default'
      AND NOT EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
@@ -296,13 +301,14 @@ ALTER TABLE dispatcher.events ENABLE REPLICA TRIGGER event_replicated;
 
 -- ── functions ────────────────────────────────────────────────────────────────────────────────────────────
 
-CREATE FUNCTION dispatcher.emit(type text, data json, environment_id text DEFAULT 'env_default', idempotency_key text DEFAULT NULL)
+CREATE FUNCTION dispatcher.emit(type text, data json, environment_id text DEFAULT 'env_default', idempotency_key text DEFAULT NULL,
+                                reference text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   event_id bigint;
 BEGIN
-  INSERT INTO dispatcher.events (environment_id, type, data, idempotency_key)
-  VALUES (coalesce(emit.environment_id, 'env_default'), emit.type, emit.data, emit.idempotency_key)
+  INSERT INTO dispatcher.events (environment_id, type, data, idempotency_key, reference)
+  VALUES (coalesce(emit.environment_id, 'env_default'), emit.type, emit.data, emit.idempotency_key, emit.reference)
   RETURNING id INTO event_id;
   IF event_id IS NULL THEN
     SELECT k.event_id INTO event_id FROM dispatcher.idempotency_keys k
@@ -310,7 +316,7 @@ BEGIN
   END IF;
   RETURN 'evt_' || event_id;
 END $$;
-COMMENT ON FUNCTION dispatcher.emit(text, json, text, text) IS
+COMMENT ON FUNCTION dispatcher.emit(text, json, text, text, text) IS
   'Emit an event and return its id. If the idempotency key was used before, emit nothing and return the first event''s id.';
 
 -- The lock makes sure that no change is under way whose trigger has already run. Nothing waits for it.
@@ -335,7 +341,20 @@ END $$;
 COMMENT ON FUNCTION dispatcher.refresh_fast_path() IS
   'Set fast_path_limit to what the tables say. Return false if a change to them is under way: call it again later.';
 
--- The settings force an index. Without statistics the planner might read and sort a whole table.
+-- For the settings of both functions: without statistics the planner might read and sort a whole table.
+-- The compared rows have the order of one index only.
+CREATE FUNCTION dispatcher.events_with_reference(environment text, wanted text, below bigint, from_id bigint, most integer) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
+BEGIN
+  RETURN QUERY SELECT e.id FROM dispatcher.events e
+  WHERE e.reference IS NOT NULL AND (e.environment_id, e.reference, e.id) < (environment, wanted, below)
+    AND (e.environment_id, e.reference, e.id) >= (environment, wanted, from_id) AND e.id < below AND e.id >= from_id
+  ORDER BY e.environment_id DESC, e.reference DESC, e.id DESC LIMIT most;
+END $$;
+COMMENT ON FUNCTION dispatcher.events_with_reference(text, text, bigint, bigint, integer) IS
+  'Return the newest events of an environment with this reference: ids from one up to below another.';
+
 CREATE FUNCTION dispatcher.waiting_for_fan_out(most integer) RETURNS TABLE (id bigint, environment_id text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$

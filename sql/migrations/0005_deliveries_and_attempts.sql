@@ -53,6 +53,10 @@ CREATE TABLE dispatcher.attempts (
 ) PARTITION BY RANGE (id);
 CREATE INDEX attempts_ended ON dispatcher.attempts (endpoint_id, delivery_id) WHERE state IS NOT NULL;
 CREATE INDEX attempts_ended_event ON dispatcher.attempts (event_id, endpoint_id) WHERE state IS NOT NULL;
+-- For people who search for failures. A delivery that succeeds costs these indexes nothing. delivery_id + 0:
+-- otherwise attempts_ended would have the same order, and the planner could read that one.
+CREATE INDEX attempts_failed ON dispatcher.attempts (environment_id, delivery_id) WHERE state = 'FAILED';
+CREATE INDEX attempts_failed_endpoint ON dispatcher.attempts (endpoint_id, (delivery_id + 0)) WHERE state = 'FAILED';
 COMMENT ON TABLE dispatcher.attempts IS
   'Every attempt whose outcome was decided, one partition a day. Daemons insert. The API and the views read. Nothing'
   ' updates a row; a partition is dropped after retention.attempts.';
@@ -116,6 +120,32 @@ FROM dispatcher.attempts;
 COMMENT ON VIEW dispatcher.delivery_attempts IS 'One row an attempt, without headers and bodies. For people with psql.';
 
 -- ── functions ────────────────────────────────────────────────────────────────────────────────────────────
+
+-- PL/pgSQL, so that only the query that is needed is planned, for the ids that it is given. For the
+-- compared pairs see history/of_endpoints.sql; WITH TIES returns all failures of a delivery, or none.
+CREATE FUNCTION dispatcher.failures(environment text, endpoint uuid, below bigint, from_id bigint, most integer, until bigint)
+RETURNS TABLE (id bigint, type text, status smallint, outcome text, error text, endpoint_id uuid, attempt_id bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET enable_incremental_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+  IF endpoint IS NULL THEN
+    RETURN QUERY SELECT a.delivery_id, a.type, a.status, a.outcome, a.error, a.endpoint_id, a.id FROM dispatcher.attempts a
+    WHERE a.state = 'FAILED' AND (a.environment_id, a.delivery_id) < (environment, below)
+      AND (a.environment_id, a.delivery_id) >= (environment, from_id)
+      AND (a.id >= from_id OR from_id = 0) AND (until IS NULL OR a.id <= until)
+    ORDER BY a.environment_id DESC, a.delivery_id DESC FETCH FIRST (most) ROWS WITH TIES;
+  ELSE
+    RETURN QUERY SELECT a.delivery_id, a.type, a.status, a.outcome, a.error, a.endpoint_id, a.id FROM dispatcher.attempts a
+    WHERE a.state = 'FAILED' AND (a.endpoint_id, a.delivery_id + 0) < (endpoint, below)
+      AND (a.endpoint_id, a.delivery_id + 0) >= (endpoint, from_id)
+      AND (a.id >= from_id OR from_id = 0) AND (until IS NULL OR a.id <= until)
+    ORDER BY a.endpoint_id DESC, a.delivery_id + 0 DESC FETCH FIRST (most) ROWS WITH TIES;
+  END IF;
+END $$;
+COMMENT ON FUNCTION dispatcher.failures(text, uuid, bigint, bigint, integer, bigint) IS
+  'Return the newest failures of an environment, or of one endpoint of it: those of deliveries from one id up to below'
+  ' another, written up to the attempt "until".';
 
 -- The settings of these functions force the way through an index. With statistics taken while the table
 -- was empty, the planner would read a whole table or index before it returns the first row.

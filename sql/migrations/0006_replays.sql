@@ -1,4 +1,5 @@
 -- Replays: deliveries of one endpoint that are sent again, or for the first time, from history at a rate.
+-- Bulk actions: retries or cancellations of all deliveries that a filter selects, of any endpoints.
 
 CREATE TABLE dispatcher.replays (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
@@ -38,7 +39,7 @@ COMMENT ON FUNCTION dispatcher.attempts_since() IS
 --
 -- Every query names a span of ids whose ends are known when it is planned. So only the partitions of those
 -- days are locked. Otherwise a thousand days of history would exceed PostgreSQL's lock table. For the same
--- reason a later end of a delivery is searched in the 60 days after its span only. A delivery that a
+-- reason a later end of a delivery is searched in the 42 days after its span only. A delivery that a
 -- person sent again after that may be sent once more.
 --
 -- The settings, and subqueries with LIMIT 1, make every query read an index in its order, whatever the
@@ -63,8 +64,8 @@ BEGIN
   INTO first;
   start := least(greatest(low, first - 1), high);
   reach := least(high, start + 16 * day);
-  later := reach + 60 * day;
-  earlier := start - 60 * day;
+  later := reach + 42 * day;
+  earlier := start - 42 * day;
   reach := least(reach, (SELECT a.delivery_id FROM dispatcher.attempts a
     WHERE a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.delivery_id > start AND a.delivery_id <= reach
       AND a.id > start AND a.id <= later
@@ -126,3 +127,30 @@ END $$;
 COMMENT ON FUNCTION dispatcher.replayable(text, uuid, bigint, bigint, boolean, integer) IS
   'Return what one endpoint can be sent again, of ids above one and up to another: deliveries that failed or expired, and'
   ' with_missed also events without a delivery. A last row without an event says how far it has read.';
+
+-- ── bulk actions ─────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE dispatcher.bulk_actions (
+  id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
+  environment_id text NOT NULL,
+  action text NOT NULL CONSTRAINT bulk_actions_action_check CHECK (action IN ('retry', 'cancel')),
+  criteria json NOT NULL,                  -- which deliveries: the fields of HistoryFilter in store/history.py
+  ids bigint[],                            -- the deliveries that a person selected; NULL: those of the criteria
+  position bigint NOT NULL,                -- deliveries with ids from this one on have been read
+  rate integer CHECK (rate > 0),           -- deliveries a second; NULL: as fast as possible
+  state text NOT NULL DEFAULT 'RUNNING'
+    CONSTRAINT bulk_actions_state_check CHECK (state IN ('RUNNING', 'DONE', 'CANCELLED', 'FAILED')),
+  total bigint,                            -- counted at the start; NULL: too many to count
+  made bigint NOT NULL DEFAULT 0,          -- deliveries that were changed so far
+  skipped json NOT NULL DEFAULT '{}',      -- how many were not, by reason
+  next_at timestamptz NOT NULL DEFAULT now(),  -- when its next step is due
+  created_at timestamptz NOT NULL DEFAULT now(),
+  finished_at timestamptz,
+  failures integer NOT NULL DEFAULT 0,     -- steps that failed since the last one that did not
+  error text                               -- why the last of them failed
+);
+CREATE INDEX bulk_actions_environment ON dispatcher.bulk_actions (environment_id, id);
+CREATE INDEX bulk_actions_running ON dispatcher.bulk_actions (next_at) WHERE state = 'RUNNING';
+COMMENT ON TABLE dispatcher.bulk_actions IS
+  'Bulk actions, running and finished: retries or cancellations of all deliveries that a filter selects. The dashboard'
+  ' starts and cancels them. A daemon does the next due step, from the newest delivery to the oldest, in one transaction.';

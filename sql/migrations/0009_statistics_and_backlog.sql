@@ -34,6 +34,20 @@ CREATE INDEX environment_statistics_age ON dispatcher.environment_statistics (sp
 COMMENT ON TABLE dispatcher.environment_statistics IS
   'The same sums by environment: in buckets of 10 seconds, kept for 3 hours, and of 10 minutes, kept for 8 days.';
 
+CREATE TABLE dispatcher.backlog_samples (
+  environment_id text NOT NULL,            -- '*': all of them together
+  bucket timestamptz NOT NULL,             -- a minute
+  due bigint NOT NULL,                     -- pending deliveries by state: see pending_by_state
+  scheduled bigint NOT NULL,
+  held bigint NOT NULL,
+  lag_seconds real NOT NULL,               -- for how long the oldest due one was due
+  PRIMARY KEY (environment_id, bucket)
+);
+CREATE INDEX backlog_samples_age ON dispatcher.backlog_samples (bucket);
+COMMENT ON TABLE dispatcher.backlog_samples IS
+  'How much was pending, once a minute, of each environment with anything pending. A daemon adds to it; the dashboard'
+  ' reads it. Kept for 25 hours.';
+
 -- Every element is written out. So the planner can put the expression into the statement that calls it.
 CREATE FUNCTION dispatcher.add_durations(a integer[], b integer[]) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ARRAY[a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4], a[5] + b[5], a[6] + b[6], a[7] + b[7],

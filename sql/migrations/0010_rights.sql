@@ -20,7 +20,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA dispatcher FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dispatcher FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA dispatcher TO dispatcher_producer;
-GRANT INSERT (type, data, environment_id, idempotency_key) ON dispatcher.events TO dispatcher_producer;
+GRANT INSERT (type, data, environment_id, idempotency_key, reference) ON dispatcher.events TO dispatcher_producer;
 -- An INSERT evaluates event_id as a default. It only computes.
 GRANT EXECUTE ON FUNCTION dispatcher.event_id() TO dispatcher_producer;
-GRANT EXECUTE ON FUNCTION dispatcher.emit(text, json, text, text) TO dispatcher_producer;
+GRANT EXECUTE ON FUNCTION dispatcher.emit(text, json, text, text, text) TO dispatcher_producer;

@@ -11,7 +11,7 @@ from tests.bench import stage
 from tests.store.engine_plans import run_all
 from tests.store.engine_rows import FEW, STATES, Size, queues_of
 
-MANY = Size(endpoints=10_000, types=1_000, deliveries=1_000_000, inbox=300_000)
+MANY = Size(endpoints=10_000, types=5_000, deliveries=1_000_000, inbox=300_000)
 
 
 async def play(

@@ -61,7 +61,8 @@ def test_a_line_fits_the_terminal_and_keeps_the_ids(limit: int) -> None:
     assert (len(live), max(map(columns_of, live)) <= limit) == (2, True)
     assert live[0].startswith("01:16:29  FAILED ")
     assert live[0].endswith(DELIVERY.id)
-    assert "user.created → Init" in live[0]
+    assert "user.created → Initech" in live[0]
+    assert " #6  dlv_" in live[0]
     assert live[1].startswith("          answered 500")
 
 

@@ -148,6 +148,11 @@ class Director:
         paths = {
             "overview": "/",
             "overview-table": "/?as=table",
+            "deliveries": "/deliveries",
+            "deliveries-filtered": "/deliveries?status=FAILED&webhook=Warehouse",
+            "causes": "/deliveries/causes",
+            "bulk-actions": "/deliveries/bulk",
+            "search": "/search?q=order.shipped&in=all",
             "webhooks": "/webhooks",
             "webhook-new": "/webhooks/new",
             "webhook": f"/webhooks/{billing}",

@@ -180,3 +180,29 @@ async def test_the_status_of_a_daemon_is_shown_as_text(
 )
 def test_shards_are_shown_as_ranges(numbers: tuple[int, ...], text: str) -> None:
     assert stretches(numbers) == text
+
+
+async def test_it_begins_with_a_verdict_and_the_button_that_mends(
+    visitor: Visitor, story: Story, connection: Connection, receiver: Receiver
+) -> None:
+    await story.subscribe(receiver.url)
+    page = await visitor.get("/")
+    assert "All is well" in page.text
+    assert "lag: the oldest that is due and not sent" in page.text
+    webhook = await connection.fetchval("SELECT id FROM dispatcher.endpoints")
+    await connection.execute(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)"
+        " VALUES ($1, now() - interval '1 h', now(), 5)",
+        webhook,
+    )
+    page = await visitor.get("/")
+    assert "1 webhook fails." in page.text
+    retry = next(form for form in page.markup.forms if form.fields.get("webhook") == str(webhook))
+    preview = await visitor.submit(retry, action="retry")
+    assert "Nothing to retry" in preview.text
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET active = false, disabled_reason = 'failing'"
+    )
+    page = await visitor.get("/")
+    assert "failed for too long" in page.text
+    assert any(form.action.endswith("/enable") for form in page.markup.forms)

@@ -102,6 +102,13 @@ async def test_an_administrator_of_all_switches_between_environments(
         listed = await visitor.get(f"/environments?page={page}")
         assert f'href="/e/{other_environment}{leads_to}"' in listed.text
     assert (await visitor.get("/switch?to=env_none")).status == 404
+    by_name = await visitor.get("/switch?to=oTHER")
+    assert by_name.path == f"/e/{other_environment}/"
+    options = await visitor.get("/environments?page=webhooks&to=OTHER", HX_Request="true")
+    assert f'data-href="/e/{other_environment}/webhooks"' in options.text
+    assert "env_default" not in options.text
+    none = await visitor.get("/environments?to=nothing", HX_Request="true")
+    assert "No environment matches" in none.text
     assert (await visitor.get("/e/env_none/")).status == 404
 
 

@@ -8,9 +8,10 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.delivery_actions import ATTEMPTS_MOST, DeliveryActions
+from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.delivery_actions import ATTEMPTS_MOST
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection

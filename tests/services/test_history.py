@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
 from dispatcher.services.history_resources import DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
+from dispatcher.store import delivery_search
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
@@ -41,7 +42,7 @@ def store(pool: Pool) -> Deliveries:
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The two ways to list an environment: by its endpoints, and when these are too many."""
     if request.param == "looked through":
-        monkeypatch.setattr(history, "MERGED_ENDPOINTS", 0)
+        monkeypatch.setattr(delivery_search, "MERGED_ENDPOINTS", 0)
     return OURS
 
 
@@ -432,6 +433,27 @@ async def test_a_delivery_that_moves_while_pages_are_read_is_listed_once(
         assert [id_ for id_ in walk if id_ in set(old)] == old
 
 
+BY_ANSWER: list[tuple[dict[str, str], Callable[[str | None, bool], bool]]] = [
+    ({"error_code": "timeout"}, lambda last, _: last == "timeout"),
+    ({"error_code": "timeout", "status": "PENDING"}, lambda last, p: last == "timeout" and p),
+    ({"error_code": "timeout", "status": "FAILED"}, lambda last, p: last == "timeout" and not p),
+    ({"response_status": "2xx"}, lambda last, _: last == "ok"),
+    ({"response_status": "200", "status": "DELIVERED"}, lambda last, p: last == "ok" and not p),
+    ({"response_status": "5xx"}, lambda last, _: False),
+]
+"""Filters by the last attempt, and whether one matches by its outcome and by being pending."""
+
+
+async def by_answer(
+    read: History, every: list[str], last: dict[str, str], pending: list[str], limit: int
+) -> None:
+    """Check the filters by the last attempt. `last` are outcomes."""
+    for wish, kept in BY_ANSWER:
+        filters = DeliveryFilters.model_validate(wish)
+        wanted = [name for name in every if kept(last.get(name), name in pending)]
+        assert [item.id for item in await listed(read, None, filters, limit)] == wanted, wish
+
+
 @pytest.mark.parametrize("looked_at", [1, 4000])
 async def test_pages_list_everything_with_any_read_limit(
     connection: Connection,
@@ -442,12 +464,14 @@ async def test_pages_list_everything_with_any_read_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Deliveries in every state that they come to by ending and being sent again."""
-    monkeypatch.setattr(history, "ROWS_PER_PAGE", looked_at)
+    monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", looked_at)
+    monkeypatch.setattr(delivery_search, "LOOKUPS_PER_PAGE", looked_at)
     chance = random.Random(7)
     endpoints = [await rows.endpoint(connection) for _ in range(3)]
     event = await rows.event(connection)
     expected: dict[str, list[str]] = {"PENDING": [], "FAILED": [], "DELIVERED": []}
     every: list[str] = []
+    last: dict[str, str] = {}
     for _ in range(30):
         delivery = await rows.delivery(connection, chance.choice(endpoints), event_id=event)
         state, number = "PENDING", 0
@@ -461,6 +485,7 @@ async def test_pages_list_everything_with_any_read_limit(
                 end = chance.choice([DELIVERED, FAILED])
                 await store.record([result(replace(delivery, attempt=number), end)])
                 state, number = str(end.state), number + 1
+                last[ids.delivery_name(delivery.id)] = end.code
         every.insert(0, ids.delivery_name(delivery.id))
         expected[state].insert(0, every[0])
     for limit in (2, 7):
@@ -468,12 +493,13 @@ async def test_pages_list_everything_with_any_read_limit(
         for status, names in expected.items():
             filters = DeliveryFilters.model_validate({"status": status})
             assert [item.id for item in await listed(read, None, filters, limit)] == names
+        await by_answer(read, every, last, expected["PENDING"], limit)
 
 
 async def test_a_rare_match_makes_short_pages_with_a_next_one(
     connection: Connection, read: History, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "ROWS_PER_PAGE", 5)
+    monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 5)
     endpoint = await rows.endpoint(connection)
     rare, *_ = [await rows.delivery(connection, endpoint) for _ in range(20)]
     await connection.execute(
@@ -522,6 +548,46 @@ async def test_filters_select_the_listed_deliveries(
         wanted = named(*(made[name] for name in reversed(found)))
         for where in (None, endpoint):
             assert [item.id for item in await listed(read, where, form)] == wanted, filters
+
+
+async def test_deliveries_and_events_are_found_by_their_reference(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    endpoints = [await rows.endpoint(connection) for _ in range(2)]
+    await rows.environment(connection, FOREIGN)
+    made, events = [], []
+    for number, reference in enumerate(["ord_1", "ord_2", "ord_1", None]):
+        name = await connection.fetchval(
+            "SELECT dispatcher.emit('user.created', '{}', reference => $1)", reference
+        )
+        events.append(name)
+        event_id = ids.parse("evt", name)
+        made += [await rows.delivery(connection, each, event_id=event_id) for each in endpoints]
+        if number == 0:
+            await store.record([result(made[0], FAILED)])
+    await connection.execute(
+        "SELECT dispatcher.emit('user.created', '{}', $1, reference => 'ord_1')", FOREIGN
+    )
+
+    async def found(limit: int = 3, **wish: Any) -> list[str]:
+        filters = DeliveryFilters.model_validate(wish)
+        return [item.id for item in await listed(read, None, filters, limit)]
+
+    every = named(made[5], made[4], made[1], made[0])
+    for limit in (1, 3, 50):
+        assert await found(limit, reference="ord_1") == every
+    assert await found(reference="ord_1", status="FAILED") == named(made[0])
+    assert await found(reference="ord_1", error_code="timeout") == named(made[0])
+    assert await found(reference="ord_1", event="role.*") == []
+    assert await found(reference="ord_") == []
+    item = (await read.deliveries(OURS, filters=DeliveryFilters(reference="ord_2"))).items[0]
+    assert item.reference == "ord_2"
+    for limit in (1, 9):
+        page = await read.events(OURS, EventFilters(reference="ord_1"), limit=limit)
+        assert [event.id for event in page.items] == [events[2], events[0]][:limit]
+        assert page.items[0].reference == "ord_1"
+    page = await read.events(OURS, EventFilters(reference="ord_1", type="role.*"))
+    assert page.items == ()
 
 
 async def test_a_period_includes_its_start_and_excludes_its_end(

@@ -43,7 +43,7 @@ PEOPLES = frozenset({
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
     *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "list_of_all", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
-    *(f"events/{name}" for name in ("emit", "emit_directed", "emit_many", "of_keys")),
+    *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
     *(f"quarantine/{name}" for name in ("discard", "get", "list", "release")),
     *(f"replays/{name}" for name in ("cancel", "count", "get", "list", "start")),
@@ -112,7 +112,7 @@ def _loading(queues: Queues) -> Rows:
         "deliveries/due:one": ("load", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
         "deliveries/park:inactive": ("endpoints", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
         "deliveries/park": ("load", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
-        "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 4, "deliveries_parked"),
+        "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 5, "deliveries_parked"),
         "deliveries/parked:one": ("load", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
         "deliveries/parked_in_order": ("load", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
         "deliveries/parked_endpoints": ("load", "", queues.size.endpoints // 20, 5, "deliveries_parked"),
@@ -121,8 +121,8 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
@@ -185,7 +185,7 @@ def _keeping(queues: Queues) -> Rows:
         "tokens/prune": ("upkeep", "86400, 1000", 1, 10),
         "dashboard_sessions/prune": ("upkeep", "1000", 1, 10),
         "quarantine/expire": ("upkeep", f"{queues.id(7_000)}, 1000", 1000, 20),
-        "events/emit_operational": ("upkeep", "'{env_default}', '{user.t1}', '{\"{}\"}'", 1, 400, "subscriptions_pkey"),
+        "events/emit_operational": ("upkeep", "'{env_default}', '{user.t1}', '{\"{}\"}'", 1, 60, "subscriptions_pkey"),
         "replays/step": ("upkeep", "2000, 1000, 1000, 5000", 1, 20),
         "replays/next": ("upkeep", "", 1, 20),
         "replays/note_failure": ("upkeep", "'error', 20", 1, 20),

@@ -328,6 +328,27 @@ async def test_reading_events_skips_missing_ids(connection: Connection, events: 
     assert await events.with_ids([]) == []
 
 
+@pytest.mark.parametrize("reference", ["ord_894287", "x" * 255, "ä" * 127, " ", None])
+async def test_a_reference_of_1_to_255_bytes_is_kept(
+    connection: Connection, reference: str | None
+) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data, reference) VALUES ('a', '1', $1)", reference
+    )
+    await connection.execute("SELECT dispatcher.emit('a', '1', reference => $1)", reference)
+    kept = await connection.fetch("SELECT reference FROM dispatcher.events")
+    assert [row["reference"] for row in kept] == [reference, reference]
+
+
+@pytest.mark.parametrize("reference", ["", "x" * 256, "ä" * 128])
+async def test_a_reference_of_other_lengths_is_refused(
+    connection: Connection, reference: str
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="reference must be 1 to 255 bytes"):
+        await connection.execute("SELECT dispatcher.emit('a', '1', reference => $1)", reference)
+    assert await nothing_was_inserted(connection)
+
+
 @pytest.mark.parametrize("column", ["type", "data", "environment_id"])
 async def test_a_column_that_is_null_is_refused_by_its_name(
     connection: Connection, column: str

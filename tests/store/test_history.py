@@ -194,7 +194,10 @@ async def test_data_is_read_only_up_to_a_size(connection: Connection, read: Hist
         await rows.event(connection, data='"é"'),
         await rows.event(connection, data='"éa"'),
     )
-    assert await read.payloads([small, large, 5], 4) == {small: (4, '"é"'), large: (5, None)}
+    assert await read.payloads([small, large, 5], 4) == {
+        small: (4, '"é"', None),
+        large: (5, None, None),
+    }
     found = await read.event_items(OURS, [small, large, 5], 4)
     assert [(row["id"], row["size"], row["data"]) for row in found] == [
         (large, 5, None),

@@ -5,12 +5,14 @@ partition begins.
 """
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 
 from dispatcher.core.ids import LARGEST
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
+from tests.store.rows_read import rows_read
 
 BUSY = "'{00000000-0000-4000-8000-000000000001}'"
 THREE = (
@@ -29,7 +31,7 @@ INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, request_headers, state)
   SELECT day.id + n + 1000000, day.id + n, day.id + n / 10, pg_temp.endpoint(1 + n % 100 * (n % 2)), 'env_default', 'user.created',
-         1, now(), 'http', 1, '{}', CASE WHEN n % 3 > 0 THEN 'DELIVERED' END
+         1, now(), 'http', 1, '{}', CASE WHEN n % 40 = 1 THEN 'FAILED' WHEN n % 3 > 0 THEN 'DELIVERED' END
   FROM generate_series(0, 9) AS d CROSS JOIN generate_series(1, 8000) AS n
   CROSS JOIN LATERAL (SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => d)) AS id) AS day;
 INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
@@ -38,8 +40,9 @@ INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, ty
   FROM generate_series(1, 60000) AS n;
 INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
   SELECT n, n, 'env_default', 'user.created' FROM generate_series(1, 20000) AS n;
-INSERT INTO dispatcher.events (id, type, data)
-  SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => d)) + n, 'user.created', '{}'
+INSERT INTO dispatcher.events (id, type, data, reference)
+  SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => d)) + n, 'user.created', '{}',
+         CASE WHEN n % 2 = 0 THEN 'ord_' || n / 10 END
   FROM generate_series(0, 9) AS d CROSS JOIN generate_series(0, 5000) AS n;
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT n, n, 'env_' || n % 10, 'user.created', 0, 'r', 'd' FROM generate_series(1, 50000) AS n;
@@ -53,6 +56,7 @@ async def filled(server: str, maintenance: Connection, template: str) -> AsyncIt
         connected(with_database(server, name)) as connection,
     ):
         await connection.execute("SET jit = off")
+        await connection.execute("SET plan_cache_mode = force_custom_plan")
         await connection.execute("SET timezone = 'UTC'")
         await connection.execute(DAYS_BEFORE)
         await connection.execute(NO_AUTOVACUUM)
@@ -95,6 +99,7 @@ def read_from(plan: Plan, *tables: str) -> int:
 
 LARGE = ("deliveries", "attempts", "inbox", "events")
 WHOLE = f"{LARGEST}, 0, 100"
+NO_ANSWER = "NULL, NULL, NULL"
 FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
 
 
@@ -103,10 +108,14 @@ FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
 async def test_a_page_of_webhooks_reads_its_limit_of_rows(
     statistics: Connection, status: str, type_: str
 ) -> None:
-    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21, NULL")
+    plan = await ran(
+        statistics, "of_endpoints", f"{BUSY}, {WHOLE}, {status}, {type_}, 21, NULL, {NO_ANSWER}"
+    )
     # Two kinds, a row ahead a partition; and where an ended one is wanted, whether it is pending.
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
-    plan = await ran(statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21, NULL")
+    plan = await ran(
+        statistics, "of_endpoints", f"{THREE}, {WHOLE}, {status}, {type_}, 21, NULL, {NO_ANSWER}"
+    )
     assert read_from(plan, *LARGE) <= 3 * (2 * 100 + 50)
     sorts = [
         node for node in plan.nodes if node["Node Type"] == "Sort" and node["Actual Rows"] > 1000
@@ -119,7 +128,9 @@ async def test_a_page_of_an_environment_reads_its_limit_of_rows(
     statistics: Connection, status: str
 ) -> None:
     plan = await ran(
-        statistics, "of_environment", f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21, NULL"
+        statistics,
+        "of_environment",
+        f"'env_default', {WHOLE}, {status}, 'rare', NULL, 21, NULL, {NO_ANSWER}",
     )
     assert read_from(plan, *LARGE) <= 2 * 100 + 50
 
@@ -132,7 +143,7 @@ async def test_a_page_of_events_reads_its_limit_of_rows(statistics: Connection) 
 async def test_a_period_reads_only_its_days(statistics: Connection) -> None:
     low, high = await id_of(statistics, 5), await id_of(statistics, 3)
     period = f"{high}, {low}, 100, NULL, NULL, NULL, 21"
-    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}, NULL")
+    plan = await ran(statistics, "of_endpoints", f"{BUSY}, {period}, NULL, {NO_ANSWER}")
     # From five days ago on (a delivery may have ended later), to a week ahead, and the default one.
     assert len(partitions(plan, "attempts")) <= 14
     plan = await ran(statistics, "events", f"'env_default', {high}, {low}, 100, NULL, NULL, 21")
@@ -177,3 +188,52 @@ async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connect
     arguments = f"'env_3', {LARGEST}, 21"
     plan = await explain(statistics, "quarantine/list", arguments, "custom", MEASURED)
     assert read_from(plan, "quarantine") <= 21
+
+
+TABLES = "deliveries|attempts|inbox|events"
+
+
+@pytest.mark.parametrize("whose", [None, UUID("00000000-0000-4000-8000-000000000002")])
+async def test_failures_are_read_without_what_was_delivered_between_them(
+    statistics: Connection, whose: UUID | None
+) -> None:
+    arguments = ("env_default", whose, LARGEST, 0, 100, None, None, 51, None)
+    for answer, looked_up in (((500, 599, "http"), 0), ((None, None, "http"), 51)):
+        read = await rows_read(statistics, TABLES, "delivery_search/failed", *arguments, *answer)
+        # A row ahead a partition, and for each that is shown whether it ended again.
+        assert read <= 100 + 25 + looked_up
+
+
+async def test_answers_of_pending_deliveries_are_looked_up_each(statistics: Connection) -> None:
+    plan = await ran(
+        statistics,
+        "of_endpoints",
+        f"{BUSY}, {WHOLE}, 'PENDING', NULL, NULL, 21, NULL, 500, 599, 'http'",
+    )
+    assert read_from(plan, *LARGE) <= 2 * 100 + 100
+
+
+async def test_events_are_found_by_their_reference(statistics: Connection) -> None:
+    arguments = ("env_default", "ord_100", LARGEST, 0, 20)
+    found = "delivery_search/events_with_reference"
+    # A row ahead a partition; to plan, the server looks at the ends of each index as well.
+    assert await rows_read(statistics, TABLES, found, *arguments) <= 20 + 2 * 20
+    events = [await id_of(statistics, days) + 800 for days in range(8)]
+    of_events = ("env_default", events, LARGEST, 0, 100, 0, None)
+    read = await rows_read(statistics, TABLES, "delivery_search/of_events", *of_events)
+    assert read <= 8 * 20
+
+
+async def test_causes_read_as_many_failures_as_they_were_told(statistics: Connection) -> None:
+    arguments = ("env_default", None, LARGEST, 0, 100, None, None)
+    read = await rows_read(statistics, TABLES, "delivery_search/causes", *arguments)
+    # For each failure: whether it is pending, or ended again on one of the days after it.
+    assert read <= 100 + 25 + 100
+
+
+async def test_payloads_are_searched_within_the_rows_that_were_told(
+    statistics: Connection,
+) -> None:
+    arguments = ("env_default", ["nothing"], LARGEST, 0, 500, 2**20, 10)
+    read = await rows_read(statistics, TABLES, "delivery_search/events_with_text", *arguments)
+    assert read <= 500 + 50

@@ -34,8 +34,12 @@ INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, 
   SELECT n, n, CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 'a', 0, 'r', 'd' FROM generate_series(1, 10000) AS n;
 INSERT INTO dispatcher.audit (id, environment_id, actor, action, subject)
   SELECT n, CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 'a', 'b', 'c' FROM generate_series(1, 10000) AS n;
+INSERT INTO dispatcher.bulk_actions (id, environment_id, action, criteria, position)
+  SELECT n, CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 'retry', '{}', 0 FROM generate_series(1, 10000) AS n;
 """
 PAGES = {
+    "bulk_actions/list of one": "'env_default', 5000, 50",
+    "bulk_actions/list of an environment with few": "'few_7001', NULL, 50",
     "endpoints/list of one": ("'env_default', pg_temp.endpoint(5000), 50"),
     "endpoints/list, the first": ("'env_default', NULL, 50"),
     "endpoints/list of an environment with few": ("'few_7001', NULL, 50"),

@@ -14,7 +14,7 @@ from tests.conftest import Connection, connected
 from tests.store import rows
 
 EXECUTABLE = {
-    "emit(text,json,text,text)",
+    "emit(text,json,text,text,text)",
     "event_id()",  # the default of the id
 }
 
@@ -26,20 +26,20 @@ async def producer(dsn: str) -> AsyncIterator[Connection]:
         yield opened
 
 
-async def test_a_producer_can_insert_four_columns_and_emit(
+async def test_a_producer_can_insert_five_columns_and_emit(
     connection: Connection, producer: Connection
 ) -> None:
     await rows.environment(connection, "env_b")
     await producer.execute("INSERT INTO dispatcher.events (type, data) VALUES ('a', '1')")
     await producer.execute(
-        """INSERT INTO dispatcher.events (type, data, environment_id, idempotency_key)
-           VALUES ('a', '1', 'env_b', 'k') ON CONFLICT DO NOTHING"""
+        """INSERT INTO dispatcher.events (type, data, environment_id, idempotency_key, reference)
+           VALUES ('a', '1', 'env_b', 'k', 'ord_1') ON CONFLICT DO NOTHING"""
     )
     await producer.copy_records_to_table(
         "events", schema_name="dispatcher", columns=["type", "data"], records=[("a", "1")]
     )
     name = await producer.fetchval(
-        "SELECT dispatcher.emit('a', '2', environment_id => 'env_b', idempotency_key => 'k')"
+        "SELECT dispatcher.emit('a', '2', environment_id => 'env_b', idempotency_key => 'k', reference => 'o')"
     )
     assert name.startswith("evt_")
     assert len(await rows.inbox(connection)) == 3

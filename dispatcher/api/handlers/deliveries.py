@@ -7,7 +7,11 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core import ids
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem
-from dispatcher.services.inputs.history_filters import DeliveryFilters, DeliveryQuery
+from dispatcher.services.inputs.history_filters import (
+    AllDeliveriesQuery,
+    DeliveryFilters,
+    DeliveryQuery,
+)
 from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.propagation import wait_until_acknowledged
 
@@ -25,9 +29,11 @@ async def list_webhook_deliveries(
 
 
 @routes.get("/api/deliveries", scope="read", page=True)
-async def list_deliveries(call: Call, query: DeliveryQuery) -> Answer[tuple[DeliveryItem, ...]]:
+async def list_deliveries(
+    call: Call, query: AllDeliveriesQuery
+) -> Answer[tuple[DeliveryItem, ...]]:
     """List the deliveries of all webhooks, newest first."""
-    return await _deliveries(call, query, None)
+    return await _deliveries(call, query, query.webhook_id)
 
 
 @routes.get(ONE, scope="read")
@@ -65,9 +71,7 @@ async def _deliveries(
     page = await call.services.history.deliveries(
         call.environment_id,
         webhook_id,
-        DeliveryFilters(
-            status=query.status, event=query.event, since=query.since, until=query.until
-        ),
+        DeliveryFilters(**{name: getattr(query, name) for name in DeliveryFilters.model_fields}),
         before=call.before,
         limit=page_limit(query),
     )

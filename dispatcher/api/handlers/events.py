@@ -35,7 +35,7 @@ async def emit_event(call: Call, form: NewEvent) -> Answer[Event]:
     The data is stored and sent byte for byte as in the body.
     """
     data, key = call.verbatim or RawJson("null"), call.idempotency_key
-    row = NewEventRow(form.type, data, key)
+    row = NewEventRow(form.type, data, key, form.reference)
     event = await call.services.events.emit_new(call.environment_id, row)
     if event is None:
         name = await call.services.events.emit(call.environment_id, form, data, key=key)
@@ -46,7 +46,7 @@ async def emit_event(call: Call, form: NewEvent) -> Answer[Event]:
 @routes.get("/api/events", scope="read", page=True)
 async def list_events(call: Call, query: EventQuery) -> Answer[tuple[EventItem, ...]]:
     """List the events, newest first."""
-    filters = EventFilters(id=query.id, type=query.type, since=query.since, until=query.until)
+    filters = EventFilters(**{name: getattr(query, name) for name in EventFilters.model_fields})
     page = await call.services.history.events(
         call.environment_id, filters, before=call.before, limit=page_limit(query)
     )

@@ -199,12 +199,13 @@ def _print_previews(replays: list[Replay]) -> None:
     failed, missed = (sum(item.preview[name] for item in wanted) for name in ("failed", "missed"))
     least = "at least " if any(item.preview.more for item in wanted) else ""
     rest = len(replays) - len(wanted)
-    others = f" There is nothing for {counted(rest, 'other webhook')}." if rest else ""
     click.echo(
         f"Total: {least}{failed:,} failed and {missed:,} missed,"
-        f" for {counted(len(wanted), 'webhook')}.{others}",
+        f" for {counted(len(wanted), 'webhook')}.",
         err=True,
     )
+    if rest:
+        click.echo(f"There is nothing for {counted(rest, 'other webhook')}.", err=True)
 
 
 async def _send(

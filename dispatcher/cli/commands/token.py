@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.params import Duration, escape_controls
-from dispatcher.cli.tables import Column, print_table
+from dispatcher.cli.tables import Column, print_table, width
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SHOWN_FIELDS = ("id", "name", "scope", "environmentId", "createdAt", "expiresAt")
 LISTED_FIELDS = (*SHOWN_FIELDS, "lastUsedAt", "revokedAt")
 
+WIDE = 96
+"""The width of a terminal from which there is room for the last column."""
 _COLOURS = {"valid": "green", "revoked": "red", "expired": "red"}
 COLUMNS = (
     Column("STATE", lambda item: _state(item), colour=lambda item: _COLOURS.get(_state(item))),
@@ -103,7 +105,8 @@ def list_(target: Target, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_fields(token, LISTED_FIELDS) for token in tokens]))
         return
-    print_table(COLUMNS, tokens)
+    limit = width()
+    print_table(COLUMNS if limit is None or limit >= WIDE else COLUMNS[:-1], tokens)
     if not tokens:
         click.echo("There are no tokens.", err=True)
 

@@ -9,7 +9,8 @@
     const at = new Date(seconds * 1000);
     return `${two(at.getHours())}:${two(at.getMinutes())}`;
   };
-  const figure = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, ""));
+  const large = (value, scale, unit) => `${(value / scale).toFixed(1).replace(/\.0$/, "")}${unit}`;
+  const figure = (value) => (value >= 1e6 ? large(value, 1e6, "M") : value >= 1e4 ? large(value, 1e3, "k") : value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, ""));
   const told = (value, unit) => (value == null ? "–" : `${figure(value)}${unit}`);
 
   const axis = (values, more = {}) => ({
@@ -17,19 +18,29 @@
     font: "12px system-ui, sans-serif", values, ...more,
   });
 
+  // A point with no neighbours has no line to be seen by, so it is drawn as a dot.
+  const alone = (u, series) => {
+    const values = u.data[series];
+    const found = values.flatMap((value, i) => (value != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
+    return found.length ? found : null;
+  };
+  const dots = (name) => ({ show: true, size: 6, fill: colour(name), filter: alone });
+
   const options = (kind, width) => {
     const bars = uPlot.paths.bars({ size: [0.8, 24], gap: 0 });
     const time = { label: "From", value: (_, seconds) => (seconds == null ? "–" : clock(seconds)) };
     // What failed is drawn behind what was delivered, as high as both.
     const speed = [
       { label: "Failed", width: 0, stroke: colour("--bad"), fill: colour("--bad"), paths: bars, points: { show: false },
-        value: (u, both, _, i) => told(i == null ? null : both - u.data[2][i], "/s") },
+        value: (u, both, _, i) => told(i == null ? null : both - u.data[2][i], "") },
       { label: "Delivered", width: 0, stroke: colour("--good"), fill: colour("--good"), paths: bars, points: { show: false },
-        value: (_, value) => told(value, "/s") },
+        value: (_, value) => told(value, "") },
     ];
     const latency = [
-      { label: "95 %", stroke: colour("--accent"), width: 2, points: { size: 5, fill: colour("--accent") }, value: (_, value) => told(value, " ms") },
+      { label: "95 %", stroke: colour("--accent"), width: 2, points: dots("--accent"), value: (_, value) => told(value, " ms") },
     ];
+    const line = (label, name) => ({ label, stroke: colour(name), width: 2, points: dots(name), value: (_, value) => told(value, "") });
+    const backlog = [line("Due", "--wait"), line("Scheduled", "--soft"), line("Held", "--bad")];
     return {
       width, height: 200, padding: [12, 20, 0, 0],
       scales: {
@@ -40,14 +51,17 @@
         axis((_, splits) => splits.map(clock), { space: 60, size: 32 }),
         axis((_, splits) => splits.map(figure), { size: 56 }),
       ],
-      series: [time, ...(kind === "speed" ? speed : latency)],
+      series: [time, ...{ speed, latency, backlog }[kind]],
       cursor: { drag: { x: false, y: false } },
       legend: { live: true },
     };
   };
 
-  const columns = (kind, { times, delivered, failed, p95 }) =>
-    kind === "speed" ? [times, delivered.map((value, i) => value + failed[i]), delivered] : [times, p95];
+  const columns = (kind, { times, delivered, failed, p95, due, scheduled, held }) => ({
+    speed: [times, delivered.map((value, i) => value + failed[i]), delivered],
+    latency: [times, p95],
+    backlog: [times, due, scheduled, held],
+  })[kind];
 
   const draw = (redraw) => {
     const charts = document.getElementById("charts");

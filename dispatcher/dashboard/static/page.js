@@ -69,6 +69,80 @@
     }
   });
 
+  // `/` and Ctrl+K or Cmd+K lead to the box, Escape leaves it, and the arrow keys walk through its hits.
+  const box = document.getElementById("q");
+  const hits = document.getElementById("box-hits");
+  const typing = (element) => element.matches("input, textarea, select, [contenteditable]");
+  const walk = (event) => {
+    const stops = [box, ...hits.querySelectorAll("a, button")];
+    const at = stops.indexOf(document.activeElement);
+    const next = at + (event.key === "ArrowDown" ? 1 : -1);
+    if (at < 0 || !stops[next]) return;
+    event.preventDefault();
+    stops[next].focus();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (!box || event.defaultPrevented) return;
+    const command = event.key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey) && !event.altKey;
+    const slash = event.key === "/" && !typing(event.target) && !event.metaKey && !event.ctrlKey && !event.altKey;
+    if ((command || slash) && !document.querySelector("dialog[open]")) {
+      event.preventDefault();
+      box.focus();
+      box.select();
+    } else if (event.key === "Escape" && event.target.closest("#box")) {
+      box.focus();
+      hits.replaceChildren();
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      walk(event);
+    }
+  });
+  document.addEventListener("click", (event) => {
+    if (hits && !event.target.closest("#box")) hits.replaceChildren();
+  });
+
+  // A combobox: typing searches, arrow keys go through the options, and a choice is applied at once.
+  for (const input of document.querySelectorAll("[data-combobox]")) {
+    const list = document.getElementById(input.dataset.combobox);
+    const options = () => [...list.querySelectorAll("[role=option][data-href]")];
+    for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-expanded", "true"], ["aria-controls", list.id]]) {
+      input.setAttribute(name, value);
+    }
+    const activate = (option) => {
+      for (const each of options()) each.setAttribute("aria-selected", each === option);
+      if (!option) return input.removeAttribute("aria-activedescendant");
+      input.setAttribute("aria-activedescendant", option.id);
+      option.scrollIntoView({ block: "nearest" });
+    };
+    // The list gets its role with its first options: before, it is a list with a link.
+    new MutationObserver(() => {
+      if (options().length) list.setAttribute("role", "listbox");
+      activate(input.value.trim() ? options()[0] : null);
+    }).observe(list, { childList: true });
+    input.addEventListener("keydown", (event) => {
+      const all = options();
+      const at = all.findIndex((option) => option.getAttribute("aria-selected") === "true");
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        const next = at + (event.key === "ArrowDown" ? 1 : -1);
+        activate(all[Math.max(0, Math.min(next, all.length - 1))]);
+      } else if (event.key === "Enter" && at >= 0) {
+        event.preventDefault();
+        location.assign(all[at].dataset.href);
+      } else if (event.key === "Escape") {
+        const menu = input.closest("details");
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+    });
+    list.addEventListener("click", (event) => {
+      const option = event.target.closest("[data-href]");
+      if (option) location.assign(option.dataset.href);
+    });
+    input.closest("details").addEventListener("toggle", (event) => {
+      if (event.target.open) input.focus();
+    });
+  }
+
   // A list to pick from is narrowed to what contains what is typed; what is picked stays in sight.
   document.addEventListener("input", (event) => {
     const list = document.getElementById(event.target.dataset.filter ?? "");

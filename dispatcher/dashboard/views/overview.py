@@ -8,26 +8,28 @@ import orjson
 from aiohttp import web
 
 from dispatcher.dashboard.request import DashboardRequest, see_other
-from dispatcher.services.overview import Point, Summary
+from dispatcher.services.overview import Point
 from dispatcher.services.propagation import wait_until_applied
+from dispatcher.services.verdict import BacklogPoint, spoken
 
-SHORTEST: Final = 10.0
-"""Seconds. A rate over a shorter time would be misleading, so a point that has just begun counts as
-this long."""
 SILENT: Final = 1.2
 """Seconds without a heartbeat after which other daemons may take over the shards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A time range of the charts, and the width of one point in seconds."""
+    """A time range of the charts, and the width of one point in seconds, also in words."""
 
     name: str
     title: str
     width: int
+    each: str
 
 
-RANGES: Final = (Range("hour", "Last hour", 60), Range("day", "Last 24 hours", 600))
+RANGES: Final = (
+    Range("hour", "Last hour", 60, "a minute"),
+    Range("day", "Last 24 hours", 600, "in 10 minutes"),
+)
 
 
 async def overview(request: DashboardRequest) -> web.Response:
@@ -35,8 +37,13 @@ async def overview(request: DashboardRequest) -> web.Response:
     everywhere = request.sees_all
     of_all = everywhere and request.http.query.get("of") == "all"
     shown = RANGES[request.http.query.get("range") == "day"]
-    summary = await request.services.overview.summary(None if of_all else request.environment_id)
+    whose = None if of_all else request.environment_id
+    summary = await request.services.overview.summary(whose)
+    verdict = await request.services.verdicts.read(whose)
     points = summary.day if shown.name == "day" else summary.hour
+    backlog = await request.services.verdicts.backlog(
+        whose, shown.width, [int(point.at.timestamp()) for point in points]
+    )
     daemons = await request.services.overview.daemons() if everywhere else ()
     return request.page(
         "overview.html",
@@ -46,7 +53,9 @@ async def overview(request: DashboardRequest) -> web.Response:
         shown=shown,
         ranges=RANGES,
         points=points,
-        chart=chart(summary, points, shown.width),
+        verdict=verdict,
+        lag=spoken(verdict.backlog.pending.oldest_due_seconds),
+        chart=chart(points, backlog),
         table=request.http.query.get("as") == "table",
         daemons=[(daemon, stretches(daemon.shards)) for daemon in daemons],
         later=sum(daemon.scheduled or 0 for daemon in daemons),
@@ -71,21 +80,21 @@ async def resume(request: DashboardRequest) -> web.Response:
     return see_other(_back(request, everything), "resumed")
 
 
-def chart(summary: Summary, points: Sequence[Point], width: int) -> str:
+def chart(points: Sequence[Point], backlog: Sequence[BacklogPoint]) -> str:
     """Return JSON for the charts, with one column each.
 
-    The columns are times in Unix seconds, deliveries and failures per second, and the 95th
-    percentile of durations in milliseconds.
+    The columns are times in Unix seconds, attempts that were delivered and that failed in each
+    interval, the 95th percentile of durations in milliseconds, and pending deliveries by state.
+    Numbers of attempts and not rates: one event an hour would be 0.0 a second.
     """
-    seconds = [
-        min(float(width), max(SHORTEST, (summary.at - point.at).total_seconds()))
-        for point in points
-    ]
     columns: dict[str, list[float | None]] = {
         "times": [int(point.at.timestamp()) for point in points],
-        "delivered": [p.delivered / s for p, s in zip(points, seconds, strict=True)],
-        "failed": [p.failed / s for p, s in zip(points, seconds, strict=True)],
+        "delivered": [point.delivered for point in points],
+        "failed": [point.failed for point in points],
         "p95": [point.p95_ms for point in points],
+        "due": [point.due for point in backlog],
+        "scheduled": [point.scheduled for point in backlog],
+        "held": [point.held for point in backlog],
     }
     return orjson.dumps(
         {n: [v if v is None else round(v, 3) for v in column] for n, column in columns.items()}

@@ -114,5 +114,7 @@ Moment = Annotated[
     AfterValidator(_moment),
 ]
 """A time in RFC 3339, with an offset."""
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+"""A producer's name for what an event is about."""
 Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
 """The number of items on a page."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, StringConstraints
 
 from dispatcher.core import event_patterns
-from dispatcher.services.inputs.base import EventType, Form
+from dispatcher.services.inputs.base import EventType, Form, Reference
 
 
 def _not_reserved(type_: str) -> str:
@@ -14,12 +14,23 @@ def _not_reserved(type_: str) -> str:
     return type_
 
 
+def _fits(reference: str) -> str:
+    if len(reference.encode()) > 255:
+        raise ValueError("must be at most 255 bytes in UTF-8")
+    return reference
+
+
 class NewEvent(Form):
     """Emit an event to every webhook that subscribes to its type."""
 
     type: Annotated[EventType, AfterValidator(_not_reserved)]
     data: Any
     """Any JSON. Its text is delivered unchanged."""
+    reference: Annotated[Reference, AfterValidator(_fits)] | None = None
+    """The producer's name for what the event is about, such as `ord_894287`: for people who search.
+
+    At most 255 bytes. It is not sent.
+    """
 
 
 class BatchEvent(NewEvent):

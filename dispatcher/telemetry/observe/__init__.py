@@ -6,6 +6,7 @@ one thing: `observe.deliveries.recorded(results)`.
 
 from dispatcher.telemetry.observe import (
     backlog,
+    bulk_actions,
     daemon,
     database,
     deliveries,
@@ -20,6 +21,7 @@ from dispatcher.telemetry.observe import (
 
 __all__ = [
     "backlog",
+    "bulk_actions",
     "daemon",
     "database",
     "deliveries",

@@ -1,14 +1,15 @@
--- $1 environment  $2 types  $3 data, JSON texts  $4 idempotency keys, or NULL: one element for each event
+-- $1 environment  $2 types  $3 data, JSON texts  $4 idempotency keys, or NULL  $5 references, or NULL: one
+-- element for each event
 --
 -- Return one row: the ids in the order of the arrays, NULL for an event whose key was used before; in the same order the
 -- ids of those earlier events, NULL for one that was not committed when the statement began; and those of the types whose
 -- schema is enforced. Keys are claimed in their order. Otherwise two requests with the same keys could wait for each other.
 WITH given AS MATERIALIZED (
-  SELECT n.place, dispatcher.next_id() AS id, n.type, n.data, n.key
-  FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n(type, data, key, place)
+  SELECT n.place, dispatcher.next_id() AS id, n.type, n.data, n.key, n.reference
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS n(type, data, key, reference, place)
 ), inserted AS (
-  INSERT INTO dispatcher.events (id, environment_id, type, data, idempotency_key)
-  SELECT id, $1, type, data::json, key FROM given ORDER BY key, place
+  INSERT INTO dispatcher.events (id, environment_id, type, data, idempotency_key, reference)
+  SELECT id, $1, type, data::json, key, reference FROM given ORDER BY key, place
   RETURNING id
 )
 SELECT array_agg(i.id ORDER BY g.place) AS ids,

@@ -14,5 +14,11 @@ WITH of_endpoints AS (
   WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.environment_statistics
                           WHERE span = 10 AND bucket < now() - interval '3 hours' ORDER BY bucket LIMIT $1))
   RETURNING 1
+), of_backlog AS (
+  DELETE FROM dispatcher.backlog_samples
+  WHERE ctid = ANY (ARRAY(SELECT ctid FROM dispatcher.backlog_samples
+                          WHERE bucket < now() - interval '25 hours' ORDER BY bucket LIMIT $1))
+  RETURNING 1
 )
-SELECT greatest((SELECT count(*) FROM of_endpoints), (SELECT count(*) FROM of_environments), (SELECT count(*) FROM of_late)) AS most
+SELECT greatest((SELECT count(*) FROM of_endpoints), (SELECT count(*) FROM of_environments), (SELECT count(*) FROM of_late),
+                (SELECT count(*) FROM of_backlog)) AS most

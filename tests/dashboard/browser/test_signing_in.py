@@ -81,7 +81,7 @@ async def test_an_administrator_of_all_switches_between_environments(
         switch = page.locator("#environment")
         await switch.locator("summary").click()
         if by_link:
-            await switch.get_by_role("link").filter(has_text=environment).click()
+            await switch.get_by_role("option").filter(has_text=environment).click()
         else:
             await switch.get_by_label("Go to").fill(environment)
             await page.get_by_role("button", name="Switch").click()

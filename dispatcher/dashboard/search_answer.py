@@ -1,0 +1,151 @@
+"""Say in one sentence what happened to the first thing that a search found. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem, Event
+from dispatcher.services.overview import WebhookHealth
+from dispatcher.services.webhook_resource import Webhook
+
+Remedy = Literal["retry", "enable", "retry_failed", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A sentence, whether it is good news, and the action that mends it, None if none does.
+
+    `delivery_id` is the delivery that the sentence is about.
+    """
+
+    text: str
+    state: Literal["good", "bad", "waits"]
+    remedy: Remedy | None = None
+    delivery_id: str | None = None
+
+
+_RANK = {"FAILED": 0, "PENDING": 1, "CANCELLED": 2, "DELIVERED": 3}
+
+
+def worst(deliveries: Sequence[DeliveryItem]) -> DeliveryItem | None:
+    """Return the delivery that people ask about: a failed one first, then one that was tried."""
+    return min(deliveries, key=lambda d: (_RANK[d.status], -d.attempts), default=None)
+
+
+def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
+    """Return what happened to a delivery. `webhook` is the name of its webhook."""
+    event = delivery.event
+    if delivery.status == "DELIVERED":
+        when = moment(delivery.ended_at, now)
+        tries = (
+            "at the first attempt" if delivery.attempts == 1 else f"by attempt {delivery.attempts}"
+        )
+        return Answer(
+            f"{event} was delivered to {webhook} at {when}, {tries}.", "good", None, delivery.id
+        )
+    if delivery.status == "CANCELLED":
+        text = f"{event} to {webhook} was cancelled at {moment(delivery.ended_at, now)}: {delivery.error}."
+        return Answer(text, "bad", "retry", delivery.id)
+    if not delivery.attempts:
+        return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, delivery.id)
+    sent = f"{event} was sent to {webhook} {_times(delivery.attempts)}, {_answers(delivery.attempt_list)}"
+    if delivery.status == "FAILED":
+        text = f"{sent}, given up at {moment(delivery.ended_at, now)}."
+        return Answer(text, "bad", "retry", delivery.id)
+    following = (
+        f"the next attempt is due at {moment(delivery.next_retry_at, now)}"
+        if delivery.next_retry_at is not None
+        else "the next attempt starts soon"
+    )
+    return Answer(f"{sent}; {following}.", "waits", "retry", delivery.id)
+
+
+def of_event(
+    event: Event, shown: Delivery | None, names: Mapping[UUID, str], now: datetime
+) -> Answer:
+    """Return what happened to an event: to its worst delivery, and how many others there are."""
+    if event.waiting == "quarantine":
+        return Answer(f"{event.type} is in quarantine and is not delivered.", "bad", "release")
+    if shown is None:
+        if event.waiting is not None:
+            return Answer(f"{event.type} waits for its fan-out.", "waits")
+        when = moment(event.created_at, now)
+        text = f"{event.type} was emitted at {when}, and no active webhook was subscribed to it."
+        return Answer(text, "waits")
+    answer = of_delivery(shown, names.get(shown.webhook_id, "a webhook"), now)
+    others = _others([d for d in event.deliveries if d.id != shown.id])
+    if not others:
+        return answer
+    return Answer(f"{answer.text[:-1]}; {others}.", answer.state, answer.remedy, answer.delivery_id)
+
+
+def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) -> Answer:
+    """Return how a webhook does."""
+    waiting = (
+        f" {health.pending.number:,} deliveries wait." if health and health.pending.number else ""
+    )
+    if not webhook.active:
+        reason = {
+            "gone": "its receiver answered 410 Gone",
+            "failing": "it failed for too long",
+        }.get(webhook.disabled_reason or "", webhook.disabled_reason or "by hand")
+        return Answer(f"{webhook.name} is disabled: {reason}.{waiting}", "bad", "enable")
+    if webhook.failing_since is not None:
+        since = moment(webhook.failing_since, now)
+        return Answer(f"{webhook.name} has failed since {since}.{waiting}", "bad", "retry_failed")
+    if health is None or health.success_rate_24h is None:
+        return Answer(
+            f"{webhook.name} is active; nothing was sent in the last 24 hours.{waiting}", "good"
+        )
+    rate = min(health.success_rate_24h * 100, 100 if health.success_rate_24h == 1 else 99.9)
+    text = f"{webhook.name} is active: {rate:.3g} % of {health.attempts_24h:,} attempts in the last 24 hours succeeded.{waiting}"
+    return Answer(text, "good")
+
+
+def moment(at: datetime | None, now: datetime) -> str:
+    """Return an exact time in UTC, without the date if it is today."""
+    if at is None:
+        return "an unknown time"
+    return at.strftime("%H:%M:%S UTC" if at.date() == now.date() else "%Y-%m-%d %H:%M:%S UTC")
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def _answers(attempts: Sequence[Attempt]) -> str:
+    """Return what the receiver answered: each time the same, or at last."""
+    words = [_answer(attempt) for attempt in attempts if attempt.outcome != "cancelled"]
+    if not words:
+        return "without an answer on record"
+    if len(words) == 1:
+        return words[0]
+    return f"{words[-1]} each time" if len(set(words)) == 1 else f"at last {words[-1]}"
+
+
+def _answer(attempt: Attempt) -> str:
+    if attempt.status is not None:
+        return f"answered {attempt.status}"
+    return {
+        "timeout": "timed out",
+        "dns": "its name was not found",
+        "connect": "no connection",
+        "tls": "TLS failed",
+        "blocked": "its address is blocked",
+        "authentication": "no access token",
+    }.get(attempt.outcome, attempt.outcome)
+
+
+def _others(deliveries: Sequence[DeliveryItem]) -> str:
+    """Return how the other deliveries of an event went, as in `2 others were delivered`."""
+    words = {
+        "DELIVERED": "delivered",
+        "FAILED": "failed",
+        "PENDING": "pending",
+        "CANCELLED": "cancelled",
+    }
+    counts = {word: sum(d.status == status for d in deliveries) for status, word in words.items()}
+    listed = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    return f"other webhooks: {listed}" if listed else ""

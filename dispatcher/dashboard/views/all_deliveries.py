@@ -1,0 +1,102 @@
+"""The deliveries of all webhooks: the list, and failures by cause."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from aiohttp import web
+
+from dispatcher.core.pagination import Page
+from dispatcher.dashboard import delivery_filters, filters
+from dispatcher.dashboard.delivery_filters import Asked
+from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.services import delivery_criteria
+from dispatcher.services.failures import Causes
+from dispatcher.services.history_resources import DeliveryItem
+
+SHOWN: Final = 50
+ROUNDS_MOST: Final = 200
+"""Times that a page searches on by itself for rows that match. After that, people decide."""
+CAUSES_SPAN: Final = timedelta(days=1)
+"""The time range of causes if the filter has none."""
+
+
+async def list_(request: DashboardRequest) -> web.Response:
+    """Show deliveries of all webhooks that match the filter.
+
+    If few of very many match, the page shows how far it has searched, and goes on by itself.
+    """
+    asked = await delivery_filters.read(request, request.http.query)
+    found = await filters.opened(request, (asked.typed["event"], asked.typed["reference"]))
+    if found is not None:
+        return found
+    missing, rounds = _number(request, "missing", SHOWN), _number(request, "round", 0)
+    limit = min(max(missing, 1), SHOWN)
+    page = await _page(request, asked, limit)
+    names = await request.services.webhook_names.of(
+        request.environment_id, {item.webhook_id for item in page.items}
+    )
+    looked_to = None if page.next is None else delivery_criteria.time_of(page.next)
+    return request.page(
+        "deliveries.html",
+        deliveries=page,
+        names=names,
+        asked=asked,
+        field_errors=asked.wrong,
+        before=request.position(),
+        missing=limit - len(page.items),
+        round=rounds,
+        searches_on=page.next is not None and len(page.items) < limit and rounds < ROUNDS_MOST,
+        looked_to=looked_to,
+        is_part="round" in request.http.query,
+    )
+
+
+async def causes(request: DashboardRequest) -> web.Response:
+    """Show failed deliveries by cause: of the last day, or of the time range of the filter."""
+    asked = await delivery_filters.read(request, request.http.query)
+    now = datetime.now(UTC)
+    wanted = asked.filters
+    if wanted.since is None and wanted.until is None:
+        wanted = wanted.model_copy(update={"since": now - CAUSES_SPAN})
+    found = Causes((), None)
+    if not asked.wrong:
+        found = await request.services.failures.causes(
+            request.environment_id, wanted, asked.webhook_id
+        )
+    names = await request.services.webhook_names.of(
+        request.environment_id, {cause.webhook_id for cause in found.items}
+    )
+    return request.page(
+        "causes.html",
+        causes=found,
+        names=names,
+        asked=asked,
+        field_errors=asked.wrong,
+        since=wanted.since,
+        until=wanted.until,
+    )
+
+
+async def _page(request: DashboardRequest, asked: Asked, limit: int) -> Page[DeliveryItem, int]:
+    if asked.wrong:
+        # Show no rows. Otherwise people would take unfiltered rows for the result.
+        return Page((), None)
+    return await request.services.history.deliveries(
+        request.environment_id,
+        asked.webhook_id,
+        asked.filters,
+        before=request.position(),
+        limit=limit,
+    )
+
+
+def _number(request: DashboardRequest, name: str, default: int) -> int:
+    """Return a small number of the query. Anything else counts as the default."""
+    text = request.http.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else default
+
+
+PAGES = (
+    ("GET", "deliveries", list_),
+    ("GET", "causes", causes),
+)

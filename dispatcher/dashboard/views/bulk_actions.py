@@ -1,0 +1,120 @@
+"""The pages for bulk actions: count what a filter selects, start, and watch."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.core.errors import ConflictError, InvalidError
+from dispatcher.dashboard import delivery_filters
+from dispatcher.dashboard.delivery_filters import Asked
+from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
+from dispatcher.services.bulk_actions import BulkCount
+from dispatcher.services.inputs.bulk_action_inputs import SELECTED_MOST, NewBulkAction
+
+SHOWN: Final = 20
+NONE_SELECTED: Final = "No delivery is selected. Tick the deliveries, then choose again."
+
+
+async def list_(request: DashboardRequest) -> web.Response:
+    """Show the bulk actions of the environment, the newest first."""
+    page = await request.services.bulk_actions.list(
+        request.environment_id, before=request.position(), limit=SHOWN
+    )
+    return request.page("bulk_actions.html", actions=page, first=request.position() is None)
+
+
+async def begin(request: DashboardRequest) -> web.Response:
+    """Show how many deliveries a bulk action would change, or start it in the second step.
+
+    The second step concerns exactly what was counted: no delivery that was made since. Deliveries
+    that were ticked one by one need no count.
+    """
+    request.demand("write")
+    typed = await request.fields()
+    selected = (await request.several("ids"))[:SELECTED_MOST]
+    asked = await delivery_filters.read(request, typed)
+    is_selection = typed.get("of") == "selected"
+    if is_selection and not selected:
+        return _refused(request, asked, NONE_SELECTED, status=422)
+    if asked.wrong:
+        return _refused(request, asked, " ".join(asked.wrong.values()), status=422)
+    try:
+        form = NewBulkAction.model_validate(
+            _given(typed, asked, selected if is_selection else []), strict=False
+        )
+        counted = await request.services.bulk_actions.count(
+            request.environment_id, form, datetime.now(UTC)
+        )
+        if not is_selection and typed.get("step") != "start":
+            return request.page(
+                "bulk_preview.html", asked=asked, form=form, counted=counted, refused=None
+            )
+        return await _start(request, form, counted)
+    except (ValidationError, InvalidError) as error:
+        return _refused(request, asked, " ".join(field_errors(error).values()), status=422)
+    except ConflictError as error:
+        return _refused(request, asked, str(error), status=409)
+
+
+async def one(request: DashboardRequest) -> web.Response:
+    """Show a bulk action and its progress."""
+    name = request.http.match_info["bulk_action_id"]
+    action = await request.services.bulk_actions.get(request.environment_id, name)
+    names = await request.services.webhook_names.of(
+        request.environment_id,
+        [action.criteria.endpoint_id] if action.criteria.endpoint_id is not None else [],
+    )
+    return request.page("bulk_action.html", action=action, names=names)
+
+
+async def cancel(request: DashboardRequest) -> web.Response:
+    """Cancel a bulk action. What it has changed stays changed."""
+    name = request.http.match_info["bulk_action_id"]
+    page = request.url("bulk_action", bulk_action_id=name)
+    try:
+        async with request.changing() as services:
+            await services.bulk_actions.cancel(request.environment_id, name)
+    except ConflictError:
+        return see_other(page)
+    return see_other(page, "cancelled")
+
+
+async def _start(
+    request: DashboardRequest, form: NewBulkAction, counted: BulkCount
+) -> web.Response:
+    async with request.changing() as services:
+        action = await services.bulk_actions.start(
+            request.environment_id, form, counted, datetime.now(UTC)
+        )
+    return see_other(request.url("bulk_action", bulk_action_id=action.id), "started")
+
+
+def _given(typed: Mapping[str, str], asked: Asked, selected: list[str]) -> dict[str, Any]:
+    """Return the fields of the form as the input model expects them."""
+    given: dict[str, Any] = {
+        "action": typed.get("action", ""),
+        "filters": asked.filters,
+        "webhook_id": asked.webhook_id,
+        "delivery_ids": tuple(selected),
+    }
+    for name in ("below", "rate"):
+        if text := typed.get(name, "").strip():
+            given[name] = text
+    return given
+
+
+def _refused(request: DashboardRequest, asked: Asked, reason: str, *, status: int) -> web.Response:
+    return request.page(
+        "bulk_preview.html", status=status, asked=asked, form=None, counted=None, refused=reason
+    )
+
+
+PAGES = (
+    ("GET", "bulk_actions", list_),
+    ("POST", "bulk_actions", begin),
+    ("GET", "bulk_action", one),
+    ("POST", "bulk_action_cancel", cancel),
+)

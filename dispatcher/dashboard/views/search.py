@@ -1,0 +1,192 @@
+"""The one box: it finds ids, webhooks, environments, pages, keys, references and texts of payloads."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from aiohttp import web
+
+from dispatcher.core.errors import NotFoundError
+from dispatcher.dashboard import addresses, search_answer
+from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.dashboard.search_answer import Answer
+from dispatcher.services.environments import Environment
+from dispatcher.services.history_resources import EventItem
+from dispatcher.services.search import TextHits, is_text_to_search
+from dispatcher.services.webhook_names import WebhookName
+from dispatcher.services.webhook_resource import Webhook
+
+SHOWN: Final = 8
+"""Webhooks and environments that are listed."""
+TEXT_MOST: Final = 255
+SPANS: Final = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "all": None,
+}
+"""Time ranges of the search in payloads."""
+MENU: Final = {
+    "overview": "Overview",
+    "deliveries": "Deliveries",
+    "causes": "Failures by cause",
+    "bulk_actions": "Bulk actions",
+    "webhooks": "Webhooks",
+    "webhook_new": "Create webhook",
+    "events": "Events",
+    "event_new": "Emit event",
+    "event_types": "Event types",
+    "quarantine": "Quarantine",
+    "tokens": "Tokens",
+    "audit": "Audit",
+}
+_ID: Final = re.compile(
+    r"(evt|dlv)_\d{1,19}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII
+)
+_PAGES: Final = {
+    "evt": ("event", "event_id"),
+    "dlv": ("delivery", "delivery_id"),
+    None: ("webhook", "webhook_id"),
+}
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search found. `answer` is about the first hit, whose page is `link`."""
+
+    text: str
+    answer: Answer | None = None
+    link: str | None = None
+    webhook: Webhook | None = None
+    elsewhere: str | None = None
+    events: tuple[EventItem, ...] = ()
+    webhooks: tuple[WebhookName, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    pages: list[tuple[str, str]] = field(default_factory=list)
+    in_payloads: TextHits | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Return True if there is no hit at all."""
+        hits = (self.link, self.events, self.webhooks, self.environments, self.pages)
+        return not any(hits) and not (self.in_payloads and self.in_payloads.events)
+
+
+async def show(request: DashboardRequest) -> web.Response:
+    """Show what the text finds. The first hit is answered in a sentence."""
+    text = request.http.query.get("q", "").strip()[:TEXT_MOST]
+    span = request.http.query.get("in", "")
+    found = Found(text)
+    if text:
+        await _find(request, found, span if span in SPANS else None)
+    return request.page("search.html", found=found, span=span or "day", spans=SPANS)
+
+
+async def _find(request: DashboardRequest, found: Found, span: str | None) -> None:
+    await _by_id(request, found)
+    if found.link is None and found.elsewhere is None:
+        found.events = await request.services.search.named(request.environment_id, found.text)
+        found.webhooks = await request.services.webhook_names.search(
+            request.environment_id, found.text, limit=SHOWN
+        )
+        if request.sees_all:
+            found.environments = await request.services.environments.search(found.text, limit=SHOWN)
+        found.pages = _pages(request, found.text)
+        hits = found.events or found.webhooks or found.environments or found.pages
+        if is_text_to_search(found.text) and (span or not hits):
+            since = SPANS[span or "day"]
+            found.in_payloads = await request.services.search.with_text(
+                request.environment_id,
+                found.text,
+                since=None if since is None else datetime.now(UTC) - since,
+                before=request.position(),
+            )
+        await _answer_first(request, found)
+
+
+async def _by_id(request: DashboardRequest, found: Found) -> None:
+    """Find the item with this id, also in another environment."""
+    match = _ID.fullmatch(found.text)
+    if match is None:
+        return
+    environment_id = await request.services.history.environment_of(found.text)
+    if environment_id is None or (
+        environment_id != request.environment_id and not request.sees_all
+    ):
+        return
+    name, part = _PAGES[match[1]]
+    found.link = addresses.address(environment_id, name, None, **{part: found.text})
+    if environment_id != request.environment_id:
+        found.elsewhere = environment_id
+        return
+    try:
+        await _answer(request, found, name, found.text)
+    except NotFoundError:
+        found.link = None  # deleted
+
+
+async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) -> None:
+    if kind == "event":
+        await _answer_event(request, found, id_)
+    elif kind == "delivery":
+        delivery = await request.services.history.delivery(request.environment_id, id_)
+        names = await request.services.webhook_names.of(
+            request.environment_id, [delivery.webhook_id]
+        )
+        name = names[delivery.webhook_id].name if names else "a webhook"
+        found.answer = search_answer.of_delivery(delivery, name, datetime.now(UTC))
+    else:
+        await _answer_webhook(request, found, id_)
+
+
+async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> None:
+    event = await request.services.history.event(request.environment_id, id_)
+    worst = search_answer.worst(event.deliveries)
+    shown = None
+    if worst is not None:
+        shown = await request.services.history.delivery(request.environment_id, worst.id)
+    names = await request.services.webhook_names.of(
+        request.environment_id, {delivery.webhook_id for delivery in event.deliveries}
+    )
+    spoken = {key: known.name for key, known in names.items()}
+    found.answer = search_answer.of_event(event, shown, spoken, datetime.now(UTC))
+    found.link = request.url("event", event_id=id_)
+
+
+async def _answer_webhook(request: DashboardRequest, found: Found, id_: object) -> None:
+    webhook_id = UUID(str(id_))
+    found.webhook = await request.services.webhooks.get(webhook_id, request.environment_id)
+    health = await request.services.overview.webhooks(request.environment_id, [webhook_id])
+    found.answer = search_answer.of_webhook(
+        found.webhook, health.get(webhook_id), datetime.now(UTC)
+    )
+    found.link = request.url("webhook", webhook_id=webhook_id)
+
+
+async def _answer_first(request: DashboardRequest, found: Found) -> None:
+    """Answer the first hit: an event by its name, a webhook, or an event by its payload."""
+    if found.events:
+        await _answer_event(request, found, found.events[0].id)
+    elif found.webhooks:
+        await _answer_webhook(request, found, found.webhooks[0].id)
+    elif found.in_payloads is not None and found.in_payloads.events and not found.environments:
+        await _answer_event(request, found, found.in_payloads.events[0].id)
+
+
+def _pages(request: DashboardRequest, text: str) -> list[tuple[str, str]]:
+    """Return the pages whose title contains the text, each with its address."""
+    hidden = set()
+    if not request.may("admin"):
+        hidden |= {"tokens", "audit"}
+    if not request.may("write"):
+        hidden |= {"webhook_new", "event_new"}
+    return [
+        (title, request.url(name))
+        for name, title in MENU.items()
+        if text.lower() in title.lower() and name not in hidden
+    ]
+
+
+PAGES = (("GET", "search", show),)

@@ -1,0 +1,223 @@
+"""Retry or cancel all deliveries that a filter selects, of any webhooks.
+
+A bulk action is counted before it starts. It concerns the deliveries that existed then, from the
+newest to the oldest. A delivery that no longer matches when its turn comes is left as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from time import monotonic
+from typing import Final, Literal
+
+import orjson
+
+from dispatcher.core import ids
+from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
+from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.services import delivery_criteria
+from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
+from dispatcher.store import bulk_actions as stored
+from dispatcher.store.delivery_search import DeliverySearch
+from dispatcher.store.history import HistoryFilter
+from dispatcher.store.session import Queryable
+
+PREFIX: Final = "blk"
+COUNT_MOST: Final = 100_000
+"""The number at which counting stops, because the client waits for it."""
+COUNT_SECONDS: Final = 2.0
+COUNT_STEP: Final = 1_000
+"""Deliveries that one step counts."""
+RUNNING_MOST: Final = 5
+"""Bulk actions of one environment that run at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkCount:
+    """The number of deliveries that match. `more` is true if counting stopped early.
+
+    `below` is the id below which they are: deliveries that are made later do not count.
+    """
+
+    number: int
+    more: bool
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAction:
+    """One bulk action.
+
+    `total` was counted at the start, or is None if there were too many. `made` counts the
+    deliveries that were retried or cancelled, `skipped` the others by reason. Everything down to the
+    time `reached` is done. `error` is why the last step failed.
+    """
+
+    id: str
+    action: Literal["retry", "cancel"]
+    criteria: HistoryFilter
+    is_selection: bool
+    rate: int | None
+    state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
+    total: int | None
+    made: int
+    skipped: Mapping[str, int]
+    reached: datetime
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: stored.BulkActionRow) -> "BulkAction":
+        """Return the bulk action of its row."""
+        return cls(
+            id=f"{PREFIX}_{row['id']}",
+            action=row["action"],
+            criteria=stored.from_json(row["criteria"]),
+            is_selection=row["ids"] is not None,
+            rate=row["rate"],
+            state=row["state"],
+            total=row["total"],
+            made=row["made"],
+            skipped=orjson.loads(row["skipped"]),
+            reached=min(row["created_at"], delivery_criteria.time_of(row["position"])),
+            error=row["error"],
+            created_at=row["created_at"],
+            finished_at=row["finished_at"],
+        )
+
+
+class BulkActions:
+    """The bulk actions of environments.
+
+    The methods also raise StoreUnavailableError and StatementTimeoutError.
+    """
+
+    def __init__(self, session: Queryable, actor: Actor) -> None:
+        self._session = session
+        self._stored = stored.BulkActions(session)
+        self._search = DeliverySearch(session)
+        self._journal = Journal(session, actor)
+
+    async def count(self, environment_id: str, form: NewBulkAction, now: datetime) -> BulkCount:
+        """Count what a bulk action would retry or cancel, for about COUNT_SECONDS at most.
+
+        Raise InvalidError if the action cannot apply to what the filter selects, and NotFoundError
+        for an unknown webhook.
+        """
+        criteria = _criteria(form, now)
+        if form.delivery_ids:
+            return BulkCount(len(_numbers(form)), more=False, below=criteria.high)
+        deadline = monotonic() + COUNT_SECONDS
+        number, high = 0, criteria.high
+        while True:
+            page = await self._search.page(environment_id, replace(criteria, high=high), COUNT_STEP)
+            if page is None:
+                raise NotFoundError(
+                    f"There is no webhook {form.webhook_id}. Check its id and the environment."
+                )
+            number += len(page.items)
+            if page.next is None or number >= COUNT_MOST or monotonic() >= deadline:
+                return BulkCount(number, more=page.next is not None, below=criteria.high)
+            high = page.next
+
+    async def start(
+        self, environment_id: str, form: NewBulkAction, total: BulkCount, now: datetime
+    ) -> BulkAction:
+        """Start a bulk action. Call this in a transaction. Daemons begin within about a second.
+
+        `total` is the result of `count`. Raise InvalidError, or ConflictError if RUNNING_MOST are
+        running.
+        """
+        criteria = _criteria(form, now)
+        row = await self._stored.start(
+            environment_id,
+            form.action,
+            criteria,
+            ids=_numbers(form) if form.delivery_ids else None,
+            rate=form.rate,
+            total=None if total.more else total.number,
+            most=RUNNING_MOST,
+        )
+        if row is None:
+            raise ConflictError(
+                f"{RUNNING_MOST} bulk actions of this environment are running."
+                " Wait until one ends, or cancel it."
+            )
+        started = BulkAction.from_row(row)
+        await self._journal.note(
+            f"delivery.{form.action}_many",
+            started.id,
+            environment_id,
+            deliveries=None if total.more else total.number,
+            filters=orjson.loads(row["criteria"]),
+        )
+        return started
+
+    async def list(
+        self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[BulkAction, int]:
+        """Return the bulk actions of an environment, newest first."""
+        rows = await self._stored.list(environment_id, before=before, limit=limit + 1)
+        return Page.of(rows, limit, make=BulkAction.from_row, key=lambda row: row["id"])
+
+    async def get(self, environment_id: str, action_id: str) -> BulkAction:
+        """Return one bulk action. Raise NotFoundError if there is none."""
+        row = await self._stored.get(environment_id, _number(action_id))
+        if row is None:
+            raise _unknown(action_id)
+        return BulkAction.from_row(row)
+
+    async def cancel(self, environment_id: str, action_id: str) -> BulkAction:
+        """Cancel a bulk action. Call this in a transaction. No delivery is changed after the commit.
+
+        Raise ConflictError if it has ended. Return a cancelled one unchanged.
+        """
+        row = await self._stored.cancel(environment_id, _number(action_id))
+        if row is None:
+            over = await self.get(environment_id, action_id)
+            if over.state != "CANCELLED":
+                raise ConflictError(
+                    f"The bulk action {action_id} is {over.state}. Only a running one can be cancelled."
+                )
+            return over
+        cancelled = BulkAction.from_row(row)
+        await self._journal.note(
+            "delivery.cancel_bulk_action", cancelled.id, environment_id, made=cancelled.made
+        )
+        return cancelled
+
+
+def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
+    """Return the deliveries that a bulk action concerns: none that are made after `now`."""
+    criteria = delivery_criteria.of_deliveries(
+        form.filters, webhook_id=form.webhook_id, before=form.below
+    )
+    criteria = replace(criteria, high=min(criteria.high, delivery_criteria.id_at(now)))
+    if form.action != "cancel":
+        return criteria
+    if criteria.status not in (None, "PENDING"):
+        raise InvalidError.field(
+            "status", "must be pending or any: only pending deliveries can be cancelled"
+        )
+    return replace(criteria, status="PENDING")
+
+
+def _numbers(form: NewBulkAction) -> list[int]:
+    """Return the numbers of the deliveries that are named, each once."""
+    try:
+        return sorted({ids.parse("dlv", name) for name in form.delivery_ids}, reverse=True)
+    except ValueError:
+        raise InvalidError.field("delivery_ids", "must be ids of deliveries, dlv_…") from None
+
+
+def _number(action_id: str) -> int:
+    try:
+        return ids.parse(PREFIX, action_id)
+    except ValueError:
+        raise _unknown(action_id) from None
+
+
+def _unknown(action_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no bulk action {action_id}. Check its id and the environment.")

@@ -1,0 +1,62 @@
+"""Translate the filters that people give into those of the store."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from dispatcher.core import ids
+from dispatcher.services.inputs.history_filters import DeliveryFilters
+from dispatcher.store.history import HistoryFilter
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def of_deliveries(
+    filters: DeliveryFilters, *, webhook_id: UUID | None, before: int | None
+) -> HistoryFilter:
+    """Return the store's filter for deliveries of one webhook, or of all for None."""
+    first, last = _codes(filters.response_status)
+    return replace(
+        of_ids(filters.since, filters.until, filters.event, before),
+        status=filters.status,
+        code_from=first,
+        code_to=last,
+        outcome=filters.error_code,
+        endpoint_id=webhook_id,
+        reference=filters.reference,
+    )
+
+
+def of_ids(
+    since: datetime | None, until: datetime | None, pattern: str | None, before: int | None
+) -> HistoryFilter:
+    """Return the store's filter for a time range, a type, and ids below `before`.
+
+    A pattern is taken literally here: `endpoint.*` and `*` match reserved types too.
+    """
+    ends = [ids.LARGEST] if until is None else [ids.LARGEST, id_at(until)]
+    return HistoryFilter(
+        low=0 if since is None else id_at(since),
+        high=min(ends if before is None else [*ends, before]),
+        type=None if pattern == "*" else pattern,
+        prefix=pattern[:-1] if pattern is not None and pattern.endswith(".*") else None,
+    )
+
+
+def id_at(moment: datetime) -> int:
+    """Return the smallest id that is not older than `moment`. Ids have millisecond precision."""
+    milliseconds = -((_EPOCH - moment) // timedelta(milliseconds=1))
+    return min(max(0, (milliseconds - ids.EPOCH_MS) << ids.TIME_SHIFT), ids.LARGEST)
+
+
+def time_of(id_: int) -> datetime:
+    """Return the time at which an id was made."""
+    return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
+
+
+def _codes(text: str | None) -> tuple[int | None, int | None]:
+    """Return the first and the last status of `503` or `5xx`."""
+    if text is None:
+        return None, None
+    return int(text.replace("x", "0")), int(text.replace("x", "9"))

@@ -1,0 +1,163 @@
+"""Judge in one line whether all is well, and list what is not: since when, why, and how much waits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core.figures import Backlog
+from dispatcher.services.backlog import Backlogs
+from dispatcher.store.daemons import Daemons
+from dispatcher.store.endpoints import Endpoints, UnwellEndpointRow
+from dispatcher.store.session import Queryable
+from dispatcher.store.statistics import BacklogSampleRow, Statistics
+
+LISTED: Final = 10
+"""Webhooks that are listed, at most."""
+BEHIND_SECONDS: Final = 10.0
+"""A due delivery that waits for longer means that sending is behind."""
+SILENT_SECONDS: Final = 10.0
+"""Without a heartbeat for this long, no daemon runs: the longest time until another takes over."""
+PENDING_COUNTED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class UnwellWebhook:
+    """A webhook that only fails, or that was disabled because it did.
+
+    `since` is None if it is disabled. `why` is the last answer or error. `waiting` counts pending
+    deliveries; `more` is true if there are more.
+    """
+
+    id: UUID
+    environment_id: str
+    name: str
+    active: bool
+    since: datetime | None
+    code: str
+    why: str
+    waiting: int
+    more: bool
+
+    @classmethod
+    def from_row(cls, row: UnwellEndpointRow) -> "UnwellWebhook":
+        """Return the webhook of its row."""
+        reason = {"gone": "answered 410 Gone", "failing": "failed for too long"}
+        disabled = reason.get(row["disabled_reason"] or "", row["disabled_reason"] or "")
+        code = str(row["status"] or row["outcome"] or "")
+        return cls(
+            id=row["id"],
+            environment_id=row["environment_id"],
+            name=row["name"],
+            active=row["active"],
+            since=row["failing_since"],
+            code=code if row["active"] else "",
+            why=(row["error"] or code or "no attempt on record") if row["active"] else disabled,
+            waiting=min(row["pending"], PENDING_COUNTED),
+            more=row["pending"] > PENDING_COUNTED,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether all is well. `problems` are sentences, the most urgent first.
+
+    `unwell` are the webhooks that fail, at most LISTED; `unwell_number` is how many there are.
+    """
+
+    backlog: Backlog
+    problems: tuple[str, ...]
+    unwell: tuple[UnwellWebhook, ...]
+    unwell_number: int
+
+    @property
+    def is_well(self) -> bool:
+        """Return True if there is no problem."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogPoint:
+    """The most that was pending in an interval, by state. The numbers are None if no daemon ran."""
+
+    at: int
+    due: int | None
+    scheduled: int | None
+    held: int | None
+
+
+class Verdicts:
+    """Judgements of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
+
+    def __init__(self, session: Queryable) -> None:
+        self._backlogs = Backlogs(session)
+        self._endpoints = Endpoints(session)
+        self._daemons = Daemons(session)
+        self._statistics = Statistics(session)
+
+    async def read(self, environment_id: str | None) -> Verdict:
+        """Return the verdict on one environment, or on all for None."""
+        backlog = await self._backlogs.read(environment_id)
+        rows = await self._endpoints.unwell(environment_id, LISTED)
+        number = rows[0]["number"] if rows else 0
+        daemons = await self._daemons.list()
+        is_running = any(row["silence"] < SILENT_SECONDS for row in daemons)
+        return Verdict(
+            backlog,
+            problems(backlog, number, is_running=is_running),
+            tuple(map(UnwellWebhook.from_row, rows)),
+            number,
+        )
+
+    async def backlog(
+        self, environment_id: str | None, width_seconds: int, seconds: Sequence[int]
+    ) -> tuple[BacklogPoint, ...]:
+        """Return what was pending in the intervals that begin at these Unix seconds."""
+        key = ALL_ENVIRONMENTS if environment_id is None else environment_id
+        rows = await self._statistics.backlog_series(key, width_seconds, len(seconds))
+        by_second = {int(row["at"].timestamp()): row for row in rows}
+        return tuple(_point(at, by_second.get(at)) for at in seconds)
+
+
+def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, ...]:
+    """Return what is not well, the most urgent first. `unwell` is the number of such webhooks."""
+    pending, paused = backlog.pending, backlog.all_paused_at or backlog.paused_at
+    waiting = pending.due + pending.scheduled + pending.held + backlog.inbox.events
+    sentences = []
+    if not is_running:
+        sentences.append("No daemon is running, so nothing is sent. Start one with dispatcher run.")
+    if paused is not None:
+        sentences.append(
+            f"Sending is paused since {paused:%Y-%m-%d %H:%M:%S} UTC, and {waiting:,} wait."
+        )
+    if is_running and pending.oldest_due_seconds > BEHIND_SECONDS:
+        lag = spoken(pending.oldest_due_seconds)
+        more = "more than " if "due" in pending.more else ""
+        sentences.append(
+            f"Sending is behind by {lag}: {more}{pending.due:,} deliveries are due and not sent."
+        )
+    if is_running and backlog.inbox.oldest_seconds > BEHIND_SECONDS:
+        lag = spoken(backlog.inbox.oldest_seconds)
+        sentences.append(f"Events wait for their fan-out for {lag}.")
+    if unwell:
+        sentences.append("1 webhook fails." if unwell == 1 else f"{unwell:,} webhooks fail.")
+    if backlog.quarantined:
+        events = "1 event is" if backlog.quarantined == 1 else f"{backlog.quarantined:,} events are"
+        sentences.append(f"{events} in quarantine.")
+    return tuple(sentences)
+
+
+def spoken(seconds: float) -> str:
+    """Return a duration in words, as in `4 min`."""
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _point(at: int, row: BacklogSampleRow | None) -> BacklogPoint:
+    if row is None:
+        return BacklogPoint(at, None, None, None)
+    return BacklogPoint(at, row["due"], row["scheduled"], row["held"])

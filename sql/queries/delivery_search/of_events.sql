@@ -1,0 +1,20 @@
+-- $1 environment  $2 events  $3 delivery ids below this one  $4 delivery ids from this one on  $5 ids to
+-- return  $6 attempts with ids above this one  $7 attempts with ids up to this one, or NULL
+--
+-- Return the deliveries of some events, newest first: see history/of_event.sql. OFFSET 0 makes each
+-- event a lookup by index.
+WITH waiting AS MATERIALIZED (
+  SELECT event_id, environment_id, delivery_id FROM dispatcher.inbox
+  WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
+), entries AS MATERIALIZED (
+  SELECT d.environment_id, d.id FROM unnest($2::bigint[]) AS e(id)
+  CROSS JOIN LATERAL (SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = e.id OFFSET 0) AS d
+  UNION ALL
+  SELECT environment_id, delivery_id FROM waiting WHERE event_id = ANY ($2)
+  UNION ALL
+  SELECT a.environment_id, a.delivery_id FROM unnest($2) AS e(id)
+  CROSS JOIN LATERAL (
+    SELECT environment_id, delivery_id FROM dispatcher.attempts
+    WHERE event_id = e.id AND state IS NOT NULL AND id > e.id AND id > $6 AND ($7::bigint IS NULL OR id <= $7) OFFSET 0) AS a
+)
+SELECT DISTINCT id FROM entries WHERE environment_id = $1 AND id < $3 AND id >= $4 ORDER BY id DESC LIMIT $5

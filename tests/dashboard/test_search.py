@@ -1,0 +1,95 @@
+"""The one box: what it finds, and the sentence that answers the first hit."""
+
+from tests.api.conftest import Api, Client
+from tests.dashboard.conftest import Visitor
+from tests.dashboard.test_all_deliveries import NEVER, emit, have, made
+from tests.receivers import Receiver
+
+
+async def test_a_reference_is_answered_in_a_sentence_with_the_button_that_mends_it(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, "Initech", retry={"retries": 1, "base": 0.01, "jitter": 0})
+    receiver.answers = [500, 500]
+    event = await emit(admin, "order.created", reference="ord_894287")
+    (failed,) = await have(admin, 1, "status=FAILED")
+    page = await visitor.get("/search?q=ord_894287")
+    assert (
+        "order.created was sent to Initech twice, answered 500 each time, given up at" in page.text
+    )
+    assert f"/events/{event}" in page.text
+    again = await visitor.submit(page.markup.form(f"{failed['id']}/retry"))
+    assert "The delivery is being sent again." in again.text
+    await have(admin, 1, "status=DELIVERED")
+    page = await visitor.get("/search?q=ord_894287")
+    assert "was delivered to Initech at" in page.text
+    assert "by attempt 3." in page.text
+
+
+async def test_ids_keys_and_texts_of_payloads_are_found(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url, "Hooli")
+    event = await emit(admin, data={"customer": "cus_\u00e4 7", "n": 1})
+    (delivery,) = await have(admin, 1, "status=DELIVERED")
+    batch = [{"type": "a.b", "data": 1, "idempotencyKey": "key-77"}]
+    keyed = (await admin("POST", "/api/events", batch)).data[0]
+    for text, found in {
+        event: f"/events/{event}",
+        str(delivery["id"]): f"/deliveries/{delivery['id']}",
+        webhook: f"/webhooks/{webhook}",
+        "key-77": f"/events/{keyed['id']}",
+        "cus_\u00e4 7": f"/events/{event}",
+        "hOOl": f"/webhooks/{webhook}",
+        receiver.url.removeprefix("http://"): f"/webhooks/{webhook}",
+    }.items():
+        page = await visitor.get(f"/search?q={text}")
+        assert f'href="/e/env_default{found}"' in page.text, text
+        assert 'aria-label="Answer"' in page.text
+    nothing = await visitor.get("/search?q=ord_0&in=hour")
+    assert ("Nothing found" in nothing.text, "Payloads were searched." in nothing.text) == (
+        True,
+        True,
+    )
+    assert "Nothing found" not in (await visitor.get("/search?q=")).text
+
+
+async def test_a_webhook_is_answered_by_how_it_does(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url, "Hooli", retry=NEVER)
+    assert "nothing was sent in the last 24 hours" in (await visitor.get("/search?q=hooli")).text
+    await admin("PATCH", f"/api/webhooks/{webhook}", {"active": False})
+    page = await visitor.get("/search?q=hooli")
+    assert "Hooli is disabled: by hand." in page.text
+    await visitor.submit(page.markup.form("/enable"))
+    assert (await admin("GET", f"/api/webhooks/{webhook}")).data["active"] is True
+
+
+async def test_pages_and_environments_are_found_as_far_as_the_token_may_see_them(
+    visitor: Visitor,
+    api: Api,
+    stranger: Visitor,
+    admin: Client,
+    other_environment: str,
+    receiver: Receiver,
+) -> None:
+    page = await visitor.get("/search?q=audit")
+    assert 'href="/e/env_default/audit"' in page.text
+    page = await visitor.get(f"/search?q={other_environment[:6]}")
+    assert f'href="/e/{other_environment}/"' in page.text
+    await made(admin, receiver.url, "Hooli")
+    event = await emit(admin)
+    page = await visitor.get(f"/e/{other_environment}/search?q={event}")
+    assert "It is in env_default" in page.text
+    assert f'href="/e/env_default/events/{event}"' in page.text
+    await stranger.sign_in(await api.token("read", other_environment))
+    for text in (event, "audit", "env_default", "order.paid", "Hooli"):
+        page = await stranger.get(f"/search?q={text}")
+        assert "Nothing found" in page.text, text
+
+
+async def test_the_box_is_on_every_page(visitor: Visitor) -> None:
+    page = await visitor.get("/events")
+    assert 'action="/e/env_default/search"' in page.text
+    assert 'aria-keyshortcuts="/ Control+K Meta+K"' in page.text
