@@ -18,11 +18,19 @@ def build(event_id: int, type: str, environment_id: str, data: str) -> bytes:
     `data` is JSON text that PostgreSQL accepted as `json`. The timestamp is the one in the id.
     """
     seconds, milliseconds = divmod(ids.created_ms(event_id), 1000)
+    begin, environment = _constant_parts(type, environment_id)
     return (
-        f'{{"event":{quoted(type)},"event_id":"{ids.event_name(event_id)}",'
-        f'"timestamp":"{_to_the_second(seconds)}.{milliseconds:03d}Z",'
-        f'"environment_id":{quoted(environment_id)},"data":{data}}}'
+        f'{begin}{ids.event_name(event_id)}","timestamp":"{_to_the_second(seconds)}.{milliseconds:03d}Z"'
+        f"{environment}{data}}}"
     ).encode()
+
+
+@lru_cache(maxsize=1024)
+def _constant_parts(type: str, environment_id: str) -> tuple[str, str]:
+    return (
+        f'{{"event":{quoted(type)},"event_id":"',
+        f',"environment_id":{quoted(environment_id)},"data":',
+    )
 
 
 # Events come in time order, so each second is formatted once. Otherwise formatting is a third of the

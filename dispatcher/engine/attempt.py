@@ -168,15 +168,21 @@ def result_of(
     answer: Response | SendError | None,
 ) -> Result:
     """Return the row of an attempt; `answer` is None if no request was made."""
-    response = answer if isinstance(answer, Response) else None
-    return Result(
-        delivery=delivery,
-        outcome=outcome,
-        started_at=started_at,
-        status=response.status if response else None,
-        duration_ms=round(answer.duration * 1000) if answer else 0,
-        request_headers=recorded_headers,
-        response_headers=orjson.dumps(response.headers).decode() if response else None,
-        response_body=response.body if response else None,
-        timings=answer.timings if answer else NO_TIMINGS,
+    status = response_headers = body = None
+    duration_ms, timings = 0, NO_TIMINGS
+    if answer is not None:
+        duration_ms, timings = round(answer.duration * 1000), answer.timings
+    if isinstance(answer, Response):
+        status, body = answer.status, answer.body
+        response_headers = orjson.dumps(answer.headers).decode()
+    return Result(  # by position: names would take three times as long
+        delivery,
+        outcome,
+        started_at,
+        status,
+        duration_ms,
+        recorded_headers,
+        response_headers,
+        body,
+        timings,
     )

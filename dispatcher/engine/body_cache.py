@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from dispatcher.core import payload
@@ -10,9 +11,14 @@ from dispatcher.core.model import Event
 from dispatcher.engine.loop import BACKOFF_FIRST_SECONDS, BACKOFF_LIMIT_SECONDS
 from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.events import EventRow, Events
+from dispatcher.store.inbox import SmallEvent
 
+BODY_CACHE_BYTES = 32 * 2**20
+"""Size of the bodies in the memory of a daemon."""
 EVENTS_AT_ONCE = 100
 """Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
+CHECK_HITS = EVENTS_AT_ONCE // 2
+"""Hits until missing events are looked for again; more if none of the next ones was missing."""
 EVENT_OVERHEAD_BYTES = 256
 """Memory per cached event besides its body. For small bodies it is the larger part."""
 
@@ -37,7 +43,7 @@ class BodyCache:
         self._awaited: dict[int, asyncio.Future[Event | None]] = {}
         self._ahead: set[int] = set()
         self._in_statement: set[int] = set()
-        self._hits = 0
+        self._hits_to_check = CHECK_HITS
         self._reader: asyncio.Task[None] | None = None
         self._backoff = BACKOFF_FIRST_SECONDS
 
@@ -47,17 +53,24 @@ class BodyCache:
     def get(self, event_id: int, next_ids: Iterable[int] = ()) -> Event | None:
         """Return the event if it is cached, None if not.
 
-        After every EVENTS_AT_ONCE / 2 hits, missing events of `next_ids` are read ahead in the
-        background.
+        From time to time, missing events of `next_ids` are read ahead in the background.
         """
         event = self._cached.get(event_id)
         if event is not None:
             self._cached.move_to_end(event_id)
-            self._hits += 1
-            if self._hits * 2 >= EVENTS_AT_ONCE:
-                self._hits = 0
+            self._hits_to_check -= 1
+            if self._hits_to_check <= 0:
                 self._start_reading(next_ids, at_least=self._read_ahead_limit // 3)
         return event
+
+    def add(self, events: Sequence[SmallEvent]) -> None:
+        """Cache events that are needed soon."""
+        for event in events:
+            with suppress(ValueError):  # `read` finds what is wrong with it
+                body = payload.build(
+                    event.id, event.type, event.environment_id, event.data.decode()
+                )
+                self._put(Event(event.id, event.type, body))
 
     async def read(self, event_id: int, next_ids: Iterable[int] = ()) -> Event | None:
         """Read the event from the database, in one statement with other missing events.
@@ -87,12 +100,16 @@ class BodyCache:
         Read ahead only if at least `at_least` events of `next_ids` are missing, as the cost is
         mostly that of a statement, not of its rows.
         """
+        self._hits_to_check = CHECK_HITS
         if not self._ahead:
+            checked = list(islice(next_ids, self._read_ahead_limit))
             missing = [
                 event_id
-                for event_id in islice(next_ids, self._read_ahead_limit)
+                for event_id in checked
                 if event_id not in self._cached and event_id not in self._in_statement
             ]
+            if not missing:
+                self._hits_to_check = max(CHECK_HITS, len(checked))
             if len(missing) >= at_least:
                 self._ahead.update(missing[:EVENTS_AT_ONCE])
         if self._reader is None and (self._awaited or self._ahead):

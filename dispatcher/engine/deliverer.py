@@ -121,7 +121,7 @@ class Deliverer:
             if self._worker_error:
                 # Memory may be inconsistent: end, so that a restart reads it again.
                 raise self._worker_error
-            await self._release_due()
+            await self._park(self._buffer.release_due(self._clock.now()))
             delivery = self._take()
             if delivery is not None:
                 return delivery
@@ -145,14 +145,12 @@ class Deliverer:
         while delivery is not None:
             await self._attempt(delivery)
             # Otherwise no retry would come due while all workers are busy.
-            await self._release_due()
+            if to_park := self._buffer.release_due(self._clock.now()):
+                await self._park(to_park)
             delivery = self._take()
 
-    async def _release_due(self) -> None:
-        """Move due retries into their queues; leave those that cannot be parked to the loader."""
-        to_park = self._buffer.release_due(self._clock.now())
-        if not to_park:
-            return
+    async def _park(self, to_park: Sequence[Delivery]) -> None:
+        """Park due retries without room in their queues; leave those that fail to the loader."""
         try:
             await park(self._deliveries, self._buffer, to_park)
         except (StoreUnavailableError, StatementTimeoutError) as error:

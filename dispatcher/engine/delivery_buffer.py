@@ -13,7 +13,7 @@ from uuid import UUID
 
 from dispatcher.core.model import AppliedChanges, ChangeNotice, Delivery
 from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.endpoint_queues import REFILL_LIMIT, EndpointQueues
 from dispatcher.engine.held_deliveries import HeldDeliveries
 from dispatcher.engine.open_reads import OpenReads
 from dispatcher.engine.watermarks import NEVER_READ, Watermarks
@@ -66,11 +66,12 @@ class DeliveryBuffer:
         return room if queues.is_memory_full else min(room, self.room)
 
     def rows_to_read(self, endpoint_id: UUID) -> int:
-        """Return how many parked rows of an endpoint to read, so that its queue is full then.
+        """Return how many parked rows of an endpoint to read: at most REFILL_LIMIT new ones.
 
         Rows in memory may be parked in the table too, and come back first. So they are added.
         """
-        return self.room_for(endpoint_id) + self._queues.count_held(endpoint_id)
+        room = min(self.room_for(endpoint_id), REFILL_LIMIT)
+        return room + self._queues.count_held(endpoint_id)
 
     def endpoints_without_room(self, coming: int) -> list[UUID]:
         """Return the endpoints without room for `coming` deliveries.
@@ -80,13 +81,13 @@ class DeliveryBuffer:
         return self._held.share_memory().endpoints_without_room(coming)
 
     def endpoints_needing_refill(self) -> list[UUID]:
-        """Return the endpoints with parked rows and a queue that is less than half full."""
+        """Return the endpoints with parked rows and a queue that runs empty soon."""
         queues = self._held.share_memory()
-        half = queues.depth // 2
-        return [i for i in self._parked if queues.room(i) > half]
+        low = queues.refill_depth
+        return [i for i in self._parked if queues.room(i) and queues.count_waiting(i) < low]
 
     def just_needs_refill(self, endpoint_id: UUID) -> bool:
-        """Return True exactly when a queue with parked rows falls to half of its depth.
+        """Return True exactly when a queue with parked rows falls below its `refill_depth`.
 
         Call it after `take`, and wake the loader on True. Otherwise the queue could run empty
         before the loader's next pass. Always False while memory is full: the queues are so short
@@ -94,7 +95,7 @@ class DeliveryBuffer:
         """
         if endpoint_id not in self._parked or self._queues.is_memory_full:
             return False
-        return self._queues.room(endpoint_id) == self._queues.depth // 2 + 1
+        return self._queues.count_waiting(endpoint_id) == self._queues.refill_depth - 1
 
     @property
     def owned(self) -> KeysView[int]:

@@ -24,16 +24,24 @@ SHORTEST_DEPTH = 4
 SHORT_TOTAL = 40_000
 """Deliveries in all queues while memory is full: with very many queues, each may hold fewer."""
 
+REFILL_LIMIT = 4_000
+"""Most new rows of an endpoint that are read at once. More would hold the event loop too long."""
+
 
 class EndpointQueues:
     """The endpoint queues of a daemon.
 
-    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`.
+    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`. With
+    much free memory a queue may be deeper: up to `share` of `free_memory`, a number of deliveries.
     `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
     """
 
-    def __init__(self, depth: int, *, slots: int = 256, slow_slots: int = 128) -> None:
+    def __init__(
+        self, depth: int, share: float = 0.0, *, slots: int = 256, slow_slots: int = 128
+    ) -> None:
         self._depth = depth
+        self._share = share
+        self.free_memory = 0
         self._slots = Slots(slots)
         self._slow_slots = SlowSlots(max(1, slow_slots))
         self.is_memory_full = False
@@ -99,9 +107,19 @@ class EndpointQueues:
     def depth(self) -> int:
         """Return how many deliveries may wait in one queue."""
         if not self.is_memory_full:
-            return self._depth
+            return max(self._depth, int(self.free_memory * self._share))
         share = SHORT_TOTAL // max(1, len(self._queues))
         return min(self._depth, SHORT_DEPTH, max(SHORTEST_DEPTH, share))
+
+    @property
+    def refill_depth(self) -> int:
+        """Return below how many waiting deliveries the parked rows of a queue are read."""
+        depth = min(self._depth, self.depth)
+        return depth - depth // 2
+
+    def count_waiting(self, endpoint_id: UUID) -> int:
+        """Return how many deliveries wait in the queue."""
+        return len(self._queues[endpoint_id].waiting)
 
     def room(self, endpoint_id: UUID) -> int:
         """Return how many more deliveries the queue accepts."""

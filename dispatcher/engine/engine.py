@@ -16,7 +16,7 @@ from dispatcher.core.figures import Vitals
 from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.attempt import AttemptRunner
-from dispatcher.engine.body_cache import BodyCache
+from dispatcher.engine.body_cache import BODY_CACHE_BYTES, BodyCache
 from dispatcher.engine.bulk_actions import BulkActions
 from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
@@ -58,9 +58,9 @@ from dispatcher.transport.sender import Sender
 BUFFER_CAPACITY = 20_000
 """Most deliveries in memory; the others stay in the table."""
 QUEUE_DEPTH = 1_000
-"""Most deliveries that wait in one endpoint queue."""
-BODY_CACHE_BYTES = 32 * 2**20
-"""Size of the bodies in memory."""
+"""Most deliveries that wait in one endpoint queue, while others take the memory."""
+QUEUE_SHARE = 0.5
+"""The part of the free memory that a queue may take, so that the rows of a burst are not parked."""
 
 
 class Engine:
@@ -86,8 +86,8 @@ class Engine:
 
     def _build_ownership(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
-        concurrency = self._config.delivery.concurrency
-        self.queues = EndpointQueues(QUEUE_DEPTH, slots=concurrency, slow_slots=concurrency // 2)
+        slots = self._config.delivery.concurrency
+        self.queues = EndpointQueues(QUEUE_DEPTH, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
         self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
         self.endpoints = EndpointCache(
             Endpoints(self.sessions.endpoints),
@@ -156,12 +156,13 @@ class Engine:
             proxy=proxy_of(self._config),
         )
         self.tokens = AccessTokens(self.sender)
+        self.bodies = BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES)
         attempts = AttemptRunner(
             buffer=self.buffer,
             queues=self.queues,
             lease=self.lease,
             endpoints=self.endpoints,
-            bodies=BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES),
+            bodies=self.bodies,
             requests=requests,
             sender=self.sender,
             tokens=self.tokens,
@@ -191,6 +192,7 @@ class Engine:
             self.lease,
             admit=self.deliverer.admit,
             saturated=self.buffer.endpoints_without_room,
+            keep_events=self.bodies.add,
             backlog=self._has_backlog,
             notified=self._config.database.notify,
         )

@@ -14,13 +14,15 @@ from dispatcher.engine.inbox_polling import POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
-from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT = 20_000
 """Most deliveries that one statement makes; it takes as many events as fit."""
 EVENTS_LIMIT = 500
 """Most events that one statement takes."""
+SMALL_BYTES = 1_024
+"""Largest data of an event that comes with its deliveries: half a MiB at most in one answer."""
 OVERSIZED_LIMIT = 5_000
 """Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
 PASS_SECONDS = 0.1
@@ -45,6 +47,7 @@ class Fanout:
 
     `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
     the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
+    `keep_events` takes the small events of these deliveries, before they are admitted.
     `backlog` returns True if enough deliveries wait to be sent. `notified` is True if emitters
     notify an idle daemon.
     """
@@ -56,6 +59,7 @@ class Fanout:
         *,
         admit: Admit,
         saturated: Callable[[int], Sequence[UUID]],
+        keep_events: Callable[[Sequence[SmallEvent]], None],
         backlog: Callable[[], bool],
         notified: bool = True,
     ) -> None:
@@ -63,6 +67,7 @@ class Fanout:
         self._lease = lease
         self._admit = admit
         self._saturated = saturated
+        self._keep_events = keep_events
         self._backlog = backlog
         self._polling = PollingWindow(notified=notified)
         self._shard_turn = count()
@@ -128,6 +133,7 @@ class Fanout:
             return None
         more = self._note_result(slice_, events, result)
         if result.made:
+            self._keep_events(result.small_events)
             await self._admit(result.deliveries, parked=result.parked)
         return result.picked, more
 
@@ -155,6 +161,7 @@ class Fanout:
             excluded_environments=slice_.excluded_environments,
             deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
             up_to=slice_.up_to_id,
+            small_bytes=SMALL_BYTES,
         )
 
     def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:

@@ -1,6 +1,6 @@
 """Read and write pending deliveries and their attempts."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -48,8 +48,8 @@ class Deliveries:
         rows = await self._session.fetch(
             statement("deliveries/record"),
             *columns,
-            _array(r.outcome.state for r in results),
-            _array(r.outcome.delay for r in results),
+            _array_with_null([r.outcome.state for r in results]),
+            _array_with_null([r.outcome.delay for r in results]),
         )
         return {row["id"]: row["next_at"] for row in rows}
 
@@ -164,15 +164,15 @@ class Deliveries:
 def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
     errors = [r.outcome.error for r in results]
     return [
-        _array(r.delivery.id for r in results),
-        _array(r.delivery.attempt + 1 for r in results),
-        _array(r.started_at for r in results),
-        _array(r.outcome.code for r in results),
-        _array(r.status for r in results),
-        _array(r.duration_ms for r in results),
+        _array([str(r.delivery.id) for r in results]),
+        _array([str(r.delivery.attempt + 1) for r in results]),
+        _array([str(r.started_at) for r in results]),
+        _array([r.outcome.code for r in results]),
+        _array_with_null([r.status for r in results]),
+        _array([str(r.duration_ms) for r in results]),
         errors if any(errors) else [],
-        _texts(r.request_headers for r in results),
-        _texts(r.response_headers for r in results),
+        SEPARATOR.join([r.request_headers for r in results]),
+        SEPARATOR.join([r.response_headers or "null" for r in results]),
         [r.response_body for r in results],
         _milliseconds([r.timings.lookup for r in results]),
         _milliseconds([r.timings.connect for r in results]),
@@ -185,17 +185,20 @@ def _milliseconds(times: Sequence[float | None]) -> str:
     """Return seconds as an array of milliseconds, an empty one if there are none."""
     if times.count(None) == len(times):
         return "{}"
-    return _array(None if seconds is None else round(seconds * 1000) for seconds in times)
+    return _array(["NULL" if t is None else str(round(t * 1000)) for t in times])
 
 
-def _array(values: Iterable[float | str | None]) -> str:
+def _array_with_null(values: Sequence[float | str | None]) -> str:
+    """Return the array of values that may be None, an empty one if all are."""
+    if values.count(None) == len(values):
+        return "{}"
+    return _array(["NULL" if v is None else str(v) for v in values])
+
+
+def _array(values: Sequence[str]) -> str:
     """Return numbers or plain names in PostgreSQL's notation for an array.
 
     If the driver gets a list, it tests whether each element is a list itself. That costs several
     times as much.
     """
-    return f"{{{','.join(['NULL' if v is None else str(v) for v in values])}}}"
-
-
-def _texts(values: Iterable[str | None]) -> str:
-    return SEPARATOR.join(["null" if v is None else v for v in values])
+    return f"{{{','.join(values)}}}"

@@ -1,8 +1,8 @@
 """Turn events of the inbox into deliveries, and tell producers when they need not notify."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 from dispatcher.core.ids import LARGEST
@@ -10,6 +10,15 @@ from dispatcher.core.model import Delivery, DeliveryRow
 from dispatcher.store.rows import all_rows, uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
+
+
+class SmallEvent(NamedTuple):
+    """An event that came with its deliveries. `data` is the producer's text in UTF-8."""
+
+    id: int
+    type: str
+    environment_id: str
+    data: bytes
 
 
 class FannedOutRow(DeliveryRow):
@@ -20,6 +29,10 @@ class FannedOutRow(DeliveryRow):
     seen: int
     last_waiting: int | None
     crowding: list[str] | None
+    small_ids: list[int] | None
+    small_types: list[str] | None
+    small_environments: list[str] | None
+    small_data: list[bytes] | None
     is_lost: bool | None
     parked: bool
 
@@ -31,6 +44,7 @@ class FannedOut:
     `parked` are the endpoints whose deliveries were made parked. `seen` is how many rows were
     available, up to the limit. `crowding` are the environments that had the larger part of them.
     `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
+    `small_events` are the small events of the deliveries that are not parked.
     `is_lost` is True if events may wait, but another daemon owns the shard: then nothing was read.
     """
 
@@ -42,6 +56,7 @@ class FannedOut:
     seen: int = 0
     crowding: tuple[str, ...] = ()
     last_waiting: int | None = None
+    small_events: list[SmallEvent] = field(default_factory=list)
     is_lost: bool = False
 
     @classmethod
@@ -57,8 +72,21 @@ class FannedOut:
             seen=summary["seen"],
             crowding=tuple(summary["crowding"] or ()),
             last_waiting=summary["last_waiting"],
+            small_events=_small_events(summary),
             is_lost=bool(summary["is_lost"]),
         )
+
+
+def _small_events(summary: FannedOutRow) -> list[SmallEvent]:
+    return list(
+        map(
+            SmallEvent,
+            summary["small_ids"] or (),
+            summary["small_types"] or (),
+            summary["small_environments"] or (),
+            summary["small_data"] or (),
+        )
+    )
 
 
 class InboxRow(TypedDict):
@@ -87,12 +115,14 @@ class Inbox:
         excluded_environments: Sequence[str] = (),
         deliveries_limit: int = 20_000,
         up_to: int = LARGEST,
+        small_bytes: int = 0,
     ) -> FannedOut:
         """Turn up to `limit` inbox rows into deliveries of `shard`.
 
         Their ids are above `after_id` and at most `up_to`, and they are of none of the
         `excluded_environments`.
-        Rows are taken until they make `deliveries_limit` deliveries.
+        Rows are taken until they make `deliveries_limit` deliveries. Events of at most `small_bytes`
+        come with their deliveries.
         """
         rows = await self._session.fetch(
             statement("inbox/fan_out"),
@@ -104,6 +134,7 @@ class Inbox:
             excluded_environments,
             deliveries_limit,
             up_to,
+            small_bytes,
         )
         return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 

@@ -6,6 +6,7 @@ docs/operating.md explains the use of each metric.
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from dispatcher import __version__
+from dispatcher.telemetry.batch_histogram import BatchHistogram
 
 REGISTRY = CollectorRegistry()
 """All metrics. Reading them needs a token that is not bound to one environment."""
@@ -76,12 +77,12 @@ TRIGGERS_SILENT = Gauge(
     "Disabled triggers of the events table: events are not sent until they are enabled",
     registry=REGISTRY,
 )
-DURATION = Histogram(
+DURATION = BatchHistogram(
     "dispatcher_attempt_seconds",
     "Seconds from the start of an attempt to its outcome",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
-    registry=REGISTRY,
 )
+REGISTRY.register(DURATION)
 
 REQUESTS = Counter(
     "dispatcher_admin_requests",

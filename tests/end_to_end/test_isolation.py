@@ -95,8 +95,13 @@ async def test_a_retry_starts_while_every_slot_is_busy(
 
 
 async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
-    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    another: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine_module, "QUEUE_SHARE", 0.0)
     receiver.otherwise = HANG
     await story.subscribe(receiver.url)
     await story.subscribe(another.url)

@@ -10,6 +10,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
 from dispatcher.daemon import Daemon
+from dispatcher.engine import engine as engine_module
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
@@ -173,8 +174,13 @@ async def test_a_delivery_in_flight_is_not_sent_twice_by_a_retry(
 
 
 async def test_a_retried_parked_delivery_is_sent_before_the_others(
-    story: Story, daemons: Daemons, receiver: Receiver, person: Person
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine_module, "QUEUE_SHARE", 0.0)
     await story.subscribe(receiver.url, rate_limit=20)
     await daemons.start()
     await story.insert(1_200)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
 from dispatcher import daemon as daemon_module
+from dispatcher.core.model import Delivery
 from dispatcher.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
@@ -203,13 +204,14 @@ async def test_a_worker_that_fails_in_the_drain_ends_the_daemon_with_its_error(
     daemon = await daemons.start()
     deliverer = daemon._engine.deliverer
 
-    async def broken_in_the_drain() -> None:
+    def broken_in_the_drain(now: float) -> list[Delivery]:
         if not deliverer._is_starting:
             raise LookupError("not foreseen")
+        return []
 
     await story.insert()
     await receiver.wait_for(1)
-    monkeypatch.setattr(deliverer, "_release_due", broken_in_the_drain)
+    monkeypatch.setattr(deliverer._buffer, "release_due", broken_in_the_drain)
     with pytest.raises(ExceptionGroup) as raised:
         await daemons.stop(daemon)
     assert raised.value.subgroup(LookupError) is not None

@@ -449,3 +449,14 @@ def test_a_due_delivery_stays_due_when_the_clock_is_set_back() -> None:
     assert buffer.take(NOW) is not None
     buffer.set_back(500.0)
     assert taken(buffer, NOW - 500) == [2]
+
+
+def test_no_queue_takes_the_memory_that_others_need() -> None:
+    buffer = DeliveryBuffer(capacity=90, queues=EndpointQueues(10, share=0.5))
+    buffer.own(frozenset([0]))
+    for endpoint_id in (A, B):
+        configure(buffer, endpoint_id)
+    to_park = buffer.admit([delivery(n, A) for n in range(90)], NOW)
+    assert len(to_park) == 90 - 30  # a third is half of what is left
+    assert buffer.admit([delivery(n, B) for n in range(100, 120)], NOW) == []
+    assert buffer.endpoints_without_room(1) == [A, B]

@@ -124,6 +124,13 @@ def test_a_full_queue_accepts_no_more(depth: int, accepted: int) -> None:
     assert queues.room(A) == depth
 
 
+@pytest.mark.parametrize(("free", "depth"), [(0, 4), (8, 4), (9, 4), (100, 50)])
+def test_a_queue_is_deeper_while_there_is_much_free_memory(free: int, depth: int) -> None:
+    queues = EndpointQueues(4, share=0.5)
+    queues.free_memory = free
+    assert (queues.depth, queues.refill_depth) == (depth, 2)
+
+
 def test_queues_are_short_while_memory_is_full() -> None:
     queues = opened(A, depth=1000)
     offer(queues, *range(SHORT_DEPTH - 1))

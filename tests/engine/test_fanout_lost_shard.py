@@ -48,6 +48,7 @@ def fanout(inbox: Late) -> Fanout:
         cast("Lease", lease),
         admit=admit,
         saturated=lambda coming: [],
+        keep_events=lambda events: None,
         backlog=lambda: False,
     )
 

@@ -96,6 +96,7 @@ async def looked(inbox: Stuck) -> None:
         cast(Lease, lease),
         admit=_admit,
         saturated=lambda coming: (),
+        keep_events=lambda events: None,
         backlog=lambda: False,
     )
     for _ in range(LOOKS):

@@ -4,6 +4,7 @@ import pytest
 
 from dispatcher.engine.body_cache import EVENT_OVERHEAD_BYTES, BodyCache
 from dispatcher.store.events import Events
+from dispatcher.store.inbox import SmallEvent
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -24,3 +25,19 @@ async def test_the_cache_keeps_only_what_fits_and_all_bodies_can_be_read(
         assert (read.id, b"x" * size in read.body) == (event, True)
         assert bodies.get(event) is read
         assert 1 <= len(bodies._cached) <= ROOM + 3
+
+
+async def test_an_event_that_came_with_its_delivery_is_the_same_as_one_that_is_read(
+    connection: Connection, session: Session
+) -> None:
+    event = await rows.event(connection, data='{"é": 1.10}')
+    bodies, others = (BodyCache(Events(session), capacity=2**20) for _ in range(2))
+    small = SmallEvent(event, "user.created", "env_default", '{"é": 1.10}'.encode())
+    bodies.add([small._replace(data=b"\xff"), small])
+    assert bodies.get(event) == await others.read(event)
+
+
+async def test_an_event_that_cannot_be_decoded_is_left_to_its_read(session: Session) -> None:
+    bodies = BodyCache(Events(session), capacity=2**20)
+    bodies.add([SmallEvent(1, "user.created", "env_default", b"\xff")])
+    assert bodies.get(1) is None

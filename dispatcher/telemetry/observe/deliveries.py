@@ -18,8 +18,8 @@ def recorded(results: Sequence[Result]) -> None:
         metrics.ATTEMPTS.labels(outcome).inc(count)
     for state, count in Counter(r.outcome.state for r in results if r.outcome.state).items():
         metrics.ENDED.labels(state).inc(count)
+    metrics.DURATION.observe_all([r.duration_ms / 1000 for r in results])
     for result in results:
-        metrics.DURATION.observe(result.duration_ms / 1000)
         if result.outcome.code != "ok":
             _attempt_failed(result)
 

@@ -1,5 +1,5 @@
 -- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full  $5 read inbox ids above
--- $6 excluded environments  $7 most deliveries  $8 up to this id
+-- $6 excluded environments  $7 most deliveries  $8 up to this id  $9 most bytes of an event to return
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
@@ -7,8 +7,9 @@
 -- the planner may join all events with all endpoints. They are found before rows are picked, so
 -- that the picked rows make at most $7 deliveries. If rows were seen but none picked, the first
 -- event alone makes more than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so
--- nothing was read. Parked deliveries go into the endpoint's home
--- shard, where one index range finds them.
+-- nothing was read. Parked deliveries go into the endpoint's home shard, where one index range finds
+-- them. The first row has the small events of the others. Otherwise a second statement would read
+-- each of them a moment later.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
   WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
@@ -74,6 +75,12 @@ WITH waiting AS MATERIALIZED (
   FROM planned o WHERE o.delivery_id IS NOT NULL
   ON CONFLICT (id) DO NOTHING
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
+), small AS (                                  -- the data as bytes, so that malformed text cannot break the answer
+  SELECT array_agg(p.event_id) AS ids, array_agg(p.type) AS types, array_agg(p.environment_id) AS environments, array_agg(e.data) AS data
+  FROM (SELECT DISTINCT event_id, type, environment_id FROM planned WHERE NOT parked) AS p
+  CROSS JOIN LATERAL (
+    SELECT textsend(data::text) AS data FROM dispatcher.events
+    WHERE id = p.event_id AND octet_length(data::text) <= $9 OFFSET 0) AS e
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
        (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,
@@ -81,10 +88,12 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
+       small.ids AS small_ids, small.types AS small_types, small.environments AS small_environments, small.data AS small_data,
        EXISTS (SELECT 1 FROM waiting) AND NOT EXISTS (SELECT 1 FROM own) AS is_lost,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
+FROM small
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
