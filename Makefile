@@ -85,8 +85,8 @@ COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 lock:  ## Write both requirements files again from pyproject.toml (needs uv; ARGS="--upgrade")
-	@$(UV) $(COMPILE) --extra daemon --extra embedded --group dev --output-file requirements.lock $(ARGS)
-	@$(UV) $(COMPILE) --extra daemon --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(UV) $(COMPILE) --extra embedded --group dev --output-file requirements.lock $(ARGS)
+	@$(UV) $(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
 
 wheel: $(INSTALLED)  ## Build dist/*.whl
 	@$(BIN)/python -m hatchling build -t wheel

@@ -4,12 +4,12 @@ import sys
 
 WITHOUT_DAEMON = (
     "The daemon and its commands need the package {0}, which is not installed.\n"
-    "Install them by: pip install 'dispatcher[daemon]'\n"
+    "Install dispatcher again without --no-deps.\n"
 )
 
 
 def start() -> None:
-    """Run the command line. If only the client is installed, say how to install the rest."""
+    """Run the command line. If other packages are missing, say how to install the rest."""
     try:
         from dispatcher.cli import main
     except ModuleNotFoundError as error:

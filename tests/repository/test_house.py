@@ -45,10 +45,7 @@ def test_a_lock_names_no_index_and_no_place(lock: str) -> None:
 
 def test_what_is_installed_for_production_is_what_was_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    names = {
-        re.split(r"[^a-z0-9-]", each)[0]
-        for each in project["project"]["optional-dependencies"]["daemon"]
-    }
+    names = {re.split(r"[^a-z0-9-]", each)[0] for each in project["project"]["dependencies"]}
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", RUNTIME_LOCK, re.MULTILINE))
     entries = re.split(r"\n(?=\S)", LOCK.strip())
     assert set(re.split(r"\n(?=\S)", RUNTIME_LOCK.strip())) <= set(entries)
