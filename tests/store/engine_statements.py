@@ -37,8 +37,10 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "environments", "event_types", "history", "migrator", "pauses"),
-    *("schema_rights", "server", "settings", "setup"),
+    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "pauses"),
+    *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
+    *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "start")),
+    *(f"endpoints/{name}" for name in ("names", "search", "unwell")),
     *("audit/list", "audit/write", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
     *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "list_of_all", "next_version")),
@@ -52,6 +54,11 @@ PEOPLES = frozenset({
     *(f"tokens/{name}" for name in ("authenticate", "create", "list", "revoke")),
 })  # fmt: skip
 """Folders and statements that people's requests and commands run, or the start of a daemon, once."""
+UNMEASURED = frozenset({
+    *(f"bulk_actions/{name}" for name in ("advance", "claim", "next", "note_failure", "prune")),
+    "statistics/sample_backlog",
+})  # fmt: skip
+"""Statements of the engine without a bound here. Add none: give them one, and empty this set."""
 
 Row = (
     tuple[str, str, int, int] | tuple[str, str, int, int, str] | tuple[str, str, int, int, str, str]
