@@ -4,6 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Connection, connected
 from tests.end_to_end.shell import Shell
 from tests.end_to_end.test_cli_webhook import address, either, over_the_api  # noqa: F401 - fixtures
@@ -42,6 +44,22 @@ async def test_the_events_of_a_file_are_emitted_and_their_ids_printed_in_order(
     assert [event["type"] for event in printed] == ["z.last", "a.first", "a.b"]
     assert [event["id"] for event in printed[:2]] == ended.out.split()[:2]
     assert len(await connection.fetch(EMITTED)) == 4
+
+
+@pytest.mark.parametrize("form", ["one", "many"])
+async def test_an_event_keeps_its_reference(
+    either: Shell,  # noqa: F811
+    tmp_path: Path,
+    connection: Connection,
+    form: str,
+) -> None:
+    file = ndjson(tmp_path, {**EVENT, "reference": "ord_1"})
+    words = ("--ndjson", file) if form == "many" else ("a.b", "--reference", "ord_1")
+    ended = await either("emit", *words)
+    assert (ended.code, ended.err) == (0, "")
+    assert await connection.fetchval(
+        "SELECT reference FROM dispatcher.events WHERE 'evt_' || id = $1", ended.out.strip()
+    ) == ("ord_1")
 
 
 async def test_a_file_with_more_events_than_a_request_may_have_is_emitted(

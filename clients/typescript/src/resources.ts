@@ -163,11 +163,18 @@ export class Deliveries extends Group {
   }
 }
 
+/** `reference` is your name for what the event is about: people can search for it. */
+export interface EmitOptions {
+  idempotencyKey?: string;
+  reference?: string;
+}
+
 /** The methods for events. */
 export class Events extends Group {
   /** Emit an event. For a key that was used before, return the first event. */
-  emit(type: string, data: unknown = null, options: { idempotencyKey?: string } = {}): Promise<Event> {
-    return this.write(path("events"), { type, data }, options.idempotencyKey);
+  emit(type: string, data: unknown = null, options: EmitOptions = {}): Promise<Event> {
+    const { idempotencyKey, reference } = options;
+    return this.write(path("events"), { type, data, reference }, idempotencyKey);
   }
 
   /** Emit up to 1,000 events, all or none. Return the `id` of each, in the same order. */

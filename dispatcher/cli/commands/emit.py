@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import click
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 LARGEST_DATA_BYTES = 8 * 2**20
 """The limit of `data` over the API, which knows its own configured limit."""
+
+
+class Event(NamedTuple):
+    """One event to emit. `data` is its exact JSON text."""
+
+    type: str
+    data: str
+    key: str | None
+    reference: str | None
 
 
 class Data(click.ParamType[str]):
@@ -50,6 +59,9 @@ class Data(click.ParamType[str]):
     "--idempotency-key", metavar="KEY", help="Emit nothing if an earlier event has this key."
 )
 @click.option(
+    "--reference", metavar="TEXT", help="What the event is about, such as an order; searchable."
+)
+@click.option(
     "--ndjson",
     "file",
     type=click.File("rb"),
@@ -63,6 +75,7 @@ def emit(
     type_: str | None,
     data: str | None,
     idempotency_key: str | None,
+    reference: str | None,
     file: BinaryIO | None,
     as_json: bool,
 ) -> None:
@@ -74,55 +87,57 @@ def emit(
     "user.created:7"}. Up to 1,000 events are emitted at a time, all or none.
     """
     if file is not None:
-        if type_ is not None or data is not None or idempotency_key is not None:
+        if (type_, data, idempotency_key, reference) != (None, None, None, None):
             raise click.UsageError(
-                "--ndjson has the type, the data and the key of each event in its line. Leave out"
-                " TYPE, --data and --idempotency-key."
+                "--ndjson has the fields of each event in its line. Leave out TYPE, --data,"
+                " --idempotency-key and --reference."
             )
         _emit_lines(target, file, as_json)
         return
     if type_ is None:
         raise click.UsageError("Name the TYPE of the event, or a file of events with --ndjson.")
-    answer = _emit_one(target, type_, "{}" if data is None else data, idempotency_key)
+    event = Event(type_, "{}" if data is None else data, idempotency_key, reference)
+    answer = _emit_one(target, event)
     click.echo(json.dumps(answer) if as_json else answer["id"])
 
 
 # ── one event ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _emit_one(target: Target, type_: str, data: str, key: str | None) -> dict[str, str]:
+def _emit_one(target: Target, event: Event) -> dict[str, str]:
     import asyncio
 
     from dispatcher.cli import database
     from dispatcher.config.loading import load
 
     if target.url is not None:
-        return _over_the_api(target, type_, data, key)
+        return _over_the_api(target, event)
     target_database, config = database.find(load(target.config_file))
     environment = target.environment or DEFAULT_ENVIRONMENT
-    name = asyncio.run(_emit(target_database, config, type_, data, environment, key))
-    return {"id": name, "type": type_, "environmentId": environment}
+    name = asyncio.run(_emit(target_database, config, event, environment))
+    return {"id": name, "type": event.type, "environmentId": environment}
 
 
-def _over_the_api(target: Target, type_: str, data: str, key: str | None) -> dict[str, str]:
+def _over_the_api(target: Target, event: Event) -> dict[str, str]:
     from dispatcher.client.resources import JsonText
 
     try:
         emitted = call_api(
-            target, lambda c: c.events.emit(type_, JsonText(data), idempotency_key=key)
+            target,
+            lambda client: client.events.emit(
+                event.type,
+                JsonText(event.data),
+                idempotency_key=event.key,
+                reference=event.reference,
+            ),
         )
     except ValueError as error:
         raise click.UsageError(f"The data is not JSON: {error}") from None
-    return {"id": emitted.id, "type": type_, "environmentId": emitted.environment_id}
+    return {"id": emitted.id, "type": event.type, "environmentId": emitted.environment_id}
 
 
 async def _emit(
-    target_database: "Database",
-    config: "Config",
-    type_: str,
-    data: str,
-    environment: str,
-    idempotency_key: str | None,
+    target_database: "Database", config: "Config", event: Event, environment: str
 ) -> str:
     from dispatcher.cli import database
     from dispatcher.store.events import Events
@@ -131,7 +146,11 @@ async def _emit(
         await database.check_schema(target_database)
     async with database.session(target_database, config) as session:
         return await Events(session).emit(
-            type_, data, environment_id=environment, idempotency_key=idempotency_key
+            event.type,
+            event.data,
+            environment_id=environment,
+            idempotency_key=event.key,
+            reference=event.reference,
         )
 
 
@@ -159,7 +178,12 @@ async def _lines_over_the_api(client: "AsyncApi", file: BinaryIO, as_json: bool)
 
     async def emitted(batch: event_lines.Batch) -> Sequence[str]:
         events = [
-            {"type": row.type, "data": JsonText(row.data), "idempotency_key": row.key}
+            {
+                "type": row.type,
+                "data": JsonText(row.data),
+                "idempotency_key": row.key,
+                "reference": row.reference,
+            }
             for row in batch.events
         ]
         try:
