@@ -17,6 +17,11 @@ from dispatcher.api.types import Answer
 ITEMS_AT_ONCE = 10
 """How many resources are written before other tasks may run. A thread would not help: it would
 compete for the interpreter lock."""
+SHORT_ITEMS = 50
+"""How many resources are written without a pause."""
+PAUSE_SECONDS = 0.002
+"""The pause in a longer list. To send a delivery takes several turns of the event loop. Without a
+pause each of these turns would wait for resources to be written."""
 LONG_BYTES = 65_536
 """A longer body is sent in pieces of this size, between which other tasks may run."""
 
@@ -74,7 +79,7 @@ async def _items(
     items: list[orjson.Fragment] = []
     for number, resource in enumerate(resources):
         if number and number % ITEMS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if number < SHORT_ITEMS else PAUSE_SECONDS)
         item = parsed.dialect.item(resource, shape, secrets=True)
         items.append(orjson.Fragment(orjson.dumps(item)))
     return tuple(items)

@@ -25,6 +25,8 @@ from tests.hostile_receivers.priority import at_idle_priority
 
 AT_ONCE = 100
 """Deliveries to a hostile receiver that are due at any time, and connections of a squatter."""
+GROUPS = 24
+"""Types of events for hostile receivers. Each type goes to about ten of them."""
 EVENTS_A_SECOND = 40
 GETS_A_SECOND = 40
 LOCKS = (1_684_632_432, 0, 1)
@@ -34,7 +36,7 @@ EMIT = (
 )
 EMIT_MANY = """
 INSERT INTO dispatcher.events (environment_id, type, data)
-SELECT 'a', $1, '{}' FROM generate_series(1, $2::int)
+SELECT 'a', ($1::text[])[1 + floor(random() * cardinality($1::text[]))], '{}' FROM generate_series(1, $2::int)
 """
 DUE = """
 SELECT count(*)::int FROM dispatcher.deliveries WHERE environment_id = 'a' AND next_at <= now()
@@ -54,7 +56,7 @@ class Orders:
 
 async def hostile_receivers(orders: Orders) -> None:
     """A hundred deliveries at a time are due to receivers that answer anything."""
-    await _due(orders.dsn, "flood.any")
+    await _due(orders.dsn, *(f"flood.any.g{n}" for n in range(GROUPS)))
 
 
 async def silent_names(orders: Orders) -> None:
@@ -62,12 +64,13 @@ async def silent_names(orders: Orders) -> None:
     await _due(orders.dsn, "flood.name")
 
 
-async def _due(dsn: str, type_: str) -> None:
+async def _due(dsn: str, *types: str) -> None:
+    """Emit events of these types while fewer than AT_ONCE deliveries are due."""
     connection = await asyncpg.connect(dsn)
     await connection.execute(SAFE)
     while True:
         if await connection.fetchval(DUE) < AT_ONCE:
-            await connection.execute(EMIT_MANY, type_, 1)
+            await connection.execute(EMIT_MANY, types, 1)
         await asyncio.sleep(0.1)
 
 

@@ -23,7 +23,7 @@ import aiohttp
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from tests.bench import stage
 from tests.bench.neighbours import WEBHOOKS, answering, rss_mib
-from tests.campaign.floods import FLOODS, SAFE, Orders
+from tests.campaign.floods import FLOODS, GROUPS, SAFE, Orders
 from tests.campaign.weighing import Figure
 from tests.conftest import Connection, connected
 from tests.network_server import free_port
@@ -181,7 +181,7 @@ async def _prepare(scene: Scene, name: str) -> None:
     urls: dict[str, tuple[str, dict[str, Any]]] = {}
     match name:
         case "receivers":
-            urls = {each: ("flood.any", {}) for each in HOSTILE}
+            urls = {url: (f"flood.any.g{n % GROUPS}", {}) for n, url in enumerate(HOSTILE)}
         case "names":
             urls = {f"https://h{n}.silent.test/": ("flood.name", {}) for n in range(NAMES)}
         case "squatter":
