@@ -6,6 +6,12 @@ import time
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
 
+LARGE = """
+INSERT INTO dispatcher.events (type, data)
+SELECT 'user.created', json_build_object('n', n, 'text', repeat('x', 2000)) FROM generate_series(1, $1::int) AS n
+"""
+"""Data that does not come with its delivery, because it is long."""
+
 
 async def test_a_pause_that_ends_during_an_outage_of_the_database_causes_no_load(
     story: Story, daemons: Daemons, receiver: Receiver
@@ -31,7 +37,7 @@ async def test_unreadable_bodies_are_read_again_with_delays(
     bodies = daemon._engine.sessions.bodies
     bodies._dsn, dsn = "postgresql://127.0.0.1:1/missing", bodies._dsn
     bodies.drop()
-    await story.insert(2_000)
+    await story.connection.execute(LARGE, 2_000)
     await asyncio.sleep(1.0)  # the first attempts, at short intervals, are over
     worked, began = time.process_time(), time.monotonic()
     await asyncio.sleep(0.5)  # its work in this time is measured

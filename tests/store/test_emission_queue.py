@@ -133,4 +133,5 @@ async def test_a_request_cancelled_while_its_statement_runs_harms_no_other(
 
 
 async def _is_waiting(connection: Connection) -> bool:
+    await connection.execute("SELECT pg_stat_clear_snapshot()")  # else one look is kept for all
     return bool(await connection.fetchval(WAITING))
