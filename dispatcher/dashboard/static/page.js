@@ -110,6 +110,8 @@
     const activate = (option) => {
       for (const each of options()) each.setAttribute("aria-selected", each === option);
       if (!option) return input.removeAttribute("aria-activedescendant");
+      // Ids are set here: htmx gives an element of the page and of the response with one id its old attributes.
+      option.id = `${list.id}-${options().indexOf(option)}`;
       input.setAttribute("aria-activedescendant", option.id);
       option.scrollIntoView({ block: "nearest" });
     };
