@@ -142,7 +142,7 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
 @pytest.mark.parametrize(
     ("fan_out", "most"),
     [
-        (1, {"emit": (2, 10, 435), "fanout": (2, 17, 585), "bodies": (0, 4, 1), "record": (2, 14, 690)}),
+        (1, {"emit": (2, 10, 435), "fanout": (2, 20, 585), "bodies": (0, 4, 1), "record": (2, 14, 690)}),
         (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 12, 495), "bodies": (0, 1, 1), "record": (2, 14, 705)}),
     ],
 )  # fmt: skip
@@ -153,7 +153,10 @@ async def test_rows_blocks_and_wal_of_a_delivery(
     fan_out: int,
     most: dict[str, tuple[float, float, float]],
 ) -> None:
-    """Rows are those written, blocks all that were touched; bytes of the log are without page images."""
+    """Rows are those written, blocks all that were touched; bytes of the log are without page images.
+
+    PostgreSQL 14 touches more blocks than 18: 18.2 a fan-out of one delivery.
+    """
     spent = await costs(connection, sessions, owner, fan_out)
     found = {name: cost.each(NUMBER) for name, cost in spent.items()}
     dearer = {
