@@ -16,6 +16,7 @@ from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhook_settings import CHANGED_SINCE, revision_of
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.webhook_inputs import WebhookChanges
+from dispatcher.services.propagation import wait_until_applied
 from dispatcher.services.webhook_resource import Webhook
 
 FIELDS = {
@@ -33,7 +34,7 @@ async def show(request: DashboardRequest) -> web.Response:
 
 
 async def change(request: DashboardRequest) -> web.Response:
-    """Replace or remove the authentication or the certificates.
+    """Replace or remove the authentication or the certificates, and wait until daemons use them.
 
     Nothing is changed if the webhook has changed since the page was loaded. Raise ForbiddenError
     if the token lacks the scope.
@@ -50,11 +51,13 @@ async def change(request: DashboardRequest) -> web.Response:
                 form,
                 revision=revision_of(typed.get("revision", "")),
             )
+            version = await services.webhooks.version(view.webhook.id)
     except (ValidationError, InvalidError) as error:
         return _form(request, view, _shown_again(view.webhook, typed), _form_errors(error), 422)
     except ChangedError:
         again = _shown_again(view.webhook, typed)
         return _form(request, view, again, {"form": CHANGED_SINCE}, 409)
+    await wait_until_applied(request.pool, version)
     page = request.url("webhook_credentials", webhook_id=view.webhook.id)
     return see_other(page, "changed")
 
