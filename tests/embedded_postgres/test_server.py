@@ -450,13 +450,13 @@ async def test_root_steps_down_and_changes_nothing_else(
 async def test_a_plain_user_runs_it_too(
     open_directory: Path, open_package: Path, found: Binaries
 ) -> None:
-    nobody = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
-    runnable = binaries_module.reachable(found, nobody, open_directory)
+    account = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
+    runnable = binaries_module.reachable(found, account, open_directory)
     home = open_directory / "nobody"
     home.mkdir()
-    os.chown(home, nobody.uid, nobody.gid)
-    identity = {"user": nobody.uid, "group": nobody.gid, "extra_groups": [], "cwd": "/"}
-    python = python_for(nobody.uid)
+    os.chown(home, account.uid, account.gid)
+    identity = {"user": account.uid, "group": account.gid, "extra_groups": [], "cwd": "/"}
+    python = python_for(account.uid)
     with child(home / "state", runnable.directory, python, open_package, **identity) as process:
         dsn = first_line(process)
         assert await ask(dsn, "SELECT 1") == 1

@@ -28,7 +28,7 @@ OTHERS = re.compile(r"(?:^|/)(?:vendor|node_modules)/")
 QUOTED = {
     "dispatcher/embedded_postgres/binaries.py": ["`nobody`", '"nobody"', "postgres or nobody"],
     "tests/network_server.py": ['"nobody"'],
-    "tests/embedded_postgres/test_server.py": ["nobody"],
+    "tests/embedded_postgres/test_server.py": ['"nobody"'],
     "tests/repository/test_words.py": ["nobody"],
 }
 """What is quoted and not said: the user `nobody` of Unix."""
