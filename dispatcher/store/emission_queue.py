@@ -100,6 +100,7 @@ class EmissionQueue:
 
     async def _run(self, place: tuple[str, str, bool], lane: _Lane, pool: PoolShare) -> None:
         """Insert until no request waits."""
+        together: Sequence[_Emission] = ()
         try:
             while lane.waiting:
                 if together := lane.take():
@@ -107,7 +108,8 @@ class EmissionQueue:
         finally:
             lane.task = None
             del self._lanes[place]
-            for emission in lane.waiting:  # only if the task was cancelled
+            # Only if the task was cancelled is a result missing. Otherwise its caller would wait on.
+            for emission in (*together, *lane.waiting):
                 emission.result.cancel()
 
 
@@ -119,10 +121,6 @@ async def _insert(pool: PoolShare, environment_id: str, together: Sequence[_Emis
     """
     try:
         emitted = await _emit(Events(pool), environment_id, together)
-    except asyncio.CancelledError:
-        for emission in together:
-            emission.result.cancel()
-        raise
     except Exception as error:  # noqa: BLE001 - it is raised by each request
         if len(together) > 1 and _is_of_one(error):
             half = len(together) // 2
@@ -152,10 +150,6 @@ async def _insert_separately(
                 events = Events(opened)
                 await events.limit_lock_wait(SEPARATE_LOCK_MS)
                 emitted = await _emit(events, environment_id, [emission])
-        except asyncio.CancelledError:
-            for left in together[place:]:
-                left.result.cancel()
-            raise
         except Exception as error:  # noqa: BLE001 - it is raised by the request
             _fail([emission], error)
         else:

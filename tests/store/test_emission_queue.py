@@ -132,6 +132,27 @@ async def test_a_request_cancelled_while_its_statement_runs_harms_no_other(
     assert (await waiting).ids[0] is not None
 
 
+async def test_a_cancelled_task_leaves_no_request_waiting(
+    share: CountingShare, connection: Connection
+) -> None:
+    queue = EmissionQueue()
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(HOLD, "held")
+    refused = emitting(queue, share, "a", "a..b")
+    # Keys are claimed in their order, so the first request is refused before the second one waits.
+    others = [emitting(queue, share, key) for key in ("held", "third", "fourth")]
+    await until(lambda: _is_waiting(connection), "the second request alone waits for its key")
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == "emit"]
+    task.cancel()
+    await asyncio.wait([task])
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(refused, *others, return_exceptions=True)
+    await transaction.rollback()
+    assert isinstance(results[0], EventRejectedError)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results[1:])
+
+
 async def _is_waiting(connection: Connection) -> bool:
     await connection.execute("SELECT pg_stat_clear_snapshot()")  # else one look is kept for all
     return bool(await connection.fetchval(WAITING))
