@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 DAY_SECONDS = 86_400
 DAYS_BESIDE = 9
 """Partitions besides those of the retained days: a week ahead, today's, and the default one."""
-RELATIONS_PER_DAY_OF_ATTEMPTS = 5
-"""The table and its four indexes."""
-RELATIONS_PER_DAY_OF_EVENTS = 2
-"""The table and its one index."""
+RELATIONS_PER_DAY_OF_ATTEMPTS = 6
+"""The table and its five indexes."""
+RELATIONS_PER_DAY_OF_EVENTS = 3
+"""The table and its two indexes."""
 OLD_SNAPSHOT_SECONDS = 600.0
 LOCKS_SHARE = 4
 """A statement that reads all days should need at most this fraction (1/4) of the lock table."""

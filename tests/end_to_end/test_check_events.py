@@ -76,7 +76,23 @@ async def test_that_a_snapshot_has_been_held_for_long(
 
 
 @pytest.mark.parametrize(
-    ("events", "attempts", "needed"), [(30, 14, 39 * 2 + 23 * 5), (1310, 1300, 1319 * 2 + 1309 * 5)]
+    ("events", "attempts", "needed"), [(30, 14, 39 * 3 + 23 * 6), (1310, 1300, 1319 * 3 + 1309 * 6)]
 )
 def test_the_locks_of_all_days_are_counted(events: int, attempts: int, needed: int) -> None:
     assert locks_needed(events * DAY, attempts * DAY) == needed
+
+
+@pytest.mark.parametrize(
+    ("table", "relations"),
+    [
+        ("events", event_checks.RELATIONS_PER_DAY_OF_EVENTS),
+        ("attempts", event_checks.RELATIONS_PER_DAY_OF_ATTEMPTS),
+    ],
+)
+async def test_the_relations_of_a_day_are_those_of_the_schema(
+    connection: Connection, table: str, relations: int
+) -> None:
+    indexes = await connection.fetchval(
+        "SELECT count(*) FROM pg_index WHERE indrelid = $1::text::regclass", f"dispatcher.{table}"
+    )
+    assert relations == 1 + indexes
