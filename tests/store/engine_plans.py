@@ -9,7 +9,10 @@ from tests.store.engine_rows import Queues
 from tests.store.engine_statements import BATCH, Call, calls
 from tests.store.plans import MEASURED, explain
 
-QUEUES = ("deliveries", "inbox", "unvalidated_events", "change_notices", "subscriptions")
+QUEUES = (
+    *("deliveries", "inbox", "unvalidated_events", "change_notices", "subscriptions"),
+    "bulk_actions",
+)
 SLACK = 250
 """Blocks of the catalogue, and of pages not seen before."""
 DEAD = 5_000

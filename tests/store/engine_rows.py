@@ -70,6 +70,9 @@ INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, 
 INSERT INTO dispatcher.replays (id, environment_id, endpoint_id, since, until, missed, position, state)
   SELECT {base} + n, 'env_default', pg_temp.endpoint(1 + n % {endpoints}), now(), now(), true, {base}, 'DONE'
   FROM generate_series({from_} + 1, {from_} + {inbox} / 6) AS n;
+INSERT INTO dispatcher.bulk_actions (id, environment_id, action, criteria, position, state)
+  SELECT {base} + n, 'env_default', 'retry', '{{}}', {base}, CASE WHEN n % 1000 = 1 THEN 'RUNNING' ELSE 'DONE' END
+  FROM generate_series({from_} + 1, {from_} + {inbox} / 6) AS n;
 INSERT INTO dispatcher.events (id, type, data, source)
   SELECT {base} + n, 'user.created', '{{}}', 'directed' FROM generate_series({from_} + 1, {from_} + {inbox} / 2) AS n;
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
@@ -92,6 +95,7 @@ TABLES = (
         "change_notices",
         "quarantine",
         "replays",
+        "bulk_actions",
         "events",
     ),
     "attempts",

@@ -43,7 +43,7 @@ PEOPLES = frozenset({
     *(f"endpoints/{name}" for name in ("names", "search", "unwell")),
     *("audit/list", "audit/write", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
-    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "list_of_all", "next_version")),
+    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
     *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
@@ -54,12 +54,6 @@ PEOPLES = frozenset({
     *(f"tokens/{name}" for name in ("authenticate", "create", "list", "revoke")),
 })  # fmt: skip
 """Folders and statements that people's requests and commands run, or the start of a daemon, once."""
-UNMEASURED = frozenset({
-    *(f"bulk_actions/{name}" for name in ("advance", "claim", "next", "note_failure", "prune")),
-    "statistics/sample_backlog",
-})  # fmt: skip
-"""Statements of the engine without a bound here. Add none: give them one, and empty this set."""
-
 Row = (
     tuple[str, str, int, int] | tuple[str, str, int, int, str] | tuple[str, str, int, int, str, str]
 )
@@ -185,6 +179,12 @@ def _keeping(queues: Queues) -> Rows:
         "partitions/ensure": ("upkeep", "7", 1, 600),
         "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
         "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
+        "statistics/sample_backlog": ("upkeep", "5000", 5000, 8),
+        "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_delivery"),
+        "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true", 1, 20, "bulk_actions_pkey"),
+        "bulk_actions/next": ("upkeep", "", 1, 20, "bulk_actions_running"),
+        "bulk_actions/note_failure": ("upkeep", "'error', 20", 1, 20, "bulk_actions_running", "bulk_actions_pkey"),
+        "bulk_actions/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
         "statistics/backlog_of_all": ("statistics", "1001", 1001, 8),
         "statistics/figures": ("statistics", "NULL, 1001", 1001, 8),
         "idempotency/prune": ("upkeep", "86400, 1000", 1, 10),
