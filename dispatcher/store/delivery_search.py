@@ -132,15 +132,22 @@ class DeliverySearch:
         self, environment_id: str, reference: str, limit: int, *, low: int = 0, high: int = LARGEST
     ) -> Sequence[int]:
         """Return the ids of the newest events with a reference, from `low` up to below `high`."""
-        rows = await self._session.fetch(
-            statement("delivery_search/events_with_reference"),
-            environment_id,
-            reference,
-            high,
-            low,
-            limit,
-        )
-        return [row["id"] for row in rows]
+        event_ids: list[int] = []
+        left = HistoryFilter(low=low, high=high)
+        while True:
+            part, _ = await self._history.part(left)
+            rows = await self._session.fetch(
+                statement("delivery_search/events_with_reference"),
+                environment_id,
+                reference,
+                part.high,
+                part.low,
+                limit - len(event_ids),
+            )
+            event_ids += [row["id"] for row in rows]
+            if len(event_ids) >= limit or part.low <= low:
+                return event_ids
+            left = replace(left, high=part.low)
 
     async def events_with_text(
         self,
@@ -156,17 +163,18 @@ class DeliverySearch:
 
         Read up to `rows` events, and search up to `size_bytes` of their data as it is stored.
         """
+        part, _ = await self._history.part(filters)
         records = await self._session.fetch(
             statement("delivery_search/events_with_text"),
             environment_id,
             texts,
-            filters.high,
-            filters.low,
+            part.high,
+            part.low,
             rows,
             size_bytes,
             limit,
         )
-        return IdsRead(records[0]["ids"], records[0]["horizon"])
+        return ids_read(records, filters, part)
 
     async def of_events(
         self, environment_id: str, event_ids: Sequence[int], filters: HistoryFilter, limit: int

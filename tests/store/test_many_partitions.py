@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core.ids import LARGEST
+from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.replays import Replays
 from tests.conftest import Connection, _database, connected, with_database
@@ -20,6 +21,8 @@ from tests.store import rows
 
 DAYS = 170
 LOCKS_MOST = 650
+EVENT_LOCKS_MOST = 300
+"""The same of statements that read events alone: a day has half as many relations."""
 ENVIRONMENT = "env_default"
 MAKE = """
 SELECT dispatcher.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - n)
@@ -63,8 +66,8 @@ async def endpoint(long_history: Connection) -> UUID:
     """One with an event every tenth day, delivered or, every other one, failed; all sent again now."""
     endpoint_id = await rows.endpoint(long_history, "*")
     await long_history.execute(
-        """INSERT INTO dispatcher.events (id, type, data)
-           SELECT dispatcher.id_floor(now() - make_interval(days => n)), 'a', '1' FROM generate_series(5, $1, 10) n""".replace(
+        """INSERT INTO dispatcher.events (id, type, data, reference)
+           SELECT dispatcher.id_floor(now() - make_interval(days => n)), 'a', '1', 'ord_1' FROM generate_series(5, $1, 10) n""".replace(
             "$1", str(DAYS)
         )
     )
@@ -133,6 +136,37 @@ async def test_events_are_listed_in_steps_of_some_days(
         horizon = seen.horizon
     assert found == [i - 1 for i in await ids_of(long_history)]
     assert asked.locks <= LOCKS_MOST
+
+
+async def test_events_are_searched_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    ids = [i - 1 for i in await ids_of(long_history)]
+    search = DeliverySearch(asked)
+    found: list[int] = []
+    horizon: int | None = LARGEST
+    while horizon is not None:
+        seen = await search.events_with_text(
+            ENVIRONMENT, ["1"], HistoryFilter(high=horizon), rows=100, size_bytes=2**20, limit=100
+        )
+        found += seen.ids
+        horizon = seen.horizon
+    assert found == ids
+    assert asked.locks <= EVENT_LOCKS_MOST
+
+
+async def test_events_with_a_reference_are_read_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    ids = [i - 1 for i in await ids_of(long_history)]
+    search = DeliverySearch(asked)
+    assert await search.events_with_reference(ENVIRONMENT, "ord_1", 100) == ids
+    assert await search.events_with_reference(ENVIRONMENT, "ord_1", 10) == ids[:10]
+    low, high = ids[-2], ids[1]
+    assert await search.events_with_reference(
+        ENVIRONMENT, "ord_1", 100, low=low, high=high
+    ) == [i for i in ids if low <= i < high]
+    assert asked.locks <= EVENT_LOCKS_MOST
 
 
 async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
