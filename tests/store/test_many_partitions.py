@@ -163,9 +163,9 @@ async def test_events_with_a_reference_are_read_in_steps_of_some_days(
     assert await search.events_with_reference(ENVIRONMENT, "ord_1", 100) == ids
     assert await search.events_with_reference(ENVIRONMENT, "ord_1", 10) == ids[:10]
     low, high = ids[-2], ids[1]
-    assert await search.events_with_reference(
-        ENVIRONMENT, "ord_1", 100, low=low, high=high
-    ) == [i for i in ids if low <= i < high]
+    assert await search.events_with_reference(ENVIRONMENT, "ord_1", 100, low=low, high=high) == [
+        i for i in ids if low <= i < high
+    ]
     assert asked.locks <= EVENT_LOCKS_MOST
 
 
