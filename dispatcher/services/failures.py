@@ -69,9 +69,8 @@ class Failures:
     ) -> Causes:
         """Return the causes of the newest failed deliveries of a time range and a type."""
         criteria = delivery_criteria.of_deliveries(filters, webhook_id=webhook_id, before=None)
-        rows = await self._search.causes(environment_id, criteria, FAILURES_READ)
-        looked_to = rows[0]["looked_to"] if rows else None
+        read = await self._search.causes(environment_id, criteria, FAILURES_READ)
         return Causes(
-            tuple(map(Cause.from_row, rows)),
-            None if looked_to is None else delivery_criteria.time_of(looked_to),
+            tuple(map(Cause.from_row, read.causes)),
+            None if read.looked_to is None else delivery_criteria.time_of(read.looked_to),
         )

@@ -7,7 +7,7 @@ and returns how far it read.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 from uuid import UUID
 
 from dispatcher.core.ids import LARGEST
@@ -41,10 +41,7 @@ ReadIds = Callable[[HistoryFilter, int, int], Awaitable[IdsRead]]
 
 
 class CauseRow(TypedDict):
-    """Failed deliveries with one cause. `error` is that of the newest.
-
-    `looked_to` is the id down to which failures were read, None if there are no others.
-    """
+    """Failed deliveries with one cause. `error` is that of the newest."""
 
     endpoint_id: UUID
     outcome: str
@@ -53,6 +50,13 @@ class CauseRow(TypedDict):
     first_id: int
     last_id: int
     error: str | None
+    looked_to: int | None
+
+
+class CausesRead(NamedTuple):
+    """Causes, and the id down to which failures were read, None if there are no others."""
+
+    causes: Sequence[CauseRow]
     looked_to: int | None
 
 
@@ -112,21 +116,25 @@ class DeliverySearch:
         )
         return ids_read(records, filters, part)
 
-    async def causes(
-        self, environment_id: str, filters: HistoryFilter, rows: int
-    ) -> Sequence[CauseRow]:
+    async def causes(self, environment_id: str, filters: HistoryFilter, rows: int) -> CausesRead:
         """Return the newest failed deliveries by cause, reading `rows` failures."""
+        part, until = await self._history.part(filters)
         found = await self._session.fetch(
             statement("delivery_search/causes"),
             environment_id,
-            filters.endpoint_id,
-            filters.high,
-            filters.low,
+            part.endpoint_id,
+            part.high,
+            part.low,
             rows,
-            filters.type,
-            filters.prefix,
+            part.type,
+            part.prefix,
+            until,
         )
-        return all_rows(CauseRow, found)
+        looked_to = found[0]["looked_to"]
+        if looked_to is None and part.low > filters.low:
+            looked_to = part.low
+        causes = [row for row in found if row["endpoint_id"] is not None]
+        return CausesRead(all_rows(CauseRow, causes), looked_to)
 
     async def events_with_reference(
         self, environment_id: str, reference: str, limit: int, *, low: int = 0, high: int = LARGEST

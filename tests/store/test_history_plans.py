@@ -225,7 +225,7 @@ async def test_events_are_found_by_their_reference(statistics: Connection) -> No
 
 
 async def test_causes_read_as_many_failures_as_they_were_told(statistics: Connection) -> None:
-    arguments = ("env_default", None, LARGEST, 0, 100, None, None)
+    arguments = ("env_default", None, LARGEST, 0, 100, None, None, None)
     read = await rows_read(statistics, TABLES, "delivery_search/causes", *arguments)
     # For each failure: whether it is pending, or ended again on one of the days after it.
     assert read <= 100 + 25 + 100

@@ -138,6 +138,49 @@ async def test_events_are_listed_in_steps_of_some_days(
     assert asked.locks <= LOCKS_MOST
 
 
+@pytest.mark.parametrize("of", ["endpoints", "environment", "failed"])
+async def test_a_listing_by_response_reaches_all_failures_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID, of: str
+) -> None:
+    found: list[int] = []
+    horizon: int | None = LARGEST
+    while horizon is not None:
+        wanted = HistoryFilter(high=horizon, status="FAILED", outcome="http")
+        if of == "endpoints":
+            seen = await History(asked).of_endpoints([endpoint], wanted, 100, 100)
+        elif of == "environment":
+            seen = await History(asked).of_environment(ENVIRONMENT, wanted, 100, 100)
+        else:
+            seen = await DeliverySearch(asked).failed(ENVIRONMENT, wanted, 100, 100)
+        found += seen.ids
+        horizon = seen.horizon
+    assert len(found) == len(await ids_of(long_history)) // 2
+    assert asked.locks <= LOCKS_MOST
+
+
+async def test_failures_are_grouped_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    number, horizon = 0, LARGEST
+    while True:
+        read = await DeliverySearch(asked).causes(ENVIRONMENT, HistoryFilter(high=horizon), 100)
+        number += sum(cause["deliveries"] for cause in read.causes)
+        if read.looked_to is None:
+            break
+        horizon = read.looked_to
+    assert number == len(await ids_of(long_history)) // 2
+    assert asked.locks <= LOCKS_MOST
+
+
+async def test_that_more_failures_are_left_is_known_without_a_cause(
+    long_history: Connection, endpoint: UUID
+) -> None:
+    search = DeliverySearch(long_history)
+    read = await search.causes(ENVIRONMENT, HistoryFilter(type="another.type"), 1)
+    assert read.causes == []
+    assert read.looked_to is not None
+
+
 async def test_events_are_searched_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
