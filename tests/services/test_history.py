@@ -406,7 +406,7 @@ async def test_a_delivery_that_moves_while_pages_are_read_is_listed_once(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint) for _ in range(60)]
-    walked = asyncio.Event()
+    walked, moved_enough = asyncio.Event(), asyncio.Event()
 
     async def send() -> int:
         """Ends what is pending and sends again what has ended, one by one, at all times."""
@@ -420,11 +420,15 @@ async def test_a_delivery_that_moves_while_pages_are_read_is_listed_once(
             await rows.delivery(connection, endpoint)
             await fan_out_again(connection)
             moved += 1
+            if moved > 5:
+                moved_enough.set()
         return moved
 
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(send())
-        walks = [[item.id for item in await listed(read, limit=7)] for _ in range(5)]
+        walks: list[list[str]] = []
+        while len(walks) < 5 or not (moved_enough.is_set() or sending.done()):
+            walks.append([item.id for item in await listed(read, limit=7)])
         walked.set()
     assert sending.result() > 5
     old = named(*reversed(made))
