@@ -138,7 +138,7 @@ class BulkActions:
             ids=_numbers(form) if form.delivery_ids else None,
             rate=form.rate,
             total=None if total.more else total.number,
-            most=RUNNING_MOST,
+            limit=RUNNING_MOST,
         )
         if row is None:
             raise ConflictError(

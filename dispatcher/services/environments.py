@@ -13,8 +13,6 @@ from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable
 
 RANDOM_BYTES = 12
-
-
 LOOKED_AT = 20_000
 """Most environments that one search reads."""
 

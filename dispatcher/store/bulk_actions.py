@@ -56,9 +56,9 @@ class BulkActions:
         ids: Sequence[int] | None,
         rate: int | None,
         total: int | None,
-        most: int,
+        limit: int,
     ) -> BulkActionRow | None:
-        """Start a bulk action. Return None if the environment has `most` running ones."""
+        """Start a bulk action. Return None if the environment has `limit` running ones."""
         rows = await self._session.fetch(
             statement("bulk_actions/start"),
             environment_id,
@@ -68,7 +68,7 @@ class BulkActions:
             criteria.high,
             rate,
             total,
-            most,
+            limit,
         )
         return first_row(BulkActionRow, rows)
 
@@ -129,18 +129,18 @@ class BulkActions:
         wait: float | None = rows[0]["wait"]
         return wait
 
-    async def note_failure(self, error: str, most: int) -> tuple[int, str] | None:
+    async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
         """Postpone the bulk action whose step failed, which is the one that has been due longest.
 
-        After `most` failures in a row its state becomes FAILED. Return its id and state, or None if
+        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None if
         none is due any more.
         """
-        rows = await self._session.fetch(statement("bulk_actions/note_failure"), error, most)
+        rows = await self._session.fetch(statement("bulk_actions/note_failure"), error, limit)
         return (rows[0]["id"], rows[0]["state"]) if rows else None
 
-    async def prune(self, keep: float, most: int) -> int:
-        """Delete up to `most` bulk actions that ended `keep` seconds ago. Return how many."""
-        return len(await self._session.fetch(statement("bulk_actions/prune"), keep, most))
+    async def prune(self, keep: float, limit: int) -> int:
+        """Delete up to `limit` bulk actions that ended `keep` seconds ago. Return how many."""
+        return len(await self._session.fetch(statement("bulk_actions/prune"), keep, limit))
 
 
 def to_json(criteria: HistoryFilter) -> str:

@@ -196,9 +196,9 @@ class Statistics:
         rows = await self._session.fetch(statement("statistics/figures"), environment_id, limit)
         return only_row(FiguresRow, rows)
 
-    async def sample_backlog(self, most: int) -> None:
-        """Keep how much is pending in this minute, reading up to `most` deliveries of each kind."""
-        await self._session.fetch(statement("statistics/sample_backlog"), most)
+    async def sample_backlog(self, limit: int) -> None:
+        """Keep how much is pending in this minute, reading up to `limit` deliveries of each kind."""
+        await self._session.fetch(statement("statistics/sample_backlog"), limit)
 
     async def backlog_series(
         self, environment_id: str, width: int, points: int
