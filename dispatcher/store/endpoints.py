@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
+from dispatcher.core.ids import LARGEST
 from dispatcher.core.model import ClockSetBack
+from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE, recent_id
 from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -212,7 +214,12 @@ class Endpoints:
 
     async def unwell(self, environment_id: str | None, limit: int) -> Sequence[UnwellEndpointRow]:
         """Return endpoints that only fail or were disabled by the daemon, longest failing first."""
-        rows = await self._session.fetch(statement("endpoints/unwell"), environment_id, limit)
+        rows = await self._session.fetch(
+            statement("endpoints/unwell"),
+            environment_id,
+            limit,
+            recent_id(LARGEST, DAYS_AT_ONCE * DAY_MS),
+        )
         return all_rows(UnwellEndpointRow, rows)
 
     async def names(

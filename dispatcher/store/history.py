@@ -26,7 +26,8 @@ from dispatcher.store.statements import statement
 
 DAYS_AT_ONCE = 42
 """Most days, one partition each, that one statement reads."""
-RECENT_MS = 2 * 86_400_000
+DAY_MS = 86_400_000
+RECENT_MS = 2 * DAY_MS
 """Milliseconds before the end of a list in which a page is looked for first.
 
 A statement over the partitions of a month takes a millisecond to plan.
@@ -314,10 +315,10 @@ class History:
         return list(zip([*ends, above], [None, *ends], strict=True))
 
 
-def recent_id(high: int) -> int:
-    """Return the smallest id of the last RECENT_MS before the id `high`, or before now."""
+def recent_id(high: int, milliseconds: int = RECENT_MS) -> int:
+    """Return the smallest id of so many milliseconds before the id `high`, or before now."""
     now = (int(time() * 1000) - EPOCH_MS) << TIME_SHIFT
-    return max(0, min(high, now) - (RECENT_MS << TIME_SHIFT))
+    return max(0, min(high, now) - (milliseconds << TIME_SHIFT))
 
 
 def _columns(filters: HistoryFilter, rows: int) -> tuple[object, ...]:

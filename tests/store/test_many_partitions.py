@@ -14,6 +14,7 @@ import pytest
 
 from dispatcher.core.ids import LARGEST
 from dispatcher.store.delivery_search import DeliverySearch
+from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.replays import Replays
 from tests.conftest import Connection, _database, connected, with_database
@@ -179,6 +180,13 @@ async def test_that_more_failures_are_left_is_known_without_a_cause(
     read = await search.causes(ENVIRONMENT, HistoryFilter(type="another.type"), 1)
     assert read.causes == []
     assert read.looked_to is not None
+
+
+async def test_unwell_endpoints_are_read_with_the_answers_of_some_days(
+    asked: Counting, endpoint: UUID
+) -> None:
+    assert await Endpoints(asked).unwell(None, 10) == []
+    assert asked.locks <= LOCKS_MOST
 
 
 async def test_events_are_searched_in_steps_of_some_days(

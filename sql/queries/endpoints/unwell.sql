@@ -1,4 +1,5 @@
--- $1 environment, or NULL for all  $2 most rows
+-- $1 environment, or NULL for all  $2 most rows  $3 attempts with ids above this one. Without it the
+-- partitions of all days would be locked
 --
 -- Return active endpoints that only fail, and those that the daemon disabled, with what went wrong last:
 -- of the oldest pending delivery that was tried, else of the newest failure of the last day. `number` is
@@ -20,7 +21,8 @@ FROM shown s LEFT JOIN LATERAL (
         CROSS JOIN LATERAL (SELECT id, attempt FROM dispatcher.deliveries WHERE id = p.id OFFSET 0) AS d
         WHERE d.attempt > 0 LIMIT 1) AS tried
   CROSS JOIN LATERAL (
-    SELECT a.* FROM (SELECT id, status, outcome, error FROM dispatcher.attempts WHERE delivery_id = tried.id AND id > tried.id OFFSET 0) AS a
+    SELECT a.* FROM (SELECT id, status, outcome, error FROM dispatcher.attempts
+                     WHERE delivery_id = tried.id AND id > tried.id AND id > $3 OFFSET 0) AS a
     ORDER BY a.id DESC LIMIT 1) AS last
 ) AS t ON true LEFT JOIN LATERAL (
   SELECT n.status, n.outcome, n.error
