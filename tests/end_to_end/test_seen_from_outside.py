@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 
 from dispatcher.daemon import Daemon
 from dispatcher.services.audit_log import Actor
+from dispatcher.services.measure import PausedNow
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.session import Session
 from dispatcher.telemetry import metrics
@@ -24,6 +25,19 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
     monkeypatch.setattr("dispatcher.daemon.WATCH_SECONDS", 0.05)
     monkeypatch.setattr("dispatcher.daemon.LAG_SECONDS", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def unmeasured() -> None:
+    """Forget what a daemon of another test has measured: the gauges are the process's."""
+    for gauge in (metrics.INBOX, metrics.OLDEST_DUE, metrics.PAUSED_ENVIRONMENTS):
+        gauge.set(-1)
+    for gauge in (metrics.PAUSED_ALL, metrics.PAUSED_SECONDS, metrics.QUARANTINE):
+        gauge.set(-1)
+    for state in ("due", "scheduled", "held"):
+        metrics.PENDING.labels(state).set(-1)
+    for state in ("active", "disabled", "failing"):
+        metrics.ENDPOINTS.labels(state).set(-1)
 
 
 def value(name: str, **labels: str) -> float:
@@ -170,6 +184,8 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         daemon = await daemons.start()
         await change(story, None, paused=True)
         await until(lambda: value("paused_all") == 1, "the pause is measured")
+        # Pauses are read just before: one that begins between the two is in the next reading.
+        await until(lambda: daemon._measure.paused != PausedNow(None, 0), "the pause is read")
         status, answer = await readiness(daemon)
         assert (status, answer["status"]) == (200, "ready")
         assert answer["paused"]["environments"] == 0
@@ -177,6 +193,7 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         assert since is not None
         await change(story, None, paused=False)
         await until(lambda: value("paused_all") == 0, "so is its end")
+        await until(lambda: daemon._measure.paused == PausedNow(None, 0), "its end is read")
         assert (await readiness(daemon))[1]["paused"] == {"all": None, "environments": 0}
     said = [line for line in lines if line["event"].startswith("sending is")]
     assert [(line["event"], line["environment"]) for line in said] == [
