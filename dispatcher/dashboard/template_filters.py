@@ -112,16 +112,18 @@ def _set_out(pieces: Sequence[str]) -> list[str]:
 
 
 def time(value: datetime | None, absent: str = NOTHING) -> Markup:
-    """Return a time relative to now, as HTML.
+    """Return a time as HTML: relative to now, and exact in UTC beside it.
 
-    The page keeps it up to date. Hovering shows the exact time.
+    The page keeps the relative one up to date, and may show the exact one in local time. Hovering
+    shows milliseconds.
     """
     if value is None:
         return Markup("{}").format(absent)
-    exact = moment(value)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact, f"{exact[:10]} {exact[11:23]} UTC", ago(value, datetime.now(UTC))
-    )
+    text = moment(value)
+    return Markup(
+        '<time datetime="{}" title="{} {} UTC"><span class="ago">{}</span>'
+        ' <span class="exact">{} {} UTC</span></time>'
+    ).format(text, text[:10], text[11:23], ago(value, datetime.now(UTC)), text[:10], text[11:19])
 
 
 def ago(value: datetime, now: datetime) -> str:
