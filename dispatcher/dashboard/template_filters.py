@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
+from dispatcher.dashboard.attempt_phases import phases
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
@@ -33,6 +34,8 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 
 NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
+SHOWN_CHARACTERS = 64 * 1024
+"""Longest text that a page shows. Setting out a longer one would hold the event loop."""
 
 
 def escape_invisible(text: str) -> str:
@@ -81,11 +84,24 @@ def _alphabets(label: str) -> set[str]:
     return {"EAST ASIAN" if word in _EAST_ASIAN else word for word in letters}
 
 
+def beginning(text: str) -> str:
+    """Return as much of a text as a page shows."""
+    return text[:SHOWN_CHARACTERS]
+
+
+def is_long(text: str) -> bool:
+    """Return True if a page shows only the beginning of the text."""
+    return len(text) > SHOWN_CHARACTERS
+
+
 def pretty(text: str) -> str:
     """Return JSON with line breaks and indentation. Return other text as it is.
 
-    Numbers and strings keep their exact spelling. Invisible characters appear as codes.
+    Numbers and strings keep their exact spelling. Invisible characters appear as codes. Of a long
+    text, return the beginning as it is.
     """
+    if is_long(text):
+        return escape_invisible(beginning(text))
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -183,6 +199,9 @@ def _largest(seconds: float) -> tuple[int, str]:
 FILTERS: dict[str, Any] = {
     "escape_invisible": escape_invisible,
     "pretty": pretty,
+    "beginning": beginning,
+    "is_long": is_long,
+    "phases": phases,
     "time": time,
     "duration": duration,
     "span": span,

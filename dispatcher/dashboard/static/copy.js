@@ -1,10 +1,17 @@
 // Copy buttons: `data-copy` names an element to copy the text of, `data-copy-text` is the text, and
 // `data-copy-from` is an address whose exact bytes are text to copy.
 (() => {
-  const said = document.createElement("p");
-  said.className = "unseen";
-  said.setAttribute("role", "status");
-  document.body.append(said);
+  let said;
+  const say = (text) => {
+    if (!said) {
+      said = document.createElement("p");
+      said.className = "unseen";
+      said.setAttribute("role", "status");
+      document.body.append(said);
+    }
+    // A screen reader speaks of what changes in an element that it knows already.
+    requestAnimationFrame(() => { said.textContent = text; });
+  };
 
   const read = async ({ copy, copyText, copyFrom }) => {
     if (copyText !== undefined) return copyText;
@@ -42,10 +49,10 @@
     }
     button.dataset.label ??= button.textContent;
     button.textContent = word;
-    said.textContent = `${word}: ${button.title || "the text"}`;
+    say(`${word}: ${button.title || "the text"}`);
     setTimeout(() => {
       button.textContent = button.dataset.label;
-      said.textContent = "";
+      say("");
     }, 1500);
   };
 
