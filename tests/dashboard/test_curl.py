@@ -25,7 +25,7 @@ HOSTILE_PATH = """a'b"$(touch${IFS}owned)`touch${IFS}owned`/../%2f%C3%a9/[1-3]{x
 HOSTILE_HEADER = "X-O'$HOME`id`!"
 HOSTILE_DATA = """'; touch owned; $(touch owned) `touch owned` "!!" %s && é <script> @x \n"""
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh") if shutil.which(shell)]
-VARYING = re.compile(r"X-Dispatcher-(Attempt|Signature)|webhook-(timestamp|signature)")
+VARYING = re.compile(r"X-Dispatcher-Attempt|.*-(Timestamp|Signature)", re.IGNORECASE)
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl is found")
 
