@@ -15,6 +15,7 @@ import pytest
 from dispatcher.core.ids import LARGEST
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.replays import Replays
 from tests.conftest import Connection, _database, connected, with_database
@@ -124,6 +125,16 @@ async def test_the_oldest_delivery_and_event_are_found(
     assert [a["attempt"] for a in await history.attempts(ENVIRONMENT, ids[-1], 200)] == [1]
     assert await history.of_event(ENVIRONMENT, ids[-1] - 1, ids[0], 10) == [ids[-1]]
     assert asked.locks <= LOCKS_MOST
+
+
+async def test_the_outcomes_of_events_are_read_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    events = [id_ - 1 for id_ in await ids_of(long_history)]
+    found = await EventOutcomes(asked).of_events(ENVIRONMENT, events, 100)
+    assert sorted(row["id"] for row in found) == sorted(events)
+    assert {row["delivered"] + row["failed"] for row in found} == {1}
+    assert asked.locks < LOCKS_MOST
 
 
 async def test_events_are_listed_in_steps_of_some_days(
