@@ -280,9 +280,13 @@ class History:
 
     async def environment_of_delivery(self, delivery_id: int) -> str | None:
         """Return the environment of a delivery, or None if there is no such delivery."""
-        return _environment(
-            await self._session.fetch(statement("history/environment_of_delivery"), delivery_id)
-        )
+        for above, until in await self.spans(delivery_id):
+            rows = await self._session.fetch(
+                statement("history/environment_of_delivery"), delivery_id, above, until
+            )
+            if rows:
+                return _environment(rows)
+        return None
 
     async def environment_of_webhook(self, webhook_id: UUID) -> str | None:
         """Return the environment of a webhook, or None if there is no such webhook."""
