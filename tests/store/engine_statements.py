@@ -37,7 +37,7 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "pauses"),
+    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
     *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "start")),
     *(f"endpoints/{name}" for name in ("names", "search", "unwell")),

@@ -23,6 +23,7 @@ from dispatcher.store import bulk_actions
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.history import History, HistoryFilter
+from dispatcher.store.owners import Owners
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.replays import Replays
 from dispatcher.store.session import Session, without_locks
@@ -286,8 +287,8 @@ async def test_the_environment_of_the_oldest_delivery_is_found(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
     oldest = (await ids_of(long_history))[-1]
-    assert await History(asked).environment_of_delivery(oldest) == ENVIRONMENT
-    assert await History(asked).environment_of_delivery(oldest + 7) is None
+    assert await Owners(asked).of_delivery(oldest) == ENVIRONMENT
+    assert await Owners(asked).of_delivery(oldest + 7) is None
     assert asked.locks <= LOCKS_MOST
 
 

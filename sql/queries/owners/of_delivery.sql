@@ -1,5 +1,5 @@
 -- $1 delivery  $2 attempts with ids above this one  $3 attempts with ids up to this one, or NULL. No
--- row: it is not there. For OFFSET 0 see items.sql.
+-- row: it is not there. For OFFSET 0 see history/items.sql.
 SELECT environment_id FROM (
   SELECT environment_id FROM dispatcher.deliveries WHERE id = $1
   UNION ALL
