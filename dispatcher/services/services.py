@@ -33,7 +33,7 @@ from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.pool import Opening
-from dispatcher.store.session import Queryable
+from dispatcher.store.session import Queryable, without_locks
 from dispatcher.transport.egress_from_config import guard_from_config
 
 
@@ -135,7 +135,7 @@ class Services:
     @cached_property
     def history(self) -> History:
         """Return the service that reads deliveries and events."""
-        return History(self.session)
+        return History(without_locks(self.session))
 
     @cached_property
     def event_outcomes(self) -> EventOutcomes:
