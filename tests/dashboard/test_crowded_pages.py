@@ -3,12 +3,14 @@
 A statement for each row would show here. `make bench ARGS=pages` measures the time.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
 import pytest
 
+from dispatcher.dashboard.views import tokens
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -51,3 +53,19 @@ async def test_no_page_asks_a_statement_for_each_row(
         assert page.status == 200, f"{address}: {page.text[:2000]}"
         statements[name] = len(asked)
     assert {name: number for name, number in statements.items() if number > MOST} == {}
+
+
+async def test_the_list_of_tokens_has_pages(
+    ids: Mapping[str, str], standing_visitor: Visitor
+) -> None:
+    seen: list[str] = []
+    page = await standing_visitor.get("/tokens")
+    for _ in range(SIZE.others):
+        names = re.findall(r"<td>(Token \d+)</td>", page.text)
+        assert len(names) <= tokens.SHOWN
+        seen += names
+        following = re.search(r'href="([^"]*after=[^"]*)">Next page', page.text)
+        if following is None:
+            break
+        page = await standing_visitor.follow(following[1])
+    assert sorted(seen) == sorted(f"Token {n}" for n in range(1, SIZE.others + 1))

@@ -22,6 +22,7 @@ QUERIES: Mapping[str, Sequence[str]] = {
     ),
     "events": ("type=order.rare", "type=none.such"),
     "event_new": ("type=order.paid",),
+    "tokens": ("after=00000000-0000-4000-8000-000000000001",),
     "audit": ("all=on", "actor=cli:ann", "subject=none"),
     "search": (
         "q=ord_9",
