@@ -12,9 +12,9 @@ from dispatcher.services import delivery_criteria
 ROUNDS_MOST: Final = 24
 """Reads for one step. Where few items match, each read is short."""
 READ_AT_ONCE: Final = 50
-_FIRST_SPAN: Final = 60_000 << ids.TIME_SHIFT
-"""The ids of a minute."""
-_FACTOR: Final = 8
+_FIRST_SPAN: Final = 600_000 << ids.TIME_SHIFT
+"""The ids of ten minutes."""
+_FACTOR: Final = 16
 _AHEAD: Final = timedelta(hours=1)
 """How far the database's clock may be ahead of this one."""
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
 from dispatcher.dashboard.attempt_phases import phases
+from dispatcher.dashboard.sparkline import sparkline
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
@@ -209,4 +210,5 @@ FILTERS: dict[str, Any] = {
     "percent": percent,
     "sql": sql,
     "foreign_host": foreign_host,
+    "sparkline": sparkline,
 }

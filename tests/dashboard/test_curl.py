@@ -144,7 +144,7 @@ async def test_a_signature_is_for_those_who_may_send_and_is_in_the_audit_log(
     assert (await stranger.post(f"/deliveries/{name}/curl")).status == 403
     count = "SELECT count(*) FROM dispatcher.audit WHERE action = 'delivery.sign' AND subject = $1"
     assert await connection.fetchval(count, name) == 0
-    await stranger.sign_in(await api.token("write", "env_default"))
+    await stranger.sign_in(await api.token("support", "env_default"))
     page = await stranger.get(f"/deliveries/{name}")
     (form,) = [form for form in page.markup.forms if form.action.endswith("/curl")]
     signed = await stranger.submit(form)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.model import Scope
 from dispatcher.dashboard import attempt_groups, curl_command, list_context
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
@@ -37,19 +38,23 @@ async def payload(request: DashboardRequest) -> web.Response:
 
 async def retry(request: DashboardRequest) -> web.Response:
     """Retry a delivery, and wait briefly for the daemon that holds it to apply that."""
-    return await _act(request, lambda services: services.delivery_actions.retry, "retried")
+    return await _act(
+        request, "support", lambda services: services.delivery_actions.retry, "retried"
+    )
 
 
 async def cancel(request: DashboardRequest) -> web.Response:
     """Cancel a delivery, and wait briefly for the daemon that holds it to apply that."""
-    return await _act(request, lambda services: services.delivery_actions.cancel, "cancelled")
+    return await _act(
+        request, "write", lambda services: services.delivery_actions.cancel, "cancelled"
+    )
 
 
 async def curl(request: DashboardRequest) -> web.Response:
     """Show a curl command with a fresh signature. The audit log has an entry for it."""
     name = request.http.match_info["delivery_id"]
     try:
-        async with request.changing() as services:
+        async with request.changing("support") as services:
             signed = await services.signed_requests.sign(request.environment_id, name)
     except ConflictError as refused:
         return await _page(request, refused=str(refused), status=409)
@@ -66,13 +71,14 @@ async def curl(request: DashboardRequest) -> web.Response:
 
 async def _act(
     request: DashboardRequest,
+    scope: Scope,
     action: Callable[[Services], Callable[[str, str], Awaitable[int]]],
     flash: str,
 ) -> web.Response:
     """Run an action, which returns the delivery's number, and redirect to the delivery."""
     name = request.http.match_info["delivery_id"]
     try:
-        async with request.changing() as services:
+        async with request.changing(scope) as services:
             number = await action(services)(request.environment_id, name)
     except ConflictError as refused:
         return await _page(request, refused=str(refused), status=409)
