@@ -37,6 +37,8 @@ NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
 SHOWN_CHARACTERS = 64 * 1024
 """Longest text that a page shows. Setting out a longer one would hold the event loop."""
+_DEEPEST = 8
+"""Levels that are indented. Otherwise a small text of deep levels would become a page of megabytes."""
 
 
 def escape_invisible(text: str) -> str:
@@ -119,13 +121,17 @@ def _set_out(pieces: Sequence[str]) -> list[str]:
         if piece in "}]":
             depth -= 1
             if before not in "{[":
-                written.append("\n" + "  " * depth)
+                written.append(_new_line(depth))
         elif before and before in "{[,":
-            written.append("\n" + "  " * depth)
+            written.append(_new_line(depth))
         written.append(": " if piece == ":" else piece)
         if piece in "{[":
             depth += 1
     return written
+
+
+def _new_line(depth: int) -> str:
+    return "\n" + "  " * min(depth, _DEEPEST)
 
 
 def time(value: datetime | None, absent: str = NOTHING) -> Markup:

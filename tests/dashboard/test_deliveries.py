@@ -2,6 +2,7 @@
 
 import pytest
 
+from dispatcher.dashboard.template_filters import SHOWN_CHARACTERS, pretty
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -322,3 +323,37 @@ async def test_an_event_names_its_webhooks(
         if each["webhookId"] == gone
     )
     assert "Hooli <span" in (await visitor.get(f"/deliveries/{name}")).text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"a": [1.10, {}], "b":"x"}', '{\n  "a": [\n    1.10,\n    {}\n  ],\n  "b": "x"\n}'),
+        ("[]", "[]"),
+        ("not JSON", "not JSON"),
+        ('{"a":', '{"a":'),
+        ('"\u202e"', '"\\u202e"'),
+        ("[" * 5000, "[" * 5000),
+    ],
+)
+def test_json_is_set_out_and_other_text_is_kept(text: str, shown: str) -> None:
+    assert pretty(text) == shown
+
+
+def test_deep_or_long_json_does_not_grow_without_bound() -> None:
+    deep = "[" * 500 + "1," * 7000 + "1" + "]" * 500
+    assert len(pretty(deep)) < 12 * len(deep)
+    long = "[" + "1," * 100_000 + "1]"
+    assert pretty(long) == long[:SHOWN_CHARACTERS]
+
+
+async def test_only_the_newest_groups_of_attempts_are_shown(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    retry = {"retries": 30, "base": 0.001, "factor": 1, "jitter": 0}
+    receiver.answers = [Answer(500, {}, str(number).encode()) for number in range(25)]
+    await made(admin, receiver.url, retry=retry)
+    await emit(admin)
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED', attempts=26)}")
+    assert page.text.count('<details class="card attempt"') == 20
+    assert "6 older attempts are not shown." in page.text

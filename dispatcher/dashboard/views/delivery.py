@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from aiohttp import web
 
@@ -15,6 +16,9 @@ from dispatcher.services.history_resources import Delivery
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.services import Services
 from dispatcher.services.webhook_resource import Webhook
+
+GROUPS_SHOWN: Final = 20
+"""Groups of attempts on a page, each with headers and a body that the receiver chose."""
 
 
 async def one(request: DashboardRequest) -> web.Response:
@@ -101,11 +105,13 @@ async def _page(
     request: DashboardRequest, *, refused: str | None = None, status: int = 200
 ) -> web.Response:
     delivery = await _delivery(request)
+    groups = attempt_groups.group(delivery.attempt_list)
     return request.page(
         "delivery.html",
         status=status,
         delivery=delivery,
-        groups=attempt_groups.group(delivery.attempt_list),
+        groups=groups[:GROUPS_SHOWN],
+        hidden=delivery.attempts - sum(len(each.attempts) for each in groups[:GROUPS_SHOWN]),
         webhook=await _webhook(request, delivery),
         names=await request.services.webhook_names.of(
             request.environment_id, [delivery.webhook_id]
