@@ -35,10 +35,14 @@ async def list_(request: DashboardRequest) -> web.Response:
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
         found, wrong = LiveList(Page((), None)), filters.in_words(error)
+    outcomes = await request.services.event_outcomes.of(
+        request.environment_id, [event.id for event in found.page.items]
+    )
     return request.page(
         "events.html",
         events=found.page,
         live_list=found,
+        outcomes=outcomes,
         asked=asked,
         field_errors=wrong,
         first=request.position() is None,

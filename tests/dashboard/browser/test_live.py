@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import Api
-from tests.conftest import Connection, connected
-from tests.dashboard.browser.browsing import NARROW, WIDE, Browsing, Place
+from tests.conftest import connected
+from tests.dashboard.browser.browsing import Place
 from tests.receivers import Receiver
 
 UPDATE = """() => new Promise((done) => {
