@@ -168,7 +168,8 @@ class Dashboard:
         if not is_environment_id(environment_id) or bound not in (None, environment_id):
             raise NotFoundError(f"There is no environment {environment_id[:64]!r}.")
         pool = self._pool.of(share_of(session.principal, environment_id))
-        actor = Actor(f"token:{session.principal.token_id}", request_id(request), request.remote)
+        token_id = session.principal.token_id
+        actor = Actor(f"token:{token_id}", request_id(request), request.remote, "dashboard")
         services = Services(pool, actor, self._settings)
         environment = await services.pauses.of_environment(environment_id)
         return DashboardRequest(request, name, session, environment, services, pool, self._renderer)
