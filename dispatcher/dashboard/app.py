@@ -187,7 +187,8 @@ class Dashboard:
     ) -> DashboardRequest:
         """Return the request without what the database knows of the environment."""
         pool = self._pool.of(share_of(session.principal, environment_id))
-        actor = Actor(f"token:{session.principal.token_id}", request_id(request), request.remote)
+        token_id = session.principal.token_id
+        actor = Actor(f"token:{token_id}", request_id(request), request.remote, "dashboard")
         services = Services(pool, actor, self._settings)
         environment = EnvironmentPauses(environment_id, environment_id, None, None)
         return DashboardRequest(request, name, session, environment, services, pool, self._renderer)
