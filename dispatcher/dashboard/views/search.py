@@ -167,7 +167,7 @@ def _link_webhook(
 ) -> None:
     """Link the webhook of the delivery that the answer is about, unless it was deleted."""
     webhook_id = None if found.answer is None else found.answer.webhook_id
-    if webhook_id in names and not names[webhook_id].deleted:
+    if webhook_id is not None and webhook_id in names and not names[webhook_id].deleted:
         found.webhook_link = request.url("webhook", webhook_id=webhook_id)
 
 
