@@ -33,7 +33,7 @@ class Quarantine(MethodGroup[C]):
 
 
 class Audit(MethodGroup[C]):
-    """The methods for the audit log; the token needs the scope `admin`."""
+    """The methods for the audit log; the token needs the scope `support`."""
 
     @ApiMethod
     def list(

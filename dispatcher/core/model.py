@@ -23,7 +23,7 @@ State = Literal["DELIVERED", "FAILED", "CANCELLED"]
 Status = Literal["PENDING", "DELIVERED", "FAILED", "CANCELLED"]
 """The state of a delivery as people see it."""
 
-Scope = Literal["read", "write", "admin"]
+Scope = Literal["read", "support", "write", "admin"]
 """What a token may do. Each scope includes those before it."""
 
 ErrorCode = Literal[

@@ -21,7 +21,7 @@ from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.store import bulk_actions as stored
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.history import HistoryFilter
-from dispatcher.store.session import Queryable
+from dispatcher.store.session import Queryable, without_locks
 
 PREFIX: Final = "blk"
 COUNT_MOST: Final = 100_000
@@ -97,7 +97,7 @@ class BulkActions:
     def __init__(self, session: Queryable, actor: Actor) -> None:
         self._session = session
         self._stored = stored.BulkActions(session)
-        self._search = DeliverySearch(session)
+        self._search = DeliverySearch(without_locks(session))
         self._journal = Journal(session, actor)
 
     async def count(self, environment_id: str, form: NewBulkAction, now: datetime) -> BulkCount:
@@ -131,6 +131,8 @@ class BulkActions:
         running.
         """
         criteria = _criteria(form, now)
+        if form.delivery_ids:
+            criteria = replace(criteria, high=ids.LARGEST)
         row = await self._stored.start(
             environment_id,
             form.action,

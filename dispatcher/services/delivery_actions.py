@@ -1,11 +1,24 @@
 """Retry or cancel one delivery at the request of a person."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.retry_refusal import ATTEMPTS_MOST, RetryRefusal, retry_refusal
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import delivery_actions as stored
-from dispatcher.store.delivery_actions import ATTEMPTS_MOST, BY_HAND
+from dispatcher.store.delivery_actions import BY_HAND
 from dispatcher.store.session import Queryable
+
+_REFUSALS: Final[Mapping[RetryRefusal, str]] = {
+    "deleted": "The webhook was deleted. Emit the event again for another webhook.",
+    "disabled": "The webhook is disabled. Enable it, then retry the delivery.",
+    "dropped": "The event is no longer kept. Emit it again instead.",
+    "attempts": f"The delivery has had {ATTEMPTS_MOST} attempts, the most that one may have."
+    " Emit the event again instead.",
+    "in_progress": "An attempt at the delivery may be in progress. Try again when it is over.",
+}
 
 
 class DeliveryActions:
@@ -25,19 +38,20 @@ class DeliveryActions:
         NotFoundError or ConflictError.
         """
         delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
-        if reason := _reason_against_retry(row):
-            raise ConflictError(reason)
+        kept = await self._stored.keep_events([row["event_id"]])
+        if refusal := retry_refusal(
+            is_ended=row["state"] == "ENDED",
+            attempts=row["attempt"],
+            is_active=row["active"],
+            is_deleted=row["deleted"],
+            is_event_kept=bool(kept),
+            has_unapplied_notices=row["has_unapplied_notices"],
+        ):
+            raise ConflictError(_REFUSALS[refusal])
         if row["state"] == "PENDING":
-            done = await self._stored.expedite(delivery_id)
+            done = await self._stored.expedite([delivery_id]) > 0
         else:
-            done = row["state"] == "QUEUED" or await self._stored.enqueue(
-                delivery_id,
-                event_id=row["event_id"],
-                endpoint_id=row["endpoint_id"],
-                environment_id=environment_id,
-                type_=row["type"],
-                attempts=row["attempt"],
-            )
+            done = row["state"] == "QUEUED" or await self._stored.enqueue([row], environment_id) > 0
         if not done:
             raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.retry", delivery_name, environment_id)
@@ -51,7 +65,7 @@ class DeliveryActions:
         delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
         if row["state"] == "ENDED":
             raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
-        if not await self._stored.cancel(delivery_id, BY_HAND):
+        if not await self._stored.cancel([delivery_id], environment_id, BY_HAND):
             raise ConflictError("The delivery has just changed. Look at it, and try again.")
         await self._journal.note("delivery.cancel", delivery_name, environment_id)
         return delivery_id
@@ -63,11 +77,11 @@ class DeliveryActions:
             delivery_id = ids.parse("dlv", delivery_name)
         except ValueError:
             raise _unknown(delivery_name) from None
-        await self._stored.lock(delivery_id)
-        row = await self._stored.find(delivery_id, environment_id)
-        if row is None:
+        await self._stored.lock([delivery_id])
+        found = await self._stored.find([delivery_id], environment_id)
+        if not found:
             raise _unknown(delivery_name)
-        return delivery_id, row
+        return delivery_id, found[0]
 
 
 def _unknown(name: str) -> NotFoundError:
@@ -75,22 +89,3 @@ def _unknown(name: str) -> NotFoundError:
         f"There is no delivery {name!r}. Check its id and the environment."
         " It may be too old to be kept."
     )
-
-
-def _reason_against_retry(row: stored.DeliveryStateRow) -> str | None:
-    """Return why a delivery cannot be sent again, or None if it can."""
-    if row["deleted"]:
-        return "The webhook was deleted. Emit the event again for another webhook."
-    if not row["active"]:
-        return "The webhook is disabled. Enable it, then retry the delivery."
-    if not row["event_kept"]:
-        return "The event is no longer kept. Emit it again instead."
-    if row["attempt"] >= ATTEMPTS_MOST:
-        return (
-            f"The delivery has had {row['attempt']} attempts, and {ATTEMPTS_MOST} are the most."
-            " Emit the event again instead."
-        )
-    # Otherwise two attempts could run at the same time.
-    if row["state"] == "ENDED" and row["has_unapplied_notices"]:
-        return "An attempt at the delivery may be in progress. Try again when it is over."
-    return None

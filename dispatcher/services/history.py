@@ -31,6 +31,7 @@ from dispatcher.store.delivery_search import (
     read_page,
 )
 from dispatcher.store.history import HistoryFilter, recent_id
+from dispatcher.store.owners import Owners
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_BYTES: Final = 16 * 1024
@@ -53,6 +54,7 @@ class History:
     def __init__(self, session: Queryable) -> None:
         self._stored = stored.History(session)
         self._search = DeliverySearch(session)
+        self._owners = Owners(session)
 
     async def deliveries(
         self,
@@ -160,14 +162,14 @@ class History:
         Return None if the object does not exist or is no longer kept.
         """
         if (event_id := _number_or_none("evt", id_)) is not None:
-            return await self._stored.environment_of_event(event_id)
+            return await self._owners.of_event(event_id)
         if (delivery_id := _number_or_none("dlv", id_)) is not None:
-            return await self._stored.environment_of_delivery(delivery_id)
+            return await self._owners.of_delivery(delivery_id)
         try:
             webhook_id = UUID(id_)
         except ValueError:
             return None
-        return await self._stored.environment_of_webhook(webhook_id)
+        return await self._owners.of_webhook(webhook_id)
 
     async def _of_event(
         self, environment_id: str, event_id: int, below: int, limit: int

@@ -18,7 +18,7 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.recoveries import NewRecovery
 from dispatcher.store import replays as stored
-from dispatcher.store.session import Queryable
+from dispatcher.store.session import Queryable, without_locks
 
 PREFIX = "rec"
 COUNT_MOST = 100_000
@@ -93,6 +93,7 @@ class Replays:
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Replays(session)
+        self._reads = stored.Replays(without_locks(session))
         self._journal = Journal(session, actor)
 
     async def preview(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Preview:
@@ -214,7 +215,7 @@ class Replays:
 
         Raise NotFoundError for an unknown webhook, and InvalidError if the time span is empty.
         """
-        counted = await self._stored.count(
+        counted = await self._reads.count(
             environment_id,
             webhook_id,
             since=form.since,

@@ -1,145 +1,98 @@
 """Change deliveries at the request of a person."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypedDict
+from collections.abc import Collection, Sequence
+from typing import Literal, TypedDict
 from uuid import UUID
 
-import orjson
-
-from dispatcher.store.rows import first_row
-from dispatcher.store.session import Queryable
+from dispatcher.core.model import Status
+from dispatcher.store.history import History
+from dispatcher.store.rows import all_rows
+from dispatcher.store.session import Queryable, without_locks
 from dispatcher.store.statements import statement
 
 BY_HAND = "cancelled by hand"
-ATTEMPTS_MOST = 30_000
-"""Most attempts of a delivery that a person may retry.
-
-Otherwise a script could retry a failing delivery every second without end. `replayable()` in the
-database has the same number.
-"""
 
 
 class DeliveryStateRow(TypedDict):
     """The state of a delivery for a person who wants to change it.
 
-    QUEUED waits in the inbox to become pending again. `attempt` is how many attempts there were.
-    `active` and `deleted` are the endpoint's. If `has_unapplied_notices` is true, a daemon may
-    still hold the delivery as it was before a change.
+    QUEUED waits in the inbox to become pending again. `status` is that of lists. `attempt` is how
+    many attempts there were. `active` and `deleted` are the endpoint's. If `has_unapplied_notices`
+    is true, a daemon may still hold the delivery as it was before a change.
     """
 
+    id: int
     state: Literal["PENDING", "QUEUED", "ENDED"]
+    status: Status | None
     event_id: int
     endpoint_id: UUID
     type: str
     attempt: int
     active: bool
     deleted: bool
-    event_kept: bool
     has_unapplied_notices: bool
 
 
-class ChangedDeliveries(NamedTuple):
-    """How many deliveries were changed, and how many were not, by reason.
-
-    The reasons: `changed` (in another status by now, or not in the environment), `deleted` and
-    `disabled` (the endpoint), `dropped` (the event), `attempts` (there were too many), and
-    `in_progress` (an attempt may be running).
-    """
-
-    made: int
-    skipped: Mapping[str, int]
-
-
 class DeliveryActions:
-    """Changes to one delivery, or to many. Call these methods within a transaction, after `lock`."""
+    """Changes to deliveries. Call these methods within a transaction, after `lock`."""
 
     def __init__(self, session: Queryable) -> None:
         self._session = session
+        self._reads = without_locks(session)
 
-    async def lock(self, delivery_id: int) -> None:
-        """Lock the delivery against other changes of this kind until the transaction ends."""
-        await self._session.fetch(statement("delivery_actions/lock"), delivery_id)
+    async def lock(self, delivery_ids: Collection[int]) -> None:
+        """Lock deliveries against other changes of this kind until the transaction ends."""
+        await self._session.fetch(statement("delivery_actions/lock"), list(delivery_ids))
 
-    async def find(self, delivery_id: int, environment_id: str) -> DeliveryStateRow | None:
-        """Return the state of a delivery, or None if the environment has no such delivery.
+    async def find(
+        self, delivery_ids: Collection[int], environment_id: str
+    ) -> Sequence[DeliveryStateRow]:
+        """Return the state of each delivery that the environment has, newest first.
 
-        `state` is PENDING, QUEUED (waits in the inbox to become pending again) or ENDED. The other
-        keys are `event_id type endpoint_id attempt` (how many attempts there were), `active
-        deleted` of its endpoint, `event_kept`, and `has_unapplied_notices`: true if a daemon may
-        still hold the delivery as it was before a change.
+        A long history is read in spans of days, the latest first, until all are found.
         """
-        rows = await self._session.fetch(
-            statement("delivery_actions/find"), delivery_id, environment_id
-        )
-        return first_row(DeliveryStateRow, rows)
+        found: dict[int, DeliveryStateRow] = {}
+        left = set(delivery_ids)
+        for above, until in await History(self._reads).spans(min(delivery_ids)):
+            rows = await self._reads.fetch(
+                statement("delivery_actions/find"), list(left), environment_id, above, until
+            )
+            for row in all_rows(DeliveryStateRow, rows):
+                late = found.get(row["id"])
+                if late is not None:
+                    row["attempt"] = max(row["attempt"], late["attempt"])
+                found[row["id"]] = row
+            left -= {row["id"] for row in found.values() if row["status"] is not None}
+            if not left:
+                break
+        return [found[id_] for id_ in sorted(found.keys() - left, reverse=True)]
 
-    async def expedite(self, delivery_id: int) -> bool:
-        """Make the delivery due now. Return False if it is not pending."""
-        return bool(await self._session.fetch(statement("delivery_actions/expedite"), delivery_id))
+    async def keep_events(self, event_ids: Collection[int]) -> Collection[int]:
+        """Return those of the events that are kept. They are, until the transaction ends."""
+        rows = await self._session.fetch(statement("delivery_actions/keep_events"), list(event_ids))
+        return {row["id"] for row in rows}
 
-    async def enqueue(
-        self,
-        delivery_id: int,
-        *,
-        event_id: int,
-        endpoint_id: UUID,
-        environment_id: str,
-        type_: str,
-        attempts: int,
-    ) -> bool:
-        """Queue an ended delivery again after `attempts` attempts.
+    async def expedite(self, delivery_ids: Collection[int]) -> int:
+        """Make pending deliveries due now. Return how many of them are pending."""
+        rows = await self._session.fetch(statement("delivery_actions/expedite"), list(delivery_ids))
+        return len(rows)
 
-        Return False if it is already queued or pending.
-        """
+    async def enqueue(self, ended: Sequence[DeliveryStateRow], environment_id: str) -> int:
+        """Queue ended deliveries again. Return how many were not queued or pending already."""
         rows = await self._session.fetch(
             statement("delivery_actions/enqueue"),
-            delivery_id,
-            event_id,
-            endpoint_id,
+            [row["id"] for row in ended],
+            [row["event_id"] for row in ended],
+            [row["endpoint_id"] for row in ended],
+            [row["type"] for row in ended],
+            [row["attempt"] for row in ended],
             environment_id,
-            type_,
-            attempts,
         )
-        return bool(rows)
+        return len(rows)
 
-    async def cancel(self, delivery_id: int, error: str) -> bool:
-        """End the delivery. Return False if it is not pending."""
-        return bool(
-            await self._session.fetch(statement("delivery_actions/cancel"), delivery_id, error)
-        )
-
-    async def lock_many(self, delivery_ids: Sequence[int]) -> None:
-        """Lock deliveries, as `lock` does."""
-        await self._session.fetch(statement("delivery_actions/lock_many"), delivery_ids)
-
-    async def retry_many(
-        self,
-        delivery_ids: Sequence[int],
-        environment_id: str,
-        *,
-        status: str | None,
-        attempts_most: int,
-    ) -> ChangedDeliveries:
-        """Send pending deliveries now, and ended ones again.
-
-        Skip those in another status than `status`, and those with `attempts_most` attempts.
-        """
+    async def cancel(self, delivery_ids: Collection[int], environment_id: str, error: str) -> int:
+        """End pending deliveries. Return how many were pending."""
         rows = await self._session.fetch(
-            statement("delivery_actions/retry_many"),
-            delivery_ids,
-            environment_id,
-            status,
-            attempts_most,
+            statement("delivery_actions/cancel"), list(delivery_ids), environment_id, error
         )
-        return ChangedDeliveries(rows[0]["made"], orjson.loads(rows[0]["skipped"]))
-
-    async def cancel_many(
-        self, delivery_ids: Sequence[int], environment_id: str, error: str
-    ) -> ChangedDeliveries:
-        """End pending deliveries. Skip those that have ended."""
-        rows = await self._session.fetch(
-            statement("delivery_actions/cancel_many"), delivery_ids, environment_id, error
-        )
-        made: int = rows[0]["made"]
-        left = len(delivery_ids) - made
-        return ChangedDeliveries(made, {"changed": left} if left else {})
+        return len(rows)

@@ -272,24 +272,6 @@ class History:
         place: Place | None = rows[0]["place"]
         return place
 
-    async def environment_of_event(self, event_id: int) -> str | None:
-        """Return the environment of an event, or None if there is no such event."""
-        return _environment(
-            await self._session.fetch(statement("history/environment_of_event"), event_id)
-        )
-
-    async def environment_of_delivery(self, delivery_id: int) -> str | None:
-        """Return the environment of a delivery, or None if there is no such delivery."""
-        return _environment(
-            await self._session.fetch(statement("history/environment_of_delivery"), delivery_id)
-        )
-
-    async def environment_of_webhook(self, webhook_id: UUID) -> str | None:
-        """Return the environment of a webhook, or None if there is no such webhook."""
-        return _environment(
-            await self._session.fetch(statement("history/environment_of_webhook"), webhook_id)
-        )
-
     async def days(self) -> Sequence[int]:
         """Return the smallest id of each day that has a partition, the latest day first."""
         return [row["low"] for row in await self._session.fetch(statement("history/days"))]
@@ -341,7 +323,3 @@ def ids_read(
     if horizon is None and part.low > filters.low:
         horizon = part.low
     return IdsRead(rows[0]["ids"], horizon)
-
-
-def _environment(rows: Sequence[asyncpg.Record]) -> str | None:
-    return rows[0]["environment_id"] if rows else None

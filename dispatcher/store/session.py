@@ -46,6 +46,19 @@ class Transaction:
                 self._failure = error
             raise
 
+    async def read(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """Return the rows of one statement that changes nothing, and give its locks back.
+
+        Otherwise a statement for each span of the history would lock all of its partitions in the
+        end. Raise what `fetch` raises.
+        """
+        await self._session.run(self._connection, "SAVEPOINT reading")
+        rows = await self.fetch(query, *args)
+        await self._session.run(
+            self._connection, "ROLLBACK TO SAVEPOINT reading; RELEASE SAVEPOINT reading"
+        )
+        return rows
+
     def check(self) -> None:
         """Raise the error of a failed statement that the body ignored.
 
@@ -53,6 +66,22 @@ class Transaction:
         """
         if self._failure is not None:
             raise self._failure
+
+
+class ReadsOfTransaction:
+    """Statements within a transaction that change nothing and keep no lock. See Transaction.read."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """Return the rows of one statement."""
+        return await self._transaction.read(query, *args)
+
+
+def without_locks(session: Queryable) -> Queryable:
+    """Return what runs statements that change nothing, and keeps no lock after each of them."""
+    return ReadsOfTransaction(session) if isinstance(session, Transaction) else session
 
 
 class Session:
@@ -143,6 +172,11 @@ class Session:
         """Return the rows of one statement on a connection whose lock we hold. For Transaction."""
         with self._answering(connection):
             return await connection.fetch(query, *args, timeout=self._answer_timeout)
+
+    async def run(self, connection: "asyncpg.Connection[Any]", command: str) -> None:
+        """Run a command without a result on a connection whose lock we hold. For Transaction."""
+        with self._answering(connection):
+            await connection.execute(command, timeout=self._answer_timeout)
 
     async def _in_time(self, answer: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(self._answer_timeout):

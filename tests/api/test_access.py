@@ -17,7 +17,7 @@ from tests.receivers import Receiver
 Call = tuple[Route, str, str]
 
 CALLS: list[Call] = [(route, method, path) for route in ROUTES for method, path in route.paths()]
-WEAKER: dict[Scope, Scope] = {"write": "read", "admin": "write"}
+WEAKER: dict[Scope, Scope] = {"support": "read", "write": "support", "admin": "write"}
 OWN_ENVIRONMENT = "env_default"
 
 BODIES: dict[str, object] = {

@@ -32,6 +32,18 @@ async def whose(dsn: str, text: str) -> Principal | None:
         await session.close()
 
 
+async def test_support_is_a_scope(dispatcher: Shell, dsn: str) -> None:
+    token = await created(dispatcher, "--scope", "support", "--name", "Ada")
+    holder = await whose(dsn, token["token"])
+    assert holder == Principal(token["id"], "Ada", "support", "env_default")
+    assert [holder.may(scope) for scope in ("read", "support", "write", "admin")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
 async def test_the_printed_token_is_accepted(dispatcher: Shell, dsn: str) -> None:
     token = await created(dispatcher, "--environment", "*", "--scope", "admin", "--name", "ops")
     assert UUID(token["id"])

@@ -37,11 +37,12 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "pauses"),
+    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
     *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "start")),
     *(f"endpoints/{name}" for name in ("names", "search", "unwell")),
-    *("audit/list", "audit/write", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
+    *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
+    *("event_outcomes", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
     *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
@@ -205,14 +206,14 @@ def _keeping(queues: Queues) -> Rows:
 
 def _people(queues: Queues) -> Rows:
     """What the engine, or a person's change of a delivery, does by their sessions."""
-    again = (
-        f"{queues.id(8_000_000)}, {queues.id(7)}, '{endpoint(5)}', 'env_default', 'a', 1::smallint"
-    )
+    one = f"ARRAY[{queues.id(7)}]"
+    again = f"ARRAY[{queues.id(8_000_000)}], {one}, ARRAY['{endpoint(5)}'::uuid], '{{a}}', '{{1}}', 'env_default'"
     return {
         "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
         "change_notices/unapplied": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
-        "delivery_actions/find": ("people", f"{queues.id(7)}, 'env_default'", 1, 80),
+        "delivery_actions/find": ("people", f"{one}, 'env_default', 0, NULL", 1, 80),
+        "delivery_actions/keep_events": ("people", one, 1, 30),
         "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
-        "delivery_actions/expedite": ("people", f"{queues.id(7)}", 1, 30, "deliveries_pkey"),
-        "delivery_actions/cancel": ("people", f"{queues.id(7)}, 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
+        "delivery_actions/expedite": ("people", one, 1, 30, "deliveries_pkey"),
+        "delivery_actions/cancel": ("people", f"{one}, 'env_default', 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
     }  # fmt: skip

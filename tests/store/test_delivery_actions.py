@@ -8,7 +8,7 @@ import pytest
 from dispatcher.core.model import Delivery
 from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_actions import DeliveryActions
+from dispatcher.store.delivery_actions import DeliveryActions, DeliveryStateRow
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -35,15 +35,16 @@ async def ended(connection: Connection, session: Session, endpoint_id: UUID) -> 
     return one
 
 
-async def owe(resends: DeliveryActions, of: Delivery, attempts: int = 3) -> bool:
-    return await resends.enqueue(
-        of.id,
-        event_id=of.event_id,
-        endpoint_id=of.endpoint_id,
-        environment_id=ENVIRONMENT,
-        type_="user.created",
-        attempts=attempts,
-    )
+async def owe(resends: DeliveryActions, of: Delivery) -> bool:
+    (row,) = await resends.find([of.id], ENVIRONMENT)
+    return await resends.enqueue([row], ENVIRONMENT) == 1
+
+
+async def find(
+    resends: DeliveryActions, delivery_id: int, environment_id: str = ENVIRONMENT
+) -> DeliveryStateRow | None:
+    found = await resends.find([delivery_id], environment_id)
+    return found[0] if found else None
 
 
 # ── where it is ─────────────────────────────────────────────────────────────────────────────────
@@ -54,15 +55,16 @@ async def test_a_pending_delivery_is_found_with_its_endpoint(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint, attempt=2)
-    assert await resends.find(one.id, ENVIRONMENT) == {
+    assert await find(resends, one.id) == {
+        "id": one.id,
         "state": "PENDING",
+        "status": "PENDING",
         "event_id": one.event_id,
         "endpoint_id": endpoint,
         "type": "user.created",
         "attempt": 2,
         "active": True,
         "deleted": False,
-        "event_kept": True,
         "has_unapplied_notices": False,
     }
 
@@ -71,12 +73,12 @@ async def test_the_last_attempt_of_an_ended_delivery_counts_even_if_recorded_lat
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
-    found = await resends.find(one.id, ENVIRONMENT)
+    found = await find(resends, one.id)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("ENDED", 3)
     late = Delivery(one.id, one.event_id, one.endpoint_id, one.shard, 6, 0, 0.0)
     await Deliveries(session).record_late([rows.result(late)])
-    found = await resends.find(one.id, ENVIRONMENT)
+    found = await find(resends, one.id)
     assert found is not None
     assert found["attempt"] == 7
 
@@ -86,11 +88,11 @@ async def test_a_queued_retry_is_found_as_queued_and_then_as_pending(
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert await owe(resends, one)
-    found = await resends.find(one.id, ENVIRONMENT)
+    found = await find(resends, one.id)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("QUEUED", 3)
     await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], after_id=0)
-    found = await resends.find(one.id, ENVIRONMENT)
+    found = await find(resends, one.id)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("PENDING", 3)
 
@@ -102,21 +104,35 @@ async def test_an_unknown_delivery_or_one_of_another_environment_is_not_found(
     endpoint = await rows.endpoint(connection)
     pending = await rows.delivery(connection, endpoint)
     over = await ended(connection, session, endpoint)
-    assert await resends.find(pending.id, "env_other") is None
-    assert await resends.find(over.id, "env_other") is None
-    assert await resends.find(1, ENVIRONMENT) is None
+    assert await find(resends, pending.id, "env_other") is None
+    assert await find(resends, over.id, "env_other") is None
+    assert await find(resends, 1) is None
 
 
-async def test_a_found_delivery_says_whether_its_event_and_endpoint_exist(
+async def test_a_found_delivery_says_whether_its_endpoint_exists(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(
         connection, session, await rows.endpoint(connection, active=False, deleted=True)
     )
-    await connection.execute("DELETE FROM dispatcher.events")
-    found = await resends.find(one.id, ENVIRONMENT)
+    found = await find(resends, one.id)
     assert found is not None
-    assert (found["active"], found["deleted"], found["event_kept"]) == (False, True, False)
+    assert (found["active"], found["deleted"]) == (False, True)
+
+
+async def test_events_that_are_kept_stay_until_the_transaction_ends(
+    connection: Connection, session: Session
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection))
+    async with session.transaction() as opened:
+        kept = await DeliveryActions(opened).keep_events([one.event_id, 1])
+        assert set(kept) == {one.event_id}
+        locked = await connection.fetchval(
+            """SELECT count(*) FROM pg_locks l JOIN dispatcher.events v ON v.tableoid = l.relation
+               WHERE v.id = $1 AND l.pid <> pg_backend_pid() AND l.mode = 'AccessShareLock'""",
+            one.event_id,
+        )
+    assert locked == 1
 
 
 # ── due now ─────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +144,7 @@ async def test_a_pending_delivery_becomes_due_with_a_change_notice(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint, attempt=2, due_in=HOUR, parked=parked)
-    assert await resends.expedite(one.id)
+    assert await resends.expedite([one.id])
     (row,) = await rows.deliveries(connection)
     assert (row["attempt"], row["parked"]) == (2, False)
     assert row["next_at"].timestamp() < one.next_at - HOUR + 60
@@ -142,7 +158,7 @@ async def test_a_waiting_change_keeps_its_place(
     connection: Connection, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), due_in=-HOUR)
-    await resends.expedite(one.id)
+    await resends.expedite([one.id])
     (row,) = await rows.deliveries(connection)
     assert row["next_at"].timestamp() == pytest.approx(one.next_at)
 
@@ -151,7 +167,7 @@ async def test_an_expedited_delivery_of_an_ordered_endpoint_stays_parked(
     connection: Connection, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection, home=3), parked=True)
-    await resends.expedite(one.id)
+    await resends.expedite([one.id])
     (row,) = await rows.deliveries(connection)
     assert row["parked"]
 
@@ -160,7 +176,7 @@ async def test_an_ended_delivery_is_not_expedited(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
-    assert not await resends.expedite(one.id)
+    assert not await resends.expedite([one.id])
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
 
 
@@ -186,11 +202,11 @@ async def test_two_changes_of_a_delivery_run_one_after_the_other(
 
     async def second() -> bool:
         async with other.transaction() as opened:
-            await DeliveryActions(opened).lock(one.id)
+            await DeliveryActions(opened).lock([one.id])
             return await owe(DeliveryActions(opened), one)
 
     async with session.transaction() as opened:
-        await DeliveryActions(opened).lock(one.id)
+        await DeliveryActions(opened).lock([one.id])
         assert await owe(DeliveryActions(opened), one)
         waiting = asyncio.create_task(second())
         await rows.waits_for_lock(connection, pid)
@@ -206,7 +222,7 @@ async def test_other_logins_cannot_delay_a_change(
     await connection.execute("SELECT pg_advisory_lock($1)", one.id)
     await session.fetch("SET lock_timeout = '2s'")
     async with session.transaction() as opened:
-        await DeliveryActions(opened).lock(one.id)
+        await DeliveryActions(opened).lock([one.id])
         assert await owe(DeliveryActions(opened), one)
 
 
@@ -215,8 +231,8 @@ async def test_changes_of_two_deliveries_with_adjacent_ids_do_not_wait_for_each_
 ) -> None:
     await other.fetch("SET lock_timeout = '2s'")
     async with session.transaction() as opened, other.transaction() as beside:
-        await DeliveryActions(opened).lock(2**40)
-        await DeliveryActions(beside).lock(2**40 + 1)
+        await DeliveryActions(opened).lock([2**40])
+        await DeliveryActions(beside).lock([2**40 + 1])
 
 
 # ── cancelled ───────────────────────────────────────────────────────────────────────────────────
@@ -226,14 +242,14 @@ async def test_a_cancelled_delivery_gets_a_last_attempt_and_a_change_notice(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
-    assert await resends.cancel(one.id, "because")
+    assert await resends.cancel([one.id], ENVIRONMENT, "because")
     assert await rows.deliveries(connection) == []
     (row,) = await rows.attempts(connection)
     assert (row["delivery_id"], row["attempt"], row["state"]) == (one.id, 2, "CANCELLED")
     assert (row["outcome"], row["error"], row["type"]) == ("cancelled", "because", "user.created")
     (nudge,) = await nudges.waiting([one.shard], 0, 10)
     assert (nudge.delivery_id, nudge.delivery) == (one.id, None)
-    assert not await resends.cancel(one.id, "because")
+    assert not await resends.cancel([one.id], ENVIRONMENT, "because")
 
 
 async def test_a_queued_retry_can_be_cancelled(
@@ -241,7 +257,7 @@ async def test_a_queued_retry_can_be_cancelled(
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     await owe(resends, one)
-    assert await resends.cancel(one.id, "because")
+    assert await resends.cancel([one.id], ENVIRONMENT, "because")
     assert await rows.inbox(connection) == []
     assert [r["state"] for r in await rows.attempts(connection)] == ["FAILED", "CANCELLED"]
 
@@ -250,7 +266,7 @@ async def test_an_attempt_in_flight_at_the_cancellation_is_recorded_late(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
-    await resends.cancel(one.id, "because")
+    await resends.cancel([one.id], ENVIRONMENT, "because")
     result = rows.result(one)
     deliveries = Deliveries(session)
     assert await deliveries.record([result]) == {}
@@ -268,7 +284,7 @@ async def test_change_notices_are_read_in_order_for_the_given_shards(
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint, shard=shard) for shard in (1, 2, 1)]
     for each in made:
-        await resends.expedite(each.id)
+        await resends.expedite([each.id])
     first, last = await nudges.waiting([1], 0, 10)
     assert (first.delivery_id, last.delivery_id) == (made[0].id, made[2].id)
     assert await nudges.waiting([1], 0, 1) == [first]
@@ -281,9 +297,9 @@ async def test_a_second_change_writes_a_second_change_notice(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
-    await resends.expedite(one.id)
+    await resends.expedite([one.id])
     (first,) = await nudges.waiting([one.shard], 0, 10)
-    await resends.cancel(one.id, "because")
+    await resends.cancel([one.id], ENVIRONMENT, "because")
     await nudges.remove([first.id])
     (second,) = await nudges.waiting([one.shard], 0, 10)
     assert second.delivery is None
@@ -293,11 +309,11 @@ async def test_a_change_notice_is_unapplied_while_its_shard_has_an_owner(
     connection: Connection, resends: DeliveryActions, nudges: ChangeNotices, owner: int
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
-    await resends.cancel(one.id, "because")
-    found = await resends.find(one.id, ENVIRONMENT)
+    await resends.cancel([one.id], ENVIRONMENT, "because")
+    found = await find(resends, one.id)
     assert found is not None
     assert (found["has_unapplied_notices"], await nudges.unapplied(one.id)) == (True, 1)
     await connection.execute("UPDATE dispatcher.shards SET owner = NULL")
-    found = await resends.find(one.id, ENVIRONMENT)
+    found = await find(resends, one.id)
     assert found is not None
     assert (found["has_unapplied_notices"], await nudges.unapplied(one.id)) == (False, 0)

@@ -12,11 +12,22 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST
+from dispatcher.engine import bulk_changes
+from dispatcher.engine.bulk_actions import BulkActions
+from dispatcher.services.audit_log import Actor
+from dispatcher.services.delivery_actions import DeliveryActions
+from dispatcher.services.history import History as HistoryOfPeople
+from dispatcher.store import bulk_actions
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
+from dispatcher.store.owners import Owners
+from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.replays import Replays
+from dispatcher.store.session import Session, without_locks
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
 
@@ -25,6 +36,7 @@ LOCKS_MOST = 650
 EVENT_LOCKS_MOST = 300
 """The same of statements that read events alone: a day has half as many relations."""
 ENVIRONMENT = "env_default"
+LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
 MAKE = """
 SELECT dispatcher.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - n)
 FROM generate_series($1::int, $2::int) AS n, unnest('{events,attempts}'::text[]) AS parent
@@ -41,10 +53,23 @@ class Counting:
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         async with self._connection.transaction():
             found = await self._connection.fetch(query, *args)
-            locks = await self._connection.fetchval(
-                "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
-            )
+            locks = await self._connection.fetchval(LOCKS)
         self.locks = max(self.locks, locks)
+        return found
+
+
+class CountingSession(Session):
+    """Notes how many relations its transactions have locked after each statement."""
+
+    locks = 0
+
+    async def ask(
+        self, connection: "asyncpg.Connection[Any]", query: str, *args: object
+    ) -> list[asyncpg.Record]:
+        found = await super().ask(connection, query, *args)
+        if connection.is_in_transaction():
+            locks = await connection.fetchval(LOCKS)
+            self.locks = max(self.locks, locks)
         return found
 
 
@@ -89,6 +114,18 @@ def asked(long_history: Connection) -> Counting:
     return Counting(long_history)
 
 
+@pytest.fixture
+async def session(server: str, long_history: Connection) -> AsyncIterator[CountingSession]:
+    """A session that may change the history: what it queues is removed after the test."""
+    name = await long_history.fetchval("SELECT current_database()")
+    opened = CountingSession(
+        with_database(server, name), "upkeep", settings=plan_settings("upkeep")
+    )
+    yield opened
+    await opened.close()
+    await long_history.execute("DELETE FROM dispatcher.inbox")
+
+
 async def ids_of(connection: Connection) -> list[int]:
     found = await connection.fetch("SELECT id + 1 AS id FROM dispatcher.events ORDER BY id DESC")
     return [row["id"] for row in found]
@@ -124,6 +161,16 @@ async def test_the_oldest_delivery_and_event_are_found(
     assert [a["attempt"] for a in await history.attempts(ENVIRONMENT, ids[-1], 200)] == [1]
     assert await history.of_event(ENVIRONMENT, ids[-1] - 1, ids[0], 10) == [ids[-1]]
     assert asked.locks <= LOCKS_MOST
+
+
+async def test_the_outcomes_of_events_are_read_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    events = [id_ - 1 for id_ in await ids_of(long_history)]
+    found = await EventOutcomes(asked).of_events(ENVIRONMENT, events, 100)
+    assert sorted(row["id"] for row in found) == sorted(events)
+    assert {row["delivered"] + row["failed"] for row in found} == {1}
+    assert asked.locks < LOCKS_MOST
 
 
 async def test_events_are_listed_in_steps_of_some_days(
@@ -245,3 +292,77 @@ async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
     assert (state, made) == ("DONE", failed)
     await long_history.execute("DELETE FROM dispatcher.inbox")
     assert asked.locks <= LOCKS_MOST
+
+
+async def test_the_environment_of_the_oldest_delivery_is_found(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    oldest = (await ids_of(long_history))[-1]
+    assert await Owners(asked).of_delivery(oldest) == ENVIRONMENT
+    assert await Owners(asked).of_delivery(oldest + 7) is None
+    assert asked.locks <= LOCKS_MOST
+
+
+async def test_the_oldest_delivery_is_sent_again(
+    long_history: Connection, session: CountingSession, endpoint: UUID
+) -> None:
+    """With the answer to the person, which is read in the same transaction."""
+    name = ids.delivery_name((await ids_of(long_history))[-1])
+    async with session.transaction() as opened:
+        await DeliveryActions(opened, Actor("test")).retry(ENVIRONMENT, name)
+        again = await HistoryOfPeople(without_locks(opened)).delivery(ENVIRONMENT, name)
+    assert (again.status, again.attempts) == ("PENDING", 1)
+    assert session.locks <= LOCKS_MOST
+
+
+@pytest.mark.parametrize(
+    ("criteria", "divisor"),
+    [
+        (HistoryFilter(status="FAILED"), 2),
+        (HistoryFilter(status="FAILED", reference="ord_1"), 2),
+        (HistoryFilter(), 1),
+    ],
+)
+async def test_a_bulk_action_sends_all_of_them_again(
+    long_history: Connection,
+    session: CountingSession,
+    endpoint: UUID,
+    criteria: HistoryFilter,
+    divisor: int,
+) -> None:
+    started = await bulk_actions.BulkActions(session).start(
+        ENVIRONMENT, "retry", criteria, ids=None, rate=None, total=None, limit=100
+    )
+    assert started is not None
+    await _run_all(session)
+    done = await bulk_actions.BulkActions(session).get(ENVIRONMENT, started["id"])
+    assert done is not None
+    expected = len(await ids_of(long_history)) // divisor
+    assert (done["state"], done["made"], done["skipped"]) == ("DONE", expected, "{}")
+    assert session.locks <= LOCKS_MOST
+
+
+async def test_named_deliveries_are_sent_again_those_of_some_days_at_a_time(
+    long_history: Connection,
+    session: CountingSession,
+    endpoint: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bulk_changes, "DAYS_AT_ONCE", 4)
+    named = await ids_of(long_history)
+    started = await bulk_actions.BulkActions(session).start(
+        ENVIRONMENT, "retry", HistoryFilter(), ids=named, rate=None, total=None, limit=100
+    )
+    assert started is not None
+    assert await _run_all(session) == -(-len(named) // 4)
+    queued = await long_history.fetch("SELECT delivery_id FROM dispatcher.inbox")
+    assert {row["delivery_id"] for row in queued} == set(named)
+
+
+async def _run_all(session: Session) -> int:
+    """Run bulk actions to their end. Return the number of steps."""
+    stage = BulkActions(session)
+    for steps in range(DAYS):
+        if await stage.run_once() > 0.0:
+            return steps
+    raise AssertionError("it does not end")

@@ -192,7 +192,7 @@ async def test_locks_of_a_producer_block_neither_fan_out_nor_retries(
         )
         assert done.last_picked == event
         async with session.transaction() as opened:
-            await DeliveryActions(opened).lock(delivery.id)
+            await DeliveryActions(opened).lock([delivery.id])
 
 
 async def test_two_changes_of_one_delivery_happen_one_after_another(
@@ -203,8 +203,8 @@ async def test_two_changes_of_one_delivery_happen_one_after_another(
     async with connected(dsn) as first:
         transaction = first.transaction()
         await transaction.start()
-        await first.fetch(statement("delivery_actions/lock"), delivery.id)
-        waiting = asyncio.create_task(DeliveryActions(session).lock(delivery.id))
+        await first.fetch(statement("delivery_actions/lock"), [delivery.id])
+        waiting = asyncio.create_task(DeliveryActions(session).lock([delivery.id]))
         await rows.waits_for_lock(connection, pid)
         await transaction.commit()
     await waiting

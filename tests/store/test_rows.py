@@ -17,6 +17,7 @@ from dispatcher.store import (
     delivery_search,
     endpoints,
     environments,
+    event_outcomes,
     event_types,
     events,
     history,
@@ -33,7 +34,8 @@ from tests.conftest import Connection
 ROWS: dict[type[Any], tuple[str, ...]] = {
     DeliveryRow: ("deliveries/due", "deliveries/parked", "deliveries/parked_in_order"),
     ChangeNoticeRow: ("change_notices/waiting",),
-    audit.AuditRow: ("audit/list",),
+    audit.AuditNameRow: ("audit/names",),
+    audit.AuditRow: ("audit/list", "audit/of_actor", "audit/of_subject"),
     bulk_actions.BulkActionRow: (
         "bulk_actions/cancel",
         "bulk_actions/get",
@@ -57,6 +59,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
         "environments/list",
         "environments/search",
     ),
+    event_outcomes.EventOutcomeRow: ("event_outcomes/of_events",),
     event_types.EventTypeRow: (
         "event_types/get",
         "event_types/list",

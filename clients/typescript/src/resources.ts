@@ -297,7 +297,7 @@ export class Quarantine extends Group {
   }
 }
 
-/** The methods for the audit log; the token needs the scope `admin`. */
+/** The methods for the audit log; the token needs the scope `support`. */
 export class Audit extends Group {
   /** Return a page of changes with the actor of each, newest first. */
   list(params?: AuditFilters & PageParams): Promise<Page<AuditEntry>> {

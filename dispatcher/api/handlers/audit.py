@@ -9,7 +9,7 @@ from dispatcher.services.inputs.audit import AuditQuery
 routes = Routes(Shape("audit_entry"))
 
 
-@routes.get("/api/audit", scope="admin", page=True, all_environments=True)
+@routes.get("/api/audit", scope="support", page=True, all_environments=True)
 async def list_audit(call: Call, query: AuditQuery) -> Answer[tuple[AuditEntry, ...]]:
     """List the changes with the actor of each, newest first.
 

@@ -19,7 +19,7 @@ routes = Routes(Shape("recovery"))
 
 @routes.post(
     "/api/webhooks/{webhook_id}/recover",
-    scope="write",
+    scope="support",
     status=202,
     alternative=Alternative(200, Preview, PREVIEW),
     transaction=True,
@@ -52,7 +52,7 @@ async def get_recovery(call: Call) -> Answer[Recovery]:
     return Answer(await call.services.replays.get(call.environment_id, webhook_id, recovery_name))
 
 
-@routes.post(f"{ONE}/cancel", scope="write", transaction=True)
+@routes.post(f"{ONE}/cancel", scope="support", transaction=True)
 async def cancel_recovery(call: Call, form: Empty) -> Answer[Recovery]:
     """Cancel a recovery. Deliveries that it has created are still sent."""
     webhook_id, recovery_name = call.uuid("webhook_id"), call.path["recovery_id"]

@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 import click
@@ -11,6 +11,7 @@ from dispatcher.cli.params import Duration, escape_controls
 from dispatcher.cli.tables import Column, print_table, width
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
+from dispatcher.core.model import Scope
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -50,10 +51,11 @@ def token() -> None:
 @token.command()
 @click.option(
     "--scope",
-    type=click.Choice(["read", "write", "admin"]),
+    type=click.Choice(get_args(Scope)),
     default="read",
     show_default=True,
-    help="What the token allows. write adds changes to read, and admin adds tokens and environments.",
+    help="What the token allows. Each includes those before it: support adds retrying, replaying and the"
+    " audit log to read, write adds changes, and admin adds tokens and environments.",
 )
 @click.option(
     "--name",

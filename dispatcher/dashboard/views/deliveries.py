@@ -75,7 +75,7 @@ async def retry(request: DashboardRequest) -> web.Response:
     """Retry a delivery, and wait briefly for the daemon that holds it to apply that."""
     name = request.http.match_info["delivery_id"]
     try:
-        async with request.changing() as services:
+        async with request.changing("support") as services:
             number = await services.delivery_actions.retry(request.environment_id, name)
     except ConflictError as refused:
         return await _page(request, refused=str(refused), status=409)

@@ -31,7 +31,7 @@ async def recover(request: DashboardRequest) -> web.Response:
 
     The form of the second step starts exactly what was counted.
     """
-    request.demand("write")
+    request.demand("support")
     typed = await request.fields()
     try:
         form = NewRecovery.model_validate(_given(request, typed), strict=False)
@@ -40,7 +40,7 @@ async def recover(request: DashboardRequest) -> web.Response:
                 request.environment_id, webhook.named(request), form
             )
             return await _page(request, typed, form=form, preview=counted)
-        async with request.changing() as services:
+        async with request.changing("support") as services:
             await services.replays.start(request.environment_id, webhook.named(request), form)
     except (ValidationError, InvalidError) as error:
         return await _page(request, typed, field_errors(error), status=422)
@@ -53,7 +53,7 @@ async def cancel(request: DashboardRequest) -> web.Response:
     """Cancel a recovery."""
     name = request.http.match_info["recovery_id"]
     try:
-        async with request.changing() as services:
+        async with request.changing("support") as services:
             await services.replays.cancel(request.environment_id, webhook.named(request), name)
     except ConflictError as refused:
         return await _page(request, {"preset": "hour"}, {"form": str(refused)}, status=409)

@@ -179,7 +179,9 @@ def _pages(request: DashboardRequest, text: str) -> list[tuple[str, str]]:
     """Return the pages whose title contains the text, each with its address."""
     hidden = set()
     if not request.may("admin"):
-        hidden |= {"tokens", "audit"}
+        hidden |= {"tokens"}
+    if not request.may("support"):
+        hidden |= {"audit"}
     if not request.may("write"):
         hidden |= {"webhook_new", "event_new"}
     return [

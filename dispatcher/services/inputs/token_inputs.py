@@ -29,9 +29,9 @@ class NewToken(Form):
     environment_id: Annotated[str, StringConstraints(pattern=rf"^(\*|{ID_PATTERN})$")]
     """The environment that the token is bound to, or `*` for every environment."""
     scope: Scope = "read"
-    """`read` looks, `write` also changes webhooks and deliveries, `admin` also changes tokens and
+    """`read` looks, `support` also retries, replays and reads the audit log, `write` also changes
 
-    environments.
+    webhooks and deliveries, `admin` also changes tokens and environments.
     """
     expires_at: Moment | None = None
     """When the token expires. If it is missing, the token never expires."""

@@ -1,19 +1,20 @@
--- $1 delivery  $2 reason
+-- $1 deliveries  $2 environment  $3 reason
 --
--- Delete the delivery, write its last attempt, and send a change notice to the daemon that holds it
--- in memory. If the delivery waits in the inbox to become pending again, delete that row instead.
+-- Delete those that are pending, write the last attempt of each, and send a change notice to the daemon
+-- that holds it in memory. If a delivery waits in the inbox to become pending again, delete that row
+-- instead.
 WITH deleted AS (
-  DELETE FROM dispatcher.deliveries WHERE id = $1
+  DELETE FROM dispatcher.deliveries WHERE id = ANY ($1::bigint[]) AND environment_id = $2
   RETURNING id, event_id, endpoint_id, environment_id, type, attempt, shard
 ), dequeued AS (
-  DELETE FROM dispatcher.inbox WHERE delivery_id = $1
+  DELETE FROM dispatcher.inbox WHERE delivery_id = ANY ($1) AND environment_id = $2
   RETURNING delivery_id AS id, event_id, endpoint_id, environment_id, type, attempt
 ), notices AS (
   INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard) SELECT id, endpoint_id, shard FROM deleted
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, error, request_headers, state)
-SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, $2, '{}', 'CANCELLED'
+SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, $3, '{}', 'CANCELLED'
 FROM (SELECT id, event_id, endpoint_id, environment_id, type, attempt FROM deleted
       UNION ALL SELECT * FROM dequeued) AS ended
 RETURNING delivery_id

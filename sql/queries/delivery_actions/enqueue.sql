@@ -1,11 +1,14 @@
--- $1 delivery that ended  $2 event  $3 endpoint  $4 environment  $5 type  $6 attempts so far
+-- $1 to $5 are arrays with one element a delivery that ended: its id, event, endpoint, type and attempts
+-- so far. $6 environment
 --
--- Queue the delivery again under its own id. No row: it is already queued or pending.
+-- Queue each again under its own id. One that is not returned is already queued or pending.
 WITH queued AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
-  SELECT dispatcher.next_id(), $2, $4, $5, $3, $1, $6
-  WHERE NOT EXISTS (SELECT 1 FROM dispatcher.inbox WHERE delivery_id = $1)
-    AND NOT EXISTS (SELECT 1 FROM dispatcher.deliveries WHERE id = $1)
+  SELECT dispatcher.next_id(), w.event_id, $6, w.type, w.endpoint_id, w.id, w.attempt
+  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::integer[]) AS w(id, event_id, endpoint_id, type, attempt)
+  WHERE (SELECT i.delivery_id FROM dispatcher.inbox i WHERE i.delivery_id = w.id LIMIT 1) IS NULL
+    AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = w.id) IS NULL
+  ORDER BY w.id
   RETURNING delivery_id
 )
-SELECT delivery_id, dispatcher.wake() FROM queued
+SELECT delivery_id, (SELECT dispatcher.wake()) FROM queued

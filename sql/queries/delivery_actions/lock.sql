@@ -1,5 +1,8 @@
--- $1 delivery
+-- $1 deliveries
 --
--- Lock one delivery against other changes by people until the transaction ends. A row is locked,
--- not an advisory lock, because any login of the database can take an advisory lock and keep it.
-SELECT 1 FROM dispatcher.delivery_locks WHERE slot = ($1::bigint & 255)::smallint FOR UPDATE
+-- Lock them against other changes by people until the transaction ends. Rows are locked, not advisory
+-- locks, because any login of the database can take an advisory lock and keep it. The order of the slots
+-- keeps two callers from a deadlock.
+SELECT 1 FROM dispatcher.delivery_locks
+WHERE slot = ANY (ARRAY(SELECT DISTINCT (id & 255)::smallint FROM unnest($1::bigint[]) AS w(id)))
+ORDER BY slot FOR UPDATE

@@ -1,0 +1,34 @@
+"""Which deliveries a person may retry."""
+
+from typing import Any
+
+import pytest
+
+from dispatcher.core.retry_refusal import ATTEMPTS_MOST, retry_refusal
+
+FINE: dict[str, Any] = {
+    "is_ended": True,
+    "attempts": ATTEMPTS_MOST - 1,
+    "is_active": True,
+    "is_deleted": False,
+    "is_event_kept": True,
+    "has_unapplied_notices": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"is_deleted": True, "is_active": False}, "deleted"),
+        ({"is_active": False, "is_event_kept": False}, "disabled"),
+        ({"is_event_kept": False, "attempts": ATTEMPTS_MOST}, "dropped"),
+        ({"attempts": ATTEMPTS_MOST, "has_unapplied_notices": True}, "attempts"),
+        ({"has_unapplied_notices": True}, "in_progress"),
+        ({"has_unapplied_notices": True, "is_ended": False}, None),
+    ],
+)
+def test_a_delivery_is_refused_for_the_first_reason(
+    change: dict[str, Any], reason: str | None
+) -> None:
+    assert retry_refusal(**{**FINE, **change}) == reason
