@@ -157,6 +157,7 @@ class DashboardRequest:
             secret=secret,
             request=self,
             url=self.url,
+            url_in=addresses.address_in,
             flash=FLASH_MESSAGES.get(self.http.query.get("flash", "")),
             here=self.http.rel_url.without_query_params("flash"),
             part=self.http.query.get("part"),
