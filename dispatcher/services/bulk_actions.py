@@ -133,6 +133,7 @@ class BulkActions:
         criteria = _criteria(form, now)
         if form.delivery_ids:
             criteria = replace(criteria, high=ids.LARGEST)
+        await self._stored.lock(environment_id)
         row = await self._stored.start(
             environment_id,
             form.action,

@@ -1,5 +1,6 @@
 """All deliveries that a filter selects are retried or cancelled, and no others."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -289,6 +290,29 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
         await start(form())
     with pytest.raises(ConflictError, match="Wait until one ends"):
         await start(form())
+
+
+async def test_no_more_run_than_allowed_even_if_they_start_at_once(
+    connection: Connection, dsn: str, actor: Actor, read: BulkActions
+) -> None:
+    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_MOST + 4)]
+    begun = asyncio.Barrier(len(sessions))
+    counted = await read.count(OURS, form(), later())
+
+    async def begin(session: Session) -> bool:
+        async with session.transaction() as opened:
+            await begun.wait()
+            try:
+                await BulkActions(opened, actor).start(OURS, form(), counted, later())
+            except ConflictError:
+                return False
+            return True
+
+    started = await asyncio.gather(*map(begin, sessions))
+    assert sum(started) == service.RUNNING_MOST
+    assert len((await read.list(OURS)).items) == service.RUNNING_MOST
+    for session in sessions:
+        await session.close()
 
 
 async def test_a_count_stops_early(

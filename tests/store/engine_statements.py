@@ -39,7 +39,7 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 PEOPLES = frozenset({
     *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
     *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
-    *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "start")),
+    *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
     *(f"endpoints/{name}" for name in ("names", "search", "unwell")),
     *("audit/list", "audit/write", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
