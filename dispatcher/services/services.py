@@ -15,6 +15,7 @@ from dispatcher.services.backlog import Backlogs
 from dispatcher.services.bulk_actions import BulkActions
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.environments import Environments
+from dispatcher.services.event_outcomes import EventOutcomes
 from dispatcher.services.event_type_writer import EventTypeWriter
 from dispatcher.services.event_types import EventTypes
 from dispatcher.services.events import Events
@@ -135,6 +136,11 @@ class Services:
     def history(self) -> History:
         """Return the service that reads deliveries and events."""
         return History(without_locks(self.session))
+
+    @cached_property
+    def event_outcomes(self) -> EventOutcomes:
+        """Return the service that says how the deliveries of events went."""
+        return EventOutcomes(self.session)
 
     @cached_property
     def failures(self) -> Failures:

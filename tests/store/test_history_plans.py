@@ -184,6 +184,24 @@ async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) ->
     assert read_from(plan, *LARGE, "quarantine", "unvalidated_events") == 0
 
 
+async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
+    statistics: Connection,
+) -> None:
+    day = await id_of(statistics, 2)
+    events = f"'{{{','.join(str(day + n) for n in range(1, 51))}}}'"
+    plan = await explain(
+        statistics,
+        "event_outcomes/of_events",
+        f"'env_default', {events}, 100, {day}, NULL",
+        "custom",
+        MEASURED,
+    )
+    # Ten deliveries an event, two thirds of them ended; and the directed rows of the inbox.
+    assert read_from(plan, *LARGE) <= 50 * 10
+    assert len(partitions(plan, "attempts")) <= 11
+    assert plan.blocks <= 4000
+
+
 async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connection) -> None:
     arguments = f"'env_3', {LARGEST}, 21"
     plan = await explain(statistics, "quarantine/list", arguments, "custom", MEASURED)

@@ -22,6 +22,7 @@ from dispatcher.services.history import History as HistoryOfPeople
 from dispatcher.store import bulk_actions
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.owners import Owners
 from dispatcher.store.plan_settings import plan_settings
@@ -160,6 +161,16 @@ async def test_the_oldest_delivery_and_event_are_found(
     assert [a["attempt"] for a in await history.attempts(ENVIRONMENT, ids[-1], 200)] == [1]
     assert await history.of_event(ENVIRONMENT, ids[-1] - 1, ids[0], 10) == [ids[-1]]
     assert asked.locks <= LOCKS_MOST
+
+
+async def test_the_outcomes_of_events_are_read_in_steps_of_some_days(
+    long_history: Connection, asked: Counting, endpoint: UUID
+) -> None:
+    events = [id_ - 1 for id_ in await ids_of(long_history)]
+    found = await EventOutcomes(asked).of_events(ENVIRONMENT, events, 100)
+    assert sorted(row["id"] for row in found) == sorted(events)
+    assert {row["delivered"] + row["failed"] for row in found} == {1}
+    assert asked.locks < LOCKS_MOST
 
 
 async def test_events_are_listed_in_steps_of_some_days(

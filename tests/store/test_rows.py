@@ -17,6 +17,7 @@ from dispatcher.store import (
     delivery_search,
     endpoints,
     environments,
+    event_outcomes,
     event_types,
     events,
     history,
@@ -57,6 +58,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
         "environments/list",
         "environments/search",
     ),
+    event_outcomes.EventOutcomeRow: ("event_outcomes/of_events",),
     event_types.EventTypeRow: (
         "event_types/get",
         "event_types/list",

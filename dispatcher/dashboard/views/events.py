@@ -35,8 +35,16 @@ async def list_(request: DashboardRequest) -> web.Response:
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
         page, wrong = Page((), None), filters.in_words(error)
+    outcomes = await request.services.event_outcomes.of(
+        request.environment_id, [event.id for event in page.items]
+    )
     return request.page(
-        "events.html", events=page, asked=asked, field_errors=wrong, first=before is None
+        "events.html",
+        events=page,
+        outcomes=outcomes,
+        asked=asked,
+        field_errors=wrong,
+        first=before is None,
     )
 
 

@@ -1,0 +1,75 @@
+"""Say for each event of a list how its deliveries went."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dispatcher.core import ids
+from dispatcher.store import event_outcomes as stored
+from dispatcher.store.event_outcomes import EventOutcomeRow
+from dispatcher.store.history import Place
+from dispatcher.store.session import Queryable
+
+ROWS_OF_EVENT: Final = 100
+"""Deliveries of one event that are counted. The page of the event has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventOutcome:
+    """How the deliveries of an event went, or where it waits for its fan-out.
+
+    `is_partial` is True if the event has more deliveries than were counted. `is_kept` is False if
+    its attempts are too old to be kept, so that none may be found.
+    """
+
+    place: Place | None
+    delivered: int
+    failed: int
+    cancelled: int
+    retrying: int
+    waiting: int
+    is_partial: bool
+    is_kept: bool
+
+    @classmethod
+    def from_row(cls, row: EventOutcomeRow) -> "EventOutcome":
+        """Return the outcome of its row."""
+        return cls(
+            place=row["place"],
+            delivered=row["delivered"],
+            failed=row["failed"],
+            cancelled=row["cancelled"],
+            retrying=row["retrying"],
+            waiting=row["waiting"],
+            is_partial=row["is_partial"],
+            is_kept=row["kept_from"] is None or row["id"] >= row["kept_from"],
+        )
+
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """Return each way in which deliveries went with its number, without those of none."""
+        named = {
+            "delivered": self.delivered,
+            "failed": self.failed,
+            "retrying": self.retrying,
+            "waiting": self.waiting,
+            "cancelled": self.cancelled,
+        }
+        return tuple((word, number) for word, number in named.items() if number)
+
+
+class EventOutcomes:
+    """The outcomes of events. The methods raise StoreUnavailableError and StatementTimeoutError."""
+
+    def __init__(self, session: Queryable) -> None:
+        self._stored = stored.EventOutcomes(session)
+
+    async def of(
+        self, environment_id: str, event_names: Collection[str]
+    ) -> Mapping[str, EventOutcome]:
+        """Return the outcome by the id of the event (`evt_…`)."""
+        if not event_names:
+            return {}
+        numbers = {ids.parse("evt", name): name for name in event_names}
+        rows = await self._stored.of_events(environment_id, list(numbers), ROWS_OF_EVENT)
+        return {numbers[row["id"]]: EventOutcome.from_row(row) for row in rows}

@@ -1,0 +1,48 @@
+-- $1 environment  $2 event ids  $3 rows to read, of each event and each kind  $4 attempts with ids
+-- above this one  $5 attempts with ids up to this one, or NULL
+--
+-- Return how the deliveries of each event went, or how far it is. `is_partial` is true if rows were
+-- left unread. A delivery that ended several times counts by its newest end, one that is sent again
+-- as pending. `kept_from` is the first id of the oldest day whose attempts are kept.
+--
+-- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table. The inbox
+-- has no index on the event, but few of its rows have a delivery id.
+WITH resent AS MATERIALIZED (
+  SELECT event_id, delivery_id, environment_id, attempt FROM dispatcher.inbox
+  WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
+), kept AS MATERIALIZED (
+  SELECT min(dispatcher.id_floor(to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC')) AS kept_from
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+  WHERE i.inhparent = 'dispatcher.attempts'::regclass AND c.relname ~ '_\d{8}$'
+)
+SELECT w.id, p.place, coalesce(d.delivered, 0) AS delivered, coalesce(d.failed, 0) AS failed, coalesce(d.cancelled, 0) AS cancelled,
+       coalesce(d.retrying, 0) AS retrying, coalesce(d.waiting, 0) AS waiting,
+       coalesce(greatest(d.pending_rows, d.ended_rows) >= $3, false) AS is_partial, kept.kept_from
+FROM unnest($2::bigint[]) AS w(id) CROSS JOIN kept
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN (SELECT id FROM dispatcher.inbox WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'inbox'
+              WHEN (SELECT id FROM dispatcher.unvalidated_events WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'unexamined'
+              WHEN (SELECT id FROM dispatcher.quarantine WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'quarantine' END AS place
+) AS p
+LEFT JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE state = 'DELIVERED') AS delivered, count(*) FILTER (WHERE state = 'FAILED') AS failed,
+         count(*) FILTER (WHERE state = 'CANCELLED') AS cancelled, count(*) FILTER (WHERE state IS NULL AND attempt > 0) AS retrying,
+         count(*) FILTER (WHERE state IS NULL AND attempt = 0) AS waiting,
+         max(pending_rows) AS pending_rows, max(ended_rows) AS ended_rows
+  FROM (
+    -- The newest row of each delivery: a pending one counts before an ended one.
+    SELECT DISTINCT ON (delivery_id) state, attempt, count(*) FILTER (WHERE state IS NULL) OVER () AS pending_rows,
+           count(*) FILTER (WHERE state IS NOT NULL) OVER () AS ended_rows
+    FROM (
+      (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id
+       FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
+      UNION ALL
+      (SELECT delivery_id, NULL, attempt, NULL FROM resent WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
+      UNION ALL
+      (SELECT delivery_id, state, attempt, id FROM dispatcher.attempts
+       WHERE event_id = w.id AND state IS NOT NULL AND environment_id = $1 AND id > w.id AND id > $4 AND ($5::bigint IS NULL OR id <= $5)
+       LIMIT $3)
+    ) AS entries
+    ORDER BY delivery_id, attempt_id DESC NULLS FIRST
+  ) AS newest
+) AS d ON true
