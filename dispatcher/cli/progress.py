@@ -1,6 +1,5 @@
 """The progress of work that a daemon does, on a terminal."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -17,6 +16,8 @@ async def show_progress(
 
     `update` reads it, and returns how much of `total` is done, and True while the work goes on.
     """
+    import asyncio
+
     bar = click.progressbar(
         length=total, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
     )
