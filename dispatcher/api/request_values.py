@@ -26,7 +26,7 @@ def request_id(request: web.Request) -> str:
 
 def actor_of(request: web.Request, principal: Principal) -> Actor:
     """Return the actor for the audit log."""
-    return Actor(f"token:{principal.token_id}", request_id(request), request.remote)
+    return Actor(f"token:{principal.token_id}", request_id(request), request.remote, "api")
 
 
 def environment_id_of(request: web.Request, principal: Principal) -> str:

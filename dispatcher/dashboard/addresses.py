@@ -20,6 +20,7 @@ PATHS: Final[Mapping[str, str]] = {
     "webhook_settings": "/webhooks/{webhook_id}/settings",
     "webhook_credentials": "/webhooks/{webhook_id}/credentials",
     "webhook_tries": "/webhooks/{webhook_id}/tries",
+    "webhook_history": "/webhooks/{webhook_id}/history",
     "webhook_recoveries": "/webhooks/{webhook_id}/recoveries",
     "webhook_recovery_cancel": "/webhooks/{webhook_id}/recoveries/{recovery_id}/cancel",
     "deliveries": "/deliveries",
@@ -93,6 +94,11 @@ def address(
     quoted = {key: quote(str(value), safe="") for key, value in ids.items()}
     path = f"/e/{quote(environment_id, safe='')}{PATHS[name].format_map(quoted)}"
     return f"{path}?{urlencode(query)}" if query else path
+
+
+def address_in(environment_id: str, name: str, ids: Mapping[str, str]) -> str:
+    """Return the address of a page of any environment. `ids` fill the pattern."""
+    return address(environment_id, name, None, **ids)
 
 
 def counterpart(name: str) -> str:

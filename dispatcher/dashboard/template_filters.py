@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
+from dispatcher.dashboard.sparkline import sparkline
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
@@ -188,4 +189,5 @@ FILTERS: dict[str, Any] = {
     "percent": percent,
     "sql": sql,
     "foreign_host": foreign_host,
+    "sparkline": sparkline,
 }

@@ -7,6 +7,7 @@ from dispatcher.config.sections import Limits
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, Problem
 from dispatcher.schema_validation.checks import SchemaChecks
+from dispatcher.services import audit_changes
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.event_type_changes import NEW, EventTypeChange, columns_of
 from dispatcher.services.event_type_resource import EventType
@@ -139,8 +140,12 @@ class EventTypeWriter:
             "event_type.create" if change.before is None else "event_type.update",
             change.name,
             environment_id,
-            changed=[key for key, value in change.after.items() if value != before[key]],
-            enforce=change.after["enforce"],
+            **audit_changes.detail(
+                [key for key, value in change.after.items() if value != before[key]],
+                {"enforce": before["enforce"]},
+                {"enforce": change.after["enforce"]},
+            )
+            | {"enforce": change.after["enforce"]},
         )
 
     async def _check(self, environment_id: str, change: EventTypeChange) -> None:

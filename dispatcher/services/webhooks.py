@@ -6,7 +6,7 @@ store call the same object an *endpoint*. The name changes here and nowhere else
 
 from collections.abc import Mapping
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 from dispatcher.core import ids
@@ -14,7 +14,7 @@ from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, No
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.services import webhook_columns
+from dispatcher.services import webhook_audit, webhook_columns
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
 from dispatcher.services.webhook_credentials import WebhookTls, check_exclusive, check_tls
@@ -75,10 +75,11 @@ class Webhooks:
                 "environment_id", f"there is no environment {environment_id!r}"
             )
         await self._endpoints.subscribe(endpoint_id, form.events)
+        webhook = await self.get(endpoint_id, environment_id, secret=secret)
         await self._journal.note(
-            "webhook.create", str(endpoint_id), environment_id, url=columns["url"]
+            "webhook.create", str(endpoint_id), environment_id, **webhook_audit.created(webhook)
         )
-        return await self.get(endpoint_id, environment_id, secret=secret)
+        return webhook
 
     async def get(
         self, webhook_id: UUID, environment_id: str | None, *, secret: str | None = None
@@ -137,10 +138,10 @@ class Webhooks:
         await self._endpoints.update(webhook_id, version, merged)
         if changes.get("events"):
             await self._endpoints.subscribe(webhook_id, changes["events"])
-        await self._journal.note(
-            "webhook.update", str(webhook_id), row["environment_id"], **_audit_detail(changes)
-        )
-        return await self.get(webhook_id, environment_id)
+        webhook = await self.get(webhook_id, environment_id)
+        detail = webhook_audit.updated(changes, self._webhook(row), webhook)
+        await self._journal.note("webhook.update", str(webhook_id), row["environment_id"], **detail)
+        return webhook
 
     async def version(self, webhook_id: UUID) -> int:
         """Return the version of the last change of a webhook."""
@@ -176,7 +177,11 @@ class Webhooks:
         _check_revision(row, revision)
         await self._endpoints.delete(webhook_id, version)
         await self._journal.note(
-            "webhook.delete", str(webhook_id), row["environment_id"], url=row["url"]
+            "webhook.delete",
+            str(webhook_id),
+            row["environment_id"],
+            name=row["name"],
+            url=row["url"],
         )
 
     async def test(
@@ -253,22 +258,9 @@ class Webhooks:
         return Webhook.from_row(row, self._secrets.headers(row), secret)
 
 
-_AUDITED: Final = ("name", "url", "events", "active", "rate_limit", "max_in_flight")
-"""Fields whose new values are written to the audit log."""
-
-
 def _check_revision(row: EndpointRow, expected: int | None) -> None:
     """Raise ChangedError if a revision is expected and the stored one differs."""
     if expected is not None and expected != revision_of(row["updated_at"]):
         raise ChangedError(
             f"The webhook {row['id']} was changed since you read it. Read it again, then change it."
         )
-
-
-def _audit_detail(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the audit detail: the changed fields, and new values that are no secret."""
-    detail: dict[str, Any] = {"changed": sorted(changes)}
-    detail |= {name: changes[name] for name in _AUDITED if name in changes}
-    if "headers" in changes:
-        detail["headers"] = list(changes["headers"] or ())  # the names only: a value may be secret
-    return detail

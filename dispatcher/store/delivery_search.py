@@ -167,7 +167,7 @@ class DeliverySearch:
         size_bytes: int,
         limit: int,
     ) -> IdsRead:
-        """Return the newest events whose data contains one of the texts.
+        """Return the newest events whose data contains one of the texts, which are one or two.
 
         Read up to `rows` events, and search up to `size_bytes` of their data as it is stored.
         """

@@ -1,6 +1,6 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench           all bars in less than ten minutes: throughput latency insert door server
+python -m tests.bench           all bars in less than ten minutes: throughput latency insert door server pages
 python -m tests.bench NAME…     only these, or steps, transport, secure, scale, listing
 """
 

@@ -9,10 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from tests.bench import charts, door, insert, latency, server_share, stage, throughput, yardsticks
+from tests.bench import (
+    charts,
+    door,
+    insert,
+    latency,
+    pages,
+    server_share,
+    stage,
+    throughput,
+    yardsticks,
+)
 from tests.bench.figures import Figure, Report, table
 
-NAMES = ("throughput", "latency", "insert", "door", "server")
+NAMES = ("throughput", "latency", "insert", "door", "server", "pages")
 FAN_OUTS = (1, 10)
 INSERT_ROUNDS = 3
 SERVER_ROUNDS = 3
@@ -65,6 +75,10 @@ def _reports(
             yield "door", asyncio.run(door.measure(dsn))
     if "server" in names:
         yield from _server_reports(min(rounds, SERVER_ROUNDS), number)
+    if "pages" in names:
+        with stage.database() as dsn:
+            stage.dispatcher(dsn, "migrate")
+            yield "pages", asyncio.run(pages.measure(dsn, rounds=rounds))
 
 
 def _server_reports(rounds: int, number: int) -> Iterator[tuple[str, Report]]:

@@ -71,7 +71,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "event-type": ("An event type", "With an example, and a schema that can be enforced."),
     "quarantine": ("Quarantine", "Events that do not satisfy their schema, to release or discard."),
     "tokens": ("Tokens", "The tokens of programs and people, with scope and expiry."),
-    "audit": ("Audit", "Who changed what, and when."),
+    "audit": ("Audit", "Who changed what, when, and from what to what."),
 }
 RULES = (
     "Every address names its environment, `/e/{environment}/…`, and every form repeats it. So a page",
@@ -92,6 +92,10 @@ RULES = (
     "Buttons that a token may not use are not shown, and their forms get 403. The scope `support` is for",
     "people who answer questions: it looks, retries, replays and reads the audit log, and changes no",
     "settings.",
+    "",
+    "The audit log names the token or the user of a change and where it was made, and shows each changed",
+    "field before and after it. It is filtered by actor and by target. The tab *History* of a webhook has",
+    "its own entries, also those of the daemon that disabled it.",
     "",
     "The first line of the overview says whether all is well; if not, what fails, since when, why, and",
     "how much waits, with the button that mends it. *Lag* is how long the oldest delivery has been due",

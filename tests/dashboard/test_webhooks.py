@@ -75,7 +75,7 @@ async def test_how_a_webhook_did_is_shown_in_figures(
     for path in ("/webhooks", f"/webhooks/{name}"):
         text = (await visitor.get(path)).text
         assert "98.5 %" in text
-        assert '<rect class="bad"' in text
+        assert '<path class="bad" d="M' in text
     assert "200 attempts in the last 24 hours" in (await visitor.get("/webhooks")).text
 
 

@@ -16,6 +16,7 @@ from dispatcher.services.audit_log import (
 from dispatcher.store.pool import Pool
 from dispatcher.store.statements import statement
 from tests.conftest import Connection
+from tests.store import rows
 
 
 async def note(
@@ -128,3 +129,43 @@ async def test_a_rare_audit_entry_is_found_within_the_read_limit(
             plans += plan.get("Plans", ())
             most = max(most, plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
         assert most <= 1000
+
+
+async def test_actors_and_subjects_have_their_names(pool: Pool, connection: Connection) -> None:
+    token_id = await connection.fetchval(
+        "INSERT INTO dispatcher.tokens (name, scope, hash) VALUES ('Ada', 'read', sha256('a'))"
+        " RETURNING id::text"
+    )
+    kept, deleted = await rows.endpoint(connection), await rows.endpoint(connection, deleted=True)
+    await connection.execute(
+        "INSERT INTO dispatcher.event_types (environment_id, name) VALUES ('env_default', 'a.b')"
+    )
+    expected: dict[tuple[str, str], tuple[str | None, bool | None]] = {
+        ("webhook.update", str(kept)): ("one", True),
+        ("webhook.delete", str(deleted)): ("one", False),
+        ("webhook.delete", "00000000-0000-4000-8000-000000000009"): (None, False),
+        ("token.create", token_id): ("Ada", True),
+        ("environment.create", "env_default"): ("Default", True),
+        ("event_type.update", "a.b"): ("a.b", True),
+        ("event_type.delete", "a.c"): (None, False),
+        ("delivery.retry", "dlv_1"): (None, None),
+        ("sending.pause", "*"): (None, None),
+    }
+    for action, subject in expected:
+        await note(pool, action, subject, "env_default", f"token:{token_id}")
+    found = (await AuditLog(pool).list("env_default")).items
+    assert {(e.action, e.subject): (e.subject_name, e.subject_exists) for e in found} == expected
+    assert {e.actor_name for e in found} == {"Ada"}
+
+
+async def test_the_actors_of_an_environment_are_listed_once(
+    pool: Pool, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for actor in ("cli:b", "cli:a", "cli:b", "dispatcher"):
+        await note(pool, "webhook.update", "x", "env_default", actor)
+    await note(pool, "webhook.update", "x", "env_other", "cli:c")
+    actors = await AuditLog(pool).actors("env_default")
+    assert [actor.id for actor in actors] == ["cli:a", "cli:b", "dispatcher"]
+    assert await AuditLog(pool).actors("env_none") == ()
+    monkeypatch.setattr(audit_log, "ACTORS_MOST", 2)
+    assert len(await AuditLog(pool).actors("env_default")) == 2

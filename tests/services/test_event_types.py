@@ -125,7 +125,15 @@ async def test_changes_are_on_record_without_the_texts(
     await changes.delete("a.b")
     assert await audited(connection) == [
         ("event_type.create", "a.b", {"changed": ["schema"], "enforce": False}),
-        ("event_type.update", "a.b", {"changed": ["description", "enforce"], "enforce": True}),
+        (
+            "event_type.update",
+            "a.b",
+            {
+                "changed": ["description", "enforce"],
+                "enforce": True,
+                "before": {"enforce": False},
+            },
+        ),
         ("event_type.delete", "a.b", {}),
     ]
     row = await connection.fetchrow("SELECT * FROM dispatcher.audit LIMIT 1")

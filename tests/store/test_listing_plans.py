@@ -55,6 +55,11 @@ PAGES = {
     "quarantine/list of an environment with few": "'few_7001', 9000, 50",
     "audit/list of one": "'env_default', NULL, NULL, NULL, 5000, 50, 50",
     "audit/list of an environment with few": "'few_7001', NULL, NULL, NULL, NULL, 50, 50",
+    "audit/of_subject of one": "'env_default', 'c', NULL, NULL, 5000, 50, 50",
+    "audit/of_subject that has none": "'env_default', 'x', NULL, NULL, NULL, 50, 50",
+    "audit/of_actor of one": "'env_default', 'a', NULL, NULL, 5000, 50, 50",
+    "audit/of_actor of an environment with few": "'few_7001', 'a', NULL, NULL, NULL, 50, 50",
+    "audit/actors of one": "'env_default', 50",
     "audit/list of all": "NULL, NULL, NULL, NULL, 5000, 50, 50",
 }
 

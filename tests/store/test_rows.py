@@ -34,7 +34,8 @@ from tests.conftest import Connection
 ROWS: dict[type[Any], tuple[str, ...]] = {
     DeliveryRow: ("deliveries/due", "deliveries/parked", "deliveries/parked_in_order"),
     ChangeNoticeRow: ("change_notices/waiting",),
-    audit.AuditRow: ("audit/list",),
+    audit.AuditNameRow: ("audit/names",),
+    audit.AuditRow: ("audit/list", "audit/of_actor", "audit/of_subject"),
     bulk_actions.BulkActionRow: (
         "bulk_actions/cancel",
         "bulk_actions/get",

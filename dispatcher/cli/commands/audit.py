@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
 
+
+def _subject(item: "Resource") -> str:
+    """Return the name of the subject, or its id if it has none."""
+    name: str = item.subject_name or item.subject
+    return f"{name} (deleted)" if item.subject_exists is False else name
+
+
 COLUMNS = (
     Column("TIME (UTC)", lambda item: clock(item.at), long=lambda item: item.at),
     Column("ACTION", lambda item: item.action),
-    Column("BY", lambda item: item.actor, shrinks=1),
-    Column("SUBJECT", lambda item: item.subject, shrinks=1),
+    Column("BY", lambda item: item.actor_name or item.actor, shrinks=1),
+    Column("SUBJECT", _subject, shrinks=1),
     Column("DETAIL", lambda item: json.dumps(item.detail, ensure_ascii=False), shrinks=1),
 )
 

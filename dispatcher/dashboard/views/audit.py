@@ -1,8 +1,14 @@
-"""The page for the audit log."""
+"""The pages for the audit log: all of it, and the history of one webhook."""
+
+from uuid import UUID
 
 from aiohttp import web
 
+from dispatcher.core.pagination import Page
+from dispatcher.dashboard import audit_words
 from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.dashboard.views import webhook
+from dispatcher.services.audit_log import AuditEntry
 
 PAGE_SIZE = 50
 FILTERS = ("actor", "action", "subject")
@@ -17,11 +23,54 @@ async def show(request: DashboardRequest) -> web.Response:
         None if everywhere else request.environment_id,
         actor=filters["actor"] or None,
         action=filters["action"] or None,
-        subject=filters["subject"] or None,
+        subject=await _subject(request, filters["subject"]),
         before=request.position(),
         limit=PAGE_SIZE,
     )
-    return request.page("audit.html", entries=page, asked=filters, everywhere=everywhere)
+    actors = await request.services.audit_log.actors(request.environment_id)
+    return request.page(
+        "audit.html",
+        lines=_lines(page),
+        next=page.next,
+        asked=filters,
+        actors=audit_words.choices(actors, filters["actor"]),
+        actions=audit_words.ACTIONS,
+        everywhere=everywhere,
+    )
 
 
-PAGES = (("GET", "audit", show),)
+async def of_webhook(request: DashboardRequest) -> web.Response:
+    """Show who changed a webhook, which is a tab of its page."""
+    request.demand("support")
+    view = await webhook.load(request)
+    page = await request.services.audit_log.list(
+        request.environment_id,
+        subject=str(view.webhook.id),
+        before=request.position(),
+        limit=PAGE_SIZE,
+    )
+    return webhook.page(
+        request, "webhook_history.html", view, tab="history", lines=_lines(page), next=page.next
+    )
+
+
+def _lines(page: Page[AuditEntry, int]) -> list[audit_words.Line]:
+    return [audit_words.line(entry) for entry in page.items]
+
+
+async def _subject(request: DashboardRequest, text: str) -> str | None:
+    """Return the id of a webhook with this name, else the text, which may be an id itself."""
+    if not text:
+        return None
+    try:
+        return str(UUID(text))
+    except ValueError:
+        found = await request.services.webhook_names.search(request.environment_id, text, limit=2)
+    named = [each for each in found if each.name.lower() == text.lower()]
+    return str(named[0].id) if len(named) == 1 else text
+
+
+PAGES = (
+    ("GET", "audit", show),
+    ("GET", "webhook_history", of_webhook),
+)

@@ -16,6 +16,8 @@ from dispatcher.services.inputs.token_inputs import NewToken
 LIFETIMES_DAYS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
 """The lifetimes that the form offers for a token."""
 
+SHOWN = 50
+
 
 async def show(request: DashboardRequest) -> web.Response:
     """Show the tokens, and the form to create one."""
@@ -56,15 +58,27 @@ async def _page(
     *,
     status: int = 200,
 ) -> web.Response:
-    tokens = await request.services.tokens.list(request.principal.environment_id)
+    after = _after(request)
+    tokens = await request.services.tokens.list(
+        request.principal.environment_id, after=after, limit=SHOWN + 1
+    )
     return request.page(
         "tokens.html",
         status=status,
-        tokens=tokens,
+        tokens=tokens[:SHOWN],
+        after=after,
+        next=tokens[SHOWN - 1].id if len(tokens) > SHOWN else None,
         typed=typed,
         field_errors=errors or {},
         now=datetime.now(UTC),
     )
+
+
+def _after(request: DashboardRequest) -> UUID | None:
+    try:
+        return UUID(request.http.query.get("after", ""))
+    except ValueError:
+        return None
 
 
 def _new_token(request: DashboardRequest, typed: Mapping[str, str]) -> dict[str, object]:

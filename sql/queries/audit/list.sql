@@ -10,7 +10,7 @@ WITH last_read AS MATERIALIZED (
 )
 SELECT last_read.id AS looked, a.*
 FROM last_read LEFT JOIN LATERAL (
-  SELECT id, at, environment_id, actor, action, subject, detail::text AS detail, request_id, address
+  SELECT id, at, environment_id, actor, action, subject, detail::text AS detail, request_id, address, via
   FROM (SELECT *, dispatcher.id_time(id) AS at FROM dispatcher.audit
         WHERE ($1::text IS NULL OR environment_id = $1) AND ($5::bigint IS NULL OR id < $5) AND id >= coalesce((SELECT id FROM last_read), 0)) AS seen
   WHERE ($2::text IS NULL OR actor = $2) AND ($3::text IS NULL OR action = $3) AND ($4::text IS NULL OR subject = $4)

@@ -1,7 +1,7 @@
 -- $1 id  $2 reason. No row: it was already disabled.
 --
 -- An event is emitted if a webhook subscribes to `endpoint.disabled` by name. It is in the same
--- statement, so that both are committed or neither is.
+-- statement, so that both are committed or neither is. So is the entry of the audit log.
 WITH next AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
 ), disabled AS (
@@ -13,5 +13,11 @@ WITH next AS (
          row_to_json((SELECT r FROM (SELECT d.id AS webhook_id, d.url, $2::text AS reason) AS r)), 'dispatcher'
   FROM disabled d
   WHERE EXISTS (SELECT 1 FROM dispatcher.subscriptions s WHERE s.environment_id = d.environment_id AND s.pattern = 'endpoint.disabled')
+), noted AS (
+  INSERT INTO dispatcher.audit (environment_id, actor, action, subject, detail)
+  SELECT d.environment_id, 'dispatcher', 'webhook.update', d.id::text,
+         json_build_object('changed', json_build_array('active'), 'active', false, 'before', json_build_object('active', true),
+                           'reason', $2::text)
+  FROM disabled d
 )
 SELECT environment_id, url FROM disabled

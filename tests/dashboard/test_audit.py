@@ -1,0 +1,92 @@
+"""The audit log, as a visitor reads it: who changed what, from what to what."""
+
+import re
+
+from tests.api.conftest import OTHER, Api, Client
+from tests.conftest import Connection
+from tests.dashboard.conftest import Page, Visitor
+from tests.dashboard.test_webhooks import made
+from tests.end_to_end.stories import until
+from tests.receivers import Receiver
+
+
+def entries(page: Page) -> list[str]:
+    """The rows of the table, each as text."""
+    found = re.findall(
+        r"<tr>\s*<td class=\"tight\">(.*?)</tr>\s*(?=<tr>\s*<td class|</tbody>\s*</table>\s*</div>)",
+        page.text,
+        re.DOTALL,
+    )
+    return [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)) for row in found]
+
+
+async def test_a_change_shows_who_where_and_from_what_to_what(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    webhook = await made(admin, receiver.url, name="Billing")
+    await admin("PATCH", f"/api/webhooks/{webhook}", {"name": "Invoices", "rateLimit": 5})
+    await visitor.post(f"/webhooks/{webhook}/disable")
+    disabled, changed, created = entries(await visitor.get(f"/webhooks/{webhook}/history"))
+    assert "of a test in the dashboard" in disabled
+    assert "active yes → no" in disabled
+    assert "of a test by the API" in changed
+    assert "name Billing → Invoices" in changed
+    assert "rate limit none → 5" in changed
+    assert "events user.*" in created
+    audit = await visitor.get("/audit?subject=Invoices")
+    assert len(entries(audit)) == 3
+    assert f'href="/e/env_default/webhooks/{webhook}">Invoices</a>' in audit.text
+    await visitor.post(f"/webhooks/{webhook}/delete")
+    audit = await visitor.get(f"/audit?subject={webhook}")
+    assert "webhook Invoices deleted" in entries(audit)[0]
+    assert f"/webhooks/{webhook}" not in audit.text
+
+
+async def test_changes_are_filtered_by_their_actor(
+    visitor: Visitor, api: Api, stranger: Visitor, connection: Connection
+) -> None:
+    await visitor.post("/event-types/new", {"name": "a.b"})
+    await connection.execute(
+        "INSERT INTO dispatcher.audit (environment_id, actor, action, subject)"
+        " VALUES ('env_default', 'cli:ada', 'webhook.delete', '00000000-0000-4000-8000-000000000001')"
+    )
+    page = await visitor.get("/audit")
+    assert '<option value="cli:ada" >ada (command line)</option>' in page.text
+    assert "of a test</option>" in page.text
+    (row,) = entries(await visitor.get("/audit?actor=cli:ada"))
+    assert "ada on the command line" in row
+    assert "deleted" in row
+    assert "Nothing found" in (await visitor.get("/audit?actor=cli:bob")).text
+
+
+async def test_the_daemon_tells_why_it_disabled_a_webhook(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url)
+    receiver.answers = [410]
+    await visitor.post(f"/webhooks/{webhook}/test")
+
+    async def told() -> bool:
+        rows = entries(await visitor.get(f"/webhooks/{webhook}/history"))
+        return any("Dispatcher" in row and "active yes → no reason gone" in row for row in rows)
+
+    await until(told, "the history names the daemon and its reason")
+
+
+async def test_links_lead_to_the_environment_of_the_change(
+    visitor: Visitor, api: Api, other_environment: str, receiver: Receiver
+) -> None:
+    other = await api.client("admin", OTHER)
+    webhook = await made(other, receiver.url, name="Theirs")
+    page = await visitor.get("/audit?all=on")
+    assert f'href="/e/{OTHER}/webhooks/{webhook}">Theirs</a>' in page.text
+    assert "Theirs" not in (await visitor.get("/audit")).text
+
+
+async def test_a_read_token_has_no_history(
+    api: Api, stranger: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url)
+    await stranger.sign_in(await api.token("read", "env_default"))
+    assert "History" not in (await stranger.get(f"/webhooks/{webhook}")).text
+    assert (await stranger.get(f"/webhooks/{webhook}/history")).status == 403

@@ -1,0 +1,115 @@
+"""An audit entry in words."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dispatcher.core.model import RawJson
+from dispatcher.dashboard.audit_words import VALUE_LENGTH, Subject, actor_words, choices, line
+from dispatcher.services.audit_log import AuditEntry, KnownActor
+
+TOKEN = "token:00000000-0000-4000-8000-000000000001"
+
+
+def entry(
+    action: str = "webhook.update",
+    subject: str = "w1",
+    *,
+    actor: str = "cli:root",
+    detail: str = "{}",
+    name: str | None = None,
+    exists: bool | None = True,
+) -> AuditEntry:
+    return AuditEntry(
+        id="aud_1",
+        at=datetime(2026, 11, 29, tzinfo=UTC),
+        environment_id="env_default",
+        actor=actor,
+        action=action,
+        subject=subject,
+        detail=RawJson(detail),
+        request_id=None,
+        address=None,
+        via=None,
+        actor_name=None,
+        subject_name=name,
+        subject_exists=exists,
+    )
+
+
+@pytest.mark.parametrize(
+    ("actor", "name", "words"),
+    [
+        (TOKEN, "Ada", "Ada"),
+        (TOKEN, None, "a token that is no longer kept"),
+        ("token:bootstrap", None, "the root token"),
+        ("cli:root", None, "root"),
+        ("dispatcher", None, "Dispatcher"),
+        ("demo", None, "demo"),
+    ],
+)
+def test_an_actor_has_a_name(actor: str, name: str | None, words: str) -> None:
+    assert actor_words(actor, name) == words
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (
+            entry(name="Billing"),
+            Subject("webhook", "Billing", ("webhook", {"webhook_id": "w1"}), None),
+        ),
+        (entry(name="Billing", exists=False), Subject("webhook", "Billing", None, "deleted")),
+        (
+            entry("token.revoke", "t1", name="Ada", exists=False),
+            Subject("token", "Ada", ("tokens", {}), "revoked"),
+        ),
+        (
+            entry("delivery.retry", "dlv_1", exists=None),
+            Subject("delivery", "dlv_1", ("delivery", {"delivery_id": "dlv_1"}), None),
+        ),
+        (
+            entry("delivery.retry_many", "blk_1", exists=None),
+            Subject("bulk action", "blk_1", ("bulk_action", {"bulk_action_id": "blk_1"}), None),
+        ),
+        (
+            entry("quarantine.release", "q_1", exists=None, detail='{"event_id": "evt_7"}'),
+            Subject("quarantine", "q_1", ("event", {"event_id": "evt_7"}), None),
+        ),
+        (entry("sending.pause", "*", exists=None), Subject("", "every environment", None, None)),
+        (
+            entry("event_type.update", "a.b", name="a.b"),
+            Subject("event type", "a.b", ("event_type", {"name": "a.b"}), None),
+        ),
+        (entry("seed.run", "x", exists=None), Subject("other", "x", None, None)),
+    ],
+)
+def test_a_subject_has_a_name_and_a_link_while_it_exists(
+    shown: AuditEntry, expected: Subject
+) -> None:
+    assert line(shown).subject == expected
+
+
+def test_values_are_texts_and_long_ones_are_cut() -> None:
+    long = "x" * (VALUE_LENGTH + 1)
+    detail = (
+        '{"changed": ["active", "events", "rate_limit", "tls"], "active": false, "rate_limit": null,'
+        f' "events": ["a", "b"], "before": {{"active": true, "events": []}}, "url": "{long}"}}'
+    )
+    assert line(entry(detail=detail)).changes == (
+        ("active", "yes", "no"),
+        ("events", "none", "a, b"),
+        ("rate limit", None, "none"),
+        ("tls", None, None),
+        ("url", None, f"{'x' * VALUE_LENGTH}…"),
+    )
+    assert line(entry(detail="[1]")).changes == ()
+
+
+def test_the_chosen_actor_is_among_the_choices() -> None:
+    actors = (KnownActor("cli:root", None), KnownActor(TOKEN, "Ada"))
+    assert choices(actors, "cli:bob") == [
+        (TOKEN, "Ada"),
+        ("cli:bob", "cli:bob"),
+        ("cli:root", "root (command line)"),
+    ]
