@@ -32,7 +32,9 @@ async def test_equal_attempts_are_folded_and_opened(
     groups = page.locator("details.attempt")
     await expect(groups).to_have_count(3)
     await groups.nth(1).locator("summary").first.click()
-    await expect(groups.nth(1).locator(".changes")).to_contain_text("Header x-reasontired → none")
+    await expect(groups.nth(1).locator(".attempt-changes")).to_contain_text(
+        "Header x-reasontired → none"
+    )
     await groups.last.locator("summary").first.click()
     await expect(groups.last).to_contain_text("Attempts 1\N{EN DASH}3")
     await expect(groups.last.locator("pre").first).to_have_text('{\n  "reason": "no stock"\n}')
