@@ -30,7 +30,11 @@ async def list_(request: DashboardRequest) -> web.Response:
     )
     names = await request.services.webhook_names.of(
         request.environment_id,
-        {each.criteria.endpoint_id for each in page.items if each.criteria.endpoint_id is not None},
+        {
+            each.filters.webhook_id
+            for each in page.items
+            if each.filters and each.filters.webhook_id
+        },
     )
     return request.page(
         "bulk_actions.html", actions=page, names=names, first=request.position() is None
