@@ -150,7 +150,7 @@ async def test_a_signature_is_for_those_who_may_send_and_is_in_the_audit_log(
     signed = await stranger.submit(form)
     assert (signed.status, "Content-Encoding" in signed.headers) == (200, False)
     assert await connection.fetchval(count, name) == 1
-    assert (await stranger.get(f"/deliveries/{name}/curl")).status == 405
+    assert (await stranger.get(f"/deliveries/{name}/curl")).status == 404
 
 
 async def test_neither_secret_nor_credentials_are_in_the_command(
