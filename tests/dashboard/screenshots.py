@@ -43,7 +43,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "webhooks": (
         "Webhooks",
-        "Each webhook with its last 24 hours: success, latency and pending deliveries.",
+        "Found by name, URL and state; each with its last 24 hours: success, latency and pending deliveries.",
     ),
     "webhook-new": (
         "Create webhook",
