@@ -97,7 +97,12 @@ class AdminServer:
         if config.admin.hosts:
             app.middlewares.append(only_for(config.admin.hosts))
         self.dashboard = Dashboard(
-            sessions.people, settings, auth, root_token, authentication=sessions.authentication
+            sessions.people,
+            settings,
+            auth,
+            root_token,
+            authentication=sessions.authentication,
+            title=config.dashboard.title,
         )
         self.dashboard.add(app, PAGES)
         app.on_cleanup.append(lambda _: settings.close())

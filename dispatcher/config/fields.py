@@ -62,6 +62,17 @@ def seconds(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
+def one_line(text: str) -> str:
+    """Return the text without spaces around it.
+
+    Raises ValueError if it is empty, or has line breaks or characters that are invisible.
+    """
+    text = text.strip()
+    if not text or not text.isprintable():
+        raise ValueError("must be one line of visible characters")
+    return text
+
+
 def network(text: str) -> tuple[Network, int | None]:
     """Return the addresses and the port of `10.1.0.0/16`, `10.1.2.3:80` or `[fd00::/8]:80`.
 

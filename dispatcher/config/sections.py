@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -32,6 +33,7 @@ from dispatcher.config.fields import (
     between,
     header_name,
     is_reserved_header,
+    one_line,
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
@@ -206,6 +208,12 @@ class Admin(_Section):
     hosts: Annotated[tuple[HostName, ...], LIST] = ()
 
 
+class Dashboard(_Section):
+    """How the dashboard looks. `title` stands in its titles, its menu and its sign-in page."""
+
+    title: Annotated[str, Field(max_length=64), AfterValidator(one_line)] = "Dispatcher"
+
+
 class Limits(_Section):
     """Limits of how many objects may exist, and of how much one request may ask for."""
 
@@ -248,6 +256,7 @@ class Config(_Section):
     egress: Egress = Egress()
     secrets: Secrets = Secrets()
     admin: Admin = Admin()
+    dashboard: Dashboard = Dashboard()
     limits: Limits = Limits()
     retention: Retention = Retention()
     log: Log = Log()

@@ -1,28 +1,28 @@
 """The dashboard: it adds its pages and static files to the admin application."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.errors import STATUSES_AND_TITLES, unavailable
 from dispatcher.api.request_values import request_id, share_of
 from dispatcher.core.environment_ids import is_environment_id
-from dispatcher.core.errors import NotFoundError, RefusedError
+from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, form_body
+from dispatcher.dashboard.problems import Problem, problem_of
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
-from dispatcher.dashboard.rendering import open_package
+from dispatcher.dashboard.rendering import Renderer, open_package
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.signing_in import SignInPages
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.history import History
+from dispatcher.services.pauses import EnvironmentPauses
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
-from dispatcher.telemetry import observe
 
 View = Callable[[DashboardRequest], Awaitable[web.StreamResponse]]
 Page = tuple[str, str, View]
@@ -34,8 +34,14 @@ IDS: Final = ("delivery_id", "event_id", "webhook_id")
 """The path parameters that identify an item, and so the one environment that it belongs to."""
 
 
+_PAGE: Final = web.RequestKey("page", DashboardRequest)
+
+
 class Dashboard:
-    """The dashboard. `add` adds it to an application; `invite` makes a one-time login link."""
+    """The dashboard. `add` adds it to an application; `invite` makes a one-time login link.
+
+    `title` is the name that its pages show.
+    """
 
     def __init__(
         self,
@@ -45,10 +51,12 @@ class Dashboard:
         root_token: bytes | None,
         *,
         authentication: Pool,
+        title: str,
     ) -> None:
         self._pool = pool
         self._settings = settings
-        self._files, self._renderer = open_package()
+        self._files, templates = open_package()
+        self._renderer = Renderer(templates, title)
         self._signing_in = SignInPages(
             self._renderer, auth, DashboardSessions(authentication, root_token)
         )
@@ -79,6 +87,8 @@ class Dashboard:
                 router.add_route(each, addresses.route(name), inside)
                 if name != "overview":
                     router.add_route(each, addresses.PATHS[name], old)
+        nowhere = self._inside(partial(self._page, name="overview", view=_nowhere))
+        router.add_get("/e/{environment}/{path:.+}", nowhere)
 
     def _guarded(self, handler: Handler) -> Handler:
         """Return a handler that shows every error as a page.
@@ -91,7 +101,7 @@ class Dashboard:
                 form_body.refuse_nul(request.query)
                 return await handler(request)
             except Exception as error:  # noqa: BLE001 - else the API's middleware answers in JSON
-                return self._broken(request, error)
+                return self._show(request, problem_of(request, error))
 
         return answer
 
@@ -103,9 +113,8 @@ class Dashboard:
             if session is not None:
                 return await handler(request, session)
             if "HX-Request" in request.headers:
-                # A live region asks. The browser must reload the whole page to reach the sign-in
-                # page.
-                return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
+                # A part of a page asks. The page says so, and keeps what was typed into it.
+                return web.Response(status=401, headers=HEADERS)
             return await self._signing_in.sign_in_first(request)
 
         return self._guarded(answer)
@@ -124,7 +133,7 @@ class Dashboard:
             refused = await self._refused(request, session, environment_id)
             if refused is not None:
                 return refused
-        page_request = await self._page_request(request, session, name)
+        page_request = request[_PAGE] = await self._page_request(request, session, name)
         if only_reads(request) and "HX-Request" not in request.headers:
             await self._remember(request, session, environment_id)
         try:
@@ -147,7 +156,7 @@ class Dashboard:
         if not is_masked(posted.get("csrf", ""), session.csrf):
             again = await self._signing_in.offer_resend(request, session.csrf)
             text = "The form has expired, or comes from another site. Go back, reload the page and send it again."
-            return again or self._problem(request, 403, text)
+            return again or self._show(request, Problem(403, text))
         meant = posted.get("environment")
         if meant == environment_id:
             return None
@@ -155,7 +164,7 @@ class Dashboard:
             text = "The form does not say which environment it belongs to, so nothing was done. Reload the page and send it again."
         else:
             text = f"This page belongs to {meant[:64]}, and its form was sent to {environment_id[:64]}. Nothing was done. Reload the page and send it again."
-        return self._problem(request, 409, text)
+        return self._show(request, Problem(409, text))
 
     async def _page_request(
         self, request: web.Request, session: DashboardSession, name: str
@@ -168,11 +177,19 @@ class Dashboard:
         bound = session.principal.environment_id
         if not is_environment_id(environment_id) or bound not in (None, environment_id):
             raise NotFoundError(f"There is no environment {environment_id[:64]!r}.")
+        bare = self._bare_request(request, session, environment_id, name)
+        environment = await bare.services.pauses.of_environment(environment_id)
+        return replace(bare, environment=environment)
+
+    def _bare_request(
+        self, request: web.Request, session: DashboardSession, environment_id: str, name: str
+    ) -> DashboardRequest:
+        """Return the request without what the database knows of the environment."""
         pool = self._pool.of(share_of(session.principal, environment_id))
         token_id = session.principal.token_id
         actor = Actor(f"token:{token_id}", request_id(request), request.remote, "dashboard")
         services = Services(pool, actor, self._settings)
-        environment = await services.pauses.of_environment(environment_id)
+        environment = EnvironmentPauses(environment_id, environment_id, None, None)
         return DashboardRequest(request, name, session, environment, services, pool, self._renderer)
 
     async def _remember(
@@ -196,7 +213,7 @@ class Dashboard:
             same = addresses.address(other, page_request.name, request.query, **_ids(request))
             return see_other(same)
         text = f"It is in {other}, not in {page_request.environment_id}. Nothing was done."
-        return self._problem(request, 409, text, link=link, label=f"Look at it in {other}")
+        return self._show(request, Problem(409, text, "", link, f"Look at it in {other}"))
 
     async def _environment_of(self, request: web.Request) -> str | None:
         """Return the environment of the item that the path names, None if it names none."""
@@ -220,7 +237,7 @@ class Dashboard:
         """
         if not only_reads(request):
             text = "The page was loaded before an update, and does not name its environment. Nothing was done. Open the page again."
-            return self._problem(request, 409, text)
+            return self._show(request, Problem(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
         of = await self._environment_of(request)
@@ -235,44 +252,30 @@ class Dashboard:
     ) -> web.StreamResponse:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
-            return self._problem(request, 403, "The form has expired. Go back and reload the page.")
+            return self._show(
+                request, Problem(403, "The form has expired. Go back and reload the page.")
+            )
         return await self._signing_in.sign_out(request)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
-    def _broken(self, request: web.Request, error: Exception) -> web.Response:
-        """Return the error page for an exception. Log an unexpected one."""
-        match error:
-            case RefusedError():
-                return self._problem(request, STATUSES_AND_TITLES[type(error)][0], str(error))
-            case web.HTTPException():
-                return self._problem(request, error.status, error.reason)
-            case _ if title := unavailable(error):
-                return self._problem(request, 503, title)
-            case _:
-                observe.requests.failed(request_id(request), error)
-                text = f"An internal error occurred. The log has the details, under the request {request_id(request)}."
-                return self._problem(request, 500, text)
+    def _show(self, request: web.Request, problem: Problem) -> web.Response:
+        """Return an error page, with the navigation if the session is known."""
+        page: DashboardRequest | None = request.get(_PAGE)
+        if page is None and (session := self._signing_in.last_known(request)):
+            page = self._bare_request(request, session, _usual(session), "overview")
+        again = request.rel_url.raw_path_qs if only_reads(request) else None
+        retry = again if problem.status >= 500 else None
+        if page is None:
+            return self._renderer.page(
+                request, "problem.html", status=problem.status, problem=problem, retry=retry
+            )
+        return page.page("problem.html", status=problem.status, problem=problem, retry=retry)
 
-    def _problem(
-        self,
-        request: web.Request,
-        status: int,
-        text: str,
-        *,
-        link: str = "/",
-        label: str = "Back to the overview",
-    ) -> web.Response:
-        """Return an error as a page."""
-        return self._renderer.page(
-            request,
-            "problem.html",
-            status=status,
-            title=f"{status} {HTTPStatus(status).phrase}",
-            text=text,
-            link=link,
-            label=label,
-        )
+
+async def _nowhere(_: DashboardRequest) -> web.StreamResponse:
+    """Raise NotFoundError, for an address that no page has."""
+    raise NotFoundError("There is no page at this address.")
 
 
 def _usual(session: DashboardSession) -> str:

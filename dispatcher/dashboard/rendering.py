@@ -75,19 +75,11 @@ class Files:
 
 
 class Renderer:
-    """The rendering of templates as responses."""
+    """The rendering of templates as responses. `brand` is the name that every page shows."""
 
-    def __init__(self, static: Mapping[str, str]) -> None:
-        """Create the renderer. `static` holds the addresses of static files by name."""
-        self._templates = Environment(
-            loader=PackageLoader("dispatcher.dashboard"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters.update(template_filters.FILTERS)
-        self._templates.globals["static"] = static.__getitem__
+    def __init__(self, templates: Environment, brand: str) -> None:
+        self._templates = templates
+        self._brand = brand
 
     def page(
         self,
@@ -104,19 +96,28 @@ class Renderer:
         A page with a `secret` is not compressed. Otherwise its length would depend on the secret
         and on text that an attacker may have put beside it.
         """
-        text = self._templates.get_template(template).render(**context)
+        text = self._templates.get_template(template).render(brand=self._brand, **context)
         return answer(http, text.encode(), "text/html", status=status, compressed=not secret)
 
 
 @cache
-def open_package() -> tuple[Files, Renderer]:
-    """Return the static files and the renderer of the package.
+def open_package() -> tuple[Files, Environment]:
+    """Return the static files and the templates of the package.
 
     They are made once in a process: compressing the files and compiling the templates takes most of
     the time that a daemon needs to start and to show its first pages.
     """
     static = Files.read()
-    return static, Renderer(static.names)
+    templates = Environment(
+        loader=PackageLoader("dispatcher.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(template_filters.FILTERS)
+    templates.globals["static"] = static.names.__getitem__
+    return static, templates
 
 
 def answer(

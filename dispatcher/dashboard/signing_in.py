@@ -107,6 +107,11 @@ class SignInPages:
         cookie = request.cookies.get(_cookie_name(request))
         return await self._sign_ins.known(cookie, request.remote or "") if cookie else None
 
+    def last_known(self, request: web.Request) -> DashboardSession | None:
+        """Return the session of a request as it was known last, without the database."""
+        cookie = request.cookies.get(_cookie_name(request))
+        return self._sign_ins.last_known(cookie) if cookie else None
+
     async def remember(self, request: web.Request, environment_id: str) -> None:
         """Store the environment that `/` opens next time. Nothing else depends on it."""
         await self._sign_ins.look_at(request.cookies[_cookie_name(request)], environment_id)

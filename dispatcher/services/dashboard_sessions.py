@@ -7,7 +7,7 @@ were opened with it end.
 import hashlib
 import hmac
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from secrets import token_urlsafe
 from time import monotonic
@@ -51,7 +51,7 @@ class DashboardSessions:
         self._pool = pool
         self._stored = stored.DashboardSessions(pool.of(SIGNED_IN))
         self._root_token_hash = root_token_hash
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._good: OrderedDict[bytes, DashboardSession] = OrderedDict()
 
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
         """Open a session with a valid token. Return the cookie."""
@@ -67,9 +67,27 @@ class DashboardSessions:
         address. Clients with unknown cookies share connections by it, so that one of them cannot
         hold up the others.
         """
-        row = await self._row(cookie, address) if cookie.isascii() else None
-        if row is None:
+        if not cookie.isascii():
             return None
+        row = await self._row(cookie, address)
+        session = self._session(cookie, row) if row else None
+        if session is None:
+            self._good.pop(_sha256(cookie), None)
+        else:
+            self._good[_sha256(cookie)] = session
+        while len(self._good) > REMEMBERED:
+            self._good.popitem(last=False)
+        return session
+
+    def last_known(self, cookie: str) -> DashboardSession | None:
+        """Return the session of a cookie as `known` returned it last, without the database.
+
+        It may have ended since. It serves only to show an error with the navigation around it.
+        """
+        return self._good.get(_sha256(cookie)) if cookie.isascii() else None
+
+    def _session(self, cookie: str, row: stored.DashboardSessionRow) -> DashboardSession | None:
+        """Return the session of a row, or None if it is that of an earlier root token."""
         if row["token_id"] is not None:
             principal = Principal(str(row["token_id"]), row["name"], row["scope"], row["bound_to"])
         elif self._root_token_hash and hmac.compare_digest(
@@ -83,22 +101,19 @@ class DashboardSessions:
     async def _row(self, cookie: str, address: str) -> stored.DashboardSessionRow | None:
         id_ = _sha256(cookie)
         lane = SIGNED_IN if id_ in self._good else f"unknown from {address}"
-        row = await stored.DashboardSessions(self._pool.of(lane)).get(id_)
-        if row is None:
-            self._good.pop(id_, None)
-            return None
-        self._good[id_] = None
-        while len(self._good) > REMEMBERED:
-            self._good.popitem(last=False)
-        return row
+        return await stored.DashboardSessions(self._pool.of(lane)).get(id_)
 
     async def look_at(self, cookie: str, environment_id: str) -> None:
         """Record the environment that the session shows now."""
-        await self._stored.set_environment(_sha256(cookie), environment_id)
+        id_ = _sha256(cookie)
+        await self._stored.set_environment(id_, environment_id)
+        if session := self._good.get(id_):
+            self._good[id_] = replace(session, environment_id=environment_id)
 
     async def close(self, cookie: str) -> None:
         """End the session of a cookie."""
         await self._stored.delete(_sha256(cookie))
+        self._good.pop(_sha256(cookie), None)
 
 
 class LoginLinks:

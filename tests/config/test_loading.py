@@ -261,6 +261,7 @@ def test_a_configuration_does_not_change() -> None:
         ("secrets", "key_file", "/run/key", Path("/run/key")),
         ("secrets", "key", "A" * 43 + "=", SecretStr("A" * 43 + "=")),
         ("signing", "schemes", ["stripe"], ("stripe",)),
+        ("dashboard", "title", " Acme <Webhooks> ", "Acme <Webhooks>"),
     ],
 )
 def test_a_good_value_is_taken(section: str, key: str, value: object, loaded: object) -> None:
@@ -288,6 +289,10 @@ def test_a_good_value_is_taken(section: str, key: str, value: object, loaded: ob
         ("retry", "factor", 0.9),
         ("retry", "factor", float("nan")),
         ("retry", "jitter", 1.1),
+        ("dashboard", "title", " "),
+        ("dashboard", "title", "x" * 65),
+        ("dashboard", "title", "two\nlines"),
+        ("dashboard", "title", "left\u202etfel"),
         ("signing", "brand", "9lives"),
         ("signing", "brand", "Bad Brand"),
         ("signing", "brand", "x" * 33),

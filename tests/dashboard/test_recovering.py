@@ -133,7 +133,7 @@ async def test_a_read_token_sees_replays_and_starts_none(
     webhook = await failed(admin, receiver)
     await stranger.sign_in(await api.token("read", "env_default"))
     page = await stranger.get(f"/webhooks/{webhook}/recoveries")
-    assert ("No recoveries yet" in page.text, ">Count</button>" in page.text) == (True, False)
+    assert ("No recoveries yet" in page.text, ">Preview</button>" in page.text) == (True, False)
     for fields in ({"preset": "hour"}, {"step": "start", "since": "2026-01-01T00:00:00Z"}):
         assert (await stranger.post(f"/webhooks/{webhook}/recoveries", dict(fields))).status == 403
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0

@@ -21,8 +21,7 @@
   // A point with no neighbours has no line to be seen by, so it is drawn as a dot.
   const alone = (u, series) => {
     const values = u.data[series];
-    const found = values.flatMap((value, i) => (value != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
-    return found.length ? found : null;
+    return values.flatMap((value, i) => (value != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
   };
   const dots = (name) => ({ show: true, size: 6, fill: colour(name), filter: alone });
 
