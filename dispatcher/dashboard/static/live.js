@@ -87,9 +87,11 @@
     if (sourceEvent?.type === "every" && (isPaused || document.hidden || isBusy)) event.preventDefault();
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
-    if (!isUpdate(ctx) || ctx.response.status >= 400) return;
+    if (ctx.response.status >= 400) return;
+    // A page without updates learns from any other answer that its session goes on.
+    if (isUpdate(ctx) || !regions().length) recover();
+    if (!isUpdate(ctx)) return;
     updated = Date.now();
-    recover();
     show();
     expect();
   });

@@ -134,6 +134,7 @@ async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
     other = await page.context.new_page()
     before = []
     for each, path in ((page, "/deliveries"), (other, f"/webhooks/{webhook['id']}")):
+        await each.bring_to_front()  # the pointer waits for frames, which others draw rarely
         await each.set_viewport_size(size)
         await each.goto(path)
         await update_until(each, "document.querySelectorAll('tbody tr').length === 4", show=True)
@@ -141,6 +142,7 @@ async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
         await update(each)
         before.append(await each.evaluate(PLACES))
     rows = page.locator("tbody tr")
+    await page.bring_to_front()
     await rows.nth(1).get_by_role("checkbox").check()
     await page.get_by_label("Reference").fill("ord_8")
     await rows.nth(2).locator(".mono").last.evaluate(SELECT)
