@@ -113,9 +113,8 @@ class Dashboard:
             if session is not None:
                 return await handler(request, session)
             if "HX-Request" in request.headers:
-                # A live region asks. The browser must reload the whole page to reach the sign-in
-                # page.
-                return web.Response(status=401, headers={**HEADERS, "HX-Refresh": "true"})
+                # A part of a page asks. The page says so, and keeps what was typed into it.
+                return web.Response(status=401, headers=HEADERS)
             return await self._signing_in.sign_in_first(request)
 
         return self._guarded(answer)

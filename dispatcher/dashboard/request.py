@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ForbiddenError, InvalidError
 from dispatcher.core.ids import LARGEST
 from dispatcher.core.model import Scope
-from dispatcher.dashboard import addresses, form_body
+from dispatcher.dashboard import addresses, form_body, live_list
 from dispatcher.dashboard.protection import HEADERS, masked
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.services.dashboard_sessions import DashboardSession
@@ -122,12 +122,13 @@ class DashboardRequest:
         """Return all values of a field of the form."""
         return list((await form_body.fields(self.http)).getall(name, []))
 
-    def position(self) -> int | None:
+    def position(self, name: str = "before") -> int | None:
         """Return the position where the page of a listing begins, None for the first page.
 
-        A value that is not a valid position counts as the first page.
+        `name` is the query parameter. A value that is not a valid position counts as the first
+        page.
         """
-        text = self.http.query.get("before", "")
+        text = self.http.query.get(name, "")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
         return number if number is not None and number <= LARGEST else None
 
@@ -159,7 +160,7 @@ class DashboardRequest:
             url=self.url,
             url_in=addresses.address_in,
             flash=FLASH_MESSAGES.get(self.http.query.get("flash", "")),
-            here=self.http.rel_url.without_query_params("flash"),
+            here=self.http.rel_url.without_query_params("flash", live_list.SHOWN),
             part=self.http.query.get("part"),
             **context,
         )

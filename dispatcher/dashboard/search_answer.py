@@ -1,7 +1,7 @@
 """Say in one sentence what happened to the first thing that a search found. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -17,13 +17,14 @@ Remedy = Literal["retry", "enable", "retry_failed", "release"]
 class Answer:
     """A sentence, whether it is good news, and the action that mends it, None if none does.
 
-    `delivery_id` is the delivery that the sentence is about.
+    `delivery_id` and `webhook_id` are the delivery that the sentence is about, and its webhook.
     """
 
     text: str
     state: Literal["good", "bad", "waits"]
     remedy: Remedy | None = None
     delivery_id: str | None = None
+    webhook_id: UUID | None = None
 
 
 _RANK = {"FAILED": 0, "PENDING": 1, "CANCELLED": 2, "DELIVERED": 3}
@@ -36,30 +37,29 @@ def worst(deliveries: Sequence[DeliveryItem]) -> DeliveryItem | None:
 
 def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
     """Return what happened to a delivery. `webhook` is the name of its webhook."""
-    event = delivery.event
+    event, subject = delivery.event, (delivery.id, delivery.webhook_id)
     if delivery.status == "DELIVERED":
         when = moment(delivery.ended_at, now)
         tries = (
             "at the first attempt" if delivery.attempts == 1 else f"by attempt {delivery.attempts}"
         )
-        return Answer(
-            f"{event} was delivered to {webhook} at {when}, {tries}.", "good", None, delivery.id
-        )
+        text = f"{event} was delivered to {webhook} at {when}, {tries}."
+        return Answer(text, "good", None, *subject)
     if delivery.status == "CANCELLED":
         text = f"{event} to {webhook} was cancelled at {moment(delivery.ended_at, now)}: {delivery.error}."
-        return Answer(text, "bad", "retry", delivery.id)
+        return Answer(text, "bad", "retry", *subject)
     if not delivery.attempts:
-        return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, delivery.id)
+        return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, *subject)
     sent = f"{event} was sent to {webhook} {_times(delivery.attempts)}, {_answers(delivery.attempt_list)}"
     if delivery.status == "FAILED":
         text = f"{sent}, given up at {moment(delivery.ended_at, now)}."
-        return Answer(text, "bad", "retry", delivery.id)
+        return Answer(text, "bad", "retry", *subject)
     following = (
         f"the next attempt is due at {moment(delivery.next_retry_at, now)}"
         if delivery.next_retry_at is not None
         else "the next attempt starts soon"
     )
-    return Answer(f"{sent}; {following}.", "waits", "retry", delivery.id)
+    return Answer(f"{sent}; {following}.", "waits", "retry", *subject)
 
 
 def of_event(
@@ -78,7 +78,7 @@ def of_event(
     others = _others([d for d in event.deliveries if d.id != shown.id])
     if not others:
         return answer
-    return Answer(f"{answer.text[:-1]}; {others}.", answer.state, answer.remedy, answer.delivery_id)
+    return replace(answer, text=f"{answer.text[:-1]}; {others}.")
 
 
 def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) -> Answer:

@@ -14,10 +14,11 @@ from time import monotonic
 import aiohappyeyeballs
 
 from dispatcher.transport.answer_head import Head
+from dispatcher.transport.body_turns import BodyTurns
 from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.dial_turns import DialTurns
 from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
-from dispatcher.transport.exchange import Connection, Outbox
+from dispatcher.transport.exchange import Connection
 from dispatcher.transport.failures import (
     PostError,
     no_address,
@@ -100,8 +101,8 @@ class Connections:
         self._origins: dict[Origin, _Open] = {}
         self._idle: dict[Connection, _Open] = {}
         self._made: dict[Connection, _Open] = {}
-        self._outbox = Outbox(self._loop)
-        self._turns = DialTurns(self._loop)
+        self._body_turns = BodyTurns(self._loop)
+        self._dial_turns = DialTurns(self._loop)
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -141,7 +142,7 @@ class Connections:
         if seconds <= 0:
             connection.abort()
             return
-        connection.idle_until = monotonic() + seconds
+        connection.idle_until = connection.first_byte_at + seconds
         opened.idle[connection] = None
         self._idle[connection] = opened
         if len(self._idle) > self._idle_limit:
@@ -193,7 +194,7 @@ class Connections:
             with self._deadlines.within(self._connect_timeout):
                 addresses = await self._addresses(target, share)
                 progress.looked_up_at = monotonic()
-                await self._turns.take(share)
+                await self._dial_turns.take(share)
                 sock = await self._connected(target, addresses, progress)
                 connection = await self._start(target, sock)
         except TimeoutError:
@@ -264,7 +265,7 @@ class Connections:
     async def _start(self, target: Target, sock: socket.socket) -> Connection:
         """Return the connection on this socket, after the TLS handshake. Raises PostError."""
         connection = Connection(
-            self._loop, self._outbox, self._deadlines, on_idle=self._keep, on_lost=self._lost
+            self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._lost
         )
         tls = target.origin.is_https
         try:

@@ -8,6 +8,7 @@ queue of deadlines for each length, and one timer waits for the earliest head of
 import asyncio
 from itertools import takewhile
 from math import inf
+from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -16,7 +17,7 @@ CLOCK_RESOLUTION = 0.001
 
 
 class Expiring(Protocol):
-    """An object with a deadline: `when` is in seconds on the clock of the event loop."""
+    """An object with a deadline: `when` is in monotonic seconds, as are times of the event loop."""
 
     when: float
 
@@ -47,7 +48,7 @@ class Deadline:
         if self._task is None:
             raise RuntimeError("a deadline needs a task to cut off")
         self._cancelling = self._task.cancelling()
-        self._queue = self._deadlines.start(self, self._seconds)
+        self._queue = self._deadlines.start(self, self._seconds, monotonic())
         return self
 
     def __exit__(
@@ -79,7 +80,6 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._time = self._loop.time
         self._queues: dict[float, Queue] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = inf
@@ -88,9 +88,9 @@ class Deadlines:
         """Return a deadline for the block that it is entered for."""
         return Deadline(self, seconds)
 
-    def start(self, item: Expiring, seconds: float) -> Queue:
+    def start(self, item: Expiring, seconds: float, now: float) -> Queue:
         """Call `item.expire` in `seconds`, unless it is removed from the returned queue before."""
-        when = item.when = self._time() + seconds
+        when = item.when = now + seconds
         if when < self._armed_for:
             self._arm(when)
         queue = self._queues.get(seconds)

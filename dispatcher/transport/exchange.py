@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import cast
@@ -10,6 +9,7 @@ from typing import cast
 from dispatcher.core.model import Response, Timings
 from dispatcher.transport.answer import PARSED_BYTES, Answer, whole_answer
 from dispatcher.transport.answer_head import REQUEST_TIMEOUT, Head, NotHttpError
+from dispatcher.transport.body_turns import BodyTurns
 from dispatcher.transport.deadlines import Deadlines, Queue
 
 JOINED_BYTES = 32 * 1024
@@ -18,52 +18,8 @@ JOINED_BYTES = 32 * 1024
 PIECE_BYTES = 32 * 1024
 """A larger body is written in pieces of this size, as the transport copies what it cannot send."""
 
-PIECES_A_TURN = 8
-"""Most pieces that are written in one iteration of the event loop. Otherwise large bodies to many
-receivers, megabytes that the kernel takes at once, would hold the loop."""
-
 BODY_SECONDS = 2.0
 """Time for the rest of an answer after its status line."""
-
-
-class Outbox:
-    """The requests of one iteration of the event loop, written together at its end.
-
-    The first write to a sleeping receiver wakes it, which costs as much as the rest of the request.
-    The following writes find it awake. Large bodies take turns, a piece at a time.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
-        self._large: deque[Connection] = deque()
-
-    def put(self, transport: asyncio.WriteTransport, data: bytes) -> None:
-        """Write `data` at the end of this iteration of the event loop."""
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append((transport, data))
-
-    def put_large(self, connection: "Connection") -> None:
-        """Write one piece of the connection's body when it is its turn."""
-        if not self._large:
-            self._loop.call_soon(self._write_pieces)
-        self._large.append(connection)
-
-    def _write_pieces(self) -> None:
-        # A connection with more to write comes after the others.
-        for _ in range(min(PIECES_A_TURN, len(self._large))):
-            connection = self._large.popleft()
-            if connection.write_piece():
-                self._large.append(connection)
-        if self._large:
-            self._loop.call_soon(self._write_pieces)
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for transport, data in waiting:
-            if not transport.is_closing():  # otherwise the connection has reported its end already
-                transport.write(data)
 
 
 class ExchangeError(Exception):
@@ -111,9 +67,9 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_idle",
         "_on_lost",
-        "_outbox",
         "_queue",
         "_started_at",
+        "_turns",
         "_unwritten",
         "_waiter",
         "first_byte_at",
@@ -130,14 +86,14 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        outbox: Outbox,
+        turns: BodyTurns,
         deadlines: Deadlines,
         *,
         on_idle: Callable[["Connection", Head], None],
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._loop = loop
-        self._outbox = outbox
+        self._turns = turns
         self._deadlines = deadlines
         self._on_idle = on_idle
         self._on_lost = on_lost
@@ -165,10 +121,10 @@ class Connection(asyncio.Protocol):
     ) -> asyncio.Future[Response]:
         """Send a request; return a future of the answer, with at most `body_limit` bytes of body.
 
-        Its duration and its first byte count from `started_at`, in monotonic seconds. A status is
-        waited for until the deadline, in `seconds`, the rest of the answer for at most BODY_SECONDS
-        more. The future raises ExchangeError or NotHttpError if there is no status. Cancel the
-        exchange by `abort`.
+        Its duration, its first byte and its deadline count from `started_at`, in monotonic seconds.
+        A status is waited for until the deadline, in `seconds`, the rest of the answer for at most
+        BODY_SECONDS more. The future raises ExchangeError or NotHttpError if there is no status.
+        Cancel the exchange by `abort`.
         """
         waiter = self._waiter = self._loop.create_future()
         if self.is_closing:
@@ -177,9 +133,9 @@ class Connection(asyncio.Protocol):
         self._body_limit = body_limit
         self._started_at = started_at
         self.first_byte_at = 0.0
-        self._queue = self._deadlines.start(self, seconds)
+        self._queue = self._deadlines.start(self, seconds, started_at)
         if len(body) <= JOINED_BYTES:
-            self._outbox.put(self.transport, head + body)
+            self.transport.write(head + body)
         else:
             self.transport.write(head)
             self._unwritten = memoryview(body)
@@ -267,7 +223,7 @@ class Connection(asyncio.Protocol):
     def _wait_for_turn(self) -> None:
         if self._unwritten is not None and not self._is_paused and not self._is_scheduled:
             self._is_scheduled = True
-            self._outbox.put_large(self)
+            self._turns.put(self.write_piece)
 
     def _feed(self, answer: Answer, data: bytes) -> None:
         """Parse the next bytes of an answer that arrives in parts. Raises NotHttpError."""
@@ -284,9 +240,10 @@ class Connection(asyncio.Protocol):
         if not self._is_shortened:
             self._is_shortened = True
             self._queue.pop(self, None)
-            seconds = min(self.when - self._loop.time(), BODY_SECONDS)
+            now = monotonic()
+            seconds = min(self.when - now, BODY_SECONDS)
             # In steps of 10 ms. Otherwise each deadline's own length would have its own queue.
-            self._queue = self._deadlines.start(self, math.floor(seconds * 100) / 100)
+            self._queue = self._deadlines.start(self, math.floor(seconds * 100) / 100, now)
 
     def _finish_whole(self, head: Head, body: bytes) -> None:
         """End the exchange with an answer that came in one piece."""
@@ -311,7 +268,12 @@ class Connection(asyncio.Protocol):
             self.abort()  # the sender was cancelled
             return
         waiter.set_result(response)
-        if head is None or self.is_closing or self.is_unsent:
+        if (
+            head is None
+            or self.is_closing
+            or self._unwritten is not None
+            or self.transport.get_write_buffer_size()
+        ):
             self.abort()
         else:
             self._on_idle(self, head)

@@ -166,18 +166,20 @@ class Sender:
         """
         connection, exchange, progress = None, None, Progress(started_at)
         try:
-            left = progress.started_at + timeout - monotonic()
+            left = started_at + timeout - monotonic()
             with self._deadlines.within(_in_steps(left)):
                 connection = await self._connections.connect(target, progress, share)
-            left = progress.started_at + timeout - monotonic()
-            exchange = connection.post(head, body, body_limit, _in_steps(left), started_at)
+            now = monotonic()
+            left = _in_steps(started_at + timeout - now)
+            exchange = connection.post(head, body, body_limit, left, now)
             response = await exchange
         except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
             _stop(connection, exchange)
             return _failed(error, connection, progress, timeout)
         if not target.is_literal:
             self._resolver.reached(target.origin.host, share)
-        response.timings = progress.timings(started_at + (response.timings.first_byte or 0.0))
+        response.duration += now - started_at
+        response.timings = progress.timings(now + (response.timings.first_byte or 0.0))
         return response
 
 

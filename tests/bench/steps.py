@@ -6,7 +6,7 @@ Each step runs alone many times, and its fastest time counts: others use the mac
 import asyncio
 import base64
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, cast
 from uuid import UUID
 
@@ -67,7 +67,7 @@ def _kept(connections: Connections) -> Connection:
     """Return a connection that leads nowhere and was used before."""
     connection = Connection(
         asyncio.get_running_loop(),
-        connections._outbox,
+        connections._body_turns,
         connections._deadlines,
         on_idle=connections._keep,
         on_lost=connections._lost,
@@ -85,8 +85,10 @@ async def steps() -> list[tuple[str, float]]:
         connection = _kept(pool)
         opened = pool._made[connection] = pool._opened(target.origin)
 
+        began = monotonic()
+
         def exchange() -> None:
-            connection.post(b"", BODY, 16_384, 15.0, 0.0)
+            connection.post(b"", BODY, 16_384, 15.0, began)
 
         def answered() -> None:
             exchange()

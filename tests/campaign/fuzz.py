@@ -15,8 +15,9 @@ from time import monotonic
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.transport.answer import Answer
 from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, Head, NotHttpError
+from dispatcher.transport.body_turns import BodyTurns
 from dispatcher.transport.deadlines import Deadlines
-from dispatcher.transport.exchange import Connection, EndedError, Outbox
+from dispatcher.transport.exchange import Connection, EndedError
 from tests.campaign.receivers import resident_mib
 
 BODY_LIMIT = 256
@@ -105,7 +106,7 @@ class Exchanges:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
-        self._outbox = Outbox(self._loop)
+        self._turns = BodyTurns(self._loop)
         self._lost = 0
         self._kept = 0
 
@@ -113,7 +114,7 @@ class Exchanges:
         """Return the verdict (-1: not HTTP) of one exchange, whose connection then ends."""
         wire = Wire()
         connection = Connection(
-            self._loop, self._outbox, self._deadlines, on_idle=self._keep, on_lost=self._note
+            self._loop, self._turns, self._deadlines, on_idle=self._keep, on_lost=self._note
         )
         connection.connection_made(wire)
         done = connection.post(b"", b"", BODY_LIMIT, 60.0, monotonic())

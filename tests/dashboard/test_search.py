@@ -26,6 +26,21 @@ async def test_a_reference_is_answered_in_a_sentence_with_the_button_that_mends_
     assert "by attempt 3." in page.text
 
 
+async def test_the_webhook_of_a_delivery_is_linked_until_it_is_deleted(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url, "Hooli")
+    await emit(admin, reference="ord_7")
+    (delivery,) = await have(admin, 1, "status=DELIVERED")
+    for text in ("ord_7", delivery["id"]):
+        page = await visitor.get(f"/search?q={text}")
+        assert f'href="/e/env_default/webhooks/{webhook}">Look at the webhook' in page.text
+    await admin("DELETE", f"/api/webhooks/{webhook}")
+    for text in ("ord_7", delivery["id"]):
+        page = await visitor.get(f"/search?q={text}")
+        assert ("was delivered to Hooli" in page.text, webhook in page.text) == (True, False)
+
+
 async def test_ids_keys_and_texts_of_payloads_are_found(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:

@@ -84,6 +84,7 @@ DELIVERIES = [
 def test_a_delivery(of: Delivery, text: str, remedy: str | None) -> None:
     answer = search_answer.of_delivery(of, "Initech", NOW)
     assert (answer.text, answer.remedy) == (text, remedy)
+    assert (answer.delivery_id, answer.webhook_id) == ("dlv_1", WEBHOOK)
 
 
 def event(*deliveries: Delivery, waiting: str | None = None) -> Event:

@@ -1,14 +1,10 @@
 """The head of a request, octet for octet, and who may write what in it."""
 
-import asyncio
-from typing import cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.endpoint_url import parse_url
-from dispatcher.transport.exchange import Outbox
 from dispatcher.transport.request_head import FRAMING, RequestHeads
 from dispatcher.transport.target import target_of
 
@@ -71,41 +67,3 @@ def test_a_request_head_has_one_line_a_header_for_any_values(headers: dict[str, 
     names = {name.lower() for name in headers}
     assert sent.count(b"\r\n") == sent.count(b"\n") == sent.count(b"\r") == 6 + len(names)
     assert sent.endswith(b"\r\n\r\n")
-
-
-class Wire:
-    """A transport that notes what is written to it."""
-
-    def __init__(self, *, closing: bool = False) -> None:
-        self.closing = closing
-        self.written: list[bytes] = []
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-
-def put(outbox: Outbox, wire: Wire, data: bytes) -> None:
-    outbox.put(cast(asyncio.Transport, wire), data)
-
-
-async def test_writes_of_one_loop_turn_go_out_together_in_order() -> None:
-    outbox, wire = Outbox(asyncio.get_running_loop()), Wire()
-    put(outbox, wire, b"one")
-    put(outbox, wire, b"two")
-    assert wire.written == []
-    await asyncio.sleep(0)
-    assert wire.written == [b"one", b"two"]
-    put(outbox, wire, b"three")
-    await asyncio.sleep(0)
-    assert wire.written[2:] == [b"three"]
-
-
-async def test_a_closed_connection_does_not_keep_its_slot() -> None:
-    outbox, gone, there = Outbox(asyncio.get_running_loop()), Wire(closing=True), Wire()
-    put(outbox, gone, b"lost")
-    put(outbox, there, b"kept")
-    await asyncio.sleep(0)
-    assert (gone.written, there.written) == ([], [b"kept"])

@@ -168,17 +168,6 @@
     history.replaceState(null, "", here);
   }
 
-  // A tab that is hidden asks for nothing; what it missed is asked for when it is shown again.
-  document.addEventListener("htmx:before:request", (event) => {
-    if (document.hidden && event.detail.ctx.sourceEvent?.type === "every") event.preventDefault();
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
-    for (const region of document.querySelectorAll("[hx-trigger^=every]")) {
-      region.dispatchEvent(new CustomEvent("every"));
-    }
-  });
-
   tell();
   setInterval(tell, 1000);
 })();

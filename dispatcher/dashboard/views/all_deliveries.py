@@ -6,8 +6,9 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filters, filters
+from dispatcher.dashboard import delivery_filters, filters, live_list
 from dispatcher.dashboard.delivery_filters import Asked
+from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.services import delivery_criteria
 from dispatcher.services.failures import Causes
@@ -31,11 +32,17 @@ async def list_(request: DashboardRequest) -> web.Response:
         return found
     missing, rounds = _number(request, "missing", SHOWN), _number(request, "round", 0)
     limit = min(max(missing, 1), SHOWN)
-    page = await _page(request, asked, limit)
+    found_list = await _read(request, asked, limit)
+    page, is_update = found_list.page, live_list.SHOWN in request.http.query
     names = await request.services.webhook_names.of(
         request.environment_id, {item.webhook_id for item in page.items}
     )
     looked_to = None if page.next is None else delivery_criteria.time_of(page.next)
+    is_part = "round" in request.http.query
+    # A live update shows what the page has found. It does not search on for rows that have changed.
+    searches_on = (
+        page.next is not None and len(page.items) < limit and rounds < ROUNDS_MOST and not is_update
+    )
     return request.page(
         "deliveries.html",
         deliveries=page,
@@ -45,9 +52,11 @@ async def list_(request: DashboardRequest) -> web.Response:
         before=request.position(),
         missing=limit - len(page.items),
         round=rounds,
-        searches_on=page.next is not None and len(page.items) < limit and rounds < ROUNDS_MOST,
+        searches_on=searches_on,
+        live_list=found_list,
+        is_live=not (searches_on or is_part or asked.wrong or request.position()),
         looked_to=looked_to,
-        is_part="round" in request.http.query,
+        is_part=is_part,
     )
 
 
@@ -77,17 +86,17 @@ async def causes(request: DashboardRequest) -> web.Response:
     )
 
 
-async def _page(request: DashboardRequest, asked: Asked, limit: int) -> Page[DeliveryItem, int]:
+async def _read(request: DashboardRequest, asked: Asked, limit: int) -> LiveList[DeliveryItem]:
     if asked.wrong:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        return Page((), None)
-    return await request.services.history.deliveries(
-        request.environment_id,
-        asked.webhook_id,
-        asked.filters,
-        before=request.position(),
-        limit=limit,
-    )
+        return LiveList(Page((), None))
+
+    async def page(before: int | None) -> Page[DeliveryItem, int]:
+        return await request.services.history.deliveries(
+            request.environment_id, asked.webhook_id, asked.filters, before=before, limit=limit
+        )
+
+    return await live_list.read(request, page)
 
 
 def _number(request: DashboardRequest, name: str, default: int) -> int:

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filters
+from dispatcher.dashboard import filters, live_list
+from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
-from dispatcher.services.history_resources import Delivery
+from dispatcher.services.history_resources import Delivery, DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.webhook_resource import Webhook
@@ -29,26 +32,34 @@ async def list_(request: DashboardRequest) -> web.Response:
     opened = await filters.opened(request, (asked["event"],))
     if opened is not None:
         return opened
-    before = request.position()
     wrong: Mapping[str, str] = {}
     try:
         chosen = DeliveryFilters.model_validate_strings(request.moments(asked), strict=False)
-        page = await request.services.history.deliveries(
-            request.environment_id, view.webhook.id, chosen, before=before, limit=SHOWN
+        found = await live_list.read(
+            request, partial(_of_webhook, request, view.webhook.id, chosen)
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        page, wrong = Page((), None), filters.in_words(error)
+        found, wrong = LiveList(Page((), None)), filters.in_words(error)
     return webhook.page(
         request,
         "webhook.html",
         view,
         tab="deliveries",
-        deliveries=page,
+        deliveries=found.page,
+        live_list=found,
         asked=asked,
         filtered=any(asked.values()),
         field_errors=wrong,
-        first=before is None,
+        first=request.position() is None,
+    )
+
+
+async def _of_webhook(
+    request: DashboardRequest, webhook_id: UUID, chosen: DeliveryFilters, before: int | None
+) -> Page[DeliveryItem, int]:
+    return await request.services.history.deliveries(
+        request.environment_id, webhook_id, chosen, before=before, limit=SHOWN
     )
 
 

@@ -1,6 +1,7 @@
 """The pages for events: the list, one event, and the form to emit one."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -10,8 +11,10 @@ from dispatcher.api.types import HttpError
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filters
+from dispatcher.dashboard import filters, live_list
+from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
+from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters
 
@@ -25,26 +28,32 @@ async def list_(request: DashboardRequest) -> web.Response:
     elsewhere = await filters.opened(request, (asked["type"], *_elsewhere(asked["id"])))
     if elsewhere is not None:
         return elsewhere
-    before = request.position()
     wrong: Mapping[str, str] = {}
     try:
         chosen = EventFilters.model_validate_strings(request.moments(asked), strict=False)
-        page = await request.services.history.events(
-            request.environment_id, chosen, before=before, limit=SHOWN
-        )
+        found = await live_list.read(request, partial(_page, request, chosen))
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        page, wrong = Page((), None), filters.in_words(error)
+        found, wrong = LiveList(Page((), None)), filters.in_words(error)
     outcomes = await request.services.event_outcomes.of(
-        request.environment_id, [event.id for event in page.items]
+        request.environment_id, [event.id for event in found.page.items]
     )
     return request.page(
         "events.html",
-        events=page,
+        events=found.page,
+        live_list=found,
         outcomes=outcomes,
         asked=asked,
         field_errors=wrong,
-        first=before is None,
+        first=request.position() is None,
+    )
+
+
+async def _page(
+    request: DashboardRequest, chosen: EventFilters, before: int | None
+) -> Page[EventItem, int]:
+    return await request.services.history.events(
+        request.environment_id, chosen, before=before, limit=SHOWN
     )
 
 

@@ -1,6 +1,7 @@
 """The one box: it finds ids, webhooks, environments, pages, keys, references and texts of payloads."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -54,11 +55,15 @@ _PAGES: Final = {
 
 @dataclass(slots=True)
 class Found:
-    """What a search found. `answer` is about the first hit, whose page is `link`."""
+    """What a search found. `answer` is about the first hit, whose page is `link`.
+
+    `webhook_link` is the page of the webhook of a delivery, None if the webhook was deleted.
+    """
 
     text: str
     answer: Answer | None = None
     link: str | None = None
+    webhook_link: str | None = None
     webhook: Webhook | None = None
     elsewhere: str | None = None
     events: tuple[EventItem, ...] = ()
@@ -137,6 +142,7 @@ async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) 
         )
         name = names[delivery.webhook_id].name if names else "a webhook"
         found.answer = search_answer.of_delivery(delivery, name, datetime.now(UTC))
+        _link_webhook(request, found, names)
     else:
         await _answer_webhook(request, found, id_)
 
@@ -153,6 +159,16 @@ async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> No
     spoken = {key: known.name for key, known in names.items()}
     found.answer = search_answer.of_event(event, shown, spoken, datetime.now(UTC))
     found.link = request.url("event", event_id=id_)
+    _link_webhook(request, found, names)
+
+
+def _link_webhook(
+    request: DashboardRequest, found: Found, names: Mapping[UUID, WebhookName]
+) -> None:
+    """Link the webhook of the delivery that the answer is about, unless it was deleted."""
+    webhook_id = None if found.answer is None else found.answer.webhook_id
+    if webhook_id is not None and webhook_id in names and not names[webhook_id].deleted:
+        found.webhook_link = request.url("webhook", webhook_id=webhook_id)
 
 
 async def _answer_webhook(request: DashboardRequest, found: Found, id_: object) -> None:

@@ -100,8 +100,10 @@ async def test_keys_stay_where_they_are_while_a_list_renews_itself(
     link = page.get_by_role("link", name=re.compile("user.created"))
     await link.focus()
     await place.emit("user.updated", {})
-    await expect(page.locator("tbody tr")).to_have_count(2)
+    await expect(page.get_by_role("link", name="1 new, show")).to_be_visible()
     await expect(link).to_be_focused()
+    await page.get_by_role("link", name="1 new, show").press("Enter")
+    await expect(page.get_by_role("link", name=re.compile("user.updated"))).to_be_focused()
 
 
 async def reload_until(page: Page, wanted: Locator) -> None:
