@@ -16,12 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 # Narrowed by ARGS, a word runs what it is given.
 PURE := tests/core tests/config tests/client tests/telemetry tests/encryption tests/cli
 BROWSER := tests/dashboard/browser
-CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py
+CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
+CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
+APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo unit test test-shuffled test-browser test-campaign test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help
+.PHONY: demo unit test test-shuffled test-browser test-campaign test-clients test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help
 
 demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
@@ -30,17 +32,20 @@ unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
 	@$(PYTEST) $(or $(ARGS),$(PURE))
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
-	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
+	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART))
 
 test-shuffled: SEED = $(shell date +%s)
 test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1 for one again)
-	@$(PYTEST) $(PARALLEL) --shuffle $(SEED) $(or $(ARGS),$(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
+	@$(PYTEST) $(PARALLEL) --shuffle $(SEED) $(or $(ARGS),$(APART))
 
 test-browser: $(INSTALLED)  ## Run the tests of the dashboard in a browser
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER))
 
-test-campaign: $(INSTALLED)  ## Run the campaigns in their short form, and the fuzzer of the API
+test-campaign: $(INSTALLED)  ## Run short campaigns, changes under load, and the fuzzer of the API
 	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS))
+
+test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers in TypeScript and Node (need npm)
+	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(CLIENTS))
 
 test-postgres: VERSIONS = 14 16 18
 test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18")
@@ -50,7 +55,7 @@ test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other Postgre
 test-python: VERSIONS = 3.12 3.13
 test-python: $(INSTALLED)  ## Run the tests under other Pythons (VERSIONS="3.12 3.13")
 	@$(BIN)/python -m tests.pythons $(VERSIONS) -- \
-		$(or $(ARGS),$(PARALLEL) $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS)))
+		$(or $(ARGS),$(PARALLEL) $(APART))
 
 test-debug: $(INSTALLED)  ## Run the tests of engine, transport and services in the debug mode of asyncio
 	@PYTHONASYNCIODEBUG=1 $(PYTEST) $(PARALLEL) $(or $(ARGS),tests/engine tests/transport tests/services)

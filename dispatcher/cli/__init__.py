@@ -12,6 +12,7 @@ import click
 
 from dispatcher import __version__
 from dispatcher.cli.commands.audit import audit
+from dispatcher.cli.commands.bulk_action import bulk_action
 from dispatcher.cli.commands.check import check
 from dispatcher.cli.commands.delivery import delivery
 from dispatcher.cli.commands.demo import demo
@@ -117,6 +118,7 @@ COMMANDS: tuple[click.Command, ...] = (
     webhook,
     event,
     delivery,
+    bulk_action,
     event_type,
     seed,
     environment,
