@@ -134,6 +134,7 @@ async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
     other = await page.context.new_page()
     before = []
     for each, path in ((page, "/deliveries"), (other, f"/webhooks/{webhook['id']}")):
+        await each.bring_to_front()  # the pointer waits for frames, which others draw rarely
         await each.set_viewport_size(size)
         await each.goto(path)
         await update_until(each, "document.querySelectorAll('tbody tr').length === 4", show=True)
@@ -141,6 +142,7 @@ async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
         await update(each)
         before.append(await each.evaluate(PLACES))
     rows = page.locator("tbody tr")
+    await page.bring_to_front()
     await rows.nth(1).get_by_role("checkbox").check()
     await page.get_by_label("Reference").fill("ord_8")
     await rows.nth(2).locator(".mono").last.evaluate(SELECT)
@@ -190,6 +192,23 @@ async def test_rows_that_leave_a_filter_stay_until_the_next_click(
     await expect(page.locator("#announced")).to_have_text(re.compile("A link above the list"))
     await shown.click()
     await expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+
+
+async def test_a_new_webhook_waits_and_a_deleted_one_stays_until_the_next_click(
+    page: Page, place: Place
+) -> None:
+    names = ("First", "Second", "Third")
+    first, _ = [await place.webhook("http://127.0.0.1:8999/", name=name) for name in names[:2]]
+    await page.goto("/webhooks")
+    await place.webhook("http://127.0.0.1:8999/", name="Third")
+    await place.ask("DELETE", f"/api/webhooks/{first['id']}")
+    await update(page)
+    rows = page.locator("tbody tr")
+    await expect(rows).to_contain_text(names[:2])
+    await expect(rows.first).to_have_class("gone")
+    await page.get_by_role("link", name="1 new, 1 no longer listed, show").click()
+    await expect(rows).to_contain_text(names[1:])
+    await expect(page.locator(".gone")).to_have_count(0)
 
 
 async def test_without_scripts_a_link_loads_the_list_again(
