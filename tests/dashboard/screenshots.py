@@ -136,7 +136,7 @@ RULES = (
     "",
     "*Copy as curl* makes a command that sends the next attempt by hand: the headers and bytes that the",
     "daemon would send now, with a fresh signature, quoted for a POSIX shell. It needs the scope `support`",
-    "and is in the audit log (`delivery.sign`), because the receiver cannot tell the request from a",
+    "and is in the audit log, because the receiver cannot tell the request from a",
     "delivery. It holds neither the secret nor credentials: the webhook's own headers, passwords, access",
     "tokens and certificates are placeholders in angle brackets. A payload over 8 KiB, or with characters",
     "that shells or terminals change, is read from the downloaded file.",

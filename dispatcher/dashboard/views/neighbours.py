@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from dispatcher.core import ids
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filters, list_context, neighbours
+from dispatcher.dashboard import delivery_filters, list_context, list_steps
 from dispatcher.dashboard.list_context import EVENT_FIELDS, ListContext
-from dispatcher.dashboard.neighbours import Item, Read, TooFarError
+from dispatcher.dashboard.list_steps import Item, Read, TooFarError
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.inputs.history_filters import EventFilters
 
@@ -19,22 +19,22 @@ Step = Callable[[Read, int], Awaitable[str | None]]
 
 async def older_delivery(request: DashboardRequest) -> web.Response:
     """Redirect to the next delivery of the list, which is older."""
-    return await _delivery(request, neighbours.older, "oldest")
+    return await _delivery(request, list_steps.older, "oldest")
 
 
 async def newer_delivery(request: DashboardRequest) -> web.Response:
     """Redirect to the previous delivery of the list, which is newer."""
-    return await _delivery(request, neighbours.newer, "newest")
+    return await _delivery(request, list_steps.newer, "newest")
 
 
 async def older_event(request: DashboardRequest) -> web.Response:
     """Redirect to the next event of the list, which is older."""
-    return await _event(request, neighbours.older, "oldest")
+    return await _event(request, list_steps.older, "oldest")
 
 
 async def newer_event(request: DashboardRequest) -> web.Response:
     """Redirect to the previous event of the list, which is newer."""
-    return await _event(request, neighbours.newer, "newest")
+    return await _event(request, list_steps.newer, "newest")
 
 
 async def _delivery(request: DashboardRequest, step: Step, end: str) -> web.Response:

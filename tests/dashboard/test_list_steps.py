@@ -6,8 +6,8 @@ import pytest
 
 from dispatcher.core import ids
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import neighbours
-from dispatcher.dashboard.neighbours import Item, TooFarError
+from dispatcher.dashboard import list_steps
+from dispatcher.dashboard.list_steps import Item, TooFarError
 from dispatcher.services import delivery_criteria
 from tests.api.conftest import Client
 from tests.dashboard.conftest import Page as Shown
@@ -58,11 +58,11 @@ async def test_a_walk_visits_each_item_once_in_both_directions(apart: int) -> No
     numbers = [NOW - apart * back for back in range(12)]
     listing = Listing(numbers)
     walked = [numbers[-1]]
-    while (found := await neighbours.newer(listing.read, walked[-1])) is not None:
+    while (found := await list_steps.newer(listing.read, walked[-1])) is not None:
         walked.append(int(found))
     assert walked == numbers[::-1]
     back = [numbers[0]]
-    while (found := await neighbours.older(listing.read, back[-1])) is not None:
+    while (found := await list_steps.older(listing.read, back[-1])) is not None:
         back.append(int(found))
     assert back == numbers
 
@@ -70,18 +70,18 @@ async def test_a_walk_visits_each_item_once_in_both_directions(apart: int) -> No
 async def test_a_busy_second_is_narrowed_to_the_nearest_item() -> None:
     numbers = [NOW - 5000 + each for each in range(5000)]
     listing = Listing(numbers, rows=100)
-    assert await neighbours.newer(listing.read, numbers[0]) == str(numbers[1])
-    assert listing.reads <= neighbours.ROUNDS_MOST
+    assert await list_steps.newer(listing.read, numbers[0]) == str(numbers[1])
+    assert listing.reads <= list_steps.ROUNDS_MOST
 
 
 async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
     numbers = [NOW - 5000 + each for each in range(5000)]
     listing = Listing(numbers, rows=10, matching={numbers[0], numbers[-1]})
-    for step, start in ((neighbours.older, numbers[-1]), (neighbours.newer, numbers[0])):
+    for step, start in ((list_steps.older, numbers[-1]), (list_steps.newer, numbers[0])):
         listing.reads = 0
         with pytest.raises(TooFarError):
             await step(listing.read, start)
-        assert listing.reads == neighbours.ROUNDS_MOST
+        assert listing.reads == list_steps.ROUNDS_MOST
 
 
 async def test_the_pages_of_a_filtered_list_lead_along_it(
