@@ -2,6 +2,7 @@
 
 from dispatcher.api.handlers import (
     audit,
+    bulk_actions,
     deliveries,
     environments,
     event_types,
@@ -17,6 +18,7 @@ from dispatcher.api.handlers import (
 ROUTES = (
     *webhooks.routes,
     *deliveries.routes,
+    *bulk_actions.routes,
     *replays.routes,
     *events.routes,
     *quarantine.routes,

@@ -12,6 +12,7 @@ import click
 
 from dispatcher import __version__
 from dispatcher.cli.commands.audit import audit
+from dispatcher.cli.commands.bulk_action import bulk_action
 from dispatcher.cli.commands.check import check
 from dispatcher.cli.commands.delivery import delivery
 from dispatcher.cli.commands.demo import demo
@@ -57,8 +58,8 @@ class CommandGroup(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends silently if the reader of a pipe has gone, such as head
         except Exception as error:
             failure = explain(error)
             if failure is None:
@@ -117,6 +118,7 @@ COMMANDS: tuple[click.Command, ...] = (
     webhook,
     event,
     delivery,
+    bulk_action,
     event_type,
     seed,
     environment,

@@ -15,7 +15,7 @@ from dispatcher.client.call import (
     MethodGroup,
     SyncCaller,
 )
-from dispatcher.client.operations import Audit, Quarantine, Stats
+from dispatcher.client.operations import Audit, BulkActions, Quarantine, Stats
 from dispatcher.client.requests import Id, Moment, path
 from dispatcher.client.resources import Page, Resource, resource
 from dispatcher.client.webhooks import Webhooks
@@ -254,6 +254,7 @@ class SyncApi(SyncCaller):
 
     webhooks = GroupAttribute(Webhooks[SyncCaller])
     deliveries = GroupAttribute(Deliveries[SyncCaller])
+    bulk_actions = GroupAttribute(BulkActions[SyncCaller])
     events = GroupAttribute(Events[SyncCaller])
     event_types = GroupAttribute(EventTypes[SyncCaller])
     environments = GroupAttribute(Environments[SyncCaller])
@@ -269,6 +270,7 @@ class AsyncApi(AsyncCaller):
 
     webhooks = GroupAttribute(Webhooks[AsyncCaller])
     deliveries = GroupAttribute(Deliveries[AsyncCaller])
+    bulk_actions = GroupAttribute(BulkActions[AsyncCaller])
     events = GroupAttribute(Events[AsyncCaller])
     event_types = GroupAttribute(EventTypes[AsyncCaller])
     environments = GroupAttribute(Environments[AsyncCaller])

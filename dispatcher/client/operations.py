@@ -1,9 +1,61 @@
-"""The methods of the API for operators: quarantine, audit log and figures."""
+"""The methods of the API for operators: bulk actions, quarantine, audit log and figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dispatcher.client import requests
 from dispatcher.client.call import ApiMethod, C, Call, ItemIterator, MethodGroup
 from dispatcher.client.requests import path
 from dispatcher.client.resources import Page, Resource
+
+
+class BulkActions(MethodGroup[C]):
+    """The methods that retry or cancel many deliveries of any webhooks."""
+
+    @ApiMethod
+    def start(
+        self,
+        action: str,
+        filters: Mapping[str, Any] | None = None,
+        *,
+        delivery_ids: Sequence[str] = (),
+        below: str | None = None,
+        rate: int | None = None,
+        dry_run: bool = False,
+    ) -> Call[Resource]:
+        """Start to `retry` or `cancel` the deliveries that match the filters, or those with the ids.
+
+        The filters are those of `deliveries.list`; `{}` matches all. With `dry_run`, only return their
+        `number`. To change exactly what was counted, give the `below` of that result. The bulk action
+        runs in the daemon, at most `rate` deliveries a second: `get` returns its progress. To cancel,
+        the token needs the scope `write`, else `support`.
+        """
+        fields = {
+            "action": action,
+            "filters": None if filters is None else requests.body(filters),
+            "delivery_ids": list(delivery_ids),
+            "below": below,
+            "rate": rate,
+            "dry_run": dry_run,
+        }
+        return requests.post(path("bulk-actions"), fields)
+
+    @ApiMethod
+    def list(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Page]:
+        """Return a page of bulk actions, newest first."""
+        return requests.listing(path("bulk-actions"), cursor=cursor, limit=limit)
+
+    each = ItemIterator(list)
+
+    @ApiMethod
+    def get(self, bulk_action_id: str) -> Call[Resource]:
+        """Return one bulk action with its progress."""
+        return requests.get(path("bulk-actions", bulk_action_id))
+
+    @ApiMethod
+    def cancel(self, bulk_action_id: str) -> Call[Resource]:
+        """Cancel a bulk action. What it has done stays done."""
+        return requests.post(path("bulk-actions", bulk_action_id, "cancel"), {})
 
 
 class Quarantine(MethodGroup[C]):

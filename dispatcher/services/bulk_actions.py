@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 from typing import Final, Literal
+from uuid import UUID
 
 import orjson
 
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
+from dispatcher.core.model import Status
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services import delivery_criteria
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
+from dispatcher.services.inputs.bulk_action_inputs import BulkFilters, NewBulkAction
 from dispatcher.store import bulk_actions as stored
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.history import HistoryFilter
@@ -37,27 +39,58 @@ RUNNING_MOST: Final = 5
 class BulkCount:
     """The number of deliveries that match. `more` is true if counting stopped early.
 
-    `below` is the id below which they are: deliveries that are made later do not count.
+    `below` is the id below which they are: deliveries that are made later do not count. To change exactly
+    these, give it with the action.
     """
 
     number: int
     more: bool
-    below: int
+    below: str
+
+
+@dataclass(frozen=True, slots=True)
+class BulkActionFilters:
+    """The filters of a bulk action. A delivery must match every one that is not null."""
+
+    status: Status | None
+    event: str | None
+    since: datetime | None
+    until: datetime
+    response_status: str | None
+    error_code: str | None
+    reference: str | None
+    webhook_id: UUID | None
+
+    @classmethod
+    def of(cls, criteria: HistoryFilter) -> "BulkActionFilters":
+        """Return the filters of the store as people give them."""
+        return cls(
+            status=criteria.status,
+            event=criteria.type,
+            since=delivery_criteria.time_of(criteria.low) if criteria.low else None,
+            until=delivery_criteria.time_of(criteria.high),
+            response_status=delivery_criteria.code_pattern(criteria.code_from, criteria.code_to),
+            error_code=criteria.outcome,
+            reference=criteria.reference,
+            webhook_id=criteria.endpoint_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
     """One bulk action.
 
-    `total` was counted at the start, or is None if there were too many. `made` counts the
-    deliveries that were retried or cancelled, `skipped` the others by reason. Everything down to the
-    time `reached` is done. `error` is why the last step failed.
+    `filters` is null if the deliveries were named one by one. `total` was counted at the start, or is
+    null if there were too many. `made` counts the deliveries that were retried or cancelled, `skipped`
+    the others by reason: `changed` (in another status by now), `deleted` and `disabled` (the webhook),
+    `dropped` (the event is no longer kept), `attempts` (there were too many), and `in_progress`.
+    Everything down to the time `reached` is done. `error` is why the last step failed.
     """
 
     id: str
+    environment_id: str
     action: Literal["retry", "cancel"]
-    criteria: HistoryFilter
-    is_selection: bool
+    filters: BulkActionFilters | None
     rate: int | None
     state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
     total: int | None
@@ -73,9 +106,11 @@ class BulkAction:
         """Return the bulk action of its row."""
         return cls(
             id=f"{PREFIX}_{row['id']}",
+            environment_id=row["environment_id"],
             action=row["action"],
-            criteria=stored.from_json(row["criteria"]),
-            is_selection=row["ids"] is not None,
+            filters=None
+            if row["ids"] is not None
+            else BulkActionFilters.of(stored.from_json(row["criteria"])),
             rate=row["rate"],
             state=row["state"],
             total=row["total"],
@@ -107,19 +142,20 @@ class BulkActions:
         for an unknown webhook.
         """
         criteria = _criteria(form, now)
+        below = ids.delivery_name(criteria.high)
         if form.delivery_ids:
-            return BulkCount(len(_numbers(form)), more=False, below=criteria.high)
+            return BulkCount(len(_numbers(form)), more=False, below=below)
         deadline = monotonic() + COUNT_SECONDS
         number, high = 0, criteria.high
         while True:
             page = await self._search.page(environment_id, replace(criteria, high=high), COUNT_STEP)
             if page is None:
                 raise NotFoundError(
-                    f"There is no webhook {form.webhook_id}. Check its id and the environment."
+                    f"There is no webhook {criteria.endpoint_id}. Check its id and the environment."
                 )
             number += len(page.items)
             if page.next is None or number >= COUNT_MOST or monotonic() >= deadline:
-                return BulkCount(number, more=page.next is not None, below=criteria.high)
+                return BulkCount(number, more=page.next is not None, below=below)
             high = page.next
 
     async def start(
@@ -133,6 +169,7 @@ class BulkActions:
         criteria = _criteria(form, now)
         if form.delivery_ids:
             criteria = replace(criteria, high=ids.LARGEST)
+        await self._stored.lock(environment_id)
         row = await self._stored.start(
             environment_id,
             form.action,
@@ -193,8 +230,10 @@ class BulkActions:
 
 def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
     """Return the deliveries that a bulk action concerns: none that are made after `now`."""
+    filters = form.filters or BulkFilters()
+    before = None if form.below is None else _delivery_id("below", form.below)
     criteria = delivery_criteria.of_deliveries(
-        form.filters, webhook_id=form.webhook_id, before=form.below
+        filters, webhook_id=filters.webhook_id, before=before
     )
     criteria = replace(criteria, high=min(criteria.high, delivery_criteria.id_at(now)))
     if form.action != "cancel":
@@ -208,10 +247,14 @@ def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
 
 def _numbers(form: NewBulkAction) -> list[int]:
     """Return the numbers of the deliveries that are named, each once."""
+    return sorted({_delivery_id("delivery_ids", name) for name in form.delivery_ids}, reverse=True)
+
+
+def _delivery_id(field: str, name: str) -> int:
     try:
-        return sorted({ids.parse("dlv", name) for name in form.delivery_ids}, reverse=True)
+        return ids.parse("dlv", name)
     except ValueError:
-        raise InvalidError.field("delivery_ids", "must be ids of deliveries, dlv_…") from None
+        raise InvalidError.field(field, "must be ids of deliveries, dlv_…") from None
 
 
 def _number(action_id: str) -> int:

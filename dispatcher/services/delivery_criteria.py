@@ -55,6 +55,13 @@ def time_of(id_: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
 
 
+def code_pattern(first: int | None, last: int | None) -> str | None:
+    """Return `503` or `5xx` for the first and the last status."""
+    if first is None:
+        return None
+    return str(first) if first == last else f"{first // 100}xx"
+
+
 def _codes(text: str | None) -> tuple[int | None, int | None]:
     """Return the first and the last status of `503` or `5xx`."""
     if text is None:

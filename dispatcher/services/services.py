@@ -28,6 +28,7 @@ from dispatcher.services.replays import Replays
 from dispatcher.services.search import Search
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.verdict import Verdicts
+from dispatcher.services.webhook_list import WebhookList
 from dispatcher.services.webhook_names import WebhookNames
 from dispatcher.services.webhook_rules import WebhookRules
 from dispatcher.services.webhooks import Webhooks
@@ -104,6 +105,11 @@ class Services:
         """Return the service for webhooks."""
         cipher, rules = self.settings.cipher, self.settings.webhook_rules
         return Webhooks(self.session, self.actor, cipher=cipher, rules=rules)
+
+    @cached_property
+    def webhook_list(self) -> WebhookList:
+        """Return the service that lists webhooks by name, URL and state."""
+        return WebhookList(self.session, self.webhooks)
 
     @cached_property
     def event_types(self) -> EventTypes:

@@ -4,7 +4,7 @@
 store call the same object an *endpoint*. The name changes here and nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 from uuid import UUID, uuid4
@@ -118,6 +118,11 @@ class Webhooks:
             size=webhook_columns.size,
             make=self._webhook,
         )
+
+    async def of_ids(self, environment_id: str, ids: Sequence[UUID]) -> tuple[Webhook, ...]:
+        """Return webhooks in the order of their ids. Those that are gone are left out."""
+        rows = await self._endpoints.of_ids(environment_id, ids) if ids else ()
+        return tuple(map(self._webhook, rows))
 
     async def update(
         self,

@@ -47,6 +47,10 @@ class BulkActions:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
+    async def lock(self, environment_id: str) -> None:
+        """Let no other bulk action of the environment start until the transaction ends."""
+        await self._session.fetch(statement("bulk_actions/lock"), environment_id)
+
     async def start(
         self,
         environment_id: str,
@@ -58,7 +62,10 @@ class BulkActions:
         total: int | None,
         limit: int,
     ) -> BulkActionRow | None:
-        """Start a bulk action. Return None if the environment has `limit` running ones."""
+        """Start a bulk action. Return None if the environment has `limit` running ones.
+
+        Call `lock` first, in the same transaction.
+        """
         rows = await self._session.fetch(
             statement("bulk_actions/start"),
             environment_id,

@@ -51,7 +51,7 @@ class HistoryFilter:
 
     low: int = 0
     high: int = LARGEST
-    status: str | None = None
+    status: Status | None = None
     type: str | None = None
     prefix: str | None = None
     code_from: int | None = None

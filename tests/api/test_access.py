@@ -26,6 +26,7 @@ BODIES: dict[str, object] = {
     "create_token": {"name": "another", "environmentId": OWN_ENVIRONMENT},
     "emit_event": {"type": "user.created", "data": {}},
     "recover_webhook": {"since": "2026-01-01T00:00:00Z"},
+    "start_bulk_action": {"action": "retry", "filters": {}},
 }
 """What a request needs in order to be refused for nothing else; `{}` will do for the others."""
 
@@ -34,6 +35,7 @@ NOWHERE = {
     "token_id": "00000000-0000-4000-8000-000000000000",
     "delivery_id": "dlv_1",
     "recovery_id": "rec_1",
+    "bulk_action_id": "blk_1",
     "event_id": "evt_1",
     "quarantine_id": "q_1",
     "name": "no.such",
@@ -69,6 +71,7 @@ async def theirs(standing: Api, database: Connection, receiver: Receiver) -> dic
     delivery = await other("POST", f"{webhook}/test")
     event = await other("POST", "/api/events", BODIES["emit_event"])
     recovery = await other("POST", f"{webhook}/recover", BODIES["recover_webhook"])
+    action = await other("POST", "/api/bulk-actions", BODIES["start_bulk_action"])
     await other("PUT", "/api/event-types/user.created", {"description": "theirs"})
     quarantined = await database.fetchval(
         "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason,"
@@ -82,6 +85,7 @@ async def theirs(standing: Api, database: Connection, receiver: Receiver) -> dic
         "delivery_id": delivery.data["id"],
         "event_id": event.data["id"],
         "recovery_id": recovery.data["id"],
+        "bulk_action_id": action.data["id"],
         "name": "user.created",
         "quarantine_id": f"q_{quarantined}",
         "token_id": tokens.data[0]["id"],

@@ -246,6 +246,38 @@ async def test_a_delivery_is_cancelled_and_sent_again(ask: Ask, receiver: Receiv
     await receiver.wait_for(2)
 
 
+async def test_many_deliveries_are_counted_retried_and_listed(ask: Ask, receiver: Receiver) -> None:
+    receiver.otherwise = 500
+    made = await ask("webhooks.create", receiver.url, ["*"], retry={"retries": 0})
+    await ask("events.emit", "a.b")
+
+    async def has_failed() -> bool:
+        return bool(await ask("deliveries.list", status="FAILED", webhook_id=made.id))
+
+    await until(has_failed, "a failed delivery")
+    receiver.otherwise = 200
+    filters = {
+        "webhook_id": UUID(made.id),
+        "response_status": "5xx",
+        "since": datetime.now(UTC) - timedelta(hours=1),
+    }
+    counted = await ask("bulk_actions.start", "retry", filters, dry_run=True)
+    assert (counted.number, counted.more) == (1, False)
+    started = await ask("bulk_actions.start", "retry", filters, below=counted.below, rate=1000)
+    assert started.filters["webhookId"] == made.id
+
+    async def is_done() -> bool:
+        return bool((await ask("bulk_actions.get", started.id)).state == "DONE")
+
+    await until(is_done, "the bulk action is done")
+    assert [each.made for each in await ask("bulk_actions.list")] == [1]
+    assert [each.id for each in await ask("bulk_actions.each")] == [started.id]
+    named = await ask("bulk_actions.start", "cancel", delivery_ids=["dlv_1"], dry_run=True)
+    assert named.number == 1
+    with pytest.raises(clients.ConflictError):
+        await ask("bulk_actions.cancel", started.id)
+
+
 # ── errors ───────────────────────────────────────────────────────────────────────────────────────
 
 

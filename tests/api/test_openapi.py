@@ -20,14 +20,15 @@ MEDIA_TYPES = {"application/json", "application/vnd.api+json"}
 OPERATION_IDS = re.findall(
     r"\w+",
     """
-cancel_delivery cancel_recovery create_environment create_token create_webhook delete_event_type
-delete_webhook discard_quarantined_event emit_event get_delivery get_event get_event_type
-get_metrics get_openapi get_pause get_quarantined_event get_recovery get_stats get_webhook is_alive
-is_healthy is_ready list_attempts list_audit list_deliveries list_environments list_event_types list_events
-list_quarantined_events list_recoveries list_tokens list_webhook_deliveries list_webhooks pause
-put_event_type recover_webhook release_quarantined_event resume retry_delivery revoke_token
-rotate_webhook_secret rotate_webhook_secret_alias rotate_webhook_secret_alias_by_post
-rotate_webhook_secret_by_post test_webhook test_webhook_alias update_webhook update_webhook_by_put
+cancel_bulk_action cancel_delivery cancel_recovery create_environment create_token create_webhook
+delete_event_type delete_webhook discard_quarantined_event emit_event get_bulk_action get_delivery
+get_event get_event_type get_metrics get_openapi get_pause get_quarantined_event get_recovery
+get_stats get_webhook is_alive is_healthy is_ready list_attempts list_audit list_bulk_actions
+list_deliveries list_environments list_event_types list_events list_quarantined_events
+list_recoveries list_tokens list_webhook_deliveries list_webhooks pause put_event_type
+recover_webhook release_quarantined_event resume retry_delivery revoke_token rotate_webhook_secret
+rotate_webhook_secret_alias rotate_webhook_secret_alias_by_post rotate_webhook_secret_by_post
+start_bulk_action test_webhook test_webhook_alias update_webhook update_webhook_by_put
     """,
 )
 """Those outside of /apps. Clients are generated from them: one that is gone or renamed breaks them."""

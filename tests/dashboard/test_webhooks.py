@@ -84,11 +84,85 @@ async def test_the_list_has_pages(visitor: Visitor, admin: Client, receiver: Rec
         await made(admin, receiver.url, name=f"Number {number:02}")
     first = await visitor.get("/webhooks")
     assert ("Number 49" in first.text, "Number 50" in first.text) == (True, False)
-    following = re.search(r'href="(/e/env_default/webhooks\?after=[^"]+)"', first.text)
+    following = re.search(r'href="(/e/env_default/webhooks\?[^"]+)">Next page', first.text)
     assert following is not None
-    second = await visitor.get(following[1])
+    second = await visitor.get(html.unescape(following[1]))
     assert ("Number 49" in second.text, "Number 50" in second.text) == (False, True)
-    assert (await visitor.get("/webhooks?after=nonsense")).status == 200
+    assert ("Previous page" in second.text, "Next page" in second.text) == (True, False)
+    for page in ("nonsense", "0", "-1", "99999", "9999"):
+        assert (await visitor.get(f"/webhooks?page={page}")).status == 200
+
+
+def names(page: Page) -> list[str]:
+    """The webhooks of the list, in its order."""
+    return re.findall(r"/webhooks/[0-9a-f-]{36}\"><strong>([^<]+)</strong>", page.text)
+
+
+def tabs(page: Page) -> list[str]:
+    """The states above the list, each with its number."""
+    found = re.findall(r"<a href=[^>]+>(\w+) <span class=\"tag\">(\d+)</span>", page.text)
+    return [" ".join(each) for each in found]
+
+
+async def test_the_list_is_searched_by_name_url_and_state(
+    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+) -> None:
+    ids = {}
+    for name, active in (("Billing", True), ("Invoices", True), ("Search", False), ("Audit", True)):
+        url = f"{receiver.url}{'in' if name == 'Search' else ''}"
+        ids[name] = await made(admin, url, name=name, active=active)
+    await connection.execute(
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, paused_until)"
+        " VALUES ($1, now(), now() - interval '2 hours', NULL), ($2, NULL, now(), now() + interval '1 h')",
+        ids["Billing"],
+        ids["Audit"],
+    )
+    everything = ["All 4", "Active 1", "Failing 1", "Resting 1", "Disabled 1"]
+    for query, found, counted in (
+        ("", ["Billing", "Invoices", "Search", "Audit"], everything),
+        ("sort=newest", ["Audit", "Search", "Invoices", "Billing"], everything),
+        ("sort=name", ["Audit", "Billing", "Invoices", "Search"], everything),
+        ("sort=failed", ["Audit", "Billing", "Invoices", "Search"], everything),
+        ("state=failing", ["Billing"], everything),
+        ("state=resting", ["Audit"], everything),
+        ("state=disabled", ["Search"], everything),
+        ("state=active&sort=nonsense", ["Invoices"], everything),
+        (
+            "q=INVO",
+            ["Invoices"],
+            ["All 1", "Active 1", "Failing 0", "Resting 0", "Disabled 0"],
+        ),
+        (
+            "q=/in",
+            ["Search"],
+            ["All 1", "Active 0", "Failing 0", "Resting 0", "Disabled 1"],
+        ),
+        (
+            "q=100%25_&state=active",
+            [],
+            ["All 0", "Active 0", "Failing 0", "Resting 0", "Disabled 0"],
+        ),
+    ):
+        page = await visitor.get(f"/webhooks?{query}")
+        assert (names(page), tabs(page)) == (found, counted), query
+        assert ("Nothing found" in page.text) is (not found), query
+    await admin("POST", "/api/pause", {})
+    paused = await visitor.get("/webhooks?state=active")
+    assert (names(paused), tabs(paused)[1]) == (["Invoices"], "Paused 1")
+    assert ">paused<" in paused.text
+
+
+async def test_a_tab_keeps_the_search_and_a_search_keeps_the_tab(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, name="Billing")
+    page = await visitor.get("/webhooks?q=bill&sort=name&page=1")
+    tab = re.search(r'<a href="([^"]+)"[^>]*>Failing', page.text)
+    assert tab is not None
+    failing = await visitor.follow(html.unescape(tab[1]))
+    form = failing.markup.form("/webhooks")
+    assert (form.fields["q"], form.fields["state"]) == ("bill", "failing")
+    assert "No webhook matches" in failing.text
 
 
 async def test_a_webhook_is_made_and_its_secret_is_shown_once(

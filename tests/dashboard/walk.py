@@ -8,7 +8,13 @@ from dispatcher.dashboard.all_routes import PAGES
 
 QUERIES: Mapping[str, Sequence[str]] = {
     "overview": ("range=day", "as=table", "of=all"),
-    "webhooks": ("after=00000000-0000-4000-8000-000000000500",),
+    "webhooks": (
+        "page=10",
+        "q=customer+7",
+        "state=failing",
+        "sort=name",
+        "sort=failed&state=failing&q=9",
+    ),
     "webhook_matches": ("patterns=shop1.*+user.*",),
     "webhook": ("status=FAILED", "status=PENDING", "event=order.rare", "event=none.such"),
     "deliveries": (

@@ -1,7 +1,7 @@
 """All deliveries that a filter selects are retried or cancelled, and no others."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,10 +28,9 @@ Start = Callable[..., Awaitable[BulkAction]]
 
 
 def form(action: str = "retry", **wish: Any) -> NewBulkAction:
-    outside = {
-        name: wish.pop(name) for name in ("delivery_ids", "webhook_id", "rate") if name in wish
-    }
-    return NewBulkAction.model_validate({"action": action, "filters": wish, **outside})
+    outside = {name: wish.pop(name) for name in ("delivery_ids", "rate", "below") if name in wish}
+    filters = {} if "delivery_ids" in outside else {"filters": wish}
+    return NewBulkAction.model_validate({"action": action, **filters, **outside})
 
 
 def later() -> datetime:
@@ -134,7 +133,7 @@ async def test_the_filter_may_name_a_webhook_and_an_answer(
     wish = form(webhook_id=one[0].endpoint_id, error_code="timeout")
     assert (await read.count(OURS, wish, later())).number == 2
     done = await run(await start(wish))
-    assert (done.made, done.criteria.endpoint_id) == (2, one[0].endpoint_id)
+    assert (done.made, done.filters and done.filters.webhook_id) == (2, one[0].endpoint_id)
     assert await queued_again(connection) == {each.id for each in one}
     none = await start(form(webhook_id=other[0].endpoint_id, response_status="5xx"))
     assert (none.total, (await run(none)).made) == (0, 0)
@@ -193,7 +192,7 @@ async def test_named_ones_are_changed_whatever_their_state(
     one, two, three = await some(connection, session, 3)
     names = [ids.delivery_name(each.id) for each in (one, two)]
     started = await start(form(delivery_ids=[*names, names[0], "dlv_1"]))
-    assert (started.is_selection, started.total) == (True, 3)
+    assert (started.filters, started.total) == (None, 3)
     done = await run(started)
     assert (done.made, done.skipped) == (2, {"changed": 1})
     assert await queued_again(connection) == {one.id, two.id}
@@ -282,13 +281,36 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
     with pytest.raises(InvalidError, match="only pending deliveries can be cancelled"):
         await start(form("cancel", status="FAILED"))
     with pytest.raises(InvalidError, match="must be ids of deliveries"):
-        await start(form(delivery_ids=["evt_1"]))
+        await start(form(delivery_ids=["dlv_9999999999999999999"]))
     with pytest.raises(NotFoundError, match="There is no webhook"):
         await start(form(webhook_id="00000000-0000-4000-8000-000000000009"))
     for _ in range(service.RUNNING_MOST):
         await start(form())
     with pytest.raises(ConflictError, match="Wait until one ends"):
         await start(form())
+
+
+async def test_no_more_run_than_allowed_even_if_they_start_at_once(
+    connection: Connection, dsn: str, actor: Actor, read: BulkActions
+) -> None:
+    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_MOST + 4)]
+    begun = asyncio.Barrier(len(sessions))
+    counted = await read.count(OURS, form(), later())
+
+    async def begin(session: Session) -> bool:
+        async with session.transaction() as opened:
+            await begun.wait()
+            try:
+                await BulkActions(opened, actor).start(OURS, form(), counted, later())
+            except ConflictError:
+                return False
+            return True
+
+    started = await asyncio.gather(*map(begin, sessions))
+    assert sum(started) == service.RUNNING_MOST
+    assert len((await read.list(OURS)).items) == service.RUNNING_MOST
+    for session in sessions:
+        await session.close()
 
 
 async def test_a_count_stops_early(
@@ -299,8 +321,7 @@ async def test_a_count_stops_early(
     made = await some(connection, session, 4)
     counted = await read.count(OURS, form(status="FAILED"), later())
     assert (counted.number, counted.more) == (2, True)
-    below = replace(counted, below=made[2].id).below
-    narrowed = form(status="FAILED").model_copy(update={"below": below})
+    narrowed = form(status="FAILED").model_copy(update={"below": ids.delivery_name(made[2].id)})
     assert (await read.count(OURS, narrowed, later())).more is False
 
 

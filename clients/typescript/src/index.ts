@@ -10,6 +10,7 @@ import { Transport, type Options } from "./http.js";
 import { constructEvent } from "./receiver.js";
 import {
   Audit,
+  BulkActions,
   Deliveries,
   Environments,
   Events,
@@ -28,6 +29,7 @@ export class Dispatcher {
 
   readonly webhooks: Webhooks;
   readonly deliveries: Deliveries;
+  readonly bulkActions: BulkActions;
   readonly events: Events;
   readonly eventTypes: EventTypes;
   readonly environments: Environments;
@@ -42,6 +44,7 @@ export class Dispatcher {
     this.#transport = options instanceof Transport ? options : new Transport(options);
     this.webhooks = new Webhooks(this.#transport);
     this.deliveries = new Deliveries(this.#transport);
+    this.bulkActions = new BulkActions(this.#transport);
     this.events = new Events(this.#transport);
     this.eventTypes = new EventTypes(this.#transport);
     this.environments = new Environments(this.#transport);

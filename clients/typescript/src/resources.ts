@@ -1,9 +1,13 @@
 /** The methods of the API, one group for each kind of resource. */
 import { path, type Page, type Query, type Transport } from "./http.js";
 import type {
+  AllDeliveryFilters,
   Attempt,
   AuditEntry,
   AuditFilters,
+  BulkAction,
+  BulkActionParams,
+  BulkCount,
   Delivery,
   DeliveryFilters,
   DeliveryItem,
@@ -135,11 +139,11 @@ export class Webhooks extends Group {
 /** The methods for deliveries: each is one event for one webhook. */
 export class Deliveries extends Group {
   /** Return a page of the deliveries of all webhooks, newest first. */
-  list(params?: DeliveryFilters & PageParams): Promise<Page<DeliveryItem>> {
+  list(params?: AllDeliveryFilters & PageParams): Promise<Page<DeliveryItem>> {
     return this.read(path("deliveries"), params);
   }
 
-  each(params?: DeliveryFilters): AsyncGenerator<DeliveryItem, void, undefined> {
+  each(params?: AllDeliveryFilters): AsyncGenerator<DeliveryItem, void, undefined> {
     return this.iterate<DeliveryItem>(path("deliveries"), params);
   }
 
@@ -160,6 +164,34 @@ export class Deliveries extends Group {
   /** Cancel a pending delivery. No further attempt starts. */
   cancel(id: string): Promise<Delivery> {
     return this.write(path("deliveries", id, "cancel"), {});
+  }
+}
+
+/** The methods that retry or cancel many deliveries of any webhooks. */
+export class BulkActions extends Group {
+  /** Count what a bulk action would change. Give the `below` of the result to `start`. */
+  count(params: BulkActionParams): Promise<BulkCount> {
+    return this.write(path("bulk-actions"), { ...params, dryRun: true });
+  }
+
+  /** Start a bulk action. The daemon goes on by itself. */
+  start(params: BulkActionParams): Promise<BulkAction> {
+    return this.write(path("bulk-actions"), params);
+  }
+
+  /** Return a page of bulk actions, newest first. */
+  list(params?: PageParams): Promise<Page<BulkAction>> {
+    return this.read(path("bulk-actions"), params);
+  }
+
+  /** Return one bulk action with its progress. */
+  get(id: string): Promise<BulkAction> {
+    return this.read(path("bulk-actions", id));
+  }
+
+  /** Cancel a bulk action. What it has done stays done. */
+  cancel(id: string): Promise<BulkAction> {
+    return this.write(path("bulk-actions", id, "cancel"), {});
   }
 }
 

@@ -22,6 +22,8 @@ export type Token = Schemas["Token"];
 export type NewToken = Schemas["NewToken"];
 export type Pause = Schemas["Pause"];
 export type Preview = Schemas["Preview"];
+export type BulkAction = Schemas["BulkAction"];
+export type BulkCount = Schemas["BulkCount"];
 export type Recovery = Schemas["Recovery"];
 export type Quarantined = Schemas["Quarantined"];
 export type AuditEntry = Schemas["AuditEntry"];
@@ -45,6 +47,15 @@ export interface DeliveryFilters {
   until?: Time;
 }
 
+/** Filters for the deliveries of all webhooks. */
+export interface AllDeliveryFilters extends DeliveryFilters {
+  /** The last response: `503`, or `5xx` for all that begin with 5. */
+  responseStatus?: string;
+  errorCode?: string;
+  reference?: string;
+  webhookId?: string;
+}
+
 export interface EventFilters {
   id?: string;
   /** An event type, or `user.*` for all types below it. */
@@ -58,6 +69,18 @@ export interface AuditFilters {
   actor?: string;
   action?: string;
   subject?: string;
+}
+
+/** The deliveries of a bulk action: what the filters select, or those with the ids. */
+export interface BulkActionParams {
+  action: BulkAction["action"];
+  /** `{}` matches all deliveries. */
+  filters?: AllDeliveryFilters;
+  deliveryIds?: readonly string[];
+  /** Only deliveries that were there when they were counted: the `below` of the count. */
+  below?: string;
+  /** Deliveries a second. */
+  rate?: number;
 }
 
 /** The time span of a replay, and how many deliveries a second it may send. */

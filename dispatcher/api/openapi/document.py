@@ -31,6 +31,7 @@ ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
 TAGS = {
     "webhooks": "Receive events at a URL: the URL, the event types, and how to send.",
     "deliveries": "One event for one webhook, with all of its attempts.",
+    "bulk-actions": "Retry or cancel many deliveries at once, of any webhooks.",
     "recoveries": "Send failed or missed events again, many at once.",
     "events": "Emit events and read them.",
     "quarantine": "Events that could not be fanned out.",
@@ -124,7 +125,7 @@ def _operation(
         operation["deprecated"] = True
     if route.form is not None:
         operation["requestBody"] = {
-            "required": _is_needed(route.form),
+            "required": not route.form.may_be_empty(),
             "content": _bodies(route, route.form, dialects, schemas),
         }
     return operation
@@ -168,10 +169,6 @@ _LINES: Schema = {
 def _tag(route: Route) -> str:
     nouns = (_TAG_OF.get(part, part) for part in reversed(route.path.split("/")))
     return next(noun for noun in nouns if noun in TAGS)
-
-
-def _is_needed(form: type[Form]) -> bool:
-    return any(field.is_required() for field in form.model_fields.values())
 
 
 def _body(route: Route, form: type[Form], dialect: Dialect, schemas: Schema) -> Schema:

@@ -11,6 +11,7 @@ SUPPLIES = {
     "delivery": "delivery_id",
     "event": "event_id",
     "recovery": "recovery_id",
+    "bulk_action": "bulk_action_id",
     "event_type": "name",
     "token": "token_id",
     "environment": "app_id",

@@ -22,6 +22,10 @@ PATH: dict[str, tuple[str, Schema]] = {
     "webhook_id": ("The webhook's id", {"type": "string", "format": "uuid"}),
     "delivery_id": ("The delivery's id", {"type": "string", "pattern": f"^dlv{_NUMBERED}"}),
     "event_id": ("The event's id", {"type": "string", "pattern": f"^evt{_NUMBERED}"}),
+    "bulk_action_id": (
+        "The bulk action's id",
+        {"type": "string", "pattern": f"^blk{_NUMBERED}"},
+    ),
     "recovery_id": ("The recovery's id", {"type": "string", "pattern": f"^rec{_NUMBERED}"}),
     "quarantine_id": (
         "The id of the quarantined event in the quarantine",

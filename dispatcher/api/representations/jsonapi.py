@@ -32,12 +32,12 @@ class _Part(BaseModel):
 
 
 def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
-    """Return the form in a body. Read an empty body as an empty form if all fields are optional.
+    """Return the form in a body. Read an empty body as an empty form if that is valid.
 
     Raise an HttpError (409) if the id in the document is not `id_`, and ValidationError if the body is
     not valid.
     """
-    if not body and _lax(form):
+    if not body and form.may_be_empty():
         return _in_snake(form).model_validate({})
     whole = model(form, shape, has_id=id_ is not None)
     read_: Any = whole.model_validate_json(body or b"{}", by_alias=True, by_name=False)
@@ -95,7 +95,7 @@ def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
     attributes = _in_snake(form)
     fields: dict[str, Any] = {
         "type": (Literal[shape.type], ...),
-        "attributes": (attributes, attributes.model_validate({}) if _lax(form) else ...),
+        "attributes": (attributes, attributes.model_validate({}) if form.may_be_empty() else ...),
     }
     if has_id:
         fields["id"] = (str | None, None)
@@ -103,10 +103,6 @@ def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
     name = name if noun in name else f"{noun}{name}"  # several nouns may use one form
     resource = create_model(f"{name}Resource", __base__=_Part, **fields)
     return create_model(f"{name}Document", __base__=_Part, data=(resource, ...))
-
-
-def _lax(form: type[Form]) -> bool:
-    return not any(field.is_required() for field in form.model_fields.values())
 
 
 @cache

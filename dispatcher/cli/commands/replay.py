@@ -1,7 +1,6 @@
 """`dispatcher replay`: send again what failed or was missed in a past time span."""
 
 import json
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.params import escape_controls
+from dispatcher.cli.progress import show_progress
 from dispatcher.cli.replay_options import replay_options
 from dispatcher.cli.tables import Column, clip, counted, print_table
 from dispatcher.cli.target import (
@@ -24,10 +24,6 @@ from dispatcher.cli.webhook_output import preview_text
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
-
-POLL_SECONDS = 0.3
-"""The pause between two requests for the progress."""
-
 
 COLUMNS = (
     Column("WEBHOOK", lambda item: item.id),
@@ -227,19 +223,11 @@ async def _send(
 
 async def _show_progress(client: "AsyncApi", replays: list[Replay]) -> None:
     """Show the progress on a terminal until all recoveries end."""
-    import asyncio
 
-    running = replays
-    bar = click.progressbar(
-        length=sum(item.total for item in replays),
-        label="sent again",
-        file=sys.stderr,
-        hidden=not sys.stderr.isatty(),
-    )
-    with bar:
-        while running:
-            await asyncio.sleep(POLL_SECONDS)
-            for item in running:
+    async def update() -> tuple[int, bool]:
+        for item in replays:
+            if item.is_running:
                 await item.update(client)
-            bar.update(sum(item.created for item in replays) - bar.pos)
-            running = [item for item in running if item.is_running]
+        return sum(item.created for item in replays), any(item.is_running for item in replays)
+
+    await show_progress("sent again", sum(item.total for item in replays), update)

@@ -9,9 +9,10 @@ import click
 
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.credential_options import check_url, credential_options
+from dispatcher.cli.delivery_options import filter_options
 from dispatcher.cli.delivery_output import DELIVERIES
-from dispatcher.cli.listing import first, limit_option, print_items
-from dispatcher.cli.params import Duration, Moment
+from dispatcher.cli.listing import PAGE_LIMIT, first, limit_option, print_items
+from dispatcher.cli.params import Duration
 from dispatcher.cli.replay_options import replay_options
 from dispatcher.cli.tables import print_table
 from dispatcher.cli.target import (
@@ -191,36 +192,20 @@ def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
 
 @webhook.command()
 @_id
-@click.option(
-    "--status",
-    type=click.Choice(["PENDING", "DELIVERED", "FAILED", "CANCELLED"], case_sensitive=False),
-    help="Only deliveries with this status.",
-)
-@click.option(
-    "--event", metavar="TYPE", help="Only events of this type, such as user.created or user.*."
-)
-@click.option("--since", type=Moment(), metavar="TIME", help="Created at this time or later.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Created before this time.")
+@filter_options(webhook=False)
 @limit_option
 @_as_json
 @with_target
 def deliveries(
-    target: Target,
-    webhook_id: UUID,
-    status: str | None,
-    event: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    as_json: bool,
+    target: Target, webhook_id: UUID, filters: dict[str, Any], limit: int, as_json: bool
 ) -> None:
     """List the deliveries of a webhook, newest first."""
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
-        items = client.webhooks.each_delivery(
-            webhook_id, status=status, event=event, since=since, until=until, limit=min(limit, 100)
+        each = client.deliveries.each(
+            **filters, webhook_id=webhook_id, limit=min(limit, PAGE_LIMIT)
         )
-        return await first(items, limit)
+        return await first(each, limit)
 
     items = call_api(target, listed)
     print_items(items, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")

@@ -76,16 +76,20 @@
     return places.find((element) => element && element !== main && main.contains(element));
   };
 
+  // Pixels that are added above and below the content, until nothing has to stay in its place.
+  const added = { top: 0, bottom: 0 };
+  const add = (side, pixels) => {
+    added[side] += pixels;
+    main.style[`margin-${side}`] = added[side] ? `${added[side]}px` : "";
+  };
   // Scroll until the element is where it was. At an end of the page, make room for that.
   const keepInPlace = ({ element, top }) => {
     const moved = () => element.getBoundingClientRect().top - top;
     const scroll = () => scrollBy({ top: moved(), behavior: "instant" });
-    const grow = (side, pixels) => {
-      main.style[side] = `${Number.parseFloat(getComputedStyle(main)[side]) + pixels}px`;
-    };
+    if (moved() > 0 && added.top) add("top", -Math.min(moved(), added.top));
     scroll();
-    if (moved() <= -1) grow("paddingTop", -moved());
-    if (moved() >= 1) grow("paddingBottom", moved());
+    if (moved() <= -1) add("top", -moved());
+    if (moved() >= 1) add("bottom", moved());
     scroll();
   };
 
@@ -99,7 +103,7 @@
     for (const task of tasks) if (task.type === "main") settle(ctx.sourceElement, task.fragment);
     const element = anchor();
     if (element) ctx.anchor = { element, top: element.getBoundingClientRect().top };
-    else main.style.paddingBlock = "";
+    else for (const side of ["top", "bottom"]) add(side, -added[side]);
   });
 
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {

@@ -55,6 +55,7 @@
   };
 
   const refresh = () => {
+    if (isPaused || document.hidden) return;
     for (const region of regions()) region.dispatchEvent(new CustomEvent("refresh"));
     expect();
   };
@@ -62,10 +63,10 @@
   const pause = (wanted) => {
     isPaused = wanted;
     announced.textContent = isPaused ? "Updates are paused." : "Updates go on.";
+    clearTimeout(watch);
     if (isPaused) recover();
     show();
-    if (isPaused) clearTimeout(watch);
-    else refresh();
+    refresh();
   };
 
   button.addEventListener("click", () => {
@@ -78,7 +79,7 @@
   // A hidden tab asks for nothing. What it missed is asked for once when it is shown again.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) clearTimeout(watch);
-    else if (!isPaused) refresh();
+    else refresh();
   });
 
   document.addEventListener("htmx:config:request", (event) => {
@@ -87,9 +88,11 @@
     if (sourceEvent?.type === "every" && (isPaused || document.hidden || isBusy)) event.preventDefault();
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
-    if (!isUpdate(ctx) || ctx.response.status >= 400) return;
+    if (ctx.response.status >= 400) return;
+    // A page without updates learns from any other answer that its session goes on.
+    if (isUpdate(ctx) || !regions().length) recover();
+    if (!isUpdate(ctx)) return;
     updated = Date.now();
-    recover();
     show();
     expect();
   });

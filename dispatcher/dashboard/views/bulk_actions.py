@@ -13,7 +13,11 @@ from dispatcher.dashboard import delivery_filters
 from dispatcher.dashboard.delivery_filters import Asked
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.bulk_actions import BulkCount
-from dispatcher.services.inputs.bulk_action_inputs import SELECTED_MOST, NewBulkAction
+from dispatcher.services.inputs.bulk_action_inputs import (
+    SELECTED_MOST,
+    BulkFilters,
+    NewBulkAction,
+)
 
 SHOWN: Final = 20
 NONE_SELECTED: Final = "No delivery is selected. Tick the deliveries, then choose again."
@@ -64,9 +68,9 @@ async def one(request: DashboardRequest) -> web.Response:
     """Show a bulk action and its progress."""
     name = request.http.match_info["bulk_action_id"]
     action = await request.services.bulk_actions.get(request.environment_id, name)
+    webhook_id = action.filters.webhook_id if action.filters is not None else None
     names = await request.services.webhook_names.of(
-        request.environment_id,
-        [action.criteria.endpoint_id] if action.criteria.endpoint_id is not None else [],
+        request.environment_id, [] if webhook_id is None else [webhook_id]
     )
     return request.page("bulk_action.html", action=action, names=names)
 
@@ -101,12 +105,9 @@ def _scope(action: str) -> Scope:
 
 def _given(typed: Mapping[str, str], asked: Asked, selected: list[str]) -> dict[str, Any]:
     """Return the fields of the form as the input model expects them."""
-    given: dict[str, Any] = {
-        "action": typed.get("action", ""),
-        "filters": asked.filters,
-        "webhook_id": asked.webhook_id,
-        "delivery_ids": tuple(selected),
-    }
+    given: dict[str, Any] = {"action": typed.get("action", ""), "delivery_ids": tuple(selected)}
+    if not selected:
+        given["filters"] = BulkFilters(**asked.filters.given(), webhook_id=asked.webhook_id)
     for name in ("below", "rate"):
         if text := typed.get(name, "").strip():
             given[name] = text

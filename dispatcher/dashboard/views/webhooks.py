@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, Final, get_args
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -13,9 +12,15 @@ from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors
 from dispatcher.services.inputs.webhook_inputs import NewWebhook
+from dispatcher.services.webhook_list import LOOKED_AT, PAGES_MOST, WebhookOrder, WebhookState
 from dispatcher.services.webhook_resource import Webhook
 
 SHOWN = 50
+FILTERS: Final = ("q", "state", "sort", "page")
+TEXT_LENGTH: Final = 200
+"""Most characters that are searched for."""
+_STATES: Final[Mapping[str, WebhookState]] = {each: each for each in get_args(WebhookState)}
+_ORDERS: Final[Mapping[str, WebhookOrder]] = {each: each for each in get_args(WebhookOrder)}
 NAMED = 40
 """How many matching types are listed by name. The page only counts the others."""
 
@@ -40,22 +45,31 @@ class Matches:
 
 
 async def list_(request: DashboardRequest) -> web.Response:
-    """Show a page of webhooks with their health."""
-    after = _after(request)
-    webhooks = await request.services.webhooks.list(
-        request.environment_id, after=after, limit=SHOWN + 1
+    """Show a page of the webhooks that match the filter, with their health."""
+    asked = _asked(request.http.query)
+    number = _page_number(asked["page"])
+    page = await request.services.webhook_list.page(
+        request.environment_id,
+        text=asked["q"],
+        state=_STATES.get(asked["state"]),
+        order=_ORDERS.get(asked["sort"], "oldest"),
+        page=number,
+        limit=SHOWN,
     )
-    shown = webhooks[:SHOWN]
     health = await request.services.overview.webhooks(
-        request.environment_id, [webhook.id for webhook in shown]
+        request.environment_id, [webhook.id for webhook in page.items]
     )
     return request.page(
         "webhooks.html",
-        webhooks=shown,
+        webhooks=page.items,
+        states=page.states,
         health=health,
         now=datetime.now(UTC),
-        after=after,
-        next=shown[-1].id if len(webhooks) > SHOWN else None,
+        asked=asked,
+        filtered=bool(asked["q"] or asked["state"]),
+        number=number,
+        has_more=page.has_more,
+        looked_at=LOOKED_AT,
     )
 
 
@@ -159,11 +173,19 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     return {"url": "", **texts}
 
 
-def _after(request: DashboardRequest) -> UUID | None:
-    try:
-        return UUID(request.http.query.get("after", ""))
-    except ValueError:
-        return None
+def _asked(query: Mapping[str, str]) -> dict[str, str]:
+    """Return what a list of webhooks is asked for. An unknown state or order counts as none."""
+    asked = {name: query.get(name, "").strip() for name in FILTERS}
+    asked["q"] = asked["q"][:TEXT_LENGTH]
+    asked["state"] = asked["state"] if asked["state"] in _STATES else ""
+    asked["sort"] = asked["sort"] if asked["sort"] in _ORDERS else ""
+    return asked
+
+
+def _page_number(text: str) -> int:
+    """Return the number of a page. Anything else counts as the first."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 5
+    return min(max(int(text), 1), PAGES_MOST) if is_number else 1
 
 
 PAGES = (

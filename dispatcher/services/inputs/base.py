@@ -41,6 +41,15 @@ class Form(BaseModel):
         allow_inf_nan=False,
     )
 
+    @classmethod
+    def may_be_empty(cls) -> bool:
+        """Return True if the form is valid without any field."""
+        try:
+            cls.model_validate({})
+        except ValidationError:
+            return False
+        return True
+
     def given(self) -> dict[str, Any]:
         """Return the fields that the request mentions, by field name."""
         return {name: getattr(self, name) for name in self.model_fields_set}

@@ -1,29 +1,55 @@
 """Define the inputs for bulk actions."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
-from dispatcher.services.inputs.base import Form
+from dispatcher.core.pagination import DEFAULT_LIMIT
+from dispatcher.services.inputs.base import Form, Limit
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 from dispatcher.services.inputs.recoveries import RATE_MOST
 
 SELECTED_MOST = 200
 """Most deliveries that one bulk action names one by one."""
 
+DeliveryName = Annotated[str, StringConstraints(pattern=r"^dlv_(0|[1-9][0-9]{0,18})$")]
 
-class NewBulkAction(Form):
-    """Retry or cancel the deliveries that a filter selects, or those that are named."""
 
-    action: Literal["retry", "cancel"]
-    filters: DeliveryFilters = DeliveryFilters()
-    """Every delivery that matches, of those that exist when the action starts."""
+class BulkFilters(DeliveryFilters):
+    """Filter the deliveries of all webhooks. A delivery must match every given field."""
+
     webhook_id: Annotated[UUID, Field(strict=False)] | None = None
     """Only deliveries to this webhook."""
-    below: Annotated[int, Field(ge=0, strict=False)] | None = None
-    """Only deliveries with an id below this one: those that were there when they were counted."""
-    delivery_ids: Annotated[tuple[str, ...], Field(max_length=SELECTED_MOST, strict=False)] = ()
-    """Only these deliveries, whatever the filters."""
-    rate: Annotated[int, Field(ge=1, le=RATE_MOST, strict=False)] | None = None
+
+
+class NewBulkAction(Form):
+    """Retry or cancel many deliveries: give either `filters` or ids."""
+
+    action: Literal["retry", "cancel"]
+    """To cancel, the token needs the scope `write`."""
+    filters: BulkFilters | None = None
+    """Every delivery that matches, of those that exist when the action starts. `{}` matches all."""
+    delivery_ids: Annotated[
+        tuple[DeliveryName, ...], Field(max_length=SELECTED_MOST, strict=False)
+    ] = ()
+    """Only these deliveries."""
+    below: DeliveryName | None = None
+    """Only deliveries that were there when they were counted: the `below` of the count."""
+    rate: Annotated[int, Field(ge=1, le=RATE_MOST)] | None = None
     """Deliveries a second. If it is missing, as fast as possible."""
+    dry_run: bool = False
+    """Whether to only count the deliveries."""
+
+    @model_validator(mode="after")
+    def _has_one_selection(self) -> Self:
+        if (self.filters is None) != bool(self.delivery_ids):
+            raise ValueError("give either filters or ids of deliveries; the filters may be {}")
+        return self
+
+
+class BulkActionQuery(Form):
+    """Select a page of bulk actions, newest first."""
+
+    cursor: str | None = None
+    limit: Limit = DEFAULT_LIMIT

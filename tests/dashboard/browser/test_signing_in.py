@@ -151,27 +151,3 @@ async def test_signing_in_by_plain_http_works_except_from_another_site(
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     await context.close()
-
-
-async def test_a_hidden_tab_sends_no_requests_and_updates_when_shown(
-    browsing: Browsing, page: Page, place: Place
-) -> None:
-    await page.goto(f"/e/{place.environment_id}/events")
-    await expect(page.get_by_role("heading", name="No events yet")).to_be_visible()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    await page.evaluate(HIDE, arg=True)
-    ticks = "new Promise((done) => document.addEventListener('every', done, {capture: true, once: true}))"
-    for _ in range(2):  # the region is due, twice
-        await page.evaluate(f"() => {ticks}")
-    assert asked == []
-    await place.emit("user.created", {})
-    await page.evaluate(HIDE, arg=False)
-    await expect(page.locator("tbody tr")).to_have_count(1)
-    assert asked != []
-
-
-HIDE = """(hidden) => {
-    Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true});
-    document.dispatchEvent(new Event("visibilitychange"));
-}"""

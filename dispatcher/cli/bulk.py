@@ -1,0 +1,157 @@
+"""Retry or cancel many deliveries: count them, ask, start, and show the progress."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from dispatcher.cli.delivery_options import Selection
+from dispatcher.cli.errors import CommandError
+from dispatcher.cli.params import escape_controls
+from dispatcher.cli.progress import show_progress
+from dispatcher.cli.tables import clip, counted
+from dispatcher.cli.target import Target, call_api, each_environment
+
+if TYPE_CHECKING:
+    from dispatcher.client import Resource
+    from dispatcher.client.methods import AsyncApi
+
+Action = Literal["retry", "cancel"]
+
+DONE = {"retry": "sent again", "cancel": "cancelled"}
+QUESTIONS = {"retry": "Send them again?", "cancel": "Cancel them?"}
+
+
+@dataclass(slots=True)
+class Part:
+    """The deliveries of one environment: their count, and the bulk action once it has started."""
+
+    environment: str | None
+    count: "Resource"
+    action: "Resource | None" = None
+    refused: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Return True if no delivery matches."""
+        return not self.count.number and not self.count.more
+
+    @property
+    def handled(self) -> int:
+        """Return the number of deliveries that were changed or left."""
+        if self.action is None:
+            return 0
+        return int(self.action.made + sum(self.action.skipped.values()))
+
+    @property
+    def is_running(self) -> bool:
+        """Return True if the bulk action has started and not ended."""
+        return self.action is not None and self.action.state == "RUNNING"
+
+    def api(self, client: "AsyncApi") -> "AsyncApi":
+        """Return the client, bound to the environment."""
+        return client if self.environment is None else client.within(self.environment)
+
+    async def update(self, client: "AsyncApi") -> None:
+        """Read the progress of the bulk action."""
+        if self.action is not None:
+            self.action = await self.api(client).bulk_actions.get(self.action.id)
+
+    def document(self) -> dict[str, Any]:
+        """Return the part as a JSON object."""
+        counts = {name: self.count[name] for name in ("number", "more")}
+        return {"environmentId": self.environment, **counts, "bulkAction": self.action}
+
+
+def change_many(target: Target, action: Action, selection: Selection, as_json: bool) -> None:
+    """Retry or cancel what is selected, in the named environment or in all visible ones.
+
+    Exactly the deliveries that were counted are changed. Raise CommandError if a bulk action is refused
+    or fails.
+    """
+    filters = selection.filters
+    parts = call_api(target, lambda client: _count(client, action, filters))
+    if not as_json:
+        _print_counts(parts)
+    chosen = [] if selection.dry_run else [part for part in parts if not part.is_empty]
+    if chosen:
+        if not selection.yes:
+            click.confirm(QUESTIONS[action], abort=True, err=True)
+        call_api(target, lambda client: _run(client, chosen, action, selection))
+    _print_results(parts, action, as_json)
+
+
+async def _count(client: "AsyncApi", action: Action, filters: Mapping[str, Any]) -> list[Part]:
+    """Return the counts. An environment without the webhook of the filters is left out."""
+    from dispatcher.client import NotFoundError
+
+    parts, unknown = [], None
+    async for api in each_environment(client):
+        try:
+            count = await api.bulk_actions.start(action, filters, dry_run=True)
+        except NotFoundError as error:
+            unknown = error
+        else:
+            parts.append(Part(api.environment, count))
+    if unknown is not None and not parts:
+        raise unknown
+    return parts
+
+
+def _print_counts(parts: list[Part]) -> None:
+    wanted = [part for part in parts if not part.is_empty]
+    if len(wanted) > 1:
+        for part in wanted:
+            click.echo(f"{part.environment}  {_count_text(part.count.number, part.count.more)}")
+    total = sum(part.count.number for part in wanted)
+    text = _count_text(total, any(part.count.more for part in wanted))
+    click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}.", err=True)
+
+
+def _count_text(number: int, more: bool) -> str:
+    return f"{'at least ' if more else ''}{counted(number, 'delivery', 'deliveries')}"
+
+
+async def _run(client: "AsyncApi", parts: list[Part], action: Action, selection: Selection) -> None:
+    """Start a bulk action for each part, and wait until all have ended."""
+    from dispatcher.client import ConflictError
+
+    for part in parts:
+        try:
+            part.action = await part.api(client).bulk_actions.start(
+                action, selection.filters, below=part.count.below, rate=selection.rate
+            )
+        except ConflictError as error:
+            part.refused = error.message
+
+    async def update() -> tuple[int, bool]:
+        for part in parts:
+            if part.is_running:
+                await part.update(client)
+        return sum(part.handled for part in parts), any(part.is_running for part in parts)
+
+    await show_progress(DONE[action], sum(part.count.number for part in parts), update)
+
+
+def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
+    """Print the result of every bulk action. Raise CommandError if one was refused or failed."""
+    started = [part.action for part in parts if part.action is not None]
+    if as_json:
+        click.echo(json.dumps([part.document() for part in parts]))
+    else:
+        for each in started:
+            print_result(each)
+    wrong = [part.refused for part in parts if part.refused]
+    wrong += [f"{each.id} failed: {each.error}" for each in started if each.state == "FAILED"]
+    if wrong:
+        raise CommandError("\n".join(wrong))
+
+
+def print_result(action: "Resource") -> None:
+    """Print what a bulk action has done, in a line."""
+    left = ", ".join(f"{number:,} {reason}" for reason, number in action.skipped.items())
+    done = f"{action.made:,} {DONE[action.action]}"
+    line = f"{action.id}  {action.state}  {done}{f'; left: {left}' if left else ''}"
+    click.echo(clip(escape_controls(line)))
