@@ -239,3 +239,28 @@ async def test_is_a_customer_healthy(complaint: Complaint) -> None:
     support = await complaint.asks("5, are we healthy, by customer")
     answer = await support.types("Hooli")
     await support.reads(answer, "Hooli is active: 100 % of 1 attempts in the last 24 hours")
+
+
+async def test_what_was_changed_and_by_whom(complaint: Complaint) -> None:
+    support = await complaint.asks("6, what changed, by complaint")
+    await support.clicks(support.in_menu("Audit"))
+    row = support.page.locator("tbody tr").filter(has_text="webhook.update")
+    await support.reads(row, "Initech", "of a test", "Moved to the new shop")
+
+
+async def test_what_was_changed_at_a_customer(complaint: Complaint) -> None:
+    support = await complaint.asks("6, what changed, by customer")
+    answer = await support.types("Initech")
+    await support.clicks(answer.get_by_role("link", name="Look at it"))
+    await support.clicks(support.page.get_by_role("link", name="History", exact=True))
+    row = support.page.locator("tbody tr").filter(has_text="webhook.update")
+    await support.reads(row, "of a test", "Moved to the new shop")
+
+
+async def test_what_was_changed_at_the_customer_of_an_order(complaint: Complaint) -> None:
+    support = await complaint.asks("6, what changed, by order")
+    answer = await support.types(ORDER)
+    await support.clicks(answer.get_by_role("link", name="Look at the webhook"))
+    await support.clicks(support.page.get_by_role("link", name="History", exact=True))
+    row = support.page.locator("tbody tr").filter(has_text="webhook.update")
+    await support.reads(row, "of a test", "Moved to the new shop")
