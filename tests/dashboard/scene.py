@@ -160,6 +160,8 @@ class Director:
             "webhook-settings": f"/webhooks/{sync}/settings",
             "webhook-credentials": f"/webhooks/{sync}/credentials",
             "webhook-recoveries": f"/webhooks/{self._webhooks['Warehouse']}/recoveries",
+            "webhook-history": f"/webhooks/{sync}/history",
+            "webhooks-filtered": "/webhooks?q=e&state=active&sort=name",
             "delivery": f"/deliveries/{deliveries['DELIVERED']}",
             "delivery-pending": f"/deliveries/{deliveries['PENDING']}",
             "delivery-failed": f"/deliveries/{deliveries['FAILED']}",
