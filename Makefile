@@ -1,5 +1,6 @@
 # The words for people and for CI. Each makes .venv first when it is missing or requirements.lock
-# has changed; that needs Python 3.11 or newer, its venv module, and nothing else.
+# has changed; that needs Python 3.11 or newer, its venv module, and nothing else. `demo` makes a
+# smaller one if there is none: without the tools of developers, which are three quarters of it.
 
 PYTHON ?= python3
 UV ?= uv
@@ -8,6 +9,7 @@ WORKERS ?= 3
 BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed
+RUNNABLE := .venv/.runnable
 
 # Without bytecode, each worker and each command that the tests start would compile all code again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -25,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo unit test test-shuffled test-browser test-campaign test-clients test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help
 
-demo: $(INSTALLED)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
+demo: $(RUNNABLE)  ## Start database, daemon and a verifying receiver (ARGS="--events 200 --once")
 	@$(BIN)/dispatcher demo $(ARGS)
 
 unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
@@ -89,9 +91,10 @@ screenshots: $(INSTALLED)  ## Take docs/screenshots again, in Chromium
 COMPILE := pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet
 
-lock:  ## Write both requirements files again from pyproject.toml (needs uv; ARGS="--upgrade")
+lock:  ## Write the three requirements files again from pyproject.toml (needs uv; ARGS="--upgrade")
 	@$(UV) $(COMPILE) --extra embedded --group dev --output-file requirements.lock $(ARGS)
 	@$(UV) $(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(UV) $(COMPILE) --constraint requirements.lock --extra embedded --group build --output-file requirements-demo.lock
 
 wheel: $(INSTALLED)  ## Build dist/*.whl
 	@$(BIN)/python -m hatchling build -t wheel
@@ -99,18 +102,28 @@ wheel: $(INSTALLED)  ## Build dist/*.whl
 help:  ## Show these words
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+EDITABLE := $(PIP_INSTALL) --no-build-isolation --editable .
+
 $(INSTALLED): $(LOCKED) pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--no-deps --no-build-isolation --editable .
+	@$(EDITABLE)
 	@touch $@
 
 $(LOCKED): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-		echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@echo "Making .venv from requirements.lock …" >&2
-	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--no-deps --require-hashes --requirement requirements.lock
+	@$(MAKE_VENV)
+	@$(PIP_INSTALL) --require-hashes --requirement $<
 	@touch $@
+
+$(RUNNABLE): requirements-demo.lock pyproject.toml
+	@if [ -e $(LOCKED) ]; then $(MAKE) --no-print-directory $(INSTALLED); else \
+		$(MAKE_VENV) && $(PIP_INSTALL) --require-hashes --requirement $< && $(EDITABLE); fi
+	@touch $@
+
+define MAKE_VENV
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }; \
+$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+echo "Making .venv from $< …" >&2; \
+$(PYTHON) -m venv --clear .venv
+endef

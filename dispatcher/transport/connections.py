@@ -19,6 +19,7 @@ from dispatcher.transport.deadlines import Deadlines
 from dispatcher.transport.dial_turns import DialTurns
 from dispatcher.transport.egress import AddrInfo, BlockedError, Guard
 from dispatcher.transport.exchange import Connection
+from dispatcher.transport.failed_handshakes import FailedHandshakes
 from dispatcher.transport.failures import (
     PostError,
     no_address,
@@ -103,6 +104,7 @@ class Connections:
         self._made: dict[Connection, _Open] = {}
         self._body_turns = BodyTurns(self._loop)
         self._dial_turns = DialTurns(self._loop)
+        self._failed_handshakes = FailedHandshakes()
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -195,8 +197,9 @@ class Connections:
                 addresses = await self._addresses(target, share)
                 progress.looked_up_at = monotonic()
                 await self._dial_turns.take(share)
+                self._failed_handshakes.check(share, target.origin, monotonic())
                 sock = await self._connected(target, addresses, progress)
-                connection = await self._start(target, sock)
+                connection = await self._start(target, sock, share)
         except TimeoutError:
             # If the TCP connection was made, the TLS handshake took too long.
             through = " through the proxy" if self._proxy else ""
@@ -262,7 +265,7 @@ class Connections:
         progress.connected_at = monotonic()
         return sock
 
-    async def _start(self, target: Target, sock: socket.socket) -> Connection:
+    async def _start(self, target: Target, sock: socket.socket, share: str) -> Connection:
         """Return the connection on this socket, after the TLS handshake. Raises PostError."""
         connection = Connection(
             self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._lost
@@ -282,7 +285,11 @@ class Connections:
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
             )
         except (OSError, ValueError) as error:
-            raise (no_handshake if tls else no_connection)(error) from None
+            failure = (no_handshake if tls else no_connection)(error)
+            if isinstance(error, ssl.SSLError):
+                self._failed_handshakes.note(share, target.origin, failure.reason, monotonic())
+            raise failure from None
+        self._failed_handshakes.forget(share, target.origin)
         return connection
 
     async def _context(self, origin: Origin) -> ClientContext:

@@ -10,7 +10,10 @@ from collections import OrderedDict, deque
 
 
 class DialTurns:
-    """Permits one start in each iteration of the event loop; environments take turns."""
+    """Permits one start in each iteration of the event loop; environments take turns.
+
+    Those that wait are at most the attempts in flight, each until its own deadline.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

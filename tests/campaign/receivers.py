@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -66,7 +66,9 @@ class Found:
 
     `right` of `posts` verdicts were right; the others are in `wrong`. `over` is the longest time
     that a POST ended after its deadline, `held` the longest time that the loop was held, in
-    seconds. `grown` is in MiB. `alone` and `beside` are the times of POSTs to the healthy receiver.
+    seconds. `grown` is in MiB. `alone` and `beside` are the times of POSTs to the healthy receiver,
+    `work_alone` and `work_beside` the time of the processor that this process took meanwhile: other
+    programs on the machine change it little.
     """
 
     name: str
@@ -78,6 +80,17 @@ class Found:
     held: float
     alone: list[float]
     beside: list[float]
+    work_alone: list[float]
+    work_beside: list[float]
+
+
+@dataclass(slots=True)
+class Times:
+    """The seconds of each POST to the healthy receiver, our own work meanwhile, the longest hold."""
+
+    took: list[float] = field(default_factory=list)
+    worked: list[float] = field(default_factory=list)
+    held: float = 0.0
 
 
 class Healthy:
@@ -87,20 +100,21 @@ class Healthy:
         self._sender = sender
         self._url = url
 
-    async def measure(self, until: asyncio.Future[Any]) -> tuple[list[float], float]:
-        """Return the seconds of each POST, and the longest hold, until the future is done."""
-        took: list[float] = []
-        held = 0.0
+    async def measure(self, until: asyncio.Future[Any]) -> Times:
+        """Return the times until the future is done."""
+        times = Times()
         while not until.done():
+            began = thread_time()
             answer = await self._sender.post(self._url, {}, BODY, timeout=PATIENT_SECONDS)
             assert isinstance(answer, Response), answer
-            took.append(answer.duration)
+            times.took.append(answer.duration)
             slept, worked = monotonic(), thread_time()
+            times.worked.append(worked - began)
             await asyncio.sleep(HEALTHY_PAUSE_SECONDS)
             # Not longer than the loop worked: beyond that, other processes had the processor.
             over = monotonic() - slept - HEALTHY_PAUSE_SECONDS
-            held = max(held, min(over, thread_time() - worked))
-        return took, held
+            times.held = max(times.held, min(over, thread_time() - worked))
+        return times
 
 
 async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance: Random) -> Found:
@@ -113,7 +127,7 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
     before = resident_mib()
     done = loop.create_future()
     loop.call_later(ALONE_SECONDS, done.set_result, None)
-    alone, _ = await healthy.measure(done)
+    alone = await healthy.measure(done)
     wrong: Counter[str] = Counter()
     posts, over = 0, 0.0
     ends = monotonic() + BESIDE_SECONDS
@@ -134,13 +148,15 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
             await asyncio.sleep(PAUSE_SECONDS)
 
     tasks = asyncio.gather(*(flooded() for _ in range(AT_ONCE)))
-    beside, held = await healthy.measure(tasks)
+    beside = await healthy.measure(tasks)
     await asyncio.sleep(0.05)
     connections = sender._connections
     left_open = len(connections) - len(connections._idle)
+    grown = resident_mib() - before
     return Found(
-        name, posts, dict(wrong), over, left_open, resident_mib() - before, held, alone, beside
-    )
+        name, posts, dict(wrong), over, left_open, grown, beside.held, alone.took, beside.took,
+        alone.worked, beside.worked,
+    )  # fmt: skip
 
 
 @cache
@@ -231,9 +247,16 @@ def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
         f"loop held {max(each.held for each in found) * 1e3:.0f} ms at most, "
         f"{max(each.over for each in found):.2f} s over a deadline at most, healthy p50 "
         f"{quantile(alone, 0.5) * 1e3:.2f} / {quantile(beside, 0.5) * 1e3:.2f} ms, p99 "
-        f"{quantile(alone, 0.99) * 1e3:.2f} / {quantile(beside, 0.99) * 1e3:.2f} ms ({ratio:.2f})"
+        f"{quantile(alone, 0.99) * 1e3:.2f} / {quantile(beside, 0.99) * 1e3:.2f} ms ({ratio:.2f}), "
+        f"own work meanwhile {_work(found, 'work_alone')} / {_work(found, 'work_beside')} ms"
     )
     return figures, broken
+
+
+def _work(found: list[Found], which: str) -> str:
+    """Return the 99th percentile in ms."""
+    worked = [seconds for each in found for seconds in getattr(each, which)]
+    return f"{quantile(worked, 0.99) * 1e3:.2f}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dispatcher.store.migration_files import read
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
 RUNTIME_LOCK = (ROOT / "requirements-runtime.lock").read_text()
+DEMO_LOCK = (ROOT / "requirements-demo.lock").read_text()
 
 
 def test_the_changelog_begins_with_the_version_of_the_package() -> None:
@@ -38,7 +39,7 @@ def test_every_dependency_is_locked() -> None:
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE))
 
 
-@pytest.mark.parametrize("lock", [LOCK, RUNTIME_LOCK])
+@pytest.mark.parametrize("lock", [LOCK, RUNTIME_LOCK, DEMO_LOCK])
 def test_a_lock_names_no_index_and_no_place(lock: str) -> None:
     assert re.findall(r"^.*(?:://|^-|file:| @ ).*$", lock, re.MULTILINE) == []
 
@@ -47,8 +48,15 @@ def test_what_is_installed_for_production_is_what_was_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     names = {re.split(r"[^a-z0-9-]", each)[0] for each in project["project"]["dependencies"]}
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", RUNTIME_LOCK, re.MULTILINE))
-    entries = re.split(r"\n(?=\S)", LOCK.strip())
-    assert set(re.split(r"\n(?=\S)", RUNTIME_LOCK.strip())) <= set(entries)
+    assert _entries(RUNTIME_LOCK) <= _entries(LOCK)
+
+
+def test_what_the_demo_runs_is_what_was_tested() -> None:
+    assert _entries(RUNTIME_LOCK) <= _entries(DEMO_LOCK) <= _entries(LOCK)
+
+
+def _entries(lock: str) -> set[str]:
+    return set(re.split(r"\n(?=\S)", lock.strip()))
 
 
 def test_the_migrations_are_numbered_without_gap_or_repetition() -> None:

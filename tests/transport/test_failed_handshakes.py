@@ -1,0 +1,147 @@
+"""After a failed TLS handshake, one request a second tries the receiver again."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from dispatcher.core.model import Response, SendError
+from dispatcher.transport import failed_handshakes
+from dispatcher.transport.failed_handshakes import (
+    FORGET_SECONDS,
+    RETRY_SECONDS,
+    SPACING_SECONDS,
+    FailedHandshakes,
+)
+from dispatcher.transport.failures import PostError
+from dispatcher.transport.sender import Sender
+from dispatcher.transport.target import Origin
+from tests.certificates import Authority
+from tests.receivers import RawReceiver, Script, read_request
+from tests.transport.senders import new_sender
+
+REASON = "the certificate is not trusted: self-signed certificate"
+REPEATED = "; this attempt made no connection, as one before it found this"
+MANY = 100
+
+
+def origin(number: int = 0) -> Origin:
+    return Origin(True, f"host-{number}.example", 443)
+
+
+def may_try(failed: FailedHandshakes, share: str, at: Origin, now: float) -> bool:
+    try:
+        failed.check(share, at, now)
+    except PostError as error:
+        return (error.code, error.reason) != ("tls", REASON + REPEATED)
+    return True
+
+
+def test_one_request_tries_again_when_the_time_is_over() -> None:
+    failed = FailedHandshakes()
+    assert may_try(failed, "a", origin(), 0.0)
+    failed.note("a", origin(), REASON, 0.0)
+    assert not may_try(failed, "a", origin(), 0.9 * RETRY_SECONDS)
+    assert may_try(failed, "a", origin(1), 0.0), "another receiver"
+    assert may_try(failed, "b", origin(), 0.0), "another environment"
+    assert may_try(failed, "a", origin(), RETRY_SECONDS)
+    assert not may_try(failed, "a", origin(), RETRY_SECONDS), "one has just been permitted"
+    assert may_try(failed, "a", origin(), 2 * RETRY_SECONDS)
+
+
+def test_a_success_ends_it() -> None:
+    failed = FailedHandshakes()
+    failed.forget("a", origin())
+    failed.note("a", origin(), REASON, 0.0)
+    failed.forget("a", origin())
+    assert may_try(failed, "a", origin(), 0.0)
+    assert len(failed) == 0
+
+
+def test_receivers_of_one_environment_share_its_handshakes() -> None:
+    failed = FailedHandshakes()
+    for number in range(MANY):
+        failed.note("a", origin(number), REASON, 0.0)
+    failed.note("b", origin(), REASON, 0.0)
+    moments = [moment * SPACING_SECONDS for moment in range(1, 5 * MANY)]
+    tried = [
+        now for now, each in itertools.product(moments, range(MANY))
+        if may_try(failed, "a", origin(each), now)
+    ]  # fmt: skip
+    assert len(tried) <= moments[-1] / SPACING_SECONDS + MANY
+    assert len(tried) >= moments[-1] / SPACING_SECONDS / 2, "but they are tried"
+    assert may_try(failed, "b", origin(), RETRY_SECONDS), "the other environment waits no longer"
+
+
+def test_old_failures_are_forgotten() -> None:
+    failed = FailedHandshakes()
+    for number in range(MANY):
+        failed.note("a", origin(number), REASON, 0.0)
+    failed.note("a", origin(MANY), REASON, FORGET_SECONDS + MANY)
+    assert len(failed) == 1
+
+
+def test_at_the_limit_the_environment_with_most_loses_its_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(failed_handshakes, "LIMIT", 5)
+    failed = FailedHandshakes()
+    failed.note("b", origin(), REASON, 0.0)
+    for number in range(MANY):
+        failed.note("a", origin(number), REASON, 0.0)
+    assert len(failed) == 5
+    assert not may_try(failed, "b", origin(), 0.0)
+    assert may_try(failed, "a", origin(MANY - 5), 0.0)
+    assert not may_try(failed, "a", origin(MANY - 4), 0.0)
+
+
+def keeps_alive() -> Script:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    return script
+
+
+async def test_attempts_after_a_refused_certificate_make_no_connection(
+    authority: Authority, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_handshakes, "RETRY_SECONDS", 3600.0)
+    context = authority.server(self_signed=True)
+    async with RawReceiver(keeps_alive(), ssl_context=context) as receiver:
+        answers = [
+            await sender.post(receiver.url, {}, b"{}", timeout=30, share=share)
+            for share in ("a", "a", "a", "b")
+        ]
+        assert all(isinstance(answer, SendError) and answer.code == "tls" for answer in answers)
+        own, repeated, _, other = [a.reason for a in answers if isinstance(a, SendError)]
+        assert own == other == REASON
+        assert repeated == REASON + REPEATED
+
+
+async def test_a_receiver_with_a_mended_certificate_is_reached_again(
+    trusted_authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_handshakes, "RETRY_SECONDS", 0.0)
+    context = trusted_authority.server(self_signed=True)
+    async with new_sender() as sender, RawReceiver(keeps_alive(), ssl_context=context) as receiver:
+        refused = await sender.post(receiver.url, {}, b"{}", timeout=30)
+        assert isinstance(refused, SendError)
+        assert len(sender._connections._failed_handshakes) == 1
+        context.load_cert_chain(trusted_authority.certificate())
+        answer = await sender.post(receiver.url, {}, b"{}", timeout=30)
+        assert isinstance(answer, Response)
+        assert len(sender._connections._failed_handshakes) == 0
+
+
+async def test_a_broken_connection_is_no_failed_handshake(sender: Sender) -> None:
+    async def ends(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    async with RawReceiver(ends) as receiver:
+        url = receiver.url.replace("http:", "https:")
+        for connections in (1, 2):
+            answer = await sender.post(url, {}, b"{}", timeout=30)
+            assert isinstance(answer, SendError)
+            assert (answer.code, receiver.connections) == ("tls", connections)
