@@ -188,7 +188,7 @@ async def test_it_begins_with_a_verdict_and_the_button_that_mends(
     await story.subscribe(receiver.url)
     page = await visitor.get("/")
     assert "All is well" in page.text
-    assert "the oldest that is due and not sent" in page.text
+    assert "oldest due and not sent" in page.text
     webhook = await connection.fetchval("SELECT id FROM dispatcher.endpoints")
     await connection.execute(
         "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)"
