@@ -33,10 +33,10 @@ _REPEATED = "; this attempt made no connection, as one before it found this"
 
 
 class _Failure(NamedTuple):
-    """The last failure: its reason, how many there were in a row, and until when to wait."""
+    """The last failure: its reason, how many there were, and until when to wait."""
 
     reason: str
-    count: int
+    in_a_row: int
     until: float
 
 
@@ -54,14 +54,13 @@ class FailedHandshakes:
         """Return how many failures are remembered."""
         return self._count
 
-    def check(self, share: str, origin: Origin, now: float) -> None:
-        """Raise the PostError of the last handshake if another one is not permitted yet.
+    def admit(self, share: str, origin: Origin, now: float) -> None:
+        """Permit one handshake, or raise the PostError of the last one.
 
-        Otherwise the caller tries, and others still fail until it has succeeded.
+        After IN_A_ROW failures, others than the one permitted still fail until it has succeeded.
         """
-        failures = self._failures.get(share)
-        failure = failures.get(origin) if failures is not None else None
-        if failure is None or failure.count < IN_A_ROW:
+        failure = self._last(share, origin)
+        if failure is None or failure.in_a_row < IN_A_ROW:
             return
         if now < failure.until:
             raise PostError("tls", failure.reason + _REPEATED)
@@ -69,18 +68,22 @@ class FailedHandshakes:
 
     def note(self, share: str, origin: Origin, reason: str, now: float) -> None:
         """Remember that a handshake failed for this reason."""
-        last = self._failures.get(share, {}).get(origin)
+        last = self._last(share, origin)
         self.forget(share, origin)
         failures = self._failures.setdefault(share, OrderedDict())
         while failures and next(iter(failures.values())).until + FORGET_SECONDS < now:
             failures.popitem(last=False)
             self._count -= 1
         seconds = max(RETRY_SECONDS, SPACING_SECONDS * len(failures))
-        failures[origin] = _Failure(reason, 1 if last is None else last.count + 1, now + seconds)
+        failures[origin] = _Failure(reason, 1 if last is None else last.in_a_row + 1, now + seconds)
         self._count += 1
         if self._count > LIMIT:
             share, failures = max(self._failures.items(), key=lambda item: len(item[1]))
             self.forget(share, next(iter(failures)))
+
+    def _last(self, share: str, origin: Origin) -> _Failure | None:
+        failures = self._failures.get(share)
+        return None if failures is None else failures.get(origin)
 
     def forget(self, share: str, origin: Origin) -> None:
         """Forget a failure, as a handshake has succeeded."""

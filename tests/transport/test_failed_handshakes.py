@@ -32,7 +32,7 @@ def origin(number: int = 0) -> Origin:
 
 def may_try(failed: FailedHandshakes, share: str, at: Origin, now: float) -> bool:
     try:
-        failed.check(share, at, now)
+        failed.admit(share, at, now)
     except PostError as error:
         return (error.code, error.reason) != ("tls", REASON + REPEATED)
     return True
