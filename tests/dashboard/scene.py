@@ -51,6 +51,7 @@ class Director:
         self._well = well
         self._badly = badly
         self._webhooks: dict[str, str] = {}
+        self._reference = ""
 
     async def set(self) -> Scene:
         await self._describe()
@@ -91,7 +92,10 @@ class Director:
         types = [type_ for type_ in TYPES if type_ != "invoice.paid"]
         for number, type_ in enumerate(types * self._rounds, start=2001):
             data = {"id": f"{type_[:3]}_{number}", "source": "shop", "tags": ["new", "eu"]}
-            answer = await self._ask("POST", "/api/events", {"type": type_, "data": data})
+            event: dict[str, Any] = {"type": type_, "data": data}
+            if type_ == "order.shipped":
+                event["reference"] = self._reference = f"ord_{number}"
+            answer = await self._ask("POST", "/api/events", event)
             names[type_] = answer.data["id"]
         return names
 
@@ -152,7 +156,8 @@ class Director:
             "deliveries-filtered": "/deliveries?status=FAILED&webhook=Warehouse",
             "causes": "/deliveries/causes",
             "bulk-actions": "/deliveries/bulk",
-            "search": "/search?q=order.shipped&in=all",
+            "search": f"/search?q={self._reference}",
+            "search-payloads": "/search?q=inv_20&in=all",
             "webhooks": "/webhooks",
             "webhook-new": "/webhooks/new",
             "webhook": f"/webhooks/{billing}",
@@ -160,6 +165,8 @@ class Director:
             "webhook-settings": f"/webhooks/{sync}/settings",
             "webhook-credentials": f"/webhooks/{sync}/credentials",
             "webhook-recoveries": f"/webhooks/{self._webhooks['Warehouse']}/recoveries",
+            "webhook-history": f"/webhooks/{self._webhooks['Legacy CRM']}/history",
+            "webhooks-filtered": "/webhooks?q=e&state=active&sort=name",
             "delivery": f"/deliveries/{deliveries['DELIVERED']}",
             "delivery-pending": f"/deliveries/{deliveries['PENDING']}",
             "delivery-failed": f"/deliveries/{deliveries['FAILED']}",
