@@ -37,6 +37,8 @@ from dispatcher.config.fields import (
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
+from dispatcher.core.request_headers import RequestBuilder
+from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 
 SYSTEM_STATE = Path("/var/lib/dispatcher")
@@ -107,8 +109,7 @@ class Retry(_Section):
 
     def longest_span(self) -> float:
         """Return the seconds from the first attempt to the last if every delay is the longest."""
-        delays = (min(self.cap, self.base * self.factor**n) for n in range(self.retries))
-        return sum(delays) * (1 + self.jitter)
+        return longest_span(self.policy())
 
 
 class Signing(_Section):
@@ -131,6 +132,10 @@ class Signing(_Section):
             timestamped_hex_timestamp=self.timestamped_hex_timestamp_header,
             stripe=self.stripe_header,
         )
+
+    def request_builder(self) -> RequestBuilder:
+        """Return a builder of signed requests."""
+        return RequestBuilder(brand=self.brand, schemes=self.schemes, names=self.header_names())
 
     @field_validator(
         "body_hex_header",
