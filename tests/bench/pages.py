@@ -7,7 +7,7 @@ takes gzip.
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from statistics import median
 from time import perf_counter
 
@@ -33,8 +33,11 @@ class Costs:
 
     def so_far(self) -> tuple[float, float]:
         """Return the time on a processor of the daemon, and of all sessions of PostgreSQL."""
-        sessions = sum(map(stage.microseconds_on_cpu, stage.children(self._server)))
-        return stage.microseconds_on_cpu(self._daemon) / 1000, sessions / 1000
+        microseconds = 0.0
+        for pid in stage.children(self._server):
+            with suppress(OSError):  # an autovacuum worker may end meanwhile
+                microseconds += stage.microseconds_on_cpu(pid)
+        return stage.microseconds_on_cpu(self._daemon) / 1000, microseconds / 1000
 
 
 async def measure(dsn: str, *, rounds: int, size: crowd.Size | None = None) -> Report:
