@@ -37,13 +37,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to say, `delay` seconds after the request arrived; `hang`: never say anything."""
+    """What to say, `delay` seconds after the request arrived, or once `after` is set.
+
+    `hang`: never say anything.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay: float = 0.0
     hang: bool = False
+    after: asyncio.Event | None = None
 
 
 HANG = Answer(hang=True)
@@ -130,12 +134,22 @@ class Receiver:
         return Answer(answer) if isinstance(answer, int) else answer
 
     async def _say(self, request: web.Request, answer: Answer) -> web.Response:
-        if answer.hang or answer.delay:
+        if answer.after is not None:
+            await self._ended_or(answer.after)
+        elif answer.hang or answer.delay:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), None if answer.hang else answer.delay)
         if self._closing.is_set() and request.transport is not None:
             request.transport.abort()
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    async def _ended_or(self, event: asyncio.Event) -> None:
+        both = [asyncio.ensure_future(each.wait()) for each in (event, self._closing)]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in both:
+                each.cancel()
 
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

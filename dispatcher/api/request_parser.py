@@ -211,9 +211,12 @@ def _query(request: web.Request, route: Route) -> tuple[Mapping[str, str], Form 
     parameters: dict[str, str] = {}
     for name, value in request.query.items():
         plain = _PAGE_PARAMETERS.get(name, name)
-        if route.query is None or plain in parameters:
-            detail = Detail("is not known here, or given twice", parameter=name[:100])
+        if route.query is None:
+            detail = Detail("is not known here", parameter=name[:100])
             raise HttpError(400, "bad_parameter", "A query parameter is unknown", detail)
+        if plain in parameters:
+            detail = Detail("is given twice", parameter=name[:100])
+            raise HttpError(400, "bad_parameter", "A query parameter is given twice", detail)
         parameters[plain] = value
     if route.query is None:
         return parameters, None

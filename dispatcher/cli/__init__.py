@@ -58,8 +58,8 @@ class CommandGroup(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends silently if the reader of a pipe has gone, such as head
         except Exception as error:
             failure = explain(error)
             if failure is None:

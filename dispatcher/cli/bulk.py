@@ -142,17 +142,16 @@ def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
         click.echo(json.dumps([part.document() for part in parts]))
     else:
         for each in started:
-            click.echo(result_text(each))
+            print_result(each)
     wrong = [part.refused for part in parts if part.refused]
     wrong += [f"{each.id} failed: {each.error}" for each in started if each.state == "FAILED"]
     if wrong:
         raise CommandError("\n".join(wrong))
 
 
-def result_text(action: "Resource") -> str:
-    """Return what a bulk action has done, in a line."""
+def print_result(action: "Resource") -> None:
+    """Print what a bulk action has done, in a line."""
     left = ", ".join(f"{number:,} {reason}" for reason, number in action.skipped.items())
     done = f"{action.made:,} {DONE[action.action]}"
-    return clip(
-        escape_controls(f"{action.id}  {action.state}  {done}{f'; left: {left}' if left else ''}")
-    )
+    line = f"{action.id}  {action.state}  {done}{f'; left: {left}' if left else ''}"
+    click.echo(clip(escape_controls(line)))

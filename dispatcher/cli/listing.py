@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from dispatcher.cli.tables import Column, print_table
-from dispatcher.cli.target import each_environment
+from dispatcher.cli.target import Target, call_api, each_environment
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -40,6 +40,22 @@ async def first(items: "AsyncIterator[Resource]", limit: int) -> "list[Resource]
         if len(taken) == limit:
             break
     return taken
+
+
+def call_newest(
+    target: Target, listed: "Callable[[AsyncApi, int], AsyncIterator[Resource]]", limit: int
+) -> "list[Resource]":
+    """Return the newest items of the named environment, or of all environments.
+
+    `listed` returns the listing of one environment, in requests of as many items as the number says.
+    """
+    size = min(limit, PAGE_LIMIT)
+    return call_api(target, lambda client: newest(client, lambda api: listed(api, size), limit))
+
+
+def call_about_one(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T:
+    """Return the result of a request about one object. See in_its_environment."""
+    return call_api(target, lambda client: in_its_environment(client, request))
 
 
 async def newest(
@@ -88,6 +104,14 @@ async def in_its_environment(
 
 
 ENVIRONMENT = Column("ENVIRONMENT", lambda item: item.environment_id, shrinks=1)
+
+
+def print_item(item: "Resource", show: "Callable[[Resource], None]", *, as_json: bool) -> None:
+    """Print one object: by `show` for people, or as JSON."""
+    if as_json:
+        click.echo(json.dumps(item))
+    else:
+        show(item)
 
 
 def print_items(

@@ -45,7 +45,7 @@ def load(
     else `/etc/dispatcher/config.toml`, else none. `overrides` has the form of the file. Raises
     ConfigError with every problem.
     """
-    file = path or _default_file(environ)
+    file = path or default_file(environ)
     layers = [
         _file_layer(file) if file else {},
         _credential_layer(environ.get("CREDENTIALS_DIRECTORY")),
@@ -62,7 +62,8 @@ def load(
     return config
 
 
-def _default_file(environ: Mapping[str, str]) -> Path | None:
+def default_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the configuration file that is read if none is given, None if there is none."""
     if named := environ.get(f"{PREFIX}CONFIG"):
         return Path(named)
     return next((path for path in (Path("config.toml"), SYSTEM_FILE) if path.exists()), None)

@@ -37,6 +37,7 @@ from dispatcher.config.fields import (
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
+from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.core.signing import HeaderNames, SchemeName
 
 SYSTEM_STATE = Path("/var/lib/dispatcher")
@@ -131,6 +132,10 @@ class Signing(_Section):
             timestamped_hex_timestamp=self.timestamped_hex_timestamp_header,
             stripe=self.stripe_header,
         )
+
+    def request_builder(self) -> RequestBuilder:
+        """Return a builder of signed requests."""
+        return RequestBuilder(brand=self.brand, schemes=self.schemes, names=self.header_names())
 
     @field_validator(
         "body_hex_header",

@@ -19,6 +19,7 @@ ACTIONS: Final = (
     "delivery.cancel_many",
     "delivery.retry",
     "delivery.retry_many",
+    "delivery.sign",
     "environment.create",
     "environment.delete",
     "environment.rename",

@@ -38,6 +38,9 @@ FLASH_MESSAGES = {
     "started": "Started.",
     "paused": "Sending is paused.",
     "resumed": "Sending is resumed.",
+    "newest": "This is the newest one of the list.",
+    "oldest": "This is the oldest one of the list.",
+    "too_far": "The next one is too far away to be found by a step. It is in this list.",
 }
 """Messages about the last change. An address contains only the key of one, so a link cannot make a
 page show any other text."""

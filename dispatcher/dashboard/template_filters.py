@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
+from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
@@ -34,6 +35,10 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 
 NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
+SHOWN_CHARACTERS = 64 * 1024
+"""Longest text that a page shows. Setting out a longer one would hold the event loop."""
+_DEEPEST = 8
+"""Levels that are indented. Otherwise a small text of deep levels would become a page of megabytes."""
 
 
 def escape_invisible(text: str) -> str:
@@ -82,11 +87,24 @@ def _alphabets(label: str) -> set[str]:
     return {"EAST ASIAN" if word in _EAST_ASIAN else word for word in letters}
 
 
+def beginning(text: str) -> str:
+    """Return as much of a text as a page shows."""
+    return text[:SHOWN_CHARACTERS]
+
+
+def is_long(text: str) -> bool:
+    """Return True if a page shows only the beginning of the text."""
+    return len(text) > SHOWN_CHARACTERS
+
+
 def pretty(text: str) -> str:
     """Return JSON with line breaks and indentation. Return other text as it is.
 
-    Numbers and strings keep their exact spelling. Invisible characters appear as codes.
+    Numbers and strings keep their exact spelling. Invisible characters appear as codes. Of a long
+    text, return the beginning as it is.
     """
+    if is_long(text):
+        return escape_invisible(beginning(text))
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -103,26 +121,32 @@ def _set_out(pieces: Sequence[str]) -> list[str]:
         if piece in "}]":
             depth -= 1
             if before not in "{[":
-                written.append("\n" + "  " * depth)
+                written.append(_new_line(depth))
         elif before and before in "{[,":
-            written.append("\n" + "  " * depth)
+            written.append(_new_line(depth))
         written.append(": " if piece == ":" else piece)
         if piece in "{[":
             depth += 1
     return written
 
 
-def time(value: datetime | None, absent: str = NOTHING) -> Markup:
-    """Return a time relative to now, as HTML.
+def _new_line(depth: int) -> str:
+    return "\n" + "  " * min(depth, _DEEPEST)
 
-    The page keeps it up to date. Hovering shows the exact time.
+
+def time(value: datetime | None, absent: str = NOTHING) -> Markup:
+    """Return a time as HTML: relative to now, and exact in UTC beside it.
+
+    The page keeps the relative one up to date, and may show the exact one in local time. Hovering
+    shows milliseconds.
     """
     if value is None:
         return Markup("{}").format(absent)
-    exact = moment(value)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact, f"{exact[:10]} {exact[11:23]} UTC", ago(value, datetime.now(UTC))
-    )
+    text = moment(value)
+    return Markup(
+        '<time datetime="{}" title="{} {} UTC"><span class="ago">{}</span>'
+        ' <span class="exact">{} {} UTC</span></time>'
+    ).format(text, text[:10], text[11:23], ago(value, datetime.now(UTC)), text[:10], text[11:19])
 
 
 def ago(value: datetime, now: datetime) -> str:
@@ -182,6 +206,9 @@ def _largest(seconds: float) -> tuple[int, str]:
 FILTERS: dict[str, Any] = {
     "escape_invisible": escape_invisible,
     "pretty": pretty,
+    "beginning": beginning,
+    "is_long": is_long,
+    "phases": phases,
     "time": time,
     "duration": duration,
     "span": span,

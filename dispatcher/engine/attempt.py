@@ -19,6 +19,7 @@ from dispatcher.core.model import (
     Result,
     SendError,
 )
+from dispatcher.core.request_headers import Request, RequestBuilder
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
@@ -27,7 +28,6 @@ from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
-from dispatcher.engine.request_headers import Request, RequestBuilder
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens, Post

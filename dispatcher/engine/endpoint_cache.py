@@ -1,19 +1,11 @@
 """Cache the endpoints this daemon sends to; an entry is at most a second old."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from uuid import UUID
 
-import orjson
-
-from dispatcher.core.credentials import (
-    BasicCredentials,
-    OAuth2Client,
-    unseal_authentication,
-    unseal_tls,
-)
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
+from dispatcher.encryption.endpoint_secrets import decrypt_endpoint
 from dispatcher.engine.bisection import bisect
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_queue import QueueSettings
@@ -182,60 +174,12 @@ class EndpointCache:
         Otherwise deliveries could be sent unsigned, or to a wrong place. They wait for a repair.
         """
         try:
-            return self._decoded(row)
+            return decrypt_endpoint(row, self._cipher, self._retry)
         except WrongKeyError:
             observe.endpoints.secret_unreadable(row["id"])
         except (TypeError, ValueError) as error:
             observe.endpoints.malformed(row["id"], error)
         return _unusable(row["id"], row["environment_id"], ordered=row["ordered"])
-
-    def _decoded(self, row: SendingEndpointRow) -> Endpoint:
-        def decrypted(sealed: bytes | None) -> str | None:
-            if sealed is None:
-                return None
-            return self._cipher.decrypt(sealed, context=row["id"].bytes).decode()
-
-        schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
-        headers = dict(orjson.loads(decrypted(row["headers"]) or "{}"))
-        authentication, tls = decrypted(row["authentication_sealed"]), decrypted(row["tls_sealed"])
-        credentials = unseal_authentication(authentication) if authentication else None
-        if isinstance(credentials, BasicCredentials):
-            headers["Authorization"] = credentials.authorization
-        return Endpoint(
-            id=row["id"],
-            environment_id=row["environment_id"],
-            url=row["url"],
-            active=row["active"] and not row["deleted"],
-            deleted=row["deleted"],
-            ordered=row["ordered"],
-            secret=decrypted(row["secret"]) or "",
-            previous_secret=decrypted(row["previous_secret"]),
-            previous_until=row["previous_until"],
-            headers=headers,
-            schemes=tuple(schemes) if schemes else None,
-            max_in_flight=row["max_in_flight"],
-            timeout=timeout_ms / 1000 if timeout_ms else None,
-            retry=_policy(row["retry"], self._retry),
-            paused_until=row["paused_until"],
-            failing=row["failing"],
-            rate_limit=row["rate_limit"],
-            oauth2=credentials if isinstance(credentials, OAuth2Client) else None,
-            tls=unseal_tls(tls) if tls else None,
-        )
-
-
-def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
-    """Return the configured schedule with the endpoint's own values, None if it has none.
-
-    Raises ValueError or TypeError if the values are not numbers of at least 0.
-    """
-    if text is None:
-        return None
-    policy = replace(default, **orjson.loads(text))
-    numbers = (policy.retries, policy.base, policy.factor, policy.jitter, policy.cap)
-    if not all(type(n) in (int, float) and n >= 0 for n in numbers):
-        raise ValueError("retry: not numbers, or below 0")
-    return policy
 
 
 def _unusable(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = False) -> Endpoint:

@@ -32,7 +32,6 @@ from dispatcher.engine.loader import Loader
 from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
 from dispatcher.engine.recorder import Recorder
 from dispatcher.engine.replayer import Replayer
-from dispatcher.engine.request_headers import RequestBuilder
 from dispatcher.engine.rescheduler import Rescheduler
 from dispatcher.engine.schema_check import SchemaCheck
 from dispatcher.engine.stage_runner import Stage
@@ -145,7 +144,7 @@ class Engine:
 
     def _build_sending(self) -> None:
         """Build what makes attempts."""
-        delivery, requests = self._config.delivery, _requests(self._config)
+        delivery, requests = self._config.delivery, self._config.signing.request_builder()
         self.guard = guard_from_config(self._config, self._dsn)
         self.sender = Sender(
             guard=self.guard,
@@ -340,11 +339,3 @@ class Engine:
 
     def _has_backlog(self) -> bool:
         return len(self.buffer) > self._config.delivery.concurrency
-
-
-def _requests(config: Config) -> RequestBuilder:
-    return RequestBuilder(
-        brand=config.signing.brand,
-        schemes=config.signing.schemes,
-        names=config.signing.header_names(),
-    )

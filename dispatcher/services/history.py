@@ -63,13 +63,17 @@ class History:
         filters: DeliveryFilters = ANY_DELIVERY,
         *,
         before: int | None = None,
+        after: int = -1,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[DeliveryItem, int]:
         """Return deliveries of one webhook, also a deleted one, or of the whole environment.
 
-        Raise NotFoundError if there is no such webhook.
+        Their ids are below `before` and above `after`. Raise NotFoundError if there is no such
+        webhook.
         """
-        criteria = delivery_criteria.of_deliveries(filters, webhook_id=webhook_id, before=before)
+        criteria = _above(
+            after, delivery_criteria.of_deliveries(filters, webhook_id=webhook_id, before=before)
+        )
         page = await self._search.page(environment_id, criteria, limit)
         if page is None:
             raise NotFoundError(
@@ -103,10 +107,16 @@ class History:
         filters: EventFilters = ANY_EVENT,
         *,
         before: int | None = None,
+        after: int = -1,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[EventItem, int]:
-        """Return a page of events that match the filters, newest first."""
-        stored_filter = delivery_criteria.of_ids(filters.since, filters.until, filters.type, before)
+        """Return a page of events that match the filters, newest first.
+
+        Their ids are below `before` and above `after`.
+        """
+        stored_filter = _above(
+            after, delivery_criteria.of_ids(filters.since, filters.until, filters.type, before)
+        )
         if filters.id is not None:
             stored_filter = _only(stored_filter, _number_or_none("evt", filters.id))
         if filters.reference is not None:
@@ -207,6 +217,11 @@ async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Pag
 
 def _same(id_: int) -> int:
     return id_
+
+
+def _above(after: int, filters: HistoryFilter) -> HistoryFilter:
+    """Return the filter for ids above `after` alone."""
+    return replace(filters, low=max(filters.low, after + 1))
 
 
 def _only(filters: HistoryFilter, id_: int | None) -> HistoryFilter:

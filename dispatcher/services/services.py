@@ -8,6 +8,7 @@ from functools import cached_property
 
 from dispatcher.config.sections import Config, Delivery, Limits
 from dispatcher.core.model import RetryPolicy
+from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit_log import Actor, AuditLog
@@ -26,6 +27,7 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.replays import Replays
 from dispatcher.services.search import Search
+from dispatcher.services.signed_requests import SignedRequests
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.verdict import Verdicts
 from dispatcher.services.webhook_list import WebhookList
@@ -45,6 +47,7 @@ class ServiceSettings:
     - `cipher` encrypts secrets. It is None if secrets can be neither created nor read.
     - `retry` and `delivery` are the configured defaults of webhooks.
     - `limits` are the configured limits on numbers and bytes.
+    - `request_builder` signs requests as the engine does.
     - `checks` runs the schema checks in a process of its own, which the first check starts.
     - `emissions` are the events that wait to be inserted.
     """
@@ -54,6 +57,7 @@ class ServiceSettings:
     delivery: Delivery
     limits: Limits
     webhook_rules: WebhookRules
+    request_builder: RequestBuilder
     checks: SchemaChecks
     emissions: EmissionQueue = field(default_factory=EmissionQueue, repr=False)
 
@@ -71,6 +75,7 @@ class ServiceSettings:
                 own_headers=frozenset(_own_headers(config)),
                 limits=config.limits,
             ),
+            request_builder=config.signing.request_builder(),
             checks=SchemaChecks(),
         )
 
@@ -197,6 +202,17 @@ class Services:
     def delivery_actions(self) -> DeliveryActions:
         """Return the service that retries or cancels one delivery."""
         return DeliveryActions(self.session, self.actor)
+
+    @cached_property
+    def signed_requests(self) -> SignedRequests:
+        """Return the service that signs single requests."""
+        return SignedRequests(
+            self.session,
+            self.actor,
+            cipher=self.settings.cipher,
+            builder=self.settings.request_builder,
+            retry=self.settings.retry,
+        )
 
     @cached_property
     def bulk_actions(self) -> BulkActions:

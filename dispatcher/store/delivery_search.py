@@ -31,8 +31,10 @@ LOOKUPS_PER_PAGE: Final = 1000
 """The same where the last attempt of each pending delivery is looked up."""
 MERGED_ENDPOINTS: Final = 50
 """Most endpoints whose histories are merged. With more, all deliveries are read through."""
-EVENTS_WITH_REFERENCE: Final = 100
-"""Most events with one reference whose deliveries are searched."""
+EVENTS_WITH_REFERENCE: Final = 1_000
+"""Most events with one reference whose deliveries are searched for one page."""
+EVENTS_AT_ONCE: Final = 100
+"""Events whose deliveries one statement reads."""
 DELIVERIES_WITH_REFERENCE: Final = 500
 """Deliveries of such events that are read for one page."""
 
@@ -189,36 +191,48 @@ class DeliverySearch:
     ) -> list[int]:
         """Return the ids of the deliveries of some events, newest first."""
         delivery_ids: set[int] = set()
-        for above, until in await self._history.spans(min(event_ids)):
-            rows = await self._session.fetch(
-                statement("delivery_search/of_events"),
-                environment_id,
-                event_ids,
-                filters.high,
-                filters.low,
-                limit,
-                above,
-                until,
-            )
-            delivery_ids.update(row["id"] for row in rows)
+        for start in range(0, len(event_ids), EVENTS_AT_ONCE):
+            some = event_ids[start : start + EVENTS_AT_ONCE]
+            for above, until in await self._history.spans(min(some)):
+                rows = await self._session.fetch(
+                    statement("delivery_search/of_events"),
+                    environment_id,
+                    some,
+                    filters.high,
+                    filters.low,
+                    limit,
+                    above,
+                    until,
+                )
+                delivery_ids.update(row["id"] for row in rows)
         return sorted(delivery_ids, reverse=True)[:limit]
 
     async def _of_reference(
         self, environment_id: str, filters: HistoryFilter, limit: int
     ) -> Page[int, int]:
-        """Return a page of the deliveries of the newest events with the reference."""
+        """Return a page of the deliveries of the events with the reference.
+
+        An event is older than its deliveries, so a page begins with the events below its position. If
+        there are more than EVENTS_WITH_REFERENCE, it reaches down to the oldest of them, and the next
+        page goes on there. Only deliveries that were made later than so many newer events are left out.
+        """
         event_ids = await self.events_with_reference(
-            environment_id, filters.reference or "", EVENTS_WITH_REFERENCE
+            environment_id, filters.reference or "", EVENTS_WITH_REFERENCE, high=filters.high
         )
         if not event_ids:
             return Page((), next=None)
+        horizon = event_ids[-1] if len(event_ids) == EVENTS_WITH_REFERENCE else 0
+        part = replace(filters, low=max(filters.low, horizon))
         most = DELIVERIES_WITH_REFERENCE
-        found = await self.of_events(environment_id, event_ids, filters, most)
+        found = await self.of_events(environment_id, event_ids, part, most)
         rows = await self._history.items(environment_id, found) if found else ()
         matching = [row["id"] for row in rows if matches(filters, row)]
         page = Page.of_items(matching, limit, key=_same)
-        more = found[-1] if len(found) == most else None
-        return page if page.next is not None else Page(page.items, next=more)
+        if page.next is not None:
+            return page
+        if len(found) == most:
+            return Page(page.items, next=found[-1])
+        return Page(page.items, next=horizon if horizon > filters.low else None)
 
 
 def is_of_type(filters: HistoryFilter, type_: str) -> bool:

@@ -31,6 +31,16 @@ class _Layout(NamedTuple):
     kept: tuple[int, ...] | None
 
 
+def default_headers(user_agent: str) -> dict[str, str]:
+    """Return the headers of every request, unless its endpoint has its own."""
+    return {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": user_agent,
+    }
+
+
 class RequestHeads:
     """A writer of heads; `defaults` are headers for requests that do not set them."""
 

@@ -22,7 +22,7 @@ from dispatcher.transport.exchange import Connection, EndedError, ExchangeError,
 from dispatcher.transport.failures import PostError, no_answer, one_line
 from dispatcher.transport.progress import Progress
 from dispatcher.transport.proxy import Proxy
-from dispatcher.transport.request_head import RequestHeads
+from dispatcher.transport.request_head import RequestHeads, default_headers
 from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
 from dispatcher.transport.tls import ClientContexts
@@ -59,14 +59,7 @@ class Sender:
         self._concurrency = concurrency
         self._origin_limit = origin_limit
         self._proxy = proxy
-        self._heads = RequestHeads(
-            {
-                "Accept": "*/*",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": user_agent,
-            }
-        )
+        self._heads = RequestHeads(default_headers(user_agent))
         self._is_open = False
         self._target: Callable[[str], Target] = _not_open
         self._target_with: Callable[[str, TlsIdentity], Target]

@@ -13,8 +13,8 @@ from uuid import UUID
 import uvloop
 
 from dispatcher.core.model import Delivery, Endpoint, Event
+from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.core.signing import HeaderNames
-from dispatcher.engine.request_headers import RequestBuilder
 from dispatcher.transport.connections import Connections
 from dispatcher.transport.exchange import Connection
 from tests.bench.bare import BODY

@@ -78,7 +78,7 @@ def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
     """Runs a command in this process, in an empty directory."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*args: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> Result:
+    def run(*args: str, env: Mapping[str, str | None] | None = None, stdin: bytes = b"") -> Result:
         return CliRunner().invoke(main, args, env=env, input=stdin, prog_name="dispatcher")
 
     return run
@@ -88,6 +88,22 @@ def test_the_help_names_every_verb_and_exits_with_0(dispatcher: Dispatcher) -> N
     result = dispatcher("--help")
     assert result.exit_code == 0
     assert set(VERBS) <= set(re.findall(r"^  ([\w-]+)  ", result.stdout, re.MULTILINE))
+
+
+def test_check_names_the_file_of_the_configuration(dispatcher: Dispatcher, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[admin]\nport = 0\n")
+    env = {"DISPATCHER_CONFIG": None, "STATE_DIRECTORY": str(tmp_path)}
+    result = dispatcher("check", env=env)
+    assert f"configuration: {tmp_path / 'config.toml'}\n" in result.stdout
+
+
+def test_a_reader_that_has_gone_is_no_error_to_report() -> None:
+    command = [sys.executable, "-m", "dispatcher", "verify", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *map("webhook {}".format, WEBHOOK_VERBS)])

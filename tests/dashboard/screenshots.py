@@ -92,9 +92,27 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Failed and missed deliveries are counted, then sent again.",
     ),
     "webhook-history": ("History", "Who changed the webhook, with the values before and after."),
-    "delivery": ("A delivery", "Every attempt: what was sent, what came back, how long it took."),
+    "delivery": (
+        "A delivery",
+        "Every attempt: what was sent, what came back, how long each phase took. Successive "
+        "attempts that went alike are folded; of others the page says what changed: status, "
+        "error, headers, body. Headers such as `Date` and request ids do not count. Payloads and "
+        "answers in JSON are set out; the exact bytes are one click away, and to download. Of a "
+        "payload over 64 KiB, the page shows the beginning. *Newer* and *Older* lead along the "
+        "list, with its filter, from which the delivery or event was opened.",
+    ),
     "delivery-pending": ("A delivery that is retried", "The error in words, and a countdown."),
     "delivery-failed": ("A delivery that failed", "It has failed, until a user sends it again."),
+    "delivery-curl": (
+        "Copy as curl",
+        "It makes a command that sends the next attempt by hand: the headers and bytes that the "
+        "daemon would send now, with a fresh signature, quoted for a POSIX shell. It needs the "
+        "scope `support` and is in the audit log, because the receiver cannot tell the request "
+        "from a delivery. It holds neither the secret nor credentials: the webhook's own headers, "
+        "passwords, access tokens and certificates are placeholders in angle brackets. A payload "
+        "over 8 KiB, or with characters that shells or terminals change, is read from the "
+        "downloaded file.",
+    ),
     "events": ("Events", "Found by id, type and time; each with how its deliveries went."),
     "event": ("An event", "Its data byte for byte, and each of its deliveries."),
     "event-new": ("Emit event", "By hand, from the example of its type."),
@@ -131,6 +149,12 @@ RULES = (
     "updates once when it is shown. If updates fail, the page turns grey within 5 s and says since when",
     "and why: the daemon does not answer, has no database, or your session has ended. It goes on by",
     "itself, and keeps what you have typed; *Sign in* leads back to the same page and filter.",
+    "",
+    "## Times and copies",
+    "Times are relative, with the exact time in UTC beside them. *Local time* shows the exact ones in",
+    "the browser's time zone, with its offset; the browser remembers that. Filters stay in UTC. Copy",
+    "buttons take ids, URLs and payloads exactly as they are, also characters that a page shows as",
+    "codes.",
     "",
     "## Access",
     "Buttons that a token may not use are not shown, and their forms get 403. The scope `support` is for",
@@ -235,6 +259,10 @@ class Studio:
         elif name == "bulk-action":
             await page.get_by_role("button", name=re.compile("^Retry [0-9]+")).click()
             await page.get_by_text("done", exact=True).wait_for()
+        elif name == "delivery-curl":
+            await page.goto(self.scene.pages["delivery-failed"])
+            await page.get_by_role("button", name="Copy as curl…").click()
+            await page.locator("#curl pre").wait_for()
         elif name == "not-found":
             await page.goto("/deliveries/dlv_1_1_1")
         else:

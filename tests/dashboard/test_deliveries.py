@@ -2,6 +2,7 @@
 
 import pytest
 
+from dispatcher.dashboard.template_filters import SHOWN_CHARACTERS, pretty
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -42,7 +43,7 @@ async def test_the_list_shows_the_state_of_each_delivery(
     name = await delivery(admin, "DELIVERED")
     page = await visitor.get(f"/webhooks/{webhook}")
     for words in (
-        f'href="/e/env_default/deliveries/{name}"',
+        f'href="/e/env_default/deliveries/{name}?in=webhook&amp;webhook={webhook}"',
         "user.created",
         ">delivered<",
         ">200<",
@@ -257,3 +258,102 @@ async def test_every_form_demands_its_token(
     for action in ("retry", "cancel"):
         assert (await visitor.post(f"/deliveries/{name}/{action}", csrf="")).status == 403
     assert (await admin("GET", f"/api/deliveries/{name}")).data["attempts"] == 1
+
+
+async def test_equal_attempts_are_folded_and_answers_in_json_are_set_out(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    kind = {"Content-Type": "application/json"}
+    broken = Answer(500, kind, b'{"reason":"no\xe2\x80\xaestock","n":1.10}')
+    receiver.answers = [broken, broken, broken, Answer(503, kind, b"[]"), 200]
+    retry = {"retries": 5, "base": 0.01, "factor": 1, "jitter": 0}
+    await made(admin, receiver.url, retry=retry)
+    await emit(admin)
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED', attempts=5)}")
+    assert page.text.count('<details class="card attempt"') == 3
+    for words in (
+        "Attempts 1\N{EN DASH}3",
+        "answered 500 Internal Server Error, equal",
+        "All 3 attempts",
+        "Attempt 4",
+        "Attempt 5",
+        '<del>500</del> <span aria-hidden="true">→</span> <ins>503</ins>',
+        "&#34;reason&#34;: &#34;no\\u202estock&#34;,\n  &#34;n&#34;: 1.10\n}",
+        "As it was received",
+        "First byte ",
+        "Done after ",
+    ):
+        assert words in page.text, words
+
+
+async def test_a_payload_is_shown_set_out_and_exact_and_a_long_one_is_cut(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url)
+    await admin("POST", "/api/events", b'{"type": "user.created", "data": {"price":  1.10}}')
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED')}")
+    assert "&#34;price&#34;: 1.10\n" in page.text
+    assert "{&#34;price&#34;:  1.10}" in page.text
+    await emit(admin, "user.long", {"text": "x" * 200_000})
+    await receiver.wait_for(2)
+    event = (await admin("GET", "/api/events")).data["items"][0]["id"]
+    page = await visitor.get(f"/events/{event}")
+    assert "Only the beginning is shown" in page.text
+    assert len(page.text) < 160_000
+    exact = await visitor.get(f"/events/{event}/data")
+    assert exact.text == '{"text":"' + "x" * 200_000 + '"}'
+    assert exact.headers["Content-Disposition"] == f'attachment; filename="{event}.json"'
+
+
+async def test_an_event_names_its_webhooks(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    kept = await made(admin, receiver.url, name="Initech <b>")
+    gone = await made(admin, receiver.url, name="Hooli")
+    await emit(admin)
+    await receiver.wait_for(2)
+    await visitor.post(f"/webhooks/{gone}/delete")
+    event = (await admin("GET", "/api/events")).data["items"][0]["id"]
+    page = await visitor.get(f"/events/{event}")
+    assert f'<a href="/e/env_default/webhooks/{kept}">Initech &lt;b&gt;</a>' in page.text
+    assert 'Hooli <span class="tag">deleted</span>' in page.text
+    name = next(
+        each["id"]
+        for each in (await admin("GET", "/api/deliveries")).data["items"]
+        if each["webhookId"] == gone
+    )
+    assert "Hooli <span" in (await visitor.get(f"/deliveries/{name}")).text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"a": [1.10, {}], "b":"x"}', '{\n  "a": [\n    1.10,\n    {}\n  ],\n  "b": "x"\n}'),
+        ("[]", "[]"),
+        ("not JSON", "not JSON"),
+        ('{"a":', '{"a":'),
+        ('"\u202e"', '"\\u202e"'),
+        ("[" * 5000, "[" * 5000),
+    ],
+)
+def test_json_is_set_out_and_other_text_is_kept(text: str, shown: str) -> None:
+    assert pretty(text) == shown
+
+
+def test_deep_or_long_json_does_not_grow_without_bound() -> None:
+    deep = "[" * 500 + "1," * 7000 + "1" + "]" * 500
+    assert len(pretty(deep)) < 12 * len(deep)
+    long = "[" + "1," * 100_000 + "1]"
+    assert pretty(long) == long[:SHOWN_CHARACTERS]
+
+
+async def test_only_the_newest_groups_of_attempts_are_shown(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    retry = {"retries": 30, "base": 0.001, "factor": 1, "jitter": 0}
+    receiver.answers = [Answer(500, {}, str(number).encode()) for number in range(25)]
+    await made(admin, receiver.url, retry=retry)
+    await emit(admin)
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED', attempts=26)}")
+    assert page.text.count('<details class="card attempt"') == 20
+    assert "6 older attempts are not shown." in page.text

@@ -99,7 +99,7 @@ async def test_an_administrator_of_all_switches_between_environments(
     for page, leads_to in (("webhooks", "/webhooks"), ("delivery", "/webhooks"), ("nope", "/")):
         switched = await visitor.get(f"/switch?to={other_environment}&page={page}")
         assert switched.path == f"/e/{other_environment}{leads_to}"
-        assert "<strong>env_other</strong>" in switched.text
+        assert '<span class="mono">env_other</span>' in switched.text
         listed = await visitor.get(f"/environments?page={page}")
         assert f'href="/e/{other_environment}{leads_to}"' in listed.text
     assert (await visitor.get("/switch?to=env_none")).status == 404

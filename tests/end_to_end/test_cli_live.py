@@ -12,7 +12,7 @@ import pytest
 from dispatcher.daemon import Daemon
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell, Started
-from tests.end_to_end.stories import Daemons, Story
+from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Receiver
 
 TOKEN = "t" * 40
@@ -154,17 +154,24 @@ async def test_deliveries_are_printed_as_they_end_and_not_those_before(
 
 
 async def test_a_pending_delivery_can_be_retried_and_awaited(
-    dispatcher: Shell, over_the_api: Shell, receiver: Receiver
+    dispatcher: Shell, over_the_api: Shell, receiver: Receiver, story: Story
 ) -> None:
     made = await dispatcher("webhook", "create", receiver.url, "--events", "*", "--json")
     id_ = json.loads(made.out)["id"]
     receiver.answers = [500, 500]
-    retry = '{"retry": {"base": 3, "retries": 1}}'
+    retry = '{"retry": {"base": 3600, "retries": 1}}'
     await dispatcher("webhook", "update", id_, "--more", retry)
     await dispatcher("emit", "a.b")
     await receiver.wait_for(1)
     tailing = await over_the_api.start("tail", "--webhook", id_, "--status", "FAILED")
     await said(tailing, "Waiting for deliveries")
+
+    async def recorded() -> bool:
+        return bool(await story.attempts())
+
+    await until(recorded, "its attempt is recorded")
+    (attempt,) = await story.attempts()
+    await over_the_api("delivery", "retry", f"dlv_{attempt['delivery_id']}")
     await tailing.line("FAILED +dlv_[0-9]+ +a.b +attempts 2 +500")
     assert await tailing.stop(signal.SIGINT) == 0
 

@@ -108,7 +108,7 @@ async def test_nothing_is_sent_before_its_commit_and_a_late_commit_is_not_passed
             await asyncio.sleep(0.1)  # two seconds in all
         assert 0 not in numbers(receiver.requests)
         await transaction.commit()
-    await receiver.wait_for(21, within=10)
+    await receiver.wait_for(21)
     assert numbers(receiver.requests)[0] == 1
 
 

@@ -66,7 +66,7 @@ async def test_an_event_that_cannot_be_fanned_out_is_quarantined_and_others_are_
     await _slow_down(story, "user.created")
     await daemons.start(database={"statement_timeout": "500ms"})
     await story.insert()
-    await until(lambda: _aside(story, 1), "it is put aside", within=10)
+    await until(lambda: _aside(story, 1), "it is put aside")
     await story.insert(5, type_="role.created")
     await story.ended(DELIVERED=5)
 
@@ -95,7 +95,7 @@ async def test_after_timeouts_smaller_statements_follow_one_another_at_once(
     while daemon._engine.fanout._size.shrink():
         pass
     await story.insert(300)
-    await receiver.wait_for(300, within=10)
+    await receiver.wait_for(300)
 
 
 KEPT = """

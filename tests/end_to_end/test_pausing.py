@@ -1,5 +1,6 @@
 """Sending is paused and goes on, while events are emitted all the time."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,24 +68,25 @@ async def test_no_send_starts_once_every_daemon_has_confirmed(
     await story.subscribe(receiver.url, max_in_flight=4)
     await daemons.start()
     await daemons.start()
-    await story.insert(150)
+    await story.insert(600)
     await receiver.wait_for(20)
     asked = time.monotonic()
     async with changing(pool) as pauses:
         await pauses.pause(ENVIRONMENT)
     assert time.monotonic() - asked < AT_ONCE
     await until(lambda: receiver.in_flight == 0, "what was under way is over")
-    await until(lambda: _parked(story, 150 - len(receiver.requests)), "the others are held")
+    await until(lambda: _parked(story, 600 - len(receiver.requests)), "the others are held")
     sent = len(receiver.requests)
-    assert 20 <= sent < 150
+    assert 20 <= sent < 600
     await daemons.start()  # one that comes now holds as well
-    await story.insert(first=151)
-    await until(lambda: _parked(story, 151 - sent), "so is the new one")
+    await story.insert(first=601)
+    await until(lambda: _parked(story, 601 - sent), "so is the new one")
     assert len(receiver.requests) == sent
+    receiver.otherwise = 200
     async with changing(pool) as pauses:
         await pauses.resume(ENVIRONMENT)
-    await story.ended(DELIVERED=151)
-    assert numbers(receiver.requests) == dict.fromkeys(range(1, 152), 1)
+    await story.ended(DELIVERED=601)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 602), 1)
 
 
 async def test_a_webhook_made_while_its_environment_is_paused_waits_too(
@@ -106,12 +108,14 @@ async def test_a_retry_that_comes_due_while_paused_is_made_afterwards(
     story: Story, daemons: Daemons, pool: Pool, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
-    await daemons.start(retry={"base": "300ms"})
-    receiver.answers = [500]
+    await daemons.start(retry={"base": "300ms"}, delivery={"timeout": "30s"})
+    paused = asyncio.Event()
+    receiver.answers = [Answer(500, after=paused)]
     await story.insert()
     await receiver.wait_for(1)
     async with changing(pool) as pauses:
         await pauses.pause(None)
+    paused.set()
     await until(lambda: _parked(story, 1), "it came due, and is held")
     assert len(receiver.requests) == 1
     async with changing(pool) as pauses:

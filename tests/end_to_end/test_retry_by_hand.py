@@ -161,13 +161,15 @@ async def test_a_delivery_in_flight_is_not_sent_twice_by_a_retry(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
-    await daemons.start()
-    receiver.answers = [Answer(200, delay=0.8)]
+    await daemons.start(delivery={"timeout": "30s"})
+    retried = asyncio.Event()
+    receiver.answers = [Answer(200, after=retried)]
     await story.insert()
     await receiver.wait_for(1)
     (one,) = await deliveries(story)
     for _ in range(3):
         await person.retry(one)
+    retried.set()
     await story.ended(DELIVERED=1)
     assert await person.wait_until_acknowledged(one)
     assert sent(receiver.requests) == ["1"]
@@ -238,8 +240,9 @@ async def test_a_delivery_cancelled_while_queued_or_parked_is_never_sent(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person, parked: bool
 ) -> None:
     webhook = await story.subscribe(receiver.url, max_in_flight=1)
-    daemon = await daemons.start()
-    receiver.answers = [Answer(200, delay=0.8)]
+    daemon = await daemons.start(delivery={"timeout": "30s"})
+    cancelled = asyncio.Event()
+    receiver.answers = [Answer(200, after=cancelled)]
     await story.insert(10)
     await receiver.wait_for(1)
     if parked:
@@ -249,6 +252,7 @@ async def test_a_delivery_cancelled_while_queued_or_parked_is_never_sent(
     assert holds(daemon, last) is not parked
     await person.cancel(last)
     assert await person.wait_until_acknowledged(last)
+    cancelled.set()
     if parked:
         await story.change(webhook.id, active=True)
     await story.ended(CANCELLED=1, DELIVERED=9)
@@ -261,14 +265,16 @@ async def test_a_delivery_cancelled_in_flight_has_its_attempt_recorded(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
     await story.subscribe(receiver.url)
-    await daemons.start(retry={"base": "10ms"})
-    receiver.answers = [Answer(500, delay=0.6)]
+    await daemons.start(retry={"base": "10ms"}, delivery={"timeout": "30s"})
+    cancelled = asyncio.Event()
+    receiver.answers = [Answer(500, after=cancelled)]
     await story.insert()
     await receiver.wait_for(1)
     (one,) = await deliveries(story)
     await person.cancel(one)
     with pytest.raises(ConflictError, match="in progress"):
         await person.retry(one)
+    cancelled.set()
     await until(lambda: _written(story, 2), "the attempt is on record")
     assert [(r["attempt"], r["state"]) for r in await story.attempts()] == [
         (0, "CANCELLED"),

@@ -12,7 +12,7 @@ from dispatcher.engine.body_cache import UnreadableEventError
 from dispatcher.engine.clock import Clock
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from tests.core.test_outcome import POLICY
-from tests.engine.test_request_headers import DELIVERY, ENDPOINT, EVENT, REQUESTS
+from tests.core.test_request_headers import DELIVERY, ENDPOINT, EVENT, REQUESTS
 
 OK = Response(200, (("A", "b"),), b"body", False, 0.25)
 NOW = 1000.0

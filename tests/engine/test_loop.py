@@ -49,11 +49,12 @@ class Passes:
 async def test_a_pass_is_followed_by_the_delay_it_returned(
     wake: Callable[[], asyncio.Event] | None,
 ) -> None:
-    gaps = await Passes(0.0, 0.05, 0.0).run(wake and wake())
-    assert len(gaps) == 3
-    assert gaps[0] < 0.04
-    assert gaps[1] >= 0.045
-    assert gaps[2] < 0.04
+    tries = [await Passes(0.0, 0.05, 0.0).run(wake and wake()) for _ in range(5)]
+    assert {len(gaps) for gaps in tries} == {3}
+    assert min(gaps[1] for gaps in tries) >= 0.045
+    # A busy machine is slow once, and not five times.
+    assert min(gaps[0] for gaps in tries) < 0.04
+    assert min(gaps[2] for gaps in tries) < 0.04
 
 
 async def test_an_event_ends_the_wait() -> None:

@@ -594,6 +594,28 @@ async def test_deliveries_and_events_are_found_by_their_reference(
     assert page.items == ()
 
 
+@pytest.mark.parametrize(("most", "at_once"), [(5, 2), (12, 5), (100, 100)])
+async def test_all_events_with_a_reference_are_searched_page_by_page(
+    connection: Connection,
+    read: History,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(delivery_search, "EVENTS_WITH_REFERENCE", most)
+    monkeypatch.setattr(delivery_search, "EVENTS_AT_ONCE", at_once)
+    endpoint = await rows.endpoint(connection)
+    made = []
+    for _ in range(12):
+        event = await connection.fetchval(
+            "SELECT dispatcher.emit('user.created', '{}', reference => 'ord_1')"
+        )
+        made.append(await rows.delivery(connection, endpoint, event_id=ids.parse("evt", event)))
+    filters = DeliveryFilters(reference="ord_1")
+    listed_there = [item.id for item in await listed(read, None, filters, 3)]
+    assert listed_there == named(*reversed(made))
+
+
 async def test_a_period_includes_its_start_and_excludes_its_end(
     connection: Connection, read: History, store: Deliveries, place: str
 ) -> None:

@@ -13,7 +13,7 @@ from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.events import Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
-from tests.engine.test_request_headers import ENDPOINT
+from tests.core.test_request_headers import ENDPOINT
 from tests.store import rows
 
 GOOD = Outcome("ok", None, "DELIVERED", None, None, None)

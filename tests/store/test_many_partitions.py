@@ -20,6 +20,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
 from dispatcher.store import bulk_actions
+from dispatcher.store.delivery_actions import DeliveryActions as StoredActions
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.event_outcomes import EventOutcomes
@@ -313,6 +314,22 @@ async def test_the_oldest_delivery_is_sent_again(
         again = await HistoryOfPeople(without_locks(opened)).delivery(ENVIRONMENT, name)
     assert (again.status, again.attempts) == ("PENDING", 1)
     assert session.locks <= LOCKS_MOST
+
+
+async def test_an_attempt_that_was_recorded_long_after_the_end_counts(
+    long_history: Connection, session: CountingSession, endpoint: UUID
+) -> None:
+    oldest = (await ids_of(long_history))[-1]
+    await long_history.execute(
+        """INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at,
+                                            outcome, duration_ms, request_headers)
+           VALUES ($1::bigint, $1::bigint - 1, $2, 'env_default', 'a', 7, now(), 'http', 1, '{}')""",
+        oldest,
+        endpoint,
+    )
+    (row,) = await StoredActions(session).find([oldest, oldest + 1], ENVIRONMENT)
+    await long_history.execute("DELETE FROM dispatcher.attempts WHERE attempt = 7")
+    assert (row["state"], row["status"], row["attempt"]) == ("ENDED", "DELIVERED", 7)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,18 @@
 """`dispatcher bulk-action`: see and cancel the retrying or cancelling of many deliveries."""
 
-import json
-from typing import TYPE_CHECKING
-
 import click
 
-from dispatcher.cli.bulk import result_text
+from dispatcher.cli.bulk import print_result
 from dispatcher.cli.listing import (
-    PAGE_LIMIT,
     as_json_option,
-    in_its_environment,
+    call_about_one,
+    call_newest,
     limit_option,
-    newest,
+    print_item,
     print_items,
 )
 from dispatcher.cli.tables import Column, clock
-from dispatcher.cli.target import Target, call_api, with_target
-
-if TYPE_CHECKING:
-    from dispatcher.client import Resource
-    from dispatcher.client.methods import AsyncApi
+from dispatcher.cli.target import Target, with_target
 
 COLUMNS = (
     Column(
@@ -56,12 +49,7 @@ def bulk_action() -> None:
 @with_target
 def list_(target: Target, limit: int, as_json: bool) -> None:
     """List bulk actions, newest first. Without --environment, list those of every environment."""
-    actions = call_api(
-        target,
-        lambda client: newest(
-            client, lambda api: api.bulk_actions.each(limit=min(limit, PAGE_LIMIT)), limit
-        ),
-    )
+    actions = call_newest(target, lambda api, size: api.bulk_actions.each(limit=size), limit)
     print_items(actions, COLUMNS, as_json=as_json, empty="There are no bulk actions.")
 
 
@@ -71,12 +59,8 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 @with_target
 def get(target: Target, bulk_action_id: str, as_json: bool) -> None:
     """Show how far a bulk action is."""
-
-    async def request(api: "AsyncApi") -> "Resource":
-        return await api.bulk_actions.get(bulk_action_id)
-
-    action = call_api(target, lambda client: in_its_environment(client, request))
-    click.echo(json.dumps(action) if as_json else result_text(action))
+    action = call_about_one(target, lambda api: api.bulk_actions.get(bulk_action_id))
+    print_item(action, print_result, as_json=as_json)
 
 
 @bulk_action.command()
@@ -85,9 +69,5 @@ def get(target: Target, bulk_action_id: str, as_json: bool) -> None:
 @with_target
 def cancel(target: Target, bulk_action_id: str, as_json: bool) -> None:
     """Cancel a bulk action. What it has done stays done."""
-
-    async def request(api: "AsyncApi") -> "Resource":
-        return await api.bulk_actions.cancel(bulk_action_id)
-
-    action = call_api(target, lambda client: in_its_environment(client, request))
-    click.echo(json.dumps(action) if as_json else result_text(action))
+    action = call_about_one(target, lambda api: api.bulk_actions.cancel(bulk_action_id))
+    print_item(action, print_result, as_json=as_json)

@@ -77,10 +77,12 @@ def check(context: click.Context, as_json: bool) -> None:
     Nothing is changed. Exit with 2 if the configuration is not usable, and with 1 for any other
     problem.
     """
-    from dispatcher.config.loading import load
+    from dispatcher.config.loading import default_file, load
 
     config = load(context.obj)
     findings = Findings()
+    if file := context.obj or default_file():
+        findings.notes.append(f"configuration: {file.absolute()}")
     with findings.recording():
         _database(config, findings)
     with findings.recording() as note:

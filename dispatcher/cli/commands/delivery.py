@@ -1,6 +1,5 @@
 """`dispatcher delivery`: look up, retry and cancel deliveries, over the API or in the database."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,14 @@ from dispatcher.cli.delivery_output import DELIVERIES, print_delivery
 from dispatcher.cli.listing import (
     PAGE_LIMIT,
     as_json_option,
+    call_about_one,
+    call_newest,
     first,
-    in_its_environment,
     limit_option,
-    newest,
+    print_item,
     print_items,
 )
-from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.target import Target, with_target
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -38,16 +38,14 @@ def delivery() -> None:
 def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) -> None:
     """List deliveries, newest first. Without --environment, list those of every environment."""
 
-    def listed(api: "AsyncApi") -> "AsyncIterator[Resource]":
-        size = min(limit, PAGE_LIMIT)
+    def listed(api: "AsyncApi", size: int) -> "AsyncIterator[Resource]":
         return api.deliveries.each(**filters, limit=size)
 
-    async def request(client: "AsyncApi") -> "list[Resource]":
-        if "webhook_id" not in filters:
-            return await newest(client, listed, limit)
-        return await in_its_environment(client, lambda api: first(listed(api), limit))
-
-    deliveries = call_api(target, request)
+    if "webhook_id" in filters:
+        size = min(limit, PAGE_LIMIT)
+        deliveries = call_about_one(target, lambda api: first(listed(api, size), limit))
+    else:
+        deliveries = call_newest(target, listed, limit)
     print_items(deliveries, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")
 
 
@@ -97,8 +95,4 @@ def cancel(target: Target, delivery_id: str | None, selection: Selection, as_jso
 def _print(
     target: Target, request: "Callable[[AsyncApi], Awaitable[Resource]]", as_json: bool
 ) -> None:
-    delivery = call_api(target, lambda client: in_its_environment(client, request))
-    if as_json:
-        click.echo(json.dumps(delivery))
-    else:
-        print_delivery(delivery)
+    print_item(call_about_one(target, request), print_delivery, as_json=as_json)

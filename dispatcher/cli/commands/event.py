@@ -8,16 +8,16 @@ import click
 
 from dispatcher.cli.delivery_output import DELIVERIES_OF_AN_EVENT
 from dispatcher.cli.listing import (
-    PAGE_LIMIT,
     as_json_option,
-    in_its_environment,
+    call_about_one,
+    call_newest,
     limit_option,
-    newest,
+    print_item,
     print_items,
 )
 from dispatcher.cli.params import Moment, escape_controls
 from dispatcher.cli.tables import Column, clip, clock, print_table
-from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.target import Target, with_target
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -51,14 +51,10 @@ def list_(
     as_json: bool,
 ) -> None:
     """List events, newest first. Without --environment, list those of every environment."""
-    size = min(limit, PAGE_LIMIT)
-    events = call_api(
+    events = call_newest(
         target,
-        lambda client: newest(
-            client,
-            lambda api: api.events.each(type=type_, since=since, until=until, limit=size),
-            limit,
-        ),
+        lambda api, size: api.events.each(type=type_, since=since, until=until, limit=size),
+        limit,
     )
     print_items(events, COLUMNS, as_json=as_json, empty="There are no such events.")
 
@@ -69,13 +65,8 @@ def list_(
 @with_target
 def get(target: Target, event_id: str, as_json: bool) -> None:
     """Show one event with its deliveries."""
-    resource = call_api(
-        target, lambda client: in_its_environment(client, lambda api: api.events.get(event_id))
-    )
-    if as_json:
-        click.echo(json.dumps(resource))
-        return
-    _print_event(resource)
+    event = call_about_one(target, lambda api: api.events.get(event_id))
+    print_item(event, _print_event, as_json=as_json)
 
 
 def _print_event(event: "Resource") -> None:

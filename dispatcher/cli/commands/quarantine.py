@@ -1,25 +1,24 @@
 """`dispatcher quarantine`: events that could not be fanned out, over the API or in the database."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from dispatcher.cli.listing import (
-    PAGE_LIMIT,
     as_json_option,
-    in_its_environment,
+    call_about_one,
+    call_newest,
     limit_option,
-    newest,
+    print_item,
     print_items,
 )
 from dispatcher.cli.params import escape_controls
 from dispatcher.cli.tables import Column, clip, clock
-from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.target import Target, with_target
 
 if TYPE_CHECKING:
-    from dispatcher.client.methods import AsyncApi
+    from dispatcher.client import Resource
 
 COLUMNS = (
     Column("SINCE", lambda item: clock(item.quarantined_at), long=lambda i: i.quarantined_at),
@@ -43,11 +42,7 @@ def quarantine() -> None:
 @with_target
 def list_(target: Target, limit: int, as_json: bool) -> None:
     """List the events in quarantine, newest first, without --environment those of all."""
-    size = min(limit, PAGE_LIMIT)
-    events = call_api(
-        target,
-        lambda client: newest(client, lambda api: api.quarantine.each(limit=size), limit),
-    )
+    events = call_newest(target, lambda api, size: api.quarantine.each(limit=size), limit)
     print_items(events, COLUMNS, as_json=as_json, empty="Nothing is in quarantine.")
 
 
@@ -57,18 +52,8 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 @with_target
 def get(target: Target, quarantine_id: str, as_json: bool) -> None:
     """Show one event in quarantine, and the reason."""
-    row = call_api(
-        target,
-        lambda client: in_its_environment(client, lambda api: api.quarantine.get(quarantine_id)),
-    )
-    if as_json:
-        click.echo(json.dumps(row))
-        return
-    click.echo(clip(escape_controls(f"{row.id}  {row.type}  {row.event_id}")))
-    click.echo(f"  since   {row.quarantined_at}, in {row.environment_id}")
-    if row.webhook_id:
-        click.echo(f"  for     webhook {row.webhook_id}")
-    click.echo(escape_controls(f"  reason  {row.reason}: {row.detail}"))
+    row = call_about_one(target, lambda api: api.quarantine.get(quarantine_id))
+    print_item(row, _print_row, as_json=as_json)
 
 
 @quarantine.command()
@@ -77,9 +62,8 @@ def get(target: Target, quarantine_id: str, as_json: bool) -> None:
 @with_target
 def release(target: Target, quarantine_id: str, as_json: bool) -> None:
     """Release an event, so that it is fanned out."""
-    _change(target, quarantine_id, lambda api: api.quarantine.release(quarantine_id))
-    ended = json.dumps({"id": quarantine_id, "released": True})
-    click.echo(ended if as_json else f"released {quarantine_id}")
+    call_about_one(target, lambda api: api.quarantine.release(quarantine_id))
+    _print_change(quarantine_id, "released", as_json)
 
 
 @quarantine.command()
@@ -88,12 +72,18 @@ def release(target: Target, quarantine_id: str, as_json: bool) -> None:
 @with_target
 def discard(target: Target, quarantine_id: str, as_json: bool) -> None:
     """Discard an event, so that it is never fanned out. The event itself is kept."""
-    _change(target, quarantine_id, lambda api: api.quarantine.discard(quarantine_id))
-    ended = json.dumps({"id": quarantine_id, "discarded": True})
-    click.echo(ended if as_json else f"discarded {quarantine_id}")
+    call_about_one(target, lambda api: api.quarantine.discard(quarantine_id))
+    _print_change(quarantine_id, "discarded", as_json)
 
 
-def _change(
-    target: Target, quarantine_id: str, request: "Callable[[AsyncApi], Awaitable[None]]"
-) -> None:
-    call_api(target, lambda client: in_its_environment(client, request))
+def _print_row(row: "Resource") -> None:
+    click.echo(clip(escape_controls(f"{row.id}  {row.type}  {row.event_id}")))
+    click.echo(f"  since   {row.quarantined_at}, in {row.environment_id}")
+    if row.webhook_id:
+        click.echo(f"  for     webhook {row.webhook_id}")
+    click.echo(escape_controls(f"  reason  {row.reason}: {row.detail}"))
+
+
+def _print_change(quarantine_id: str, change: str, as_json: bool) -> None:
+    document = json.dumps({"id": quarantine_id, change: True})
+    click.echo(document if as_json else f"{change} {quarantine_id}")

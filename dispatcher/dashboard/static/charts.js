@@ -7,7 +7,8 @@
   const two = (number) => String(number).padStart(2, "0");
   const clock = (seconds) => {
     const at = new Date(seconds * 1000);
-    return `${two(at.getHours())}:${two(at.getMinutes())}`;
+    const isLocal = document.documentElement.dataset.clock === "local";
+    return isLocal ? `${two(at.getHours())}:${two(at.getMinutes())}` : `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
   };
   const large = (value, scale, unit) => `${(value / scale).toFixed(1).replace(/\.0$/, "")}${unit}`;
   const figure = (value) => (value >= 1e6 ? large(value, 1e6, "M") : value >= 1e4 ? large(value, 1e3, "k") : value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, ""));
@@ -84,7 +85,7 @@
   new MutationObserver(() => draw(false)).observe(document.getElementById("main"), {
     subtree: true, childList: true, attributes: true, attributeFilter: ["data-chart"],
   });
-  new MutationObserver(() => draw(true)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  new MutationObserver(() => draw(true)).observe(document.documentElement, { attributeFilter: ["data-theme", "data-clock"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
   addEventListener("resize", () => {
     for (const [element, plot] of drawn) plot.setSize({ width: element.clientWidth, height: 200 });

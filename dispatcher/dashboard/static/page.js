@@ -1,46 +1,6 @@
-// What pages do by themselves: tell times, count down, copy, confirm, switch themes. Everything
+// What pages do by themselves: switch themes, open dialogs, search, filter lists. Everything
 // also works without it.
 (() => {
-  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-
-  const relative = (moment, now) => {
-    const seconds = (now - moment) / 1000;
-    for (const [length, unit] of UNITS) {
-      if (Math.abs(seconds) >= length) {
-        const size = Math.floor(Math.abs(seconds) / length);
-        return seconds > 0 ? `${size} ${unit} ago` : `in ${size} ${unit}`;
-      }
-    }
-    return "now";
-  };
-
-  const tell = () => {
-    const now = Date.now();
-    for (const time of document.querySelectorAll("time[datetime]")) {
-      const moment = Date.parse(time.dateTime);
-      const due = moment <= now && time.closest("[data-due]");
-      const text = due ? "now" : relative(moment, now);
-      if (time.textContent !== text) time.textContent = text;
-    }
-  };
-
-  const copy = async (button) => {
-    const source = document.getElementById(button.dataset.copy);
-    const text = source.value ?? source.textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const range = document.createRange();
-      range.selectNodeContents(source);
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
-      return;
-    }
-    const label = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = label; }, 1500);
-  };
-
   const switchTheme = () => {
     const root = document.documentElement;
     const dark = root.dataset.theme
@@ -51,9 +11,8 @@
   };
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-copy], [data-theme-switch], [data-open], [data-close]");
+    const target = event.target.closest("[data-theme-switch], [data-open], [data-close]");
     if (!target) return;
-    if (target.dataset.copy) copy(target);
     if ("themeSwitch" in target.dataset) switchTheme();
     // Without this script, a link leads to its dialog by `:target`.
     if (target.tagName === "A") event.preventDefault();
@@ -167,7 +126,4 @@
     here.searchParams.delete("flash");
     history.replaceState(null, "", here);
   }
-
-  tell();
-  setInterval(tell, 1000);
 })();

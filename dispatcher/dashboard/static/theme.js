@@ -1,7 +1,11 @@
-// Before the page is painted: the theme one chose last, or the system's.
+// Before the page is painted: the theme and the clock one chose last, or the system's theme and UTC;
+// and that scripts run, so that what needs them is shown.
 (() => {
+  const root = document.documentElement;
+  root.dataset.scripted = "";
   try {
     const chosen = localStorage.getItem("theme");
-    if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+    if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+    if (localStorage.getItem("clock") === "local") root.dataset.clock = "local";
   } catch { /* no storage, no choice */ }
 })();

@@ -28,7 +28,17 @@ async def list_(request: DashboardRequest) -> web.Response:
     page = await request.services.bulk_actions.list(
         request.environment_id, before=request.position(), limit=SHOWN
     )
-    return request.page("bulk_actions.html", actions=page, first=request.position() is None)
+    names = await request.services.webhook_names.of(
+        request.environment_id,
+        {
+            each.filters.webhook_id
+            for each in page.items
+            if each.filters and each.filters.webhook_id
+        },
+    )
+    return request.page(
+        "bulk_actions.html", actions=page, names=names, first=request.position() is None
+    )
 
 
 async def begin(request: DashboardRequest) -> web.Response:

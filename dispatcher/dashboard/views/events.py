@@ -11,8 +11,10 @@ from dispatcher.api.types import HttpError
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filters, live_list
+from dispatcher.dashboard import filters, list_context, live_list
 from dispatcher.dashboard.live_list import LiveList
+from dispatcher.dashboard.protection import HEADERS
+from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.event_inputs import NewEvent
@@ -69,7 +71,22 @@ async def one(request: DashboardRequest) -> web.Response:
     """Show an event."""
     name = request.http.match_info["event_id"]
     event = await request.services.history.event(request.environment_id, name)
-    return request.page("event.html", event=event)
+    return request.page(
+        "event.html",
+        event=event,
+        names=await request.services.webhook_names.of(
+            request.environment_id, {delivery.webhook_id for delivery in event.deliveries}
+        ),
+        context=list_context.read(request, "event"),
+    )
+
+
+async def data(request: DashboardRequest) -> web.Response:
+    """Return the exact bytes of an event's data, as a download."""
+    name = request.http.match_info["event_id"]
+    event = await request.services.history.event(request.environment_id, name)
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{event.id}.json"'}
+    return answer(request.http, (event.data or "").encode(), "application/json", headers=headers)
 
 
 async def new(request: DashboardRequest) -> web.Response:
@@ -122,4 +139,5 @@ PAGES = (
     ("GET", "event_new", new),
     ("POST", "event_new", emit),
     ("GET", "event", one),
+    ("GET", "event_data", data),
 )

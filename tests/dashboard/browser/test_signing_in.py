@@ -86,7 +86,7 @@ async def test_an_administrator_of_all_switches_between_environments(
             await switch.get_by_label("Go to").fill(environment)
             await page.get_by_role("button", name="Switch").click()
         await expect(page).to_have_url(re.compile(f"/e/{environment}/webhooks$"))
-        await expect(page.locator("#environment strong")).to_have_text(environment)
+        await expect(page.locator("#environment summary .mono")).to_have_text(environment)
         await expect(page.get_by_text("Of the place")).to_have_count(1 if there else 0)
 
 

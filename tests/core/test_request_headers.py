@@ -4,8 +4,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from dispatcher.core.model import Delivery, Endpoint, Event
+from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.core.signing import HeaderNames
-from dispatcher.engine.request_headers import RequestBuilder
 
 NAMES = HeaderNames("X-Sign", "X-Hex", "X-Time", "X-Stripe")
 REQUESTS = RequestBuilder(brand="Brand", schemes=("body-hex", "standard"), names=NAMES)

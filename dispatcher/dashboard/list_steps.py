@@ -1,0 +1,70 @@
+"""Find the item before and after one in a list that is ordered by id, newest first."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from dispatcher.core import ids
+from dispatcher.core.errors import RefusedError
+from dispatcher.core.pagination import Page
+from dispatcher.services import delivery_criteria
+
+ROUNDS_MOST: Final = 24
+"""Reads for one step. Where few items match, each read is short."""
+READ_AT_ONCE: Final = 50
+_FIRST_SPAN: Final = 600_000 << ids.TIME_SHIFT
+"""The ids of ten minutes."""
+_FACTOR: Final = 16
+_AHEAD: Final = timedelta(hours=1)
+"""How far the database's clock may be ahead of this one."""
+
+
+class Item(Protocol):
+    """An item of a list."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class TooFarError(RefusedError):
+    """The next item was not found within ROUNDS_MOST reads."""
+
+
+Read = Callable[[int, int, int], Awaitable[Page[Item, int]]]
+"""A function that reads the list: items with ids above the first number and below the second, at most
+as many as the third, newest first."""
+
+
+async def older(read: Read, number: int) -> str | None:
+    """Return the id of the item after this one, None if this is the last. Raise TooFarError."""
+    below = number
+    for _ in range(ROUNDS_MOST):
+        page = await read(-1, below, 1)
+        if page.items:
+            return page.items[0].id
+        if page.next is None:
+            return None
+        below = page.next
+    raise TooFarError("No older one was found in what was searched.")
+
+
+async def newer(read: Read, number: int) -> str | None:
+    """Return the id of the item before this one, None if this is the first. Raise TooFarError.
+
+    Lists are read from the newest item on. So this reads short ranges above the item, longer ones
+    while they are empty, and shorter ones while they hold too much to see their oldest item.
+    """
+    end = delivery_criteria.id_at(datetime.now(UTC) + _AHEAD)
+    above, span = number, _FIRST_SPAN
+    for _ in range(ROUNDS_MOST):
+        below = above + 1 + span
+        page = await read(above, below, READ_AT_ONCE)
+        if page.next is not None:
+            span = max(1, span // _FACTOR)
+        elif page.items:
+            return page.items[-1].id
+        elif below > end:
+            return None
+        else:
+            above, span = below - 1, span * _FACTOR
+    raise TooFarError("No newer one was found in what was searched.")

@@ -1,0 +1,113 @@
+"""The steps from an item to the one before or after it in the list that it was opened from."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from dispatcher.core import ids
+from dispatcher.core.errors import NotFoundError
+from dispatcher.core.pagination import Page
+from dispatcher.dashboard import delivery_filters, list_context, list_steps
+from dispatcher.dashboard.list_context import EVENT_FIELDS, ListContext
+from dispatcher.dashboard.list_steps import Item, Read, TooFarError
+from dispatcher.dashboard.request import DashboardRequest, see_other
+from dispatcher.services.inputs.history_filters import EventFilters
+
+Step = Callable[[Read, int], Awaitable[str | None]]
+
+
+async def older_delivery(request: DashboardRequest) -> web.Response:
+    """Redirect to the next delivery of the list, which is older."""
+    return await _delivery(request, list_steps.older, "oldest")
+
+
+async def newer_delivery(request: DashboardRequest) -> web.Response:
+    """Redirect to the previous delivery of the list, which is newer."""
+    return await _delivery(request, list_steps.newer, "newest")
+
+
+async def older_event(request: DashboardRequest) -> web.Response:
+    """Redirect to the next event of the list, which is older."""
+    return await _event(request, list_steps.older, "oldest")
+
+
+async def newer_event(request: DashboardRequest) -> web.Response:
+    """Redirect to the previous event of the list, which is newer."""
+    return await _event(request, list_steps.newer, "newest")
+
+
+async def _delivery(request: DashboardRequest, step: Step, end: str) -> web.Response:
+    context = list_context.read(request, "delivery")
+    asked = await delivery_filters.read(request, {} if context is None else context.given)
+
+    async def read(after: int, before: int, limit: int) -> Page[Item, int]:
+        page = await request.services.history.deliveries(
+            request.environment_id,
+            asked.webhook_id,
+            asked.filters,
+            before=before,
+            after=after,
+            limit=limit,
+        )
+        return Page(page.items, page.next)
+
+    return await _go(request, "delivery", context, None if asked.wrong else read, step, end)
+
+
+async def _event(request: DashboardRequest, step: Step, end: str) -> web.Response:
+    context = list_context.read(request, "event")
+    given = {} if context is None else context.given
+    try:
+        wanted = {field: given.get(field, "") for field in EVENT_FIELDS}
+        chosen = EventFilters.model_validate_strings(request.moments(wanted), strict=False)
+    except ValidationError:
+        return await _go(request, "event", context, None, step, end)
+
+    async def read(after: int, before: int, limit: int) -> Page[Item, int]:
+        page = await request.services.history.events(
+            request.environment_id, chosen, before=before, after=after, limit=limit
+        )
+        return Page(page.items, page.next)
+
+    return await _go(request, "event", context, read, step, end)
+
+
+async def _go(
+    request: DashboardRequest,
+    kind: str,
+    context: ListContext | None,
+    read: Read | None,
+    step: Step,
+    end: str,
+) -> web.Response:
+    """Redirect to the item that a step leads to.
+
+    Stay at the end of the list, and go back to the list if it cannot be read or is too long.
+    """
+    name = request.http.match_info[f"{kind}_id"]
+    if context is None or read is None:
+        return see_other(
+            request.url(kind, **{f"{kind}_id": name}) if context is None else context.link
+        )
+    try:
+        found = await step(read, _number(kind, name))
+    except TooFarError:
+        return see_other(context.link, "too_far")
+    address = request.url(kind, context.query, **{f"{kind}_id": found or name})
+    return see_other(address, None if found else end)
+
+
+def _number(kind: str, name: str) -> int:
+    try:
+        return ids.parse("dlv" if kind == "delivery" else "evt", name)
+    except ValueError:
+        raise NotFoundError(f"There is no {kind} {name[:64]!r}.") from None
+
+
+PAGES = (
+    ("GET", "delivery_older", older_delivery),
+    ("GET", "delivery_newer", newer_delivery),
+    ("GET", "event_older", older_event),
+    ("GET", "event_newer", newer_event),
+)

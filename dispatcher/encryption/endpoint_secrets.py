@@ -1,0 +1,70 @@
+"""Decrypt the row of an endpoint into what a request needs."""
+
+from dataclasses import replace
+
+import orjson
+
+from dispatcher.core.credentials import (
+    BasicCredentials,
+    OAuth2Client,
+    unseal_authentication,
+    unseal_tls,
+)
+from dispatcher.core.model import Endpoint, RetryPolicy
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.store.endpoints import SendingEndpointRow
+
+
+def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy) -> Endpoint:
+    """Return the endpoint of a row. `retry` is the configured schedule.
+
+    Raises WrongKeyError if a part was encrypted with another key, and TypeError or ValueError if a
+    part cannot be understood.
+    """
+
+    def decrypted(sealed: bytes | None) -> str | None:
+        if sealed is None:
+            return None
+        return cipher.decrypt(sealed, context=row["id"].bytes).decode()
+
+    schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
+    headers = dict(orjson.loads(decrypted(row["headers"]) or "{}"))
+    authentication, tls = decrypted(row["authentication_sealed"]), decrypted(row["tls_sealed"])
+    credentials = unseal_authentication(authentication) if authentication else None
+    if isinstance(credentials, BasicCredentials):
+        headers["Authorization"] = credentials.authorization
+    return Endpoint(
+        id=row["id"],
+        environment_id=row["environment_id"],
+        url=row["url"],
+        active=row["active"] and not row["deleted"],
+        deleted=row["deleted"],
+        ordered=row["ordered"],
+        secret=decrypted(row["secret"]) or "",
+        previous_secret=decrypted(row["previous_secret"]),
+        previous_until=row["previous_until"],
+        headers=headers,
+        schemes=tuple(schemes) if schemes else None,
+        max_in_flight=row["max_in_flight"],
+        timeout=timeout_ms / 1000 if timeout_ms else None,
+        retry=_policy(row["retry"], retry),
+        paused_until=row["paused_until"],
+        failing=row["failing"],
+        rate_limit=row["rate_limit"],
+        oauth2=credentials if isinstance(credentials, OAuth2Client) else None,
+        tls=unseal_tls(tls) if tls else None,
+    )
+
+
+def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
+    """Return the configured schedule with the endpoint's own values, None if it has none.
+
+    Raises ValueError or TypeError if the values are not numbers of at least 0.
+    """
+    if text is None:
+        return None
+    policy = replace(default, **orjson.loads(text))
+    numbers = (policy.retries, policy.base, policy.factor, policy.jitter, policy.cap)
+    if not all(type(n) in (int, float) and n >= 0 for n in numbers):
+        raise ValueError("retry: not numbers, or below 0")
+    return policy
