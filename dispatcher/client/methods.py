@@ -223,6 +223,11 @@ class Environments(MethodGroup[C]):
         fields = {"name": name} if id is None else {"name": name, "id": id}
         return requests.post(path("environments"), fields)
 
+    @ApiMethod
+    def rename(self, environment_id: str, name: str) -> Call[Resource]:
+        """Rename an environment. Its id stays."""
+        return Call("PATCH", path("environments", environment_id), resource, body={"name": name})
+
 
 class Pauses(MethodGroup[C]):
     """The methods for pausing the environment, or with `all` all environments."""

@@ -53,6 +53,7 @@ PATHS: Final[Mapping[str, str]] = {
     "audit": "/audit",
     "search": "/search",
     "environments": "/environments",
+    "environment_rename": "/environments/rename",
     "switch": "/switch",
 }
 """Paths by page name. A fixed path stands before a pattern that would take it for an id."""

@@ -1,4 +1,4 @@
-"""Create and list environments: the tenants, each with its own webhooks and events."""
+"""Create, rename and list environments: the tenants, each with its own webhooks and events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,8 +7,9 @@ from secrets import token_hex
 from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.services import audit_changes
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.environment_inputs import NewEnvironment
+from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
 from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable
 
@@ -66,11 +67,23 @@ class Environments:
         await self._journal.note("environment.create", id_, id_, name=form.name)
         return Environment.from_row(row)
 
+    async def rename(self, environment_id: str, form: EnvironmentChanges) -> Environment:
+        """Rename an environment. Call this in a transaction. Raise NotFoundError if there is none."""
+        row = await self._stored.rename(environment_id, form.name)
+        if row is None:
+            raise _unknown(environment_id)
+        if row["former_name"] != row["name"]:
+            detail = audit_changes.detail(
+                ["name"], {"name": row["former_name"]}, {"name": row["name"]}
+            )
+            await self._journal.note("environment.rename", environment_id, environment_id, **detail)
+        return Environment.from_row(row)
+
     async def get(self, environment_id: str) -> Environment:
         """Return one environment. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
-            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
+            raise _unknown(environment_id)
         return Environment.from_row(row)
 
     async def list(
@@ -84,3 +97,7 @@ class Environments:
         """Return environments whose id or name contains the text, the best match first."""
         rows = await self._stored.search(text, look=LOOKED_AT, limit=limit)
         return tuple(map(Environment.from_row, rows))
+
+
+def _unknown(environment_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no environment {environment_id}. Check its id.")

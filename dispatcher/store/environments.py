@@ -20,6 +20,12 @@ class EnvironmentRow(TypedDict):
     position: int
 
 
+class RenamedEnvironmentRow(EnvironmentRow):
+    """An environment that was just renamed, with the name it had."""
+
+    former_name: str
+
+
 class Environments:
     """The table of environments.
 
@@ -34,6 +40,11 @@ class Environments:
         """Create an environment. Return None if the id is taken."""
         rows = await self._session.fetch(statement("environments/create"), id, name)
         return first_row(EnvironmentRow, rows)
+
+    async def rename(self, id: str, name: str) -> RenamedEnvironmentRow | None:
+        """Rename an environment. Return None if there is none."""
+        rows = await self._session.fetch(statement("environments/rename"), id, name)
+        return first_row(RenamedEnvironmentRow, rows)
 
     async def count(self, limit: int) -> int:
         """Return how many environments there are, counting up to `limit`."""

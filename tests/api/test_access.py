@@ -23,6 +23,7 @@ OWN_ENVIRONMENT = "env_default"
 BODIES: dict[str, object] = {
     "create_webhook": {"url": "https://example.com/", "events": ["*"]},
     "create_environment": {"name": "third"},
+    "rename_environment": {"name": "renamed"},
     "create_token": {"name": "another", "environmentId": OWN_ENVIRONMENT},
     "emit_event": {"type": "user.created", "data": {}},
     "recover_webhook": {"since": "2026-01-01T00:00:00Z"},
@@ -33,6 +34,7 @@ BODIES: dict[str, object] = {
 NOWHERE = {
     "webhook_id": "00000000-0000-4000-8000-000000000000",
     "token_id": "00000000-0000-4000-8000-000000000000",
+    "environment_id": "env_nowhere",
     "delivery_id": "dlv_1",
     "recovery_id": "rec_1",
     "bulk_action_id": "blk_1",
@@ -90,6 +92,7 @@ async def theirs(standing: Api, database: Connection, receiver: Receiver) -> dic
         "quarantine_id": f"q_{quarantined}",
         "token_id": tokens.data[0]["id"],
         "app_id": OTHER,
+        "environment_id": OTHER,
     }
 
 

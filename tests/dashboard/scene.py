@@ -166,6 +166,7 @@ class Director:
             "webhook-credentials": f"/webhooks/{sync}/credentials",
             "webhook-recoveries": f"/webhooks/{self._webhooks['Warehouse']}/recoveries",
             "webhook-history": f"/webhooks/{self._webhooks['Legacy CRM']}/history",
+            "webhooks-filtered": "/webhooks?q=e&state=active&sort=name",
             "delivery": f"/deliveries/{deliveries['DELIVERED']}",
             "delivery-pending": f"/deliveries/{deliveries['PENDING']}",
             "delivery-failed": f"/deliveries/{deliveries['FAILED']}",

@@ -58,6 +58,22 @@ async def test_an_environment_is_created_and_listed(either: Shell) -> None:  # n
     assert re.search(r"^env_acme +env_acme +sending +2", text, re.MULTILINE)
 
 
+async def test_an_environment_is_renamed(either: Shell, connection: Connection) -> None:  # noqa: F811
+    await environment(either, "env_acme")
+    renamed = read(await either("environment", "rename", "env_acme", "Acme Ltd", "--json"))
+    assert (renamed["id"], renamed["name"]) == ("env_acme", "Acme Ltd")
+    unknown = await either("environment", "rename", "env_none", "None")
+    assert (unknown.code, "There is no environment env_none" in unknown.err) == (1, True)
+    detail = await connection.fetchval(
+        "SELECT detail FROM dispatcher.audit WHERE action = 'environment.rename'"
+    )
+    assert json.loads(detail) == {
+        "changed": ["name"],
+        "name": "Acme Ltd",
+        "before": {"name": "env_acme"},
+    }
+
+
 # ── event ────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.environments import Environment, Environments
-from dispatcher.services.inputs.environment_inputs import NewEnvironment
+from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 from tests.store import rows
@@ -94,3 +94,18 @@ async def test_the_start_of_a_pause_is_returned(
 def test_a_form_that_makes_no_sense_is_refused(asked: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         NewEnvironment.model_validate_json(json.dumps(asked))
+
+
+async def test_a_name_that_stays_the_same_is_no_change(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    async with pool.transaction() as session:
+        environments = Environments(session, actor)
+        await environments.rename("env_default", EnvironmentChanges(name="Default"))
+        assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
+        renamed = await environments.rename("env_default", EnvironmentChanges(name="Shop"))
+        with pytest.raises(NotFoundError):
+            await environments.rename("env_none", EnvironmentChanges(name="Shop"))
+    assert renamed.name == "Shop"
+    assert await Environments(pool, actor).get("env_default") == renamed
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 1

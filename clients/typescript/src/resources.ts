@@ -273,6 +273,11 @@ export class Environments extends Group {
   create(params: NewEnvironment): Promise<Environment> {
     return this.write(path("environments"), params);
   }
+
+  /** Rename an environment. Its id stays. */
+  rename(id: string, name: string): Promise<Environment> {
+    return this.transport.send("PATCH", path("environments", id), { body: { name } });
+  }
 }
 
 /** The methods for API tokens; the caller's token needs the scope `admin`. */

@@ -3,9 +3,13 @@
 from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.core.errors import ForbiddenError
+from dispatcher.core.errors import ForbiddenError, NotFoundError
 from dispatcher.services.environments import Environment
-from dispatcher.services.inputs.environment_inputs import EnvironmentQuery, NewEnvironment
+from dispatcher.services.inputs.environment_inputs import (
+    EnvironmentChanges,
+    EnvironmentQuery,
+    NewEnvironment,
+)
 
 routes = Routes(Shape("environment"))
 
@@ -34,3 +38,14 @@ async def create_environment(call: Call, form: NewEnvironment) -> Answer[Environ
             " Use a token for all environments."
         )
     return Answer(await call.services.environments.create(form), 201)
+
+
+@routes.patch(
+    "/api/environments/{environment_id}", scope="admin", transaction=True, all_environments=True
+)
+async def rename_environment(call: Call, form: EnvironmentChanges) -> Answer[Environment]:
+    """Rename an environment. Its id stays."""
+    environment_id = call.path["environment_id"]
+    if call.principal.environment_id not in (None, environment_id):
+        raise NotFoundError(f"There is no environment {environment_id[:64]!r}. Check its id.")
+    return Answer(await call.services.environments.rename(environment_id, form))

@@ -42,6 +42,7 @@ PATH: dict[str, tuple[str, Schema]] = {
         },
     ),
     "app_id": ("The environment", _ENVIRONMENT),
+    "environment_id": ("The environment's id", _ENVIRONMENT),
 }
 
 

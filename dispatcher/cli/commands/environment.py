@@ -1,4 +1,4 @@
-"""`dispatcher environment`: list and create environments, over the API or in the database."""
+"""`dispatcher environment`: list, create and rename environments, over the API or in the database."""
 
 import json
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ COLUMNS = (
 
 @click.group()
 def environment() -> None:
-    """List and create environments (tenants)."""
+    """List, create and rename environments (tenants)."""
 
 
 @environment.command(name="list")
@@ -62,6 +62,19 @@ def create(target: Target, environment_id: str | None, name: str | None, as_json
         raise click.UsageError("Give an ID or a --name.")
     made = call_api(
         target, lambda client: client.within(None).environments.create(name, id=environment_id)
+    )
+    click.echo(json.dumps(made) if as_json else escape_controls(f"{made.id}  {made.name}"))
+
+
+@environment.command()
+@click.argument("environment_id", metavar="ID")
+@click.argument("name")
+@as_json_option
+@with_target
+def rename(target: Target, environment_id: str, name: str, as_json: bool) -> None:
+    """Rename an environment. Its ID, which producers name, stays."""
+    made = call_api(
+        target, lambda client: client.within(None).environments.rename(environment_id, name)
     )
     click.echo(json.dumps(made) if as_json else escape_controls(f"{made.id}  {made.name}"))
 

@@ -6,10 +6,18 @@
   const rows = (list) => [...list.children].filter((row) => row.id);
   const isAsked = (ctx) => Boolean(ctx.sourceEvent?.detail?.show);
 
+  // Where the pointer was moved to on this page. One that only lies there is not at anything.
+  let pointer = null;
+  addEventListener("pointermove", (event) => {
+    pointer = event.pointerType === "touch" ? null : [event.clientX, event.clientY];
+  }, { passive: true });
+  document.documentElement.addEventListener("pointerleave", () => { pointer = null; });
+  const pointed = () => pointer && document.elementFromPoint(...pointer);
+
   // A person reads a list that begins above the window, or has the pointer, the focus or a selection in it.
   const isRead = (list) => {
     const selection = getSelection();
-    return list.matches(":hover") || list.contains(document.activeElement)
+    return list.contains(pointed()) || list.contains(document.activeElement)
       || (!selection.isCollapsed && selection.containsNode(list, true))
       || list.getBoundingClientRect().top < 0;
   };
@@ -64,14 +72,9 @@
   };
 
   // What must not move: what the pointer is at, or the focus, or on a page that was scrolled, the middle.
-  let pointer = null;
-  addEventListener("pointermove", (event) => {
-    pointer = event.pointerType === "touch" ? null : [event.clientX, event.clientY];
-  }, { passive: true });
-  document.documentElement.addEventListener("pointerleave", () => { pointer = null; });
   const anchor = () => {
     const focused = document.activeElement;
-    const places = [pointer && document.elementFromPoint(...pointer), focused !== main && focused];
+    const places = [pointed(), focused !== main && focused];
     if (scrollY > 0) places.push(document.elementFromPoint(innerWidth / 2, innerHeight / 2));
     return places.find((element) => element && element !== main && main.contains(element));
   };

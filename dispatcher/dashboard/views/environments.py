@@ -1,13 +1,15 @@
 """The pages for the choice of an environment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
+from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses
-from dispatcher.dashboard.request import DashboardRequest, see_other
+from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.environments import Environment
+from dispatcher.services.inputs.environment_inputs import EnvironmentChanges
 
 PAGE_SIZE = 100
 MATCHES = 20
@@ -22,10 +24,24 @@ async def show(request: DashboardRequest) -> web.Response:
     if "HX-Request" in request.http.headers and wanted:
         found = await request.services.environments.search(wanted, limit=MATCHES)
         return request.page("environment_options.html", links=_links(found, name))
-    page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
-    is_for_menu = "HX-Request" in request.http.headers
-    template = "environment_options.html" if is_for_menu else "environments.html"
-    return request.page(template, links=_links(page.items, name), next=page.next)
+    if "HX-Request" in request.http.headers:
+        page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
+        return request.page(
+            "environment_options.html", links=_links(page.items, name), next=page.next
+        )
+    return await _page(request, request.environment.name, {})
+
+
+async def rename(request: DashboardRequest) -> web.Response:
+    """Rename the environment of the page."""
+    typed = (await request.fields()).get("name", "").strip()
+    try:
+        form = EnvironmentChanges(name=typed)
+        async with request.changing("admin") as services:
+            await services.environments.rename(request.environment_id, form)
+    except ValidationError as error:
+        return await _page(request, typed, field_errors(error), status=422)
+    return see_other(request.url("environments" if request.sees_all else "overview"), "changed")
 
 
 async def switch(request: DashboardRequest) -> web.Response:
@@ -52,6 +68,25 @@ async def _environment_id(request: DashboardRequest, wanted: str) -> str:
         return named[0]
 
 
+async def _page(
+    request: DashboardRequest, typed: str, wrong: Mapping[str, str], *, status: int = 200
+) -> web.Response:
+    name = addresses.counterpart(request.http.query.get("page", "overview"))
+    links: list[tuple[Environment, str]] = []
+    following = None
+    if request.sees_all:
+        page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
+        links, following = _links(page.items, name), page.next
+    return request.page(
+        "environments.html",
+        status=status,
+        links=links,
+        next=following,
+        typed=typed,
+        field_errors=wrong,
+    )
+
+
 def _links(found: Sequence[Environment], name: str) -> list[tuple[Environment, str]]:
     """Return environments, each with its address of the page `name`."""
     return [(item, addresses.address(item.id, name)) for item in found]
@@ -64,5 +99,6 @@ def _require_all(request: DashboardRequest) -> None:
 
 PAGES = (
     ("GET", "environments", show),
+    ("POST", "environment_rename", rename),
     ("GET", "switch", switch),
 )

@@ -17,6 +17,12 @@ class NewEnvironment(Form):
     name: Name
 
 
+class EnvironmentChanges(Form):
+    """Rename an environment. Its id, which producers use, stays."""
+
+    name: Name
+
+
 class EnvironmentQuery(Form):
     """Select a page of the environments."""
 

@@ -281,6 +281,7 @@ async def test_axe_finds_no_problem_while_updates_wait_or_fail(
     await place.ask("POST", "/api/pause")
     await place.emit("user.created", {})
     await page.goto(f"/webhooks/{webhook['id']}?status=PENDING")
+    await expect(page.locator("tbody tr")).to_have_count(1)
     await place.ask("POST", "/api/resume")
     await expect(page.locator(".gone")).to_have_count(1)
     found = await violations(page)
