@@ -35,7 +35,9 @@ from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 DOCS = Path(__file__).parents[2] / "docs"
-TALLEST = 1050
+TALLEST = 1400
+SHORT = ("webhook", "deliveries", "delivery-curl", "events", "audit")
+"""Long pages whose pictures are as high as a window."""
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "sign-in": ("Signing in", "You sign in with a token, which decides what you can see and do."),
     "overview": (
@@ -238,7 +240,7 @@ class Studio:
         page = await context.new_page()
         for name in sorted(names, key=LAST.__contains__):
             await self._go(page, name)
-            await self._save(page, look.of(name))
+            await self._save(page, look.of(name), WIDE["height"] if name in SHORT else TALLEST)
         await context.close()
 
     async def _go(self, page: Page, name: str) -> None:
@@ -263,16 +265,17 @@ class Studio:
             await page.goto(self.scene.pages["delivery-failed"])
             await page.get_by_role("button", name="Copy as curl…").click()
             await page.locator("#curl pre").wait_for()
+            await page.locator("#curl").evaluate("element => element.scrollIntoView()")
         elif name == "not-found":
             await page.goto("/deliveries/dlv_1_1_1")
         else:
             await page.goto(self.scene.pages[name])
 
-    async def _save(self, page: Page, name: str) -> None:
+    async def _save(self, page: Page, name: str, tallest: int) -> None:
         """The whole page, unless it is very long."""
         width = await page.evaluate("innerWidth")
         height = await page.evaluate("document.documentElement.scrollHeight")
-        await page.set_viewport_size({"width": width, "height": min(height, TALLEST)})
+        await page.set_viewport_size({"width": width, "height": min(height, tallest)})
         await page.wait_for_load_state("networkidle")
         await page.screenshot(path=self.into / name)
         usual = NARROW if width == NARROW["width"] else WIDE
