@@ -114,7 +114,7 @@ async def _complained(api: Api, database: Connection, initech: Receiver, hooli: 
     made = await place.webhook(f"{initech.url}in", name="Initech", retry=TWICE)
     await place.webhook(f"{hooli.url}in", name="Hooli")
     path = f"/api/webhooks/{made['id']}"
-    await place.ask("PATCH", path, {"description": "Moved to the new shop"})
+    await place.ask("PATCH", path, {"url": f"{initech.url}moved"})
     form = {"type": "order.created", "data": {"total": "12.90"}, "reference": ORDER}
     await place.ask("POST", "/api/events", form)
 
@@ -239,3 +239,28 @@ async def test_is_a_customer_healthy(complaint: Complaint) -> None:
     support = await complaint.asks("5, are we healthy, by customer")
     answer = await support.types("Hooli")
     await support.reads(answer, "Hooli is active: 100 % of 1 attempts in the last 24 hours")
+
+
+async def test_what_was_changed_and_by_whom(complaint: Complaint) -> None:
+    support = await complaint.asks("6, what changed, by complaint")
+    await support.clicks(support.in_menu("Audit"))
+    row = support.page.locator("tbody tr").filter(has_text="webhook.update")
+    await support.reads(row, "Initech", "of a test", "url", "/in", "/moved")
+
+
+async def test_what_was_changed_at_a_customer(complaint: Complaint) -> None:
+    support = await complaint.asks("6, what changed, by customer")
+    answer = await support.types("Initech")
+    await support.clicks(answer.get_by_role("link", name="Look at it"))
+    await support.clicks(support.page.get_by_role("link", name="History", exact=True))
+    row = support.page.locator("tbody tr").filter(has_text="webhook.update")
+    await support.reads(row, "of a test", "url", "/in", "/moved")
+
+
+async def test_what_was_changed_at_the_customer_of_an_order(complaint: Complaint) -> None:
+    support = await complaint.asks("6, what changed, by order")
+    answer = await support.types(ORDER)
+    await support.clicks(answer.get_by_role("link", name="Look at the webhook"))
+    await support.clicks(support.page.get_by_role("link", name="History", exact=True))
+    row = support.page.locator("tbody tr").filter(has_text="webhook.update")
+    await support.reads(row, "of a test", "url", "/in", "/moved")
