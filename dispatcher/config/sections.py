@@ -38,6 +38,7 @@ from dispatcher.config.fields import (
 )
 from dispatcher.core.model import RetryPolicy
 from dispatcher.core.request_headers import RequestBuilder
+from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 
 SYSTEM_STATE = Path("/var/lib/dispatcher")
@@ -108,8 +109,7 @@ class Retry(_Section):
 
     def longest_span(self) -> float:
         """Return the seconds from the first attempt to the last if every delay is the longest."""
-        delays = (min(self.cap, self.base * self.factor**n) for n in range(self.retries))
-        return sum(delays) * (1 + self.jitter)
+        return longest_span(self.policy())
 
 
 class Signing(_Section):

@@ -1,6 +1,6 @@
 """The credentials of an endpoint, beside its signing secret: how requests show who sends them.
 
-They are stored encrypted, as the JSON texts that `unseal_authentication` and `unseal_tls` read.
+They are stored encrypted, as the JSON texts that `parse_authentication` and `parse_tls` read.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ def basic(username: str, password: str) -> str:
     return f"Basic {b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
-def unseal_authentication(text: str) -> BasicCredentials | OAuth2Client:
+def parse_authentication(text: str) -> BasicCredentials | OAuth2Client:
     """Return the credentials of a decrypted JSON text.
 
     Raises TypeError or ValueError if the text does not hold credentials.
@@ -77,7 +77,7 @@ def unseal_authentication(text: str) -> BasicCredentials | OAuth2Client:
     raise ValueError("an authentication of an unknown type")
 
 
-def unseal_tls(text: str) -> TlsIdentity:
+def parse_tls(text: str) -> TlsIdentity:
     """Return the TLS identity of a decrypted JSON text.
 
     Raises TypeError or ValueError if the text does not hold one.

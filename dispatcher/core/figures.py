@@ -14,7 +14,7 @@ class Waiting:
     """Pending deliveries, by state.
 
     `due`: to be sent now, including those under way; `scheduled`: to be sent later; `held`: the
-    webhook is disabled or paused, or sending is paused. `more` lists the states with more
+    webhook is disabled or rests, or sending is paused. `more` lists the states with more
     deliveries than were counted. `oldest_due_seconds` is for how long the oldest has been due.
     """
 

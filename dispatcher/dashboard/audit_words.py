@@ -21,7 +21,6 @@ ACTIONS: Final = (
     "delivery.retry_many",
     "delivery.sign",
     "environment.create",
-    "environment.delete",
     "environment.rename",
     "event_type.create",
     "event_type.delete",

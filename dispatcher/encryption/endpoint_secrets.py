@@ -7,8 +7,8 @@ import orjson
 from dispatcher.core.credentials import (
     BasicCredentials,
     OAuth2Client,
-    unseal_authentication,
-    unseal_tls,
+    parse_authentication,
+    parse_tls,
 )
 from dispatcher.core.model import Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher
@@ -30,7 +30,7 @@ def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy
     schemes, timeout_ms = row["signature_schemes"], row["timeout_ms"]
     headers = dict(orjson.loads(decrypted(row["headers"]) or "{}"))
     authentication, tls = decrypted(row["authentication_sealed"]), decrypted(row["tls_sealed"])
-    credentials = unseal_authentication(authentication) if authentication else None
+    credentials = parse_authentication(authentication) if authentication else None
     if isinstance(credentials, BasicCredentials):
         headers["Authorization"] = credentials.authorization
     return Endpoint(
@@ -52,7 +52,7 @@ def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy
         failing=row["failing"],
         rate_limit=row["rate_limit"],
         oauth2=credentials if isinstance(credentials, OAuth2Client) else None,
-        tls=unseal_tls(tls) if tls else None,
+        tls=parse_tls(tls) if tls else None,
     )
 
 

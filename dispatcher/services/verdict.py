@@ -125,12 +125,13 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
     """Return what is not well, the most urgent first. `unwell` is the number of such webhooks."""
     pending, paused = backlog.pending, backlog.all_paused_at or backlog.paused_at
     waiting = pending.due + pending.scheduled + pending.held + backlog.inbox.events
+    at_least = "more than " if pending.more or backlog.inbox.more else ""
     sentences = []
     if not is_running:
         sentences.append("No daemon is running, so nothing is sent. Start one with dispatcher run.")
     if paused is not None:
         sentences.append(
-            f"Sending is paused since {paused:%Y-%m-%d %H:%M:%S} UTC, and {waiting:,} wait."
+            f"Sending has been paused since {paused:%Y-%m-%d %H:%M:%S} UTC, and {at_least}{waiting:,} wait."
         )
     if is_running and pending.oldest_due_seconds > BEHIND_SECONDS:
         lag = spoken(pending.oldest_due_seconds)
@@ -140,7 +141,7 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
         )
     if is_running and backlog.inbox.oldest_seconds > BEHIND_SECONDS:
         lag = spoken(backlog.inbox.oldest_seconds)
-        sentences.append(f"Events wait for their fan-out for {lag}.")
+        sentences.append(f"Events have waited {lag} for fan-out.")
     if unwell:
         sentences.append("1 webhook fails." if unwell == 1 else f"{unwell:,} webhooks fail.")
     if backlog.quarantined:

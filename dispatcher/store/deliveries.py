@@ -9,6 +9,7 @@ from uuid import UUID
 from dispatcher.core.model import ClockSetBack, Delivery, DeliveryRow, Result
 from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Session
+from dispatcher.store.settings import Settings
 from dispatcher.store.statements import statement
 
 SEPARATOR = "\x1e"
@@ -56,12 +57,15 @@ class Deliveries:
     async def record_late(self, results: Sequence[Result]) -> set[int]:
         """Write attempts of deliveries that have changed since. Return those not known before."""
         columns = _attempt_columns(results)
-        rows = await self._session.fetch(
-            statement("deliveries/record_late"),
-            *columns,
-            [r.delivery.event_id for r in results],
-            [r.delivery.endpoint_id for r in results],
-        )
+        async with self._session.transaction() as opened:
+            await Settings(opened).plan_with_values()
+            rows = await opened.fetch(
+                statement("deliveries/record_late"),
+                *columns,
+                [r.delivery.event_id for r in results],
+                [r.delivery.endpoint_id for r in results],
+                min(r.delivery.id for r in results),
+            )
         return {row["delivery_id"] for row in rows}
 
     async def probe(self) -> None:

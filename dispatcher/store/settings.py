@@ -23,7 +23,7 @@ class ServerLimits:
 
 
 class Settings:
-    """The row of settings."""
+    """The row of settings, and settings of a transaction."""
 
     def __init__(self, session: Queryable) -> None:
         self._session = session
@@ -32,6 +32,13 @@ class Settings:
         """Return the stored settings."""
         row = (await self._session.fetch(statement("settings/read")))[0]
         return StoredSettings(row["max_data"], row["key_check"])
+
+    async def plan_with_values(self) -> None:
+        """Plan statements with their values for the rest of the transaction.
+
+        Otherwise the engine's sessions, which keep one plan a statement, lock all partitions.
+        """
+        await self._session.fetch(statement("settings/plan_with_values"))
 
     async def write_limits(self, max_data: int, *, notify: bool = True) -> None:
         """Write what producers need: the most bytes of `data`, and whether to notify."""

@@ -197,7 +197,7 @@ class Connections:
                 addresses = await self._addresses(target, share)
                 progress.looked_up_at = monotonic()
                 await self._dial_turns.take(share)
-                self._failed_handshakes.check(share, target.origin, monotonic())
+                self._failed_handshakes.admit(share, target.origin, monotonic())
                 sock = await self._connected(target, addresses, progress)
                 connection = await self._start(target, sock, share)
         except TimeoutError:

@@ -2,8 +2,9 @@
 
 To find that a certificate is not valid takes 1.6 ms, as much as fifty requests on kept connections, and no
 time of the receiver's. Without a limit, the deliveries of one environment to such receivers would
-take the loop from all others. So after a failure, one request a second tries again, and the others
-fail for the same reason. Pure: times are arguments, in monotonic seconds.
+take the loop from all others. So after some failures in a row, one request a second tries again, and
+the others fail for the same reason. A single failure changes nothing: of many servers behind one name,
+one may have a bad certificate. Pure: times are arguments, in monotonic seconds.
 """
 
 from collections import OrderedDict
@@ -12,8 +13,11 @@ from typing import NamedTuple
 from dispatcher.transport.failures import PostError
 from dispatcher.transport.target import Origin
 
+IN_A_ROW = 3
+"""So many handshakes with a receiver fail before the next one must wait."""
+
 RETRY_SECONDS = 1.0
-"""Time between two handshakes with a receiver whose last one failed."""
+"""Time between two handshakes with a receiver whose last ones failed."""
 
 SPACING_SECONDS = 0.02
 """This time for each such receiver of the environment, if it is longer: the failing handshakes of an
@@ -29,12 +33,15 @@ _REPEATED = "; this attempt made no connection, as one before it found this"
 
 
 class _Failure(NamedTuple):
+    """The last failure: its reason, how many there were, and until when to wait."""
+
     reason: str
+    in_a_row: int
     until: float
 
 
 class FailedHandshakes:
-    """The origins whose last TLS handshake failed, by environment (`share`).
+    """The origins whose last TLS handshakes failed, by environment (`share`).
 
     When the limit is reached, the environment with most of them loses its oldest.
     """
@@ -47,14 +54,13 @@ class FailedHandshakes:
         """Return how many failures are remembered."""
         return self._count
 
-    def check(self, share: str, origin: Origin, now: float) -> None:
-        """Raise the PostError of the last handshake if another one is not permitted yet.
+    def admit(self, share: str, origin: Origin, now: float) -> None:
+        """Permit one handshake, or raise the PostError of the last one.
 
-        Otherwise the caller tries, and others still fail until it has succeeded.
+        After IN_A_ROW failures, others than the one permitted still fail until it has succeeded.
         """
-        failures = self._failures.get(share)
-        failure = failures.get(origin) if failures is not None else None
-        if failure is None:
+        failure = self._last(share, origin)
+        if failure is None or failure.in_a_row < IN_A_ROW:
             return
         if now < failure.until:
             raise PostError("tls", failure.reason + _REPEATED)
@@ -62,17 +68,22 @@ class FailedHandshakes:
 
     def note(self, share: str, origin: Origin, reason: str, now: float) -> None:
         """Remember that a handshake failed for this reason."""
+        last = self._last(share, origin)
         self.forget(share, origin)
         failures = self._failures.setdefault(share, OrderedDict())
         while failures and next(iter(failures.values())).until + FORGET_SECONDS < now:
             failures.popitem(last=False)
             self._count -= 1
         seconds = max(RETRY_SECONDS, SPACING_SECONDS * len(failures))
-        failures[origin] = _Failure(reason, now + seconds)
+        failures[origin] = _Failure(reason, 1 if last is None else last.in_a_row + 1, now + seconds)
         self._count += 1
         if self._count > LIMIT:
             share, failures = max(self._failures.items(), key=lambda item: len(item[1]))
             self.forget(share, next(iter(failures)))
+
+    def _last(self, share: str, origin: Origin) -> _Failure | None:
+        failures = self._failures.get(share)
+        return None if failures is None else failures.get(origin)
 
     def forget(self, share: str, origin: Origin) -> None:
         """Forget a failure, as a handshake has succeeded."""

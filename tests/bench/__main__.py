@@ -1,7 +1,8 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench           all bars in less than ten minutes: throughput latency insert door server pages
-python -m tests.bench NAME…     only these, or steps, transport, secure, scale, listing
+python -m tests.bench           all bars in less than ten minutes: transport throughput shapes daemons
+                                latency insert door server pages
+python -m tests.bench NAME…     only these, or steps, secure, scale, listing
 """
 
 import argparse
@@ -10,9 +11,9 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from tests.bench import listing, scale, secure, stage, steps, suite, transport
+from tests.bench import listing, scale, secure, stage, steps, suite
 
-OTHERS = ("steps", "transport", "scale", "secure", "listing")
+OTHERS = ("steps", "scale", "secure", "listing")
 """They are not in the suite. listing is last: filling a history takes minutes, and fsync is off for it."""
 
 
@@ -22,8 +23,6 @@ def main() -> None:
         suite.run(_say, args.json, names, rounds=args.rounds, number=args.number)
     if "steps" in args.names:
         _say("steps", *steps.measure())
-    if "transport" in args.names:
-        _say("transport", *asyncio.run(transport.measure(rounds=args.rounds, number=50_000)))
     if "scale" in args.names:
         _say("scale", *_scale(args))
     _say_others(args.names, args.rounds, args.number)

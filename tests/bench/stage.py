@@ -92,9 +92,9 @@ class Receiver:
         async with self.session.get(f"{self.url}/{what}") as answer:
             return json.loads(await answer.read())
 
-    async def counted(self, number: int, every: float = 0.02) -> None:
-        """Wait until so many POSTs were answered; TimeoutError after PATIENCE."""
-        async with asyncio.timeout(PATIENCE):
+    async def counted(self, number: int, every: float = 0.02, within: float = PATIENCE) -> None:
+        """Wait until so many POSTs were answered; TimeoutError after `within` seconds."""
+        async with asyncio.timeout(within):
             while await self.ask("so-far") < number:  # noqa: ASYNC110 - asked of another process
                 await asyncio.sleep(every)
 
@@ -140,9 +140,14 @@ async def sending(
         yield started.pid
 
 
-async def until(connection: "asyncpg.Connection[Any]", question: str, every: float = 0.02) -> None:
-    """Wait until the database answers true; TimeoutError after PATIENCE."""
-    async with asyncio.timeout(PATIENCE):
+async def until(
+    connection: "asyncpg.Connection[Any]",
+    question: str,
+    every: float = 0.02,
+    within: float = PATIENCE,
+) -> None:
+    """Wait until the database answers true; TimeoutError after `within` seconds."""
+    async with asyncio.timeout(within):
         while not await connection.fetchval(question):  # noqa: ASYNC110 - a table has no event
             await asyncio.sleep(every)
 

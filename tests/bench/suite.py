@@ -4,28 +4,41 @@ import asyncio
 import json
 import os
 import platform
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
 from tests.bench import (
     charts,
+    daemons,
     door,
     insert,
     latency,
     pages,
     server_share,
+    shapes,
     stage,
     throughput,
+    transport,
     yardsticks,
 )
 from tests.bench.figures import Figure, Report, table
 
-NAMES = ("throughput", "latency", "insert", "door", "server", "pages")
+NAMES = (
+    "transport",
+    "throughput",
+    "shapes",
+    "daemons",
+    "latency",
+    "insert",
+    "door",
+    "server",
+    "pages",
+)
 FAN_OUTS = (1, 10)
-INSERT_ROUNDS = 3
-SERVER_ROUNDS = 3
+FEW_ROUNDS = 3
+"""For what takes long."""
 LATENCIES = 500
 CHARTS = Path(__file__).parents[2] / "docs" / "benchmarks"
 CHARTED = "deliveries/s, fan-out 1, "
@@ -57,6 +70,27 @@ def run(say: Say, json_path: Path, names: Collection[str], *, rounds: int, numbe
 def _reports(
     say: Say, names: Collection[str], rounds: int, number: int
 ) -> Iterator[tuple[str, Report]]:
+    if "transport" in names:
+        yield "transport", asyncio.run(transport.measure(rounds=rounds))
+    if {"throughput", "shapes", "latency", "insert", "door"} & set(names):
+        yield from _delivery_reports(say, names, rounds, number)
+    if "daemons" in names:
+        with stage.database() as dsn:
+            stage.dispatcher(dsn, "migrate")
+            measured = daemons.measure(dsn, rounds=min(rounds, FEW_ROUNDS), number=number)
+            yield "daemons", asyncio.run(measured)
+    if "server" in names:
+        yield from _server_reports(min(rounds, FEW_ROUNDS), number)
+    if "pages" in names:
+        with stage.database() as dsn:
+            stage.dispatcher(dsn, "migrate")
+            yield "pages", asyncio.run(pages.measure(dsn, rounds=rounds))
+
+
+def _delivery_reports(
+    say: Say, names: Collection[str], rounds: int, number: int
+) -> Iterator[tuple[str, Report]]:
+    """Yield the reports of what is measured on one database."""
     python = yardsticks.install() if "throughput" in names else None
     if python is None and "throughput" in names:
         say(f"PgQueuer and Procrastinate are left out: {yardsticks.REQUIREMENTS} was not installed")
@@ -67,18 +101,16 @@ def _reports(
                 dsn, rounds=rounds, number=number, fan_out=fan_out, python=python
             )
             yield f"throughput, fan-out {fan_out}", asyncio.run(turns)
-        if "latency" in names:
-            yield "latency", asyncio.run(latency.measure(dsn, rounds=rounds, number=LATENCIES))
-        if "insert" in names:
-            yield "insert", asyncio.run(insert.measure(dsn, rounds=min(rounds, INSERT_ROUNDS)))
-        if "door" in names:
-            yield "door", asyncio.run(door.measure(dsn))
-    if "server" in names:
-        yield from _server_reports(min(rounds, SERVER_ROUNDS), number)
-    if "pages" in names:
-        with stage.database() as dsn:
-            stage.dispatcher(dsn, "migrate")
-            yield "pages", asyncio.run(pages.measure(dsn, rounds=rounds))
+        few = min(rounds, FEW_ROUNDS)
+        parts: dict[str, Callable[[], Coroutine[None, None, Report]]] = {
+            "shapes": lambda: shapes.measure(dsn, rounds=rounds, number=number),
+            "latency": lambda: latency.measure(dsn, rounds=rounds, number=LATENCIES),
+            "insert": lambda: insert.measure(dsn, rounds=few),
+            "door": lambda: door.measure(dsn),
+        }
+        for name, part in parts.items():
+            if name in names:
+                yield name, asyncio.run(part())
 
 
 def _server_reports(rounds: int, number: int) -> Iterator[tuple[str, Report]]:

@@ -20,8 +20,12 @@ from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.bench.bare import BODY
+from tests.bench.figures import Figure, Report
 
 CONCURRENCY = 32
+NUMBER = 50_000
+CPU_BAR_US = 12
+RATIO_BAR = 5
 HEADERS: dict[str, str] = {}
 VARYING = {
     "X-Dispatcher-Event": "user.created",
@@ -64,19 +68,32 @@ async def _post_all(sender: Sender, url: str, turns: Iterator[None]) -> None:
             raise AssertionError(f"not delivered: {answer}")
 
 
-async def measure(*, rounds: int, number: int) -> list[str]:
-    """Return the lines of a report: one a round, and the median ratio."""
-    lines, ratios = [], []
+async def measure(*, rounds: int, number: int = NUMBER) -> Report:
+    """Return the CPU of a POST, against that of the bare client."""
+    lines, ratios, each = [], [], []
     async with stage.receiving() as receiver:
         for _ in range(rounds):
             bare, bare_cpu = await run("tests.bench.bare", receiver, number)
             ours, ours_cpu = await run("tests.bench.transport", receiver, number)
+            each.append(ours_cpu)
             ratios.append(bare_cpu / ours_cpu)
             lines.append(
                 f"  {ours:7.0f}/s at {ours_cpu:.1f} µs of CPU a POST, bare aiohttp {bare:7.0f}/s "
                 f"at {bare_cpu:.1f} µs, ratios {ours / bare:.1f} and {ratios[-1]:.1f}"
             )
-    return [*lines, f"  median ratio of CPU {median(ratios):.1f} (bar 5)"]
+    return Report(
+        lines,
+        [
+            Figure("CPU of the transport a POST", median(each), "µs", CPU_BAR_US),
+            Figure(
+                "CPU a POST, bare aiohttp against ours",
+                median(ratios),
+                "times",
+                RATIO_BAR,
+                at_most=False,
+            ),
+        ],
+    )
 
 
 async def run(module: str, receiver: stage.Receiver, number: int) -> tuple[float, float]:

@@ -5,9 +5,9 @@ import pytest
 from dispatcher.core.credentials import (
     BasicCredentials,
     OAuth2Client,
+    parse_authentication,
+    parse_tls,
     tls_identity,
-    unseal_authentication,
-    unseal_tls,
 )
 from dispatcher.core.endpoint_url import split_userinfo
 
@@ -15,14 +15,14 @@ HUSH = "hush"
 
 
 def test_basic_credentials_become_a_header() -> None:
-    credentials = unseal_authentication('{"type":"basic","username":"Aladdin","password":"ö"}')
+    credentials = parse_authentication('{"type":"basic","username":"Aladdin","password":"ö"}')
     assert isinstance(credentials, BasicCredentials)
     assert credentials.authorization == "Basic QWxhZGRpbjrDtg=="
 
 
 def test_a_client_is_read() -> None:
     text = '{"type":"oauth2","token_url":"https://a/","client_id":"b","client_secret":"hush"}'
-    client = unseal_authentication(text)
+    client = parse_authentication(text)
     assert client == OAuth2Client("https://a/", "b", HUSH)
     assert HUSH not in repr(client)
 
@@ -41,11 +41,11 @@ def test_a_client_is_read() -> None:
 )
 def test_invalid_credentials_are_refused(text: str) -> None:
     with pytest.raises((TypeError, ValueError)):
-        unseal_authentication(text)
+        parse_authentication(text)
 
 
 def test_identities_compare_by_fingerprint_and_show_no_secret() -> None:
-    one = unseal_tls('{"certificate":"a","key":"hush","ca":null}')
+    one = parse_tls('{"certificate":"a","key":"hush","ca":null}')
     assert one == tls_identity("a", HUSH, None)
     assert hash(one) == hash(tls_identity("a", HUSH, None))
     others = [tls_identity(*t) for t in (("a", "b", None), (None, None, "a"), ("a", HUSH, "c"))]

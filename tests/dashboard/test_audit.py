@@ -90,3 +90,12 @@ async def test_a_read_token_has_no_history(
     await stranger.sign_in(await api.token("read", "env_default"))
     assert "History" not in (await stranger.get(f"/webhooks/{webhook}")).text
     assert (await stranger.get(f"/webhooks/{webhook}/history")).status == 403
+
+
+async def test_an_event_type_leads_to_its_history(visitor: Visitor) -> None:
+    await visitor.post("/event-types/new", {"name": "a.b"})
+    await visitor.post("/event-types/new", {"name": "a.c"})
+    page = await visitor.get("/event-types/of/a.b")
+    assert 'href="/e/env_default/audit?subject=a.b">History</a>' in page.text
+    (row,) = entries(await visitor.get("/audit?subject=a.b"))
+    assert "event_type.create" in row

@@ -1,11 +1,21 @@
 """An audit entry in words."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+import dispatcher
 from dispatcher.core.model import RawJson
-from dispatcher.dashboard.audit_words import VALUE_LENGTH, Subject, actor_words, choices, line
+from dispatcher.dashboard.audit_words import (
+    ACTIONS,
+    VALUE_LENGTH,
+    Subject,
+    actor_words,
+    choices,
+    line,
+)
 from dispatcher.services.audit_log import AuditEntry, KnownActor
 
 TOKEN = "token:00000000-0000-4000-8000-000000000001"
@@ -113,3 +123,18 @@ def test_the_chosen_actor_is_among_the_choices() -> None:
         ("cli:bob", "cli:bob"),
         ("cli:root", "root (command line)"),
     ]
+
+
+def test_the_filter_offers_every_action_that_is_written() -> None:
+    services = Path(dispatcher.__file__).parent / "services"
+    nouns = "|".join(sorted({action.partition(".")[0] for action in ACTIONS}))
+    literal = re.compile(rf'"((?:{nouns})\.[a-z_]+)"')
+    written = {
+        action
+        for path in services.glob("*.py")
+        for action in literal.findall(path.read_text())
+        if action not in ("webhook.test", "delivery.exhausted")
+    }
+    # Those of bulk actions are composed, and quarantined events expire in the database.
+    composed = {"delivery.retry_many", "delivery.cancel_many", "quarantine.expire", "webhook.test"}
+    assert written | composed == set(ACTIONS)

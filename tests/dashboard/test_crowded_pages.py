@@ -61,7 +61,7 @@ async def test_the_list_of_tokens_has_pages(
     seen: list[str] = []
     page = await standing_visitor.get("/tokens")
     for _ in range(SIZE.others):
-        names = re.findall(r"<td>(Token \d+)</td>", page.text)
+        names = re.findall(r"<strong>(Token \d+)</strong>", page.text)
         assert len(names) <= tokens.SHOWN
         seen += names
         following = re.search(r'href="([^"]*after=[^"]*)">Next page', page.text)

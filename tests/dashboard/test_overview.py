@@ -115,7 +115,7 @@ async def test_sending_is_paused_and_resumed_for_one_environment(
     visitor: Visitor, connection: Connection
 ) -> None:
     page = await visitor.post("/pause")
-    assert "Sending is paused for Default" in page.text
+    assert "<strong>Sending is paused</strong> for" in page.text
     assert await paused(connection) == ["env_default"]
     page = await visitor.post("/resume")
     assert "Sending is resumed" in page.text

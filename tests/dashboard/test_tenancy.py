@@ -313,7 +313,7 @@ async def test_every_page_says_that_sending_is_paused_since_when_and_by_whom(
     for path in PAGES:
         text = (await visitor.get(path)).text
         assert (
-            'Sending is paused for Default</strong> (<span class="mono">env_default</span>), since <time'
+            'Sending is paused</strong> for <strong>Default</strong> <span class="mono">env_default</span>, since <time'
             in text
         )
         assert "by of a test" in text
@@ -332,7 +332,7 @@ async def test_every_page_says_that_sending_is_paused_since_when_and_by_whom(
     own = next(form for form in forms if "of" not in form.fields)
     resumed = (await visitor.submit(own)).text
     assert "paused for all environments" in resumed
-    assert "paused for Default" not in resumed
+    assert "<strong>Sending is paused</strong>" not in resumed
 
 
 async def test_a_token_of_one_environment_does_not_see_the_actor_of_a_pause_of_all(

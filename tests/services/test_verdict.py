@@ -53,13 +53,19 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
             replace(NOTHING, inbox=Inbox(5, more=False, oldest_seconds=90.0)),
             0,
             True,
-            ["Events wait for their fan-out for 2 min."],
+            ["Events have waited 2 min for fan-out."],
         ),
         (
             replace(NOTHING, paused_at=NOW, pending=Waiting(0, 0, 7, (), 0.0)),
             0,
             True,
-            ["Sending is paused since 2026-11-29 17:00:00 UTC, and 7 wait."],
+            ["Sending has been paused since 2026-11-29 17:00:00 UTC, and 7 wait."],
+        ),
+        (
+            replace(NOTHING, paused_at=NOW, pending=Waiting(0, 0, 7, ("held",), 0.0)),
+            0,
+            True,
+            ["Sending has been paused since 2026-11-29 17:00:00 UTC, and more than 7 wait."],
         ),
     ],
 )

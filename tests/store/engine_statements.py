@@ -92,11 +92,14 @@ def _recording(queues: Queues) -> Rows:
     delays = _text("5")
     ended = ", ".join([some, *_results(), _text("'DELIVERED'::text"), delays])
     retried = ", ".join([some, *_results(), _text("NULL::text"), delays])
-    late = ", ".join([early, *_results(), early, _times(f"'{endpoint(5)}'::uuid", BATCH)])
+    late = ", ".join(
+        [early, *_results(), early, _times(f"'{endpoint(5)}'::uuid", BATCH), str(queues.id(1))]
+    )
     return {
         "deliveries/record:ended": ("record", ended, BATCH, 8, "deliveries_pkey"),
         "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
-        "deliveries/record_late": ("record", late, BATCH, 50, "deliveries_pkey"),
+        # planned with its values, as the statements of the session "bodies" are
+        "deliveries/record_late": ("bodies", late, BATCH, 50, "deliveries_pkey"),
         "deliveries/set_aside": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
         "deliveries/probe": ("record", "", 1, 20),
     }  # fmt: skip

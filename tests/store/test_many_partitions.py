@@ -20,6 +20,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
 from dispatcher.store import bulk_actions
+from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.delivery_actions import DeliveryActions as StoredActions
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
@@ -116,12 +117,16 @@ def asked(long_history: Connection) -> Counting:
 
 
 @pytest.fixture
-async def session(server: str, long_history: Connection) -> AsyncIterator[CountingSession]:
-    """A session that may change the history: what it queues is removed after the test."""
-    name = await long_history.fetchval("SELECT current_database()")
-    opened = CountingSession(
-        with_database(server, name), "upkeep", settings=plan_settings("upkeep")
-    )
+async def session(
+    server: str, long_history: Connection, request: pytest.FixtureRequest
+) -> AsyncIterator[CountingSession]:
+    """A session that may change the history: what it queues is removed after the test.
+
+    It is the session of bulk actions, unless a test names another.
+    """
+    name = getattr(request, "param", "upkeep")
+    database = await long_history.fetchval("SELECT current_database()")
+    opened = CountingSession(with_database(server, database), name, settings=plan_settings(name))
     yield opened
     await opened.close()
     await long_history.execute("DELETE FROM dispatcher.inbox")
@@ -313,6 +318,20 @@ async def test_the_oldest_delivery_is_sent_again(
         await DeliveryActions(opened, Actor("test")).retry(ENVIRONMENT, name)
         again = await HistoryOfPeople(without_locks(opened)).delivery(ENVIRONMENT, name)
     assert (again.status, again.attempts) == ("PENDING", 1)
+    assert session.locks <= LOCKS_MOST
+
+
+@pytest.mark.parametrize("session", ["record"], indirect=True)
+async def test_a_late_result_is_recorded_without_the_partitions_before_its_delivery(
+    long_history: Connection, session: CountingSession, endpoint: UUID
+) -> None:
+    ended = await rows.delivery(long_history, endpoint)
+    await long_history.execute("DELETE FROM dispatcher.deliveries")
+    late = rows.result(ended)
+    assert await Deliveries(session).record_late([late]) == {ended.id}
+    assert await Deliveries(session).record_late([late]) == set()
+    await long_history.execute("DELETE FROM dispatcher.attempts WHERE delivery_id = $1", ended.id)
+    await long_history.execute("DELETE FROM dispatcher.events WHERE id = $1", ended.event_id)
     assert session.locks <= LOCKS_MOST
 
 

@@ -113,9 +113,9 @@ async def test_a_late_result_reads_only_partitions_since_its_delivery(old: Conne
     )
     arguments = (
         f"'{{{delivery}}}', '{{1}}', '{{5}}', '{{ok}}', '{{200}}', '{{5}}', '{{}}', '{{}}', '[]', '{{NULL}}',"
-        f" '{{1}}', '{{1}}', '{{1}}', '{{1}}', '{{{event}}}', '{{00000000-0000-4000-8000-000000000020}}'"
+        f" '{{1}}', '{{1}}', '{{1}}', '{{1}}', '{{{event}}}', '{{00000000-0000-4000-8000-000000000020}}', {delivery}"
     )
-    plan = await explain(old, "deliveries/record_late", arguments, "generic", ", ANALYZE")
+    plan = await explain(old, "deliveries/record_late", arguments, "custom", ", ANALYZE")
     assert len(partitions(plan, "events")) == 1
     # Two days ago to a week ahead, and the default one.
     assert len(partitions(plan, "attempts")) == 11

@@ -1,4 +1,4 @@
-"""After a failed TLS handshake, one request a second tries the receiver again."""
+"""After some failed TLS handshakes in a row, one request a second tries the receiver again."""
 
 import asyncio
 import itertools
@@ -9,6 +9,7 @@ from dispatcher.core.model import Response, SendError
 from dispatcher.transport import failed_handshakes
 from dispatcher.transport.failed_handshakes import (
     FORGET_SECONDS,
+    IN_A_ROW,
     RETRY_SECONDS,
     SPACING_SECONDS,
     FailedHandshakes,
@@ -31,12 +32,32 @@ def origin(number: int = 0) -> Origin:
 
 def may_try(failed: FailedHandshakes, share: str, at: Origin, now: float) -> bool:
     try:
-        failed.check(share, at, now)
+        failed.admit(share, at, now)
     except PostError as error:
         return (error.code, error.reason) != ("tls", REASON + REPEATED)
     return True
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first failure count."""
+    monkeypatch.setattr(failed_handshakes, "IN_A_ROW", 1)
+
+
+def test_only_failures_in_a_row_count() -> None:
+    failed = FailedHandshakes()
+    for _ in range(10):
+        for _ in range(IN_A_ROW - 1):
+            failed.note("a", origin(), REASON, 0.0)
+        assert may_try(failed, "a", origin(), 0.0)
+        failed.forget("a", origin())
+    for _ in range(IN_A_ROW):
+        assert may_try(failed, "a", origin(), 0.0)
+        failed.note("a", origin(), REASON, 0.0)
+    assert not may_try(failed, "a", origin(), 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_one_request_tries_again_when_the_time_is_over() -> None:
     failed = FailedHandshakes()
     assert may_try(failed, "a", origin(), 0.0)
@@ -49,6 +70,7 @@ def test_one_request_tries_again_when_the_time_is_over() -> None:
     assert may_try(failed, "a", origin(), 2 * RETRY_SECONDS)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_success_ends_it() -> None:
     failed = FailedHandshakes()
     failed.forget("a", origin())
@@ -58,6 +80,7 @@ def test_a_success_ends_it() -> None:
     assert len(failed) == 0
 
 
+@pytest.mark.usefixtures("at_once")
 def test_receivers_of_one_environment_share_its_handshakes() -> None:
     failed = FailedHandshakes()
     for number in range(MANY):
@@ -81,6 +104,7 @@ def test_old_failures_are_forgotten() -> None:
     assert len(failed) == 1
 
 
+@pytest.mark.usefixtures("at_once")
 def test_at_the_limit_the_environment_with_most_loses_its_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,10 +136,10 @@ async def test_attempts_after_a_refused_certificate_make_no_connection(
     async with RawReceiver(keeps_alive(), ssl_context=context) as receiver:
         answers = [
             await sender.post(receiver.url, {}, b"{}", timeout=30, share=share)
-            for share in ("a", "a", "a", "b")
+            for share in ("a", "a", "a", "a", "b")
         ]
         assert all(isinstance(answer, SendError) and answer.code == "tls" for answer in answers)
-        own, repeated, _, other = [a.reason for a in answers if isinstance(a, SendError)]
+        *_, own, repeated, other = [a.reason for a in answers if isinstance(a, SendError)]
         assert own == other == REASON
         assert repeated == REASON + REPEATED
 

@@ -1,9 +1,9 @@
--- $1 to $14 as in record.sql, $15 event ids, $16 endpoint ids, no state and no delay. It records
--- results whose delivery has changed since it was read: another daemon took it over, or the same
--- result was written before.
+-- $1 to $14 as in record.sql, $15 event ids, $16 endpoint ids, no state and no delay, $17 the smallest
+-- delivery id. Run it after settings/plan_with_values.sql. Otherwise it locks all partitions.
 --
--- The attempt was made, so it is written once. A 2xx ends the delivery, even if it has a higher
--- attempt number now.
+-- It records results whose delivery has changed since it was read: another daemon took it over, or the
+-- same result was written before. The attempt was made, so it is written once. A 2xx ends the delivery,
+-- even if it has a higher attempt number now.
 WITH result AS MATERIALIZED (
   SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::float8[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], string_to_array($8, E'\x1e', 'null'), string_to_array($9, E'\x1e', 'null'), $10::bytea[],
@@ -14,11 +14,11 @@ WITH result AS MATERIALIZED (
   SELECT r.*, e.environment_id, v.type
   FROM result r
   CROSS JOIN LATERAL (SELECT environment_id FROM dispatcher.endpoints WHERE id = r.endpoint_id OFFSET 0) e
-  CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id OFFSET 0) v
+  CROSS JOIN LATERAL (SELECT type FROM dispatcher.events WHERE id = r.event_id AND id = ANY ($15) OFFSET 0) v
   CROSS JOIN LATERAL (                       -- OFFSET 0: a lookup for each row. Otherwise the planner may hash all of the history
     SELECT EXISTS (SELECT 1 FROM dispatcher.attempts a
                    WHERE a.delivery_id = r.id AND a.attempt = r.attempt AND a.started_at = to_timestamp(r.started_at)
-                     AND a.id > r.id         -- skips partitions older than the delivery
+                     AND a.id > r.id AND a.id > $17::bigint   -- skips partitions older than the deliveries
                    OFFSET 0) AS known) already
   WHERE NOT already.known
 ), ended AS (
