@@ -10,7 +10,10 @@ from dispatcher.core.pagination import Page
 from dispatcher.services import delivery_criteria
 
 ROUNDS_MOST: Final = 24
-"""Reads for one step. Where few items match, each read is short."""
+"""Reads for one step."""
+LONG_READS_MOST: Final = 2
+"""Reads for one step that looked at thousands of rows and found few. A step must be quick. The list
+goes on searching by itself."""
 READ_AT_ONCE: Final = 50
 _FIRST_SPAN: Final = 600_000 << ids.TIME_SHIFT
 """The ids of ten minutes."""
@@ -27,7 +30,7 @@ class Item(Protocol):
 
 
 class TooFarError(RefusedError):
-    """The next item was not found within ROUNDS_MOST reads."""
+    """The next item was not found within so many reads."""
 
 
 Read = Callable[[int, int, int], Awaitable[Page[Item, int]]]
@@ -38,7 +41,7 @@ as many as the third, newest first."""
 async def older(read: Read, number: int) -> str | None:
     """Return the id of the item after this one, None if this is the last. Raise TooFarError."""
     below = number
-    for _ in range(ROUNDS_MOST):
+    for _ in range(LONG_READS_MOST):
         page = await read(-1, below, 1)
         if page.items:
             return page.items[0].id
@@ -52,19 +55,30 @@ async def newer(read: Read, number: int) -> str | None:
     """Return the id of the item before this one, None if this is the first. Raise TooFarError.
 
     Lists are read from the newest item on. So this reads short ranges above the item, longer ones
-    while they are empty, and shorter ones while they hold too much to see their oldest item.
+    while they are empty, and shorter ones while they hold too much to see their oldest item. It never
+    reads beyond `nearest`, the oldest newer item that it has seen.
     """
     end = delivery_criteria.id_at(datetime.now(UTC) + _AHEAD)
-    above, span = number, _FIRST_SPAN
+    above, span, long_reads = number, _FIRST_SPAN, 0
+    nearest: Item | None = None
     for _ in range(ROUNDS_MOST):
-        below = above + 1 + span
+        known = end + 1 if nearest is None else _number(nearest)
+        below = min(above + 1 + span, known)
         page = await read(above, below, READ_AT_ONCE)
         if page.next is not None:
+            nearest = page.items[-1] if page.items else nearest
+            long_reads += len(page.items) < READ_AT_ONCE
+            if long_reads >= LONG_READS_MOST:
+                break
             span = max(1, span // _FACTOR)
         elif page.items:
             return page.items[-1].id
-        elif below > end:
-            return None
+        elif below == known:
+            return None if nearest is None else nearest.id
         else:
             above, span = below - 1, span * _FACTOR
     raise TooFarError("No newer one was found in what was searched.")
+
+
+def _number(item: Item) -> int:
+    return int(item.id.rpartition("_")[2])

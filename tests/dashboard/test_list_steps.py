@@ -81,7 +81,14 @@ async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
         listing.reads = 0
         with pytest.raises(TooFarError):
             await step(listing.read, start)
-        assert listing.reads == list_steps.ROUNDS_MOST
+        assert listing.reads == list_steps.LONG_READS_MOST
+
+
+async def test_a_burst_later_on_is_reached_in_few_reads() -> None:
+    burst = [NOW - 1000 + each for each in range(list_steps.READ_AT_ONCE + 30)]
+    listing = Listing([NOW - 2 * MINUTE, *burst])
+    assert await list_steps.newer(listing.read, NOW - 2 * MINUTE) == str(burst[0])
+    assert listing.reads <= 4
 
 
 async def test_the_pages_of_a_filtered_list_lead_along_it(

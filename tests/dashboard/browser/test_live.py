@@ -37,7 +37,7 @@ RECORD = """() => {
     document.addEventListener("click", (event) => {
         const link = event.target.closest("tbody a");
         if (!link) return;
-        window.opened.push(link.getAttribute("href"));
+        window.opened.push(link.pathname);
         event.preventDefault();
     }, true);
 }"""
@@ -195,6 +195,32 @@ async def test_rows_that_leave_a_filter_stay_until_the_next_click(
     await expect(page.locator("#announced")).to_have_text(re.compile("A link above the list"))
     await shown.click()
     await expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+
+
+async def test_a_new_attempt_waits_only_while_the_attempts_are_read(
+    page: Page, place: Place, receiver: Receiver
+) -> None:
+    receiver.answers = [500, 503, 200]
+    webhook = await place.webhook(receiver.url, retry={"retries": 5, "base": 600})
+    await place.emit("user.created", {})
+    await receiver.wait_for(1)
+    await page.goto(f"/webhooks/{webhook['id']}")
+    await page.get_by_role("link", name=re.compile("user.created")).click()
+    attempts, waits = page.locator("details.attempt"), page.get_by_role("link", name="1 new, show")
+    retry = f"/api/deliveries/{await page.locator('#live dd .mono').first.inner_text()}/retry"
+    await expect(attempts).to_have_count(1)
+    await attempts.first.hover()
+    await place.ask("POST", retry)
+    await expect(waits).to_be_visible()
+    await expect(attempts).to_have_count(1)
+    await page.mouse.move(1, 1)
+    await expect(attempts).to_have_count(2)
+    await attempts.first.hover()
+    await place.ask("POST", retry)
+    await expect(page.locator("#live h1 + [role=status]")).to_have_text("delivered")
+    await expect(attempts).to_have_count(2)
+    await waits.click()  # the page has ended its updates, so this loads it again
+    await expect(attempts).to_have_count(3)
 
 
 async def test_a_new_webhook_waits_and_a_deleted_one_stays_until_the_next_click(
