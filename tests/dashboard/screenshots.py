@@ -8,8 +8,10 @@ python -m tests.dashboard.screenshots [--into DIRECTORY] [--every]
 import argparse
 import asyncio
 import math
+import re
 import sys
 import tempfile
+import textwrap
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -33,14 +35,44 @@ from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
 DOCS = Path(__file__).parents[2] / "docs"
-TALLEST = 1050
+TALLEST = 1400
+SHORT = ("webhook", "deliveries", "delivery-curl", "events", "audit")
+"""Long pages whose pictures are as high as a window."""
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "sign-in": ("Signing in", "You sign in with a token, which decides what you can see and do."),
-    "overview": ("Overview", "The speed and success of sending, the backlog, and the daemons."),
+    "overview": (
+        "Overview",
+        "The speed and success of sending, the backlog, and the daemons. The first line of the "
+        "overview says whether all is well; if not, what fails, since when, why, and how much "
+        "waits, with the button that mends it. *Lag* is how long the oldest delivery has been due "
+        "and is not sent. *Due* are those to be sent now, *scheduled* those that are retried "
+        "later, *held* those whose webhook is disabled or rests, or whose sending is paused.",
+    ),
     "overview-table": (
         "Overview, as a table",
         "The same figures as text, also for screen readers.",
     ),
+    "search": (
+        "Search",
+        "The box on every page finds an event, a delivery, a webhook by name or URL, a reference, "
+        "an idempotency key, an environment, a page, and a text within payloads of a time range. "
+        "`/` and Ctrl+K or ⌘K lead to it. The first hit is answered in a sentence. Payloads are "
+        "searched piece by piece, and the page says how far it searched.",
+    ),
+    "deliveries": (
+        "Deliveries",
+        "*Deliveries* lists those of all webhooks by status, response, error, webhook, event "
+        "type, reference and time. If few of very many match, the page says how far it searched, "
+        "and goes on by itself. What is ticked, or everything that is filtered, can be retried or "
+        "cancelled; the latter is counted first. Such a bulk action runs in the daemon, survives "
+        "restarts, and concerns only deliveries that existed when it was counted.",
+    ),
+    "causes": ("Failures by cause", "What has failed and was not sent again, grouped."),
+    "bulk-preview": (
+        "A bulk action, counted",
+        "Everything that is filtered is counted before it is sent again or cancelled.",
+    ),
+    "bulk-action": ("A bulk action", "Its progress, and what it left as it was."),
     "webhooks": (
         "Webhooks",
         "Found by name, URL and state; each with its last 24 hours: success, latency and pending deliveries.",
@@ -61,12 +93,28 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "Recoveries",
         "Failed and missed deliveries are counted, then sent again.",
     ),
+    "webhook-history": ("History", "Who changed the webhook, with the values before and after."),
     "delivery": (
         "A delivery",
-        "Every attempt: what was sent, what came back, how long each phase took.",
+        "Every attempt: what was sent, what came back, how long each phase took. Successive "
+        "attempts that went alike are folded; of others the page says what changed: status, "
+        "error, headers, body. Headers such as `Date` and request ids do not count. Payloads and "
+        "answers in JSON are set out; the exact bytes are one click away, and to download. Of a "
+        "payload over 64 KiB, the page shows the beginning. *Newer* and *Older* lead along the "
+        "list, with its filter, from which the delivery or event was opened.",
     ),
     "delivery-pending": ("A delivery that is retried", "The error in words, and a countdown."),
     "delivery-failed": ("A delivery that failed", "It has failed, until a user sends it again."),
+    "delivery-curl": (
+        "Copy as curl",
+        "It makes a command that sends the next attempt by hand: the headers and bytes that the "
+        "daemon would send now, with a fresh signature, quoted for a POSIX shell. It needs the "
+        "scope `support` and is in the audit log, because the receiver cannot tell the request "
+        "from a delivery. It holds neither the secret nor credentials: the webhook's own headers, "
+        "passwords, access tokens and certificates are placeholders in angle brackets. A payload "
+        "over 8 KiB, or with characters that shells or terminals change, is read from the "
+        "downloaded file.",
+    ),
     "events": ("Events", "Found by id, type and time; each with how its deliveries went."),
     "event": ("An event", "Its data byte for byte, and each of its deliveries."),
     "event-new": ("Emit event", "By hand, from the example of its type."),
@@ -74,24 +122,28 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "event-type": ("An event type", "With an example, and a schema that can be enforced."),
     "quarantine": ("Quarantine", "Events that do not satisfy their schema, to release or discard."),
     "tokens": ("Tokens", "The tokens of programs and people, with scope and expiry."),
-    "audit": ("Audit", "Who changed what, when, and from what to what."),
+    "audit": (
+        "Audit",
+        "The audit log names the token or the user of a change and where it was made, and shows "
+        "each changed field before and after it. It is filtered by actor and by target. The tab "
+        "*History* of a webhook has its own entries, also those of the daemon that disabled it.",
+    ),
+    "not-found": (
+        "An error",
+        "It keeps the navigation, and says what happened, why and what to do.",
+    ),
 }
 RULES = (
+    "## Environments and links",
     "Every address names its environment, `/e/{environment}/…`, and every form repeats it. So a page",
     "acts on the environment that it shows, also when another tab shows another one. A form that was",
-    "loaded for another environment changes nothing (409). A link to an event, a delivery or a",
-    "webhook of another environment opens it there if your token allows that; otherwise the answer",
-    "is 404. Addresses of earlier versions, without an environment, redirect. If sending is paused,",
-    "every page shows since when and by which actor. If your session has ended when you send a form,",
-    "the dashboard shows the form again after you sign in, without its passwords and keys.",
+    "loaded for another environment changes nothing (409). A link to an event, a delivery or a webhook",
+    "of another environment opens it there if your token allows that; otherwise the answer is 404.",
+    "Addresses of earlier versions, without an environment, redirect. If sending is paused, every page",
+    "shows since when and by which actor. If your session has ended when you send a form, the dashboard",
+    "shows the form again after you sign in, without its passwords and keys.",
     "",
-    "Pages are compressed with gzip, except those that show a new secret or token. The CSRF token of",
-    "a form is masked with new random bytes each time, and the cookie is `SameSite=Strict`, so the",
-    "length of a page tells other sites nothing. Over TLS, the name of the cookie is",
-    "`__Host-dispatcher_session`; a proxy reports TLS with `X-Forwarded-Proto: https`. `admin.hosts`",
-    "names the hosts that the admin port answers to. Requests for others get 421, except health",
-    "checks. Everything works without JavaScript.",
-    "",
+    "## Updates",
     "Lists update themselves and hold still. Rows that are shown change in place; new ones are counted,",
     "as in *12 new, show*, and wait for a click. A row that no longer matches the filter stays until",
     "then, in italics. When something above the pointer grows or goes, the page scrolls with it. *Pause",
@@ -100,46 +152,30 @@ RULES = (
     "and why: the daemon does not answer, has no database, or your session has ended. It goes on by",
     "itself, and keeps what you have typed; *Sign in* leads back to the same page and filter.",
     "",
+    "## Times and copies",
+    "Times are relative, with the exact time in UTC beside them. *Local time* shows the exact ones in",
+    "the browser's time zone, with its offset; the browser remembers that. Filters stay in UTC. Copy",
+    "buttons take ids, URLs and payloads exactly as they are, also characters that a page shows as",
+    "codes.",
+    "",
+    "## Access",
     "Buttons that a token may not use are not shown, and their forms get 403. The scope `support` is for",
     "people who answer questions: it looks, retries, replays and reads the audit log, and changes no",
     "settings.",
     "",
-    "The audit log names the token or the user of a change and where it was made, and shows each changed",
-    "field before and after it. It is filtered by actor and by target. The tab *History* of a webhook has",
-    "its own entries, also those of the daemon that disabled it.",
+    "## Look",
+    "`dashboard.title` is the name that titles, the menu and the sign-in page show. The theme is that of",
+    "the system until *Theme* changes it. Pages fit 320 px and more, and rows are high enough for a",
+    "finger. Printed, a page has no menu and no buttons, and every URL, payload and attempt is whole,",
+    "with exact times. An error keeps the menu, and says what happened, why, and what to do. Everything",
+    "works without JavaScript.",
     "",
-    "The first line of the overview says whether all is well; if not, what fails, since when, why, and",
-    "how much waits, with the button that mends it. *Lag* is how long the oldest delivery has been due",
-    "and is not sent. *Due* are those to be sent now, *scheduled* those that are retried later, *held*",
-    "those whose webhook is disabled or rests, or whose sending is paused.",
-    "",
-    "The box on every page finds an event, a delivery, a webhook by name or URL, a reference, an",
-    "idempotency key, an environment, a page, and a text within payloads of a time range. `/` and",
-    "Ctrl+K or ⌘K lead to it. The first hit is answered in a sentence. Payloads are searched piece by",
-    "piece, and the page says how far it searched.",
-    "",
-    "*Deliveries* lists those of all webhooks by status, response, error, webhook, event type, reference",
-    "and time. If few of very many match, the page says how far it searched, and goes on by itself. What",
-    "is ticked, or everything that is filtered, can be retried or cancelled; the latter is counted",
-    "first. Such a bulk action runs in the daemon, survives restarts, and concerns only deliveries that",
-    "existed when it was counted. *Failures by cause* groups what has failed and was not sent again.",
-    "",
-    "Times are relative, with the exact time in UTC beside them. *Local time* shows the exact ones in the",
-    "browser's time zone, with its offset; the browser remembers that. Filters stay in UTC. Copy buttons",
-    "take ids, URLs and payloads exactly as they are, also characters that a page shows as codes.",
-    "",
-    "The page of a delivery folds successive attempts that went alike, and says what changed between",
-    "others: status, error, headers, body. Headers such as `Date` and request ids do not count. A bar and",
-    "figures show the phases of each attempt. Payloads and answers in JSON are set out; the exact bytes are",
-    "one click away, and to download. Of a payload over 64 KiB, the page shows the beginning. *Newer* and",
-    "*Older* lead along the list, with its filter, from which the delivery or event was opened.",
-    "",
-    "*Copy as curl* makes a command that sends the next attempt by hand: the headers and bytes that the",
-    "daemon would send now, with a fresh signature, quoted for a POSIX shell. It needs the scope `support`",
-    "and is in the audit log, because the receiver cannot tell the request from a",
-    "delivery. It holds neither the secret nor credentials: the webhook's own headers, passwords, access",
-    "tokens and certificates are placeholders in angle brackets. A payload over 8 KiB, or with characters",
-    "that shells or terminals change, is read from the downloaded file.",
+    "## Protection",
+    "Pages are compressed with gzip, except those that show a new secret or token. The CSRF token of a",
+    "form is masked with new random bytes each time, and the cookie is `SameSite=Strict`, so the length",
+    "of a page tells other sites nothing. Over TLS, the name of the cookie is",
+    "`__Host-dispatcher_session`; a proxy reports TLS with `X-Forwarded-Proto: https`. `admin.hosts`",
+    "names the hosts that the admin port answers to. Requests for others get 421, except health checks.",
 )
 ADDRESSES = {
     "User sync": "https://support.example.com/hooks/users",
@@ -174,9 +210,11 @@ LOOKS = (
     Look("-narrow", True, "light"),
     Look("-narrow-dark", True, "dark"),
 )
+LAST = ("bulk-preview", "bulk-action")
+"""Taken last, because they change what other pages show."""
 SHOWN = {
     "-dark": ("overview", "webhook"),
-    "-narrow": ("webhooks", "delivery-pending"),
+    "-narrow": ("webhooks", "deliveries", "delivery-pending"),
     "-narrow-dark": ("overview",),
 }
 
@@ -200,9 +238,9 @@ class Studio:
             reduced_motion="reduce",
         )
         page = await context.new_page()
-        for name in names:
+        for name in sorted(names, key=LAST.__contains__):
             await self._go(page, name)
-            await self._save(page, look.of(name))
+            await self._save(page, look.of(name), WIDE["height"] if name in SHORT else TALLEST)
         await context.close()
 
     async def _go(self, page: Page, name: str) -> None:
@@ -216,14 +254,28 @@ class Studio:
             await page.get_by_role("button", name="Rotate secret").click()
             await page.get_by_role("dialog").get_by_role("button", name="Rotate secret").click()
             await page.locator("#secret").wait_for()
+        elif name == "bulk-preview":
+            await page.goto(self.scene.pages["deliveries-filtered"])
+            await page.get_by_role("button", name="Retry all…").click()
+            await page.get_by_role("heading", name="deliveries?").wait_for()
+        elif name == "bulk-action":
+            await page.get_by_role("button", name=re.compile("^Retry [0-9]+")).click()
+            await page.get_by_text("done", exact=True).wait_for()
+        elif name == "delivery-curl":
+            await page.goto(self.scene.pages["delivery-failed"])
+            await page.get_by_role("button", name="Copy as curl…").click()
+            await page.locator("#curl pre").wait_for()
+            await page.locator("#curl").evaluate("element => element.scrollIntoView()")
+        elif name == "not-found":
+            await page.goto("/deliveries/dlv_1_1_1")
         else:
             await page.goto(self.scene.pages[name])
 
-    async def _save(self, page: Page, name: str) -> None:
+    async def _save(self, page: Page, name: str, tallest: int) -> None:
         """The whole page, unless it is very long."""
         width = await page.evaluate("innerWidth")
         height = await page.evaluate("document.documentElement.scrollHeight")
-        await page.set_viewport_size({"width": width, "height": min(height, TALLEST)})
+        await page.set_viewport_size({"width": width, "height": min(height, tallest)})
         await page.wait_for_load_state("networkidle")
         await page.screenshot(path=self.into / name)
         usual = NARROW if width == NARROW["width"] else WIDE
@@ -326,7 +378,8 @@ def document() -> str:
         *RULES,
     ]
     for name, (title, sentence) in SENTENCES.items():
-        lines += ["", f"## {title}", sentence, "", f"![{title}](screenshots/{name}.png)"]
+        text = textwrap.wrap(sentence, 100, break_on_hyphens=False)
+        lines += ["", f"## {title}", *text, "", f"![{title}](screenshots/{name}.png)"]
         for look in LOOKS[1:]:
             if name in SHOWN[look.suffix]:
                 told = f"{title}, {'narrow' if look.narrow else 'wide'} and {look.theme}"

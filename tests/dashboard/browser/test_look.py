@@ -102,6 +102,6 @@ async def test_paper_shows_the_page_alone_black_on_white_and_whole(
     assert await address.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
     await page.goto(scene.pages["delivery-failed"])
     await page.emulate_media(media="print")
-    payload = page.get_by_role("region", name="Payload").locator("pre")
+    payload = page.get_by_role("region", name="Payload").locator("pre").first
     assert await payload.evaluate("code => code.scrollHeight <= code.clientHeight")
     await expect(page.locator(".attempt .sides").last).to_be_visible()
