@@ -152,5 +152,5 @@ CREATE TABLE dispatcher.bulk_actions (
 CREATE INDEX bulk_actions_environment ON dispatcher.bulk_actions (environment_id, id);
 CREATE INDEX bulk_actions_running ON dispatcher.bulk_actions (next_at) WHERE state = 'RUNNING';
 COMMENT ON TABLE dispatcher.bulk_actions IS
-  'Bulk actions, running and finished: retries or cancellations of all deliveries that a filter selects. The dashboard'
-  ' starts and cancels them. A daemon does the next due step, from the newest delivery to the oldest, in one transaction.';
+  'Bulk actions, running and finished: retries or cancellations of all deliveries that a filter selects. People'
+  ' start and cancel them. A daemon does the next due step, from the newest delivery to the oldest, in one transaction.';

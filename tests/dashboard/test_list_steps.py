@@ -148,7 +148,9 @@ async def test_events_are_stepped_through_and_a_made_up_list_leads_nowhere_else(
     assert "In the list" not in plain.text
     for query in ("in=https://evil.example/", "in=deliveries", "in=audit&x=1"):
         page = await visitor.get(f"/events/{names[1]}?{query}")
-        assert (page.status, "In the list" in page.text, links(page, "evil")) == (200, False, [])
+        assert (page.status, "In the list" in page.text) == (200, False)
+        # The page may link to itself; the address in its query leads nowhere.
+        assert all(link.startswith("/e/") for link in links(page, "evil"))
     page = await visitor.get(f"/events/{names[1]}/older?in=events&since=yesterday")
     assert "The search was not done" in page.text
     assert (await visitor.get("/events/evt_x/older?in=events")).status == 404
