@@ -1,20 +1,22 @@
 """A separate process for schema checks, so that an expensive check harms only this process.
 
 The process limits itself: processor time for each check, memory for all, no file and no connection.
-A check that exceeds a limit ends the process, and the next check starts another. The process ends
-with the process that started it.
+It checks in a child. A check that exceeds a limit ends the child, and the process makes another one:
+to start a process from here would hold the event loop for 10 ms, each time. Both end with the process
+that started them.
 """
 
 import asyncio
 import gc
 import os
 import resource
+import select
 import signal
 import struct
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
-from typing import BinaryIO, Self
+from typing import BinaryIO, NoReturn, Self
 
 import orjson
 
@@ -37,6 +39,10 @@ _HEAD = struct.Struct(
     "!iI"
 )  # sizes in bytes of the data (-1: none) and of the schema, which follow in this order
 _READY = b"ready\n"
+_TOO_LONG = b"too long\n"
+"""Said instead of an answer: the check took more than PROCESSOR_SECONDS."""
+_ENDED = b"ended\n"
+"""Said instead of an answer: the child ended for another reason."""
 _UNBOUNDED = b"unbounded "
 _ARGUMENTS = ("-P", "-m", "dispatcher.schema_validation.worker")
 
@@ -72,15 +78,20 @@ class Sandbox:
         """
         for _ in range(2):  # the first process may have ended for another reason
             try:
-                return await self._ask(schema.encode(), None if data is None else data.encode())
+                line = await self._ask(schema.encode(), None if data is None else data.encode())
             except (EOFError, OSError, TimeoutError) as error:
-                if await self._ended() == -signal.SIGPROF:
-                    break
+                await self._ended()
                 if self._is_idle and isinstance(error, TimeoutError):
                     raise SandboxUnavailableError("the processor is too busy") from None
+                continue
             except BaseException:
                 await self._end()  # otherwise the next check reads the rest of this result
                 raise
+            if line == _TOO_LONG:
+                break
+            if line != _ENDED:
+                answer = orjson.loads(line)
+                return Rejection(*answer) if answer else None
         return Rejection(
             "too_expensive", "comparing it with the schema takes too much time or memory"
         )
@@ -89,7 +100,7 @@ class Sandbox:
         """End the process. The next check starts another."""
         await self._end()
 
-    async def _ask(self, schema: bytes, data: bytes | None) -> Rejection | None:
+    async def _ask(self, schema: bytes, data: bytes | None) -> bytes:
         questions, answers = _pipes(self._process or await self._start())
         head = _HEAD.pack(-1 if data is None else len(data), len(schema))
         async with asyncio.timeout(ANSWER_LIMIT):
@@ -98,8 +109,7 @@ class Sandbox:
             line = await answers.readline()
         if not line.endswith(b"\n"):
             raise EOFError
-        answer = orjson.loads(line)
-        return Rejection(*answer) if answer else None
+        return line
 
     async def _start(self) -> Process:
         try:
@@ -145,9 +155,8 @@ class Sandbox:
         process, self._process = self._process, None
         if process is None:
             return None
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its child too: it leads their session
         return await process.wait()
 
 
@@ -168,6 +177,29 @@ def _pipes(process: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader
     if process.stdin is None or process.stdout is None:
         raise SandboxUnavailableError("it was started without pipes")
     return process.stdin, process.stdout
+
+
+def _check_in_children(questions: BinaryIO, answers: BinaryIO) -> None:
+    """Let a child check what comes in, and another one after each that ended, until the input ends."""
+    while True:
+        select.select([questions], [], [])  # the scheduling policy is set before the first question
+        child = os.fork()
+        if not child:
+            _answer_and_exit(questions, answers)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 0:
+            return
+        answers.write(_TOO_LONG if code == -signal.SIGPROF else _ENDED)
+        answers.flush()
+
+
+def _answer_and_exit(questions: BinaryIO, answers: BinaryIO) -> NoReturn:
+    code = 1
+    try:
+        _answer(questions, answers)
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
@@ -211,7 +243,7 @@ def main() -> None:
     sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
     if refused is None:
-        _answer(sys.stdin.buffer, sys.stdout.buffer)
+        _check_in_children(sys.stdin.buffer, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

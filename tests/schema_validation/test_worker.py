@@ -10,6 +10,7 @@ import pytest
 
 from dispatcher.schema_validation import worker as module
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
+from tests.end_to_end.stories import until
 
 DOUBLED = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(100)}
 ENDLESS = json.dumps({"$defs": {**DOUBLED, "a100": {}}, "$ref": "#/$defs/a0"})
@@ -25,6 +26,20 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 def process(sandbox: Sandbox) -> asyncio.subprocess.Process:
     assert sandbox._process is not None
     return sandbox._process
+
+
+def child_of(parent: asyncio.subprocess.Process) -> int:
+    with open(f"/proc/{parent.pid}/task/{parent.pid}/children") as file:
+        return int(file.read())
+
+
+def is_running(pid: int) -> bool:
+    """Return True unless the process has ended, also if nobody has asked for its exit code yet."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_the_worker_gives_the_same_results_as_the_function(sandbox: Sandbox) -> None:
@@ -49,6 +64,23 @@ async def test_a_schema_without_end_costs_its_time_and_no_more(sandbox: Sandbox)
     assert await sandbox.validate("{}", "1") is None
 
 
+async def test_the_daemon_starts_no_process_for_one_that_a_check_ended(sandbox: Sandbox) -> None:
+    await sandbox.validate("{}")
+    first = process(sandbox)
+    for schema, data in ((ENDLESS, "1"), ("{}", f"[{'{},' * 16_000_000}1]")):
+        assert await sandbox.validate(schema, data) is not None
+        assert await sandbox.validate("{}", "1") is None
+        assert process(sandbox) is first
+
+
+async def test_a_child_that_was_killed_is_replaced(sandbox: Sandbox) -> None:
+    await sandbox.validate("{}")
+    first = process(sandbox)
+    os.kill(child_of(first), signal.SIGKILL)
+    assert await sandbox.validate('{"type":"string"}', '"x"') is None
+    assert process(sandbox) is first
+
+
 async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
     sandbox: Sandbox,
 ) -> None:
@@ -60,7 +92,7 @@ async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
 
 async def test_a_process_that_was_killed_is_replaced(sandbox: Sandbox) -> None:
     await sandbox.validate("{}")
-    process(sandbox).kill()
+    os.killpg(process(sandbox).pid, signal.SIGKILL)
     assert await sandbox.validate('{"type":"string"}', '"x"') is None
 
 
@@ -70,7 +102,7 @@ async def test_a_frozen_process_is_given_up(
     monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
     monkeypatch.setattr(module, "END_LIMIT", 0.1)
     await sandbox.validate("{}")
-    process(sandbox).send_signal(signal.SIGSTOP)
+    os.killpg(process(sandbox).pid, signal.SIGSTOP)
     assert await sandbox.validate("{}") is None
 
 
@@ -81,7 +113,7 @@ async def test_a_process_out_of_idle_time_rejects_no_data(
     monkeypatch.setattr(module, "END_LIMIT", 0.1)
     async with Sandbox(is_idle=True) as sandbox:
         await sandbox.validate("{}")
-        process(sandbox).send_signal(signal.SIGSTOP)
+        os.killpg(process(sandbox).pid, signal.SIGSTOP)
         with pytest.raises(SandboxUnavailableError, match="too busy"):
             await sandbox.validate("{}")
 
@@ -91,9 +123,10 @@ async def test_a_process_out_of_idle_time_rejects_no_data(
 async def test_only_an_idle_process_yields_the_processor(*, is_idle: bool, policy: str) -> None:
     async with Sandbox(is_idle=is_idle) as sandbox:
         await sandbox.validate("{}")
-        of_child = os.sched_getscheduler(process(sandbox).pid)
+        both = (process(sandbox).pid, child_of(process(sandbox)))
+        policies = {os.sched_getscheduler(pid) for pid in both}
         inherited = os.sched_getscheduler(0)
-    assert of_child == (getattr(os, policy) if is_idle else inherited)
+    assert policies == {getattr(os, policy) if is_idle else inherited}
 
 
 async def test_a_cancelled_check_leaves_no_partial_answer(sandbox: Sandbox) -> None:
@@ -131,10 +164,11 @@ async def test_the_worker_ends_with_its_parent() -> None:
 
 async def test_closing_ends_it(sandbox: Sandbox) -> None:
     await sandbox.validate("{}")
-    pid = process(sandbox).pid
+    pid, child = process(sandbox).pid, child_of(process(sandbox))
     await sandbox.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    await until(lambda: not is_running(child), "its child is gone too")
 
 
 async def test_a_process_that_cannot_start_rejects_no_data(
