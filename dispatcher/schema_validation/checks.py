@@ -16,6 +16,15 @@ WAIT_SECONDS = 10.0
 """Longest wait in the queue. A check may take one second of processor time and a new process, so
 this is enough for a few checks.
 """
+REST = 8.0
+"""After a check, the environment rests so many times as long as it used the processor.
+
+Even a process that runs only while nothing else needs the processor makes others wait for some
+milliseconds, now and then. So costly schemas of one environment may keep it busy for a part of the
+time only.
+"""
+REST_SECONDS = 5.0
+"""Longest such rest: less than WAIT_SECONDS, or the environment's other checks would all be refused."""
 
 
 class SchemaChecksBusyError(Exception):
@@ -40,8 +49,10 @@ class SchemaChecks:
         or gets no time on the processor.
         """
         try:
-            async with self._slots.held(environment_id):
-                return await self._sandbox.validate(schema, data)
+            async with self._slots.held(environment_id) as hold:
+                rejection = await self._sandbox.validate(schema, data)
+                hold.rest_seconds = min(REST * self._sandbox.used_seconds, REST_SECONDS)
+                return rejection
         except BusyError:
             raise SchemaChecksBusyError("too many schemas wait to be checked") from None
 

@@ -16,6 +16,7 @@ import struct
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
+from time import process_time
 from typing import BinaryIO, NoReturn, Self
 
 import orjson
@@ -62,6 +63,8 @@ class Sandbox:
 
     def __init__(self, *, is_idle: bool = False) -> None:
         self._is_idle = is_idle
+        self.used_seconds = 0.0
+        """Processor time of the last check."""
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,8 +93,9 @@ class Sandbox:
             if line == _TOO_LONG:
                 break
             if line != _ENDED:
-                answer = orjson.loads(line)
+                self.used_seconds, answer = orjson.loads(line)
                 return Rejection(*answer) if answer else None
+        self.used_seconds = PROCESSOR_SECONDS
         return Rejection(
             "too_expensive", "comparing it with the schema takes too much time or memory"
         )
@@ -210,9 +214,12 @@ def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
         schema = questions.read(schema_size).decode()
         # The signal ends the process if the check takes longer.
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
+        began = process_time()
         rejection = validate.validate(schema, data)
+        used = process_time() - began
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(orjson.dumps(rejection and (rejection.reason, rejection.detail)) + b"\n")
+        answer = (used, rejection and (rejection.reason, rejection.detail))
+        answers.write(orjson.dumps(answer) + b"\n")
         answers.flush()
 
 

@@ -18,6 +18,15 @@ class BusyError(Exception):
     """Every slot is taken, and none became free in time or too many callers are waiting."""
 
 
+class Hold:
+    """A slot that is held. `rest_seconds` may be set: the rest after it, None for the usual one."""
+
+    __slots__ = ("rest_seconds",)
+
+    def __init__(self) -> None:
+        self.rest_seconds: float | None = None
+
+
 class FairSlots:
     """Slots that callers take by a key, such as an environment. Waiting keys are served in turn.
 
@@ -56,7 +65,7 @@ class FairSlots:
         return sum(map(len, self._queues.values()))
 
     @asynccontextmanager
-    async def held(self, key: str) -> AsyncIterator[None]:
+    async def held(self, key: str) -> AsyncIterator[Hold]:
         """Hold a slot for `key`. Raise BusyError if none is free in time."""
         if key in self._queues or not self._has_room(key):
             await self._wait(key)
@@ -64,11 +73,14 @@ class FairSlots:
             self._take(key)
         loop = asyncio.get_running_loop()
         since = loop.time()
+        hold = Hold()
         try:
-            yield
+            yield hold
         finally:
             self._free += 1
-            rest_seconds = min((loop.time() - since) * self._rest, self._longest_rest)
+            rest_seconds = hold.rest_seconds
+            if rest_seconds is None:
+                rest_seconds = min((loop.time() - since) * self._rest, self._longest_rest)
             if rest_seconds:
                 loop.call_later(rest_seconds, self._end_rest, key)
                 self._hand_on()

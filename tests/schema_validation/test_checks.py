@@ -45,6 +45,29 @@ async def test_more_than_may_wait_are_turned_away_at_once(monkeypatch: pytest.Mo
     await asyncio.gather(*first, return_exceptions=True)
 
 
+async def test_after_a_costly_check_the_environment_rests_and_others_are_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def validate(sandbox: worker.Sandbox, schema: str, _: str | None = None) -> None:
+        sandbox.used_seconds = 1.0 if schema == "costly" else 0.0
+        checked.append(schema)
+
+    checked: list[str] = []
+    monkeypatch.setattr(worker.Sandbox, "validate", validate)
+    monkeypatch.setattr(checks_module, "REST_SECONDS", 0.2)
+    checks = SchemaChecks()
+    loop = asyncio.get_running_loop()
+    await checks.validate("env_a", "costly")
+    began = loop.time()
+    again = asyncio.create_task(checks.validate("env_a", "cheap of a"))
+    await asyncio.sleep(0)
+    await checks.validate("env_b", "cheap of b")
+    await again
+    assert checked == ["costly", "cheap of b", "cheap of a"]
+    assert loop.time() - began >= 0.19
+    await checks.validate("env_a", "after a cheap one")
+
+
 async def test_the_worker_lives_on_from_one_check_to_the_next() -> None:
     checks = SchemaChecks()
     try:
