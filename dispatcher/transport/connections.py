@@ -285,10 +285,11 @@ class Connections:
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
             )
         except (OSError, ValueError) as error:
-            failure = (no_handshake if tls else no_connection)(error)
             if isinstance(error, ssl.SSLError):
-                self._failed_handshakes.note(share, target.origin, failure.reason, monotonic())
-            raise failure from None
+                reason = no_handshake(error).reason
+                self._failed_handshakes.note(share, target.origin, reason, monotonic())
+            # Kept in a variable, the error would hold this frame and what was read until garbage collection.
+            raise (no_handshake if tls else no_connection)(error) from None
         self._failed_handshakes.forget(share, target.origin)
         return connection
 

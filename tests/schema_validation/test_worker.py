@@ -34,7 +34,7 @@ def child_of(parent: asyncio.subprocess.Process) -> int:
 
 
 def is_running(pid: int) -> bool:
-    """Return True unless the process has ended, also if nobody has asked for its exit code yet."""
+    """Return True unless the process has ended, also if its exit code was not read yet."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"

@@ -2,9 +2,12 @@
 
 import asyncio
 import itertools
+import traceback
+from time import monotonic
 
 import pytest
 
+from dispatcher.core.endpoint_url import parse_url
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport import failed_handshakes
 from dispatcher.transport.failed_handshakes import (
@@ -15,8 +18,9 @@ from dispatcher.transport.failed_handshakes import (
     FailedHandshakes,
 )
 from dispatcher.transport.failures import PostError
+from dispatcher.transport.progress import Progress
 from dispatcher.transport.sender import Sender
-from dispatcher.transport.target import Origin
+from dispatcher.transport.target import Origin, target_of
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Script, read_request
 from tests.transport.senders import new_sender
@@ -142,6 +146,21 @@ async def test_attempts_after_a_refused_certificate_make_no_connection(
         *_, own, repeated, other = [a.reason for a in answers if isinstance(a, SendError)]
         assert own == other == REASON
         assert repeated == REASON + REPEATED
+
+
+async def test_the_error_of_a_failed_handshake_holds_no_frame_that_holds_it(
+    authority: Authority, sender: Sender
+) -> None:
+    context = authority.server(self_signed=True)
+    async with RawReceiver(keeps_alive(), ssl_context=context) as receiver:
+        target = target_of(parse_url(receiver.url))
+        with pytest.raises(PostError) as refused:
+            await sender._connections.connect(target, Progress(monotonic()), "a")
+        error = refused.value
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        own = [frame for frame in frames if "dispatcher/transport" in frame.f_code.co_filename]
+        assert own
+        assert not any(error in frame.f_locals.values() for frame in own)
 
 
 async def test_a_receiver_with_a_mended_certificate_is_reached_again(
