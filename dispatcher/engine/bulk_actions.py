@@ -53,6 +53,7 @@ class BulkActions:
                 done = await _change(session, row, _limit(row, size))
                 wait = done.made / row["rate"] if row["rate"] else 0.0
             await actions.advance(
+                row["environment_id"],
                 row["id"],
                 done.position or 0,
                 made=done.made,

@@ -111,6 +111,7 @@ class BulkActions:
 
     async def advance(
         self,
+        environment_id: str,
         action_id: int,
         position: int,
         *,
@@ -128,6 +129,7 @@ class BulkActions:
             orjson.dumps(skipped).decode(),
             wait,
             is_done,
+            environment_id,
         )
 
     async def next(self) -> float | None:

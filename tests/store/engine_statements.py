@@ -185,7 +185,7 @@ def _keeping(queues: Queues) -> Rows:
         "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
         "statistics/sample_backlog": ("upkeep", "5000", 5000, 8),
         "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_delivery"),
-        "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true", 1, 20, "bulk_actions_pkey"),
+        "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true, 'env_default'", 1, 20),
         "bulk_actions/next": ("upkeep", "", 1, 20, "bulk_actions_running"),
         "bulk_actions/note_failure": ("upkeep", "'error', 20", 1, 20, "bulk_actions_running", "bulk_actions_pkey"),
         "bulk_actions/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
