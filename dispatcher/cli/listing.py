@@ -8,6 +8,7 @@ import click
 
 from dispatcher.cli.tables import Column, print_table
 from dispatcher.cli.target import Target, call_api, each_environment
+from dispatcher.core import ids
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -73,7 +74,7 @@ async def newest(
 
 
 def _number(item: "Resource") -> int:
-    return int(str(item.id).partition("_")[2])
+    return ids.number_of(str(item.id))
 
 
 async def in_its_environment(

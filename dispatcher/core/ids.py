@@ -22,6 +22,11 @@ def delivery_name(delivery_id: int) -> str:
     return f"dlv_{delivery_id}"
 
 
+def number_of(name: str) -> int:
+    """Return the number in a public id that was made here, of any kind."""
+    return int(name.rpartition("_")[2])
+
+
 def parse(prefix: str, name: str) -> int:
     """Return the number in a name such as `evt_1` or `dlv_1`.
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from dispatcher.core import ids
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.pagination import Page
+from dispatcher.dashboard.live_list import Identified
 from dispatcher.services import delivery_criteria
 
 ROUNDS_MOST: Final = 24
@@ -22,18 +23,11 @@ _AHEAD: Final = timedelta(hours=1)
 """How far the database's clock may be ahead of this one."""
 
 
-class Item(Protocol):
-    """An item of a list."""
-
-    @property
-    def id(self) -> str: ...
-
-
 class TooFarError(RefusedError):
     """The next item was not found within so many reads."""
 
 
-Read = Callable[[int, int, int], Awaitable[Page[Item, int]]]
+Read = Callable[[int, int, int], Awaitable[Page[Identified, int]]]
 """A function that reads the list: items with ids above the first number and below the second, at most
 as many as the third, newest first."""
 
@@ -60,9 +54,9 @@ async def newer(read: Read, number: int) -> str | None:
     """
     end = delivery_criteria.id_at(datetime.now(UTC) + _AHEAD)
     above, span, long_reads = number, _FIRST_SPAN, 0
-    nearest: Item | None = None
+    nearest: Identified | None = None
     for _ in range(ROUNDS_MOST):
-        known = end + 1 if nearest is None else _number(nearest)
+        known = end + 1 if nearest is None else ids.number_of(nearest.id)
         below = min(above + 1 + span, known)
         page = await read(above, below, READ_AT_ONCE)
         if page.next is not None:
@@ -78,7 +72,3 @@ async def newer(read: Read, number: int) -> str | None:
         else:
             above, span = below - 1, span * _FACTOR
     raise TooFarError("No newer one was found in what was searched.")
-
-
-def _number(item: Item) -> int:
-    return int(item.id.rpartition("_")[2])

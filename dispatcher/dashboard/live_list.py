@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
+from dispatcher.core import ids
 from dispatcher.core.pagination import Page
 
 SHOWN: Final = "shown"
@@ -51,7 +52,7 @@ async def read(
     first = await read_page(request.position())
     if shown is None:
         return LiveList(first, _above(first.items))
-    newer = sum(_number(item) >= shown for item in first.items)
+    newer = sum(ids.number_of(item.id) >= shown for item in first.items)
     if not newer:
         return LiveList(first, shown)
     more = "+" if newer == len(first.items) and first.next is not None else ""
@@ -59,8 +60,4 @@ async def read(
 
 
 def _above(items: Sequence[Identified]) -> int | None:
-    return _number(items[0]) + 1 if items else None
-
-
-def _number(item: Identified) -> int:
-    return int(item.id.partition("_")[2])
+    return ids.number_of(items[0].id) + 1 if items else None

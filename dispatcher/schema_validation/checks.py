@@ -13,9 +13,7 @@ WAITING = 32
 WAITING_OF_ONE = 8
 """Most checks of one environment in that queue."""
 WAIT_SECONDS = 10.0
-"""Longest wait in the queue. A check may take one second of processor time and a new process, so
-this is enough for a few checks.
-"""
+"""Longest wait in the queue: enough for a rest of the environment and for a few checks of others."""
 REST = 8.0
 """After a check, the environment rests so many times as long as it used the processor.
 

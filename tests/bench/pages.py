@@ -35,7 +35,7 @@ class Costs:
         """Return the time on a processor of the daemon, and of all sessions of PostgreSQL."""
         microseconds = 0.0
         for pid in stage.children(self._server):
-            with suppress(OSError):  # an autovacuum worker may end meanwhile
+            with suppress(OSError):  # an autovacuum worker may end before it is read
                 microseconds += stage.microseconds_on_cpu(pid)
         return stage.microseconds_on_cpu(self._daemon) / 1000, microseconds / 1000
 

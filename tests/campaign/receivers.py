@@ -67,8 +67,8 @@ class Found:
     `right` of `posts` verdicts were right; the others are in `wrong`. `over` is the longest time
     that a POST ended after its deadline, `held` the longest time that the loop was held, in
     seconds. `grown` is in MiB. `alone` and `beside` are the times of POSTs to the healthy receiver,
-    `work_alone` and `work_beside` the time of the processor that this process took meanwhile: other
-    programs on the machine change it little.
+    `work_alone` and `work_beside` the processor time of this process for them: other programs on
+    the machine change it little.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Found:
 
 @dataclass(slots=True)
 class Times:
-    """The seconds of each POST to the healthy receiver, our own work meanwhile, the longest hold."""
+    """The seconds of each POST to the healthy receiver, our own work for it, the longest hold."""
 
     took: list[float] = field(default_factory=list)
     worked: list[float] = field(default_factory=list)
@@ -248,7 +248,7 @@ def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
         f"{max(each.over for each in found):.2f} s over a deadline at most, healthy p50 "
         f"{quantile(alone, 0.5) * 1e3:.2f} / {quantile(beside, 0.5) * 1e3:.2f} ms, p99 "
         f"{quantile(alone, 0.99) * 1e3:.2f} / {quantile(beside, 0.99) * 1e3:.2f} ms ({ratio:.2f}), "
-        f"own work meanwhile {_work(found, 'work_alone')} / {_work(found, 'work_beside')} ms"
+        f"own work for it {_work(found, 'work_alone')} / {_work(found, 'work_beside')} ms"
     )
     return figures, broken
 

@@ -7,7 +7,8 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import list_steps
-from dispatcher.dashboard.list_steps import Item, TooFarError
+from dispatcher.dashboard.list_steps import TooFarError
+from dispatcher.dashboard.live_list import Identified
 from dispatcher.services import delivery_criteria
 from tests.api.conftest import Client
 from tests.dashboard.conftest import Page as Shown
@@ -38,7 +39,7 @@ class Listing:
         self.matching = set(all_ids) if matching is None else matching
         self.reads = 0
 
-    async def read(self, after: int, before: int, limit: int) -> Page[Item, int]:
+    async def read(self, after: int, before: int, limit: int) -> Page[Identified, int]:
         self.reads += 1
         inside = [id_ for id_ in self.ids if after < id_ < before]
         looked = inside[: self.rows]

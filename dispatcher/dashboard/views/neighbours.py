@@ -10,7 +10,8 @@ from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import delivery_filters, list_context, list_steps
 from dispatcher.dashboard.list_context import EVENT_FIELDS, ListContext
-from dispatcher.dashboard.list_steps import Item, Read, TooFarError
+from dispatcher.dashboard.list_steps import Read, TooFarError
+from dispatcher.dashboard.live_list import Identified
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.inputs.history_filters import EventFilters
 
@@ -41,7 +42,7 @@ async def _delivery(request: DashboardRequest, step: Step, end: str) -> web.Resp
     context = list_context.read(request, "delivery")
     asked = await delivery_filters.read(request, {} if context is None else context.given)
 
-    async def read(after: int, before: int, limit: int) -> Page[Item, int]:
+    async def read(after: int, before: int, limit: int) -> Page[Identified, int]:
         page = await request.services.history.deliveries(
             request.environment_id,
             asked.webhook_id,
@@ -64,7 +65,7 @@ async def _event(request: DashboardRequest, step: Step, end: str) -> web.Respons
     except ValidationError:
         return await _go(request, "event", context, None, step, end)
 
-    async def read(after: int, before: int, limit: int) -> Page[Item, int]:
+    async def read(after: int, before: int, limit: int) -> Page[Identified, int]:
         page = await request.services.history.events(
             request.environment_id, chosen, before=before, after=after, limit=limit
         )

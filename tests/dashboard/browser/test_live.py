@@ -90,7 +90,7 @@ async def emitting(dsn: str, environment_id: str) -> AsyncIterator[None]:
 async def test_fifty_clicks_at_a_hundred_events_a_second_open_the_fifty_right_rows(
     page: Page, place: Place, receiver: Receiver, standing: Api
 ) -> None:
-    """Meanwhile banners appear above the list and go, and rows change."""
+    """Banners appear above the list and go, and rows change, while it is clicked."""
     webhook = await place.webhook(receiver.url, retry=NEVER)
     draw = random.Random(50)
     async with emitting(standing.dsn, place.environment_id):
@@ -128,7 +128,7 @@ async def test_fifty_clicks_at_a_hundred_events_a_second_open_the_fifty_right_ro
 async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
     page: Page, place: Place, receiver: Receiver, size: ViewportSize
 ) -> None:
-    """The banner above the lists goes meanwhile."""
+    """The banner above the lists goes before they change."""
     receiver.otherwise = 500
     webhook = await place.webhook(receiver.url, retry=NEVER)
     await place.ask("POST", "/api/pause")
