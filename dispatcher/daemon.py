@@ -1,6 +1,7 @@
 """The daemon: the engine and the admin port in one task group, drained in reverse order."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -193,6 +194,8 @@ class Daemon:
         self._admin = admin
         await admin.port.open()
         self._is_served.set()
+        if gc.get_freeze_count():  # what `dispatcher run` does with all that it has loaded before
+            gc.freeze()
 
     async def _close_admin(self) -> None:
         """Close the admin port, or what is open of it."""
