@@ -15,7 +15,7 @@ from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import RequestPipeline
 from dispatcher.api.work import Work
-from dispatcher.config.sections import Config
+from dispatcher.config.sections import Config, Limits
 from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
 from dispatcher.encryption.cipher import Cipher
@@ -78,8 +78,8 @@ class AdminServer:
         )
         self.dashboard.add(app, PAGES)
         app.on_cleanup.append(lambda _: settings.close())
-        limits = config.limits
-        connections = ConnectionLimits(
-            most=limits.connections, of_one_address=limits.connections_per_address
-        )
-        self.port = AdminPort(app, listening, connections)
+        self.port = AdminPort(app, listening, _connection_limits(config.limits))
+
+
+def _connection_limits(limits: Limits) -> ConnectionLimits:
+    return ConnectionLimits(most=limits.connections, of_one_address=limits.connections_per_address)
