@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
+from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
@@ -23,6 +24,9 @@ EVENTS_LIMIT = 500
 """Most events that one statement takes."""
 SMALL_BYTES = 1_024
 """Largest data of an event that comes with its deliveries: half a MiB at most in one answer."""
+SMALL_DAYS = 2
+"""Days, today included, of which small events come with their deliveries. Others are read by
+themselves. Each day is a partition that every statement locks."""
 OVERSIZED_LIMIT = 5_000
 """Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
 PASS_SECONDS = 0.1
@@ -48,8 +52,8 @@ class Fanout:
     `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
     the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
     `keep_events` takes the small events of these deliveries, before they are admitted.
-    `backlog` returns True if enough deliveries wait to be sent. `notified` is True if emitters
-    notify an idle daemon.
+    `backlog` returns True if enough deliveries wait to be sent. `now` returns the database's time in
+    epoch seconds. `notified` is True if emitters notify an idle daemon.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Fanout:
         saturated: Callable[[int], Sequence[UUID]],
         keep_events: Callable[[Sequence[SmallEvent]], None],
         backlog: Callable[[], bool],
+        now: Callable[[], float],
         notified: bool = True,
     ) -> None:
         self._inbox = inbox
@@ -69,6 +74,7 @@ class Fanout:
         self._saturated = saturated
         self._keep_events = keep_events
         self._backlog = backlog
+        self._now = now
         self._polling = PollingWindow(notified=notified)
         self._shard_turn = count()
         self._size = BatchSize()
@@ -162,6 +168,7 @@ class Fanout:
             deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
             up_to=slice_.up_to_id,
             small_bytes=SMALL_BYTES,
+            small_ids=ids.of_days(self._now(), SMALL_DAYS),
         )
 
     def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple, TypedDict
 from uuid import UUID
 
@@ -98,6 +99,13 @@ class InboxRow(TypedDict):
     type: str
 
 
+@lru_cache(maxsize=2)
+def _fan_out(small_ids: range) -> str:
+    """Return the statement with these ids of small events in its text."""
+    text = statement("inbox/fan_out")
+    return text.replace("$10", str(small_ids.start)).replace("$11", str(small_ids.stop))
+
+
 class Inbox:
     """The inbox."""
 
@@ -116,16 +124,18 @@ class Inbox:
         deliveries_limit: int = 20_000,
         up_to: int = LARGEST,
         small_bytes: int = 0,
+        small_ids: range = range(0),
     ) -> FannedOut:
         """Turn up to `limit` inbox rows into deliveries of `shard`.
 
         Their ids are above `after_id` and at most `up_to`, and they are of none of the
         `excluded_environments`.
         Rows are taken until they make `deliveries_limit` deliveries. Events of at most `small_bytes`
-        come with their deliveries.
+        come with their deliveries, if their ids are in `small_ids`. A new range is planned anew: let it
+        change once a day.
         """
         rows = await self._session.fetch(
-            statement("inbox/fan_out"),
+            _fan_out(small_ids),
             limit,
             shard,
             daemon,

@@ -50,6 +50,7 @@ def fanout(inbox: Late) -> Fanout:
         saturated=lambda coming: [],
         keep_events=lambda events: None,
         backlog=lambda: False,
+        now=lambda: 0.0,
     )
 
 

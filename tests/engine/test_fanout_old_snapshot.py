@@ -98,6 +98,7 @@ async def looked(inbox: Stuck) -> None:
         saturated=lambda coming: (),
         keep_events=lambda events: None,
         backlog=lambda: False,
+        now=lambda: 0.0,
     )
     for _ in range(LOOKS):
         await fanout.run_once()
