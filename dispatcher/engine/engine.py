@@ -193,7 +193,6 @@ class Engine:
             saturated=self.buffer.endpoints_without_room,
             keep_events=self.bodies.add,
             backlog=self._has_backlog,
-            now=self.clock.now,
             notified=self._config.database.notify,
         )
         self.schema_check = SchemaCheck(

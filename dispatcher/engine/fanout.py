@@ -52,8 +52,8 @@ class Fanout:
     `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
     the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
     `keep_events` takes the small events of these deliveries, before they are admitted.
-    `backlog` returns True if enough deliveries wait to be sent. `now` returns the database's time in
-    epoch seconds. `notified` is True if emitters notify an idle daemon.
+    `backlog` returns True if enough deliveries wait to be sent. `notified` is True if emitters
+    notify an idle daemon.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Fanout:
         saturated: Callable[[int], Sequence[UUID]],
         keep_events: Callable[[Sequence[SmallEvent]], None],
         backlog: Callable[[], bool],
-        now: Callable[[], float],
         notified: bool = True,
     ) -> None:
         self._inbox = inbox
@@ -74,7 +73,6 @@ class Fanout:
         self._saturated = saturated
         self._keep_events = keep_events
         self._backlog = backlog
-        self._now = now
         self._polling = PollingWindow(notified=notified)
         self._shard_turn = count()
         self._size = BatchSize()
@@ -168,7 +166,7 @@ class Fanout:
             deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
             up_to=slice_.up_to_id,
             small_bytes=SMALL_BYTES,
-            small_ids=ids.of_days(self._now(), SMALL_DAYS),
+            small_ids=ids.of_days(self._lease.database_time(), SMALL_DAYS),
         )
 
     def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:

@@ -100,9 +100,8 @@ class InboxRow(TypedDict):
 
 
 @lru_cache(maxsize=2)
-def _fan_out(small_ids: range) -> str:
-    """Return the statement with these ids of small events in its text."""
-    text = statement("inbox/fan_out")
+def _with_ids(text: str, small_ids: range) -> str:
+    """Return the text of the fan-out with these ids of small events written into it."""
     return text.replace("$10", str(small_ids.start)).replace("$11", str(small_ids.stop))
 
 
@@ -135,7 +134,7 @@ class Inbox:
         change once a day.
         """
         rows = await self._session.fetch(
-            _fan_out(small_ids),
+            _with_ids(statement("inbox/fan_out"), small_ids),
             limit,
             shard,
             daemon,

@@ -233,7 +233,9 @@ async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_end
     await rows.endpoint(connection, "*", home=3)
     first = await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0, 0, 0)
+        await slow.fetch(
+            statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0, 0, 0
+        )
         second = await rows.event(connection)
         other = await rows.event(connection, environment=elsewhere)
         done = await fan_out(session, owner)
@@ -253,7 +255,9 @@ async def test_without_ordered_endpoints_the_order_lock_is_not_taken(
     await rows.endpoint(connection, "*")
     await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0, 0, 0)
+        await slow.fetch(
+            statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0, 0, 0
+        )
         event = await rows.event(connection)
         done = await fan_out(session, owner)
         assert (done.picked, done.last_picked) == (1, event)

@@ -7,7 +7,7 @@ year of partitions stands for all: a statement that locks them all locks far mor
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from time import time
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -428,7 +428,7 @@ async def test_the_fan_out_locks_the_partitions_of_two_days(
 ) -> None:
     event = await rows.event(long_history, data="1")
     async with session.transaction() as opened:
-        done = await Inbox(opened).fan_out(
+        done = await Inbox(cast(Session, opened)).fan_out(
             limit=10,
             shard=5,
             daemon=owner_of_history,
@@ -462,6 +462,7 @@ async def _locks_of(connection: Connection, name: str, call: Call) -> int:
                 await connection.execute(f"SET LOCAL {setting} = '{value}'")
             execute = f"EXECUTE it({call.arguments})" if call.arguments else "EXECUTE it"
             await connection.execute(f"EXPLAIN (ANALYZE) {execute}")
-            return await connection.fetchval(LOCKS)
+            locks: int = await connection.fetchval(LOCKS)
+            return locks
     finally:
         await connection.execute("DEALLOCATE it")
