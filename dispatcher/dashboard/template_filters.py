@@ -149,6 +149,14 @@ def time(value: datetime | None, absent: str = NOTHING) -> Markup:
     ).format(text, text[:10], text[11:23], ago(value, datetime.now(UTC)), text[:10], text[11:19])
 
 
+def clock(value: datetime) -> Markup:
+    """Return the time of day as HTML, in UTC. The page may show it in local time."""
+    text = moment(value)
+    return Markup('<time datetime="{}"><span class="clock">{} UTC</span></time>').format(
+        text, text[11:19]
+    )
+
+
 def ago(value: datetime, now: datetime) -> str:
     """Return a time relative to `now`, as in `5 min ago` or `in 5 min`."""
     seconds = (now - value).total_seconds()
@@ -210,6 +218,7 @@ FILTERS: dict[str, Any] = {
     "is_long": is_long,
     "phases": phases,
     "time": time,
+    "clock": clock,
     "duration": duration,
     "span": span,
     "size": size,

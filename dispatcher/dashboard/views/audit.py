@@ -36,6 +36,9 @@ async def show(request: DashboardRequest) -> web.Response:
         actors=audit_words.choices(actors, filters["actor"]),
         actions=audit_words.ACTIONS,
         everywhere=everywhere,
+        environments=await request.services.environments.names(
+            {each.environment_id for each in page.items if everywhere and each.environment_id}
+        ),
     )
 
 
