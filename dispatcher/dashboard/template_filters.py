@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
+from dispatcher.dashboard import filter_words
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
 
@@ -217,6 +218,8 @@ FILTERS: dict[str, Any] = {
     "beginning": beginning,
     "is_long": is_long,
     "phases": phases,
+    "filter_words": filter_words.words,
+    "filter_query": filter_words.query,
     "time": time,
     "clock": clock,
     "duration": duration,
