@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.request_values import request_id, share_of
+from dispatcher.api.request_values import fairness_key_of, request_id
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, form_body
@@ -185,7 +185,7 @@ class Dashboard:
         self, request: web.Request, session: DashboardSession, environment_id: str, name: str
     ) -> DashboardRequest:
         """Return the request without what the database knows of the environment."""
-        pool = self._pool.of(share_of(session.principal, environment_id))
+        pool = self._pool.of(fairness_key_of(session.principal, environment_id))
         token_id = session.principal.token_id
         actor = Actor(f"token:{token_id}", request_id(request), request.remote, "dashboard")
         services = Services(pool, actor, self._settings)
