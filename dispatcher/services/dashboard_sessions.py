@@ -21,7 +21,7 @@ SESSION_SECONDS = 12 * 3600.0
 """Seconds that a session lasts. After that one must sign in again."""
 COOKIE_BYTES = 32
 SIGNED_IN = "signed in"
-"""Key of the pool share for requests whose cookie was valid before."""
+"""Fairness key of requests whose cookie was valid before."""
 REMEMBERED = 10_000
 LOGIN_LINK_SECONDS = 600.0
 LOGIN_LINKS_MOST = 100
