@@ -75,6 +75,16 @@ class DashboardRequest:
         return self.environment.id
 
     @property
+    def environment_name(self) -> str:
+        """Return the name of the environment, or its id if it has none."""
+        return self.environment.name or self.environment_id
+
+    @property
+    def environment_words(self) -> str:
+        """Return the environment for a sentence: its name, and its id, because names may be equal."""
+        return environment_words(self.environment_id, self.environment_name)
+
+    @property
     def sees_all(self) -> bool:
         """Return True if the token is valid for every environment."""
         return self.principal.environment_id is None
@@ -167,6 +177,11 @@ class DashboardRequest:
             part=self.http.query.get("part"),
             **context,
         )
+
+
+def environment_words(environment_id: str, name: str) -> str:
+    """Return an environment for a sentence, as in `Shop EU (env_eu)`."""
+    return f"{name} ({environment_id})" if name != environment_id else name
 
 
 def see_other(path: str, flash: str | None = None) -> web.Response:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
+from dispatcher.dashboard import filter_words
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
 
@@ -149,6 +150,14 @@ def time(value: datetime | None, absent: str = NOTHING) -> Markup:
     ).format(text, text[:10], text[11:23], ago(value, datetime.now(UTC)), text[:10], text[11:19])
 
 
+def clock(value: datetime) -> Markup:
+    """Return the time of day as HTML, in UTC. The page may show it in local time."""
+    text = moment(value)
+    return Markup('<time datetime="{}"><span class="clock">{} UTC</span></time>').format(
+        text, text[11:19]
+    )
+
+
 def ago(value: datetime, now: datetime) -> str:
     """Return a time relative to `now`, as in `5 min ago` or `in 5 min`."""
     seconds = (now - value).total_seconds()
@@ -209,7 +218,10 @@ FILTERS: dict[str, Any] = {
     "beginning": beginning,
     "is_long": is_long,
     "phases": phases,
+    "filter_words": filter_words.words,
+    "filter_query": filter_words.query,
     "time": time,
+    "clock": clock,
     "duration": duration,
     "span": span,
     "size": size,

@@ -75,6 +75,18 @@ class BulkActionFilters:
             webhook_id=criteria.endpoint_id,
         )
 
+    @classmethod
+    def from_audit(cls, filters: object) -> "BulkActionFilters | None":
+        """Return the filters that the detail of an audit entry has.
+
+        Return None if it has none that can be read, or if the deliveries were named one by one.
+        """
+        try:
+            criteria = stored.from_json(orjson.dumps(filters).decode())
+            return None if criteria.high == ids.LARGEST else cls.of(criteria)
+        except (TypeError, ValueError, OverflowError):
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:

@@ -1,5 +1,6 @@
 """Create, rename and list environments: the tenants, each with its own webhooks and events."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
@@ -92,6 +93,12 @@ class Environments:
         """Return environments, newest first."""
         rows = await self._stored.list(before=before, limit=limit + 1)
         return Page.of(rows, limit, make=Environment.from_row, key=lambda row: row["position"])
+
+    async def names(self, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the names of environments by id. Unknown ids are left out."""
+        if not ids:
+            return {}
+        return {row["id"]: row["name"] for row in await self._stored.names(set(ids))}
 
     async def search(self, text: str, *, limit: int) -> tuple[Environment, ...]:
         """Return environments whose id or name contains the text, the best match first."""

@@ -41,8 +41,8 @@ def expressions() -> Iterator[str]:
 async def test_every_expression_names_what_a_daemon_exposes(
     story: Story, daemons: Daemons, receiver: Receiver, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
-    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.PAUSES_SECONDS", 0.05)
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
     await story.insert()

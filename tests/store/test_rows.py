@@ -54,6 +54,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     endpoints.UnwellEndpointRow: ("endpoints/unwell",),
     endpoints.SealedEndpointRow: ("endpoints/get",),
     endpoints.SendingEndpointRow: ("endpoints/with_ids",),
+    environments.EnvironmentNameRow: ("environments/names",),
     environments.RenamedEnvironmentRow: ("environments/rename",),
     environments.EnvironmentRow: (
         "environments/create",

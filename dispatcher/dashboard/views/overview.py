@@ -54,6 +54,9 @@ async def overview(request: DashboardRequest) -> web.Response:
         ranges=RANGES,
         points=points,
         verdict=verdict,
+        environments=await request.services.environments.names(
+            {each.environment_id for each in verdict.unwell if of_all}
+        ),
         lag=spoken(verdict.backlog.pending.oldest_due_seconds),
         chart=chart(points, backlog),
         table=request.http.query.get("as") == "table",

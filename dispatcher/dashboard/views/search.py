@@ -66,6 +66,7 @@ class Found:
     webhook_link: str | None = None
     webhook: Webhook | None = None
     elsewhere: str | None = None
+    elsewhere_name: Mapping[str, str] = field(default_factory=dict)
     events: tuple[EventItem, ...] = ()
     webhooks: tuple[WebhookName, ...] = ()
     environments: tuple[Environment, ...] = ()
@@ -125,6 +126,7 @@ async def _by_id(request: DashboardRequest, found: Found) -> None:
     found.link = addresses.address(environment_id, name, None, **{part: found.text})
     if environment_id != request.environment_id:
         found.elsewhere = environment_id
+        found.elsewhere_name = await request.services.environments.names([environment_id])
         return
     try:
         await _answer(request, found, name, found.text)

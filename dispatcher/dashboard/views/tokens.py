@@ -62,10 +62,12 @@ async def _page(
     tokens = await request.services.tokens.list(
         request.principal.environment_id, after=after, limit=SHOWN + 1
     )
+    bound = {token.environment_id for token in tokens} - {ALL_ENVIRONMENTS}
     return request.page(
         "tokens.html",
         status=status,
         tokens=tokens[:SHOWN],
+        environments=await request.services.environments.names(bound),
         after=after,
         next=tokens[SHOWN - 1].id if len(tokens) > SHOWN else None,
         typed=typed,

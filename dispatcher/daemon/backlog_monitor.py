@@ -37,8 +37,8 @@ class PausedNow:
     environments: int
 
 
-class Measure:
-    """The measuring stage. Give it a session that sending does not depend on."""
+class BacklogMonitor:
+    """The stage that measures. Give it a session that sending does not depend on."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
