@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from dispatcher.core.pagination import SEARCHED_LIMIT
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.endpoints import EndpointBrowse, Endpoints
 from dispatcher.store.session import Queryable
 
-LOOKED_AT: Final = 20_000
-"""Most webhooks of an environment that one list reads."""
 PAGES_MOST: Final = 1_000
 """Most pages that one can turn to."""
 
@@ -19,7 +18,7 @@ WebhookOrder = Literal["oldest", "newest", "name", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class WebhookStates:
-    """How many webhooks match a text, in all and by state, of the first LOOKED_AT."""
+    """How many webhooks match a text, in all and by state, of the first SEARCHED_LIMIT."""
 
     number: int
     active: int
@@ -61,7 +60,7 @@ class WebhookList:
             order=order,
             skip=(min(max(page, 1), PAGES_MOST) - 1) * limit,
             limit=limit + 1,
-            look=LOOKED_AT,
+            look=SEARCHED_LIMIT,
         )
         row = await self._endpoints.browse(environment_id, wanted)
         states = WebhookStates(
