@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from typing import Final, Literal
+from uuid import UUID
 
+from dispatcher.core.pagination import Page
+from dispatcher.services.inputs.webhook_inputs import WebhookState
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhooks import Webhooks
-from dispatcher.store.endpoints import EndpointBrowse, Endpoints
+from dispatcher.store.endpoints import EndpointBrowse, EndpointFind, Endpoints
 from dispatcher.store.session import Queryable
 
 LOOKED_AT: Final = 20_000
@@ -13,7 +16,6 @@ LOOKED_AT: Final = 20_000
 PAGES_MOST: Final = 1_000
 """Most pages that one can turn to."""
 
-WebhookState = Literal["active", "failing", "resting", "disabled"]
 WebhookOrder = Literal["oldest", "newest", "name", "failed"]
 
 
@@ -43,6 +45,25 @@ class WebhookList:
     def __init__(self, session: Queryable, webhooks: Webhooks) -> None:
         self._endpoints = Endpoints(session)
         self._webhooks = webhooks
+
+    async def find(
+        self,
+        environment_id: str,
+        *,
+        text: str = "",
+        state: WebhookState | None = None,
+        after: UUID | None = None,
+        limit: int,
+    ) -> Page[Webhook, UUID]:
+        """Return webhooks whose name or URL contains the text, oldest first.
+
+        They come after `after`. At most LOOKED_AT are read: a page can be short and have a next one.
+        """
+        wanted = EndpointFind(text.lower(), state, after, LOOKED_AT, limit + 1)
+        found = await self._endpoints.find(environment_id, wanted)
+        ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
+        page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
+        return Page(page.items, page.next or ids.next or found["looked_to"])
 
     async def page(
         self,

@@ -82,6 +82,23 @@ class EndpointBrowse(NamedTuple):
     look: int
 
 
+class EndpointFind(NamedTuple):
+    """Which endpoints to find after the id `after`: see EndpointBrowse."""
+
+    text: str
+    state: str | None
+    after: UUID | None
+    look: int
+    limit: int
+
+
+class FoundEndpointsRow(TypedDict):
+    """The ids of endpoints, and the last endpoint that was read, None if there is none after it."""
+
+    ids: list[UUID]
+    looked_to: UUID | None
+
+
 class BrowsedEndpointsRow(TypedDict):
     """Numbers of endpoints that have a text, in all and by state, and the ids of a page of them."""
 
@@ -288,6 +305,19 @@ class Endpoints:
             wanted.limit,
         )
         return only_row(BrowsedEndpointsRow, rows)
+
+    async def find(self, environment_id: str, wanted: EndpointFind) -> FoundEndpointsRow:
+        """Return the ids of endpoints that match, oldest first."""
+        rows = await self._session.fetch(
+            statement("endpoints/find"),
+            environment_id,
+            wanted.text,
+            wanted.state,
+            wanted.after,
+            wanted.look,
+            wanted.limit,
+        )
+        return only_row(FoundEndpointsRow, rows)
 
     async def of_ids(self, environment_id: str, ids: Sequence[UUID]) -> Sequence[EndpointRow]:
         """Return endpoints of an environment as `list` does, in the order of `ids`."""

@@ -48,6 +48,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     delivery_search.CauseRow: ("delivery_search/causes",),
     delivery_actions.DeliveryStateRow: ("delivery_actions/find",),
     endpoints.BrowsedEndpointsRow: ("endpoints/browse",),
+    endpoints.FoundEndpointsRow: ("endpoints/find",),
     endpoints.DisabledEndpointRow: ("endpoints/disable",),
     endpoints.EndpointNameRow: ("endpoints/names", "endpoints/search"),
     endpoints.EndpointRow: ("endpoints/list", "endpoints/of_ids"),

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors
-from dispatcher.services.inputs.webhook_inputs import NewWebhook
-from dispatcher.services.webhook_list import LOOKED_AT, PAGES_MOST, WebhookOrder, WebhookState
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookState
+from dispatcher.services.webhook_list import LOOKED_AT, PAGES_MOST, WebhookOrder
 from dispatcher.services.webhook_resource import Webhook
 
 SHOWN = 50
