@@ -14,6 +14,7 @@ from dispatcher.api import json_body
 from dispatcher.api.representations import Dialect, envelope, jsonapi
 from dispatcher.api.routes import Batch
 from dispatcher.api.types import Detail, HttpError, Shape
+from dispatcher.schema_validation.validate import NESTING_LIMIT
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.event_inputs import BatchEvent
 from dispatcher.store.events import NewEventRow
@@ -178,7 +179,7 @@ def _value(form: Form, index: int, text: str, start: int) -> tuple[Any, int]:
     except ValueError as error:
         raise _bad(form, index, f"is not JSON: {json_body.one_line(str(error))}") from None
     if is_too_deep:
-        raise _bad(form, index, f"is nested more than {json_body.DEEPEST} deep")
+        raise _bad(form, index, f"is nested more than {NESTING_LIMIT} deep")
     return value, end
 
 

@@ -8,7 +8,6 @@ from dispatcher.core import ids
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard.live_list import Identified
-from dispatcher.services import delivery_criteria
 
 ROUNDS_MOST: Final = 24
 """Reads for one step."""
@@ -52,7 +51,7 @@ async def newer(read: Read, number: int) -> str | None:
     while they are empty, and shorter ones while they hold too much to see their oldest item. It never
     reads beyond `nearest`, the oldest newer item that it has seen.
     """
-    end = delivery_criteria.id_at(datetime.now(UTC) + _AHEAD)
+    end = ids.first_since(datetime.now(UTC) + _AHEAD)
     above, span, long_reads = number, _FIRST_SPAN, 0
     nearest: Identified | None = None
     for _ in range(ROUNDS_MOST):

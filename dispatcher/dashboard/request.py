@@ -21,6 +21,8 @@ from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 
+PAGE_SIZE = 50
+"""Rows on one page of a list."""
 FLASH_MESSAGES = {
     "created": "Created.",
     "changed": "Saved.",

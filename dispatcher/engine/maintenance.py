@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from dispatcher.core import ids
+from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
+from dispatcher.core.figures import COUNTED_LIMIT
 from dispatcher.engine.trigger_check import TriggerCheck
 from dispatcher.store.audit import Audit
 from dispatcher.store.bulk_actions import BulkActions
@@ -30,9 +32,6 @@ from dispatcher.telemetry import observe
 
 DAYS_AHEAD = 7
 """Partitions are made this many days ahead, as inserts fail without one."""
-HOUR_SECONDS = 3600.0
-DAY_SECONDS = 86_400.0
-MINUTE_SECONDS = 60.0
 TRIGGERS_SECONDS = 15.0
 """Events are not sent while a trigger is disabled, so people must see it, and its end, soon. The
 check reads a few rows of the catalogue."""
@@ -51,8 +50,6 @@ KEYS_LIMIT = 5_000
 """Idempotency keys deleted per statement."""
 SUMS_LIMIT = 5_000
 """Rows of statistics deleted per statement."""
-SAMPLED_MOST = 5_000
-"""Pending deliveries of each kind that a sample of the backlog reads."""
 ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
 RESPONSES_LIMIT = 1_000
@@ -225,7 +222,7 @@ class MaintenanceSteps:
         return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
 
     async def _sample_backlog(self) -> bool:
-        await self._statistics.sample_backlog(SAMPLED_MOST)
+        await self._statistics.sample_backlog(COUNTED_LIMIT)
         return False
 
     async def _prune_statistics(self) -> bool:

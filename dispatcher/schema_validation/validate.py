@@ -16,8 +16,8 @@ import orjson
 
 LARGEST = 65_536
 """Bytes of a schema, and of an example."""
-DEEPEST = 64
-"""Nesting levels of a schema, and of an example."""
+NESTING_LIMIT = 64
+"""Nesting levels of JSON that people give. Parsers recurse, and would fail on much deeper JSON."""
 LONGEST_DETAIL = 500
 """Characters of the detail of a Rejection."""
 KEPT = 64

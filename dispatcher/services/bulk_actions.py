@@ -20,15 +20,13 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services import delivery_criteria
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.bulk_action_inputs import BulkFilters, NewBulkAction
+from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
 from dispatcher.store import bulk_actions as stored
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.history import HistoryFilter
 from dispatcher.store.session import Queryable, without_locks
 
 PREFIX: Final = "blk"
-COUNT_MOST: Final = 100_000
-"""The number at which counting stops, because the client waits for it."""
-COUNT_SECONDS: Final = 2.0
 COUNT_STEP: Final = 1_000
 """Deliveries that one step counts."""
 RUNNING_MOST: Final = 5
@@ -67,8 +65,8 @@ class BulkActionFilters:
         return cls(
             status=criteria.status,
             event=criteria.type,
-            since=delivery_criteria.time_of(criteria.low) if criteria.low else None,
-            until=delivery_criteria.time_of(criteria.high),
+            since=ids.created_at(criteria.low) if criteria.low else None,
+            until=ids.created_at(criteria.high),
             response_status=delivery_criteria.code_pattern(criteria.code_from, criteria.code_to),
             error_code=criteria.outcome,
             reference=criteria.reference,
@@ -128,7 +126,7 @@ class BulkAction:
             total=row["total"],
             made=row["made"],
             skipped=orjson.loads(row["skipped"]),
-            reached=min(row["created_at"], delivery_criteria.time_of(row["position"])),
+            reached=min(row["created_at"], ids.created_at(row["position"])),
             error=row["error"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],
@@ -166,7 +164,7 @@ class BulkActions:
                     f"There is no webhook {criteria.endpoint_id}. Check its id and the environment."
                 )
             number += len(page.items)
-            if page.next is None or number >= COUNT_MOST or monotonic() >= deadline:
+            if page.next is None or number >= COUNT_LIMIT or monotonic() >= deadline:
                 return BulkCount(number, more=page.next is not None, below=below)
             high = page.next
 
@@ -247,7 +245,7 @@ def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
     criteria = delivery_criteria.of_deliveries(
         filters, webhook_id=filters.webhook_id, before=before
     )
-    criteria = replace(criteria, high=min(criteria.high, delivery_criteria.id_at(now)))
+    criteria = replace(criteria, high=min(criteria.high, ids.first_since(now)))
     if form.action != "cancel":
         return criteria
     if criteria.status not in (None, "PENDING"):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.store.events import NewEventRow
 from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DELIVERY_HEADER: Final = re.compile(r"X-(.+)-Delivery")
 
 
@@ -74,7 +73,7 @@ class DeliveryItem:
             error_code=None if row["outcome"] == "ok" else row["outcome"],
             error=row["error"],
             next_retry_at=row["next_at"],
-            created_at=_time_of(row["id"]),
+            created_at=ids.created_at(row["id"]),
             delivered_at=ended_at if row["status"] == "DELIVERED" else None,
             ended_at=ended_at,
             reference=data.reference if data is not None else None,
@@ -176,7 +175,7 @@ class EventItem:
             idempotency_key=row["idempotency_key"],
             reference=row["reference"],
             source=row["source"],
-            created_at=_time_of(row["id"]),
+            created_at=ids.created_at(row["id"]),
         )
 
 
@@ -250,10 +249,6 @@ def _readable(body: bytes | None) -> str | None:
     return None if body is None else body.decode("utf-8", "replace").replace("\x00", "�")
 
 
-def _time_of(id_: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
-
-
 def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checked: bool) -> Event:
     """Return an event that was emitted a moment ago. `is_checked`: it awaits the schema check."""
     return Event(
@@ -265,7 +260,7 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
         idempotency_key=row.key,
         reference=row.reference,
         source="producer",
-        created_at=_time_of(event_id),
+        created_at=ids.created_at(event_id),
         waiting="unexamined" if is_checked else "inbox",
         deliveries=(),
         deliveries_next=None,

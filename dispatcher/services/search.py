@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
 from dispatcher.services.history import LISTED_DATA_BYTES
 from dispatcher.services.history_resources import EventItem
@@ -60,7 +61,7 @@ class Search:
             size_bytes=BYTES_SEARCHED,
             limit=EVENTS_MOST,
         )
-        looked_to = None if read.horizon is None else delivery_criteria.time_of(read.horizon)
+        looked_to = None if read.horizon is None else ids.created_at(read.horizon)
         items = await self._items(environment_id, set(read.ids))
         return TextHits(items, looked_to, read.horizon)
 

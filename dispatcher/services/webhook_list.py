@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
 
-from dispatcher.core.pagination import Page
+from dispatcher.core.pagination import SEARCHED_LIMIT, Page
 from dispatcher.services.inputs.webhook_inputs import WebhookState
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.endpoints import EndpointBrowse, EndpointFind, Endpoints
 from dispatcher.store.session import Queryable
 
-LOOKED_AT: Final = 20_000
-"""Most webhooks of an environment that one list reads."""
 PAGES_MOST: Final = 1_000
 """Most pages that one can turn to."""
 
@@ -21,7 +19,7 @@ WebhookOrder = Literal["oldest", "newest", "name", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class WebhookStates:
-    """How many webhooks match a text, in all and by state, of the first LOOKED_AT."""
+    """How many webhooks match a text, in all and by state, of the first SEARCHED_LIMIT."""
 
     number: int
     active: int
@@ -57,9 +55,9 @@ class WebhookList:
     ) -> Page[Webhook, UUID]:
         """Return webhooks whose name or URL contains the text, oldest first.
 
-        They come after `after`. At most LOOKED_AT are read: a page can be short and have a next one.
+        They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a next one.
         """
-        wanted = EndpointFind(text.lower(), state, after, LOOKED_AT, limit + 1)
+        wanted = EndpointFind(text.lower(), state, after, SEARCHED_LIMIT, limit + 1)
         found = await self._endpoints.find(environment_id, wanted)
         ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
         page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
@@ -82,7 +80,7 @@ class WebhookList:
             order=order,
             skip=(min(max(page, 1), PAGES_MOST) - 1) * limit,
             limit=limit + 1,
-            look=LOOKED_AT,
+            look=SEARCHED_LIMIT,
         )
         row = await self._endpoints.browse(environment_id, wanted)
         states = WebhookStates(

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from dispatcher.dashboard.views import tokens
+from dispatcher.dashboard.request import PAGE_SIZE
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -62,7 +62,7 @@ async def test_the_list_of_tokens_has_pages(
     page = await standing_visitor.get("/tokens")
     for _ in range(SIZE.others):
         names = re.findall(r"<strong>(Token \d+)</strong>", page.text)
-        assert len(names) <= tokens.SHOWN
+        assert len(names) <= PAGE_SIZE
         seen += names
         following = re.search(r'href="([^"]*after=[^"]*)">Next page', page.text)
         if following is None:

@@ -9,7 +9,6 @@ from dispatcher.core.pagination import Page
 from dispatcher.dashboard import list_steps
 from dispatcher.dashboard.list_steps import TooFarError
 from dispatcher.dashboard.live_list import Identified
-from dispatcher.services import delivery_criteria
 from tests.api.conftest import Client
 from tests.dashboard.conftest import Page as Shown
 from tests.dashboard.conftest import Visitor
@@ -49,7 +48,7 @@ class Listing:
         return Page(tuple(map(Numbered, found)), looked[-1] if len(inside) > self.rows else None)
 
 
-NOW = delivery_criteria.id_at(datetime.now(UTC))
+NOW = ids.first_since(datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,7 @@ async def test_no_more_run_than_allowed_even_if_they_start_at_once(
 async def test_a_count_stops_early(
     connection: Connection, session: Session, read: BulkActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "COUNT_MOST", 2)
+    monkeypatch.setattr(service, "COUNT_LIMIT", 2)
     monkeypatch.setattr(service, "COUNT_STEP", 1)
     made = await some(connection, session, 4)
     counted = await read.count(OURS, form(status="FAILED"), later())

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dispatcher.config import fields
 from dispatcher.core import event_patterns, signing
-from dispatcher.schema_validation.validate import DEEPEST, depth
+from dispatcher.core.request_headers import is_reserved_header
+from dispatcher.schema_validation.validate import NESTING_LIMIT, depth
 from dispatcher.services.inputs.base import (
     Description,
     Form,
@@ -34,7 +34,7 @@ def _url(text: str) -> str:
 
 
 def _header_name(name: str) -> str:
-    if fields.is_reserved_header(name):
+    if is_reserved_header(name):
         raise ValueError(f"{name} is not yours to set")
     return name
 
@@ -49,8 +49,8 @@ def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     # Check the depth first. Otherwise the JSON writer would recurse and raise its own error.
-    if depth(metadata) > DEEPEST:
-        raise ValueError(f"must be at most {DEEPEST} levels deep")
+    if depth(metadata) > NESTING_LIMIT:
+        raise ValueError(f"must be at most {NESTING_LIMIT} levels deep")
     try:
         # orjson would write null for a number that is not finite
         json.dumps(metadata, allow_nan=False)
