@@ -8,7 +8,7 @@ from dispatcher.core.pagination import SEARCHED_LIMIT, Page
 from dispatcher.services.inputs.webhook_inputs import WebhookState
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhooks import Webhooks
-from dispatcher.store.endpoints import EndpointBrowse, EndpointFind, Endpoints
+from dispatcher.store.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
 from dispatcher.store.session import Queryable
 
 PAGES_MOST: Final = 1_000
@@ -41,7 +41,7 @@ class WebhookList:
     """The list of webhooks. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, webhooks: Webhooks) -> None:
-        self._endpoints = Endpoints(session)
+        self._search = EndpointSearch(session)
         self._webhooks = webhooks
 
     async def find(
@@ -58,7 +58,7 @@ class WebhookList:
         They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a next one.
         """
         wanted = EndpointFind(text.lower(), state, after, SEARCHED_LIMIT, limit + 1)
-        found = await self._endpoints.find(environment_id, wanted)
+        found = await self._search.find(environment_id, wanted)
         ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
         page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
         return Page(page.items, page.next or ids.next or found["looked_to"])
@@ -82,7 +82,7 @@ class WebhookList:
             limit=limit + 1,
             look=SEARCHED_LIMIT,
         )
-        row = await self._endpoints.browse(environment_id, wanted)
+        row = await self._search.browse(environment_id, wanted)
         states = WebhookStates(
             number=row["number"],
             active=row["active"],

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from dispatcher.store.endpoints import EndpointFind, Endpoints
+from dispatcher.store.endpoint_search import EndpointFind, EndpointSearch
+from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
 from tests.store import rows
@@ -439,7 +440,7 @@ async def test_impossible_limits_are_refused(connection: Connection) -> None:
 
 
 async def test_endpoints_are_found_by_text_and_state_a_part_at_a_time(
-    connection: Connection, endpoints: Endpoints
+    connection: Connection, session: Session, endpoints: Endpoints
 ) -> None:
     first = await create(endpoints, "a", name="Initech")
     await create(endpoints, "a", name="Hooli")
@@ -448,7 +449,9 @@ async def test_endpoints_are_found_by_text_and_state_a_part_at_a_time(
     await create(endpoints, "a", name="Initech", environment="env_x")
 
     async def find(text: str, state: str | None, after: UUID | None, look: int) -> Any:
-        found = await endpoints.find("env_default", EndpointFind(text, state, after, look, 10))
+        found = await EndpointSearch(session).find(
+            "env_default", EndpointFind(text, state, after, look, 10)
+        )
         return found["ids"], found["looked_to"]
 
     assert await find("initech", None, None, 10) == ([first, third], None)
