@@ -208,6 +208,7 @@ class Webhooks:
         version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
+        await self._endpoints.lock(webhook_id)
         await self._endpoints.delete(webhook_id, version)
         await self._journal.note(
             "webhook.delete",
@@ -224,9 +225,11 @@ class Webhooks:
         row = await self._row(webhook_id, environment_id)
         if not row["active"]:
             raise ConflictError("The webhook is disabled. Enable it before sending a test.")
-        _, delivery_id = await self._events.emit_directed(
+        delivery_id = await self._events.emit_directed(
             row["environment_id"], TEST_TYPE, sample or SAMPLE, webhook_id
         )
+        if delivery_id is None:
+            raise _unknown(webhook_id)
         name = ids.delivery_name(delivery_id)
         await self._journal.note(
             "webhook.test", str(webhook_id), row["environment_id"], delivery=name
@@ -236,9 +239,7 @@ class Webhooks:
     async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise NotFoundError(
-                f"There is no webhook {webhook_id}. Check its id and the environment."
-            )
+            raise _unknown(webhook_id)
         return row
 
     def _merged(
@@ -289,6 +290,10 @@ class Webhooks:
 
     def _webhook(self, row: EndpointRow, secret: str | None = None) -> Webhook:
         return Webhook.from_row(row, self._secrets.headers(row), secret)
+
+
+def _unknown(webhook_id: UUID) -> NotFoundError:
+    return NotFoundError(f"There is no webhook {webhook_id}. Check its id and the environment.")
 
 
 def _check_revision(row: EndpointRow, expected: int | None) -> None:

@@ -255,6 +255,10 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/of_ids"), environment_id, list(ids))
         return all_rows(EndpointRow, rows)
 
+    async def lock(self, endpoint_id: UUID) -> None:
+        """Lock an endpoint for `delete` until the transaction ends."""
+        await self._session.fetch(statement("endpoints/lock"), endpoint_id)
+
     async def delete(self, endpoint_id: UUID, version: int) -> None:
         """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""
         await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)

@@ -220,6 +220,24 @@ async def test_a_rate_makes_small_steps(
     assert len(await queued_again(connection)) == 1
 
 
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
+    connection: Connection, session: Session, start: Start, run: Run, read: BulkActions, action: str
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    old, held, new = [await rows.delivery(connection, endpoint, due_in=3600.0) for _ in range(3)]
+    started = await start(form(action))
+    hold = "SELECT FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE"
+    async with asyncio.timeout(20), connection.transaction():
+        await connection.execute(hold, held.id)
+        assert (await run(started)).made == 1
+        for each in (old, new):  # no lock is kept, so the recorder does not wait either
+            await connection.execute(hold, each.id)
+    await connection.execute("UPDATE dispatcher.bulk_actions SET next_at = now()")
+    done = await run(started)
+    assert (done.state, done.made, done.skipped) == ("DONE", 3, {})
+
+
 async def test_a_full_inbox_makes_it_wait(
     connection: Connection,
     session: Session,

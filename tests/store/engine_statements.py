@@ -44,7 +44,7 @@ PEOPLES = frozenset({
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
     *("event_outcomes", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
-    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "next_version")),
+    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "lock", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
     *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
