@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -12,6 +12,7 @@ import orjson
 from dispatcher.core import ids, payload
 from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
+from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.store.events import NewEventRow
 from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
 
@@ -147,6 +148,8 @@ class EventItem:
 
     `data` is the producer's text. It is None in a list if it is large. `source` is `producer`,
     `dispatcher` for dispatcher's own events, or `directed` for events to one webhook alone.
+    `outcome` is how its deliveries went, None in a list that was not asked for it and for an event
+    that was emitted a moment ago.
     """
 
     id: str
@@ -158,6 +161,7 @@ class EventItem:
     reference: str | None
     source: str
     created_at: datetime
+    outcome: EventOutcome | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_row(cls, row: EventItemRow) -> "EventItem":
@@ -264,4 +268,4 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
 
 
 def _values(item: DeliveryItem | EventItem) -> dict[str, Any]:
-    return {field.name: getattr(item, field.name) for field in fields(item)}
+    return {each.name: getattr(item, each.name) for each in fields(item)}

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from typing import Final, Literal
+from uuid import UUID
 
-from dispatcher.core.pagination import SEARCHED_LIMIT
+from dispatcher.core.pagination import SEARCHED_LIMIT, Page
+from dispatcher.services.inputs.webhook_inputs import WebhookState
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhooks import Webhooks
-from dispatcher.store.endpoints import EndpointBrowse, Endpoints
+from dispatcher.store.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
 from dispatcher.store.session import Queryable
 
 PAGES_LIMIT: Final = 1_000
 """Most pages that one can turn to."""
 
-WebhookState = Literal["active", "failing", "resting", "disabled"]
 WebhookOrder = Literal["oldest", "newest", "name", "failed"]
 
 
@@ -40,8 +41,27 @@ class WebhookList:
     """The list of webhooks. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, webhooks: Webhooks) -> None:
-        self._endpoints = Endpoints(session)
+        self._search = EndpointSearch(session)
         self._webhooks = webhooks
+
+    async def find(
+        self,
+        environment_id: str,
+        *,
+        text: str = "",
+        state: WebhookState | None = None,
+        after: UUID | None = None,
+        limit: int,
+    ) -> Page[Webhook, UUID]:
+        """Return webhooks whose name or URL contains the text, oldest first.
+
+        They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a next one.
+        """
+        wanted = EndpointFind(text.lower(), state, after, SEARCHED_LIMIT, limit + 1)
+        found = await self._search.find(environment_id, wanted)
+        ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
+        page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
+        return Page(page.items, page.next or ids.next or found["looked_to"])
 
     async def page(
         self,
@@ -62,7 +82,7 @@ class WebhookList:
             limit=limit + 1,
             look=SEARCHED_LIMIT,
         )
-        row = await self._endpoints.browse(environment_id, wanted)
+        row = await self._search.browse(environment_id, wanted)
         states = WebhookStates(
             number=row["number"],
             active=row["active"],

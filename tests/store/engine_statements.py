@@ -37,10 +37,10 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
+    *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
     *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
-    *(f"endpoints/{name}" for name in ("browse", "names", "of_ids", "search", "unwell")),
+    *(f"endpoints/{name}" for name in ("names", "of_ids", "search", "unwell")),
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
     *("event_outcomes", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),

@@ -12,8 +12,8 @@ from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.pagination import SEARCHED_LIMIT
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors
-from dispatcher.services.inputs.webhook_inputs import NewWebhook
-from dispatcher.services.webhook_list import PAGES_LIMIT, WebhookOrder, WebhookState
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookState
+from dispatcher.services.webhook_list import PAGES_LIMIT, WebhookOrder
 from dispatcher.services.webhook_resource import Webhook
 
 FILTERS: Final = ("q", "state", "sort", "page")

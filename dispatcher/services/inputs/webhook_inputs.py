@@ -1,7 +1,7 @@
 """Define the inputs for webhooks."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
@@ -210,8 +210,19 @@ class Empty(Form):
     """Send no fields."""
 
 
-class WebhookQuery(Form):
-    """Select a page of webhooks. Without a field, list as many as one response holds."""
+WebhookState = Literal["active", "failing", "resting", "disabled"]
+"""The state of a webhook, as lists show it."""
 
+
+class WebhookQuery(Form):
+    """Select a page of webhooks. Without a field, list as many as one response holds.
+
+    With `search` or `state`, a page can be short, or empty, and still have a next one.
+    """
+
+    search: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Only webhooks whose name or URL contains this text, in upper or lower case."""
+    state: WebhookState | None = None
+    """Only webhooks of this state. A failing or resting webhook is not `active` here."""
     cursor: str | None = None
     limit: Limit | None = None
