@@ -37,7 +37,7 @@ class RequestPipeline:
             parsed = await self._parser.parse(request, route, memory)
             if not route.is_list or route.page:
                 return await self._run(parsed, route)
-            async with self._work.listing(parsed.share):
+            async with self._work.listing(parsed.fairness_key):
                 return await self._run(parsed, route)
 
     async def _run(self, parsed: ParsedRequest, route: Route) -> web.Response:

@@ -21,6 +21,7 @@ from dispatcher.dashboard.protection import (
 )
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
+from dispatcher.fair_slots import BusyError, FairSlots
 from dispatcher.services.dashboard_sessions import (
     SESSION_SECONDS,
     DashboardSession,
@@ -29,7 +30,6 @@ from dispatcher.services.dashboard_sessions import (
     csrf,
 )
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
-from dispatcher.store.fair_slots import BusyError, FairSlots
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -89,7 +89,7 @@ class SignInPages:
         self._invitations = LoginLinks()
         self._large_forms = FairSlots(
             LARGE_FORMS,
-            share=LARGE_FORMS_OF_ONE,
+            slots_of_one=LARGE_FORMS_OF_ONE,
             waiting=LARGE_FORMS_WAITING,
             waiting_of_one=LARGE_FORMS_OF_ONE,
             wait_seconds=LARGE_FORM_WAIT_SECONDS,

@@ -154,7 +154,7 @@ class Connections:
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    async def connect(self, target: Target, progress: Progress, share: str) -> Connection:
+    async def connect(self, target: Target, progress: Progress, environment_id: str) -> Connection:
         """Return a new connection, or one that became idle while waiting. Raises PostError."""
         if self._is_closed:
             raise PostError("connect", "no connection: the dispatcher is stopping")
@@ -167,7 +167,7 @@ class Connections:
         opened.count += 1
         connection = None
         try:
-            connection = await self._connect_in_time(target, progress, share)
+            connection = await self._connect_in_time(target, progress, environment_id)
             if not connection.is_lost:
                 self._made[connection] = opened
         finally:
@@ -191,15 +191,17 @@ class Connections:
                 opened.wake_one()
             raise
 
-    async def _connect_in_time(self, target: Target, progress: Progress, share: str) -> Connection:
+    async def _connect_in_time(
+        self, target: Target, progress: Progress, environment_id: str
+    ) -> Connection:
         try:
             with self._deadlines.within(self._connect_timeout):
-                addresses = await self._addresses(target, share)
+                addresses = await self._addresses(target, environment_id)
                 progress.looked_up_at = monotonic()
-                await self._dial_turns.take(share)
-                self._failed_handshakes.admit(share, target.origin, monotonic())
+                await self._dial_turns.take(environment_id)
+                self._failed_handshakes.admit(environment_id, target.origin, monotonic())
                 sock = await self._connected(target, addresses, progress)
-                connection = await self._start(target, sock, share)
+                connection = await self._start(target, sock, environment_id)
         except TimeoutError:
             # If the TCP connection was made, the TLS handshake took too long.
             through = " through the proxy" if self._proxy else ""
@@ -210,11 +212,11 @@ class Connections:
         progress.secured_at = monotonic() if target.origin.is_https else 0.0
         return connection
 
-    async def _addresses(self, target: Target, share: str) -> list[AddrInfo]:
+    async def _addresses(self, target: Target, environment_id: str) -> list[AddrInfo]:
         """Return the addresses to dial, those of the proxy if there is one. Raises PostError."""
         host = target.origin.host
         try:
-            found = await self._permitted(target, share)
+            found = await self._permitted(target, environment_id)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except OSError as error:
@@ -223,13 +225,13 @@ class Connections:
             found = []  # only the proxy may be able to look up names of the outside
         return found if self._proxy is None else await self._addresses_of(self._proxy)
 
-    async def _permitted(self, target: Target, share: str) -> list[AddrInfo]:
+    async def _permitted(self, target: Target, environment_id: str) -> list[AddrInfo]:
         """Return the receiver's addresses. Raises BlockedError if one of them is not permitted."""
         host, port = target.origin.host, target.origin.port
         if target.is_literal:
             self._guard.check_address(host, port)
             return [addr_info(host, port)]
-        found = await self._resolver.resolve(host, port, share)
+        found = await self._resolver.resolve(host, port, environment_id)
         for *_, address in found:
             self._guard.check_address(address[0], address[1])
         return found
@@ -265,7 +267,7 @@ class Connections:
         progress.connected_at = monotonic()
         return sock
 
-    async def _start(self, target: Target, sock: socket.socket, share: str) -> Connection:
+    async def _start(self, target: Target, sock: socket.socket, environment_id: str) -> Connection:
         """Return the connection on this socket, after the TLS handshake. Raises PostError."""
         connection = Connection(
             self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._lost
@@ -287,10 +289,10 @@ class Connections:
         except (OSError, ValueError) as error:
             if isinstance(error, ssl.SSLError):
                 reason = no_handshake(error).reason
-                self._failed_handshakes.note(share, target.origin, reason, monotonic())
+                self._failed_handshakes.note(environment_id, target.origin, reason, monotonic())
             # Kept in a variable, the error would hold this frame and what was read until garbage collection.
             raise (no_handshake if tls else no_connection)(error) from None
-        self._failed_handshakes.forget(share, target.origin)
+        self._failed_handshakes.forget(environment_id, target.origin)
         return connection
 
     async def _context(self, origin: Origin) -> ClientContext:

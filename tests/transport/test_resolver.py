@@ -66,13 +66,13 @@ def resolver(server: NameServer) -> Resolver:
     return Resolver(guard, budget=BUDGET, getaddrinfo=server, hosts=HostsFile("/nonexistent"))
 
 
-async def addresses(resolver: Resolver, host: str, share: str = "") -> list[str]:
-    return [str(address[0]) for *_, address in await resolver.resolve(host, 443, share)]
+async def addresses(resolver: Resolver, host: str, environment_id: str = "") -> list[str]:
+    return [str(address[0]) for *_, address in await resolver.resolve(host, 443, environment_id)]
 
 
-async def unanswered(resolver: Resolver, hosts: Iterable[str], share: str = "") -> None:
+async def unanswered(resolver: Resolver, hosts: Iterable[str], environment_id: str = "") -> None:
     """Ask for all of them at once, and wait until everybody has given up."""
-    asked = [resolver.resolve(host, 443, share) for host in hosts]
+    asked = [resolver.resolve(host, 443, environment_id) for host in hosts]
     errors = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(error, socket.gaierror) for error in errors)
 
@@ -173,10 +173,10 @@ async def test_silent_hosts_do_not_hold_up_those_that_answered_before(
     forget_answers(resolver)
     server.silent = {f"silent-{n}.example" for n in range(count)}
     waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    while server.waiting < min(count, module.THREADS_A_SHARE["new"]):
+    while server.waiting < min(count, module.THREADS_OF_ONE["new"]):
         await asyncio.sleep(0.005)
     assert await addresses(resolver, "known.example") == [PUBLIC]
-    assert server.waiting <= module.THREADS_A_SHARE["new"]
+    assert server.waiting <= module.THREADS_OF_ONE["new"]
     await asyncio.gather(*waiting, return_exceptions=True)
     forget_answers(resolver)
     assert await addresses(resolver, "known.example") == [PUBLIC]
@@ -187,7 +187,7 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(200)}
     silent = asyncio.create_task(unanswered(resolver, server.silent, "env_a"))
-    while server.waiting < module.THREADS_A_SHARE["new"]:
+    while server.waiting < module.THREADS_OF_ONE["new"]:
         await asyncio.sleep(0.005)
     for n in range(20):
         assert await addresses(resolver, f"new-{n}.example", "env_b") == [PUBLIC]
@@ -201,7 +201,7 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 async def test_when_the_silence_ends_new_hosts_are_served_again(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     await unanswered(resolver, server.silent)
     with pytest.raises(socket.gaierror, match="too many other names"):
         await resolver.resolve("new.example", 443)
@@ -215,7 +215,7 @@ async def test_when_the_silence_ends_new_hosts_are_served_again(
 async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     await unanswered(resolver, server.silent)
     await unanswered(resolver, ["new.example"])
     assert "new.example" not in resolver._slow
@@ -224,7 +224,7 @@ async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
 async def test_a_cancelled_lookup_leaves_its_thread_to_the_next(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     silent = asyncio.create_task(unanswered(resolver, server.silent))
     while server.waiting < len(server.silent):
         await asyncio.sleep(0.005)
@@ -254,7 +254,7 @@ async def test_a_host_that_times_out_is_skipped_for_growing_times(
     assert now < until <= now + module.FIRST_PAUSE_SECONDS
     resolver._slow["silent.example"] = (9, 0.0)  # the pause is over
     resolver._timed_out("silent.example")
-    assert resolver._slow["silent.example"][1] > now + module.LONGEST_PAUSE_SECONDS - 1
+    assert resolver._slow["silent.example"][1] > now + module.PAUSE_LIMIT_SECONDS - 1
     resolver._slow["silent.example"] = (10, 0.0)
     assert await addresses(resolver, "silent.example") == [PUBLIC]
     assert "silent.example" not in resolver._slow
@@ -283,7 +283,7 @@ async def test_thousands_of_rare_hosts_do_not_evict_those_in_use(
     assert resolver._known.knows("established.example", "env_a")
     assert len(resolver._known) == 1000
     forget_answers(resolver)
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     await unanswered(resolver, server.silent, "env_a")
     assert await addresses(resolver, "established.example", "env_a") == [PUBLIC]
 
@@ -356,7 +356,7 @@ def test_without_a_hosts_file_there_are_no_names_in_it(tmp_path: Path) -> None:
     assert HostsFile(str(tmp_path / "none")).addresses("a.example") == ()
 
 
-def test_too_many_hosts_evict_the_oldest_of_the_largest_share() -> None:
+def test_too_many_hosts_evict_the_oldest_of_the_largest_environment() -> None:
     known = KnownHosts(limit=4)
     known.add("small", "b")
     known.add("reached", "a", is_reached=True)

@@ -869,7 +869,7 @@ async def test_a_url_that_may_not_be_dialled_is_blocked(sender: Sender, url: str
 class Liar(Resolver):
     """Answers without asking the guard, as a rebinding name would if only the answer was vetted."""
 
-    async def resolve(self, host: str, port: int, share: str = "") -> list[AddrInfo]:
+    async def resolve(self, host: str, port: int, environment_id: str = "") -> list[AddrInfo]:
         return [addr_info(ip, port) for ip in ("127.0.0.1", "127.0.0.2", "::1")]
 
 
