@@ -130,7 +130,7 @@ class Inbox:
         Their ids are above `after_id` and at most `up_to`, and they are of none of the
         `excluded_environments`.
         Rows are taken until they make `deliveries_limit` deliveries. Events of at most `small_bytes`
-        come with their deliveries, if their ids are in `small_ids`. A new range is planned anew: let it
+        come with their deliveries, if their ids are in `small_ids`. Each range has a plan of its own: let it
         change once a day.
         """
         rows = await self._session.fetch(

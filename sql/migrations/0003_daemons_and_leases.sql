@@ -48,7 +48,7 @@ COMMENT ON SEQUENCE dispatcher.listen_until IS
 -- a clock was set back.
 --
 -- Every INSERT of events asks. pg_sequence_last_value takes a fifth of the time of a SELECT. The server
--- inlines the two functions, and prepares their expressions anew in every transaction, which takes longer
+-- inlines the two functions, and prepares their expressions again in every transaction, which takes longer
 -- than to evaluate them. So they are short, and the second is asked only after the first.
 CREATE FUNCTION dispatcher.daemon_listens() RETURNS boolean LANGUAGE sql VOLATILE
 RETURN pg_sequence_last_value('dispatcher.listen_until') > date_part('epoch', clock_timestamp()) * 1000;
