@@ -241,7 +241,7 @@ async def test_failures_are_grouped_in_steps_of_some_days(
     assert asked.locks <= LOCKS_LIMIT
 
 
-async def test_that_more_failures_are_left_is_known_without_a_cause(
+async def test_a_page_without_a_cause_still_says_that_more_failures_are_left(
     long_history: Connection, endpoint: UUID
 ) -> None:
     search = DeliverySearch(long_history)
