@@ -98,7 +98,7 @@ async def test_over_tls_the_cookie_is_this_hosts_alone(api: Api) -> None:
 async def test_a_link_of_a_revoked_token_shows_an_error_page(
     api: Api, stranger: Visitor, connection: Connection
 ) -> None:
-    link = api.daemon.dashboard.invite(await api.token())
+    link = api.daemon.dashboard.login_link(await api.token())
     await connection.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
     page = await stranger.get(link)
     assert (page.status, page.headers["Content-Type"][:9]) == (401, "text/html")
@@ -112,7 +112,7 @@ async def test_a_link_without_a_database_shows_an_error_page(
         raise StoreUnavailableError("gone")
 
     monkeypatch.setattr("dispatcher.api.auth.Auth.known", lost)
-    page = await stranger.get(api.daemon.dashboard.invite("any"))
+    page = await stranger.get(api.daemon.dashboard.login_link("any"))
     assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")
     assert "The database is not available" in page.text
 
