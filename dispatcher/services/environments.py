@@ -7,7 +7,7 @@ from secrets import token_hex
 
 from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
-from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.core.pagination import DEFAULT_LIMIT, SEARCHED_LIMIT, Page
 from dispatcher.services import audit_changes
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
@@ -15,8 +15,6 @@ from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable
 
 RANDOM_BYTES = 12
-LOOKED_AT = 20_000
-"""Most environments that one search reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class Environments:
 
     async def search(self, text: str, *, limit: int) -> tuple[Environment, ...]:
         """Return environments whose id or name contains the text, the best match first."""
-        rows = await self._stored.search(text, look=LOOKED_AT, limit=limit)
+        rows = await self._stored.search(text, look=SEARCHED_LIMIT, limit=limit)
         return tuple(map(Environment.from_row, rows))
 
 

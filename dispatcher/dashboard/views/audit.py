@@ -6,11 +6,10 @@ from aiohttp import web
 
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import audit_words
-from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.audit_log import AuditEntry
 
-PAGE_SIZE = 50
 FILTERS = ("actor", "action", "subject")
 
 
