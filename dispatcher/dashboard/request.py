@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ForbiddenError, InvalidError
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Scope
 from dispatcher.dashboard import addresses, form_body, live_list
 from dispatcher.dashboard.protection import HEADERS, masked
@@ -145,7 +145,7 @@ class DashboardRequest:
         """
         text = self.http.query.get(name, "")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-        return number if number is not None and number <= LARGEST else None
+        return number if number is not None and number <= LARGEST_ID else None
 
     @staticmethod
     def moments(asked: Mapping[str, str]) -> dict[str, str]:

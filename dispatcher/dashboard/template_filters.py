@@ -39,7 +39,7 @@ NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
 SHOWN_CHARACTERS = 64 * 1024
 """Longest text that a page shows. Setting out a longer one would hold the event loop."""
-_DEEPEST = 8
+_INDENT_LIMIT = 8
 """Levels that are indented. Otherwise a small text of deep levels would become a page of megabytes."""
 
 
@@ -133,7 +133,7 @@ def _set_out(pieces: Sequence[str]) -> list[str]:
 
 
 def _new_line(depth: int) -> str:
-    return "\n" + "  " * min(depth, _DEEPEST)
+    return "\n" + "  " * min(depth, _INDENT_LIMIT)
 
 
 def time(value: datetime | None, absent: str = NOTHING) -> Markup:

@@ -15,7 +15,7 @@ from dispatcher.store.session import Queryable
 
 ROWS_PER_PAGE = 10_000
 """Most entries that are read for one page. A filter may leave out most of them."""
-ACTORS_MOST = 200
+ACTORS_LIMIT = 200
 """Most actors of an environment that are listed to choose from."""
 
 
@@ -156,8 +156,8 @@ class AuditLog:
         )
 
     async def actors(self, environment_id: str) -> tuple[KnownActor, ...]:
-        """Return the actors of an environment, at most ACTORS_MOST."""
-        actors = await self._audit.actors(environment_id, ACTORS_MOST)
+        """Return the actors of an environment, at most ACTORS_LIMIT."""
+        actors = await self._audit.actors(environment_id, ACTORS_LIMIT)
         tokens = await token_names(self._session, actors)
         return tuple(KnownActor(actor, tokens.get(actor)) for actor in actors)
 

@@ -29,7 +29,7 @@ from dispatcher.store.session import Queryable, without_locks
 PREFIX: Final = "blk"
 COUNT_STEP: Final = 1_000
 """Deliveries that one step counts."""
-RUNNING_MOST: Final = 5
+RUNNING_LIMIT: Final = 5
 """Bulk actions of one environment that run at the same time."""
 
 
@@ -81,7 +81,7 @@ class BulkActionFilters:
         """
         try:
             criteria = stored.from_json(orjson.dumps(filters).decode())
-            return None if criteria.high == ids.LARGEST else cls.of(criteria)
+            return None if criteria.high == ids.LARGEST_ID else cls.of(criteria)
         except (TypeError, ValueError, OverflowError):
             return None
 
@@ -173,12 +173,12 @@ class BulkActions:
     ) -> BulkAction:
         """Start a bulk action. Call this in a transaction. Daemons begin within about a second.
 
-        `total` is the result of `count`. Raise InvalidError, or ConflictError if RUNNING_MOST are
+        `total` is the result of `count`. Raise InvalidError, or ConflictError if RUNNING_LIMIT are
         running.
         """
         criteria = _criteria(form, now)
         if form.delivery_ids:
-            criteria = replace(criteria, high=ids.LARGEST)
+            criteria = replace(criteria, high=ids.LARGEST_ID)
         await self._stored.lock(environment_id)
         row = await self._stored.start(
             environment_id,
@@ -187,11 +187,11 @@ class BulkActions:
             ids=_numbers(form) if form.delivery_ids else None,
             rate=form.rate,
             total=None if total.more else total.number,
-            limit=RUNNING_MOST,
+            limit=RUNNING_LIMIT,
         )
         if row is None:
             raise ConflictError(
-                f"{RUNNING_MOST} bulk actions of this environment are running."
+                f"{RUNNING_LIMIT} bulk actions of this environment are running."
                 " Wait until one ends, or cancel it."
             )
         started = BulkAction.from_row(row)

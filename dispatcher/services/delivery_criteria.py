@@ -32,7 +32,7 @@ def of_ids(
 
     A pattern is taken literally here: `endpoint.*` and `*` match reserved types too.
     """
-    ends = [ids.LARGEST] if until is None else [ids.LARGEST, ids.first_since(until)]
+    ends = [ids.LARGEST_ID] if until is None else [ids.LARGEST_ID, ids.first_since(until)]
     return HistoryFilter(
         low=0 if since is None else ids.first_since(since),
         high=min(ends if before is None else [*ends, before]),

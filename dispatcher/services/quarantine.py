@@ -65,7 +65,7 @@ class Quarantine:
     ) -> Page[Quarantined, int]:
         """Return quarantined events, the last emitted first."""
         rows = await self._stored.list(
-            environment_id, ids.LARGEST if before is None else before, limit + 1
+            environment_id, ids.LARGEST_ID if before is None else before, limit + 1
         )
         return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: row["id"])
 

@@ -11,7 +11,7 @@ from dispatcher.services.webhooks import Webhooks
 from dispatcher.store.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
 from dispatcher.store.session import Queryable
 
-PAGES_MOST: Final = 1_000
+PAGES_LIMIT: Final = 1_000
 """Most pages that one can turn to."""
 
 WebhookOrder = Literal["oldest", "newest", "name", "failed"]
@@ -78,7 +78,7 @@ class WebhookList:
             text=text.lower(),
             state=state,
             order=order,
-            skip=(min(max(page, 1), PAGES_MOST) - 1) * limit,
+            skip=(min(max(page, 1), PAGES_LIMIT) - 1) * limit,
             limit=limit + 1,
             look=SEARCHED_LIMIT,
         )

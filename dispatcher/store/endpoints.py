@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import ClockSetBack
 from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE, recent_id
 from dispatcher.store.rows import all_rows, first_row
@@ -218,7 +218,7 @@ class Endpoints:
             statement("endpoints/unwell"),
             environment_id,
             limit,
-            recent_id(LARGEST, DAYS_AT_ONCE * DAY_MS),
+            recent_id(LARGEST_ID, DAYS_AT_ONCE * DAY_MS),
         )
         return all_rows(UnwellEndpointRow, rows)
 

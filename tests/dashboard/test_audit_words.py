@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dispatcher
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import RawJson
 from dispatcher.dashboard.audit_words import (
     ACTIONS,
@@ -149,7 +149,7 @@ def test_the_filter_offers_every_action_that_is_written() -> None:
             {"low": 0, "high": 5, "status": "FAILED", "code_from": 500, "code_to": 599},
             "failed, response 5xx, made before ",
         ),
-        ({"low": 0, "high": LARGEST}, "selected one by one"),
+        ({"low": 0, "high": LARGEST_ID}, "selected one by one"),
         ({"nonsense": 1}, "selected one by one"),
         (None, "selected one by one"),
     ],

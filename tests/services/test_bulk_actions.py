@@ -302,7 +302,7 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
         await start(form(delivery_ids=["dlv_9999999999999999999"]))
     with pytest.raises(NotFoundError, match="There is no webhook"):
         await start(form(webhook_id="00000000-0000-4000-8000-000000000009"))
-    for _ in range(service.RUNNING_MOST):
+    for _ in range(service.RUNNING_LIMIT):
         await start(form())
     with pytest.raises(ConflictError, match="Wait until one ends"):
         await start(form())
@@ -311,7 +311,7 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
 async def test_no_more_run_than_allowed_even_if_they_start_at_once(
     connection: Connection, dsn: str, actor: Actor, read: BulkActions
 ) -> None:
-    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_MOST + 4)]
+    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_LIMIT + 4)]
     begun = asyncio.Barrier(len(sessions))
     counted = await read.count(OURS, form(), later())
 
@@ -325,8 +325,8 @@ async def test_no_more_run_than_allowed_even_if_they_start_at_once(
             return True
 
     started = await asyncio.gather(*map(begin, sessions))
-    assert sum(started) == service.RUNNING_MOST
-    assert len((await read.list(OURS)).items) == service.RUNNING_MOST
+    assert sum(started) == service.RUNNING_LIMIT
+    assert len((await read.list(OURS)).items) == service.RUNNING_LIMIT
     for session in sessions:
         await session.close()
 

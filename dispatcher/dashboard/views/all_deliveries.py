@@ -14,7 +14,7 @@ from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.services.failures import Causes
 from dispatcher.services.history_resources import DeliveryItem
 
-ROUNDS_MOST: Final = 200
+ROUNDS_LIMIT: Final = 200
 """Times that a page searches on by itself for rows that match. After that, people decide."""
 CAUSES_SPAN: Final = timedelta(days=1)
 """The time range of causes if the filter has none."""
@@ -40,7 +40,10 @@ async def list_(request: DashboardRequest) -> web.Response:
     is_part = "round" in request.http.query
     # A live update shows what the page has found. It does not search on for rows that have changed.
     searches_on = (
-        page.next is not None and len(page.items) < limit and rounds < ROUNDS_MOST and not is_update
+        page.next is not None
+        and len(page.items) < limit
+        and rounds < ROUNDS_LIMIT
+        and not is_update
     )
     return request.page(
         "deliveries.html",

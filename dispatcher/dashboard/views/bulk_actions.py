@@ -15,7 +15,7 @@ from dispatcher.dashboard.delivery_filters import Asked
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.bulk_actions import BulkAction, BulkCount
 from dispatcher.services.inputs.bulk_action_inputs import (
-    SELECTED_MOST,
+    SELECTED_LIMIT,
     BulkFilters,
     NewBulkAction,
 )
@@ -45,7 +45,7 @@ async def begin(request: DashboardRequest) -> web.Response:
     """
     typed = await request.fields()
     request.demand(_scope(typed.get("action", "")))
-    selected = (await request.several("ids"))[:SELECTED_MOST]
+    selected = (await request.several("ids"))[:SELECTED_LIMIT]
     asked = await delivery_filters.read(request, typed)
     is_selection = typed.get("of") == "selected"
     if is_selection and not selected:

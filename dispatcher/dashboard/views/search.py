@@ -21,7 +21,7 @@ from dispatcher.services.webhook_resource import Webhook
 
 SHOWN: Final = 8
 """Webhooks and environments that are listed."""
-TEXT_MOST: Final = 255
+TEXT_LIMIT_CHARACTERS: Final = 255
 SPANS: Final = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -82,7 +82,7 @@ class Found:
 
 async def show(request: DashboardRequest) -> web.Response:
     """Show what the text finds. The first hit is answered in a sentence."""
-    text = request.http.query.get("q", "").strip()[:TEXT_MOST]
+    text = request.http.query.get("q", "").strip()[:TEXT_LIMIT_CHARACTERS]
     span = request.http.query.get("in", "")
     found = Found(text)
     if text:

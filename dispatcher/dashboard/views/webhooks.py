@@ -13,7 +13,7 @@ from dispatcher.core.errors import InvalidError
 from dispatcher.core.pagination import SEARCHED_LIMIT
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookState
-from dispatcher.services.webhook_list import PAGES_MOST, WebhookOrder
+from dispatcher.services.webhook_list import PAGES_LIMIT, WebhookOrder
 from dispatcher.services.webhook_resource import Webhook
 
 FILTERS: Final = ("q", "state", "sort", "page")
@@ -185,7 +185,7 @@ def _asked(query: Mapping[str, str]) -> dict[str, str]:
 def _page_number(text: str) -> int:
     """Return the number of a page. Anything else counts as the first."""
     is_number = text.isascii() and text.isdigit() and len(text) < 5
-    return min(max(int(text), 1), PAGES_MOST) if is_number else 1
+    return min(max(int(text), 1), PAGES_LIMIT) if is_number else 1
 
 
 PAGES = (

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from dispatcher.core.model import RawJson
-from dispatcher.schema_validation.validate import LARGEST, NESTING_LIMIT, depth
+from dispatcher.schema_validation.validate import NESTING_LIMIT, SCHEMA_LIMIT_BYTES, depth
 from dispatcher.services.inputs.base import (
     Description,
     EventType,
@@ -24,8 +24,8 @@ def text(value: object) -> RawJson:
         size = len(made.encode())
     except (TypeError, ValueError):
         raise ValueError("must be JSON, with finite numbers") from None
-    if size > LARGEST:
-        raise ValueError(f"must be at most {LARGEST} bytes")
+    if size > SCHEMA_LIMIT_BYTES:
+        raise ValueError(f"must be at most {SCHEMA_LIMIT_BYTES} bytes")
     return RawJson(made)
 
 

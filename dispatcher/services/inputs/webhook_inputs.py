@@ -21,10 +21,10 @@ from dispatcher.services.inputs.credential_inputs import (
     WithCredentials,
 )
 
-HEADERS_MOST = 20
+HEADERS_LIMIT = 20
 HEADERS_BYTES = 4096
 METADATA_BYTES = 16_384
-EVENTS_MOST = 200
+EVENTS_LIMIT = 200
 
 
 def _url(text: str) -> str:
@@ -83,7 +83,7 @@ Pattern = Annotated[
 ]
 Events = Annotated[
     list[Pattern],
-    Field(min_length=1, max_length=EVENTS_MOST, examples=[["user.*", "role.created"]]),
+    Field(min_length=1, max_length=EVENTS_LIMIT, examples=[["user.*", "role.created"]]),
     AfterValidator(_distinct),
 ]
 HeaderName = Annotated[
@@ -95,11 +95,11 @@ HeaderValue = Annotated[
     str, StringConstraints(pattern=r"^[!-~]([ \t!-~]*[!-~])?$", max_length=4096)
 ]
 Headers = Annotated[
-    dict[HeaderName, HeaderValue], Field(max_length=HEADERS_MOST), AfterValidator(_few_headers)
+    dict[HeaderName, HeaderValue], Field(max_length=HEADERS_LIMIT), AfterValidator(_few_headers)
 ]
 HeaderChanges = Annotated[
     dict[HeaderName, HeaderValue | None],
-    Field(max_length=HEADERS_MOST),
+    Field(max_length=HEADERS_LIMIT),
     AfterValidator(_few_headers),
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
