@@ -18,7 +18,7 @@ from dispatcher.store.settings import Settings
 
 STEP: Final = 100
 """Webhooks of one step. Other changes of webhooks wait for it, a few milliseconds."""
-PASSES_MOST: Final = 10
+PASS_LIMIT: Final = 10
 """Most times that all webhooks are read. One that changes nothing is the last one."""
 _COLUMNS: Final = (
     "secret",
@@ -59,7 +59,7 @@ class KeyRotation:
         key do not end.
         """
         done = Rotation()
-        for _ in range(PASSES_MOST):
+        for _ in range(PASS_LIMIT):
             before = done.values
             await self._pass(done)
             if done.values == before:

@@ -34,7 +34,7 @@ async def test_the_key_is_changed_and_the_former_one_is_refused(
     }
     new = dispatcher.setting(secrets__key=NEW)
     shown = json.loads((await new("webhook", "get", webhook, "--json")).out)
-    assert list(shown["headers"]) == ["X-Key"]
+    assert shown["headerNames"] == ["X-Key"]
     assert (await new("webhook", "rotate", webhook)).code == 0
     refused = await dispatcher("webhook", "rotate", webhook)
     assert (refused.code, refused.out) == (1, "")
