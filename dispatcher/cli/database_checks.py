@@ -106,9 +106,9 @@ async def _rights(inspection: Inspection) -> str:
 
 
 async def _other_roles(inspection: Inspection) -> None:
-    from dispatcher.cli import rights
+    from dispatcher.cli import rights_checks
 
-    if messages := await rights.warnings(inspection.session):
+    if messages := await rights_checks.warnings(inspection.session):
         raise CheckWarningError(*messages)
 
 

@@ -141,7 +141,7 @@ class Studio:
             await page.goto("/sign-in")
             return
         if not await page.context.cookies():
-            await page.goto(self.api.daemon.dashboard.invite(self.token))
+            await page.goto(self.api.daemon.dashboard.login_link(self.token))
         if name == "webhook-secret":
             await page.goto(f"/webhooks/{self.scene.webhooks['User sync']}")
             await page.get_by_role("button", name="Rotate secret").click()
