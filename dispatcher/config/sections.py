@@ -32,12 +32,11 @@ from dispatcher.config.fields import (
     ProxyUrl,
     between,
     header_name,
-    is_reserved_header,
     one_line,
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
-from dispatcher.core.request_headers import RequestBuilder
+from dispatcher.core.request_headers import RequestBuilder, is_reserved_header
 from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 
@@ -185,11 +184,14 @@ class Egress(_Section):
 class Secrets(_Section):
     """The key that encrypts signing secrets in the database; `key` wins over `key_file`.
 
+    `second_key` only decrypts, while the key is changed; it wins over `second_key_file`.
     `admin_token` allows everything in every environment; it is in no table of the database.
     """
 
     key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
     key_file: OptionalPath = None
+    second_key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
+    second_key_file: OptionalPath = None
     admin_token: Annotated[SecretStr | None, BLANK_IS_NONE] = None
 
     @field_validator("admin_token")

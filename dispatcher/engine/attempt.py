@@ -127,13 +127,20 @@ class AttemptRunner:
     ) -> Awaitable[Response | SendError]:
         """Return the running request, with an access token if the endpoint wants one."""
         timeout = endpoint.timeout or self.timeout
-        share, names, values = endpoint.environment_id, request.names, request.values
+        environment_id, names, values = endpoint.environment_id, request.names, request.values
         url, headers, tls = endpoint.url, request.fixed, endpoint.tls
         if endpoint.oauth2 is not None:
-            post = Post(url, headers, body, timeout, share, names, values, tls)
+            post = Post(url, headers, body, timeout, environment_id, names, values, tls)
             return self.tokens.post(endpoint.oauth2, endpoint.id, post)
         return self.sender.post(
-            url, headers, body, timeout=timeout, share=share, names=names, values=values, tls=tls
+            url,
+            headers,
+            body,
+            timeout=timeout,
+            environment_id=environment_id,
+            names=names,
+            values=values,
+            tls=tls,
         )
 
     def _decide(

@@ -10,13 +10,13 @@ from threading import Event
 import pytest
 from aiohttp import ClientSession
 
-from dispatcher import daemon as daemon_module
-from dispatcher.daemon import Daemon
+from dispatcher.daemon import daemon as daemon_module
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from tests.end_to_end.stories import Story, configured, until
 from tests.receivers import Receiver
 
-SENDING = "dispatcher.cli.database", "dispatcher.cli.port_check", "dispatcher.daemon"
+SENDING = "dispatcher.cli.database", "dispatcher.cli.port_check", "dispatcher.daemon.daemon"
 """What `dispatcher run` loads before it sends."""
 NOT_FOR_SENDING = "aiohttp", "jinja2", "dispatcher.api.app", "dispatcher.dashboard"
 

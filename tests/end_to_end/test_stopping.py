@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
-from dispatcher import daemon as daemon_module
 from dispatcher.core.model import Delivery
-from dispatcher.daemon import Daemon
+from dispatcher.daemon import daemon as daemon_module
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,

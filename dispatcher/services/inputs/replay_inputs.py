@@ -4,10 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from dispatcher.core.pagination import DEFAULT_LIMIT
-from dispatcher.services.inputs.base import Form, Limit, Moment
+from dispatcher.services.inputs.base import Form, Moment
 
-RATE_MOST = 100_000
+RATE_LIMIT = 100_000
 
 
 class NewRecovery(Form):
@@ -27,7 +26,7 @@ class NewRecovery(Form):
     The webhook subscribes to them now, but no delivery was made for it: it was disabled or did not
     exist yet. Events whose attempts are no longer kept are left out.
     """
-    rate: Annotated[int, Field(ge=1, le=RATE_MOST)] | None = None
+    rate: Annotated[int, Field(ge=1, le=RATE_LIMIT)] | None = None
     """Deliveries a second. If it is missing, as fast as the webhook accepts them."""
     dry_run: bool = False
     """Whether to only count what would be sent."""
@@ -37,10 +36,3 @@ class NewRecovery(Form):
         if self.until is not None and self.until <= self.since:
             raise ValueError("until must be after since")
         return self
-
-
-class ReplayQuery(Form):
-    """Select a page of the recoveries of a webhook."""
-
-    cursor: str | None = None
-    limit: Limit = DEFAULT_LIMIT

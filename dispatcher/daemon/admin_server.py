@@ -1,6 +1,6 @@
-"""The admin port with the API and the dashboard: the part of a daemon that sending does not need.
+"""Build the admin port of a daemon: the API, the dashboard, metrics and health checks.
 
-`dispatcher.daemon` loads this module while the engine already sends.
+`daemon.py` loads this module while the engine already sends.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import RequestPipeline
-from dispatcher.api.work import Work
+from dispatcher.api.work_limits import WorkLimits
 from dispatcher.config.sections import Config, Limits
 from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
@@ -56,7 +56,7 @@ class AdminServer:
             settings,
             auth=auth,
             cursors=Cursors(cipher.cursor_key()),
-            work=Work(body_limit),
+            work=WorkLimits(body_limit),
         )
         app = build(
             probes.checks,

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from dispatcher.store import fair_slots
-from dispatcher.store.fair_slots import BusyError, FairSlots
+from dispatcher import fair_slots
+from dispatcher.fair_slots import BusyError, FairSlots
 
 
 class Crowd:
@@ -59,13 +59,13 @@ async def opened() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
-def crowd(opened: AsyncExitStack, slots: int, share: int, **limits: float) -> Crowd:
-    made = Crowd(FairSlots(slots, share=share, **limits))  # type: ignore[arg-type]
+def crowd(opened: AsyncExitStack, slots: int, slots_of_one: int, **limits: float) -> Crowd:
+    made = Crowd(FairSlots(slots, slots_of_one=slots_of_one, **limits))  # type: ignore[arg-type]
     opened.push_async_callback(made.end)
     return made
 
 
-async def test_one_key_holds_no_more_than_its_share(opened: AsyncExitStack) -> None:
+async def test_one_key_holds_no_more_than_its_slots(opened: AsyncExitStack) -> None:
     of = crowd(opened, 4, 2)
     await of.come("a1", "a2", "a3", "b1")
     assert of.order == ["a1", "a2", "b1"]
@@ -91,7 +91,7 @@ async def test_a_caller_waits_no_longer_than_the_limit(opened: AsyncExitStack) -
     assert of.order == ["a1", "b2"]
 
 
-async def test_a_key_has_only_so_many_places(opened: AsyncExitStack) -> None:
+async def test_the_waiting_places_of_a_key_are_limited(opened: AsyncExitStack) -> None:
     of = crowd(opened, 1, 1, waiting_of_one=2)
     await of.come("a1", "a2", "a3", "a4", "b1")
     with pytest.raises(BusyError, match="too many"):
@@ -135,7 +135,7 @@ async def test_a_slot_given_in_the_moment_of_giving_up_is_not_lost(opened: Async
 
 
 async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_moment() -> None:
-    slots = FairSlots(1, share=1, waiting=2)
+    slots = FairSlots(1, slots_of_one=1, waiting=2)
 
     async def take(key: str) -> None:
         async with slots.held(key):
@@ -154,7 +154,7 @@ async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_momen
 
 
 async def test_an_error_while_holding_a_slot_frees_it() -> None:
-    slots = FairSlots(1, share=1, wait_seconds=0.01)
+    slots = FairSlots(1, slots_of_one=1, wait_seconds=0.01)
     for _ in range(2):
         with pytest.raises(ValueError, match="broke"):
             async with slots.held("a"):
@@ -162,7 +162,7 @@ async def test_an_error_while_holding_a_slot_frees_it() -> None:
 
 
 async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wait() -> None:
-    slots = FairSlots(1, share=1, rest=1.0)
+    slots = FairSlots(1, slots_of_one=1, rest=1.0)
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with slots.held("a"):
@@ -181,7 +181,7 @@ async def test_a_rest_ends_before_the_callers_of_the_key_give_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fair_slots, "REST_SECONDS", 60.0)
-    slots = FairSlots(1, share=1, wait_seconds=2.0, rest=1e9)
+    slots = FairSlots(1, slots_of_one=1, wait_seconds=2.0, rest=1e9)
     for _ in range(2):
         async with slots.held("a"):
             await asyncio.sleep(0)

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, TypeVar
 from dispatcher import __version__
 from dispatcher.api import sockets
 from dispatcher.config.sections import Config
+from dispatcher.daemon.backlog_monitor import BacklogMonitor
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.engine import Engine
 from dispatcher.engine.loop import measure_lag, wait_for_event
 from dispatcher.engine.stage_runner import TRANSIENT, Stage, StageRunner
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
 
 if TYPE_CHECKING:
-    from dispatcher.admin_server import AdminServer, Probes
+    from dispatcher.daemon.admin_server import AdminServer, Probes
     from dispatcher.dashboard.app import Dashboard
 
 DRAIN_MARGIN_SECONDS = 5.0
@@ -64,7 +64,7 @@ class Daemon:
 
         self._engine = Engine(config, dsn, cipher)
         self._runner = StageRunner()
-        self._measure = Measure(self._engine.sessions.statistics)
+        self._backlog_monitor = BacklogMonitor(self._engine.sessions.statistics)
         self._listening: list[socket] = []
         self._admin: AdminServer | None = None
         self._is_served = asyncio.Event()
@@ -168,7 +168,7 @@ class Daemon:
         sending = [self._runner.start(group, stage) for stage in self._engine.sending_stages()]
         sending.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
         sending.append(group.create_task(self._watch(), name="watch"))
-        measure = Stage("measure", self._measure.run_once)
+        measure = Stage("measure", self._backlog_monitor.run_once)
         feeding = [
             self._runner.start(group, stage) for stage in (*self._engine.feeding_stages(), measure)
         ]
@@ -295,7 +295,7 @@ class Daemon:
 
     def _paused(self) -> Mapping[str, object] | None:
         """Return what is paused, for readiness; without names, because it needs no token."""
-        paused = self._measure.paused
+        paused = self._backlog_monitor.paused
         if paused is None:
             return None
         since = paused.all_since and paused.all_since.isoformat(timespec="seconds")
@@ -315,6 +315,6 @@ class Daemon:
 
 
 def _load_admin_server() -> "tuple[type[AdminServer], type[Probes]]":
-    from dispatcher.admin_server import AdminServer, Probes
+    from dispatcher.daemon.admin_server import AdminServer, Probes
 
     return AdminServer, Probes

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from dispatcher.api.types import HttpError
-from dispatcher.store.fair_slots import BusyError, FairSlots
+from dispatcher.fair_slots import BusyError, FairSlots
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ WAITING_OF_ONE = 8
 """How many large bodies or lists may wait for a slot: of all environments, and of one."""
 
 
-class Work:
+class WorkLimits:
     """The limits in use. `largest` is the maximum size of one body in bytes."""
 
     def __init__(self, largest: int) -> None:
@@ -35,11 +35,15 @@ class Work:
         self._free_bytes = self._share_bytes * SHARES
         self._held_bytes: Counter[str] = Counter()
         self._threads = FairSlots(
-            THREADS, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=5.0
+            THREADS,
+            slots_of_one=1,
+            waiting=WAITING,
+            waiting_of_one=WAITING_OF_ONE,
+            wait_seconds=5.0,
         )
         self._listings = FairSlots(
             LISTINGS,
-            share=1,
+            slots_of_one=1,
             waiting=WAITING,
             waiting_of_one=WAITING_OF_ONE,
             wait_seconds=5.0,

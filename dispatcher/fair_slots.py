@@ -28,9 +28,9 @@ class Hold:
 
 
 class FairSlots:
-    """Slots that callers take by a key, such as an environment. Waiting keys are served in turn.
+    """Slots that callers take by a fairness key, such as an environment. Waiting keys are served in turn.
 
-    `slots` is how many there are. `share` is how many slots one key may hold at one time. At most
+    `slots` is how many there are. `slots_of_one` is how many one key may hold at one time. At most
     `waiting` callers wait, `waiting_of_one` of them for one key, and each at most `wait_seconds`.
     After a slot is left it is free for other keys at once, and for the same key only after a rest of
     `rest` times as long as it was held, at most REST_SECONDS and half of `wait_seconds`.
@@ -42,14 +42,14 @@ class FairSlots:
         self,
         slots: int,
         *,
-        share: int,
+        slots_of_one: int,
         waiting: int = 64,
         waiting_of_one: int = 32,
         wait_seconds: float = 2.0,
         rest: float = 0.0,
     ) -> None:
         self._free = slots
-        self._share = share
+        self._slots_of_one = slots_of_one
         self._places = waiting
         self._places_of_one = waiting_of_one
         self._wait_seconds = wait_seconds
@@ -127,7 +127,7 @@ class FairSlots:
             newest.set_exception(BusyError("others wait for their first one"))
 
     def _has_room(self, key: str) -> bool:
-        return self._free > 0 and self._held[key] < self._share
+        return self._free > 0 and self._held[key] < self._slots_of_one
 
     def _take(self, key: str) -> None:
         self._free -= 1
