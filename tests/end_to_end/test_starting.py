@@ -64,7 +64,7 @@ async def test_it_sends_before_the_admin_port_is_loaded(
             async with await asking as response:
                 assert response.status == 200
         await daemon.ready.wait()
-        assert daemon.dashboard.invite("token")
+        assert daemon.dashboard.login_link("token")
 
 
 async def test_it_stops_while_the_admin_port_is_loading(
