@@ -60,7 +60,7 @@ async def test_a_directed_row_that_cannot_be_fanned_out_holds_up_no_other(
     await connection.execute(
         """WITH made AS (
              INSERT INTO dispatcher.events (type, data, source) VALUES ('bad.one', '1', 'directed') RETURNING id)
-           INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id)
+           INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id)
            SELECT dispatcher.next_id(), id, 'env_default', 'bad.one', $1 FROM made""",
         webhook.id,
     )
