@@ -213,7 +213,7 @@ async def test_a_replay_that_fails_delays_no_other_and_shows_its_reason(
     await story.insert(5)
     await story.ended(FAILED=10)
     receiver.otherwise = 200
-    await refuse(connection, f"NEW.endpoint_id = '{bad.id}'", table="inbox")
+    await refuse(connection, f"NEW.endpoint_id = '{bad.id}'", table="inbox_directed")
     await connection.execute(
         """INSERT INTO dispatcher.replays (environment_id, endpoint_id, since, until, missed, position, next_at)
            SELECT 'env_default', id, now() - interval '1 hour', now(), false, 0, now() - make_interval(secs => wait)
