@@ -38,7 +38,7 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 PEOPLES = frozenset({
     *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
-    *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
+    *("schema_rights", "sealed_values", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
     *(f"endpoints/{name}" for name in ("names", "of_ids", "search", "unwell")),
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
