@@ -156,7 +156,7 @@ async def test_types_that_begin_like_reserved_ones_are_taken(
 async def test_data_that_is_stored_compressed_counts_with_its_size(connection: Connection) -> None:
     """Copied from another table, it is compressed when the trigger sees it."""
     await connection.execute("CREATE TEMP TABLE source (data json)")
-    await connection.execute(f"INSERT INTO source VALUES ('{'7' * 262_145}')")
+    await connection.execute("INSERT INTO source VALUES (repeat('7', 262145)::json)")
     assert await connection.fetchval("SELECT pg_column_size(data) < 32768 FROM source")
     with pytest.raises(asyncpg.CheckViolationError, match="data is 262145 bytes, the limit is"):
         await connection.execute(
