@@ -13,7 +13,7 @@ from tests.bench import installed
 REQUIREMENTS = Path(__file__).parent / "sampler.txt"
 RATE = 200
 """Samples a second: the daemon stands still for each."""
-LONGEST_SECONDS = 120
+LIMIT_SECONDS = 120
 LOOP = "event loop and kernel"
 """Of a sample without a frame of any role."""
 ROLES = (
@@ -45,7 +45,7 @@ async def sampling(pid: int) -> AsyncIterator[list[str]]:
         return
     with tempfile.NamedTemporaryFile("r", suffix=".stacks") as file:
         command = [str(programs / "py-spy"), "record", "--pid", str(pid), "--rate", str(RATE)]
-        command += ["--duration", str(LONGEST_SECONDS), "--format", "raw", "--output", file.name]
+        command += ["--duration", str(LIMIT_SECONDS), "--format", "raw", "--output", file.name]
         quiet = asyncio.subprocess.DEVNULL
         started = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
         await asyncio.sleep(0.3)  # it has no sign for having begun
