@@ -1,5 +1,8 @@
 """Environments have names in the dashboard, and are renamed there."""
 
+import pytest
+
+from dispatcher.dashboard.views import environments
 from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -18,6 +21,18 @@ async def test_an_environment_is_renamed(visitor: Visitor) -> None:
     assert (refused.status, 'id="name-error"' in refused.text) == (422, True)
     history = await visitor.get("/audit?action=environment.rename")
     assert "<del>Default</del>" in history.text
+
+
+async def test_the_menu_says_if_there_are_more_environments_than_it_lists(
+    visitor: Visitor, other_environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = ("/environments", "/environments?to=env")
+    for path in paths:
+        assert "There are more." not in (await visitor.get(path, HX_Request="true")).text
+    monkeypatch.setattr(environments, "SHOWN", 1)
+    monkeypatch.setattr(environments, "MATCHES", 1)
+    for path in paths:
+        assert "There are more." in (await visitor.get(path, HX_Request="true")).text
 
 
 async def test_only_an_administrator_renames(api: Api, stranger: Visitor) -> None:
