@@ -48,7 +48,7 @@ async def test_an_empty_page_says_what_to_do_first(visitor: Visitor) -> None:
     assert 'href="/e/env_default/webhooks/new"' in page.text
 
 
-async def test_with_a_webhook_it_says_how_to_emit(
+async def test_with_a_webhook_the_empty_page_says_how_to_emit(
     visitor: Visitor, story: Story, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
@@ -182,7 +182,7 @@ def test_shards_are_shown_as_ranges(numbers: tuple[int, ...], text: str) -> None
     assert stretches(numbers) == text
 
 
-async def test_it_begins_with_a_verdict_and_the_button_that_mends(
+async def test_the_page_begins_with_a_verdict_and_the_button_that_mends(
     visitor: Visitor, story: Story, connection: Connection, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

@@ -27,7 +27,7 @@ def hidden(page: Page) -> dict[str, str | list[str]]:
     return {"step": "start", **dict(found)}
 
 
-async def test_it_is_counted_then_started_then_done(
+async def test_a_replay_is_counted_then_started_then_done(
     visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
 ) -> None:
     webhook = await failed(admin, receiver)

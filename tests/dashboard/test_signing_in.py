@@ -55,7 +55,7 @@ async def test_signing_out_ends_the_session_of_a_kept_cookie(
         "UPDATE dispatcher.dashboard_sessions SET expires_at = now()",
     ],
 )
-async def test_it_ends_with_its_token_and_with_its_time(
+async def test_a_session_ends_with_its_token_and_after_its_time(
     visitor: Visitor, connection: Connection, change: str
 ) -> None:
     assert (await visitor.get("/webhooks")).below == "/webhooks"
@@ -144,7 +144,7 @@ async def test_signing_in_leads_back_with_every_filter(
 
 
 @pytest.mark.parametrize("cookie", [b"\xff\xfe", "ü".encode(), b"", b"nonsense"])
-async def test_a_cookie_that_is_none_of_ours_is_nobodys(standing: Api, cookie: bytes) -> None:
+async def test_an_unknown_cookie_is_not_signed_in(standing: Api, cookie: bytes) -> None:
     head = b"GET /webhooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: dispatcher_session="
     answer = await said_to(standing.address, head + cookie + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 303 ")
@@ -160,7 +160,7 @@ async def test_a_cookie_that_is_none_of_ours_is_nobodys(standing: Api, cookie: b
         ("application/x-www-form-urlencoded", b"token=%00"),
     ],
 )
-async def test_a_form_that_is_none_is_a_page_that_says_so(
+async def test_an_unreadable_form_gets_a_page_with_the_error(
     standing_session: aiohttp.ClientSession, standing_visitor: Visitor, kind: str, body: bytes
 ) -> None:
     for path in ("/sign-in", standing_visitor.place("/webhooks/new"), "/sign-out"):
@@ -168,7 +168,7 @@ async def test_a_form_that_is_none_is_a_page_that_says_so(
             assert (answer.status, answer.content_type) == (400, "text/html")
 
 
-async def test_a_form_that_does_not_come_is_not_waited_for(
+async def test_a_form_whose_body_does_not_come_is_ended_in_time(
     standing: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "SECONDS", 0.2)

@@ -286,7 +286,7 @@ async def test_the_settings_are_changed_and_only_they_are_audited(
     assert "fresh" not in detail
 
 
-async def test_empty_fields_are_as_configured_again(
+async def test_emptied_fields_follow_the_configuration_again(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url, name="A", rateLimit=5, timeout=2, retry={"retries": 1})
@@ -376,7 +376,7 @@ async def test_a_rotated_secret_is_shown_once_and_signs_the_next_delivery(
     assert shown_secret(page) not in (await visitor.get(f"/webhooks/{name}/settings")).text
 
 
-async def test_it_is_disabled_and_enabled(
+async def test_a_webhook_is_disabled_and_enabled(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url)
@@ -389,7 +389,7 @@ async def test_it_is_disabled_and_enabled(
     assert ">active<" in on.text
 
 
-async def test_it_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
+async def test_a_webhook_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
     name = await made(admin, receiver.url)
     assert "No webhooks yet" in (await visitor.post(f"/webhooks/{name}/delete")).text
     assert (await visitor.get(f"/webhooks/{name}")).status == 404

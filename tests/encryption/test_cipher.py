@@ -66,7 +66,7 @@ def test_a_value_opens_only_in_its_own_context(ours: bytes, theirs: bytes) -> No
             Cipher(KEY).decrypt(blob, context=theirs)
 
 
-def test_another_key_is_known_by_its_id() -> None:
+def test_a_value_of_another_key_is_recognised_by_the_id_of_the_key() -> None:
     blob = Cipher(KEY).encrypt(b"secret", context=b"")
     with pytest.raises(WrongKeyError, match="another key"):
         Cipher(ANOTHER).decrypt(blob, context=b"")
@@ -126,7 +126,7 @@ def test_a_key_is_written_in_hexadecimal_or_base64(text: str) -> None:
         "é" * 44,
     ],
 )
-def test_anything_else_is_refused_without_repeating_it(text: str) -> None:
+def test_any_other_text_of_a_key_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="64 hexadecimal characters") as raised:
         cipher_module.parse_key(text)
     assert not text or text not in str(raised.value)
@@ -157,7 +157,7 @@ def test_the_key_is_the_given_one_then_the_named_file_then_the_one_in_the_state_
     assert cipher_module.read_key(config(tmp_path)) == b"\x33" * 32
 
 
-def test_no_key_is_none_only_where_no_file_was_named(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_an_error_only_if_it_was_named(tmp_path: Path) -> None:
     assert cipher_module.read_key(config(tmp_path)) is None
     assert cipher_module.read_key(config(tmp_path / "not" / "there")) is None
     with pytest.raises(ConfigError, match=r"^secrets\.key_file: \S+ does not exist"):

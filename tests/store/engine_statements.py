@@ -126,8 +126,8 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
@@ -202,7 +202,7 @@ def _keeping(queues: Queues) -> Rows:
         "replays/note_failure": ("upkeep", "'error', 20", 1, 20),
         "replays/pass_over": ("upkeep", f"{queues.base}", 1, 20),
         "replays/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
-        "replicated/adopt": ("upkeep", "10, 1000, 0", 1, 60),
+        "replicated/adopt": ("upkeep", f"10, 1000, {queues.base}", 1, 60),
         "triggers/silent": ("upkeep", "", 1, 400),
     }  # fmt: skip
 
@@ -214,7 +214,7 @@ def _people(queues: Queues) -> Rows:
     return {
         "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
         "change_notices/unapplied": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
-        "delivery_actions/find": ("people", f"{one}, 'env_default', 0, NULL", 1, 80),
+        "delivery_actions/find": ("people", f"{one}, 'env_default', {queues.base}, NULL", 1, 80),
         "delivery_actions/keep_events": ("people", one, 1, 30),
         "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
         "delivery_actions/expedite": ("people", one, 1, 30, "deliveries_pkey"),

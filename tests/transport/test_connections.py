@@ -255,7 +255,7 @@ async def test_the_request_target_is_as_typed(sender: Sender, target: str) -> No
     assert heads[0].split(b"\r\n")[0] == f"POST {target} HTTP/1.1".encode()
 
 
-async def test_phases_are_timed(sender: Sender) -> None:
+async def test_each_phase_of_a_post_is_timed(sender: Sender) -> None:
     async with Receiver(otherwise=Answer(delay=0.05)) as receiver:
         first = (await posted(sender, receiver.url)).timings
         second = (await posted(sender, receiver.url)).timings
