@@ -19,7 +19,7 @@ from dispatcher.store.pool import Pool
 
 SESSION_SECONDS = 12 * 3600.0
 """Seconds that a session lasts. After that one must sign in again."""
-SESSIONS_MOST = 100
+SESSIONS_LIMIT = 100
 """Open sessions of one token. One more ends the oldest, so that no token can fill the table."""
 COOKIE_BYTES = 32
 SIGNED_IN = "signed in"
@@ -58,12 +58,12 @@ class DashboardSessions:
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
         """Open a session with a valid token. Return the cookie.
 
-        If the token has SESSIONS_MOST sessions, the oldest ends.
+        If the token has SESSIONS_LIMIT sessions, the oldest ends.
         """
         cookie = token_urlsafe(COOKIE_BYTES)
         environment_id = principal.environment_id or environment_id
         await self._stored.create(
-            _sha256(cookie), _sha256(token), environment_id, SESSION_SECONDS, SESSIONS_MOST
+            _sha256(cookie), _sha256(token), environment_id, SESSION_SECONDS, SESSIONS_LIMIT
         )
         return cookie
 

@@ -16,7 +16,7 @@ HOME = "env_default"
 async def test_one_more_session_of_a_token_ends_its_oldest(
     connection: Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dashboard_sessions, "SESSIONS_MOST", 3)
+    monkeypatch.setattr(dashboard_sessions, "SESSIONS_LIMIT", 3)
     sessions = DashboardSessions(pool, hashlib.sha256(b"root").digest())
     other = await sessions.open("of another", ROOT_PRINCIPAL, HOME)
     cookies = [await sessions.open("root", ROOT_PRINCIPAL, HOME) for _ in range(5)]
