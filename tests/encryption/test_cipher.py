@@ -207,3 +207,42 @@ def test_a_key_that_exists_is_never_replaced(tmp_path: Path) -> None:
         cipher_module.write_new_key(path)
     assert path.read_text() == KEY.hex()
     assert [each.name for each in tmp_path.iterdir()] == ["secrets.key"]
+
+
+# ── a second key, while keys change ──────────────────────────────────────────────────────────────
+
+
+def test_a_second_key_decrypts_and_never_encrypts() -> None:
+    old, new, both = Cipher(ANOTHER), Cipher(KEY), Cipher(KEY, ANOTHER)
+    blob = old.encrypt(b"a secret", context=b"c")
+    assert both.decrypt(blob, context=b"c") == b"a secret"
+    assert not both.is_current(blob)
+    again = both.encrypt(b"a secret", context=b"c")
+    assert both.is_current(again)
+    assert new.decrypt(again, context=b"c") == b"a secret"
+    with pytest.raises(WrongKeyError):
+        old.decrypt(again, context=b"c")
+    with pytest.raises(WrongKeyError):
+        both.decrypt(blob, context=b"another")
+
+
+def test_either_key_is_known_and_the_first_one_matches() -> None:
+    both = Cipher(KEY, ANOTHER)
+    assert both.check_value() == Cipher(KEY).check_value()
+    assert both.cursor_key() == Cipher(KEY).cursor_key()
+    checks = [Cipher(key).check_value() for key in (KEY, ANOTHER, bytes([7] * 32))]
+    assert [both.matches(check) for check in checks] == [True, False, False]
+    assert [both.knows(check) for check in checks] == [True, True, False]
+    assert "07" not in repr(both)
+
+
+def test_the_second_key_comes_from_a_file_of_its_own(tmp_path: Path) -> None:
+    key_file(tmp_path / "second", ANOTHER.hex())
+    configured = config(tmp_path, key=KEY.hex(), second_key_file=str(tmp_path / "second"))
+    cipher = cipher_module.read_cipher(configured)
+    assert cipher is not None
+    assert cipher.knows(Cipher(ANOTHER).check_value())
+    (tmp_path / "second").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"secrets\.second_key_file"):
+        cipher_module.read_cipher(configured)
+    assert cipher_module.read_cipher(config(tmp_path, second_key=KEY.hex())) is None
