@@ -26,9 +26,7 @@ async def list_(request: DashboardRequest) -> web.Response:
     If few of very many match, the page shows how far it has searched, and goes on by itself.
     """
     asked = await delivery_filters.read(request, request.http.query)
-    found = await filters.redirect_to_item(
-        request, (asked.typed["event"], asked.typed["reference"])
-    )
+    found = await filters.item_redirect(request, (asked.typed["event"], asked.typed["reference"]))
     if found is not None:
         return found
     missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
