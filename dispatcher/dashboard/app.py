@@ -38,7 +38,7 @@ _PAGE: Final = web.RequestKey("page", DashboardRequest)
 
 
 class Dashboard:
-    """The dashboard. `add` adds it to an application; `invite` makes a one-time login link.
+    """The dashboard. `add` adds it to an application; `login_link` makes a one-time login link.
 
     `title` is the name that its pages show.
     """
@@ -60,7 +60,7 @@ class Dashboard:
         self._signing_in = SignInPages(
             self._renderer, auth, DashboardSessions(authentication, root_token)
         )
-        self.invite = self._signing_in.invite
+        self.login_link = self._signing_in.login_link
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
         """Add all routes to an application.
@@ -242,10 +242,8 @@ class Dashboard:
             return self._show(request, Problem(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
-        of = await self._environment_of(request)
-        bound = session.principal.environment_id
-        if of is not None and bound not in (None, of):
-            raise NotFoundError("There is no such page.")
+        # A token of one environment is sent to it, whether or not another one has the item.
+        of = None if session.principal.environment_id else await self._environment_of(request)
         target = of or _usual(session)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 

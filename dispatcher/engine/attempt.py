@@ -21,11 +21,11 @@ from dispatcher.core.model import (
 )
 from dispatcher.core.request_headers import Request, RequestBuilder
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError

@@ -15,8 +15,8 @@ from dispatcher.services import bulk_actions as service
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -357,7 +357,7 @@ async def test_a_step_that_fails_for_its_data_is_tried_again_and_then_given_up(
     await connection.execute(
         """CREATE FUNCTION dispatcher.refuse() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE data_exception; END $$;
-           CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox EXECUTE FUNCTION dispatcher.refuse()"""
+           CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox_directed EXECUTE FUNCTION dispatcher.refuse()"""
     )
     done = await run(started)
     assert done.state == "FAILED"

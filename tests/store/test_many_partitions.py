@@ -21,6 +21,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
 from dispatcher.store import bulk_actions
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.delivery_actions import DeliveryActions as StoredActions
 from dispatcher.store.delivery_search import DeliverySearch
@@ -29,7 +30,6 @@ from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.owners import Owners
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.replays import Replays
 from dispatcher.store.session import Session, without_locks
 from dispatcher.store.statements import statement
@@ -43,7 +43,7 @@ DAYS = 170
 LOCKS_LIMIT = 650
 EVENT_LOCKS_LIMIT = 300
 """The same of statements that read events alone: a day has half as many relations."""
-FAN_OUT_LOCKS_LIMIT = 60
+FAN_OUT_LOCKS_LIMIT = 80
 ENGINE_LOCKS_LIMIT = 150
 ENVIRONMENT = "env_default"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"

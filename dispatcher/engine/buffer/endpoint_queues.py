@@ -13,10 +13,10 @@ from math import inf
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queue import SLOW_SECONDS, EndpointQueue, QueueSettings
-from dispatcher.engine.round_robin import RoundRobin
-from dispatcher.engine.slots import Slots
-from dispatcher.engine.slow_slots import SlowSlots
+from dispatcher.engine.buffer.endpoint_queue import SLOW_SECONDS, EndpointQueue, QueueSettings
+from dispatcher.engine.buffer.round_robin import RoundRobin
+from dispatcher.engine.buffer.slots import Slots
+from dispatcher.engine.buffer.slow_slots import SlowSlots
 
 SHORT_DEPTH = 32
 """Deliveries per queue while memory is full, so that other endpoints still get some."""

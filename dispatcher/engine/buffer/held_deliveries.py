@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, KeysView
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import EndpointQueues
-from dispatcher.engine.retry_heap import RetryHeap
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.retry_heap import RetryHeap
 
 
 class HeldDeliveries:

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 from dispatcher.core.model import AppliedChanges, ChangeNotice, Delivery
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import REFILL_LIMIT, EndpointQueues
-from dispatcher.engine.held_deliveries import HeldDeliveries
-from dispatcher.engine.open_reads import OpenReads
-from dispatcher.engine.watermarks import NEVER_READ, Watermarks
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import REFILL_LIMIT, EndpointQueues
+from dispatcher.engine.buffer.held_deliveries import HeldDeliveries
+from dispatcher.engine.buffer.open_reads import OpenReads
+from dispatcher.engine.buffer.watermarks import NEVER_READ, Watermarks
 
 
 class DeliveryBuffer:
