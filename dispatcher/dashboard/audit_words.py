@@ -1,8 +1,10 @@
 """Say in words who changed what, from the entries of the audit log. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -46,6 +48,7 @@ ACTIONS: Final = (
     "webhook.update",
 )
 """The actions that the filter offers."""
+_MOMENT: Final = re.compile(r"2\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
 _VIA: Final[Mapping[str | None, str]] = {"api": "by the API", "dashboard": "in the dashboard"}
 _PAGES: Final[Mapping[SubjectKind, tuple[str, str]]] = {
     "webhook": ("webhook", "webhook_id"),
@@ -198,5 +201,15 @@ def _text(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         text = ", ".join(value) or "none"
     else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = _moment(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
+
+
+def _moment(text: str) -> str:
+    """Return a time of the log as pages write it, and any other text as it is."""
+    if _MOMENT.fullmatch(text) is None:
+        return text
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except ValueError:  # a name that only looks like a time
+        return text

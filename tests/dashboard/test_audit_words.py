@@ -106,6 +106,7 @@ def test_values_are_texts_and_long_ones_are_cut() -> None:
     long = "x" * (VALUE_LENGTH + 1)
     detail = (
         '{"changed": ["active", "events", "rate_limit", "tls"], "active": false, "rate_limit": null,'
+        ' "expires_at": "2026-11-30T09:07:00.097600+00:00", "name": "2026-99-30T09:07:00+00:00",'
         f' "events": ["a", "b"], "before": {{"active": true, "events": []}}, "url": "{long}"}}'
     )
     assert line(entry(detail=detail)).changes == (
@@ -113,6 +114,8 @@ def test_values_are_texts_and_long_ones_are_cut() -> None:
         ("events", "none", "a, b"),
         ("rate limit", None, "none"),
         ("tls", None, None),
+        ("expires at", None, "2026-11-30 09:07:00 UTC"),
+        ("name", None, "2026-99-30T09:07:00+00:00"),
         ("url", None, f"{'x' * VALUE_LENGTH}…"),
     )
     assert line(entry(detail="[1]")).changes == ()
