@@ -92,7 +92,7 @@ async def show(request: DashboardRequest) -> web.Response:
     found = Found(text)
     if text:
         await _find(request, found, span if span in SPANS else None)
-    return request.page("search.html", found=found, span=span or "day", spans=SPANS)
+    return request.page("search.html", found=found, span=span or "day")
 
 
 async def _find(request: DashboardRequest, found: Found, span: str | None) -> None:
