@@ -155,7 +155,9 @@ class Engine:
             proxy=proxy_of(self._config),
         )
         self.tokens = AccessTokens(self.sender)
-        self.bodies = BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES)
+        self.bodies = BodyCache(
+            Events(self.sessions.bodies), self.queues.next_events, capacity=BODY_CACHE_BYTES
+        )
         attempts = AttemptRunner(
             buffer=self.buffer,
             queues=self.queues,
