@@ -18,6 +18,8 @@ from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25
 """Longest wait between two checks of the lease, the recorder and the due times."""
+IDLE_RECHECK_SECONDS = 1.0
+"""The same without deliveries in memory."""
 
 
 class Deliverer:
@@ -154,7 +156,9 @@ class Deliverer:
             observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:
-        """Return after how many seconds to check again, at most RECHECK_SECONDS."""
+        """Return after how many seconds to check again."""
+        if not len(self._buffer):
+            return IDLE_RECHECK_SECONDS
         # While nothing can start, the alarm of a queue stays due. Otherwise the loop would spin.
         can_start = self._has_free_worker and self._may_start
         alarm = self._buffer.next_alarm(can_start=can_start)
