@@ -30,6 +30,7 @@ from dispatcher.store.owners import Owners
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.replays import Replays
 from dispatcher.store.session import Session, without_locks
+from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
 
@@ -402,3 +403,14 @@ async def _run_all(session: Session) -> int:
         if await stage.run_once() > 0.0:
             return steps
     raise AssertionError("it does not end")
+
+
+async def test_a_poll_of_the_inbox_opens_no_index_of_other_days(long_history: Connection) -> None:
+    poll = await long_history.prepare(statement("inbox/fan_out"))
+    for _ in range(2):  # the first one is planned, and opens all
+        async with long_history.transaction():
+            for name, value in plan_settings("fanout").items():
+                await long_history.execute("SELECT set_config($1, $2, true)", name, value)
+            await poll.fetch(500, 5, 7, [], 0, [], 20_000, LARGEST, 1_024)
+            locks = await long_history.fetchval(LOCKS)
+    assert locks < DAYS + 100
