@@ -14,10 +14,10 @@ from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.idempotency import IdempotencyKey
 from dispatcher.api.representations import Dialect, negotiation
-from dispatcher.api.request_values import actor_of, environment_id_of, share_of
+from dispatcher.api.request_values import actor_of, environment_id_of, fairness_key_of
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Call, Detail, HttpError
-from dispatcher.api.work import Work
+from dispatcher.api.work_limits import WorkLimits
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.model import RawJson
@@ -60,7 +60,7 @@ class ParsedRequest:
     - `form` and `query` are the inputs of the handler.
     - `parameters` are the query parameters by their plain names.
     - `idempotency` is None if there is no Idempotency-Key, or if the handler deals with it.
-    - For `share`, see `share_of`.
+    - For `fairness_key`, see `fairness_key_of`.
     """
 
     request: web.Request
@@ -71,7 +71,7 @@ class ParsedRequest:
     query: Form | None
     parameters: Mapping[str, str]
     idempotency: IdempotencyKey | None
-    share: str
+    fairness_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class RequestParser:
     settings: ServiceSettings
     auth: Auth
     cursors: Cursors
-    work: Work
+    work: WorkLimits
 
     async def parse(self, request: web.Request, route: Route, memory: ExitStack) -> ParsedRequest:
         """Authenticate and parse a request. Raise exceptions that `errors.explain` maps.
@@ -96,9 +96,9 @@ class RequestParser:
         environment_id = _environment_id(request, route, principal)
         parameters, query = _query(request, route)
         position = self._position(request, environment_id, parameters)
-        share = share_of(principal, environment_id)
-        body = await self._body(request, route, share, memory)
-        key, pool = conditions.idempotency_key(request), self.pool.of(share)
+        fairness_key = fairness_key_of(principal, environment_id)
+        body = await self._body(request, route, fairness_key, memory)
+        key, pool = conditions.idempotency_key(request), self.pool.of(fairness_key)
         call = Call(
             services=Services(pool, actor_of(request, principal), self.settings),
             pool=pool,
@@ -111,10 +111,10 @@ class RequestParser:
             verbatim=body.verbatim,
             events=body.events,
         )
-        form = None if body.events else await self._form(request, route, body.text, share)
+        form = None if body.events else await self._form(request, route, body.text, fairness_key)
         idempotency = _idempotency(request, route, key, dialect, body)
         return ParsedRequest(
-            request, route, dialect, call, form, query, parameters, idempotency, share
+            request, route, dialect, call, form, query, parameters, idempotency, fairness_key
         )
 
     def _position(
@@ -127,19 +127,21 @@ class RequestParser:
         return self.cursors.open(cursor, listing(request.path, environment_id, parameters))
 
     async def _body(
-        self, request: web.Request, route: Route, share: str, memory: ExitStack
+        self, request: web.Request, route: Route, fairness_key: str, memory: ExitStack
     ) -> _Body:
         """Return the body of a request, checked to be JSON if the route has a form."""
         most = _most_bytes(request, route)
-        hold = memory.enter_context(self.work.body(share, _largest_body(request, most)))
+        hold = memory.enter_context(self.work.body(fairness_key, _largest_body(request, most)))
         text = await json_body.body(request, most, hold)
         batch = _batch_form(request, route, text)
         if batch is not None:
-            return _Body(text, events=await self._events(batch, route, text, share))
-        await self._check(request, route, text, share)
-        return _Body(*await self._without_verbatim_field(request, route, text, share))
+            return _Body(text, events=await self._events(batch, route, text, fairness_key))
+        await self._check(request, route, text, fairness_key)
+        return _Body(*await self._without_verbatim_field(request, route, text, fairness_key))
 
-    async def _check(self, request: web.Request, route: Route, body: bytes, share: str) -> None:
+    async def _check(
+        self, request: web.Request, route: Route, body: bytes, fairness_key: str
+    ) -> None:
         """Check that a body is JSON, if the route has a form."""
         if not body or route.form is None:
             return
@@ -151,33 +153,33 @@ class RequestParser:
                 f"The media type of the body must be {' or '.join(known)}",
                 headers={"Accept": ", ".join(known)},
             )
-        await self._parsed(body, partial(json_body.check, body), share)
+        await self._parsed(body, partial(json_body.check, body), fairness_key)
         if route.verbatim_field is None:
             _limit(body)
 
     async def _events(
-        self, form: event_batch.Form, route: Route, body: bytes, share: str
+        self, form: event_batch.Form, route: Route, body: bytes, fairness_key: str
     ) -> Sequence[NewEventRow]:
         """Return the events of a batch. There is at least one."""
         assert route.batch is not None  # noqa: S101 - otherwise the body has no form of a batch
         most_data = self.settings.delivery.max_data
         read = partial(event_batch.read, form, route.batch, route.shape, body, most_data=most_data)
-        return await self._parsed(body, read, share)
+        return await self._parsed(body, read, fairness_key)
 
     async def _without_verbatim_field(
-        self, request: web.Request, route: Route, body: bytes, share: str
+        self, request: web.Request, route: Route, body: bytes, fairness_key: str
     ) -> tuple[bytes, RawJson | None]:
         """Return the body with null for the route's verbatim field, and that field's JSON text."""
         if route.verbatim_field is None or not body:
             return body, None
         dialect = _body_dialect(request) or negotiation.envelope
         path = dialect.pointer((route.verbatim_field,)).split("/")[1:]
-        rest, verbatim = await self._parsed(body, partial(_cut_out, body, path), share)
+        rest, verbatim = await self._parsed(body, partial(_cut_out, body, path), fairness_key)
         _limit(rest)
         return rest, verbatim
 
     async def _form(
-        self, request: web.Request, route: Route, body: bytes, share: str
+        self, request: web.Request, route: Route, body: bytes, fairness_key: str
     ) -> Form | None:
         """Return the form in a body, None if the route has none."""
         if route.form is None:
@@ -185,12 +187,12 @@ class RequestParser:
         ids = [value for name, value in request.match_info.items() if name != "app_id"]
         dialect = _body_dialect(request) or negotiation.envelope
         read = partial(_read_form, dialect, route.form, route, body, ids[-1] if ids else None)
-        return await self._parsed(body, read, share)
+        return await self._parsed(body, read, fairness_key)
 
-    async def _parsed(self, body: bytes, parse: Callable[[], T], share: str) -> T:
+    async def _parsed(self, body: bytes, parse: Callable[[], T], fairness_key: str) -> T:
         """Return the result of `parse`, which reads the body: in a thread if that is large."""
         if len(body) > LARGE_BODY_BYTES:
-            return await self.work.in_thread(share, parse)
+            return await self.work.in_thread(fairness_key, parse)
         return parse()
 
 
@@ -230,7 +232,7 @@ def _most_bytes(request: web.Request, route: Route) -> int:
     """Return the largest body that is read, in bytes."""
     if route.batch is None:
         return request.client_max_size
-    return max(request.client_max_size, event_batch.MOST_BYTES)
+    return max(request.client_max_size, event_batch.BATCH_LIMIT_BYTES)
 
 
 def _largest_body(request: web.Request, most: int) -> int:

@@ -42,10 +42,10 @@ def environment_id_of(request: web.Request, principal: Principal) -> str:
     return name
 
 
-def share_of(principal: Principal, environment_id: str) -> str:
-    """Return the key by which connections are shared out.
+def fairness_key_of(principal: Principal, environment_id: str) -> str:
+    """Return the fairness key of a request: what it takes connections, memory and threads by.
 
-    Operators have tokens for all environments and get a share of their own. Otherwise a busy
+    Operators have tokens for all environments and get a key of their own. Otherwise a busy
     environment could keep them from pausing it.
     """
     if principal.environment_id is not None:

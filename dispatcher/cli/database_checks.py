@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LISTEN_SECONDS = 3.0
 """The longest wait for a notification, which usually arrives within milliseconds."""
-LARGEST_SKEW_SECONDS = 2.0
+SKEW_LIMIT_SECONDS = 2.0
 """The largest difference between the clocks. More may make receivers refuse signatures."""
 
 
@@ -47,7 +47,7 @@ Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 async def inspect(config: "Config", dsn: str, session: "Session") -> Inspection:
     """Connect and read the facts of the server. Raise AddressError or StoreUnavailableError."""
-    from dispatcher.store import address
+    from dispatcher.store.connection import address
     from dispatcher.store.server import Server
 
     address.read(dsn)
@@ -66,7 +66,7 @@ async def _reachable(inspection: Inspection) -> str:
 
 
 async def _password_file(inspection: Inspection) -> None:
-    from dispatcher.store import address
+    from dispatcher.store.connection import address
 
     if warnings := address.read(inspection.dsn).warnings:
         raise CheckWarningError("; ".join(warnings))
@@ -106,9 +106,9 @@ async def _rights(inspection: Inspection) -> str:
 
 
 async def _other_roles(inspection: Inspection) -> None:
-    from dispatcher.cli import rights
+    from dispatcher.cli import rights_checks
 
-    if messages := await rights.warnings(inspection.session):
+    if messages := await rights_checks.warnings(inspection.session):
         raise CheckWarningError(*messages)
 
 
@@ -151,23 +151,28 @@ async def _schema(inspection: Inspection) -> str:
 
 async def _key(inspection: Inspection) -> str:
     """Check that the configured key is the one that encrypts the database's secrets."""
-    from dispatcher.encryption.cipher import Cipher, read_key
+    from dispatcher.encryption.cipher import read_cipher
     from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.store.settings import Settings
 
     if not inspection.facts.owns_schema:
         return "key: none is stored yet"
-    key = read_key(inspection.config)
+    cipher = read_cipher(inspection.config)
     stored = (await Settings(inspection.session).read()).key_check
     if stored is None:
         return "key: none is stored yet"
-    if key is None:
+    if cipher is None:
         raise KeyRejectedError(
             "the database's secrets are encrypted with a key that is not configured"
         )
-    if not Cipher(key).matches(stored):
+    if not cipher.knows(stored):
         raise KeyRejectedError(
             "the database's secrets are encrypted with another key than secrets.key"
+        )
+    if not cipher.matches(stored):
+        raise CheckWarningError(
+            "key: the secrets are still encrypted with the second key. Once every daemon has both"
+            " keys, run: dispatcher key rotate"
         )
     return "key: it is the one that the secrets are encrypted with"
 
@@ -193,7 +198,7 @@ async def _notifications(inspection: Inspection) -> str:
 
 async def _clock(inspection: Inspection) -> str:
     skew = clock_skew(inspection.facts.clock, inspection.asked_at, inspection.answered_at)
-    if abs(skew) > LARGEST_SKEW_SECONDS:
+    if abs(skew) > SKEW_LIMIT_SECONDS:
         relation = "ahead of" if skew > 0 else "behind"
         raise CheckWarningError(
             f"the clock of the database is {abs(skew):.1f} s {relation} the clock of this machine,"

@@ -32,12 +32,12 @@ from dispatcher.config.fields import (
     ProxyUrl,
     between,
     header_name,
-    is_reserved_header,
     one_line,
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
-from dispatcher.core.request_headers import RequestBuilder
+from dispatcher.core.payload import DATA_LIMIT_BYTES
+from dispatcher.core.request_headers import RequestBuilder, is_reserved_header
 from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 
@@ -89,7 +89,7 @@ class Delivery(_Section):
     connect_timeout: Annotated[float, between("10ms", "30s")] = seconds("5s")
     timeout: Annotated[float, between("10ms", "30s")] = seconds("15s")
     response_body: Annotated[int, Field(ge=0, le=65_536)] = 16_384
-    max_data: Annotated[int, Field(ge=1, le=8 * 2**20)] = 262_144
+    max_data: Annotated[int, Field(ge=1, le=DATA_LIMIT_BYTES)] = 262_144
     disable_after: Annotated[float, between("1s", "365d")] = seconds("5d")
     paused: bool = False
 
@@ -185,11 +185,14 @@ class Egress(_Section):
 class Secrets(_Section):
     """The key that encrypts signing secrets in the database; `key` wins over `key_file`.
 
+    `second_key` only decrypts, while the key is changed; it wins over `second_key_file`.
     `admin_token` allows everything in every environment; it is in no table of the database.
     """
 
     key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
     key_file: OptionalPath = None
+    second_key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
+    second_key_file: OptionalPath = None
     admin_token: Annotated[SecretStr | None, BLANK_IS_NONE] = None
 
     @field_validator("admin_token")

@@ -8,14 +8,14 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.request_values import request_id, share_of
+from dispatcher.api.request_values import fairness_key_of, request_id
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.problems import Problem, problem_of
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Renderer, open_package
-from dispatcher.dashboard.request import DashboardRequest, see_other
+from dispatcher.dashboard.request import DashboardRequest, environment_words, see_other
 from dispatcher.dashboard.signing_in import SignInPages
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
@@ -38,7 +38,7 @@ _PAGE: Final = web.RequestKey("page", DashboardRequest)
 
 
 class Dashboard:
-    """The dashboard. `add` adds it to an application; `invite` makes a one-time login link.
+    """The dashboard. `add` adds it to an application; `login_link` makes a one-time login link.
 
     `title` is the name that its pages show.
     """
@@ -60,7 +60,7 @@ class Dashboard:
         self._signing_in = SignInPages(
             self._renderer, auth, DashboardSessions(authentication, root_token)
         )
-        self.invite = self._signing_in.invite
+        self.login_link = self._signing_in.login_link
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
         """Add all routes to an application.
@@ -185,7 +185,7 @@ class Dashboard:
         self, request: web.Request, session: DashboardSession, environment_id: str, name: str
     ) -> DashboardRequest:
         """Return the request without what the database knows of the environment."""
-        pool = self._pool.of(share_of(session.principal, environment_id))
+        pool = self._pool.of(fairness_key_of(session.principal, environment_id))
         token_id = session.principal.token_id
         actor = Actor(f"token:{token_id}", request_id(request), request.remote, "dashboard")
         services = Services(pool, actor, self._settings)
@@ -212,8 +212,10 @@ class Dashboard:
         if only_reads(request) and "HX-Request" not in request.headers:
             same = addresses.address(other, page_request.name, request.query, **_ids(request))
             return see_other(same)
-        text = f"It is in {other}, not in {page_request.environment_id}. Nothing was done."
-        return self._show(request, Problem(409, text, "", link, f"Look at it in {other}"))
+        names = await page_request.services.environments.names([other])
+        place = environment_words(other, names.get(other, other))
+        text = f"It is in {place}, not in {page_request.environment_words}. Nothing was done."
+        return self._show(request, Problem(409, text, "", link, f"Look at it in {place}"))
 
     async def _environment_of(self, request: web.Request) -> str | None:
         """Return the environment of the item that the path names, None if it names none."""
@@ -240,10 +242,8 @@ class Dashboard:
             return self._show(request, Problem(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
-        of = await self._environment_of(request)
-        bound = session.principal.environment_id
-        if of is not None and bound not in (None, of):
-            raise NotFoundError("There is no such page.")
+        # A token of one environment is sent to it, whether or not another one has the item.
+        of = None if session.principal.environment_id else await self._environment_of(request)
         target = of or _usual(session)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 

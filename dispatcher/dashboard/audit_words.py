@@ -1,17 +1,23 @@
 """Say in words who changed what, from the entries of the audit log. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
+from dispatcher.dashboard import filter_words
 from dispatcher.services.audit_changes import UNKNOWN, FieldChange, field_changes
 from dispatcher.services.audit_log import AuditEntry, KnownActor
 from dispatcher.services.audit_names import SubjectKind, subject_kind
+from dispatcher.services.bulk_actions import BulkActionFilters
 from dispatcher.services.tokens import ROOT_ACTOR
 
 VALUE_LENGTH: Final = 300
 """Most characters of one value that a list shows."""
+UNCOUNTED: Final = "more than were counted"
 NOT_RECORDED: Final = "not recorded"
 ACTIONS: Final = (
     "delivery.cancel",
@@ -25,6 +31,7 @@ ACTIONS: Final = (
     "event_type.create",
     "event_type.delete",
     "event_type.update",
+    "key.rotate",
     "quarantine.discard",
     "quarantine.expire",
     "quarantine.release",
@@ -41,6 +48,7 @@ ACTIONS: Final = (
     "webhook.update",
 )
 """The actions that the filter offers."""
+_MOMENT: Final = re.compile(r"2\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
 _VIA: Final[Mapping[str | None, str]] = {"api": "by the API", "dashboard": "in the dashboard"}
 _PAGES: Final[Mapping[SubjectKind, tuple[str, str]]] = {
     "webhook": ("webhook", "webhook_id"),
@@ -66,26 +74,59 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry as a list shows it. `before` and `after` of a change are texts, or None."""
+    """An entry as a list shows it. `before` and `after` of a change are texts, or None.
+
+    `filtered` is the filter of a bulk action: its words, and the query of the page of these
+    deliveries, which is None if they were named one by one.
+    """
 
     entry: AuditEntry
     actor: str
     via: str
     subject: Subject
     changes: tuple[tuple[str, str | None, str | None], ...]
+    filtered: tuple[str, Mapping[str, str] | None] | None = None
 
 
-def line(entry: AuditEntry) -> Line:
-    """Return an entry in words."""
-    parsed = json.loads(entry.detail)
-    detail = parsed if isinstance(parsed, dict) else {}
+def filtered_webhook(entry: AuditEntry) -> UUID | None:
+    """Return the webhook that the filter of a bulk action names, None if it names none."""
+    filters = _filters(entry, _detail(entry))
+    return None if filters is None else filters.webhook_id
+
+
+def line(entry: AuditEntry, webhook_names: Mapping[UUID, str] | None = None) -> Line:
+    """Return an entry in words. `webhook_names` are those of filters."""
+    detail = _detail(entry)
+    filtered = None
+    if _is_bulk_action(entry):
+        filters = _filters(entry, detail)
+        text = filter_words.words(filters, webhook_names or {}, entry.at)
+        filtered = (text, None if filters is None else filter_words.query(filters))
+        counted = detail.get("deliveries")
+        detail = {"deliveries": UNCOUNTED if counted is None else counted}
     return Line(
         entry=entry,
         actor=actor_words(entry.actor, entry.actor_name),
         via=_VIA.get(entry.via, "on the command line" if entry.actor.startswith("cli:") else ""),
         subject=_subject(entry, detail),
         changes=tuple(_change(each) for each in field_changes(detail)),
+        filtered=filtered,
     )
+
+
+def _detail(entry: AuditEntry) -> dict[str, object]:
+    parsed = json.loads(entry.detail)
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _is_bulk_action(entry: AuditEntry) -> bool:
+    return entry.action in ("delivery.retry_many", "delivery.cancel_many")
+
+
+def _filters(entry: AuditEntry, detail: Mapping[str, object]) -> BulkActionFilters | None:
+    if not _is_bulk_action(entry):
+        return None
+    return BulkActionFilters.from_audit(detail.get("filters"))
 
 
 def actor_words(actor: str, token_name: str | None) -> str:
@@ -160,5 +201,15 @@ def _text(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         text = ", ".join(value) or "none"
     else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = _moment(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
+
+
+def _moment(text: str) -> str:
+    """Return a time of the log as pages write it, and any other text as it is."""
+    if _MOMENT.fullmatch(text) is None:
+        return text
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except ValueError:  # a name that only looks like a time
+        return text

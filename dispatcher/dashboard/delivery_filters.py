@@ -22,12 +22,12 @@ FIELDS: Final = (
     "since",
     "until",
 )
-NAMED_MOST: Final = 5
+NAMED_LIMIT: Final = 5
 """Webhooks that a message names if several match."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TypedFilter:
     """A filter as it was typed, and what it means.
 
     `wrong` are messages by field. If there are any, `filters` must not be used.
@@ -48,7 +48,7 @@ class Asked:
         return {name: text for name, text in self.typed.items() if text}
 
 
-async def read(request: DashboardRequest, given: Mapping[str, str]) -> Asked:
+async def read(request: DashboardRequest, given: Mapping[str, str]) -> TypedFilter:
     """Return the filter in a query or in a form."""
     typed = {name: given.get(name, "").strip() for name in FIELDS}
     try:
@@ -56,10 +56,10 @@ async def read(request: DashboardRequest, given: Mapping[str, str]) -> Asked:
         wanted = {name: text for name, text in typed.items() if name != "webhook"}
         parsed = DeliveryFilters.model_validate_strings(request.moments(wanted), strict=False)
     except ValidationError as error:
-        return Asked(typed, wrong=filters.in_words(error))
+        return TypedFilter(typed, wrong=filters.in_words(error))
     except LookupError as error:
-        return Asked(typed, wrong={"webhook": str(error.args[0])})
-    return Asked(typed, parsed, webhook)
+        return TypedFilter(typed, wrong={"webhook": str(error.args[0])})
+    return TypedFilter(typed, parsed, webhook)
 
 
 async def _webhook(request: DashboardRequest, text: str) -> WebhookName | None:
@@ -74,12 +74,12 @@ async def _webhook(request: DashboardRequest, text: str) -> WebhookName | None:
         known = await names.of(request.environment_id, [UUID(text)])
         found = tuple(known.values())
     except ValueError:
-        found = await names.search(request.environment_id, text, limit=NAMED_MOST + 1)
+        found = await names.search(request.environment_id, text, limit=NAMED_LIMIT + 1)
     exact = [webhook for webhook in found if webhook.name.lower() == text.lower()]
     if len(exact) == 1 or len(found) == 1:
         return (exact or found)[0]
     if not found:
         raise LookupError("No webhook has this name, URL or id.")
-    listed = ", ".join(webhook.name for webhook in found[:NAMED_MOST])
-    more = " and others" if len(found) > NAMED_MOST else ""
+    listed = ", ".join(webhook.name for webhook in found[:NAMED_LIMIT])
+    more = " and others" if len(found) > NAMED_LIMIT else ""
     raise LookupError(f"Several webhooks match: {listed}{more}. Write more of the name, or the id.")

@@ -21,6 +21,7 @@ from dispatcher.dashboard.protection import (
 )
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
+from dispatcher.fair_slots import BusyError, FairSlots
 from dispatcher.services.dashboard_sessions import (
     SESSION_SECONDS,
     DashboardSession,
@@ -29,7 +30,6 @@ from dispatcher.services.dashboard_sessions import (
     csrf,
 )
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
-from dispatcher.store.fair_slots import BusyError, FairSlots
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -80,24 +80,24 @@ class KeptForm:
 
 
 class SignInPages:
-    """The pages for users who are not signed in. `invite` makes a one-time login link."""
+    """The pages for users who are not signed in. `login_link` makes a one-time login link."""
 
     def __init__(self, renderer: Renderer, auth: Auth, sign_ins: DashboardSessions) -> None:
         self._renderer = renderer
         self._auth = auth
         self._sign_ins = sign_ins
-        self._invitations = LoginLinks()
+        self._login_links = LoginLinks()
         self._large_forms = FairSlots(
             LARGE_FORMS,
-            share=LARGE_FORMS_OF_ONE,
+            slots_of_one=LARGE_FORMS_OF_ONE,
             waiting=LARGE_FORMS_WAITING,
             waiting_of_one=LARGE_FORMS_OF_ONE,
             wait_seconds=LARGE_FORM_WAIT_SECONDS,
         )
 
-    def invite(self, token: str) -> str:
+    def login_link(self, token: str) -> str:
         """Return the path of a link that signs in with the token once, within ten minutes."""
-        return f"/sign-in/{self._invitations.make(token)}"
+        return f"/sign-in/{self._login_links.make(token)}"
 
     async def known(self, request: web.Request) -> DashboardSession | None:
         """Return the session of a request.
@@ -131,7 +131,7 @@ class SignInPages:
 
     async def follow(self, request: web.Request) -> web.Response:
         """Sign in by a one-time login link, or show the form if the link is no longer valid."""
-        token = self._invitations.take(request.match_info["code"])
+        token = self._login_links.take(request.match_info["code"])
         if token is None:
             return self._form(request, error=USED_LINK, status=403)
         return await self._answered(request, token, "/", None)

@@ -11,7 +11,7 @@ import click
 
 from dispatcher.config.sections import Config
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
 from dispatcher.demo.cast import OTHERS, QUICK, ROLES, Role
 from dispatcher.demo.receiver import Receiver
@@ -88,7 +88,7 @@ async def _shown(
         return False
     if once:  # addresses would be of no use, as nothing answers there when it ends
         return await show.emit_and_wait(events or 1)
-    link = daemon.admin_address + daemon.dashboard.invite(token)
+    link = daemon.admin_address + daemon.dashboard.login_link(token)
     show.print_addresses(dsn, daemon.admin_address, link)
     return await show.emit_each_second(events)
 

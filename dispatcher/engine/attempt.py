@@ -20,11 +20,11 @@ from dispatcher.core.model import (
 )
 from dispatcher.core.request_headers import Request, RequestBuilder
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
@@ -127,13 +127,20 @@ class AttemptRunner:
     ) -> Awaitable[Response | SendError]:
         """Return the running request, with an access token if the endpoint wants one."""
         timeout = endpoint.timeout or self.timeout
-        share, names, values = endpoint.environment_id, request.names, request.values
+        environment_id, names, values = endpoint.environment_id, request.names, request.values
         url, headers, tls = endpoint.url, request.fixed, endpoint.tls
         if endpoint.oauth2 is not None:
-            post = Post(url, headers, body, timeout, share, names, values, tls)
+            post = Post(url, headers, body, timeout, environment_id, names, values, tls)
             return self.tokens.post(endpoint.oauth2, endpoint.id, post)
         return self.sender.post(
-            url, headers, body, timeout=timeout, share=share, names=names, values=values, tls=tls
+            url,
+            headers,
+            body,
+            timeout=timeout,
+            environment_id=environment_id,
+            names=names,
+            values=values,
+            tls=tls,
         )
 
     def _apply(

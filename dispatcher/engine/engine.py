@@ -17,14 +17,14 @@ from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.attempt import AttemptRunner
 from dispatcher.engine.body_cache import BODY_CACHE_BYTES, BodyCache
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.bulk_actions import BulkActions
 from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.deliverer import Deliverer
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.listener import Listener
@@ -63,7 +63,7 @@ QUEUE_SHARE = 0.5
 
 
 class Engine:
-    """The stages of one daemon, not running; `dispatcher.daemon` runs them."""
+    """The stages of one daemon, not running; `dispatcher.daemon.daemon` runs them."""
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config

@@ -10,9 +10,10 @@ after the lease of 10 s. So a late daemon has stopped before its successor start
 from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
+from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.core.model import ClockSetBack
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.neighbours import Neighbours
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
@@ -23,8 +24,6 @@ HEARTBEAT_SECONDS = 0.25
 """Seconds between two heartbeats."""
 CONFIRM_SECONDS = 0.02
 """Seconds to the next heartbeat after changes were applied: callers wait for its confirmation."""
-VALID_SECONDS = 1.0
-"""Seconds for which an answered heartbeat permits to start sends."""
 
 
 class Lease:
@@ -64,6 +63,10 @@ class Lease:
 
     def __repr__(self) -> str:
         return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
+
+    def database_time(self) -> float:
+        """Return the database's time in epoch seconds, carried forward from the last heartbeat."""
+        return self._clock.now()
 
     @property
     def valid(self) -> bool:

@@ -4,9 +4,9 @@ All environments share them. The engine checks events in another process, so tha
 cannot hold up sending.
 """
 
+from dispatcher.fair_slots import BusyError, FairSlots
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.fair_slots import BusyError, FairSlots
 
 WAITING = 32
 """Most checks in the queue of the worker: of all environments together."""
@@ -35,7 +35,11 @@ class SchemaChecks:
     def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._sandbox = Sandbox(is_idle=True)
         self._slots = FairSlots(
-            1, share=1, waiting=WAITING, waiting_of_one=WAITING_OF_ONE, wait_seconds=wait_seconds
+            1,
+            slots_of_one=1,
+            waiting=WAITING,
+            waiting_of_one=WAITING_OF_ONE,
+            wait_seconds=wait_seconds,
         )
 
     async def validate(

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,10 +12,10 @@ import orjson
 from dispatcher.core import ids, payload
 from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
+from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.store.events import NewEventRow
 from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DELIVERY_HEADER: Final = re.compile(r"X-(.+)-Delivery")
 
 
@@ -73,7 +73,7 @@ class DeliveryItem:
             error_code=None if row["outcome"] == "ok" else row["outcome"],
             error=row["error"],
             next_retry_at=row["next_at"],
-            created_at=_time_of(row["id"]),
+            created_at=ids.created_at(row["id"]),
             delivered_at=ended_at if row["status"] == "DELIVERED" else None,
             ended_at=ended_at,
             reference=data.reference if data is not None else None,
@@ -148,6 +148,8 @@ class EventItem:
 
     `data` is the producer's text. It is None in a list if it is large. `source` is `producer`,
     `dispatcher` for dispatcher's own events, or `directed` for events to one webhook alone.
+    `outcome` is how its deliveries went, None in a list that was not asked for it and for an event
+    that was emitted a moment ago.
     """
 
     id: str
@@ -159,6 +161,7 @@ class EventItem:
     reference: str | None
     source: str
     created_at: datetime
+    outcome: EventOutcome | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_row(cls, row: EventItemRow) -> "EventItem":
@@ -172,7 +175,7 @@ class EventItem:
             idempotency_key=row["idempotency_key"],
             reference=row["reference"],
             source=row["source"],
-            created_at=_time_of(row["id"]),
+            created_at=ids.created_at(row["id"]),
         )
 
 
@@ -246,10 +249,6 @@ def _readable(body: bytes | None) -> str | None:
     return None if body is None else body.decode("utf-8", "replace").replace("\x00", "�")
 
 
-def _time_of(id_: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
-
-
 def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checked: bool) -> Event:
     """Return an event that was emitted a moment ago. `is_checked`: it awaits the schema check."""
     return Event(
@@ -261,7 +260,7 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
         idempotency_key=row.key,
         reference=row.reference,
         source="producer",
-        created_at=_time_of(event_id),
+        created_at=ids.created_at(event_id),
         waiting="unexamined" if is_checked else "inbox",
         deliveries=(),
         deliveries_next=None,
@@ -269,4 +268,4 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
 
 
 def _values(item: DeliveryItem | EventItem) -> dict[str, Any]:
-    return {field.name: getattr(item, field.name) for field in fields(item)}
+    return {each.name: getattr(item, each.name) for each in fields(item)}

@@ -190,11 +190,11 @@ class Tokens:
 class _KnownToken:
     """A token that was valid when it was last looked up. Times are monotonic, in seconds.
 
-    `share` is the key by which its look-ups share connections. `lookups` counts those since
+    `fairness_key` is what its look-ups take connections by. `lookups` counts them since
     `counted_from`. `principal` is its owner until `valid_until`, None if it is not busy.
     """
 
-    share: str
+    fairness_key: str
     counted_from: float
     lookups: int = 0
     principal: Principal | None = None
@@ -265,11 +265,13 @@ class TokenAuthenticator:
             return None
         return await self._looked_up_once(shown, f"unknown from {address}", now)
 
-    async def _looked_up_once(self, shown: bytes, share: str, now: float) -> Principal | None:
+    async def _looked_up_once(
+        self, shown: bytes, fairness_key: str, now: float
+    ) -> Principal | None:
         """Return the owner, by the look-up of another request if one began a moment ago."""
         began, lookup = self._lookups.get(shown, (0.0, None))
         if lookup is None or now - began > VALID_SECONDS:
-            lookup = asyncio.ensure_future(self._look_up(shown, share, now))
+            lookup = asyncio.ensure_future(self._look_up(shown, fairness_key, now))
             self._lookups[shown] = (now, lookup)
             lookup.add_done_callback(partial(self._end_lookup, shown))
         return await asyncio.shield(lookup)
@@ -280,9 +282,9 @@ class TokenAuthenticator:
         if not lookup.cancelled():
             lookup.exception()  # otherwise it is logged if every request that waited is gone
 
-    async def _look_up(self, shown: bytes, share: str, began: float) -> Principal | None:
+    async def _look_up(self, shown: bytes, fairness_key: str, began: float) -> Principal | None:
         known, forgotten = self._good.get(shown), self._forgotten
-        pool = self._pool.of(share if known is None else known.share)
+        pool = self._pool.of(fairness_key if known is None else known.fairness_key)
         row = await stored.Tokens(pool).authenticate(shown)
         if row is None:
             self._good.pop(shown, None)
@@ -295,9 +297,9 @@ class TokenAuthenticator:
         known.valid_until = began + min(VALID_SECONDS, row["seconds_left"] or VALID_SECONDS)
         return principal
 
-    def _remember(self, shown: bytes, share: str, now: float) -> _KnownToken:
-        known = self._good.get(shown) or _KnownToken(share, now)
-        known.share = share
+    def _remember(self, shown: bytes, fairness_key: str, now: float) -> _KnownToken:
+        known = self._good.get(shown) or _KnownToken(fairness_key, now)
+        known.fairness_key = fairness_key
         _keep(self._good, shown, known)
         return known
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple, TypedDict
 from uuid import UUID
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Delivery, DeliveryRow
 from dispatcher.store.rows import all_rows, uncopied_rows
 from dispatcher.store.session import Session
@@ -98,6 +99,12 @@ class InboxRow(TypedDict):
     type: str
 
 
+@lru_cache(maxsize=2)
+def _with_ids(text: str, small_ids: range) -> str:
+    """Return the text of the fan-out with these ids of small events written into it."""
+    return text.replace("$10", str(small_ids.start)).replace("$11", str(small_ids.stop))
+
+
 class Inbox:
     """The inbox."""
 
@@ -114,18 +121,20 @@ class Inbox:
         after_id: int,
         excluded_environments: Sequence[str] = (),
         deliveries_limit: int = 20_000,
-        up_to: int = LARGEST,
+        up_to: int = LARGEST_ID,
         small_bytes: int = 0,
+        small_ids: range = range(0),
     ) -> FannedOut:
         """Turn up to `limit` inbox rows into deliveries of `shard`.
 
         Their ids are above `after_id` and at most `up_to`, and they are of none of the
         `excluded_environments`.
         Rows are taken until they make `deliveries_limit` deliveries. Events of at most `small_bytes`
-        come with their deliveries.
+        come with their deliveries, if their ids are in `small_ids`. Each range has a plan of its own: let it
+        change once a day.
         """
         rows = await self._session.fetch(
-            statement("inbox/fan_out"),
+            _with_ids(statement("inbox/fan_out"), small_ids),
             limit,
             shard,
             daemon,
@@ -147,7 +156,7 @@ class Inbox:
         saturated: Sequence[UUID],
         after_id: int = 0,
         excluded_environments: Sequence[str] = (),
-        up_to: int = LARGEST,
+        up_to: int = LARGEST_ID,
     ) -> FannedOut:
         """Make the next `limit` deliveries of the oldest event that is too large for one statement.
 
@@ -166,7 +175,7 @@ class Inbox:
         return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 
     async def first(
-        self, *, after_id: int, up_to: int = LARGEST, excluded_environments: Sequence[str] = ()
+        self, *, after_id: int, up_to: int = LARGEST_ID, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
         """Return the oldest id of such rows, or None, and the id up to which rows were read.
 

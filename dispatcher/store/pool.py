@@ -6,8 +6,8 @@ from typing import Protocol, runtime_checkable
 
 import asyncpg
 
+from dispatcher.fair_slots import BusyError, FairSlots
 from dispatcher.store.errors import StoreUnavailableError
-from dispatcher.store.fair_slots import BusyError, FairSlots
 from dispatcher.store.session import Queryable, Session, Transaction
 
 WAIT_SECONDS = 2.0
@@ -42,14 +42,14 @@ class Pool:
         self._free = list(sessions)
         self._slots = FairSlots(
             len(self._free),
-            share=max(1, len(self._free) // 2),
+            slots_of_one=max(1, len(self._free) // 2),
             waiting=WAITING,
             waiting_of_one=WAITING_OF_ONE,
             wait_seconds=wait_seconds,
         )
 
     def of(self, key: str) -> "PoolShare":
-        """Return the pool for the use of `key`, such as an environment."""
+        """Return the pool for the use of a fairness key, such as an environment."""
         return PoolShare(self, key)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
@@ -86,7 +86,7 @@ class PoolShare:
         self.key = key
 
     def of(self, key: str) -> "PoolShare":
-        """Return the pool for the use of another key. See Pool.of."""
+        """Return the pool for the use of another fairness key. See Pool.of."""
         return self._pool.of(key)
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:

@@ -36,7 +36,7 @@ ANSWER_LIMIT_BYTES = 64 * 1024
 
 DEFAULT_LIFE_SECONDS = 300.0
 """A token is kept so long if the server does not say when it expires."""
-LONGEST_LIFE_SECONDS = 86_400.0
+LIFE_LIMIT_SECONDS = 86_400.0
 MARGIN_SECONDS = 30.0
 """A token is replaced so long before it expires, or a tenth of its life if that is less."""
 
@@ -70,7 +70,7 @@ class Post(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     timeout: float
-    share: str
+    environment_id: str
     names: tuple[str, ...]
     values: tuple[str, ...]
     tls: TlsIdentity | None = None
@@ -127,21 +127,21 @@ class AccessTokens:
             post.headers,
             post.body,
             timeout=left,
-            share=post.share,
+            environment_id=post.environment_id,
             names=("Authorization", *post.names),
             values=(f"Bearer {token}", *post.values),
             tls=post.tls,
         )
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
-            self._kept.discard(post.share, key, token)
+            self._kept.discard(post.environment_id, key, token)
         return answer
 
     async def _token(self, key: TokenKey, post: Post, started_at: float) -> str | SendError:
         """Return the kept token, or wait for the fetch of one until the attempt's deadline."""
-        kept = self._kept.get(post.share, key, monotonic())
+        kept = self._kept.get(post.environment_id, key, monotonic())
         if kept is not None:
             return kept
-        fetching = self._fetching.get(key) or self._start(key, post.share)
+        fetching = self._fetching.get(key) or self._start(key, post.environment_id)
         self._waiting[key] += 1
         try:
             async with asyncio.timeout(max(_left(post, started_at), 0)):
@@ -163,8 +163,8 @@ class AccessTokens:
             self._ended(key, fetching)  # so that the next attempt starts another one
             fetching.cancel()
 
-    def _start(self, key: TokenKey, share: str) -> "asyncio.Task[FetchedToken]":
-        task = asyncio.create_task(self._fetch(key, share), name="fetch token")
+    def _start(self, key: TokenKey, environment_id: str) -> "asyncio.Task[FetchedToken]":
+        task = asyncio.create_task(self._fetch(key, environment_id), name="fetch token")
         self._fetching[key] = task
         task.add_done_callback(partial(self._ended, key))
         return task
@@ -173,7 +173,7 @@ class AccessTokens:
         if self._fetching.get(key) is task:
             del self._fetching[key]
 
-    async def _fetch(self, key: TokenKey, share: str) -> FetchedToken:
+    async def _fetch(self, key: TokenKey, environment_id: str) -> FetchedToken:
         started_at = monotonic()
         headers, body = _request(key.client)
         answer = await self._sender.post(
@@ -181,7 +181,7 @@ class AccessTokens:
             headers,
             body,
             timeout=FETCH_SECONDS,
-            share=share,
+            environment_id=environment_id,
             body_limit=ANSWER_LIMIT_BYTES,
         )
         result, life = _result(answer)
@@ -190,7 +190,7 @@ class AccessTokens:
         else:
             until = started_at + life - min(MARGIN_SECONDS, life / 10)
         fetched = FetchedToken(result, until)
-        self._kept.keep(share, key, fetched)
+        self._kept.keep(environment_id, key, fetched)
         return fetched
 
 
@@ -251,7 +251,7 @@ def _life(expires_in: object) -> float:
         return DEFAULT_LIFE_SECONDS
     if math.isnan(seconds) or seconds < 0:
         return DEFAULT_LIFE_SECONDS
-    return min(seconds, LONGEST_LIFE_SECONDS)
+    return min(seconds, LIFE_LIMIT_SECONDS)
 
 
 def _no_token(reason: str) -> SendError:

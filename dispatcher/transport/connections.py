@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import monotonic
 
 import aiohappyeyeballs
@@ -47,15 +48,23 @@ NEXT_ADDRESS_SECONDS = 0.25
 SHUTDOWN_SECONDS = 1.0
 """Longest TLS shutdown of a closing connection; no request waits for it."""
 
+HANDSHAKES_LIMIT = 32
+"""Most TLS connections to one origin that are made at a time: a large certificate takes 0.35 MiB until
+it is judged, and when the first ones have failed, the others need not try."""
+
+Turns = AbstractAsyncContextManager[None]
+"""Entered while a connection is made."""
+
 
 class _Open:
     """The connections to one origin: the number of open ones, idle ones, and waiting requests."""
 
-    __slots__ = ("count", "idle", "origin", "waiting")
+    __slots__ = ("count", "handshakes", "idle", "origin", "waiting")
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.count = 0
+        self.handshakes = asyncio.Semaphore(HANDSHAKES_LIMIT)
         self.idle: dict[Connection, None] = {}
         self.waiting: deque[asyncio.Future[None]] = deque()
 
@@ -154,7 +163,7 @@ class Connections:
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    async def connect(self, target: Target, progress: Progress, share: str) -> Connection:
+    async def connect(self, target: Target, progress: Progress, environment_id: str) -> Connection:
         """Return a new connection, or one that became idle while waiting. Raises PostError."""
         if self._is_closed:
             raise PostError("connect", "no connection: the dispatcher is stopping")
@@ -167,7 +176,8 @@ class Connections:
         opened.count += 1
         connection = None
         try:
-            connection = await self._connect_in_time(target, progress, share)
+            turns = opened.handshakes if origin.is_https else nullcontext()
+            connection = await self._connect_in_time(target, progress, environment_id, turns)
             if not connection.is_lost:
                 self._made[connection] = opened
         finally:
@@ -191,15 +201,18 @@ class Connections:
                 opened.wake_one()
             raise
 
-    async def _connect_in_time(self, target: Target, progress: Progress, share: str) -> Connection:
+    async def _connect_in_time(
+        self, target: Target, progress: Progress, environment_id: str, turns: Turns
+    ) -> Connection:
         try:
             with self._deadlines.within(self._connect_timeout):
-                addresses = await self._addresses(target, share)
+                addresses = await self._addresses(target, environment_id)
                 progress.looked_up_at = monotonic()
-                await self._dial_turns.take(share)
-                self._failed_handshakes.admit(share, target.origin, monotonic())
-                sock = await self._connected(target, addresses, progress)
-                connection = await self._start(target, sock, share)
+                async with turns:
+                    await self._dial_turns.take(environment_id)
+                    self._failed_handshakes.admit(environment_id, target.origin, monotonic())
+                    sock = await self._connected(target, addresses, progress)
+                    connection = await self._start(target, sock, environment_id)
         except TimeoutError:
             # If the TCP connection was made, the TLS handshake took too long.
             through = " through the proxy" if self._proxy else ""
@@ -210,11 +223,11 @@ class Connections:
         progress.secured_at = monotonic() if target.origin.is_https else 0.0
         return connection
 
-    async def _addresses(self, target: Target, share: str) -> list[AddrInfo]:
+    async def _addresses(self, target: Target, environment_id: str) -> list[AddrInfo]:
         """Return the addresses to dial, those of the proxy if there is one. Raises PostError."""
         host = target.origin.host
         try:
-            found = await self._permitted(target, share)
+            found = await self._permitted(target, environment_id)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except OSError as error:
@@ -223,13 +236,13 @@ class Connections:
             found = []  # only the proxy may be able to look up names of the outside
         return found if self._proxy is None else await self._addresses_of(self._proxy)
 
-    async def _permitted(self, target: Target, share: str) -> list[AddrInfo]:
+    async def _permitted(self, target: Target, environment_id: str) -> list[AddrInfo]:
         """Return the receiver's addresses. Raises BlockedError if one of them is not permitted."""
         host, port = target.origin.host, target.origin.port
         if target.is_literal:
             self._guard.check_address(host, port)
             return [addr_info(host, port)]
-        found = await self._resolver.resolve(host, port, share)
+        found = await self._resolver.resolve(host, port, environment_id)
         for *_, address in found:
             self._guard.check_address(address[0], address[1])
         return found
@@ -265,7 +278,7 @@ class Connections:
         progress.connected_at = monotonic()
         return sock
 
-    async def _start(self, target: Target, sock: socket.socket, share: str) -> Connection:
+    async def _start(self, target: Target, sock: socket.socket, environment_id: str) -> Connection:
         """Return the connection on this socket, after the TLS handshake. Raises PostError."""
         connection = Connection(
             self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._lost
@@ -287,10 +300,10 @@ class Connections:
         except (OSError, ValueError) as error:
             if isinstance(error, ssl.SSLError):
                 reason = no_handshake(error).reason
-                self._failed_handshakes.note(share, target.origin, reason, monotonic())
+                self._failed_handshakes.note(environment_id, target.origin, reason, monotonic())
             # Kept in a variable, the error would hold this frame and what was read until garbage collection.
             raise (no_handshake if tls else no_connection)(error) from None
-        self._failed_handshakes.forget(share, target.origin)
+        self._failed_handshakes.forget(environment_id, target.origin)
         return connection
 
     async def _context(self, origin: Origin) -> ClientContext:

@@ -20,25 +20,22 @@ class DialTurns:
         self._is_taken = False
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    async def take(self, share: str) -> None:
-        """Return at once if no other connection is started in this iteration, else wait.
-
-        `share` is the environment that waits.
-        """
+    async def take(self, environment_id: str) -> None:
+        """Return at once if no other connection is started in this iteration, else wait."""
         if not self._is_taken:
             self._is_taken = True
             self._loop.call_soon(self._next)
             return
         turn = self._loop.create_future()
-        self._waiting.setdefault(share, deque()).append(turn)
+        self._waiting.setdefault(environment_id, deque()).append(turn)
         await turn
 
     def _next(self) -> None:
         while self._waiting:
-            share, turns = self._waiting.popitem(last=False)
+            environment_id, turns = self._waiting.popitem(last=False)
             turn = turns.popleft()
             if turns:
-                self._waiting[share] = turns  # after those of the other environments
+                self._waiting[environment_id] = turns  # after those of the other environments
             if not turn.done():  # otherwise its deadline has passed
                 turn.set_result(None)
                 self._loop.call_soon(self._next)

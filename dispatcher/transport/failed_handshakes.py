@@ -41,7 +41,7 @@ class _Failure(NamedTuple):
 
 
 class FailedHandshakes:
-    """The origins whose last TLS handshakes failed, by environment (`share`).
+    """The origins whose last TLS handshakes failed, by environment.
 
     When the limit is reached, the environment with most of them loses its oldest.
     """
@@ -54,23 +54,23 @@ class FailedHandshakes:
         """Return how many failures are remembered."""
         return self._count
 
-    def admit(self, share: str, origin: Origin, now: float) -> None:
+    def admit(self, environment_id: str, origin: Origin, now: float) -> None:
         """Permit one handshake, or raise the PostError of the last one.
 
         After IN_A_ROW failures, others than the one permitted still fail until it has succeeded.
         """
-        failure = self._last(share, origin)
+        failure = self._last(environment_id, origin)
         if failure is None or failure.in_a_row < IN_A_ROW:
             return
         if now < failure.until:
             raise PostError("tls", failure.reason + _REPEATED)
-        self.note(share, origin, failure.reason, now)
+        self.note(environment_id, origin, failure.reason, now)
 
-    def note(self, share: str, origin: Origin, reason: str, now: float) -> None:
+    def note(self, environment_id: str, origin: Origin, reason: str, now: float) -> None:
         """Remember that a handshake failed for this reason."""
-        last = self._last(share, origin)
-        self.forget(share, origin)
-        failures = self._failures.setdefault(share, OrderedDict())
+        last = self._last(environment_id, origin)
+        self.forget(environment_id, origin)
+        failures = self._failures.setdefault(environment_id, OrderedDict())
         while failures and next(iter(failures.values())).until + FORGET_SECONDS < now:
             failures.popitem(last=False)
             self._count -= 1
@@ -78,18 +78,18 @@ class FailedHandshakes:
         failures[origin] = _Failure(reason, 1 if last is None else last.in_a_row + 1, now + seconds)
         self._count += 1
         if self._count > LIMIT:
-            share, failures = max(self._failures.items(), key=lambda item: len(item[1]))
-            self.forget(share, next(iter(failures)))
+            environment_id, failures = max(self._failures.items(), key=lambda item: len(item[1]))
+            self.forget(environment_id, next(iter(failures)))
 
-    def _last(self, share: str, origin: Origin) -> _Failure | None:
-        failures = self._failures.get(share)
+    def _last(self, environment_id: str, origin: Origin) -> _Failure | None:
+        failures = self._failures.get(environment_id)
         return None if failures is None else failures.get(origin)
 
-    def forget(self, share: str, origin: Origin) -> None:
+    def forget(self, environment_id: str, origin: Origin) -> None:
         """Forget a failure, as a handshake has succeeded."""
-        failures = self._failures.get(share)
+        failures = self._failures.get(environment_id)
         if failures is None or failures.pop(origin, None) is None:
             return
         self._count -= 1
         if not failures:
-            del self._failures[share]
+            del self._failures[environment_id]

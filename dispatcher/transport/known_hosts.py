@@ -1,17 +1,17 @@
-"""Remember hosts whose names were looked up in time, with a share for each environment.
+"""Remember hosts whose names were looked up in time, for each environment.
 
 Known hosts have their own class of lookup threads. So no environment may displace the hosts of
-others with thousands of its own: when there are too many, the largest share loses its oldest hosts,
+others with thousands of its own: when there are too many, the environment with most loses its oldest,
 first those that were only looked up, then those that a delivery has reached.
 """
 
 from collections import OrderedDict
 
 HOSTS_LIMIT = 32_768
-"""Most hosts in all shares: about 10 MB of memory."""
+"""Most hosts of all environments: about 10 MB of memory."""
 
 
-class _Share:
+class _Hosts:
     """The known hosts of one environment, oldest first."""
 
     def __init__(self) -> None:
@@ -23,24 +23,24 @@ class _Share:
 
 
 class KnownHosts:
-    """The known hosts by share; the name of a share is an environment id. Pure."""
+    """The known hosts by environment. Pure."""
 
     def __init__(self, limit: int = HOSTS_LIMIT) -> None:
         self._limit = limit
-        self._shares: dict[str, _Share] = {}
+        self._environments: dict[str, _Hosts] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def knows(self, host: str, share: str) -> bool:
-        """Return True if the host is known in this share."""
-        known = self._shares.get(share)
+    def knows(self, host: str, environment_id: str) -> bool:
+        """Return True if the host is known in this environment."""
+        known = self._environments.get(environment_id)
         return known is not None and (host in known.looked_up or host in known.reached)
 
-    def add(self, host: str, share: str, *, is_reached: bool = False) -> None:
+    def add(self, host: str, environment_id: str, *, is_reached: bool = False) -> None:
         """Note that the host was looked up, or, if `is_reached`, that a delivery reached it."""
-        known = self._shares.setdefault(share, _Share())
+        known = self._environments.setdefault(environment_id, _Hosts())
         self._count -= len(known)
         if is_reached or host in known.reached:
             known.looked_up.pop(host, None)
@@ -54,16 +54,16 @@ class KnownHosts:
             self._drop_one()
 
     def discard(self, host: str) -> None:
-        """Remove the host from all shares, as its lookup timed out."""
-        for name, share in list(self._shares.items()):
-            if host in share.looked_up or host in share.reached:
-                share.looked_up.pop(host, None)
-                share.reached.pop(host, None)
+        """Remove the host from all environments, as its lookup timed out."""
+        for environment_id, known in list(self._environments.items()):
+            if host in known.looked_up or host in known.reached:
+                known.looked_up.pop(host, None)
+                known.reached.pop(host, None)
                 self._count -= 1
-                if not len(share):
-                    del self._shares[name]
+                if not len(known):
+                    del self._environments[environment_id]
 
     def _drop_one(self) -> None:
-        largest = max(self._shares.values(), key=len)
+        largest = max(self._environments.values(), key=len)
         (largest.looked_up or largest.reached).popitem(last=False)
         self._count -= 1

@@ -28,11 +28,11 @@ BUDGET_SECONDS = 2.0
 
 THREADS = {"known": 16, "new": 48, "slow": 8}
 """Most lookups at once in each class."""
-THREADS_A_SHARE = {"known": 8, "new": 12, "slow": 2}
+THREADS_OF_ONE = {"known": 8, "new": 12, "slow": 2}
 """Most lookups at once of one environment in each class."""
 
 FIRST_PAUSE_SECONDS = 2.0
-LONGEST_PAUSE_SECONDS = 30.0
+PAUSE_LIMIT_SECONDS = 30.0
 """First and longest pause before a host that timed out is looked up again."""
 
 SLOW_LIMIT = 4096
@@ -48,31 +48,31 @@ ADDRESSES_LIMIT = 4
 class _Threads:
     """The running lookups of one class, and the callers that wait for a free thread."""
 
-    def __init__(self, limit: int, a_share: int) -> None:
+    def __init__(self, limit: int, of_one: int) -> None:
         self._limit = limit
-        self._a_share = a_share
+        self._of_one = of_one
         self._running: Counter[str] = Counter()
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
 
-    async def take(self, share: str) -> None:
+    async def take(self, environment_id: str) -> None:
         """Wait until a lookup may start; call `give_back` when it has ended."""
-        if self._is_free(share):
-            self._running[share] += 1
+        if self._is_free(environment_id):
+            self._running[environment_id] += 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((share, turn))
+        self._waiting.append((environment_id, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back(share)
+                self.give_back(environment_id)
             raise
 
-    def give_back(self, share: str) -> None:
-        """Free a thread, and let waiting callers start whose share has a free one."""
-        self._running[share] -= 1
-        if not self._running[share]:
-            del self._running[share]
+    def give_back(self, environment_id: str) -> None:
+        """Free a thread, and let waiting callers start whose environment may have another one."""
+        self._running[environment_id] -= 1
+        if not self._running[environment_id]:
+            del self._running[environment_id]
         passed_over: list[tuple[str, asyncio.Future[None]]] = []
         while self._waiting and self._running.total() < self._limit:
             name, turn = self._waiting.popleft()
@@ -85,8 +85,8 @@ class _Threads:
                 passed_over.append((name, turn))
         self._waiting.extendleft(reversed(passed_over))
 
-    def _is_free(self, share: str) -> bool:
-        return self._running.total() < self._limit and self._running[share] < self._a_share
+    def _is_free(self, environment_id: str) -> bool:
+        return self._running.total() < self._limit and self._running[environment_id] < self._of_one
 
 
 class Resolver:
@@ -109,37 +109,37 @@ class Resolver:
         self._getaddrinfo = getaddrinfo
         self._hosts = hosts or HostsFile()
         self._threads = {
-            name: _Threads(limit, THREADS_A_SHARE[name]) for name, limit in THREADS.items()
+            name: _Threads(limit, THREADS_OF_ONE[name]) for name, limit in THREADS.items()
         }
         self._known = KnownHosts()
         self._slow: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._cache: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
         self._running: dict[str, asyncio.Future[list[str] | OSError]] = {}
 
-    async def resolve(self, host: str, port: int, share: str = "") -> list[AddrInfo]:
-        """Return at most `ADDRESSES_LIMIT` addresses of the host; the lookup counts for `share`.
+    async def resolve(self, host: str, port: int, environment_id: str = "") -> list[AddrInfo]:
+        """Return at most `ADDRESSES_LIMIT` addresses of the host.
 
-        Raises OSError if there is no address or no answer in time, and BlockedError if one of the
+        The lookup counts for the environment. Raises OSError if there is no address or no answer in time, and BlockedError if one of the
         addresses is not permitted.
         """
         answer = self._cached(host)
         if answer is None:
-            answer = await self._ask(host, share)
+            answer = await self._ask(host, environment_id)
         for address in answer:
             self._guard.check_address(address, port)
         return [addr_info(address, port) for address in _in_turn(answer)[:ADDRESSES_LIMIT]]
 
-    def reached(self, host: str, share: str = "") -> None:
+    def reached(self, host: str, environment_id: str = "") -> None:
         """Note that a delivery has reached this host, so that its next lookup is in class known."""
-        self._known.add(host, share, is_reached=True)
+        self._known.add(host, environment_id, is_reached=True)
 
     def _cached(self, host: str) -> list[str] | None:
         until, answer = self._cache.get(host, (0.0, []))
         return answer if asyncio.get_running_loop().time() < until else None
 
-    async def _ask(self, host: str, share: str) -> list[str]:
+    async def _ask(self, host: str, environment_id: str) -> list[str]:
         if host not in self._running:
-            await self._start_when_possible(host, share)
+            await self._start_when_possible(host, environment_id)
         try:
             async with asyncio.timeout(self._budget):
                 # A caller that gives up must not cancel the answer for the others.
@@ -151,35 +151,35 @@ class Resolver:
             raise answer
         return answer
 
-    async def _start_when_possible(self, host: str, share: str) -> None:
-        threads = self._threads[self._class_of(host, share)]
+    async def _start_when_possible(self, host: str, environment_id: str) -> None:
+        threads = self._threads[self._class_of(host, environment_id)]
         try:
             async with asyncio.timeout(self._budget):
-                await threads.take(share)
+                await threads.take(environment_id)
         except TimeoutError:
             raise _again("too many other names are being looked up") from None
         if host in self._running:
-            threads.give_back(share)
+            threads.give_back(environment_id)
         else:
-            self._start(host, share, threads)
+            self._start(host, environment_id, threads)
 
-    def _class_of(self, host: str, share: str) -> str:
+    def _class_of(self, host: str, environment_id: str) -> str:
         if host in self._slow:
             _, until = self._slow[host]
             if asyncio.get_running_loop().time() < until:
                 raise _again("the name servers did not answer a moment ago")
             return "slow"
-        return "known" if self._known.knows(host, share) else "new"
+        return "known" if self._known.knows(host, environment_id) else "new"
 
-    def _start(self, host: str, share: str, threads: _Threads) -> None:
+    def _start(self, host: str, environment_id: str, threads: _Threads) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
 
         def finish(answer: list[str] | OSError) -> None:
-            threads.give_back(share)
+            threads.give_back(environment_id)
             self._running.pop(host).set_result(answer)
             if loop.time() - started < self._budget:
-                self._answered(host, share, answer)
+                self._answered(host, environment_id, answer)
 
         def run() -> None:
             answer = self._look_up(host)
@@ -207,11 +207,11 @@ class Resolver:
             return socket.gaierror(socket.EAI_NONAME, "not a name that can be looked up")
         return list(dict.fromkeys(address[0] for *_, address in found))
 
-    def _answered(self, host: str, share: str, answer: list[str] | OSError) -> None:
+    def _answered(self, host: str, environment_id: str, answer: list[str] | OSError) -> None:
         self._slow.pop(host, None)
         if isinstance(answer, OSError):
             return
-        self._known.add(host, share)
+        self._known.add(host, environment_id)
         self._cache[host] = (asyncio.get_running_loop().time() + CACHE_SECONDS, answer)
         self._cache.move_to_end(host)
         if len(self._cache) > CACHE_LIMIT:
@@ -223,7 +223,7 @@ class Resolver:
         timeouts, until = self._slow.get(host, (0, 0.0))
         if now < until:
             return  # another caller of the same lookup has noted it
-        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(timeouts, 10), LONGEST_PAUSE_SECONDS)
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(timeouts, 10), PAUSE_LIMIT_SECONDS)
         self._known.discard(host)
         self._slow[host] = (timeouts + 1, now + pause)
         self._slow.move_to_end(host)

@@ -108,7 +108,7 @@ class Sender:
         body: bytes,
         *,
         timeout: float,  # noqa: ASYNC109 - a timeout is a value here, not an exception
-        share: str = "",
+        environment_id: str = "",
         names: tuple[str, ...] = (),
         values: tuple[str, ...] = (),
         tls: TlsIdentity | None = None,
@@ -117,9 +117,9 @@ class Sender:
         """Send one request, and return the answer or the error.
 
         `headers` are the same for many requests, and prepared once; `names` and `values` are those
-        that vary. `timeout` is in seconds, from the lookup to the last byte. `share` is the
-        environment that looks up. A request is sent again only if a kept connection ends before the
-        first byte of an answer, or answers 408. Raises RuntimeError if the sender is not open.
+        that vary. `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are
+        shared out by `environment_id`. A request is sent again only if a kept connection ends before
+        the first byte of an answer, or answers 408. Raises RuntimeError if the sender is not open.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
@@ -137,10 +137,10 @@ class Sender:
                     _stop(kept, exchange)
                     return _failed(error, kept, Progress(started_at), timeout)
             else:
-                # some servers send 408 when they close an idle connection
-                if response.status != REQUEST_TIMEOUT:
+                if response.status != REQUEST_TIMEOUT:  # some servers send it as they close
                     return response
-        return await self._post_on_new(target, head, body, limit, timeout, share, started_at)
+        request = (target, head, body, limit, timeout)
+        return await self._post_on_new(*request, environment_id, started_at)
 
     async def _post_on_new(
         self,
@@ -149,7 +149,7 @@ class Sender:
         body: bytes,
         body_limit: int,
         timeout: float,  # noqa: ASYNC109
-        share: str,
+        environment_id: str,
         started_at: float,
     ) -> Response | SendError:
         """Send the request on a new connection; return the answer or the error.
@@ -161,7 +161,7 @@ class Sender:
         try:
             left = started_at + timeout - monotonic()
             with self._deadlines.within(_in_steps(left)):
-                connection = await self._connections.connect(target, progress, share)
+                connection = await self._connections.connect(target, progress, environment_id)
             now = monotonic()
             left = _in_steps(started_at + timeout - now)
             exchange = connection.post(head, body, body_limit, left, now)
@@ -170,7 +170,7 @@ class Sender:
             _stop(connection, exchange)
             return _failed(error, connection, progress, timeout)
         if not target.is_literal:
-            self._resolver.reached(target.origin.host, share)
+            self._resolver.reached(target.origin.host, environment_id)
         response.duration += now - started_at
         response.timings = progress.timings(now + (response.timings.first_byte or 0.0))
         return response

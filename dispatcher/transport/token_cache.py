@@ -39,7 +39,7 @@ class TokenCache:
 
     When one of them is reached, the environment with the most bytes loses the result that was not
     used for longest. Otherwise an environment with many endpoints could make all others fetch a
-    token for each attempt. `share` is the environment.
+    token for each attempt.
     """
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
@@ -52,39 +52,39 @@ class TokenCache:
         """Return how many results are kept."""
         return sum(map(len, self._kept.values()))
 
-    def get(self, share: str, key: TokenKey, now: float) -> str | SendError | None:
+    def get(self, environment_id: str, key: TokenKey, now: float) -> str | SendError | None:
         """Return the result if it is kept and still used, else None."""
-        kept = self._find(share, key)
+        kept = self._find(environment_id, key)
         if kept is None or now >= kept.until:
             return None
-        self._kept[share].move_to_end(key)
+        self._kept[environment_id].move_to_end(key)
         return kept.result
 
-    def keep(self, share: str, key: TokenKey, fetched: FetchedToken) -> None:
+    def keep(self, environment_id: str, key: TokenKey, fetched: FetchedToken) -> None:
         """Keep a result in place of an earlier one of this key."""
-        self._remove(share, key)
-        self._kept.setdefault(share, OrderedDict())[key] = fetched
-        self._bytes[share] += fetched.size
+        self._remove(environment_id, key)
+        self._kept.setdefault(environment_id, OrderedDict())[key] = fetched
+        self._bytes[environment_id] += fetched.size
         while len(self) > self._limit or self._bytes.total() > self._limit_bytes:
-            largest = max(self._bytes, key=lambda share: self._bytes[share])
+            largest = max(self._bytes, key=lambda environment_id: self._bytes[environment_id])
             self._remove(largest, next(iter(self._kept[largest])))
 
-    def discard(self, share: str, key: TokenKey, token: str) -> None:
+    def discard(self, environment_id: str, key: TokenKey, token: str) -> None:
         """Remove a token, unless another result has replaced it."""
-        kept = self._find(share, key)
+        kept = self._find(environment_id, key)
         if kept is not None and kept.result == token:
-            self._remove(share, key)
+            self._remove(environment_id, key)
 
-    def _find(self, share: str, key: TokenKey) -> FetchedToken | None:
-        of_share = self._kept.get(share)
-        return None if of_share is None else of_share.get(key)
+    def _find(self, environment_id: str, key: TokenKey) -> FetchedToken | None:
+        of_environment = self._kept.get(environment_id)
+        return None if of_environment is None else of_environment.get(key)
 
-    def _remove(self, share: str, key: TokenKey) -> None:
-        removed = self._find(share, key)
+    def _remove(self, environment_id: str, key: TokenKey) -> None:
+        removed = self._find(environment_id, key)
         if removed is None:
             return
-        kept = self._kept[share]
+        kept = self._kept[environment_id]
         del kept[key]
-        self._bytes[share] -= removed.size
+        self._bytes[environment_id] -= removed.size
         if not kept:
-            del self._kept[share], self._bytes[share]
+            del self._kept[environment_id], self._bytes[environment_id]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from dispatcher.api import connections
+from dispatcher.api import connections, sockets
 from dispatcher.api.app import AdminPort, answering
 from dispatcher.api.connection_limits import ConnectionLimits
 
@@ -63,9 +63,10 @@ def served(slow: Slow) -> Port:
         app[SLOW] = slow
         app.router.add_get("/", hello)
         app.router.add_post("/", taken)
-        port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits(**limits))  # type: ignore[arg-type]
+        listening = await sockets.listen("127.0.0.1", 0)
+        port = AdminPort(app, listening, ConnectionLimits(**limits))  # type: ignore[arg-type]
         await port.open()
-        at = urlsplit(port.address)
+        at = urlsplit(sockets.address_of(listening))
 
         @asynccontextmanager
         async def connected(source: str = "127.0.0.1") -> AsyncIterator[Stream]:
@@ -100,7 +101,7 @@ async def test_a_connection_without_a_whole_request_is_ended(served: Port, said:
         assert await answered(stream, said) == b""
 
 
-async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(served: Port) -> None:
+async def test_a_head_that_comes_byte_by_byte_is_ended_in_time(served: Port) -> None:
     async with served(head_seconds=0.2) as connect, connect() as (reader, writer):
         reading = asyncio.create_task(reader.read())
         for byte in WHOLE[:-1] * 5:
@@ -189,7 +190,7 @@ async def test_connections_of_one_address_are_limited_except_loopback(
     ("address", "local"),
     [("127.0.0.1", True), ("::1", True), ("10.0.0.1", False), ("2001:db8::1", False), ("", False)],
 )
-def test_which_addresses_are_our_own(address: str, *, local: bool) -> None:
+def test_loopback_addresses_count_as_our_own(address: str, *, local: bool) -> None:
     assert connections._is_local(address) is local
 
 
@@ -257,9 +258,10 @@ async def test_a_connection_that_asked_for_another_protocol_is_closed(
 
 async def test_silent_connections_have_no_handler() -> None:
     app = web.Application(middlewares=[answering])
-    port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits())
+    listening = await sockets.listen("127.0.0.1", 0)
+    port = AdminPort(app, listening, ConnectionLimits())
     await port.open()
-    at = urlsplit(port.address)
+    at = urlsplit(sockets.address_of(listening))
     streams = [await asyncio.open_connection(at.hostname, at.port) for _ in range(5)]
     for _, writer in streams[:2]:
         writer.write(b"GET / HTT")

@@ -106,7 +106,7 @@ async def test_a_search_goes_on_by_itself_and_says_how_far_it_is(
         await emit(admin)
     await have(admin, 10, "status=DELIVERED")
     monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 2)
-    monkeypatch.setattr(all_deliveries, "SHOWN", 1)
+    monkeypatch.setattr(all_deliveries, "PAGE_SIZE", 1)
     page = await visitor.get("/deliveries?event=rare.one")
     rounds = 0
     while "Searching further back" in page.text:
@@ -115,7 +115,7 @@ async def test_a_search_goes_on_by_itself_and_says_how_far_it_is(
         page = await visitor.follow(further, HX_Request="true")
         rounds += 1
     assert (rounds > 0, shown(page)) == (True, names(rare))
-    monkeypatch.setattr(all_deliveries, "ROUNDS_MOST", 0)
+    monkeypatch.setattr(all_deliveries, "ROUNDS_LIMIT", 0)
     page = await visitor.get("/deliveries?event=rare.one")
     assert "Searching further back" not in page.text
     assert "Older" in page.text
@@ -164,7 +164,7 @@ async def test_selected_deliveries_are_cancelled_and_others_are_not(
 
 
 async def test_what_cannot_be_done_is_refused_with_the_reason(
-    visitor: Visitor, admin: Client, api: Api, stranger: Visitor
+    visitor: Visitor, admin: Client, standing: Api, stranger: Visitor, home: str
 ) -> None:
     refused = await visitor.post(
         "/deliveries/bulk", {"of": "filtered", "action": "cancel", "status": "FAILED"}
@@ -176,7 +176,7 @@ async def test_what_cannot_be_done_is_refused_with_the_reason(
     assert "Nothing to retry" in nothing.text
     assert (await visitor.get("/deliveries/bulk/blk_1")).status == 404
     assert "No bulk actions yet" in (await visitor.get("/deliveries/bulk")).text
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     page = await stranger.get("/deliveries")
     assert (page.status, "Retry all" in page.text) == (200, False)
     fields = {"of": "filtered", "action": "retry"}

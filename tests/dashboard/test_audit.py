@@ -1,6 +1,7 @@
 """The audit log, as a visitor reads it: who changed what, from what to what."""
 
 import re
+from html import unescape
 
 from tests.api.conftest import OTHER, Api, Client
 from tests.conftest import Connection
@@ -21,7 +22,7 @@ def entries(page: Page) -> list[str]:
 
 
 async def test_a_change_shows_who_where_and_from_what_to_what(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url, name="Billing")
     await admin("PATCH", f"/api/webhooks/{webhook}", {"name": "Invoices", "rateLimit": 5})
@@ -35,7 +36,7 @@ async def test_a_change_shows_who_where_and_from_what_to_what(
     assert "events user.*" in created
     audit = await visitor.get("/audit?subject=Invoices")
     assert len(entries(audit)) == 3
-    assert f'href="/e/env_default/webhooks/{webhook}">Invoices</a>' in audit.text
+    assert f'href="/e/{home}/webhooks/{webhook}">Invoices</a>' in audit.text
     await visitor.post(f"/webhooks/{webhook}/delete")
     audit = await visitor.get(f"/audit?subject={webhook}")
     assert "webhook Invoices deleted" in entries(audit)[0]
@@ -43,12 +44,13 @@ async def test_a_change_shows_who_where_and_from_what_to_what(
 
 
 async def test_changes_are_filtered_by_their_actor(
-    visitor: Visitor, api: Api, stranger: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
     await visitor.post("/event-types/new", {"name": "a.b"})
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.audit (environment_id, actor, action, subject)"
-        " VALUES ('env_default', 'cli:ada', 'webhook.delete', '00000000-0000-4000-8000-000000000001')"
+        " VALUES ($1, 'cli:ada', 'webhook.delete', '00000000-0000-4000-8000-000000000001')",
+        home,
     )
     page = await visitor.get("/audit")
     assert '<option value="cli:ada" >ada (command line)</option>' in page.text
@@ -74,9 +76,9 @@ async def test_the_daemon_tells_why_it_disabled_a_webhook(
 
 
 async def test_links_lead_to_the_environment_of_the_change(
-    visitor: Visitor, api: Api, other_environment: str, receiver: Receiver
+    visitor: Visitor, standing: Api, receiver: Receiver
 ) -> None:
-    other = await api.client("admin", OTHER)
+    other = await standing.client("admin", OTHER)
     webhook = await made(other, receiver.url, name="Theirs")
     page = await visitor.get("/audit?all=on")
     assert f'href="/e/{OTHER}/webhooks/{webhook}">Theirs</a>' in page.text
@@ -84,18 +86,53 @@ async def test_links_lead_to_the_environment_of_the_change(
 
 
 async def test_a_read_token_has_no_history(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver
+    standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url)
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     assert "History" not in (await stranger.get(f"/webhooks/{webhook}")).text
     assert (await stranger.get(f"/webhooks/{webhook}/history")).status == 403
 
 
-async def test_an_event_type_leads_to_its_history(visitor: Visitor) -> None:
+async def test_an_event_type_leads_to_its_history(visitor: Visitor, home: str) -> None:
     await visitor.post("/event-types/new", {"name": "a.b"})
     await visitor.post("/event-types/new", {"name": "a.c"})
     page = await visitor.get("/event-types/of/a.b")
-    assert 'href="/e/env_default/audit?subject=a.b">History</a>' in page.text
+    assert f'href="/e/{home}/audit?subject=a.b">History</a>' in page.text
     (row,) = entries(await visitor.get("/audit?subject=a.b"))
     assert "event_type.create" in row
+
+
+def filtered(page: Page) -> str:
+    """Where the words of the filter lead to."""
+    found = re.search(r'<a href="([^"]+)">delivered, webhook Initech</a>', page.text)
+    assert found is not None, page.text
+    return unescape(found[1])
+
+
+async def test_a_bulk_action_says_what_it_selected_and_leads_to_it(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url, name="Initech")
+    await admin("POST", "/api/events", {"type": "user.created", "data": {}})
+    await receiver.wait_for(1)
+
+    async def is_delivered() -> bool:
+        listed = await admin("GET", "/api/deliveries?status=DELIVERED")
+        return bool(listed.data["items"])
+
+    await until(is_delivered, "the delivery ended")
+    started = await admin(
+        "POST",
+        "/api/bulk-actions",
+        {"action": "retry", "filters": {"status": "DELIVERED", "webhookId": webhook}},
+    )
+    assert started.status == 202
+    page = await visitor.get("/audit?action=delivery.retry_many")
+    link = filtered(page)
+    assert "deliveries 1" in entries(page)[0]
+    assert "{" not in entries(page)[0]
+    listed = await visitor.follow(link)
+    assert "user.created" in listed.text
+    shown = await visitor.get(f"/deliveries/bulk/{started.data['id']}")
+    assert filtered(shown) == link

@@ -7,16 +7,17 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
-from dispatcher import daemon as daemon_module
 from dispatcher.core.model import Delivery
-from dispatcher.daemon import Daemon
+from dispatcher.daemon import daemon as daemon_module
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,
@@ -241,7 +242,9 @@ async def test_a_daemon_that_opened_by_half_is_closed(
     daemon = Daemon(configured(), story.dsn, cipher)
 
     async def broken() -> None:
-        assert await _is_served(daemon)
+        at = urlsplit(daemon.admin_address)
+        _, writer = await asyncio.open_connection(at.hostname, at.port)  # it listens already
+        writer.close()
         raise OSError("no more files")
 
     monkeypatch.setattr(daemon._engine.sender, "open", broken)
@@ -257,10 +260,11 @@ async def test_an_error_while_closing_does_not_keep_other_things_open(
     closed: list[str] = []
     for name, part in (
         ("sender", daemon._engine.sender),
-        ("port", daemon._admin.port),
         ("sessions", daemon._engine.sessions),
     ):
         monkeypatch.setattr(part, "close", partial(_close, part.close, closed, name))
+    close_admin = partial(_close, daemon._close_admin, closed, "port")
+    monkeypatch.setattr(daemon, "_close_admin", close_admin)
 
     async def broken() -> None:
         raise OSError("no child process")

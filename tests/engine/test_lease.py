@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 
 from dispatcher.core.model import ClockSetBack, Heartbeat, SilentDaemon
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import HEARTBEAT_SECONDS, Lease
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
 
@@ -84,7 +84,9 @@ def lease(table: Table, steps: list[ClockSetBack]) -> Lease:
     )
 
 
-async def test_it_claims_free_shards_and_names_silent_daemons(lease: Lease, table: Table) -> None:
+async def test_a_daemon_claims_free_shards_and_names_silent_daemons(
+    lease: Lease, table: Table
+) -> None:
     table.answer = renewal(Heartbeat(1, 5, 0.1), Heartbeat(2, 6, 3.0), Heartbeat(3, 7, 11.0))
     table.free = (Claimed(4, None), Claimed(5, 3.0))
     await lease.run_once()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0
@@ -129,7 +129,7 @@ def test_a_free_slow_slot_goes_to_the_queue_that_has_waited_longest() -> None:
     assert order == [A, B] * 4
 
 
-def test_a_quick_answer_makes_it_quick_again_at_once() -> None:
+def test_a_quick_answer_makes_an_endpoint_quick_again_at_once() -> None:
     queues = opened(A, B)
     proven(queues, A, B, took=SLOW_SECONDS)
     offer(queues, A)

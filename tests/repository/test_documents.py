@@ -34,14 +34,17 @@ RECEIVING = TEXTS["docs/receiving.md"]
 OPERATING = TEXTS["docs/operating.md"]
 MIGRATIONS = "".join(
     path.read_text()
-    for path in [*(ROOT / "sql" / "migrations").glob("*.sql"), PACKAGE / "store" / "migrate.py"]
+    for path in [
+        *(ROOT / "sql" / "migrations").glob("*.sql"),
+        PACKAGE / "store" / "migration" / "migrate.py",
+    ]
 )
 EMITTERS = (PACKAGE / "engine" / "endpoint_health.py").read_text()
 """Names the daemon's own events, which look like settings."""
 METRICS = (PACKAGE / "telemetry" / "metrics.py").read_text()
 OTHER_NAMES = {signing_in.COOKIE, *re.findall(r'"(dispatcher_[a-z]+)"', METRICS)}
 """Of a cookie and of metrics, which look like roles of the database."""
-MADE_LATER = {".", ".venv", "config.toml", "dist"}
+MADE_LATER = {".", ".venv", "build", "config.toml", "dist"}
 """What people or make put into a checkout."""
 
 DIALECT = r"\b(?:[w]hoever|[o]wed|[h]eed\w*|[a]new|[c]an not|[n]obody|[f]or ever)\b"
@@ -125,7 +128,9 @@ def test_every_log_line_that_needs_action_is_explained() -> None:
 def test_every_stage_is_explained() -> None:
     table = OPERATING.partition("| stage | what it does")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
-    sources = "".join((PACKAGE / name).read_text() for name in ("engine/engine.py", "daemon.py"))
+    sources = "".join(
+        (PACKAGE / name).read_text() for name in ("engine/engine.py", "daemon/daemon.py")
+    )
     assert sorted(named) == sorted(re.findall(r'Stage\("(\w+)"', sources))
 
 

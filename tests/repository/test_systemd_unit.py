@@ -12,7 +12,7 @@ from dispatcher.config.loading import load
 from dispatcher.config.sections import Config
 
 UNIT = Path(__file__).parents[2] / "systemd" / "dispatcher.service"
-LONGEST_TIMEOUT = "30s"
+TIMEOUT_LIMIT = "30s"
 LAST_RECORDS = 5
 
 needs_systemd = pytest.mark.skipif(
@@ -63,10 +63,31 @@ def test_the_unit_exposes_little() -> None:
     assert scored.returncode == 0, scored.stdout.splitlines()[-1]
 
 
+@needs_systemd
+def test_the_process_of_schema_checks_may_limit_itself() -> None:
+    allowed: set[str] = set()
+    for line in settings("SystemCallFilter"):
+        named = {call for name in line.removeprefix("~").split() for call in system_calls(name)}
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    assert {"prlimit64", "sched_setscheduler"} <= allowed
+    assert allowed.isdisjoint({"setpriority", "chown", "mount"})
+
+
+def system_calls(name: str) -> set[str]:
+    """Return the system calls of a group, which may have groups in it, or the one of this name."""
+    if not name.startswith("@"):
+        return {name}
+    listed = subprocess.run(
+        ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True
+    )
+    names = [line.strip() for line in listed.stdout.splitlines()[1:]]
+    return {call for each in names if each and each[0] != "#" for call in system_calls(each)}
+
+
 def test_the_longest_drain_fits_before_systemd_kills() -> None:
-    load(environ={}, overrides={"delivery": {"timeout": LONGEST_TIMEOUT}})
+    load(environ={}, overrides={"delivery": {"timeout": TIMEOUT_LIMIT}})
     (stop,) = settings("TimeoutStopSec")
-    assert int(stop) >= int(LONGEST_TIMEOUT.removesuffix("s")) + LAST_RECORDS
+    assert int(stop) >= int(TIMEOUT_LIMIT.removesuffix("s")) + LAST_RECORDS
 
 
 def test_the_credentials_are_keys_of_the_configuration(tmp_path: Path) -> None:

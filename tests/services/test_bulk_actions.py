@@ -15,8 +15,8 @@ from dispatcher.services import bulk_actions as service
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -97,7 +97,7 @@ Run = Callable[[BulkAction], Awaitable[BulkAction]]
 
 
 @pytest.mark.parametrize("step", [1, 2, 500])
-async def test_what_is_filtered_is_retried_and_nothing_else(
+async def test_filtered_deliveries_are_retried_and_no_others(
     connection: Connection,
     session: Session,
     start: Start,
@@ -139,7 +139,7 @@ async def test_the_filter_may_name_a_webhook_and_an_answer(
     assert (none.total, (await run(none)).made) == (0, 0)
 
 
-async def test_pending_ones_are_made_due_or_cancelled(
+async def test_pending_deliveries_are_made_due_or_cancelled(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -163,7 +163,7 @@ async def test_pending_ones_are_made_due_or_cancelled(
     assert await rows.deliveries(connection) == []
 
 
-async def test_those_that_cannot_be_retried_are_counted_by_reason(
+async def test_deliveries_that_cannot_be_retried_are_counted_by_reason(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     disabled, deleted, dropped, well, often = [
@@ -186,7 +186,7 @@ async def test_those_that_cannot_be_retried_are_counted_by_reason(
     assert await queued_again(connection) == {well.id}
 
 
-async def test_named_ones_are_changed_whatever_their_state(
+async def test_named_deliveries_are_changed_whatever_their_state(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     one, two, three = await some(connection, session, 3)
@@ -199,7 +199,7 @@ async def test_named_ones_are_changed_whatever_their_state(
     assert three.id not in await queued_again(connection)
 
 
-async def test_one_that_has_changed_since_is_left_alone(
+async def test_a_delivery_that_has_changed_since_is_left_alone(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     (one,) = await some(connection, session, 1)
@@ -220,7 +220,25 @@ async def test_a_rate_makes_small_steps(
     assert len(await queued_again(connection)) == 1
 
 
-async def test_a_full_inbox_makes_it_wait(
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
+    connection: Connection, session: Session, start: Start, run: Run, read: BulkActions, action: str
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    old, held, new = [await rows.delivery(connection, endpoint, due_in=3600.0) for _ in range(3)]
+    started = await start(form(action))
+    hold = "SELECT FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE"
+    async with asyncio.timeout(20), connection.transaction():
+        await connection.execute(hold, held.id)
+        assert (await run(started)).made == 1
+        for each in (old, new):  # no lock is kept, so the recorder does not wait either
+            await connection.execute(hold, each.id)
+    await connection.execute("UPDATE dispatcher.bulk_actions SET next_at = now()")
+    done = await run(started)
+    assert (done.state, done.made, done.skipped) == ("DONE", 3, {})
+
+
+async def test_a_bulk_action_waits_while_the_inbox_is_full(
     connection: Connection,
     session: Session,
     start: Start,
@@ -238,7 +256,7 @@ async def test_a_full_inbox_makes_it_wait(
     assert (waiting.state, waiting.made) == ("RUNNING", 0)
 
 
-async def test_it_can_be_cancelled_and_is_listed(
+async def test_a_bulk_action_can_be_cancelled_and_is_listed(
     connection: Connection,
     session: Session,
     pool: Pool,
@@ -284,16 +302,16 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
         await start(form(delivery_ids=["dlv_9999999999999999999"]))
     with pytest.raises(NotFoundError, match="There is no webhook"):
         await start(form(webhook_id="00000000-0000-4000-8000-000000000009"))
-    for _ in range(service.RUNNING_MOST):
+    for _ in range(service.RUNNING_LIMIT):
         await start(form())
     with pytest.raises(ConflictError, match="Wait until one ends"):
         await start(form())
 
 
-async def test_no_more_run_than_allowed_even_if_they_start_at_once(
+async def test_no_more_bulk_actions_run_than_allowed_even_if_they_start_at_once(
     connection: Connection, dsn: str, actor: Actor, read: BulkActions
 ) -> None:
-    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_MOST + 4)]
+    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_LIMIT + 4)]
     begun = asyncio.Barrier(len(sessions))
     counted = await read.count(OURS, form(), later())
 
@@ -307,16 +325,16 @@ async def test_no_more_run_than_allowed_even_if_they_start_at_once(
             return True
 
     started = await asyncio.gather(*map(begin, sessions))
-    assert sum(started) == service.RUNNING_MOST
-    assert len((await read.list(OURS)).items) == service.RUNNING_MOST
+    assert sum(started) == service.RUNNING_LIMIT
+    assert len((await read.list(OURS)).items) == service.RUNNING_LIMIT
     for session in sessions:
         await session.close()
 
 
-async def test_a_count_stops_early(
+async def test_counting_stops_at_a_limit(
     connection: Connection, session: Session, read: BulkActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "COUNT_MOST", 2)
+    monkeypatch.setattr(service, "COUNT_LIMIT", 2)
     monkeypatch.setattr(service, "COUNT_STEP", 1)
     made = await some(connection, session, 4)
     counted = await read.count(OURS, form(status="FAILED"), later())
@@ -339,7 +357,7 @@ async def test_a_step_that_fails_for_its_data_is_tried_again_and_then_given_up(
     await connection.execute(
         """CREATE FUNCTION dispatcher.refuse() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE data_exception; END $$;
-           CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox EXECUTE FUNCTION dispatcher.refuse()"""
+           CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox_directed EXECUTE FUNCTION dispatcher.refuse()"""
     )
     done = await run(started)
     assert done.state == "FAILED"

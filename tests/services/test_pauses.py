@@ -105,7 +105,7 @@ async def test_pausing_or_resuming_twice_changes_nothing_more(
     ]
 
 
-async def test_an_unknown_environment_is_neither(
+async def test_an_unknown_environment_can_be_neither_paused_nor_resumed(
     pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     for change in (pause, resume, Pauses(pool, actor).get):
@@ -113,7 +113,7 @@ async def test_an_unknown_environment_is_neither(
             await change("env_none")
 
 
-async def test_a_pause_is_shown(
+async def test_pauses_of_an_environment_and_of_all_are_read(
     connection: Connection, pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     pauses = Pauses(pool, actor)
@@ -133,6 +133,19 @@ async def test_a_pause_is_shown(
     ]
     await connection.execute("UPDATE dispatcher.audit SET actor = 'x', action = 'y'")
     assert [each.by for each in await pauses.current()] == [None, None]
+
+
+@pytest.mark.parametrize("environment", [None, "env_default"])
+async def test_the_last_pause_counts_if_there_was_one_a_moment_before(
+    connection: Connection, pool: Pool, environment: str | None
+) -> None:
+    for name in ("cli:first", "cli:second"):
+        async with pool.transaction() as session:
+            await Pauses(session, Actor(name)).pause(environment)
+        if name == "cli:first":
+            async with pool.transaction() as session:
+                await Pauses(session, Actor(name)).resume(environment)
+    assert [each.by for each in await Pauses(pool, Actor("test")).current()] == ["cli:second"]
 
 
 async def test_resuming_an_environment_while_all_are_paused_is_a_conflict(

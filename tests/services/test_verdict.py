@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dispatcher.core.figures import Backlog, Endpoints, Inbox, Waiting
+from dispatcher.services.backlog import Backlogs
 from dispatcher.services.verdict import Verdicts, problems
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
@@ -44,6 +45,12 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
             ["Sending is behind by 4 min: more than 1,200 deliveries are due"],
         ),
         (
+            replace(NOTHING, pending=Waiting(1, 0, 0, more=(), oldest_due_seconds=12.0)),
+            0,
+            True,
+            ["Sending is behind by 12 s: 1 delivery is due and not sent."],
+        ),
+        (
             replace(NOTHING, pending=Waiting(3, 0, 9, more=(), oldest_due_seconds=2.0)),
             0,
             True,
@@ -69,7 +76,7 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
         ),
     ],
 )
-def test_what_is_not_well_is_said_the_most_urgent_first(
+def test_problems_are_listed_the_most_urgent_first(
     backlog: Backlog, unwell: int, is_running: bool, said: list[str]
 ) -> None:
     found = problems(backlog, unwell, is_running=is_running)
@@ -139,7 +146,7 @@ async def test_the_backlog_is_sampled_once_a_minute_and_read_as_a_series(
     at: datetime = await connection.fetchval("SELECT max(bucket) FROM dispatcher.backlog_samples")
     seconds = [int(at.timestamp()) - 60, int(at.timestamp())]
     for whose, due in (("env_default", 1), ("env_other", 0), (None, 1)):
-        before, now = await Verdicts(pool).backlog(whose, 60, seconds)
+        before, now = await Backlogs(pool).series(whose, 60, seconds)
         assert (before.due, now.due) == (None, due)
     await statistics.sample_backlog(100)
     await connection.execute(

@@ -6,7 +6,7 @@ A statement that is in no function here is in PEOPLES.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from tests.store.engine_rows import DAEMON, ORDERED, Queues, array, endpoint
 
 SHARDS = array(range(64))
@@ -37,14 +37,14 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
-    *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
+    *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
+    *("schema_rights", "sealed_values", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
-    *(f"endpoints/{name}" for name in ("browse", "names", "of_ids", "search", "unwell")),
+    *(f"endpoints/{name}" for name in ("names", "of_ids", "search", "unwell")),
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
     *("event_outcomes", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
-    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "next_version")),
+    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "lock", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
     *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
@@ -56,7 +56,10 @@ PEOPLES = frozenset({
 })  # fmt: skip
 """Folders and statements that people's requests and commands run, or the start of a daemon, once."""
 Row = (
-    tuple[str, str, int, int] | tuple[str, str, int, int, str] | tuple[str, str, int, int, str, str]
+    tuple[str, str, int, int]
+    | tuple[str, str, int, int, str]
+    | tuple[str, str, int, int, str, str]
+    | tuple[str, str, int, int, str, str, str]
 )
 Rows = Mapping[str, Row]
 
@@ -126,14 +129,14 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
+        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
-        "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey"),
-        "inbox/first": ("fanout", f"0, {LARGEST}, '{{}}'", 1, 20, "inbox_pkey"),
-        "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey"),
+        "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
+        "inbox/first": ("fanout", f"0, {LARGEST_ID}, '{{}}'", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
+        "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
     }  # fmt: skip
 
 
@@ -184,7 +187,7 @@ def _keeping(queues: Queues) -> Rows:
         "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
         "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
         "statistics/sample_backlog": ("upkeep", "5000", 5000, 8),
-        "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_delivery"),
+        "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_directed_delivery"),
         "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true, 'env_default'", 1, 20),
         "bulk_actions/next": ("upkeep", "", 1, 20, "bulk_actions_running"),
         "bulk_actions/note_failure": ("upkeep", "'error', 20", 1, 20, "bulk_actions_running", "bulk_actions_pkey"),
@@ -202,7 +205,7 @@ def _keeping(queues: Queues) -> Rows:
         "replays/note_failure": ("upkeep", "'error', 20", 1, 20),
         "replays/pass_over": ("upkeep", f"{queues.base}", 1, 20),
         "replays/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
-        "replicated/adopt": ("upkeep", "10, 1000, 0", 1, 60),
+        "replicated/adopt": ("upkeep", f"10, 1000, {queues.base}", 1, 60),
         "triggers/silent": ("upkeep", "", 1, 400),
     }  # fmt: skip
 
@@ -214,9 +217,9 @@ def _people(queues: Queues) -> Rows:
     return {
         "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
         "change_notices/unapplied": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
-        "delivery_actions/find": ("people", f"{one}, 'env_default', 0, NULL", 1, 80),
+        "delivery_actions/find": ("people", f"{one}, 'env_default', {queues.base}, NULL", 1, 80),
         "delivery_actions/keep_events": ("people", one, 1, 30),
-        "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
+        "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_directed_delivery", "deliveries_pkey"),
         "delivery_actions/expedite": ("people", one, 1, 30, "deliveries_pkey"),
-        "delivery_actions/cancel": ("people", f"{one}, 'env_default', 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
+        "delivery_actions/cancel": ("people", f"{one}, 'env_default', 'asked for'", 1, 30, "deliveries_pkey", "inbox_directed_delivery"),
     }  # fmt: skip

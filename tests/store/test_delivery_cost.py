@@ -15,10 +15,10 @@ import pytest
 from dispatcher.core.model import Delivery, Result
 from dispatcher.engine.body_cache import EVENTS_AT_ONCE
 from dispatcher.engine.recorder import WAITING_LIMIT, Recorder
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -146,7 +146,7 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
         (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 12, 495), "bodies": (0, 1, 1), "record": (2, 14, 705)}),
     ],
 )  # fmt: skip
-async def test_rows_blocks_and_wal_of_a_delivery(
+async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
     connection: Connection,
     sessions: dict[str, Measured],
     owner: int,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatcher.store.plan_settings import plan_settings
+from dispatcher.store.connection.plan_settings import plan_settings
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, explain
 
@@ -44,6 +44,9 @@ PAGES = {
     "endpoints/list, the first": ("'env_default', NULL, 50"),
     "endpoints/list of an environment with few": ("'few_7001', NULL, 50"),
     "endpoints/list of all": ("NULL, pg_temp.endpoint(5000), 50"),
+    "endpoint_search/find of one": "'env_default', '', 'active', pg_temp.endpoint(5000), 40, 50",
+    "endpoint_search/find of an environment with few": "'few_7001', 'n', NULL, NULL, 50, 50",
+    "event_types/search of one": "'env_default', 'a.n', 50, 50",
     "event_types/list of one": "'env_default', 'a.n5', 50",
     "event_types/list of an environment with few": "'few_7001', '', 50",
     "tokens/list of one": ("'env_default', pg_temp.endpoint(5000), 50"),

@@ -5,7 +5,7 @@ import asyncio
 from dispatcher.transport.dial_turns import DialTurns
 
 
-async def test_the_first_starts_at_once_and_the_others_one_an_iteration() -> None:
+async def test_the_first_connection_starts_at_once_and_the_others_one_an_iteration() -> None:
     turns = DialTurns(asyncio.get_running_loop())
     started: list[int] = []
 
@@ -34,13 +34,13 @@ async def test_an_environment_with_many_waits_for_one_with_few() -> None:
     turns = DialTurns(asyncio.get_running_loop())
     started: list[str] = []
 
-    async def start(share: str) -> None:
-        await turns.take(share)
-        started.append(share)
+    async def start(environment_id: str) -> None:
+        await turns.take(environment_id)
+        started.append(environment_id)
 
     async with asyncio.TaskGroup() as group:
-        for share in ("a", "a", "a", "b", "c"):
-            group.create_task(start(share))
+        for environment_id in ("a", "a", "a", "b", "c"):
+            group.create_task(start(environment_id))
     assert started == ["a", "a", "b", "c", "a"], "the first one at once, the others in turn"
 
 

@@ -34,9 +34,9 @@ def origin(number: int = 0) -> Origin:
     return Origin(True, f"host-{number}.example", 443)
 
 
-def may_try(failed: FailedHandshakes, share: str, at: Origin, now: float) -> bool:
+def may_try(failed: FailedHandshakes, environment_id: str, at: Origin, now: float) -> bool:
     try:
-        failed.admit(share, at, now)
+        failed.admit(environment_id, at, now)
     except PostError as error:
         return (error.code, error.reason) != ("tls", REASON + REPEATED)
     return True
@@ -62,7 +62,7 @@ def test_only_failures_in_a_row_count() -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_one_request_tries_again_when_the_time_is_over() -> None:
+def test_one_request_tries_again_after_the_pause() -> None:
     failed = FailedHandshakes()
     assert may_try(failed, "a", origin(), 0.0)
     failed.note("a", origin(), REASON, 0.0)
@@ -75,7 +75,7 @@ def test_one_request_tries_again_when_the_time_is_over() -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_success_ends_it() -> None:
+def test_a_success_permits_requests_again() -> None:
     failed = FailedHandshakes()
     failed.forget("a", origin())
     failed.note("a", origin(), REASON, 0.0)
@@ -139,8 +139,8 @@ async def test_attempts_after_a_refused_certificate_make_no_connection(
     context = authority.server(self_signed=True)
     async with RawReceiver(keeps_alive(), ssl_context=context) as receiver:
         answers = [
-            await sender.post(receiver.url, {}, b"{}", timeout=30, share=share)
-            for share in ("a", "a", "a", "a", "b")
+            await sender.post(receiver.url, {}, b"{}", timeout=30, environment_id=environment_id)
+            for environment_id in ("a", "a", "a", "a", "b")
         ]
         assert all(isinstance(answer, SendError) and answer.code == "tls" for answer in answers)
         *_, own, repeated, other = [a.reason for a in answers if isinstance(a, SendError)]

@@ -66,13 +66,13 @@ def resolver(server: NameServer) -> Resolver:
     return Resolver(guard, budget=BUDGET, getaddrinfo=server, hosts=HostsFile("/nonexistent"))
 
 
-async def addresses(resolver: Resolver, host: str, share: str = "") -> list[str]:
-    return [str(address[0]) for *_, address in await resolver.resolve(host, 443, share)]
+async def addresses(resolver: Resolver, host: str, environment_id: str = "") -> list[str]:
+    return [str(address[0]) for *_, address in await resolver.resolve(host, 443, environment_id)]
 
 
-async def unanswered(resolver: Resolver, hosts: Iterable[str], share: str = "") -> None:
+async def unanswered(resolver: Resolver, hosts: Iterable[str], environment_id: str = "") -> None:
     """Ask for all of them at once, and wait until everybody has given up."""
-    asked = [resolver.resolve(host, 443, share) for host in hosts]
+    asked = [resolver.resolve(host, 443, environment_id) for host in hosts]
     errors = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(error, socket.gaierror) for error in errors)
 
@@ -143,7 +143,9 @@ async def test_a_name_that_cannot_be_looked_up_is_unknown(
         await resolver.resolve("a" * 64 + ".example", 443)
 
 
-async def test_silence_ends_with_the_budget(resolver: Resolver, server: NameServer) -> None:
+async def test_a_silent_lookup_ends_after_the_budget(
+    resolver: Resolver, server: NameServer
+) -> None:
     server.silent = {"silent.example"}
     started = asyncio.get_running_loop().time()
     with pytest.raises(socket.gaierror, match=r"did not answer within 0\.5 s"):
@@ -173,10 +175,10 @@ async def test_silent_hosts_do_not_hold_up_those_that_answered_before(
     forget_answers(resolver)
     server.silent = {f"silent-{n}.example" for n in range(count)}
     waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    while server.waiting < min(count, module.THREADS_A_SHARE["new"]):
+    while server.waiting < min(count, module.THREADS_OF_ONE["new"]):
         await asyncio.sleep(0.005)
     assert await addresses(resolver, "known.example") == [PUBLIC]
-    assert server.waiting <= module.THREADS_A_SHARE["new"]
+    assert server.waiting <= module.THREADS_OF_ONE["new"]
     await asyncio.gather(*waiting, return_exceptions=True)
     forget_answers(resolver)
     assert await addresses(resolver, "known.example") == [PUBLIC]
@@ -187,7 +189,7 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(200)}
     silent = asyncio.create_task(unanswered(resolver, server.silent, "env_a"))
-    while server.waiting < module.THREADS_A_SHARE["new"]:
+    while server.waiting < module.THREADS_OF_ONE["new"]:
         await asyncio.sleep(0.005)
     for n in range(20):
         assert await addresses(resolver, f"new-{n}.example", "env_b") == [PUBLIC]
@@ -201,7 +203,7 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 async def test_when_the_silence_ends_new_hosts_are_served_again(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     await unanswered(resolver, server.silent)
     with pytest.raises(socket.gaierror, match="too many other names"):
         await resolver.resolve("new.example", 443)
@@ -212,10 +214,10 @@ async def test_when_the_silence_ends_new_hosts_are_served_again(
     assert await addresses(resolver, "new.example") == [PUBLIC]
 
 
-async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
+async def test_waiting_in_vain_for_a_thread_does_not_make_a_host_slow(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     await unanswered(resolver, server.silent)
     await unanswered(resolver, ["new.example"])
     assert "new.example" not in resolver._slow
@@ -224,7 +226,7 @@ async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
 async def test_a_cancelled_lookup_leaves_its_thread_to_the_next(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     silent = asyncio.create_task(unanswered(resolver, server.silent))
     while server.waiting < len(server.silent):
         await asyncio.sleep(0.005)
@@ -254,14 +256,14 @@ async def test_a_host_that_times_out_is_skipped_for_growing_times(
     assert now < until <= now + module.FIRST_PAUSE_SECONDS
     resolver._slow["silent.example"] = (9, 0.0)  # the pause is over
     resolver._timed_out("silent.example")
-    assert resolver._slow["silent.example"][1] > now + module.LONGEST_PAUSE_SECONDS - 1
+    assert resolver._slow["silent.example"][1] > now + module.PAUSE_LIMIT_SECONDS - 1
     resolver._slow["silent.example"] = (10, 0.0)
     assert await addresses(resolver, "silent.example") == [PUBLIC]
     assert "silent.example" not in resolver._slow
     assert resolver._known.knows("silent.example", "")
 
 
-async def test_a_host_that_falls_silent_is_known_no_more(
+async def test_a_host_that_falls_silent_is_no_longer_known(
     resolver: Resolver, server: NameServer
 ) -> None:
     await resolver.resolve("known.example", 443)
@@ -283,7 +285,7 @@ async def test_thousands_of_rare_hosts_do_not_evict_those_in_use(
     assert resolver._known.knows("established.example", "env_a")
     assert len(resolver._known) == 1000
     forget_answers(resolver)
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_A_SHARE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
     await unanswered(resolver, server.silent, "env_a")
     assert await addresses(resolver, "established.example", "env_a") == [PUBLIC]
 
@@ -303,7 +305,7 @@ async def test_an_answer_is_remembered_for_a_moment_and_judged_each_time(
         await resolver.resolve("a.example", 443)
 
 
-async def test_only_so_many_answers_and_slow_hosts_are_remembered(
+async def test_the_numbers_of_remembered_answers_and_slow_hosts_are_limited(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CACHE_LIMIT", 3)
@@ -356,7 +358,7 @@ def test_without_a_hosts_file_there_are_no_names_in_it(tmp_path: Path) -> None:
     assert HostsFile(str(tmp_path / "none")).addresses("a.example") == ()
 
 
-def test_too_many_hosts_evict_the_oldest_of_the_largest_share() -> None:
+def test_too_many_hosts_evict_the_oldest_of_the_largest_environment() -> None:
     known = KnownHosts(limit=4)
     known.add("small", "b")
     known.add("reached", "a", is_reached=True)

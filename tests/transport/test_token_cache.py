@@ -13,8 +13,8 @@ def key(number: int, client: str = "id") -> TokenKey:
     return TokenKey(UUID(int=number), OAuth2Client("https://example.com/token", client, "s"))
 
 
-def kept(cache: TokenCache, share: str, *numbers: int) -> list[bool]:
-    return [cache.get(share, key(number), 0.0) is not None for number in numbers]
+def kept(cache: TokenCache, environment_id: str, *numbers: int) -> list[bool]:
+    return [cache.get(environment_id, key(number), 0.0) is not None for number in numbers]
 
 
 def test_a_token_is_returned_until_its_time() -> None:

@@ -12,14 +12,12 @@ from dispatcher.cli import event_lines
 from dispatcher.cli.errors import CommandError, MisuseError
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
+from dispatcher.core.payload import DATA_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
-
-LARGEST_DATA_BYTES = 8 * 2**20
-"""The limit of `data` over the API, which knows its own configured limit."""
 
 
 class Event(NamedTuple):
@@ -221,7 +219,7 @@ async def _each_batch(
     last_line = 0
     batch: event_lines.Batch | None = None
     try:
-        for batch in event_lines.batches(file, most_data=LARGEST_DATA_BYTES):
+        for batch in event_lines.batches(file, most_data=DATA_LIMIT_BYTES):
             for row, id_ in zip(batch.events, await emitted(batch), strict=True):
                 click.echo(json.dumps({"id": id_, "type": row.type}) if as_json else id_)
             last_line = batch.lines[-1]

@@ -10,7 +10,7 @@ import click
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.credential_options import check_url, credential_options
 from dispatcher.cli.delivery_options import filter_options
-from dispatcher.cli.delivery_output import DELIVERIES
+from dispatcher.cli.delivery_output import DELIVERIES_OF_A_WEBHOOK
 from dispatcher.cli.listing import PAGE_LIMIT, first, limit_option, print_items
 from dispatcher.cli.params import Duration
 from dispatcher.cli.replay_options import replay_options
@@ -71,17 +71,31 @@ def create(
 
 
 @webhook.command(name="list")
+@click.option("--search", metavar="TEXT", help="Only those with this text in their name or URL.")
+@click.option(
+    "--state",
+    type=click.Choice(["active", "failing", "resting", "disabled"]),
+    help="Only those of this state.",
+)
 @_as_json
 @with_target
-def list_(target: Target, as_json: bool) -> None:
+def list_(target: Target, search: str | None, state: str | None, as_json: bool) -> None:
     """List the webhooks, oldest first. Without --environment, list those of every environment."""
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
-        pages = [await api.webhooks.list() async for api in each_environment(client)]
+        pages = [
+            await api.webhooks.list(search=search or None, state=state)
+            async for api in each_environment(client)
+        ]
         return [webhook for page in pages for webhook in page]
 
     webhooks = sorted(call_api(target, listed), key=lambda webhook: str(webhook.created_at))
-    print_items(webhooks, WEBHOOKS, as_json=as_json, empty="There are no webhooks.")
+    print_items(
+        webhooks,
+        WEBHOOKS,
+        as_json=as_json,
+        empty="There are no such webhooks." if search or state else "There are no webhooks.",
+    )
 
 
 @webhook.command()
@@ -187,7 +201,7 @@ def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(delivery))
     else:
-        print_table(DELIVERIES, [delivery])
+        print_table(DELIVERIES_OF_A_WEBHOOK, [delivery])
 
 
 @webhook.command()
@@ -208,7 +222,9 @@ def deliveries(
         return await first(each, limit)
 
     items = call_api(target, listed)
-    print_items(items, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")
+    print_items(
+        items, DELIVERIES_OF_A_WEBHOOK, as_json=as_json, empty="There are no such deliveries."
+    )
 
 
 @webhook.command()

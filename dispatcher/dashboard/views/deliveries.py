@@ -10,20 +10,19 @@ from pydantic import ValidationError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters, live_list
 from dispatcher.dashboard.live_list import LiveList
-from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 
 FILTERS = ("status", "event", "since", "until")
-SHOWN = 50
 
 
 async def list_(request: DashboardRequest) -> web.Response:
     """Show the deliveries of a webhook, which is the first tab of its page."""
     view = await webhook.load(request)
     asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    opened = await filters.opened(request, (asked["event"],))
+    opened = await filters.item_redirect(request, (asked["event"],))
     if opened is not None:
         return opened
     wrong: Mapping[str, str] = {}
@@ -53,7 +52,7 @@ async def _of_webhook(
     request: DashboardRequest, webhook_id: UUID, chosen: DeliveryFilters, before: int | None
 ) -> Page[DeliveryItem, int]:
     return await request.services.history.deliveries(
-        request.environment_id, webhook_id, chosen, before=before, limit=SHOWN
+        request.environment_id, webhook_id, chosen, before=before, limit=PAGE_SIZE
     )
 
 

@@ -11,7 +11,7 @@ from dispatcher.dashboard.request import DashboardRequest, field_errors, see_oth
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges
 
-PAGE_SIZE = 100
+SHOWN = 100
 MATCHES = 20
 """Environments that the menu lists for a typed text."""
 
@@ -22,13 +22,11 @@ async def show(request: DashboardRequest) -> web.Response:
     name = addresses.counterpart(request.http.query.get("page", "overview"))
     wanted = request.http.query.get("to", "").strip()
     if "HX-Request" in request.http.headers and wanted:
-        found = await request.services.environments.search(wanted, limit=MATCHES)
-        return request.page("environment_options.html", links=_links(found, name))
+        found = await request.services.environments.search(wanted, limit=MATCHES + 1)
+        return _options(request, found[:MATCHES], name, has_more=len(found) > MATCHES)
     if "HX-Request" in request.http.headers:
-        page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
-        return request.page(
-            "environment_options.html", links=_links(page.items, name), next=page.next
-        )
+        page = await request.services.environments.list(before=request.position(), limit=SHOWN)
+        return _options(request, page.items, name, has_more=page.next is not None)
     return await _page(request, request.environment.name, {})
 
 
@@ -68,6 +66,13 @@ async def _environment_id(request: DashboardRequest, wanted: str) -> str:
         return named[0]
 
 
+def _options(
+    request: DashboardRequest, found: Sequence[Environment], name: str, *, has_more: bool
+) -> web.Response:
+    links = _links(found, name)
+    return request.page("environment_options.html", links=links, has_more=has_more)
+
+
 async def _page(
     request: DashboardRequest, typed: str, wrong: Mapping[str, str], *, status: int = 200
 ) -> web.Response:
@@ -75,7 +80,7 @@ async def _page(
     links: list[tuple[Environment, str]] = []
     following = None
     if request.sees_all:
-        page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
+        page = await request.services.environments.list(before=request.position(), limit=SHOWN)
         links, following = _links(page.items, name), page.next
     return request.page(
         "environments.html",

@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 from dispatcher.core import event_patterns
 from dispatcher.core.environment_ids import ID_PATTERN
 from dispatcher.core.errors import InvalidError, Problem
+from dispatcher.core.pagination import DEFAULT_LIMIT
 
 
 class Form(BaseModel):
@@ -55,14 +56,14 @@ class Form(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-PROBLEMS_MOST = 20
+PROBLEMS_LIMIT = 20
 """Most problems in one response. More would only make the answer to nonsense longer."""
 
 
 def problems(error: ValidationError) -> InvalidError:
     """Return the problems of an input without its values, because one may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
+    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_LIMIT]))
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -127,3 +128,10 @@ Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, patte
 """A producer's name for what an event is about."""
 Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
 """The number of items on a page."""
+
+
+class ListQuery(Form):
+    """Select a page of a list, newest first."""
+
+    cursor: str | None = None
+    limit: Limit = DEFAULT_LIMIT

@@ -5,7 +5,7 @@
 -- statement would walk through all history. The inbox has no index on the event, but few of its
 -- rows have a delivery id.
 WITH waiting AS MATERIALIZED (
-  SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox
+  SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox_directed
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
 ), entries AS MATERIALIZED (
   SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = $2

@@ -1,5 +1,7 @@
 -- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full  $5 read inbox ids above
 -- $6 excluded environments  $7 most deliveries  $8 up to this id  $9 most bytes of an event to return
+-- $10 ids of events to return from  $11 to below. Both are written into the text, not passed. Otherwise
+-- each run of the prepared plan would lock the partitions of all days.
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
@@ -8,8 +10,8 @@
 -- that the picked rows make at most $7 deliveries. If rows were seen but none picked, the first
 -- event alone makes more than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so
 -- nothing was read. Parked deliveries go into the endpoint's home shard, where one index range finds
--- them. The first row has the small events of the others that are less than an hour old. Otherwise a
--- second statement would read each of them a moment later.
+-- them. The first row has the small events of the others. Otherwise a second statement would read
+-- each of them a moment later.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
   WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
@@ -80,8 +82,7 @@ WITH waiting AS MATERIALIZED (
   FROM (SELECT DISTINCT event_id, type, environment_id FROM planned WHERE NOT parked) AS p
   CROSS JOIN LATERAL (
     SELECT textsend(data::text) AS data FROM dispatcher.events
-    WHERE id = p.event_id AND octet_length(data::text) <= $9     -- the times: a poll opens no partition of other days
-      AND id BETWEEN dispatcher.id_floor(now() - interval '1 hour') AND dispatcher.id_floor(now() + interval '1 hour') OFFSET 0) AS e
+    WHERE id = p.event_id AND id >= $10 AND id < $11 AND octet_length(data::text) <= $9 OFFSET 0) AS e
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
        (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,

@@ -1,0 +1,60 @@
+"""Decide whose turn it is: environments take turns, and in each environment its queues. Pure."""
+
+from collections import deque
+
+from dispatcher.engine.buffer.endpoint_queue import EndpointQueue
+from dispatcher.engine.buffer.slots import Slots
+
+
+class RoundRobin:
+    """The queues that may start something, in the order of their turns.
+
+    An environment that holds its share of `slots` is passed over until the next `restart`.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._by_environment: dict[str, deque[EndpointQueue]] = {}
+        self._turns: deque[deque[EndpointQueue]] = deque()
+        self._passed_over: list[deque[EndpointQueue]] = []
+
+    @property
+    def has_turns(self) -> bool:
+        """Return True if `next` has an environment to ask."""
+        return bool(self._turns)
+
+    def add(self, queue: EndpointQueue) -> None:
+        """Give a queue its turn after the others of its environment."""
+        queue.is_scheduled = True
+        environment_id = queue.environment_id
+        queues = self._by_environment.get(environment_id)
+        if queues is None:
+            queues = self._by_environment[environment_id] = deque()
+            self._turns.append(queues)
+        queues.append(queue)
+
+    def restart(self) -> None:
+        """Ask environments again that were passed over, as slots may be free now."""
+        if self._passed_over:
+            self._turns.extend(self._passed_over)
+            self._passed_over.clear()
+
+    def next(self) -> EndpointQueue | None:
+        """Remove and return the queue whose turn it is, None if there is none.
+
+        It is up to the caller to add it again.
+        """
+        while self._turns:
+            queues = self._turns.popleft()
+            environment_id = queues[0].environment_id
+            if self._slots.is_share_used(environment_id):
+                self._passed_over.append(queues)
+                continue
+            queue = queues.popleft()
+            queue.is_scheduled = False
+            if queues:
+                self._turns.append(queues)
+            else:
+                del self._by_environment[environment_id]
+            return queue
+        return None
