@@ -17,8 +17,8 @@ PAUSE = 0.02
 BUSY_RATE = 100
 """Events a second, for the latency of a daemon that is not idle."""
 IDLE_SECONDS = 10.0
-SETTLE_SECONDS = 3.0
-"""Before the idle cost is measured: the last polling window and what follows an event are over."""
+SETTLE_SECONDS = 8.0
+"""Before the idle cost is measured: what follows a start is over, and the last polling window."""
 
 OURS = "INSERT INTO dispatcher.events (type, data) VALUES ('user.created', '{\"id\":\"usr_1\"}') RETURNING 'evt_' || id"
 BARE = "WITH n AS (SELECT pg_notify('bare_queue', '')) INSERT INTO bare_queue (body) SELECT '{\"id\":\"usr_1\"}' FROM n RETURNING 'bare_' || id"
