@@ -203,16 +203,13 @@ async def test_a_worker_that_fails_in_the_drain_ends_the_daemon_with_its_error(
     await story.subscribe(receiver.url)
     receiver.otherwise = Answer(200, delay=0.3)
     daemon = await daemons.start()
-    deliverer = daemon._engine.deliverer
 
-    def broken_in_the_drain(now: float) -> list[Delivery]:
-        if not deliverer._is_starting:
-            raise LookupError("not foreseen")
-        return []
+    def broken(delivery: Delivery, seconds: float | None) -> None:
+        raise LookupError("not foreseen")
 
     await story.insert()
     await receiver.wait_for(1)
-    monkeypatch.setattr(deliverer._buffer, "release_due", broken_in_the_drain)
+    monkeypatch.setattr(daemon._engine.buffer, "finish_attempt", broken)
     with pytest.raises(ExceptionGroup) as raised:
         await daemons.stop(daemon)
     assert raised.value.subgroup(LookupError) is not None

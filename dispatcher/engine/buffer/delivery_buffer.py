@@ -213,9 +213,9 @@ class DeliveryBuffer:
         """Return the next delivery to start, None if none can start now."""
         return self._queues.take(now)
 
-    def next_alarm(self) -> float | None:
-        """Return the earliest time at which a delivery may start; None if no time is known."""
-        times = (self._held.next_due(), self._queues.next_alarm())
+    def next_alarm(self, *, can_start: bool = True) -> float | None:
+        """Return when a retry is due or, if `can_start`, a queue may start; None if not known."""
+        times = (self._held.next_due(), self._queues.next_alarm() if can_start else None)
         return min((time for time in times if time is not None), default=None)
 
     def give_back(self, delivery: Delivery) -> None:

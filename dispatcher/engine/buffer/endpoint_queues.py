@@ -276,15 +276,16 @@ class EndpointQueues:
         return delivery
 
     def _free_slot(self, queue: EndpointQueue, delivery: Delivery) -> None:
-        if delivery.id in queue.in_flight:
-            queue.in_flight.remove(delivery.id)
-            queue.unanswered_since = inf
-            self._slots.give_back(queue.environment_id)
-            if self._slow_slots.is_held_by(delivery.id):
-                self._slow_slots.give_back((delivery.id,))
-                waiting = self._slow_slots.next_waiting()
-                if waiting is not None:
-                    self._resume(waiting)
+        if delivery.id not in queue.in_flight:
+            return
+        queue.in_flight.remove(delivery.id)
+        queue.unanswered_since = inf
+        self._slots.give_back(queue.environment_id)
+        if self._slow_slots.is_held_by(delivery.id):
+            self._slow_slots.give_back((delivery.id,))
+            waiting = self._slow_slots.next_waiting()
+            if waiting is not None:
+                self._resume(waiting)
         self._schedule(queue)
 
     def _mark_slow(self, queue: EndpointQueue) -> None:
