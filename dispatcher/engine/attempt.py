@@ -18,6 +18,7 @@ from dispatcher.core.model import (
     Response,
     Result,
     SendError,
+    Sent,
 )
 from dispatcher.core.request_headers import Request, RequestBuilder
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
@@ -104,11 +105,11 @@ class AttemptRunner:
 
     async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> Attempt:
         started_at = self.clock.now()
-        recorded_headers = "{}"
+        sent: Sent | None = None
         try:
             # Receivers compare the signature's time with their own clocks, not the database's.
             request = self.requests.build(delivery, endpoint, event, time.time(), started_at)
-            recorded_headers = request.recorded
+            sent = request.sent
             answer = await self._post(endpoint, request, event.body)
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
@@ -118,9 +119,7 @@ class AttemptRunner:
             self._apply(delivery, endpoint, event, outcome)
         except Exception as error:  # noqa: BLE001 - otherwise an event that was received is sent again
             observe.deliveries.outcome_not_applied(delivery, error)
-        return Attempt(
-            result_of(delivery, outcome, started_at, recorded_headers, answer), answer.duration
-        )
+        return Attempt(result_of(delivery, outcome, started_at, sent, answer), answer.duration)
 
     def _post(
         self, endpoint: Endpoint, request: Request, body: bytes
@@ -164,14 +163,14 @@ class AttemptRunner:
         self.health.note(endpoint, delivery, event.type, outcome)
 
     def _unsent(self, delivery: Delivery, outcome: Outcome) -> Attempt:
-        return Attempt(result_of(delivery, outcome, self.clock.now(), "{}", None))
+        return Attempt(result_of(delivery, outcome, self.clock.now(), None, None))
 
 
 def result_of(
     delivery: Delivery,
     outcome: Outcome,
     started_at: float,
-    recorded_headers: str,
+    sent: Sent | None,
     answer: Response | SendError | None,
 ) -> Result:
     """Return the row of an attempt; `answer` is None if no request was made."""
@@ -188,7 +187,7 @@ def result_of(
         started_at,
         status,
         duration_ms,
-        recorded_headers,
+        sent,
         response_headers,
         body,
         timings,

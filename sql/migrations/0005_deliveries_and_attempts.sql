@@ -2,17 +2,19 @@
 -- table to which rows are only added. The last attempt of an ended delivery carries its state, and is all
 -- that is left of the delivery.
 
+-- In both tables, columns of a fixed width come first, the wide ones before the narrow ones: no row has padding.
+
 CREATE TABLE dispatcher.deliveries (
   id bigint PRIMARY KEY,
   event_id bigint NOT NULL,
   endpoint_id uuid NOT NULL,
-  environment_id text NOT NULL,
-  type text NOT NULL,
   next_at timestamptz NOT NULL,            -- not sent before this time
-  shard smallint NOT NULL,                 -- its owner sends it
   attempt integer NOT NULL DEFAULT 0,      -- recorded attempts; a result with another number is late
   base integer NOT NULL DEFAULT 0,         -- recorded attempts when the current retry schedule began
-  parked boolean NOT NULL DEFAULT false    -- not in deliveries_timer; the owner reads it when its endpoint has room
+  shard smallint NOT NULL,                 -- its owner sends it
+  parked boolean NOT NULL DEFAULT false,   -- not in deliveries_timer; the owner reads it when its endpoint has room
+  environment_id text NOT NULL,
+  type text NOT NULL
   -- Space for updates on the same page, and a vacuum early and without pauses: the table changes fast.
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX deliveries_timer ON dispatcher.deliveries (shard, next_at) WHERE NOT parked;
@@ -30,25 +32,26 @@ CREATE TABLE dispatcher.attempts (
   delivery_id bigint NOT NULL,
   event_id bigint NOT NULL,
   endpoint_id uuid NOT NULL,
-  environment_id text NOT NULL,
-  type text NOT NULL,
-  attempt integer NOT NULL,                -- 1, 2, …; the last row of a cancelled delivery repeats the last number
   started_at timestamptz NOT NULL,
-  outcome text NOT NULL,                   -- ok http timeout dns connect tls reset protocol blocked cancelled
-  status smallint,                         -- of the HTTP response
-  duration_ms integer NOT NULL,
-  error text,
-  request_headers text NOT NULL,           -- JSON: those that differ between attempts, never a signature
-  response_headers text,                   -- JSON
-  response_body bytea,                     -- its beginning, as received
+  signed_at bigint,                        -- the time in the signed headers, in seconds since 1970; NULL: no request was made
   next_at timestamptz,                     -- when the next attempt was due; NULL: this was the last
-  state text,                              -- how the delivery ended: DELIVERED FAILED CANCELLED; NULL: it went on
+  attempt integer NOT NULL,                -- 1, 2, …; the last row of a cancelled delivery repeats the last number
+  duration_ms integer NOT NULL,
   -- How long each phase took. NULL: it did not happen. On a kept connection only the first byte is waited for,
   -- so such a row has 4 bytes more, and that of a new connection up to 16.
   lookup_ms integer,
   connect_ms integer,
   tls_ms integer,
   first_byte_ms integer,
+  status smallint,                         -- of the HTTP response
+  environment_id text NOT NULL,
+  type text NOT NULL,
+  outcome text NOT NULL,                   -- ok http timeout dns connect tls reset protocol blocked cancelled
+  state text,                              -- how the delivery ended: DELIVERED FAILED CANCELLED; NULL: it went on
+  brand text,                              -- in the names of the headers that were sent; NULL: Dispatcher
+  error text,
+  response_headers text,                   -- JSON
+  response_body bytea,                     -- its beginning, as received
   PRIMARY KEY (delivery_id, id)            -- no statement looks for an id alone: one index less for each attempt
 ) PARTITION BY RANGE (id);
 CREATE INDEX attempts_ended ON dispatcher.attempts (endpoint_id, delivery_id) WHERE state IS NOT NULL;

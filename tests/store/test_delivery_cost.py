@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from dispatcher.core.model import Delivery, Result
+from dispatcher.core.model import Delivery, Result, Sent
 from dispatcher.engine.body_cache import EVENTS_AT_ONCE
 from dispatcher.engine.recorder import WAITING_LIMIT, Recorder
 from dispatcher.store.deliveries import Deliveries
@@ -26,7 +26,7 @@ from tests.store import rows
 NUMBER = 500
 """Deliveries at a time: as many as one statement fans out, and one records."""
 DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
-SENT = '{"X-Dispatcher-Delivery":"dlv_385245853134192561","X-Dispatcher-Attempt":"1","timestamp":"1764380000"}'
+SENT = Sent("Dispatcher", 1_764_380_000)
 ANSWERED = '[["Content-Type","text/plain"],["Content-Length","2"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]'
 INSERT = "INSERT INTO dispatcher.events (type, data) SELECT 'user.created', $1::json FROM generate_series(1, $2::int)"
 TOUCHED = """
@@ -110,9 +110,7 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
 
 
 def result_of(delivery: Delivery) -> Result:
-    return rows.result(
-        delivery, request_headers=SENT, response_headers=ANSWERED, response_body=b"ok"
-    )
+    return rows.result(delivery, sent=SENT, response_headers=ANSWERED, response_body=b"ok")
 
 
 async def costs(

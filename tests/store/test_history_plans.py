@@ -29,9 +29,9 @@ ALTER TABLE dispatcher.events DISABLE TRIGGER ALL;
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)
   SELECT pg_temp.endpoint(n), 'env_default', 'n', 'u', '', n FROM generate_series(1, 100) AS n;
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 duration_ms, request_headers, state)
+                                 duration_ms, state)
   SELECT day.id + n + 1000000, day.id + n, day.id + n / 10, pg_temp.endpoint(1 + n % 100 * (n % 2)), 'env_default', 'user.created',
-         1, now(), 'http', 1, '{}', CASE WHEN n % 40 = 1 THEN 'FAILED' WHEN n % 3 > 0 THEN 'DELIVERED' END
+         1, now(), 'http', 1, CASE WHEN n % 40 = 1 THEN 'FAILED' WHEN n % 3 > 0 THEN 'DELIVERED' END
   FROM generate_series(0, 9) AS d CROSS JOIN generate_series(1, 8000) AS n
   CROSS JOIN LATERAL (SELECT dispatcher.id_floor(date_trunc('day', now(), 'UTC') - make_interval(days => d)) AS id) AS day;
 INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)

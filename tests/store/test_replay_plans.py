@@ -24,9 +24,9 @@ INSERT INTO dispatcher.events (id, type, data)
   SELECT s.low + 1000 * n, CASE WHEN n % 100 = 5 THEN 'rare.one' ELSE 'user.created' END, '{}'
   FROM span s, generate_series(1, 1000000) AS n;
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 duration_ms, request_headers, state)
+                                 duration_ms, state)
   SELECT s.low + 1000 * n + 2, s.low + 1000 * n + 1, s.low + 1000 * n,
-         CASE WHEN n % 10 = 0 THEN $endpoint ELSE gen_random_uuid() END, 'env_default', 'rare.one', 1, now(), 'ok', 1, '{}',
+         CASE WHEN n % 10 = 0 THEN $endpoint ELSE gen_random_uuid() END, 'env_default', 'rare.one', 1, now(), 'ok', 1,
          CASE WHEN n % 100 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
   FROM span s, generate_series(1, 300000) AS n;
 INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
