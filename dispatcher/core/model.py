@@ -293,7 +293,8 @@ class Sent(NamedTuple):
 class Result:
     """An attempt with its decision, to be written to the database.
 
-    `sent` is None if no request was made. `response_headers` is a JSON text.
+    `sent` is None if no request was made. `response_headers` is a text of
+    `core/recorded_headers.py`.
     """
 
     delivery: Delivery

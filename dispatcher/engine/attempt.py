@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from random import random
 from typing import NamedTuple
 
-import orjson
-
 from dispatcher.core import outcome as outcomes
+from dispatcher.core import recorded_headers
 from dispatcher.core.model import (
     NO_TIMINGS,
     Delivery,
@@ -180,7 +179,7 @@ def result_of(
         duration_ms, timings = round(answer.duration * 1000), answer.timings
     if isinstance(answer, Response):
         status, body = answer.status, answer.body
-        response_headers = orjson.dumps(answer.headers).decode()
+        response_headers = recorded_headers.write(answer.headers)
     return Result(  # by position: names would take three times as long
         delivery,
         outcome,

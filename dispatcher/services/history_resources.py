@@ -6,9 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
-from dispatcher.core import ids, payload
+from dispatcher.core import ids, payload, recorded_headers
 from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
 from dispatcher.core.request_headers import DEFAULT_BRAND, sent_headers
@@ -108,8 +106,7 @@ class Attempt:
     @classmethod
     def from_row(cls, row: AttemptRow) -> "Attempt":
         """Return an attempt from its row."""
-        response_headers = orjson.loads(row["response_headers"] or "[]")
-        headers = tuple((name, value) for name, value in response_headers)
+        headers = recorded_headers.read(row["response_headers"] or "[]")
         return cls(
             number=row["attempt"],
             started_at=row["started_at"],

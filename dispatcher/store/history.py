@@ -100,7 +100,7 @@ class DeliveryItemRow(TypedDict):
 
 
 class AttemptRow(TypedDict):
-    """An attempt. The response headers are JSON.
+    """An attempt. `response_headers` is a text of `core/recorded_headers.py`.
 
     `brand` and `signed_at` are those of `Sent`. None: the default brand; no request was made.
     """

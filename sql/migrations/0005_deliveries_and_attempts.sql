@@ -10,11 +10,11 @@
 
 CREATE FUNCTION dispatcher.delivery_id(event bigint) RETURNS bigint LANGUAGE sql VOLATILE
 RETURN CASE WHEN dispatcher.now_ms() - 1704067200000 - (event >> 22) BETWEEN 0 AND 4000
-  THEN ((event >> 22) << 22) | (nextval('dispatcher.id_seq') & 4194303)
+  THEN event + ((nextval('dispatcher.id_seq') - event) & 4194303)  -- of the next millisecond if the 22 bits ran over
   ELSE dispatcher.next_id() END;
 COMMENT ON FUNCTION dispatcher.delivery_id(bigint) IS
-  'Draw the id of a delivery: of the millisecond of its event if that is at most 4 s ago. In 4 s the 22 bits of the sequence do'
-  ' not run over, so no id is drawn twice. Lists of new deliveries look back further than 4 s.';
+  'Draw the id of a delivery: above its event''s id, and of the same millisecond if that is at most 4 s ago. In 4 s the 22 bits'
+  ' of the sequence do not come round, so no id is drawn twice. A search for new deliveries must look back further than 4 s.';
 
 CREATE TABLE dispatcher.deliveries (
   id bigint PRIMARY KEY,
@@ -62,7 +62,7 @@ CREATE TABLE dispatcher.attempts (
   state text,                              -- how the delivery ended: DELIVERED FAILED CANCELLED; NULL: it went on
   brand text,                              -- in the names of the headers that were sent; NULL: Dispatcher
   error text,
-  response_headers text,                   -- JSON
+  response_headers text,                   -- JSON: names and values in turn; a common name is a number
   response_body bytea,                     -- its beginning, as received
   PRIMARY KEY (delivery_id, id)            -- no statement looks for an id alone: one index less for each attempt
 ) PARTITION BY RANGE (id);

@@ -41,7 +41,7 @@ SELECT d.id + m * (1000::bigint << 22) + 7, d.id, e.id, ('00000000-0000-4000-800
        CASE WHEN n % 1000 = 0 THEN 'role.created' ELSE 'user.created' END, m, to_timestamp(0),
        CASE WHEN m = d.tries AND n % 500 > 0 THEN 'ok' ELSE 'http' END, 200, 12, NULL,
        1700000000,
-       '[["Content-Type","text/plain"],["Content-Length","2"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]', 'ok',
+       '[1,"text/plain",0,"2",2,"Mon, 01 Jan 2024 00:00:00 GMT"]', 'ok',
        CASE WHEN m < d.tries THEN NULL WHEN n % 500 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
 FROM generate_series(1, $2::bigint) AS n
 CROSS JOIN LATERAL (SELECT dispatcher.id_floor(date_trunc('day', now()) - make_interval(days => $1))

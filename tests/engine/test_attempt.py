@@ -107,7 +107,7 @@ async def test_an_answer_is_recorded_with_what_was_sent() -> None:
     world = World()
     result = await run(world)
     assert (result.outcome.state, result.status, result.duration_ms) == ("DELIVERED", 200, 250)
-    assert (result.response_headers, result.response_body) == ('[["A","b"]]', b"body")
+    assert (result.response_headers, result.response_body) == ('["A","b"]', b"body")
     assert result.sent is not None
     assert result.sent.brand == "Brand"
     assert (result.started_at, world.finished, len(world.noted)) == (NOW, [0.25], 1)

@@ -136,7 +136,7 @@ def result(of: Delivery, outcome: Outcome = DELIVERED, **changes: Any) -> Result
         status={"ok": 200, "http": 500}.get(outcome.code),
         duration_ms=12,
         sent=Sent("Acme", 1_700_000_000),
-        response_headers='[["a","b"]]' if answered else None,
+        response_headers='["a","b"]' if answered else None,
         response_body=b"\x00\xff" if answered else None,
     )
     return replace(made, **changes)

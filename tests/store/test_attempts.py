@@ -54,7 +54,7 @@ async def test_a_delivered_result_deletes_the_delivery_and_writes_the_whole_atte
         "error": None,
         "brand": "Acme",
         "signed_at": 1_700_000_000,
-        "response_headers": '[["a","b"]]',
+        "response_headers": '["a","b"]',
         "response_body": b"\x00\xff",
         "next_at": None,
         "state": "DELIVERED",

@@ -27,7 +27,7 @@ NUMBER = 500
 """Deliveries at a time: as many as one statement fans out, and one records."""
 DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
 SENT = Sent("Dispatcher", 1_764_380_000)
-ANSWERED = '[["Content-Type","text/plain"],["Content-Length","2"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]'
+ANSWERED = '[1,"text/plain",0,"2",2,"Mon, 01 Jan 2024 00:00:00 GMT"]'
 INSERT = "INSERT INTO dispatcher.events (type, data) SELECT 'user.created', $1::json FROM generate_series(1, $2::int)"
 TOUCHED = """
 SELECT sum(pg_stat_get_xact_blocks_fetched(oid)) AS blocks,
@@ -36,6 +36,10 @@ SELECT sum(pg_stat_get_xact_blocks_fetched(oid)) AS blocks,
        pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS wal
 FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace
 """
+LATE = """
+SELECT EXISTS (SELECT 1 FROM dispatcher.attempts WHERE id > $1 AND (delivery_id >> 22) - (event_id >> 22) > 1)
+"""
+"""Whether an event waited so long for its fan-out that its deliveries are in the indexes by event too."""
 
 
 @dataclass(slots=True)
@@ -119,9 +123,13 @@ async def costs(
     for _ in range(fan_out):
         await rows.endpoint(connection, "*")
     await deliver(sessions, owner, NUMBER // fan_out)  # the first pages, plans and caches
-    for session in sessions.values():
-        session.cost = Cost()
-    assert len(await deliver(sessions, owner, NUMBER // fan_out)) == NUMBER
+    for _ in range(10):  # a machine may stop for seconds, but not again and again
+        begin = await connection.fetchval("SELECT dispatcher.next_id()")
+        for session in sessions.values():
+            session.cost = Cost()
+        assert len(await deliver(sessions, owner, NUMBER // fan_out)) == NUMBER
+        if not await connection.fetchval(LATE, begin):
+            break
     return {name: session.cost for name, session in sessions.items()}
 
 
