@@ -165,9 +165,8 @@ async def test_no_signature_is_kept_with_the_attempt(
         int(request.headers["webhook-timestamp"]),
     )
     signed = [value for name, value in request.headers.items() if "signature" in name.lower()]
-    assert len(signed) == len(ALL_SCHEMES)
-    kept = str(attempt)
-    assert [value for value in signed if value.partition("=")[2] in kept] == []
+    assert len(signed) == len(ALL_SCHEMES["schemes"])
+    assert [value for value in signed if value[-32:] in str(attempt)] == []
 
 
 async def _recorded(story: Story) -> list[dict[str, Any]]:
