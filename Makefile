@@ -19,8 +19,9 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := tests/core tests/config tests/client tests/telemetry tests/encryption tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
+CHECKS := tests/repository
 CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
-APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CLIENTS))
+APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CHECKS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
@@ -70,7 +71,7 @@ check: $(INSTALLED)  ## Format, lint, types, import layers, measures, words and 
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/repository
+	@$(BIN)/python -m pytest -q $(CHECKS)
 
 fix: $(INSTALLED)  ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix .

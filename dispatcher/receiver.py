@@ -32,7 +32,7 @@ Headers = (
 )
 """A mapping or pairs. A value may be a list of texts, as some gateways pass it."""
 
-_MOST_SIGNATURE_HEADERS = 8
+_SIGNATURE_HEADERS_LIMIT = 8
 """Most signature headers in one request: each costs a pass over the body."""
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -213,7 +213,7 @@ def _signature_headers(
         names = [name for name in fields if name.endswith("-signature")]
     else:
         names = [name for name in fields if name == signature_header.lower()]
-    if len(names) > _MOST_SIGNATURE_HEADERS:  # each costs a pass over the body
+    if len(names) > _SIGNATURE_HEADERS_LIMIT:  # each costs a pass over the body
         raise MalformedSignatureError(f"{len(names)} signature headers")
     return [(_scheme(name, fields[name]), name) for name in names]
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from dispatcher.api.types import HttpError
 from dispatcher.services.tokens import Principal, TokenAuthenticator
 
-WRONG_MOST = 10
+WRONG_LIMIT = 10
 WRONG_WITHIN = 60.0
 """An address that sends this many wrong tokens within this many seconds is throttled."""
 LOOKUPS_A_SECOND = 10
@@ -18,9 +18,9 @@ client that guesses would lock out the others behind the same proxy. This covers
 format that Dispatcher generates, which cannot be guessed, and not a secrets.admin_token that a
 person has chosen."""
 LATE_SECONDS = 1.0
-LATE_MOST = 64
+LATE_LIMIT = 64
 """A throttled address gets its 429 after this many seconds, which slows down programs that keep
-trying. At most LATE_MOST requests wait at a time, because each holds a connection open; the others
+trying. At most LATE_LIMIT requests wait at a time, because each holds a connection open; the others
 get it at once."""
 ADDRESSES = 10_000
 """How many addresses are remembered, so that many addresses cannot fill the memory."""
@@ -42,13 +42,13 @@ class Throttle:
         times = self._wrong.get(address)
         while times and times[0] <= now - WRONG_WITHIN:
             times.popleft()
-        if not times or len(times) < WRONG_MOST:
+        if not times or len(times) < WRONG_LIMIT:
             return 0.0
         return times[0] + WRONG_WITHIN - now
 
     def note(self, address: str, now: float) -> None:
         """Count a wrong token from this address."""
-        _times(self._wrong, address, WRONG_MOST).append(now)
+        _times(self._wrong, address, WRONG_LIMIT).append(now)
 
     def may_look_up(self, address: str, now: float) -> bool:
         """Return True, and count it, if a throttled address may have one more token looked up.
@@ -129,7 +129,7 @@ class Auth:
 
     async def _too_many(self, wait_seconds: float) -> HttpError:
         """Return the failure (429) for a throttled address, after a delay of LATE_SECONDS."""
-        if self._late < LATE_MOST:
+        if self._late < LATE_LIMIT:
             self._late += 1
             try:
                 await asyncio.sleep(LATE_SECONDS)

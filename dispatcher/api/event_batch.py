@@ -14,13 +14,14 @@ from dispatcher.api import json_body
 from dispatcher.api.representations import Dialect, envelope, jsonapi
 from dispatcher.api.routes import Batch
 from dispatcher.api.types import Detail, HttpError, Shape
+from dispatcher.schema_validation.validate import NESTING_LIMIT
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.event_inputs import BatchEvent
 from dispatcher.store.events import NewEventRow
 
 NDJSON = "application/x-ndjson"
-MOST_EVENTS = 1_000
-MOST_BYTES = 8 * 2**20
+EVENTS_LIMIT = 1_000
+BATCH_LIMIT_BYTES = 8 * 2**20
 """Limits of one request, so that its statement takes less than a second."""
 FORM_CHARACTERS = 16 * 1024
 """Most characters of an event without its data. Validation holds the interpreter lock, and takes long
@@ -80,16 +81,16 @@ def read(
     """Return the events in a body. `most_data` limits the data of each, in bytes.
 
     Raise an HttpError that names the first wrong event: 400 if it is not JSON, 422 if it is not
-    valid. Raise one (413) if there are too many events, or more than MOST_BYTES.
+    valid. Raise one (413) if there are too many events, or more than BATCH_LIMIT_BYTES.
     """
-    if len(body) > MOST_BYTES:
-        raise _too_large(f"must be at most {MOST_BYTES} bytes")
+    if len(body) > BATCH_LIMIT_BYTES:
+        raise _too_large(f"must be at most {BATCH_LIMIT_BYTES} bytes")
     model = form.dialect.model(batch.form, shape, has_id=False)
     texts = _lines(form, body) if form.is_ndjson else _elements(form, body)
     rows: list[NewEventRow] = []
     for index, (value, text) in enumerate(texts):
-        if index >= MOST_EVENTS:
-            raise _too_large(f"must be at most {MOST_EVENTS} events")
+        if index >= EVENTS_LIMIT:
+            raise _too_large(f"must be at most {EVENTS_LIMIT} events")
         row = _row(form, model, index, value, text)
         if len(row.data) * 4 > most_data and (size := len(row.data.encode())) > most_data:
             pointer = form.pointer(index, *form.data)
@@ -178,7 +179,7 @@ def _value(form: Form, index: int, text: str, start: int) -> tuple[Any, int]:
     except ValueError as error:
         raise _bad(form, index, f"is not JSON: {json_body.one_line(str(error))}") from None
     if is_too_deep:
-        raise _bad(form, index, f"is nested more than {json_body.DEEPEST} deep")
+        raise _bad(form, index, f"is nested more than {NESTING_LIMIT} deep")
     return value, end
 
 

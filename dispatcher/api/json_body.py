@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from dispatcher.api.types import HttpError
+from dispatcher.schema_validation.validate import NESTING_LIMIT
 
 SECONDS = 10.0
 """Seconds for the whole body to arrive. A slower one gets a 408, because it holds memory."""
-DEEPEST = 64
-"""Levels of nesting. The parser recurses and would fail on much deeper JSON."""
 
 _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
 """Match brackets, and whole strings, so that brackets inside strings are not counted.
@@ -82,7 +81,7 @@ def check(text: bytes) -> None:
     except UnicodeDecodeError:
         raise _bad("The body is not UTF-8") from None
     if is_too_deep(decoded):
-        raise _bad(f"The body is nested more than {DEEPEST} deep")
+        raise _bad(f"The body is nested more than {NESTING_LIMIT} deep")
     try:
         json.loads(decoded, object_pairs_hook=unique, parse_constant=no_number, parse_int=integer)
     except ValueError as error:
@@ -143,18 +142,18 @@ def _end_of(text: str, start: int) -> int:
 
 
 def is_too_deep(text: str) -> bool:
-    """Return True if brackets outside strings nest deeper than DEEPEST.
+    """Return True if brackets outside strings nest deeper than NESTING_LIMIT.
 
     This runs before the parser, which recurses and would fail on deep nesting.
     """
-    if text.count("{") + text.count("[") <= DEEPEST:
+    if text.count("{") + text.count("[") <= NESTING_LIMIT:
         return False
     depth = 0
     for token in _TOKENS.finditer(text):
         bracket = token[0]
         if bracket in "{[":
             depth += 1
-            if depth > DEEPEST:
+            if depth > NESTING_LIMIT:
                 return True
         elif bracket in "}]":
             depth -= 1

@@ -232,7 +232,7 @@ def _most_bytes(request: web.Request, route: Route) -> int:
     """Return the largest body that is read, in bytes."""
     if route.batch is None:
         return request.client_max_size
-    return max(request.client_max_size, event_batch.MOST_BYTES)
+    return max(request.client_max_size, event_batch.BATCH_LIMIT_BYTES)
 
 
 def _largest_body(request: web.Request, most: int) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LISTEN_SECONDS = 3.0
 """The longest wait for a notification, which usually arrives within milliseconds."""
-LARGEST_SKEW_SECONDS = 2.0
+SKEW_LIMIT_SECONDS = 2.0
 """The largest difference between the clocks. More may make receivers refuse signatures."""
 
 
@@ -193,7 +193,7 @@ async def _notifications(inspection: Inspection) -> str:
 
 async def _clock(inspection: Inspection) -> str:
     skew = clock_skew(inspection.facts.clock, inspection.asked_at, inspection.answered_at)
-    if abs(skew) > LARGEST_SKEW_SECONDS:
+    if abs(skew) > SKEW_LIMIT_SECONDS:
         relation = "ahead of" if skew > 0 else "behind"
         raise CheckWarningError(
             f"the clock of the database is {abs(skew):.1f} s {relation} the clock of this machine,"

@@ -14,7 +14,7 @@ OVERLAP = timedelta(seconds=5)
 """Deliveries created at the same time become visible one after another, at most this far apart."""
 GRACE = timedelta(seconds=1)
 """An attempt takes some time after it is due."""
-MOST_PENDING = 20_000
+PENDING_LIMIT = 20_000
 """How many pending deliveries are watched at a time, so that they cannot fill the memory."""
 
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ class Watch:
         return ids
 
     def _await(self, item: Resource, now: datetime) -> None:
-        if item.id in self._pending or len(self._pending) >= MOST_PENDING:
+        if item.id in self._pending or len(self._pending) >= PENDING_LIMIT:
             return
         next_ = now if item.next_retry_at is None else _time(item.next_retry_at)
         self._pending[item.id] = at = max(next_, now) + GRACE
@@ -74,7 +74,7 @@ class Watch:
 
 @dataclass(slots=True)
 class AttemptCounts:
-    """How many attempts of each delivery were seen, of at most MOST_PENDING deliveries."""
+    """How many attempts of each delivery were seen, of at most PENDING_LIMIT deliveries."""
 
     _seen: dict[str, int] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class AttemptCounts:
         """Note the attempts of a delivery. Return the number of the first new one, None for none."""
         seen = self._seen.pop(item.id, 0)
         self._seen[item.id] = max(seen, item.attempts)
-        while len(self._seen) > MOST_PENDING:
+        while len(self._seen) > PENDING_LIMIT:
             del self._seen[next(iter(self._seen))]
         return seen + 1 if item.attempts > seen else None
 

@@ -6,11 +6,12 @@ Each function returns a warning that says what to do, or None.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from dispatcher.core.durations import DAY_SECONDS
+
 if TYPE_CHECKING:
     from dispatcher.config.sections import Config
     from dispatcher.store.session import Session
 
-DAY_SECONDS = 86_400
 DAYS_BESIDE = 9
 """Partitions besides those of the retained days: a week ahead, today's, and the default one."""
 RELATIONS_PER_DAY_OF_ATTEMPTS = 6

@@ -32,13 +32,13 @@ def batches(file: BinaryIO, *, most_data: int) -> Iterator[Batch]:
 
     `most_data` limits the data of each, in bytes. Raise MisuseError for the first wrong line.
     """
-    from dispatcher.api.event_batch import MOST_EVENTS
+    from dispatcher.api.event_batch import EVENTS_LIMIT
 
     texts: list[bytes] = []
     numbers: list[int] = []
     size = 0
     for number, text in _numbered(file):
-        if texts and (len(texts) == MOST_EVENTS or size + len(text) > BATCH_BYTES):
+        if texts and (len(texts) == EVENTS_LIMIT or size + len(text) > BATCH_BYTES):
             yield _read(texts, numbers, most_data)
             texts, numbers, size = [], [], 0
         texts.append(text)
@@ -67,13 +67,13 @@ def _sentence(problem: Mapping[str, str], lines: Sequence[int]) -> str:
 
 def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the bytes of each line that is not empty."""
-    from dispatcher.api.event_batch import MOST_BYTES
+    from dispatcher.api.event_batch import BATCH_LIMIT_BYTES
 
     number = 0
-    while text := file.readline(MOST_BYTES + 1):
+    while text := file.readline(BATCH_LIMIT_BYTES + 1):
         number += 1
-        if len(text) > MOST_BYTES:
-            raise MisuseError(f"line {number} is longer than {MOST_BYTES} bytes")
+        if len(text) > BATCH_LIMIT_BYTES:
+            raise MisuseError(f"line {number} is longer than {BATCH_LIMIT_BYTES} bytes")
         if text.strip():
             yield number, text
 

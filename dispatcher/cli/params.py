@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-LONGEST = timedelta(days=36_500)
+AGE_LIMIT = timedelta(days=36_500)
 """A longer duration is refused, because adding it to a time could overflow."""
 
 
@@ -51,7 +51,7 @@ def _duration(text: str) -> timedelta | None:
         duration = timedelta(seconds=seconds(text))
     except (ValueError, OverflowError):
         return None
-    return duration if timedelta() < duration <= LONGEST else None
+    return duration if timedelta() < duration <= AGE_LIMIT else None
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

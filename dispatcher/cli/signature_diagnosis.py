@@ -20,7 +20,7 @@ from dispatcher.receiver import (
 Fields = Sequence[tuple[str, str]]
 """The headers as they arrived."""
 
-LARGEST_BODY_BYTES = 1024 * 1024
+BODY_LIMIT_BYTES = 1024 * 1024
 """Variants of a larger body are not tried, because that would take too long."""
 
 _ORDER = ("event", "event_id", "timestamp", "environment_id", "data")
@@ -191,7 +191,7 @@ def _bodies(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield each body that may have been signed instead, with the mistake that changed it."""
     yield "", body
     for mistake, change in _BODIES:
-        for changed in change(body) if len(body) <= LARGEST_BODY_BYTES else ():
+        for changed in change(body) if len(body) <= BODY_LIMIT_BYTES else ():
             if changed != body:
                 yield mistake, changed
 

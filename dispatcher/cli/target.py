@@ -18,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TOKEN_VARIABLE = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of the variable
-LONGEST_TOKEN_BYTES = 4096
+TOKEN_LIMIT_BYTES = 4096
 """How much is read of a token file, so that a wrong path cannot fill the memory."""
 
 
@@ -127,7 +127,7 @@ def _token(file: Path | None) -> str:
             raise MisuseError(
                 f"Other users can read {file} (mode {mode:04o}). Run chmod 600 {file}."
             )
-        return opened.read(LONGEST_TOKEN_BYTES).decode("ascii", errors="replace").strip()
+        return opened.read(TOKEN_LIMIT_BYTES).decode("ascii", errors="replace").strip()
 
 
 async def each_environment(client: "AsyncApi") -> "AsyncIterator[AsyncApi]":

@@ -10,9 +10,9 @@ import math
 import re
 from typing import Any
 
-MOST_LEVELS = 100
+LEVELS_LIMIT = 100
 """Nesting levels of a field with the user's own data; a deeper one becomes its JSON text."""
-MOST_DIGITS = 4_000
+DIGITS_LIMIT = 4_000
 """Digits of a number. Python does not convert longer ones from text, because that takes too long.
 """
 OWN_DATA = ("payload", "data", "metadata", "example", "schema", "detail")
@@ -29,13 +29,13 @@ def read(body: bytes) -> Any:
     Raises ValueError, RecursionError and UnicodeDecodeError if it is not readable JSON.
     """
     text = body.decode()
-    if _depth(text) > MOST_LEVELS:
+    if _depth(text) > LEVELS_LIMIT:
         text = _flattened(text)
     return json.loads(text, parse_int=_integer, parse_float=_number)
 
 
 def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= MOST_DIGITS else text
+    return int(text) if len(text) <= DIGITS_LIMIT else text
 
 
 def _number(text: str) -> float | str:
@@ -79,7 +79,7 @@ def _too_deep(text: str) -> list[tuple[int, int]]:
             start, is_own = opened.pop()
             height = heights.pop() + 1
             heights[-1] = max(heights[-1], height)
-            if is_own and height > MOST_LEVELS:
+            if is_own and height > LEVELS_LIMIT:
                 spans = [span for span in spans if span[0] < start]
                 spans.append((start, token.end()))
         else:

@@ -116,10 +116,14 @@ class Events(MethodGroup[C]):
         since: Moment | None = None,
         until: Moment | None = None,
         reference: str | None = None,
+        outcome: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Call[Page]:
-        """Return a page of events, newest first."""
+        """Return a page of events, newest first.
+
+        With `outcome`, each says in `outcome` how its deliveries went.
+        """
         return requests.listing(
             path("events"),
             id=id,
@@ -127,6 +131,7 @@ class Events(MethodGroup[C]):
             since=since,
             until=until,
             reference=reference,
+            outcome="true" if outcome else None,
             cursor=cursor,
             limit=limit,
         )

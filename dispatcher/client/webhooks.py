@@ -27,9 +27,12 @@ class Webhooks(MethodGroup[C]):
         return requests.post(path("webhooks"), {"url": url, "events": list(events), **more})
 
     @CollectedListing
-    def list(self) -> Call[Page]:
-        """Return all webhooks, oldest first."""
-        return requests.listing(path("webhooks"))
+    def list(self, *, search: str | None = None, state: str | None = None) -> Call[Page]:
+        """Return all webhooks, oldest first: those with a text in their name or URL, or of a state.
+
+        `state` is `active`, `failing`, `resting` or `disabled`.
+        """
+        return requests.listing(path("webhooks"), search=search, state=state)
 
     @ApiMethod
     def get(self, webhook_id: Id) -> Call[Resource]:

@@ -18,32 +18,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-RESERVED_HEADERS = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "webhook-id",
-        "webhook-timestamp",
-        "webhook-signature",
-    }
-)
-"""Headers that cannot be configured, in lower case: HTTP's own, the body's, and the `standard`
-scheme's.
-"""
-
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _KEY = re.compile(r"[0-9A-Fa-f]{64}|[A-Za-z0-9+/]{43}=")
@@ -102,11 +76,6 @@ def header_name(text: str) -> str:
     if not _HEADER_NAME.fullmatch(text):
         raise ValueError("must be the name of an HTTP header")
     return text
-
-
-def is_reserved_header(name: str) -> bool:
-    """Return True if the header cannot be configured."""
-    return name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-")
 
 
 # ── the types with which the sections annotate their keys ────────────────────────────────────────

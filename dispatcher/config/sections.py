@@ -32,12 +32,11 @@ from dispatcher.config.fields import (
     ProxyUrl,
     between,
     header_name,
-    is_reserved_header,
     one_line,
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
-from dispatcher.core.request_headers import DEFAULT_BRAND, RequestBuilder
+from dispatcher.core.request_headers import DEFAULT_BRAND, RequestBuilder, is_reserved_header
 from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 

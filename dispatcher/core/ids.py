@@ -4,12 +4,16 @@ An id is 41 bits of milliseconds since 2024-01-01 UTC and 22 bits of sequence. T
 (`dispatcher.next_id`), so its time is the database's.
 """
 
+from datetime import UTC, datetime, timedelta
+
 EPOCH_MS = 1_704_067_200_000
 """2024-01-01 00:00 UTC in Unix milliseconds."""
 TIME_SHIFT = 22
 """Bits of sequence below the time."""
-LARGEST = 2**63 - 1
+LARGEST_ID = 2**63 - 1
 """The largest id: PostgreSQL's bigint is signed."""
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_name(event_id: int) -> str:
@@ -36,7 +40,7 @@ def parse(prefix: str, name: str) -> int:
     if head != prefix or not digits.isascii() or not digits.isdigit() or len(digits) > 19:
         raise ValueError(f"expected {prefix}_ and digits, not {name!r}")
     number = int(digits)
-    if number > LARGEST or str(number) != digits:
+    if number > LARGEST_ID or str(number) != digits:
         raise ValueError(f"{name!r} is not an id")
     return number
 
@@ -44,3 +48,14 @@ def parse(prefix: str, name: str) -> int:
 def created_ms(id_: int) -> int:
     """Return when the id was created, in milliseconds since the Unix epoch."""
     return (id_ >> TIME_SHIFT) + EPOCH_MS
+
+
+def created_at(id_: int) -> datetime:
+    """Return when the id was created."""
+    return _UNIX_EPOCH + timedelta(milliseconds=created_ms(id_))
+
+
+def first_since(moment: datetime) -> int:
+    """Return the smallest id that is not older than `moment`. Ids have millisecond precision."""
+    milliseconds = -((_UNIX_EPOCH - moment) // timedelta(milliseconds=1))
+    return min(max(0, (milliseconds - EPOCH_MS) << TIME_SHIFT), LARGEST_ID)

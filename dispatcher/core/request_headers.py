@@ -1,4 +1,4 @@
-"""Build the signed headers of one attempt."""
+"""Build the signed headers of one attempt, and say which ones people may not set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,34 @@ DEFAULT_BRAND = "Dispatcher"
 """The brand of headers, unless the configuration has another."""
 SIGNERS_KEPT = 4096
 """Most prepared signers, one for each endpoint in use."""
+RESERVED_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    }
+)
+"""Headers that people cannot set, in lower case: HTTP's own, the body's, the `standard` scheme's."""
+
+
+def is_reserved_header(name: str) -> bool:
+    """Return True if neither the configuration nor a webhook may set the header."""
+    return name.lower() in RESERVED_HEADERS or name.lower().startswith("proxy-")
 
 
 @dataclass(slots=True)

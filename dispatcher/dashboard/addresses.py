@@ -103,9 +103,11 @@ def address(
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def address_in(environment_id: str, name: str, ids: Mapping[str, str]) -> str:
+def address_in(
+    environment_id: str, name: str, ids: Mapping[str, str], query: Mapping[str, str] | None = None
+) -> str:
     """Return the address of a page of any environment. `ids` fill the pattern."""
-    return address(environment_id, name, None, **ids)
+    return address(environment_id, name, query, **ids)
 
 
 def counterpart(name: str) -> str:

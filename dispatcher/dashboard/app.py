@@ -15,7 +15,7 @@ from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.problems import Problem, problem_of
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Renderer, open_package
-from dispatcher.dashboard.request import DashboardRequest, see_other
+from dispatcher.dashboard.request import DashboardRequest, environment_words, see_other
 from dispatcher.dashboard.signing_in import SignInPages
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
@@ -212,8 +212,10 @@ class Dashboard:
         if only_reads(request) and "HX-Request" not in request.headers:
             same = addresses.address(other, page_request.name, request.query, **_ids(request))
             return see_other(same)
-        text = f"It is in {other}, not in {page_request.environment_id}. Nothing was done."
-        return self._show(request, Problem(409, text, "", link, f"Look at it in {other}"))
+        names = await page_request.services.environments.names([other])
+        place = environment_words(other, names.get(other, other))
+        text = f"It is in {place}, not in {page_request.environment_words}. Nothing was done."
+        return self._show(request, Problem(409, text, "", link, f"Look at it in {place}"))
 
     async def _environment_of(self, request: web.Request) -> str | None:
         """Return the environment of the item that the path names, None if it names none."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from dispatcher.services.history_resources import Attempt
 
-CHANGES_MOST: Final = 20
+CHANGES_LIMIT: Final = 20
 """Changes that are listed between two groups. A receiver may send very many headers."""
 SHOWN_CHARACTERS: Final = 120
 """Longest part of a value or a body that a change shows."""
@@ -65,7 +65,7 @@ def group(attempts: Sequence[Attempt]) -> tuple[AttemptGroup, ...]:
 
 
 def compare(before: Attempt, after: Attempt) -> tuple[Change, ...]:
-    """Return what differs between the outcomes of two attempts, at most CHANGES_MOST changes."""
+    """Return what differs between the outcomes of two attempts, at most CHANGES_LIMIT changes."""
     if "cancelled" in (before.outcome, after.outcome):
         return ()
     parts = [
@@ -75,7 +75,7 @@ def compare(before: Attempt, after: Attempt) -> tuple[Change, ...]:
         ("Body", *_difference(before.response_body or "", after.response_body or "")),
     ]
     changes = (Change(part, _cut(old), _cut(new)) for part, old, new in parts if old != new)
-    return tuple(changes)[:CHANGES_MOST]
+    return tuple(changes)[:CHANGES_LIMIT]
 
 
 def _outcome(attempt: Attempt) -> tuple[object, ...]:

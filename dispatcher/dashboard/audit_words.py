@@ -4,14 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
+from dispatcher.dashboard import filter_words
 from dispatcher.services.audit_changes import UNKNOWN, FieldChange, field_changes
 from dispatcher.services.audit_log import AuditEntry, KnownActor
 from dispatcher.services.audit_names import SubjectKind, subject_kind
+from dispatcher.services.bulk_actions import BulkActionFilters
 from dispatcher.services.tokens import ROOT_ACTOR
 
 VALUE_LENGTH: Final = 300
 """Most characters of one value that a list shows."""
+UNCOUNTED: Final = "more than were counted"
 NOT_RECORDED: Final = "not recorded"
 ACTIONS: Final = (
     "delivery.cancel",
@@ -66,26 +70,59 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An entry as a list shows it. `before` and `after` of a change are texts, or None."""
+    """An entry as a list shows it. `before` and `after` of a change are texts, or None.
+
+    `filtered` is the filter of a bulk action: its words, and the query of the page of these
+    deliveries, which is None if they were named one by one.
+    """
 
     entry: AuditEntry
     actor: str
     via: str
     subject: Subject
     changes: tuple[tuple[str, str | None, str | None], ...]
+    filtered: tuple[str, Mapping[str, str] | None] | None = None
 
 
-def line(entry: AuditEntry) -> Line:
-    """Return an entry in words."""
-    parsed = json.loads(entry.detail)
-    detail = parsed if isinstance(parsed, dict) else {}
+def filtered_webhook(entry: AuditEntry) -> UUID | None:
+    """Return the webhook that the filter of a bulk action names, None if it names none."""
+    filters = _filters(entry, _detail(entry))
+    return None if filters is None else filters.webhook_id
+
+
+def line(entry: AuditEntry, webhook_names: Mapping[UUID, str] | None = None) -> Line:
+    """Return an entry in words. `webhook_names` are those of filters."""
+    detail = _detail(entry)
+    filtered = None
+    if _is_bulk_action(entry):
+        filters = _filters(entry, detail)
+        text = filter_words.words(filters, webhook_names or {}, entry.at)
+        filtered = (text, None if filters is None else filter_words.query(filters))
+        counted = detail.get("deliveries")
+        detail = {"deliveries": UNCOUNTED if counted is None else counted}
     return Line(
         entry=entry,
         actor=actor_words(entry.actor, entry.actor_name),
         via=_VIA.get(entry.via, "on the command line" if entry.actor.startswith("cli:") else ""),
         subject=_subject(entry, detail),
         changes=tuple(_change(each) for each in field_changes(detail)),
+        filtered=filtered,
     )
+
+
+def _detail(entry: AuditEntry) -> dict[str, object]:
+    parsed = json.loads(entry.detail)
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _is_bulk_action(entry: AuditEntry) -> bool:
+    return entry.action in ("delivery.retry_many", "delivery.cancel_many")
+
+
+def _filters(entry: AuditEntry, detail: Mapping[str, object]) -> BulkActionFilters | None:
+    if not _is_bulk_action(entry):
+        return None
+    return BulkActionFilters.from_audit(detail.get("filters"))
 
 
 def actor_words(actor: str, token_name: str | None) -> str:

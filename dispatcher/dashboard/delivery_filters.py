@@ -22,7 +22,7 @@ FIELDS: Final = (
     "since",
     "until",
 )
-NAMED_MOST: Final = 5
+NAMED_LIMIT: Final = 5
 """Webhooks that a message names if several match."""
 
 
@@ -74,12 +74,12 @@ async def _webhook(request: DashboardRequest, text: str) -> WebhookName | None:
         known = await names.of(request.environment_id, [UUID(text)])
         found = tuple(known.values())
     except ValueError:
-        found = await names.search(request.environment_id, text, limit=NAMED_MOST + 1)
+        found = await names.search(request.environment_id, text, limit=NAMED_LIMIT + 1)
     exact = [webhook for webhook in found if webhook.name.lower() == text.lower()]
     if len(exact) == 1 or len(found) == 1:
         return (exact or found)[0]
     if not found:
         raise LookupError("No webhook has this name, URL or id.")
-    listed = ", ".join(webhook.name for webhook in found[:NAMED_MOST])
-    more = " and others" if len(found) > NAMED_MOST else ""
+    listed = ", ".join(webhook.name for webhook in found[:NAMED_LIMIT])
+    more = " and others" if len(found) > NAMED_LIMIT else ""
     raise LookupError(f"Several webhooks match: {listed}{more}. Write more of the name, or the id.")

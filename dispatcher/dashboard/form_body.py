@@ -11,7 +11,7 @@ from multidict import MultiDict, MultiDictProxy
 from dispatcher.api import json_body
 
 TYPE: Final = "application/x-www-form-urlencoded"
-FIELDS_MOST: Final = 10_000
+FIELDS_LIMIT: Final = 10_000
 """A form has one field for each ticked event type, so a large catalogue needs many fields."""
 
 SECRET_FIELDS: Final = frozenset({"username", "password", "client_secret", "key"})
@@ -61,7 +61,7 @@ def _parsed(request: web.Request, body: bytes) -> Fields:
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
-            max_num_fields=FIELDS_MOST,
+            max_num_fields=FIELDS_LIMIT,
         )
     except ValueError:
         raise web.HTTPBadRequest from None

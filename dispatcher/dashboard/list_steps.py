@@ -8,11 +8,10 @@ from dispatcher.core import ids
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard.live_list import Identified
-from dispatcher.services import delivery_criteria
 
-ROUNDS_MOST: Final = 24
+ROUNDS_LIMIT: Final = 24
 """Reads for one step."""
-LONG_READS_MOST: Final = 2
+LONG_READS_LIMIT: Final = 2
 """Reads for one step that looked at thousands of rows and found few. A step must be quick. The list
 goes on searching by itself."""
 READ_AT_ONCE: Final = 50
@@ -35,7 +34,7 @@ as many as the third, newest first."""
 async def older(read: Read, number: int) -> str | None:
     """Return the id of the item after this one, None if this is the last. Raise TooFarError."""
     below = number
-    for _ in range(LONG_READS_MOST):
+    for _ in range(LONG_READS_LIMIT):
         page = await read(-1, below, 1)
         if page.items:
             return page.items[0].id
@@ -52,17 +51,17 @@ async def newer(read: Read, number: int) -> str | None:
     while they are empty, and shorter ones while they hold too much to see their oldest item. It never
     reads beyond `nearest`, the oldest newer item that it has seen.
     """
-    end = delivery_criteria.id_at(datetime.now(UTC) + _AHEAD)
+    end = ids.first_since(datetime.now(UTC) + _AHEAD)
     above, span, long_reads = number, _FIRST_SPAN, 0
     nearest: Identified | None = None
-    for _ in range(ROUNDS_MOST):
+    for _ in range(ROUNDS_LIMIT):
         known = end + 1 if nearest is None else ids.number_of(nearest.id)
         below = min(above + 1 + span, known)
         page = await read(above, below, READ_AT_ONCE)
         if page.next is not None:
             nearest = page.items[-1] if page.items else nearest
             long_reads += len(page.items) < READ_AT_ONCE
-            if long_reads >= LONG_READS_MOST:
+            if long_reads >= LONG_READS_LIMIT:
                 break
             span = max(1, span // _FACTOR)
         elif page.items:

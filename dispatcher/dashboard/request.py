@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ForbiddenError, InvalidError
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Scope
 from dispatcher.dashboard import addresses, form_body, live_list
 from dispatcher.dashboard.protection import HEADERS, masked
@@ -21,6 +21,8 @@ from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 
+PAGE_SIZE = 50
+"""Rows on one page of a list."""
 FLASH_MESSAGES = {
     "created": "Created.",
     "changed": "Saved.",
@@ -73,6 +75,16 @@ class DashboardRequest:
     @property
     def environment_id(self) -> str:
         return self.environment.id
+
+    @property
+    def environment_name(self) -> str:
+        """Return the name of the environment, or its id if it has none."""
+        return self.environment.name or self.environment_id
+
+    @property
+    def environment_words(self) -> str:
+        """Return the environment for a sentence: its name, and its id, because names may be equal."""
+        return environment_words(self.environment_id, self.environment_name)
 
     @property
     def sees_all(self) -> bool:
@@ -133,7 +145,7 @@ class DashboardRequest:
         """
         text = self.http.query.get(name, "")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-        return number if number is not None and number <= LARGEST else None
+        return number if number is not None and number <= LARGEST_ID else None
 
     @staticmethod
     def moments(asked: Mapping[str, str]) -> dict[str, str]:
@@ -167,6 +179,11 @@ class DashboardRequest:
             part=self.http.query.get("part"),
             **context,
         )
+
+
+def environment_words(environment_id: str, name: str) -> str:
+    """Return an environment for a sentence, as in `Shop EU (env_eu)`."""
+    return f"{name} ({environment_id})" if name != environment_id else name
 
 
 def see_other(path: str, flash: str | None = None) -> web.Response:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
+from dispatcher.core import durations
+from dispatcher.dashboard import filter_words
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
 
@@ -37,7 +39,7 @@ NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
 SHOWN_CHARACTERS = 64 * 1024
 """Longest text that a page shows. Setting out a longer one would hold the event loop."""
-_DEEPEST = 8
+_INDENT_LIMIT = 8
 """Levels that are indented. Otherwise a small text of deep levels would become a page of megabytes."""
 
 
@@ -131,7 +133,7 @@ def _set_out(pieces: Sequence[str]) -> list[str]:
 
 
 def _new_line(depth: int) -> str:
-    return "\n" + "  " * min(depth, _DEEPEST)
+    return "\n" + "  " * min(depth, _INDENT_LIMIT)
 
 
 def time(value: datetime | None, absent: str = NOTHING) -> Markup:
@@ -149,10 +151,18 @@ def time(value: datetime | None, absent: str = NOTHING) -> Markup:
     ).format(text, text[:10], text[11:23], ago(value, datetime.now(UTC)), text[:10], text[11:19])
 
 
+def clock(value: datetime) -> Markup:
+    """Return the time of day as HTML, in UTC. The page may show it in local time."""
+    text = moment(value)
+    return Markup('<time datetime="{}"><span class="clock">{} UTC</span></time>').format(
+        text, text[11:19]
+    )
+
+
 def ago(value: datetime, now: datetime) -> str:
     """Return a time relative to `now`, as in `5 min ago` or `in 5 min`."""
     seconds = (now - value).total_seconds()
-    size, unit = _largest(abs(seconds))
+    size, unit = durations.completed(abs(seconds))
     if size == 0:
         return "now"
     return f"{size} {unit} ago" if seconds > 0 else f"in {size} {unit}"
@@ -165,14 +175,6 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
     return f"{milliseconds / 1000:.1f} s"
-
-
-def span(seconds: float) -> str:
-    """Return a duration with about two significant digits, as in `10 s` or `4.8 h`."""
-    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{round(seconds / length, 1):g} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def size(count: int | None) -> str:
@@ -196,22 +198,18 @@ def percent(part: float | None) -> str:
     return f"{min(part * 100, 99.9):.1f} %"
 
 
-def _largest(seconds: float) -> tuple[int, str]:
-    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if seconds >= length:
-            return int(seconds // length), unit
-    return 0, "s"
-
-
 FILTERS: dict[str, Any] = {
     "escape_invisible": escape_invisible,
     "pretty": pretty,
     "beginning": beginning,
     "is_long": is_long,
     "phases": phases,
+    "filter_words": filter_words.words,
+    "filter_query": filter_words.query,
     "time": time,
+    "clock": clock,
     "duration": duration,
-    "span": span,
+    "span": durations.precise,
     "size": size,
     "percent": percent,
     "sql": sql,

@@ -11,7 +11,7 @@ import click
 
 from dispatcher.config.sections import Config
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.demo.application import ENVIRONMENT, Application
 from dispatcher.demo.cast import OTHERS, QUICK, ROLES, Role
 from dispatcher.demo.receiver import Receiver

@@ -14,7 +14,7 @@ from dispatcher.demo.cast import OTHERS, QUICK, Role, reply
 from dispatcher.demo.samples import Sample
 from dispatcher.receiver import SignatureVerificationError, construct_event, verify
 
-LARGEST_BODY_BYTES = 9 * 2**20
+BODY_LIMIT_BYTES = 9 * 2**20
 """The largest request body."""
 
 
@@ -72,7 +72,7 @@ class Receiver:
         self.emitted = Emitted()
         self.arrived: Callable[[Arrival], None] = lambda _: None
         self._body_hex_header = body_hex_header
-        app = web.Application(client_max_size=LARGEST_BODY_BYTES)
+        app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         app.router.add_post("/", self._receive)
         for role in OTHERS:
             app.router.add_post(role.path, self._receive)

@@ -28,13 +28,13 @@ from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 
 PERIOD_SECONDS = 1.0
 """The time between two samples."""
-MOST_SINGLES = 500
+SINGLES_LIMIT = 500
 """Most events with their own INSERT in one run; the rest are one statement."""
 QUIET_LIMIT_SECONDS = 20.0
 """The time without an arrival after which the demo stops waiting."""
 RECORD_LIMIT_SECONDS = 10.0
 """The time from the last arrival until it must be recorded."""
-MOST_PROBLEMS = 5
+PROBLEMS_LIMIT = 5
 """Most lines about problems."""
 
 
@@ -119,7 +119,7 @@ class Show:
         return succeeded
 
     async def _emit(self, events: Sequence[Sample]) -> None:
-        singles = min(MOST_SINGLES, (len(events) + 1) // 2)
+        singles = min(SINGLES_LIMIT, (len(events) + 1) // 2)
         for sample in events[:singles]:
             await self._emit_one(sample)
         if rest := events[singles:]:
@@ -140,11 +140,11 @@ class Show:
             await asyncio.sleep(0.05)
 
     async def _print_problems(self, tally: Tally) -> None:
-        for fault, count in tally.faults.most_common(MOST_PROBLEMS):
+        for fault, count in tally.faults.most_common(PROBLEMS_LIMIT):
             click.echo(f"{count} deliveries were not verified: {fault}", err=True)
         missing = tally.expected - len(tally.latencies)
         click.echo(f"{missing} of {tally.expected} events did not arrive.", err=True)
-        for line in await self._application.unfinished(self._webhook_id, MOST_PROBLEMS):
+        for line in await self._application.unfinished(self._webhook_id, PROBLEMS_LIMIT):
             click.echo(f"  {line}", err=True)
 
     def _show(self, arrival: Arrival) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-LARGEST_BYTES = 8 * 1024 * 1024
+FILE_LIMIT_BYTES = 8 * 1024 * 1024
 """A larger log file is renamed at the next start."""
 TAIL_LINES = 4
 TAIL_CHARACTERS = 800
@@ -17,7 +17,7 @@ class LogFile:
 
     def open(self) -> None:
         """Create the file. Rename it first if it is too large."""
-        if self.path.exists() and self.path.stat().st_size > LARGEST_BYTES:
+        if self.path.exists() and self.path.stat().st_size > FILE_LIMIT_BYTES:
             self.path.replace(self.path.with_suffix(".log.1"))
         self.path.touch(mode=0o600)
         self._start = self.path.stat().st_size

@@ -22,6 +22,8 @@ ROWS_LIMIT: Final = 2_000
 """Rows of deliveries to be sent again that may wait in the inbox before the next step."""
 FULL_SECONDS: Final = 0.5
 """Seconds until the next step if so many wait."""
+RECORDING_SECONDS: Final = 0.05
+"""Seconds until the next step if an attempt at the next delivery is being recorded."""
 PACED_SECONDS: Final = 0.25
 """Seconds of a rate that one step may use up."""
 
@@ -52,6 +54,8 @@ class BulkActions:
             else:
                 done = await _change(session, row, _limit(row, size))
                 wait = done.made / row["rate"] if row["rate"] else 0.0
+                if done.position == row["position"]:
+                    wait = RECORDING_SECONDS
             await actions.advance(
                 row["environment_id"],
                 row["id"],
@@ -86,6 +90,8 @@ async def _change(
         search = DeliverySearch(without_locks(session))
         page = await search.page(environment_id, replace(criteria, high=row["position"]), limit)
         ids, position = (page.items, page.next) if page is not None else ((), None)
+    if ids:
+        ids, position = await bulk_changes.lock(session, ids, position)
     if not ids:
         return bulk_changes.Changed(0, {}, position)
     if row["action"] == "cancel":

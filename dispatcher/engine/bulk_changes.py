@@ -23,13 +23,26 @@ class Changed(NamedTuple):
     position: int | None
 
 
+async def lock(
+    session: Queryable, ids: Sequence[int], position: int | None
+) -> tuple[Sequence[int], int | None]:
+    """Lock deliveries until the transaction ends. Return them, and the position after them.
+
+    `ids` are the newest first. If an attempt at one is being recorded, return those before it. The next
+    step begins with it.
+    """
+    actions = DeliveryActions(session)
+    await actions.lock(ids)
+    if not (held := await actions.lock_pending(ids)):
+        return ids, position
+    return [id_ for id_ in ids if id_ > max(held)], max(held) + 1
+
+
 async def cancel(
     session: Queryable, environment_id: str, ids: Sequence[int], position: int | None
 ) -> Changed:
-    """End those of the deliveries that are pending. Call this in a transaction."""
-    actions = DeliveryActions(session)
-    await actions.lock(ids)
-    made = await actions.cancel(ids, environment_id, BY_HAND)
+    """End those of the deliveries that are pending. Call this after `lock`."""
+    made = await DeliveryActions(session).cancel(ids, environment_id, BY_HAND)
     return Changed(made, _without_none({"changed": len(ids) - made}), position)
 
 
@@ -41,13 +54,12 @@ async def retry(
     *,
     status: str | None,
 ) -> Changed:
-    """Send pending deliveries now, and ended ones again. Call this in a transaction.
+    """Send pending deliveries now, and ended ones again. Call this after `lock`.
 
     `ids` are the newest first. Skip those in another status than `status`. If the events are of too many
     days, do only the first deliveries.
     """
     actions = DeliveryActions(session)
-    await actions.lock(ids)
     found = await actions.find(ids, environment_id)
     near = _of_some_days(found)
     if len(near) < len(found):

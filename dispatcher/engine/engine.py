@@ -63,7 +63,7 @@ QUEUE_SHARE = 0.5
 
 
 class Engine:
-    """The stages of one daemon, not running; `dispatcher.daemon` runs them."""
+    """The stages of one daemon, not running; `dispatcher.daemon.daemon` runs them."""
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config

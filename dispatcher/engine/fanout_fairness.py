@@ -9,7 +9,7 @@ order. Pure: times are arguments, in monotonic seconds.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine.inbox_mark import InboxMark
 from dispatcher.engine.inbox_sweep import Sweep
 
@@ -34,7 +34,7 @@ class Slice:
     excluded_environments: tuple[str, ...]
     after_id: int
     oversized: bool = False
-    up_to_id: int = LARGEST
+    up_to_id: int = LARGEST_ID
     only_search: bool = False
     found_by_search: bool = False
 
@@ -56,7 +56,7 @@ class FanoutFairness:
         self._mark = InboxMark()
         self._sweep = Sweep()
         self._empty_up_to = 0
-        self._lookup_length = LARGEST
+        self._lookup_length = LARGEST_ID
         self._found: Slice | None = None
         self._was_search = False
         self._start_id = 0
@@ -164,7 +164,7 @@ class FanoutFairness:
 
     def note_empty(self, slice_: Slice, up_to_id: int) -> None:
         """Note that the slice has no event up to this id."""
-        self._lookup_length = min(LARGEST, self._lookup_length * 2)
+        self._lookup_length = min(LARGEST_ID, self._lookup_length * 2)
         if slice_.found_by_search:
             left = up_to_id < slice_.up_to_id
             self._found = replace(slice_, after_id=up_to_id) if left else None

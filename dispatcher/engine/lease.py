@@ -10,6 +10,7 @@ after the lease of 10 s. So a late daemon has stopped before its successor start
 from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
+from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.delivery_buffer import DeliveryBuffer
@@ -23,8 +24,6 @@ HEARTBEAT_SECONDS = 0.25
 """Seconds between two heartbeats."""
 CONFIRM_SECONDS = 0.02
 """Seconds to the next heartbeat after changes were applied: callers wait for its confirmation."""
-VALID_SECONDS = 1.0
-"""Seconds for which an answered heartbeat permits to start sends."""
 
 
 class Lease:

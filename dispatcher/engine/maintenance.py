@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from dispatcher.core import ids
+from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
+from dispatcher.core.figures import COUNTED_LIMIT
 from dispatcher.engine.trigger_check import TriggerCheck
 from dispatcher.store.audit import Audit
 from dispatcher.store.bulk_actions import BulkActions
@@ -30,9 +32,6 @@ from dispatcher.telemetry import observe
 
 DAYS_AHEAD = 7
 """Partitions are made this many days ahead, as inserts fail without one."""
-HOUR_SECONDS = 3600.0
-DAY_SECONDS = 86_400.0
-MINUTE_SECONDS = 60.0
 TRIGGERS_SECONDS = 15.0
 """Events are not sent while a trigger is disabled, so people must see it, and its end, soon. The
 check reads a few rows of the catalogue."""
@@ -51,8 +50,6 @@ KEYS_LIMIT = 5_000
 """Idempotency keys deleted per statement."""
 SUMS_LIMIT = 5_000
 """Rows of statistics deleted per statement."""
-SAMPLED_MOST = 5_000
-"""Pending deliveries of each kind that a sample of the backlog reads."""
 ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
 RESPONSES_LIMIT = 1_000
@@ -147,34 +144,34 @@ class MaintenanceSteps:
         Steps that end what still needs events come before the step that drops events.
         """
         return (
-            Step("cancel", self._cancel, CANCEL_SECONDS),
-            Step("replicated_events", self._adopt_replicated, REPLICATED_SECONDS),
-            Step("triggers", self.triggers.run, TRIGGERS_SECONDS),
-            Step("fast_path", self._refresh_fast_path, MINUTE_SECONDS),
-            Step("make_partitions", self._make_partitions, HOUR_SECONDS),
-            Step("quarantine", self._expire_quarantine, MINUTE_SECONDS),
-            Step("waiting_replays", self._skip_dropped, MINUTE_SECONDS),
+            Step("cancel_deliveries", self._cancel_deliveries, CANCEL_SECONDS),
+            Step("adopt_replicated_events", self._adopt_replicated_events, REPLICATED_SECONDS),
+            Step("check_triggers", self.triggers.run, TRIGGERS_SECONDS),
+            Step("refresh_fast_path", self._refresh_fast_path, MINUTE_SECONDS),
+            Step("create_partitions", self._create_partitions, HOUR_SECONDS),
+            Step("expire_quarantine", self._expire_quarantine, MINUTE_SECONDS),
+            Step("skip_dropped_events", self._skip_dropped_events, MINUTE_SECONDS),
             Step("drop_attempts", self._drop_attempts, HOUR_SECONDS),
             Step("drop_events", self._drop_events, HOUR_SECONDS),
-            Step("idempotency_keys", self._forget_keys, HOUR_SECONDS),
-            Step("idempotent_responses", self._forget_responses, HOUR_SECONDS),
-            Step("backlog_sample", self._sample_backlog, MINUTE_SECONDS),
-            Step("statistics", self._prune_statistics, HOUR_SECONDS),
-            Step("replays", self._prune_replays, HOUR_SECONDS),
-            Step("bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
-            Step("audit", self._prune_audit, HOUR_SECONDS),
-            Step("tokens", self._prune_tokens, HOUR_SECONDS),
-            Step("dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
-            Step("daemons", self._forget_daemons, HOUR_SECONDS),
+            Step("prune_idempotency_keys", self._prune_idempotency_keys, HOUR_SECONDS),
+            Step("prune_idempotent_responses", self._prune_idempotent_responses, HOUR_SECONDS),
+            Step("sample_backlog", self._sample_backlog, MINUTE_SECONDS),
+            Step("prune_statistics", self._prune_statistics, HOUR_SECONDS),
+            Step("prune_replays", self._prune_replays, HOUR_SECONDS),
+            Step("prune_bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
+            Step("prune_audit_log", self._prune_audit_log, HOUR_SECONDS),
+            Step("prune_tokens", self._prune_tokens, HOUR_SECONDS),
+            Step("prune_dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
+            Step("prune_daemons", self._prune_daemons, HOUR_SECONDS),
         )
 
-    async def _cancel(self) -> bool:
+    async def _cancel_deliveries(self) -> bool:
         cancelled = await self._deliveries.cancel(CANCEL_LIMIT, self._expired())
         if cancelled:
             observe.deliveries.cancelled(cancelled)
         return cancelled >= CANCEL_LIMIT
 
-    async def _adopt_replicated(self) -> bool:
+    async def _adopt_replicated_events(self) -> bool:
         fates = await self._replicated.adopt(
             after_seconds=REPLICATED_SECONDS,
             limit=ROWS_LIMIT,
@@ -188,10 +185,10 @@ class MaintenanceSteps:
         await self._settings.refresh_fast_path()
         return False
 
-    async def _make_partitions(self) -> bool:
-        made = await self._partitions.ensure(DAYS_AHEAD)
-        if made:
-            observe.maintenance.partitions_made(made)
+    async def _create_partitions(self) -> bool:
+        created = await self._partitions.ensure(DAYS_AHEAD)
+        if created:
+            observe.maintenance.partitions_created(created)
         return False
 
     async def _expire_quarantine(self) -> bool:
@@ -200,7 +197,7 @@ class MaintenanceSteps:
             observe.events.quarantine_expired(event_id, reason)
         return len(expired) == ROWS_LIMIT
 
-    async def _skip_dropped(self) -> bool:
+    async def _skip_dropped_events(self) -> bool:
         for replay in await self._replays.pass_over(self._expired()):
             observe.replays.events_skipped(replay)
         return False
@@ -217,15 +214,15 @@ class MaintenanceSteps:
             observe.maintenance.partition_dropped(name)
         return name is not None
 
-    async def _forget_keys(self) -> bool:
+    async def _prune_idempotency_keys(self) -> bool:
         oldest = self._floor(self._keep_events + DAY_SECONDS)
         return await self._partitions.forget_keys(oldest, KEYS_LIMIT) == KEYS_LIMIT
 
-    async def _forget_responses(self) -> bool:
+    async def _prune_idempotent_responses(self) -> bool:
         return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
 
     async def _sample_backlog(self) -> bool:
-        await self._statistics.sample_backlog(SAMPLED_MOST)
+        await self._statistics.sample_backlog(COUNTED_LIMIT)
         return False
 
     async def _prune_statistics(self) -> bool:
@@ -237,7 +234,7 @@ class MaintenanceSteps:
     async def _prune_bulk_actions(self) -> bool:
         return await self._bulk_actions.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
 
-    async def _prune_audit(self) -> bool:
+    async def _prune_audit_log(self) -> bool:
         return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_tokens(self) -> bool:
@@ -246,7 +243,7 @@ class MaintenanceSteps:
     async def _prune_dashboard_sessions(self) -> bool:
         return await self._dashboard_sessions.prune(ROWS_LIMIT) == ROWS_LIMIT
 
-    async def _forget_daemons(self) -> bool:
+    async def _prune_daemons(self) -> bool:
         await self._daemons.forget_dead()
         await self._daemons.forget_status()
         return False

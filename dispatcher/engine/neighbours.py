@@ -9,12 +9,8 @@ between two reads. Pure: times are arguments, in seconds.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dispatcher.core.heartbeats import LEASE_SECONDS, STOPPED_SECONDS
 from dispatcher.core.model import Heartbeat, SilentDaemon
-
-STOPPED_SECONDS = 1.2
-"""A daemon silent for so long has stopped sending: a heartbeat permits sends for 1 s only."""
-LEASE_SECONDS = 10.0
-"""A daemon silent for so long loses its shards, even if its database session still exists."""
 
 
 @dataclass(frozen=True, slots=True)

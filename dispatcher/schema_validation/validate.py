@@ -14,11 +14,11 @@ from typing import Literal, NoReturn
 import jsonschema_rs
 import orjson
 
-LARGEST = 65_536
+SCHEMA_LIMIT_BYTES = 65_536
 """Bytes of a schema, and of an example."""
-DEEPEST = 64
-"""Nesting levels of a schema, and of an example."""
-LONGEST_DETAIL = 500
+NESTING_LIMIT = 64
+"""Nesting levels of JSON that people give. Parsers recurse, and would fail on much deeper JSON."""
+DETAIL_LIMIT_CHARACTERS = 500
 """Characters of the detail of a Rejection."""
 KEPT = 64
 """Compiled schemas in the cache."""
@@ -98,4 +98,8 @@ def _reason(error: ValueError, root: str) -> str:
 def _storable(text: str) -> str:
     """Return the text on one line and valid for the database, whatever keys the data has."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return shown if len(shown) <= LONGEST_DETAIL else f"{shown[: LONGEST_DETAIL - 1]}…"
+    return (
+        shown
+        if len(shown) <= DETAIL_LIMIT_CHARACTERS
+        else f"{shown[: DETAIL_LIMIT_CHARACTERS - 1]}…"
+    )

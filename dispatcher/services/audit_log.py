@@ -1,19 +1,21 @@
 """Write an audit entry within the transaction of each change, and read the audit log."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import orjson
 
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_names import Names, is_looked_up, read_names, token_names
-from dispatcher.store.audit import Audit, AuditRow, Part, Via
+from dispatcher.store.audit import Audit, AuditIds, AuditRow, Part, Via
 from dispatcher.store.session import Queryable
 
 ROWS_PER_PAGE = 10_000
 """Most entries that are read for one page. A filter may leave out most of them."""
-ACTORS_MOST = 200
+ACTORS_LIMIT = 200
 """Most actors of an environment that are listed to choose from."""
 
 
@@ -154,7 +156,12 @@ class AuditLog:
         )
 
     async def actors(self, environment_id: str) -> tuple[KnownActor, ...]:
-        """Return the actors of an environment, at most ACTORS_MOST."""
-        actors = await self._audit.actors(environment_id, ACTORS_MOST)
+        """Return the actors of an environment, at most ACTORS_LIMIT."""
+        actors = await self._audit.actors(environment_id, ACTORS_LIMIT)
         tokens = await token_names(self._session, actors)
         return tuple(KnownActor(actor, tokens.get(actor)) for actor in actors)
+
+    async def webhook_names(self, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Return the names of webhooks that entries mention, also of deleted ones."""
+        rows = await self._audit.names(AuditIds((), ids, (), ())) if ids else ()
+        return {UUID(row["id"]): row["name"] for row in rows}

@@ -13,6 +13,7 @@ import orjson
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.figures import (
+    COUNTED_LIMIT,
     STATES,
     Backlog,
     Endpoints,
@@ -22,10 +23,14 @@ from dispatcher.core.figures import (
 )
 from dispatcher.store.daemons import DaemonRow, Daemons
 from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import FiguresRow, IntervalRow, PendingRow, Statistics
+from dispatcher.store.statistics import (
+    BacklogSampleRow,
+    FiguresRow,
+    IntervalRow,
+    PendingRow,
+    Statistics,
+)
 
-COUNTED_MOST: Final = 5_000
-"""Most rows of one kind that are counted. Endpoints are counted ten times as far."""
 STATUS_SECONDS: Final = 10.0
 """Age at which a daemon's status no longer counts.
 
@@ -56,6 +61,16 @@ class Stats:
     last_hour: LastHour
 
 
+@dataclass(frozen=True, slots=True)
+class BacklogPoint:
+    """The most that was pending in an interval, by state. The numbers are None if no daemon ran."""
+
+    at: int
+    due: int | None
+    scheduled: int | None
+    held: int | None
+
+
 class Backlogs:
     """Reads of the backlog. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
@@ -74,11 +89,11 @@ class Backlogs:
     async def read(self, environment_id: str | None) -> Backlog:
         """Return the backlog of one environment, or of all for None."""
         rows = (
-            await self._statistics.pending_by_state(COUNTED_MOST)
+            await self._statistics.pending_by_state(COUNTED_LIMIT)
             if environment_id is None
-            else await self._statistics.pending_of_environment(environment_id, COUNTED_MOST)
+            else await self._statistics.pending_of_environment(environment_id, COUNTED_LIMIT)
         )
-        figures = await self._statistics.figures(environment_id, COUNTED_MOST)
+        figures = await self._statistics.figures(environment_id, COUNTED_LIMIT)
         return _backlog(rows, figures)
 
     async def stats(self, environment_id: str | None) -> Stats:
@@ -104,6 +119,15 @@ class Backlogs:
             all_paused_at=backlog.all_paused_at,
             last_hour=_last_hour(minutes),
         )
+
+    async def series(
+        self, environment_id: str | None, width_seconds: int, seconds: Sequence[int]
+    ) -> tuple[BacklogPoint, ...]:
+        """Return what was pending in the intervals that begin at these Unix seconds."""
+        key = ALL_ENVIRONMENTS if environment_id is None else environment_id
+        rows = await self._statistics.backlog_series(key, width_seconds, len(seconds))
+        by_second = {int(row["at"].timestamp()): row for row in rows}
+        return tuple(_point(at, by_second.get(at)) for at in seconds)
 
 
 def largest(
@@ -144,7 +168,7 @@ def _backlog(rows: Sequence[PendingRow], figures: FiguresRow) -> Backlog:
 def _waiting(rows: Sequence[PendingRow], now: datetime) -> Waiting:
     count = {state: sum(r["deliveries"] for r in rows if r["state"] == state) for state in STATES}
     return Waiting(
-        **{state: min(number, COUNTED_MOST) for state, number in count.items()},
+        **{state: min(number, COUNTED_LIMIT) for state, number in count.items()},
         more=tuple(s for s in STATES if any(r["more"] for r in rows if r["state"] == s)),
         oldest_due_seconds=_age(now, [row["oldest"] for row in rows]),
     )
@@ -172,3 +196,9 @@ def _last_hour(minutes: Sequence[IntervalRow]) -> LastHour:
         sum(row["attempts"] for row in minutes),
         sum(row["failures"] for row in minutes),
     )
+
+
+def _point(at: int, row: BacklogSampleRow | None) -> BacklogPoint:
+    if row is None:
+        return BacklogPoint(at, None, None, None)
+    return BacklogPoint(at, row["due"], row["scheduled"], row["held"])

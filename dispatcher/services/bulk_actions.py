@@ -20,18 +20,16 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services import delivery_criteria
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.bulk_action_inputs import BulkFilters, NewBulkAction
+from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
 from dispatcher.store import bulk_actions as stored
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.history import HistoryFilter
 from dispatcher.store.session import Queryable, without_locks
 
 PREFIX: Final = "blk"
-COUNT_MOST: Final = 100_000
-"""The number at which counting stops, because the client waits for it."""
-COUNT_SECONDS: Final = 2.0
 COUNT_STEP: Final = 1_000
 """Deliveries that one step counts."""
-RUNNING_MOST: Final = 5
+RUNNING_LIMIT: Final = 5
 """Bulk actions of one environment that run at the same time."""
 
 
@@ -67,13 +65,25 @@ class BulkActionFilters:
         return cls(
             status=criteria.status,
             event=criteria.type,
-            since=delivery_criteria.time_of(criteria.low) if criteria.low else None,
-            until=delivery_criteria.time_of(criteria.high),
+            since=ids.created_at(criteria.low) if criteria.low else None,
+            until=ids.created_at(criteria.high),
             response_status=delivery_criteria.code_pattern(criteria.code_from, criteria.code_to),
             error_code=criteria.outcome,
             reference=criteria.reference,
             webhook_id=criteria.endpoint_id,
         )
+
+    @classmethod
+    def from_audit(cls, filters: object) -> "BulkActionFilters | None":
+        """Return the filters that the detail of an audit entry has.
+
+        Return None if it has none that can be read, or if the deliveries were named one by one.
+        """
+        try:
+            criteria = stored.from_json(orjson.dumps(filters).decode())
+            return None if criteria.high == ids.LARGEST_ID else cls.of(criteria)
+        except (TypeError, ValueError, OverflowError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,7 @@ class BulkAction:
             total=row["total"],
             made=row["made"],
             skipped=orjson.loads(row["skipped"]),
-            reached=min(row["created_at"], delivery_criteria.time_of(row["position"])),
+            reached=min(row["created_at"], ids.created_at(row["position"])),
             error=row["error"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],
@@ -154,7 +164,7 @@ class BulkActions:
                     f"There is no webhook {criteria.endpoint_id}. Check its id and the environment."
                 )
             number += len(page.items)
-            if page.next is None or number >= COUNT_MOST or monotonic() >= deadline:
+            if page.next is None or number >= COUNT_LIMIT or monotonic() >= deadline:
                 return BulkCount(number, more=page.next is not None, below=below)
             high = page.next
 
@@ -163,12 +173,12 @@ class BulkActions:
     ) -> BulkAction:
         """Start a bulk action. Call this in a transaction. Daemons begin within about a second.
 
-        `total` is the result of `count`. Raise InvalidError, or ConflictError if RUNNING_MOST are
+        `total` is the result of `count`. Raise InvalidError, or ConflictError if RUNNING_LIMIT are
         running.
         """
         criteria = _criteria(form, now)
         if form.delivery_ids:
-            criteria = replace(criteria, high=ids.LARGEST)
+            criteria = replace(criteria, high=ids.LARGEST_ID)
         await self._stored.lock(environment_id)
         row = await self._stored.start(
             environment_id,
@@ -177,11 +187,11 @@ class BulkActions:
             ids=_numbers(form) if form.delivery_ids else None,
             rate=form.rate,
             total=None if total.more else total.number,
-            limit=RUNNING_MOST,
+            limit=RUNNING_LIMIT,
         )
         if row is None:
             raise ConflictError(
-                f"{RUNNING_MOST} bulk actions of this environment are running."
+                f"{RUNNING_LIMIT} bulk actions of this environment are running."
                 " Wait until one ends, or cancel it."
             )
         started = BulkAction.from_row(row)
@@ -235,7 +245,7 @@ def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
     criteria = delivery_criteria.of_deliveries(
         filters, webhook_id=filters.webhook_id, before=before
     )
-    criteria = replace(criteria, high=min(criteria.high, delivery_criteria.id_at(now)))
+    criteria = replace(criteria, high=min(criteria.high, ids.first_since(now)))
     if form.action != "cancel":
         return criteria
     if criteria.status not in (None, "PENDING"):

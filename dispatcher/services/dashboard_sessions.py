@@ -24,7 +24,7 @@ SIGNED_IN = "signed in"
 """Fairness key of requests whose cookie was valid before."""
 REMEMBERED = 10_000
 LOGIN_LINK_SECONDS = 600.0
-LOGIN_LINKS_MOST = 100
+LOGIN_LINKS_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class LoginLinks:
         """Return a code that stands for the token once, within ten minutes."""
         code = token_urlsafe(24)
         self._open[code] = (token, monotonic() + LOGIN_LINK_SECONDS)
-        while len(self._open) > LOGIN_LINKS_MOST:
+        while len(self._open) > LOGIN_LINKS_LIMIT:
             self._open.popitem(last=False)
         return code
 

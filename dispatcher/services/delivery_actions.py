@@ -5,7 +5,7 @@ from typing import Final
 
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
-from dispatcher.core.retry_refusal import ATTEMPTS_MOST, RetryRefusal, retry_refusal
+from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal, retry_refusal
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import delivery_actions as stored
 from dispatcher.store.delivery_actions import BY_HAND
@@ -15,7 +15,7 @@ _REFUSALS: Final[Mapping[RetryRefusal, str]] = {
     "deleted": "The webhook was deleted. Emit the event again for another webhook.",
     "disabled": "The webhook is disabled. Enable it, then retry the delivery.",
     "dropped": "The event is no longer kept. Emit it again instead.",
-    "attempts": f"The delivery has had {ATTEMPTS_MOST} attempts, the most that one may have."
+    "attempts": f"The delivery has had {ATTEMPTS_LIMIT} attempts, the most that one may have."
     " Emit the event again instead.",
     "in_progress": "An attempt at the delivery may be in progress. Try again when it is over.",
 }

@@ -1,15 +1,12 @@
 """Translate the filters that people give into those of the store."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 from uuid import UUID
 
 from dispatcher.core import ids
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 from dispatcher.store.history import HistoryFilter
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def of_deliveries(
@@ -35,24 +32,13 @@ def of_ids(
 
     A pattern is taken literally here: `endpoint.*` and `*` match reserved types too.
     """
-    ends = [ids.LARGEST] if until is None else [ids.LARGEST, id_at(until)]
+    ends = [ids.LARGEST_ID] if until is None else [ids.LARGEST_ID, ids.first_since(until)]
     return HistoryFilter(
-        low=0 if since is None else id_at(since),
+        low=0 if since is None else ids.first_since(since),
         high=min(ends if before is None else [*ends, before]),
         type=None if pattern == "*" else pattern,
         prefix=pattern[:-1] if pattern is not None and pattern.endswith(".*") else None,
     )
-
-
-def id_at(moment: datetime) -> int:
-    """Return the smallest id that is not older than `moment`. Ids have millisecond precision."""
-    milliseconds = -((_EPOCH - moment) // timedelta(milliseconds=1))
-    return min(max(0, (milliseconds - ids.EPOCH_MS) << ids.TIME_SHIFT), ids.LARGEST)
-
-
-def time_of(id_: int) -> datetime:
-    """Return the time at which an id was made."""
-    return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
 
 
 def code_pattern(first: int | None, last: int | None) -> str | None:

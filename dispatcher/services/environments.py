@@ -1,12 +1,13 @@
 """Create, rename and list environments: the tenants, each with its own webhooks and events."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 
 from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
-from dispatcher.core.pagination import DEFAULT_LIMIT, Page
+from dispatcher.core.pagination import DEFAULT_LIMIT, SEARCHED_LIMIT, Page
 from dispatcher.services import audit_changes
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
@@ -14,8 +15,6 @@ from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable
 
 RANDOM_BYTES = 12
-LOOKED_AT = 20_000
-"""Most environments that one search reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +92,15 @@ class Environments:
         rows = await self._stored.list(before=before, limit=limit + 1)
         return Page.of(rows, limit, make=Environment.from_row, key=lambda row: row["position"])
 
+    async def names(self, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the names of environments by id. Unknown ids are left out."""
+        if not ids:
+            return {}
+        return {row["id"]: row["name"] for row in await self._stored.names(set(ids))}
+
     async def search(self, text: str, *, limit: int) -> tuple[Environment, ...]:
         """Return environments whose id or name contains the text, the best match first."""
-        rows = await self._stored.search(text, look=LOOKED_AT, limit=limit)
+        rows = await self._stored.search(text, look=SEARCHED_LIMIT, limit=limit)
         return tuple(map(Environment.from_row, rows))
 
 

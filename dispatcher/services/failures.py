@@ -40,8 +40,8 @@ class Cause:
             outcome=row["outcome"],
             status=row["status"],
             deliveries=row["deliveries"],
-            first=delivery_criteria.time_of(row["first_id"]),
-            last=delivery_criteria.time_of(row["last_id"]),
+            first=ids.created_at(row["first_id"]),
+            last=ids.created_at(row["last_id"]),
             error=row["error"],
             example=ids.delivery_name(row["last_id"]),
         )
@@ -72,5 +72,5 @@ class Failures:
         read = await self._search.causes(environment_id, criteria, FAILURES_READ)
         return Causes(
             tuple(map(Cause.from_row, read.causes)),
-            None if read.looked_to is None else delivery_criteria.time_of(read.looked_to),
+            None if read.looked_to is None else ids.created_at(read.looked_to),
         )

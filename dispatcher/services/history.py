@@ -36,7 +36,7 @@ from dispatcher.store.session import Queryable
 
 LISTED_DATA_BYTES: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
-ATTEMPTS_MOST: Final = 200
+ATTEMPTS_LIMIT: Final = 200
 """Most attempts of one delivery that are returned. People may retry one without end."""
 DELIVERIES_OF_EVENT: Final = 100
 """Deliveries that are returned with an event."""
@@ -87,16 +87,16 @@ class History:
     async def delivery(self, environment_id: str, id_: str) -> Delivery:
         """Return one delivery with its attempts. Raise NotFoundError if there is none."""
         number = _number("dlv", id_)
-        items = await self._items(environment_id, [number], ids.LARGEST)
+        items = await self._items(environment_id, [number], ids.LARGEST_ID)
         if not items:
             raise _unknown("delivery", id_)
-        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_MOST)
+        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_LIMIT)
         return Delivery.of(items[0], map(Attempt.from_row, rows))
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
         """Return the attempts of a delivery, oldest first. Of very many, return the newest."""
         number = _number("dlv", id_)
-        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_MOST)
+        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_LIMIT)
         if not rows and not await self._stored.items(environment_id, [number]):
             raise _unknown("delivery", id_)
         return tuple(Attempt.from_row(row) for row in rows)
@@ -144,11 +144,11 @@ class History:
     async def event(self, environment_id: str, id_: str) -> Event:
         """Return one event with its newest deliveries. Raise NotFoundError if there is none."""
         number = _number("evt", id_)
-        rows = await self._stored.event_items(environment_id, [number], ids.LARGEST)
+        rows = await self._stored.event_items(environment_id, [number], ids.LARGEST_ID)
         if not rows:
             raise _unknown("event", id_)
         waiting = await self._stored.waiting(number)
-        page = await self._of_event(environment_id, number, ids.LARGEST, DELIVERIES_OF_EVENT)
+        page = await self._of_event(environment_id, number, ids.LARGEST_ID, DELIVERIES_OF_EVENT)
         return Event.of(EventItem.from_row(rows[0]), waiting, page)
 
     async def deliveries_of_event(
@@ -163,7 +163,7 @@ class History:
 
         Return none if the event is unknown.
         """
-        below = ids.LARGEST if before is None else before
+        below = ids.LARGEST_ID if before is None else before
         return await self._of_event(environment_id, _number("evt", id_), below, limit)
 
     async def environment_of(self, id_: str) -> str | None:

@@ -1,19 +1,18 @@
 """Build deliveries, attempts and events, as people read them, from rows. Do no I/O."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from dispatcher.core import ids, payload, recorded_headers
 from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
 from dispatcher.core.request_headers import DEFAULT_BRAND, sent_headers
+from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.store.events import NewEventRow
 from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class DeliveryItem:
             error_code=None if row["outcome"] == "ok" else row["outcome"],
             error=row["error"],
             next_retry_at=row["next_at"],
-            created_at=_time_of(row["id"]),
+            created_at=ids.created_at(row["id"]),
             delivered_at=ended_at if row["status"] == "DELIVERED" else None,
             ended_at=ended_at,
             reference=data.reference if data is not None else None,
@@ -144,6 +143,8 @@ class EventItem:
 
     `data` is the producer's text. It is None in a list if it is large. `source` is `producer`,
     `dispatcher` for dispatcher's own events, or `directed` for events to one webhook alone.
+    `outcome` is how its deliveries went, None in a list that was not asked for it and for an event
+    that was emitted a moment ago.
     """
 
     id: str
@@ -155,6 +156,7 @@ class EventItem:
     reference: str | None
     source: str
     created_at: datetime
+    outcome: EventOutcome | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_row(cls, row: EventItemRow) -> "EventItem":
@@ -168,7 +170,7 @@ class EventItem:
             idempotency_key=row["idempotency_key"],
             reference=row["reference"],
             source=row["source"],
-            created_at=_time_of(row["id"]),
+            created_at=ids.created_at(row["id"]),
         )
 
 
@@ -236,10 +238,6 @@ def _readable(body: bytes | None) -> str | None:
     return None if body is None else body.decode("utf-8", "replace").replace("\x00", "�")
 
 
-def _time_of(id_: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ids.created_ms(id_))
-
-
 def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checked: bool) -> Event:
     """Return an event that was emitted a moment ago. `is_checked`: it awaits the schema check."""
     return Event(
@@ -251,7 +249,7 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
         idempotency_key=row.key,
         reference=row.reference,
         source="producer",
-        created_at=_time_of(event_id),
+        created_at=ids.created_at(event_id),
         waiting="unexamined" if is_checked else "inbox",
         deliveries=(),
         deliveries_next=None,
@@ -259,4 +257,4 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
 
 
 def _values(item: DeliveryItem | EventItem) -> dict[str, Any]:
-    return {field.name: getattr(item, field.name) for field in fields(item)}
+    return {each.name: getattr(item, each.name) for each in fields(item)}

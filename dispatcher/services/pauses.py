@@ -14,7 +14,7 @@ from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Queryable
 
-NAMED_MOST = 100
+NAMED_LIMIT = 100
 """Most paused environments that are listed. There may be thousands."""
 
 
@@ -102,7 +102,7 @@ class Pauses:
 
     async def current(self) -> tuple[Paused, ...]:
         """Return the pauses in force, that of all environments first."""
-        rows = await self._pauses.current(NAMED_MOST)
+        rows = await self._pauses.current(NAMED_LIMIT)
         return tuple(Paused(row["environment_id"], row["paused_at"], row["actor"]) for row in rows)
 
     async def of_environment(self, environment_id: str) -> EnvironmentPauses:

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import NotFoundError
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import quarantine as stored
@@ -65,7 +65,7 @@ class Quarantine:
     ) -> Page[Quarantined, int]:
         """Return quarantined events, the last emitted first."""
         rows = await self._stored.list(
-            environment_id, ids.LARGEST if before is None else before, limit + 1
+            environment_id, ids.LARGEST_ID if before is None else before, limit + 1
         )
         return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: row["id"])
 
@@ -78,15 +78,19 @@ class Quarantine:
     async def release(self, environment_id: str, id_: str) -> None:
         """Move an event back to the inbox. Call this in a transaction.
 
-        It is fanned out some seconds after the commit, without another schema check.
+        It is fanned out some seconds after the commit, without another schema check. Raise
+        ConflictError if it is for one webhook alone, and that was deleted.
         """
-        row = _known(id_, await self._stored.release(environment_id, _number(id_)))
+        row = await self._stored.release(environment_id, _number(id_))
+        if row is None:
+            await self.get(environment_id, id_)
+            raise ConflictError("The webhook was deleted. Discard the entry.")
         await self._note("quarantine.release", environment_id, id_, row)
 
     async def discard(self, environment_id: str, id_: str) -> None:
         """Drop an entry, so that it is never fanned out. Call this in a transaction.
 
-        The event itself stays.
+        The event itself stays. A delivery that was set aside ends as cancelled.
         """
         row = _known(id_, await self._stored.discard(environment_id, _number(id_)))
         await self._note("quarantine.discard", environment_id, id_, row)

@@ -17,13 +17,11 @@ from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
 from dispatcher.store import replays as stored
 from dispatcher.store.session import Queryable, without_locks
 
 PREFIX = "rec"
-COUNT_MOST = 100_000
-"""The number at which counting stops, because the client waits for it."""
-COUNT_SECONDS = 2.0
 COUNT_ROWS = 5_000
 """Most ended deliveries and events that one statement reads."""
 
@@ -185,7 +183,7 @@ class Replays:
     ) -> tuple[bool, Preview]:
         """Return True if the webhook is active, and the count of what a replay would send.
 
-        Count in steps, until all is counted, or there are COUNT_MOST, or COUNT_SECONDS are over.
+        Count in steps, until all is counted, or there are COUNT_LIMIT, or COUNT_SECONDS are over.
         """
         deadline = monotonic() + COUNT_SECONDS
         failed = missed = 0
@@ -194,7 +192,7 @@ class Replays:
             step = await self._count_step(environment_id, webhook_id, form, until, position)
             failed += step.failed
             missed += step.missed
-            is_over = step.complete or failed + missed >= COUNT_MOST or monotonic() >= deadline
+            is_over = step.complete or failed + missed >= COUNT_LIMIT or monotonic() >= deadline
             # Otherwise a step that does not advance would be repeated.
             if is_over or step.position == position:
                 more = not step.complete

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
 from dispatcher.services.history import LISTED_DATA_BYTES
 from dispatcher.services.history_resources import EventItem
@@ -13,7 +14,7 @@ from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.history import History
 from dispatcher.store.session import Queryable
 
-EVENTS_MOST: Final = 10
+EVENTS_LIMIT: Final = 10
 """Events of one kind that a search returns."""
 EVENTS_SEARCHED: Final = 20_000
 BYTES_SEARCHED: Final = 16 * 2**20
@@ -44,7 +45,7 @@ class Search:
     async def named(self, environment_id: str, text: str) -> tuple[EventItem, ...]:
         """Return the events with this idempotency key or reference, newest first."""
         by_key = await self._events.of_keys(environment_id, {text})
-        by_reference = await self._search.events_with_reference(environment_id, text, EVENTS_MOST)
+        by_reference = await self._search.events_with_reference(environment_id, text, EVENTS_LIMIT)
         return await self._items(environment_id, {*by_key.values(), *by_reference})
 
     async def with_text(
@@ -58,16 +59,16 @@ class Search:
             delivery_criteria.of_ids(since, None, None, before),
             rows=EVENTS_SEARCHED,
             size_bytes=BYTES_SEARCHED,
-            limit=EVENTS_MOST,
+            limit=EVENTS_LIMIT,
         )
-        looked_to = None if read.horizon is None else delivery_criteria.time_of(read.horizon)
+        looked_to = None if read.horizon is None else ids.created_at(read.horizon)
         items = await self._items(environment_id, set(read.ids))
         return TextHits(items, looked_to, read.horizon)
 
     async def _items(self, environment_id: str, event_ids: set[int]) -> tuple[EventItem, ...]:
         if not event_ids:
             return ()
-        found = sorted(event_ids, reverse=True)[:EVENTS_MOST]
+        found = sorted(event_ids, reverse=True)[:EVENTS_LIMIT]
         rows = await self._history.event_items(environment_id, found, LISTED_DATA_BYTES)
         return tuple(map(EventItem.from_row, rows))
 

@@ -1,25 +1,22 @@
 """Judge in one line whether all is well, and list what is not: since when, why, and how much waits."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
+from dispatcher.core import durations
 from dispatcher.core.figures import Backlog
+from dispatcher.core.heartbeats import LEASE_SECONDS
 from dispatcher.services.backlog import Backlogs
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.endpoints import Endpoints, UnwellEndpointRow
 from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import BacklogSampleRow, Statistics
 
 LISTED: Final = 10
 """Webhooks that are listed, at most."""
 BEHIND_SECONDS: Final = 10.0
 """A due delivery that waits for longer means that sending is behind."""
-SILENT_SECONDS: Final = 10.0
-"""Without a heartbeat for this long, no daemon runs: the longest time until another takes over."""
 PENDING_COUNTED: Final = 1_000
 
 
@@ -78,16 +75,6 @@ class Verdict:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class BacklogPoint:
-    """The most that was pending in an interval, by state. The numbers are None if no daemon ran."""
-
-    at: int
-    due: int | None
-    scheduled: int | None
-    held: int | None
-
-
 class Verdicts:
     """Judgements of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
@@ -95,7 +82,6 @@ class Verdicts:
         self._backlogs = Backlogs(session)
         self._endpoints = Endpoints(session)
         self._daemons = Daemons(session)
-        self._statistics = Statistics(session)
 
     async def read(self, environment_id: str | None) -> Verdict:
         """Return the verdict on one environment, or on all for None."""
@@ -103,22 +89,13 @@ class Verdicts:
         rows = await self._endpoints.unwell(environment_id, LISTED)
         number = rows[0]["number"] if rows else 0
         daemons = await self._daemons.list()
-        is_running = any(row["silence"] < SILENT_SECONDS for row in daemons)
+        is_running = any(row["silence"] < LEASE_SECONDS for row in daemons)
         return Verdict(
             backlog,
             problems(backlog, number, is_running=is_running),
             tuple(map(UnwellWebhook.from_row, rows)),
             number,
         )
-
-    async def backlog(
-        self, environment_id: str | None, width_seconds: int, seconds: Sequence[int]
-    ) -> tuple[BacklogPoint, ...]:
-        """Return what was pending in the intervals that begin at these Unix seconds."""
-        key = ALL_ENVIRONMENTS if environment_id is None else environment_id
-        rows = await self._statistics.backlog_series(key, width_seconds, len(seconds))
-        by_second = {int(row["at"].timestamp()): row for row in rows}
-        return tuple(_point(at, by_second.get(at)) for at in seconds)
 
 
 def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, ...]:
@@ -134,13 +111,13 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
             f"Sending has been paused since {paused:%Y-%m-%d %H:%M:%S} UTC, and {at_least}{waiting:,} wait."
         )
     if is_running and pending.oldest_due_seconds > BEHIND_SECONDS:
-        lag = spoken(pending.oldest_due_seconds)
+        lag = durations.rounded(pending.oldest_due_seconds)
         more = "more than " if "due" in pending.more else ""
         sentences.append(
             f"Sending is behind by {lag}: {more}{pending.due:,} deliveries are due and not sent."
         )
     if is_running and backlog.inbox.oldest_seconds > BEHIND_SECONDS:
-        lag = spoken(backlog.inbox.oldest_seconds)
+        lag = durations.rounded(backlog.inbox.oldest_seconds)
         sentences.append(f"Events have waited {lag} for fan-out.")
     if unwell:
         sentences.append("1 webhook fails." if unwell == 1 else f"{unwell:,} webhooks fail.")
@@ -148,17 +125,3 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
         events = "1 event is" if backlog.quarantined == 1 else f"{backlog.quarantined:,} events are"
         sentences.append(f"{events} in quarantine.")
     return tuple(sentences)
-
-
-def spoken(seconds: float) -> str:
-    """Return a duration in words, as in `4 min`."""
-    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _point(at: int, row: BacklogSampleRow | None) -> BacklogPoint:
-    if row is None:
-        return BacklogPoint(at, None, None, None)
-    return BacklogPoint(at, row["due"], row["scheduled"], row["held"])

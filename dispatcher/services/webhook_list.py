@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass
 from typing import Final, Literal
+from uuid import UUID
 
+from dispatcher.core.pagination import SEARCHED_LIMIT, Page
+from dispatcher.services.inputs.webhook_inputs import WebhookState
 from dispatcher.services.webhook_resource import Webhook
 from dispatcher.services.webhooks import Webhooks
-from dispatcher.store.endpoints import EndpointBrowse, Endpoints
+from dispatcher.store.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
 from dispatcher.store.session import Queryable
 
-LOOKED_AT: Final = 20_000
-"""Most webhooks of an environment that one list reads."""
-PAGES_MOST: Final = 1_000
+PAGES_LIMIT: Final = 1_000
 """Most pages that one can turn to."""
 
-WebhookState = Literal["active", "failing", "resting", "disabled"]
 WebhookOrder = Literal["oldest", "newest", "name", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookStates:
-    """How many webhooks match a text, in all and by state, of the first LOOKED_AT."""
+    """How many webhooks match a text, in all and by state, of the first SEARCHED_LIMIT."""
 
     number: int
     active: int
@@ -41,8 +41,27 @@ class WebhookList:
     """The list of webhooks. The methods raise StoreUnavailableError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, webhooks: Webhooks) -> None:
-        self._endpoints = Endpoints(session)
+        self._search = EndpointSearch(session)
         self._webhooks = webhooks
+
+    async def find(
+        self,
+        environment_id: str,
+        *,
+        text: str = "",
+        state: WebhookState | None = None,
+        after: UUID | None = None,
+        limit: int,
+    ) -> Page[Webhook, UUID]:
+        """Return webhooks whose name or URL contains the text, oldest first.
+
+        They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a next one.
+        """
+        wanted = EndpointFind(text.lower(), state, after, SEARCHED_LIMIT, limit + 1)
+        found = await self._search.find(environment_id, wanted)
+        ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
+        page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
+        return Page(page.items, page.next or ids.next or found["looked_to"])
 
     async def page(
         self,
@@ -59,11 +78,11 @@ class WebhookList:
             text=text.lower(),
             state=state,
             order=order,
-            skip=(min(max(page, 1), PAGES_MOST) - 1) * limit,
+            skip=(min(max(page, 1), PAGES_LIMIT) - 1) * limit,
             limit=limit + 1,
-            look=LOOKED_AT,
+            look=SEARCHED_LIMIT,
         )
-        row = await self._endpoints.browse(environment_id, wanted)
+        row = await self._search.browse(environment_id, wanted)
         states = WebhookStates(
             number=row["number"],
             active=row["active"],

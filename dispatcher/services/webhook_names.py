@@ -2,14 +2,11 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
+from dispatcher.core.pagination import SEARCHED_LIMIT
 from dispatcher.store.endpoints import EndpointNameRow, Endpoints
 from dispatcher.store.session import Queryable
-
-LOOKED_AT: Final = 20_000
-"""Most webhooks of an environment that one search reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +42,5 @@ class WebhookNames:
         self, environment_id: str, text: str, *, limit: int
     ) -> tuple[WebhookName, ...]:
         """Return webhooks whose name or URL contains the text, the best match first."""
-        rows = await self._stored.search(environment_id, text, look=LOOKED_AT, limit=limit)
+        rows = await self._stored.search(environment_id, text, look=SEARCHED_LIMIT, limit=limit)
         return tuple(map(WebhookName.from_row, rows))

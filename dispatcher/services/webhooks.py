@@ -4,7 +4,7 @@
 store call the same object an *endpoint*. The name changes here and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 from uuid import UUID, uuid4
@@ -109,9 +109,21 @@ class Webhooks:
         Without an environment, list those of all. A page has at most `limit` webhooks (by default
         limits.page) and about limits.page_bytes bytes.
         """
+        return await self._filled(
+            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
+            after,
+            limit,
+        )
+
+    async def _filled(
+        self,
+        read: Callable[[UUID | None, int], Awaitable[Sequence[EndpointRow]]],
+        after: UUID | None,
+        limit: int | None,
+    ) -> Page[Webhook, UUID]:
         limits = self._rules.limits
         return await fill_page(
-            lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
+            read,
             after,
             PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
             key=lambda row: row["id"],
@@ -123,6 +135,22 @@ class Webhooks:
         """Return webhooks in the order of their ids. Those that are gone are left out."""
         rows = await self._endpoints.of_ids(environment_id, ids) if ids else ()
         return tuple(map(self._webhook, rows))
+
+    async def page_of_ids(
+        self, environment_id: str, ids: Sequence[UUID], limit: int
+    ) -> Page[Webhook, UUID]:
+        """Return a page of these webhooks, as `page` does. Those that are gone are left out."""
+        left = list(ids)
+
+        async def read(_: UUID | None, step: int) -> list[EndpointRow]:
+            rows: list[EndpointRow] = []
+            while left and len(rows) < step:
+                some = left[: step - len(rows)]
+                del left[: len(some)]
+                rows += await self._endpoints.of_ids(environment_id, some)
+            return rows
+
+        return await self._filled(read, None, limit)
 
     async def update(
         self,
@@ -180,6 +208,7 @@ class Webhooks:
         version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
+        await self._endpoints.lock(webhook_id)
         await self._endpoints.delete(webhook_id, version)
         await self._journal.note(
             "webhook.delete",
@@ -196,9 +225,11 @@ class Webhooks:
         row = await self._row(webhook_id, environment_id)
         if not row["active"]:
             raise ConflictError("The webhook is disabled. Enable it before sending a test.")
-        _, delivery_id = await self._events.emit_directed(
+        delivery_id = await self._events.emit_directed(
             row["environment_id"], TEST_TYPE, sample or SAMPLE, webhook_id
         )
+        if delivery_id is None:
+            raise _unknown(webhook_id)
         name = ids.delivery_name(delivery_id)
         await self._journal.note(
             "webhook.test", str(webhook_id), row["environment_id"], delivery=name
@@ -208,9 +239,7 @@ class Webhooks:
     async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise NotFoundError(
-                f"There is no webhook {webhook_id}. Check its id and the environment."
-            )
+            raise _unknown(webhook_id)
         return row
 
     def _merged(
@@ -261,6 +290,10 @@ class Webhooks:
 
     def _webhook(self, row: EndpointRow, secret: str | None = None) -> Webhook:
         return Webhook.from_row(row, self._secrets.headers(row), secret)
+
+
+def _unknown(webhook_id: UUID) -> NotFoundError:
+    return NotFoundError(f"There is no webhook {webhook_id}. Check its id and the environment.")
 
 
 def _check_revision(row: EndpointRow, expected: int | None) -> None:

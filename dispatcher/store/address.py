@@ -18,7 +18,6 @@ from dispatcher.store import passfile
 DEFAULT_PORT = 5432
 SOCKET_DIRECTORIES = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - PostgreSQL's own default
 SYSTEM_SERVICE_FILES = ("/etc/pg_service.conf", "/etc/postgresql-common/pg_service.conf")
-LARGEST_FILE_BYTES = 1024 * 1024
 
 
 class AddressError(ValueError):
@@ -187,7 +186,7 @@ def _section(path: Path, name: str) -> dict[str, str] | None:
     """Return the lines `key=value` below `[name]`, or None if section or file is missing."""
     try:
         with path.open(encoding="utf-8") as file:
-            lines = file.read(LARGEST_FILE_BYTES).splitlines()
+            lines = file.read(passfile.FILE_LIMIT_BYTES).splitlines()
     except (OSError, UnicodeDecodeError):
         return None
     section: dict[str, str] | None = None

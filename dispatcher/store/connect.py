@@ -29,9 +29,9 @@ SILENT_HOST_SECONDS = 2.5
 """Limit for a host that is one of several. connect_timeout in the DSN overrides it."""
 LEAST_SECONDS = 2.5
 """Least limit for a single host. With less, a busy server would look like a dead one."""
-MOST_SECONDS = 60.0
+TIMEOUT_LIMIT_SECONDS = 60.0
 """Limit for all hosts together. Hosts that were not reached are tried first the next time."""
-MOST_PLACES = 32
+PLACES_LIMIT = 32
 KNOWN_POOLER_SECONDS = 60.0
 """How long to remember that a pooler keeps one server session for each client."""
 
@@ -72,7 +72,7 @@ class _Route:
 
     def failed(self, what: Host | _Place) -> None:
         """Record that a host or a place did not answer."""
-        if len(self._failed) < MOST_PLACES:
+        if len(self._failed) < PLACES_LIMIT:
             self._failed.add(what)
         if self._good and what in (self._good, self._good.host):
             self._good = None
@@ -108,7 +108,7 @@ class _Opening:
 
     async def open(self, timeout_seconds: float) -> Connection:
         """Return the first usable connection. Raise ConnectError if there is none."""
-        deadline = monotonic() + MOST_SECONDS
+        deadline = monotonic() + TIMEOUT_LIMIT_SECONDS
         hosts = list(self._address.hosts)
         if self._address.parameters.get("load_balance_hosts") == "random":
             random.SystemRandom().shuffle(hosts)
@@ -126,7 +126,7 @@ class _Opening:
         """Return the seconds that one host, or one address of it, may take."""
         given = self._address.number("connect_timeout", 0)
         if given > 0:
-            return min(max(given, 2.0), MOST_SECONDS)  # libpq has the same minimum, 2 s
+            return min(max(given, 2.0), TIMEOUT_LIMIT_SECONDS)  # libpq has the same minimum, 2 s
         return max(timeout_seconds, LEAST_SECONDS) if alone else SILENT_HOST_SECONDS
 
     async def _look_up(self, host: Host, limit: float) -> list[_Place]:
@@ -146,7 +146,7 @@ class _Opening:
             self._note(error, host, limit)
             return []
         texts = dict.fromkeys(str(one[4][0]) for one in found)
-        return [_Place(host, text) for text in texts][:MOST_PLACES]
+        return [_Place(host, text) for text in texts][:PLACES_LIMIT]
 
     async def _try(self, place: _Place, limit: float) -> Connection | None:
         """Return a connection to one place, or None if it failed. Note the reason.
@@ -214,7 +214,7 @@ class _Opening:
             target_session_attrs=asyncpg.connect_utils.SessionAttribute.any,
             krbsrvname=parameters.get("krbsrvname"),
             gsslib="gssapi",
-            timeout=MOST_SECONDS,  # the limit around this call is shorter
+            timeout=TIMEOUT_LIMIT_SECONDS,  # the limit around this call is shorter
             connection_class=Connection,
         )
         connection.keep_alive(self._address)

@@ -44,6 +44,16 @@ class DeliveryActions:
         """Lock deliveries against other changes of this kind until the transaction ends."""
         await self._session.fetch(statement("delivery_actions/lock"), list(delivery_ids))
 
+    async def lock_pending(self, delivery_ids: Collection[int]) -> Collection[int]:
+        """Lock pending deliveries against all changes until the transaction ends.
+
+        Return those that are being recorded, and so are not locked.
+        """
+        rows = await self._session.fetch(
+            statement("delivery_actions/lock_pending"), list(delivery_ids)
+        )
+        return {row["id"] for row in rows}
+
     async def find(
         self, delivery_ids: Collection[int], environment_id: str
     ) -> Sequence[DeliveryStateRow]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, NamedTuple, TypedDict
 from uuid import UUID
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.outcome import is_success
 from dispatcher.core.pagination import Page
 from dispatcher.store.history import (
@@ -139,7 +139,13 @@ class DeliverySearch:
         return CausesRead(all_rows(CauseRow, causes), looked_to)
 
     async def events_with_reference(
-        self, environment_id: str, reference: str, limit: int, *, low: int = 0, high: int = LARGEST
+        self,
+        environment_id: str,
+        reference: str,
+        limit: int,
+        *,
+        low: int = 0,
+        high: int = LARGEST_ID,
     ) -> Sequence[int]:
         """Return the ids of the newest events with a reference, from `low` up to below `high`."""
         event_ids: list[int] = []

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 from uuid import UUID
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import ClockSetBack
 from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE, recent_id
-from dispatcher.store.rows import all_rows, first_row, only_row
+from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -66,31 +66,6 @@ class EndpointNameRow(TypedDict):
     url: str
     active: bool
     deleted: bool
-
-
-class EndpointBrowse(NamedTuple):
-    """What a list of endpoints shows: those with a text in lower case in their name or URL.
-
-    `state` None is every state. `look` is the most endpoints to read.
-    """
-
-    text: str
-    state: str | None
-    order: str
-    skip: int
-    limit: int
-    look: int
-
-
-class BrowsedEndpointsRow(TypedDict):
-    """Numbers of endpoints that have a text, in all and by state, and the ids of a page of them."""
-
-    number: int
-    active: int
-    failing: int
-    resting: int
-    disabled: int
-    ids: list[UUID]
 
 
 class UnwellEndpointRow(TypedDict):
@@ -243,7 +218,7 @@ class Endpoints:
             statement("endpoints/unwell"),
             environment_id,
             limit,
-            recent_id(LARGEST, DAYS_AT_ONCE * DAY_MS),
+            recent_id(LARGEST_ID, DAYS_AT_ONCE * DAY_MS),
         )
         return all_rows(UnwellEndpointRow, rows)
 
@@ -275,24 +250,14 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
         return all_rows(EndpointRow, rows)
 
-    async def browse(self, environment_id: str, wanted: EndpointBrowse) -> BrowsedEndpointsRow:
-        """Return the numbers of endpoints by state, and the ids of a page."""
-        rows = await self._session.fetch(
-            statement("endpoints/browse"),
-            environment_id,
-            wanted.text,
-            wanted.look,
-            wanted.state,
-            wanted.order,
-            wanted.skip,
-            wanted.limit,
-        )
-        return only_row(BrowsedEndpointsRow, rows)
-
     async def of_ids(self, environment_id: str, ids: Sequence[UUID]) -> Sequence[EndpointRow]:
         """Return endpoints of an environment as `list` does, in the order of `ids`."""
         rows = await self._session.fetch(statement("endpoints/of_ids"), environment_id, list(ids))
         return all_rows(EndpointRow, rows)
+
+    async def lock(self, endpoint_id: UUID) -> None:
+        """Lock an endpoint for `delete` until the transaction ends."""
+        await self._session.fetch(statement("endpoints/lock"), endpoint_id)
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:
         """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""

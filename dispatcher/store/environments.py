@@ -1,6 +1,6 @@
 """Read and write environments."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -18,6 +18,13 @@ class EnvironmentRow(TypedDict):
     all_paused_at: datetime | None
     created_at: datetime
     position: int
+
+
+class EnvironmentNameRow(TypedDict):
+    """The name of an environment."""
+
+    id: str
+    name: str
 
 
 class RenamedEnvironmentRow(EnvironmentRow):
@@ -61,6 +68,11 @@ class Environments:
         """Return environments, newest first."""
         rows = await self._session.fetch(statement("environments/list"), before, limit)
         return all_rows(EnvironmentRow, rows)
+
+    async def names(self, ids: Collection[str]) -> Sequence[EnvironmentNameRow]:
+        """Return the names of environments. Unknown ids are left out."""
+        rows = await self._session.fetch(statement("environments/names"), list(ids))
+        return all_rows(EnvironmentNameRow, rows)
 
     async def search(self, text: str, *, look: int, limit: int) -> Sequence[EnvironmentRow]:
         """Return environments whose id or name contains the text, ignoring case.

@@ -124,15 +124,16 @@ class Events:
 
     async def emit_directed(
         self, environment_id: str, type_: str, data: str, endpoint_id: UUID
-    ) -> tuple[int, int]:
+    ) -> int | None:
         """Emit an event for one endpoint alone.
 
-        Return the ids of the event and of the delivery that will be made for it.
+        Return the id of the delivery that will be made for it, None if the endpoint was deleted.
         """
         rows = await self._session.fetch(
             statement("events/emit_directed"), environment_id, type_, data, endpoint_id
         )
-        return rows[0]["event_id"], rows[0]["delivery_id"]
+        delivery_id: int | None = rows[0]["delivery_id"] if rows else None
+        return delivery_id
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.core.ids import EPOCH_MS, LARGEST, TIME_SHIFT
+from dispatcher.core.ids import EPOCH_MS, LARGEST_ID, TIME_SHIFT
 from dispatcher.core.model import RawJson, Status
 from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
@@ -50,7 +50,7 @@ class HistoryFilter:
     """
 
     low: int = 0
-    high: int = LARGEST
+    high: int = LARGEST_ID
     status: Status | None = None
     type: str | None = None
     prefix: str | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
 from uuid import UUID
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Delivery, DeliveryRow
 from dispatcher.store.rows import all_rows, uncopied_rows
 from dispatcher.store.session import Session
@@ -114,7 +114,7 @@ class Inbox:
         after_id: int,
         excluded_environments: Sequence[str] = (),
         deliveries_limit: int = 20_000,
-        up_to: int = LARGEST,
+        up_to: int = LARGEST_ID,
         small_bytes: int = 0,
     ) -> FannedOut:
         """Turn up to `limit` inbox rows into deliveries of `shard`.
@@ -147,7 +147,7 @@ class Inbox:
         saturated: Sequence[UUID],
         after_id: int = 0,
         excluded_environments: Sequence[str] = (),
-        up_to: int = LARGEST,
+        up_to: int = LARGEST_ID,
     ) -> FannedOut:
         """Make the next `limit` deliveries of the oldest event that is too large for one statement.
 
@@ -166,7 +166,7 @@ class Inbox:
         return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 
     async def first(
-        self, *, after_id: int, up_to: int = LARGEST, excluded_environments: Sequence[str] = ()
+        self, *, after_id: int, up_to: int = LARGEST_ID, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
         """Return the oldest id of such rows, or None, and the id up to which rows were read.
 

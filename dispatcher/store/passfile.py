@@ -9,7 +9,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LARGEST_FILE_BYTES = 1024 * 1024
+FILE_LIMIT_BYTES = 1024 * 1024
+"""Most that is read of a password file, or of a file with services."""
 
 _FIELD = re.compile(r"((?:\\.|[^\\:]|\\$)*)(:|$)", re.DOTALL)
 
@@ -48,7 +49,7 @@ def read(path: Path | None) -> Passwords:
         if message := _distrusted(status.st_mode):
             return Passwords(warnings=(f"the password file {path} is ignored: {message}",))
         with path.open(encoding="utf-8") as file:
-            text = file.read(LARGEST_FILE_BYTES)
+            text = file.read(FILE_LIMIT_BYTES)
     except OSError:
         return Passwords()
     except UnicodeDecodeError:

@@ -51,12 +51,18 @@ class Quarantine:
         return first_row(QuarantineRow, rows)
 
     async def release(self, environment_id: str, id_: int) -> LeftQuarantineRow | None:
-        """Move an event back to the inbox. Return `event_id type reason`, or None if unknown."""
+        """Move an event back to the inbox. Return `event_id type reason`.
+
+        Return None if it is unknown, or for an endpoint that was deleted.
+        """
         rows = await self._session.fetch(statement("quarantine/release"), environment_id, id_)
         return first_row(LeftQuarantineRow, rows)
 
     async def discard(self, environment_id: str, id_: int) -> LeftQuarantineRow | None:
-        """Delete an event from quarantine. Return `event_id type reason`, or None if unknown."""
+        """Delete an entry, and end its delivery if it has one.
+
+        Return `event_id type reason`, or None if it is unknown.
+        """
         rows = await self._session.fetch(statement("quarantine/discard"), environment_id, id_)
         return first_row(LeftQuarantineRow, rows)
 

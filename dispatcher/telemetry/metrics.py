@@ -72,7 +72,7 @@ REPLICATED = Counter(
     ["fate"],
     registry=REGISTRY,
 )
-TRIGGERS_SILENT = Gauge(
+TRIGGERS_DISABLED = Gauge(
     "dispatcher_triggers_disabled",
     "Disabled triggers of the events table: events are not sent until they are enabled",
     registry=REGISTRY,

@@ -36,7 +36,7 @@ ANSWER_LIMIT_BYTES = 64 * 1024
 
 DEFAULT_LIFE_SECONDS = 300.0
 """A token is kept so long if the server does not say when it expires."""
-LONGEST_LIFE_SECONDS = 86_400.0
+LIFE_LIMIT_SECONDS = 86_400.0
 MARGIN_SECONDS = 30.0
 """A token is replaced so long before it expires, or a tenth of its life if that is less."""
 
@@ -251,7 +251,7 @@ def _life(expires_in: object) -> float:
         return DEFAULT_LIFE_SECONDS
     if math.isnan(seconds) or seconds < 0:
         return DEFAULT_LIFE_SECONDS
-    return min(seconds, LONGEST_LIFE_SECONDS)
+    return min(seconds, LIFE_LIMIT_SECONDS)
 
 
 def _no_token(reason: str) -> SendError:

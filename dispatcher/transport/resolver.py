@@ -32,7 +32,7 @@ THREADS_OF_ONE = {"known": 8, "new": 12, "slow": 2}
 """Most lookups at once of one environment in each class."""
 
 FIRST_PAUSE_SECONDS = 2.0
-LONGEST_PAUSE_SECONDS = 30.0
+PAUSE_LIMIT_SECONDS = 30.0
 """First and longest pause before a host that timed out is looked up again."""
 
 SLOW_LIMIT = 4096
@@ -223,7 +223,7 @@ class Resolver:
         timeouts, until = self._slow.get(host, (0, 0.0))
         if now < until:
             return  # another caller of the same lookup has noted it
-        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(timeouts, 10), LONGEST_PAUSE_SECONDS)
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(timeouts, 10), PAUSE_LIMIT_SECONDS)
         self._known.discard(host)
         self._slow[host] = (timeouts + 1, now + pause)
         self._slow.move_to_end(host)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from dispatcher.core.model import Scope
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken

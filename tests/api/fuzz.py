@@ -91,7 +91,7 @@ def kept_inside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Resolver, "resolve", resolve)
         patch.setattr(Guard, "socket_factory", socket_factory)
-        patch.setattr(auth, "WRONG_MOST", 10**9)
+        patch.setattr(auth, "WRONG_LIMIT", 10**9)
         yield
 
 

@@ -48,8 +48,8 @@ async def test_guesses_of_a_made_up_token_are_not_even_compared_after_too_many()
     gate = Looked()
     asked = Auth(gate)
     answers = [await shown(asked, GUESS.format(n)) for n in range(50)]
-    assert answers == [401] * auth.WRONG_MOST + [429] * 40
-    assert len(gate.compared) == auth.WRONG_MOST
+    assert answers == [401] * auth.WRONG_LIMIT + [429] * 40
+    assert len(gate.compared) == auth.WRONG_LIMIT
     assert await shown(asked, GUESS.format(0), "192.0.2.2") == 401
 
 
@@ -66,7 +66,7 @@ async def test_a_new_valid_token_is_looked_up_now_and_then_while_others_guess() 
     good = OURS.format("z")
     gate = Looked(good)
     asked = Auth(gate)
-    for n in range(auth.WRONG_MOST):
+    for n in range(auth.WRONG_LIMIT):
         await shown(asked, GUESS.format(n))
     assert await shown(asked, good) == 200
     gate.compared.clear()
@@ -77,9 +77,9 @@ async def test_a_new_valid_token_is_looked_up_now_and_then_while_others_guess() 
 
 async def test_only_some_throttled_requests_wait_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "LATE_SECONDS", 60.0)
-    monkeypatch.setattr(auth, "LATE_MOST", 3)
+    monkeypatch.setattr(auth, "LATE_LIMIT", 3)
     asked = Auth(Looked())
-    for n in range(auth.WRONG_MOST):
+    for n in range(auth.WRONG_LIMIT):
         await shown(asked, GUESS.format(n))
     waiting = [asyncio.create_task(shown(asked, GUESS.format(n))) for n in range(3)]
     await asyncio.sleep(0)
@@ -93,7 +93,7 @@ def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(auth, "ADDRESSES", 2)
     throttle = Throttle()
     for address in ("a", "b", "c"):
-        for _ in range(auth.WRONG_MOST):
+        for _ in range(auth.WRONG_LIMIT):
             throttle.note(address, 1.0)
         throttle.may_look_up(address, 1.0)
     assert [throttle.wait(address, 1.0) > 0 for address in ("a", "b", "c")] == [False, True, True]

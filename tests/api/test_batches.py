@@ -16,7 +16,7 @@ from tests.conftest import Connection
 
 NDJSON = "application/x-ndjson"
 FORMS = [JSON, JSONAPI, NDJSON]
-MOST_BYTES = 8 * 2**20
+BATCH_LIMIT_BYTES = 8 * 2**20
 
 
 def batch(form: str, events: list[bytes]) -> bytes:
@@ -182,11 +182,11 @@ async def test_eight_mebibytes_are_taken_and_no_more(
     ask: Client, database: Connection, form: str
 ) -> None:
     large = event(b'"' + b"x" * (200 * 1024) + b'"')
-    number = MOST_BYTES // (len(large) + 64)
+    number = BATCH_LIMIT_BYTES // (len(large) + 64)
     events = [large] * number
-    room = MOST_BYTES - len(batch(form, [*events, event(b'""')]))
+    room = BATCH_LIMIT_BYTES - len(batch(form, [*events, event(b'""')]))
     events.append(event(b'"' + b"y" * room + b'"'))
-    assert len(batch(form, events)) == MOST_BYTES
+    assert len(batch(form, events)) == BATCH_LIMIT_BYTES
     assert len(ids_of(await post(ask, form, events))) == number + 1
     events[-1] = event(b'"' + b"y" * (room + 1) + b'"')
     async with untouched(database):

@@ -78,6 +78,9 @@ async def test_a_webhook_is_made_listed_changed_and_deleted(ask: Ask, receiver: 
     assert len(made["secret"]) == 64
     assert made.secret == made.signing_secret == made["secret"]
 
+    assert await ask("webhooks.list", search="nothing") == []
+    [found] = await ask("webhooks.list", search="SYNC", state="active")
+    assert found.id == made.id
     [listed] = await ask("webhooks.list")
     assert (listed.id, listed.name, "secret" in listed) == (made.id, "Sync", False)
     changed = await ask("webhooks.update", made.id, events=["user.*", "a"], retry={"retries": 2})
@@ -187,6 +190,10 @@ async def test_an_event_is_emitted_once_a_key(ask: Ask) -> None:
         first.id,
     ]
     assert len(await ask("events.list", id=first.id)) == 1
+    assert (await ask("events.list", id=first.id))[0].outcome is None
+    [told] = await ask("events.list", id=first.id, outcome=True)
+    assert (told.outcome["delivered"], told.outcome["isPartial"]) == (0, False)
+    assert told.outcome == read.outcome
     with pytest.raises(clients.ConflictError):
         await ask("events.emit", "a.b", {"n": 2}, idempotency_key="k")
 

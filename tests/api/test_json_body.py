@@ -6,6 +6,7 @@ import pytest
 from dispatcher.api import json_body
 from dispatcher.api.request_parser import FORM_BYTES
 from dispatcher.api.types import HttpError
+from dispatcher.schema_validation.validate import NESTING_LIMIT
 from tests.api.conftest import JSONAPI, Client
 
 VALUES = [
@@ -48,9 +49,9 @@ def test_a_value_that_is_not_there_is_not_found(text: str) -> None:
 @pytest.mark.parametrize("inside", ["", "[" * 80, r"\"" + "[" * 80, "\\\\" + "{" * 80])
 def test_only_brackets_outside_of_strings_count_as_levels(inside: str) -> None:
     json_body.check(f'["{inside}", "{inside}"]'.encode())
-    for levels in (json_body.DEEPEST - 1, json_body.DEEPEST):
+    for levels in (NESTING_LIMIT - 1, NESTING_LIMIT):
         deep = f'["{inside}", {"[" * levels}{"]" * levels}]'.encode()
-        if levels < json_body.DEEPEST:
+        if levels < NESTING_LIMIT:
             json_body.check(deep)
             continue
         with pytest.raises(HttpError):

@@ -113,8 +113,8 @@ async def test_a_token_of_one_environment_reads_no_figures_of_the_others(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
-    monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.PAUSES_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.MEASURE_SECONDS", 0.1)
     assert (
         await admin("POST", "/api/webhooks", {"url": receiver.url, "events": ["*"]})
     ).status == 201

@@ -8,7 +8,7 @@ from tests.conftest import Connection
 from tests.receivers import Receiver
 
 LISTED = 16 * 1024
-EMITTED_MOST = 256 * 1024
+EMITTED_LIMIT_BYTES = 256 * 1024
 
 TEXTS = {
     "a trailing zero": b"1.10",
@@ -106,11 +106,11 @@ async def test_data_over_the_limit_is_refused(
     ask: Client, database: Connection, dialect: str
 ) -> None:
     async with untouched(database):
-        body = document("a.type", b'"' + b"x" * (EMITTED_MOST - 1) + b'"', dialect)
+        body = document("a.type", b'"' + b"x" * (EMITTED_LIMIT_BYTES - 1) + b'"', dialect)
         refused = await ask("POST", "/api/events", body, Content_Type=dialect)
     assert refused.status == 422
     assert pointers(refused) == ["/data" if dialect == JSON else "/data/attributes/data"]
-    fits = document("a.type", b'"' + b"x" * (EMITTED_MOST - 2) + b'"', dialect)
+    fits = document("a.type", b'"' + b"x" * (EMITTED_LIMIT_BYTES - 2) + b'"', dialect)
     assert (await ask("POST", "/api/events", fits, Content_Type=dialect)).status == 201
 
 

@@ -94,6 +94,8 @@ async def test_every_group_of_the_client_works(api: Api, client: Path, receiver:
     assert told == {
         "created": {"active": True, "events": ["user.created"]},
         "listed": [[True, None]],
+        "found": [1, 0],
+        "outcome": 1,
         "updated": ["Second", "Second"],
         "ping": ["webhook.test", True],
         "once": True,

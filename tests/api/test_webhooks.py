@@ -31,3 +31,28 @@ async def test_a_webhook_is_created_as_a_json_api_document(
     assert (made.status, made.type) == (201, JSONAPI)
     assert len(made.json["data"]["attributes"]["signing_secret"]) == 64
     assert made.json["data"]["type"] == "webhook"
+
+
+async def test_webhooks_are_found_by_text_and_state(admin: Client, receiver: Receiver) -> None:
+    async def found(query: str) -> list[str]:
+        listed = await admin("GET", f"/api/webhooks?{query}")
+        assert listed.status == 200
+        items = listed.data if isinstance(listed.data, list) else listed.data["items"]
+        return [webhook["name"] for webhook in items]
+
+    for name, active in (("Initech EU", True), ("Hooli", True), ("Initech US", False)):
+        made = await admin(
+            "POST", "/api/webhooks", {"url": receiver.url, "events": ["a"], "name": name}
+        )
+        if not active:
+            await admin("PATCH", f"/api/webhooks/{made.data['id']}", {"active": False})
+    assert await found("search=INITECH") == ["Initech EU", "Initech US"]
+    assert await found("state=disabled") == ["Initech US"]
+    assert await found("search=initech&state=active") == ["Initech EU"]
+    assert await found("search=nothing") == []
+    first = await admin("GET", "/api/webhooks?search=initech&limit=1")
+    assert [each["name"] for each in first.data["items"]] == ["Initech EU"]
+    cursor = first.data["nextCursor"]
+    assert await found(f"search=initech&limit=1&cursor={cursor}") == ["Initech US"]
+    for wrong in ("state=wrong", "search=", f"search={'x' * 201}"):
+        assert (await admin("GET", f"/api/webhooks?{wrong}")).status == 400

@@ -28,7 +28,7 @@ TYPES = 1_000
 PARKED = 1_000_000
 PARKED_SHORT = 50_000
 WITHIN_SECONDS = 240.0
-LONGEST_SECONDS = 1.0
+LIMIT_SECONDS = 1.0
 """What a statement of the engine may take at the most."""
 MANY_DUE = 10_000
 """While more than so many are due, every second must see something sent."""
@@ -200,7 +200,7 @@ def _weigh(burst: Burst, times: dict[str, Any], posts: int, log: Path) -> tuple[
     longest, statement = longest_statement(log)
     broken = [f"lost {lost}"] * (lost > 0) + [f"duplicated {repeated}"] * (repeated > 0)
     broken += [f"nothing was sent in second {second}, with {due} due" for second, due in idle]
-    if longest > LONGEST_SECONDS:
+    if longest > LIMIT_SECONDS:
         broken.append(f"a statement took {longest:.1f} s: {statement}")
     rates = " ".join(str(each[second]) for second in range(max(each, default=0) + 1))
     figures = (

@@ -28,7 +28,7 @@ SILENT_SECONDS = 4.0
 """How long a process stays frozen, or a connection cut: until the waiting side has noticed."""
 PROMOTED_WITHIN_SECONDS = 30.0
 HOUR = 3_600
-LONGEST_PAUSE_SECONDS = 1.0
+PAUSE_LIMIT_SECONDS = 1.0
 """Between attempts, as configured."""
 LATER_SECONDS = 6.0
 """By which an attempt may be later than that, on a machine that has other things to do."""
@@ -164,7 +164,7 @@ def weigh_steps(stage: Stage, findings: Findings) -> list[Figure]:
     for post in stage.posts:
         history[post.endpoint, post.delivery].append(post.at)
     waits = [after - before for of in history.values() for before, after in pairwise(of)]
-    limit = LONGEST_PAUSE_SECONDS + LATER_SECONDS * stage.patience
+    limit = PAUSE_LIMIT_SECONDS + LATER_SECONDS * stage.patience
     return [
         Figure(f"{number_of(stage, 'step')} steps of an hour"),
         Figure(f"attempts follow after {spread(waits)}", max(waits, default=0.0) <= limit),

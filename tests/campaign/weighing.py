@@ -16,7 +16,7 @@ from tests.campaign.stage import CONCURRENCY, Stage
 RESUMED_WITHIN = 2.0
 """Seconds from a kill to the next attempt of a delivery that was under way, as a rule: where a new
 process must start, it needs the machine's time as well, and gets it beside producers and receiver."""
-RESUMED_AT_MOST = 6.0
+RESUMED_LIMIT = 6.0
 SENDING_WITHIN_SECONDS = 6.0
 """From a silence to the arrival of an event emitted right after it, beside everything else here."""
 
@@ -51,13 +51,13 @@ class Campaign:
 def resumed(stage: Stage) -> Figure:
     """From each kill to the next attempt of a delivery that was under way and had no answer."""
     firsts: list[float] = []
-    limit = RESUMED_AT_MOST if stage.short else RESUMED_WITHIN
+    limit = RESUMED_LIMIT if stage.short else RESUMED_WITHIN
     for fault in (f for f in stage.faults if f.kind == "kill"):
         latest = {p.delivery: p for p in stage.posts if p.at < fault.at}
         cut = {delivery for delivery, p in latest.items() if p.answered_at is None}
         again = [p.at - fault.at for p in stage.posts if p.delivery in cut and p.at > fault.at]
         firsts += [min(again)] if again else []
-    kept = not firsts or (median(firsts) <= limit and max(firsts) <= RESUMED_AT_MOST)
+    kept = not firsts or (median(firsts) <= limit and max(firsts) <= RESUMED_LIMIT)
     return Figure(f"resumed after {spread(firsts)}", kept)
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from dispatcher.cli.delivery_watch import (
     GRACE,
-    MOST_PENDING,
     OVERLAP,
+    PENDING_LIMIT,
     AttemptCounts,
     Watch,
 )
@@ -99,8 +99,8 @@ def test_returned_deliveries_are_forgotten_once_no_longer_listed() -> None:
 
 def test_the_number_of_watched_pending_deliveries_is_limited() -> None:
     watch = Watch()
-    watch.ended_among((delivery(str(n), 0) for n in range(MOST_PENDING + 10)), at(0))
-    assert len(watch.due(at(100))) == MOST_PENDING
+    watch.ended_among((delivery(str(n), 0) for n in range(PENDING_LIMIT + 10)), at(0))
+    assert len(watch.due(at(100))) == PENDING_LIMIT
 
 
 def test_each_attempt_is_new_once() -> None:
@@ -111,7 +111,7 @@ def test_each_attempt_is_new_once() -> None:
 
 def test_counts_of_attempts_cannot_fill_the_memory() -> None:
     counts = AttemptCounts()
-    for number in range(MOST_PENDING + 1):
+    for number in range(PENDING_LIMIT + 1):
         counts.first_new(Resource({"id": f"dlv_{number}", "attempts": 1}))
-    assert counts.first_new(Resource({"id": f"dlv_{MOST_PENDING}", "attempts": 1})) is None
+    assert counts.first_new(Resource({"id": f"dlv_{PENDING_LIMIT}", "attempts": 1})) is None
     assert counts.first_new(Resource({"id": "dlv_0", "attempts": 1})) == 1

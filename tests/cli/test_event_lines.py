@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pytest
 
-from dispatcher.api.event_batch import MOST_BYTES, MOST_EVENTS
+from dispatcher.api.event_batch import BATCH_LIMIT_BYTES, EVENTS_LIMIT
 from dispatcher.cli.errors import MisuseError
 from dispatcher.cli.event_lines import BATCH_BYTES, Batch, batches, explain
 from dispatcher.store.events import NewEventRow
@@ -12,7 +12,7 @@ from dispatcher.store.events import NewEventRow
 EVENT = b'{"type": "a.b", "data": 1}\n'
 
 
-def read(text: bytes, most_data: int = MOST_BYTES) -> list[Batch]:
+def read(text: bytes, most_data: int = BATCH_LIMIT_BYTES) -> list[Batch]:
     return list(batches(BytesIO(text), most_data=most_data))
 
 
@@ -27,12 +27,12 @@ def test_a_file_without_events_has_no_batch() -> None:
 
 
 def test_a_batch_has_as_many_events_as_a_request_may_have() -> None:
-    found = read(EVENT * (2 * MOST_EVENTS + 1))
-    assert [len(batch.events) for batch in found] == [MOST_EVENTS, MOST_EVENTS, 1]
+    found = read(EVENT * (2 * EVENTS_LIMIT + 1))
+    assert [len(batch.events) for batch in found] == [EVENTS_LIMIT, EVENTS_LIMIT, 1]
     assert [(batch.lines[0], batch.lines[-1]) for batch in found] == [
-        (1, MOST_EVENTS),
-        (MOST_EVENTS + 1, 2 * MOST_EVENTS),
-        (2 * MOST_EVENTS + 1, 2 * MOST_EVENTS + 1),
+        (1, EVENTS_LIMIT),
+        (EVENTS_LIMIT + 1, 2 * EVENTS_LIMIT),
+        (2 * EVENTS_LIMIT + 1, 2 * EVENTS_LIMIT + 1),
     ]
 
 
@@ -63,10 +63,10 @@ def test_a_wrong_event_is_named_by_its_line(line: bytes, message: str) -> None:
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
-    endless = BytesIO(EVENT + b" " * (3 * MOST_BYTES))
+    endless = BytesIO(EVENT + b" " * (3 * BATCH_LIMIT_BYTES))
     with pytest.raises(MisuseError, match="line 2 is longer than 8388608 bytes"):
         list(batches(endless, most_data=1))
-    assert endless.tell() == len(EVENT) + MOST_BYTES + 1
+    assert endless.tell() == len(EVENT) + BATCH_LIMIT_BYTES + 1
 
 
 def test_a_problem_without_an_event_keeps_its_message() -> None:

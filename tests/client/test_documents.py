@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dispatcher.client import documents
-from dispatcher.client.documents import MOST_LEVELS, read
+from dispatcher.client.documents import LEVELS_LIMIT, read
 from dispatcher.client.resources import Response, page
 
 
@@ -35,7 +35,7 @@ def payloads(body: bytes) -> list[Any]:
         (nested(1200), nested(1200)),
         ('{"a":' * 1200 + "1" + "}" * 1200, '{"a":' * 1200 + "1" + "}" * 1200),
         (f'{{"data":{nested(1200)}}}', f'{{"data":{nested(1200)}}}'),
-        (nested(MOST_LEVELS), json.loads(nested(MOST_LEVELS))),
+        (nested(LEVELS_LIMIT), json.loads(nested(LEVELS_LIMIT))),
         (nested(100_000), nested(100_000)),
         ('"' + "[" * 1200 + '\\""', "[" * 1200 + '"'),
         (r'"\ud800"', "\ud800"),
@@ -62,5 +62,5 @@ def test_what_is_no_json_is_none(body: bytes) -> None:
 
 
 def test_what_is_read_can_be_written() -> None:
-    body = listed(nested(MOST_LEVELS - 1), nested(MOST_LEVELS), nested(MOST_LEVELS + 1), "1e999")
+    body = listed(nested(LEVELS_LIMIT - 1), nested(LEVELS_LIMIT), nested(LEVELS_LIMIT + 1), "1e999")
     assert json.loads(json.dumps(documents.read(body)))

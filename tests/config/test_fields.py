@@ -4,7 +4,6 @@ import pytest
 
 from dispatcher.config.fields import (
     header_name,
-    is_reserved_header,
     network,
     seconds,
 )
@@ -74,9 +73,3 @@ def test_a_network_that_is_none_is_refused(text: str) -> None:
 def test_a_name_that_http_forbids_is_not_a_header_name(text: str) -> None:
     with pytest.raises(ValueError, match="HTTP header"):
         header_name(text)
-
-
-def test_header_names_are_reserved_in_any_case() -> None:
-    assert is_reserved_header("CONTENT-Length")
-    assert is_reserved_header("Proxy-Authenticate")
-    assert not is_reserved_header("X-Anything")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from dispatcher.core.model import Delivery, Endpoint, Event, Sent
-from dispatcher.core.request_headers import RequestBuilder, sent_headers
+from dispatcher.core.request_headers import RequestBuilder, is_reserved_header, sent_headers
 from dispatcher.core.signing import HeaderNames
 
 NAMES = HeaderNames("X-Sign", "X-Hex", "X-Time", "X-Stripe")
@@ -75,3 +75,9 @@ def test_an_endpoint_can_only_narrow_the_schemes() -> None:
     headers = REQUESTS.build(DELIVERY, narrowed, EVENT, 0.0, 0.0).headers
     assert "X-Sign" in headers
     assert not {"X-Stripe", "webhook-signature"} & set(headers)
+
+
+def test_header_names_are_reserved_in_any_case() -> None:
+    assert is_reserved_header("CONTENT-Length")
+    assert is_reserved_header("Proxy-Authenticate")
+    assert not is_reserved_header("X-Anything")

@@ -1,8 +1,8 @@
-"""`make screenshots`: pictures of every page, with docs/dashboard.md that shows them.
+"""`make screenshots`: the pictures of docs/dashboard.md, one of every page.
 
 python -m tests.dashboard.screenshots [--into DIRECTORY] [--every]
 
-`--every` also takes every page narrow and dark, to look at, and writes no document.
+`--every` also takes every page narrow and dark, to look at.
 """
 
 import argparse
@@ -11,8 +11,7 @@ import math
 import re
 import sys
 import tempfile
-import textwrap
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,145 +37,39 @@ DOCS = Path(__file__).parents[2] / "docs"
 TALLEST = 1400
 SHORT = ("webhook", "deliveries", "delivery-curl", "events", "audit")
 """Long pages whose pictures are as high as a window."""
-SENTENCES: Mapping[str, tuple[str, str]] = {
-    "sign-in": ("Signing in", "You sign in with a token, which decides what you can see and do."),
-    "overview": (
-        "Overview",
-        "The speed and success of sending, the backlog, and the daemons. The first line of the "
-        "overview says whether all is well; if not, what fails, since when, why, and how much "
-        "waits, with the button that mends it. *Lag* is how long the oldest delivery has been due "
-        "and is not sent. *Due* are those to be sent now, *scheduled* those that are retried "
-        "later, *held* those whose webhook is disabled or rests, or whose sending is paused.",
-    ),
-    "overview-table": (
-        "Overview, as a table",
-        "The same figures as text, also for screen readers.",
-    ),
-    "search": (
-        "Search",
-        "The box on every page finds an event, a delivery, a webhook by name or URL, a reference, "
-        "an idempotency key, an environment, a page, and a text within payloads of a time range. "
-        "`/` and Ctrl+K or ⌘K lead to it. The first hit is answered in a sentence. Payloads are "
-        "searched piece by piece, and the page says how far it searched.",
-    ),
-    "deliveries": (
-        "Deliveries",
-        "*Deliveries* lists those of all webhooks by status, response, error, webhook, event "
-        "type, reference and time. If few of very many match, the page says how far it searched, "
-        "and goes on by itself. What is ticked, or everything that is filtered, can be retried or "
-        "cancelled; the latter is counted first. Such a bulk action runs in the daemon, survives "
-        "restarts, and concerns only deliveries that existed when it was counted.",
-    ),
-    "causes": ("Failures by cause", "What has failed and was not sent again, grouped."),
-    "bulk-preview": (
-        "A bulk action, counted",
-        "Everything that is filtered is counted before it is sent again or cancelled.",
-    ),
-    "bulk-action": ("A bulk action", "Its progress, and what it left as it was."),
-    "webhooks": (
-        "Webhooks",
-        "Found by name, URL and state; each with its last 24 hours: success, latency and pending deliveries.",
-    ),
-    "webhook-new": (
-        "Create webhook",
-        "Event types are chosen from a list, or matched by patterns.",
-    ),
-    "webhook-secret": ("Signing secret", "It is shown once, with code that verifies deliveries."),
-    "webhook": ("A webhook's deliveries", "Live, by status, type and time."),
-    "webhook-disabled": ("A disabled webhook", "Why, and what happens to what is pending."),
-    "webhook-settings": ("Settings", "Headers, limits, and the retry schedule spelled out."),
-    "webhook-credentials": (
-        "Credentials",
-        "Password, access token and certificates, replaced or removed, and never shown.",
-    ),
-    "webhook-recoveries": (
-        "Recoveries",
-        "Failed and missed deliveries are counted, then sent again.",
-    ),
-    "webhook-history": ("History", "Who changed the webhook, with the values before and after."),
-    "delivery": (
-        "A delivery",
-        "Every attempt: what was sent, what came back, how long each phase took. Successive "
-        "attempts that went alike are folded; of others the page says what changed: status, "
-        "error, headers, body. Headers such as `Date` and request ids do not count. Payloads and "
-        "answers in JSON are set out; the exact bytes are one click away, and to download. Of a "
-        "payload over 64 KiB, the page shows the beginning. *Newer* and *Older* lead along the "
-        "list, with its filter, from which the delivery or event was opened.",
-    ),
-    "delivery-pending": ("A delivery that is retried", "The error in words, and a countdown."),
-    "delivery-failed": ("A delivery that failed", "It has failed, until a user sends it again."),
-    "delivery-curl": (
-        "Copy as curl",
-        "It makes a command that sends the next attempt by hand: the headers and bytes that the "
-        "daemon would send now, with a fresh signature, quoted for a POSIX shell. It needs the "
-        "scope `support` and is in the audit log, because the receiver cannot tell the request "
-        "from a delivery. It holds neither the secret nor credentials: the webhook's own headers, "
-        "passwords, access tokens and certificates are placeholders in angle brackets. A payload "
-        "over 8 KiB, or with characters that shells or terminals change, is read from the "
-        "downloaded file.",
-    ),
-    "events": ("Events", "Found by id, type and time; each with how its deliveries went."),
-    "event": ("An event", "Its data byte for byte, and each of its deliveries."),
-    "event-new": ("Emit event", "By hand, from the example of its type."),
-    "event-types": ("Event types", "What the application emits, described."),
-    "event-type": ("An event type", "With an example, and a schema that can be enforced."),
-    "quarantine": ("Quarantine", "Events that do not satisfy their schema, to release or discard."),
-    "tokens": ("Tokens", "The tokens of programs and people, with scope and expiry."),
-    "audit": (
-        "Audit",
-        "The audit log names the token or the user of a change and where it was made, and shows "
-        "each changed field before and after it. It is filtered by actor and by target. The tab "
-        "*History* of a webhook has its own entries, also those of the daemon that disabled it.",
-    ),
-    "not-found": (
-        "An error",
-        "It keeps the navigation, and says what happened, why and what to do.",
-    ),
-}
-RULES = (
-    "## Environments and links",
-    "Every address names its environment, `/e/{environment}/…`, and every form repeats it. So a page",
-    "acts on the environment that it shows, also when another tab shows another one. A form that was",
-    "loaded for another environment changes nothing (409). A link to an event, a delivery or a webhook",
-    "of another environment opens it there if your token allows that; otherwise the answer is 404.",
-    "Addresses of earlier versions, without an environment, redirect. If sending is paused, every page",
-    "shows since when and by which actor. If your session has ended when you send a form, the dashboard",
-    "shows the form again after you sign in, without its passwords and keys.",
-    "",
-    "## Updates",
-    "Lists update themselves and hold still. Rows that are shown change in place; new ones are counted,",
-    "as in *12 new, show*, and wait for a click. A row that no longer matches the filter stays until",
-    "then, in italics. When something above the pointer grows or goes, the page scrolls with it. *Pause",
-    "updates* stops them in this browser until you press it again. A hidden tab requests none, and",
-    "updates once when it is shown. If updates fail, the page turns grey within 5 s and says since when",
-    "and why: the daemon does not answer, has no database, or your session has ended. It goes on by",
-    "itself, and keeps what you have typed; *Sign in* leads back to the same page and filter.",
-    "",
-    "## Times and copies",
-    "Times are relative, with the exact time in UTC beside them. *Local time* shows the exact ones in",
-    "the browser's time zone, with its offset; the browser remembers that. Filters stay in UTC. Copy",
-    "buttons take ids, URLs and payloads exactly as they are, also characters that a page shows as",
-    "codes.",
-    "",
-    "## Access",
-    "Buttons that a token may not use are not shown, and their forms get 403. The scope `support` is for",
-    "people who answer questions: it looks, retries, replays and reads the audit log, and changes no",
-    "settings.",
-    "",
-    "## Look",
-    "`dashboard.title` is the name that titles, the menu and the sign-in page show. The theme is that of",
-    "the system until *Theme* changes it. Pages fit 320 px and more, and rows are high enough for a",
-    "finger. Printed, a page has no menu and no buttons, and every URL, payload and attempt is whole,",
-    "with exact times. An error keeps the menu, and says what happened, why, and what to do. Everything",
-    "works without JavaScript.",
-    "",
-    "## Protection",
-    "Pages are compressed with gzip, except those that show a new secret or token. The CSRF token of a",
-    "form is masked with new random bytes each time, and the cookie is `SameSite=Strict`, so the length",
-    "of a page tells other sites nothing. Over TLS, the name of the cookie is",
-    "`__Host-dispatcher_session`; a proxy reports TLS with `X-Forwarded-Proto: https`. `admin.hosts`",
-    "names the hosts that the admin port answers to. Requests for others get 421, except health checks.",
+PAGES = (
+    "sign-in",
+    "overview",
+    "overview-table",
+    "search",
+    "deliveries",
+    "causes",
+    "bulk-preview",
+    "bulk-action",
+    "webhooks",
+    "webhook-new",
+    "webhook-secret",
+    "webhook",
+    "webhook-disabled",
+    "webhook-settings",
+    "webhook-credentials",
+    "webhook-recoveries",
+    "webhook-history",
+    "delivery",
+    "delivery-pending",
+    "delivery-failed",
+    "delivery-curl",
+    "events",
+    "event",
+    "event-new",
+    "event-types",
+    "event-type",
+    "quarantine",
+    "tokens",
+    "audit",
+    "not-found",
 )
+"""The pages that are photographed, by the names of their pictures."""
 ADDRESSES = {
     "User sync": "https://support.example.com/hooks/users",
     "Billing": "https://billing.example.com/v2/dispatcher",
@@ -212,7 +105,7 @@ LOOKS = (
 )
 LAST = ("bulk-preview", "bulk-action")
 """Taken last, because they change what other pages show."""
-SHOWN = {
+ALSO_TAKEN = {
     "-dark": ("overview", "webhook"),
     "-narrow": ("webhooks", "deliveries", "delivery-pending"),
     "-narrow-dark": ("overview",),
@@ -292,8 +185,7 @@ async def take(into: Path, *, every: bool) -> None:
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         studio = Studio(browser, api, scene, token, into)
         for look in LOOKS:
-            wanted = every or look is WIDE_LIGHT
-            await studio.photograph(look, list(SENTENCES) if wanted else SHOWN[look.suffix])
+            await studio.photograph(look, PAGES if every else pages(look))
         await browser.close()
 
 
@@ -367,24 +259,13 @@ def sums(
         yield at, attempts, failures, attempts - failures, attempts * 24, durations
 
 
-def document() -> str:
-    """docs/dashboard.md."""
-    lines = [
-        "# The dashboard",
-        "",
-        "The daemon serves it at the address of `[admin]`, beside the API. `dispatcher demo` opens on",
-        "it, with a one-time login link. `make screenshots` takes these pictures.",
-        "",
-        *RULES,
-    ]
-    for name, (title, sentence) in SENTENCES.items():
-        text = textwrap.wrap(sentence, 100, break_on_hyphens=False)
-        lines += ["", f"## {title}", *text, "", f"![{title}](screenshots/{name}.png)"]
-        for look in LOOKS[1:]:
-            if name in SHOWN[look.suffix]:
-                told = f"{title}, {'narrow' if look.narrow else 'wide'} and {look.theme}"
-                lines += ["", f"![{told}](screenshots/{look.of(name)})"]
-    return "\n".join([*lines, ""])
+def pictures() -> set[str]:
+    """The names of the files that are taken without `--every`."""
+    return {look.of(name) for look in LOOKS for name in pages(look)}
+
+
+def pages(look: Look) -> tuple[str, ...]:
+    return PAGES if look is WIDE_LIGHT else ALSO_TAKEN[look.suffix]
 
 
 def main() -> None:
@@ -397,8 +278,6 @@ def main() -> None:
         asyncio.run(take(asked.into, every=asked.every))
     except RuntimeError as error:
         sys.exit(str(error))
-    if not asked.every:
-        (DOCS / "dashboard.md").write_text(document())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.dashboard.attempt_groups import CHANGES_MOST, Change, compare, group
+from dispatcher.dashboard.attempt_groups import CHANGES_LIMIT, Change, compare, group
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.services.history_resources import Attempt
 
@@ -101,7 +101,7 @@ def test_bodies_are_shown_from_a_little_before_their_first_difference() -> None:
 def test_changes_are_bounded() -> None:
     headers = tuple((f"x-{number}", "v" * 500) for number in range(1000))
     found = compare(BROKEN, replace(BROKEN, response_headers=headers))
-    assert len(found) == CHANGES_MOST
+    assert len(found) == CHANGES_LIMIT
     assert all(len(each.after or "") < 130 for each in found)
 
 

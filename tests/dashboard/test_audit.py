@@ -1,6 +1,7 @@
 """The audit log, as a visitor reads it: who changed what, from what to what."""
 
 import re
+from html import unescape
 
 from tests.api.conftest import OTHER, Api, Client
 from tests.conftest import Connection
@@ -99,3 +100,38 @@ async def test_an_event_type_leads_to_its_history(visitor: Visitor) -> None:
     assert 'href="/e/env_default/audit?subject=a.b">History</a>' in page.text
     (row,) = entries(await visitor.get("/audit?subject=a.b"))
     assert "event_type.create" in row
+
+
+def filtered(page: Page) -> str:
+    """Where the words of the filter lead to."""
+    found = re.search(r'<a href="([^"]+)">delivered, webhook Initech</a>', page.text)
+    assert found is not None, page.text
+    return unescape(found[1])
+
+
+async def test_a_bulk_action_says_what_it_selected_and_leads_to_it(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url, name="Initech")
+    await admin("POST", "/api/events", {"type": "user.created", "data": {}})
+    await receiver.wait_for(1)
+
+    async def is_delivered() -> bool:
+        listed = await admin("GET", "/api/deliveries?status=DELIVERED")
+        return bool(listed.data["items"])
+
+    await until(is_delivered, "the delivery ended")
+    started = await admin(
+        "POST",
+        "/api/bulk-actions",
+        {"action": "retry", "filters": {"status": "DELIVERED", "webhookId": webhook}},
+    )
+    assert started.status == 202
+    page = await visitor.get("/audit?action=delivery.retry_many")
+    link = filtered(page)
+    assert "deliveries 1" in entries(page)[0]
+    assert "{" not in entries(page)[0]
+    listed = await visitor.follow(link)
+    assert "user.created" in listed.text
+    shown = await visitor.get(f"/deliveries/bulk/{started.data['id']}")
+    assert filtered(shown) == link

@@ -1,5 +1,6 @@
 """An audit entry in words."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import dispatcher
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import RawJson
 from dispatcher.dashboard.audit_words import (
     ACTIONS,
@@ -138,3 +140,24 @@ def test_the_filter_offers_every_action_that_is_written() -> None:
     # Those of bulk actions are composed, and quarantined events expire in the database.
     composed = {"delivery.retry_many", "delivery.cancel_many", "quarantine.expire", "webhook.test"}
     assert written | composed == set(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("filters", "filtered"),
+    [
+        (
+            {"low": 0, "high": 5, "status": "FAILED", "code_from": 500, "code_to": 599},
+            "failed, response 5xx, made before ",
+        ),
+        ({"low": 0, "high": LARGEST_ID}, "selected one by one"),
+        ({"nonsense": 1}, "selected one by one"),
+        (None, "selected one by one"),
+    ],
+)
+def test_a_bulk_action_is_said_in_words(filters: object, filtered: str) -> None:
+    detail = json.dumps({"deliveries": None, "filters": filters})
+    shown = line(entry("delivery.retry_many", "blk_1", exists=None, detail=detail))
+    assert shown.filtered is not None
+    assert shown.filtered[0].startswith(filtered)
+    assert (shown.filtered[1] is None) == (filtered == "selected one by one")
+    assert shown.changes == (("deliveries", None, "more than were counted"),)

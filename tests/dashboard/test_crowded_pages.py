@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from dispatcher.dashboard.views import tokens
+from dispatcher.dashboard.request import PAGE_SIZE
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -20,7 +20,7 @@ from tests.dashboard.walk import walk
 from tests.end_to_end.shell import KEY
 
 SIZE = crowd.Size(deliveries=3_000, webhooks=120, types=60, environments=60, others=60, days=10)
-MOST = 24
+LIMIT = 24
 """Statements a page, with those for the session and the environment: far fewer than rows."""
 
 PEOPLE = ("people", "authentication")
@@ -52,7 +52,7 @@ async def test_no_page_asks_a_statement_for_each_row(
         page = await standing_visitor.get(address)
         assert page.status == 200, f"{address}: {page.text[:2000]}"
         statements[name] = len(asked)
-    assert {name: number for name, number in statements.items() if number > MOST} == {}
+    assert {name: number for name, number in statements.items() if number > LIMIT} == {}
 
 
 async def test_the_list_of_tokens_has_pages(
@@ -62,7 +62,7 @@ async def test_the_list_of_tokens_has_pages(
     page = await standing_visitor.get("/tokens")
     for _ in range(SIZE.others):
         names = re.findall(r"<strong>(Token \d+)</strong>", page.text)
-        assert len(names) <= tokens.SHOWN
+        assert len(names) <= PAGE_SIZE
         seen += names
         following = re.search(r'href="([^"]*after=[^"]*)">Next page', page.text)
         if following is None:

@@ -1,7 +1,10 @@
-"""Environments are renamed in the dashboard."""
+"""Environments have names in the dashboard, and are renamed there."""
 
 from tests.api.conftest import Api
+from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
+from tests.dashboard.test_webhooks import made
+from tests.receivers import Receiver
 
 
 async def test_an_environment_is_renamed(visitor: Visitor) -> None:
@@ -23,3 +26,25 @@ async def test_only_an_administrator_renames(api: Api, stranger: Visitor) -> Non
     assert (await stranger.post("/environments/rename", {"name": "x"})).status == 403
     await stranger.sign_in(await api.token("admin", "env_default"))
     assert "Saved." in (await stranger.post("/environments/rename", {"name": "Mine"})).text
+
+
+async def test_lists_name_the_environment_beside_its_id(
+    visitor: Visitor, api: Api, other_environment: str, receiver: Receiver, connection: Connection
+) -> None:
+    named = 'Other <span class="id"><span class="soft mono">env_other</span>'
+    other = await api.client("admin", other_environment)
+    webhook = await made(other, receiver.url)
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET active = false, disabled_reason = 'manual' WHERE id = $1",
+        webhook,
+    )
+    assert named in (await visitor.get("/tokens")).text
+    assert named in (await visitor.get("/audit?all=on")).text
+    of_all = await visitor.get("/?of=all")
+    assert named in of_all.text
+    assert ">Default</a>" in of_all.text
+    assert named not in (await visitor.get(f"/e/{other_environment}/")).text
+    made_token = await visitor.post(
+        f"/e/{other_environment}/tokens", {"name": "theirs", "scope": "read"}
+    )
+    assert 'for <strong>Other</strong> <span class="mono">env_other</span>' in made_token.text

@@ -9,7 +9,6 @@ from dispatcher.core.pagination import Page
 from dispatcher.dashboard import list_steps
 from dispatcher.dashboard.list_steps import TooFarError
 from dispatcher.dashboard.live_list import Identified
-from dispatcher.services import delivery_criteria
 from tests.api.conftest import Client
 from tests.dashboard.conftest import Page as Shown
 from tests.dashboard.conftest import Visitor
@@ -49,7 +48,7 @@ class Listing:
         return Page(tuple(map(Numbered, found)), looked[-1] if len(inside) > self.rows else None)
 
 
-NOW = delivery_criteria.id_at(datetime.now(UTC))
+NOW = ids.first_since(datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ async def test_a_busy_second_is_narrowed_to_the_nearest_item() -> None:
     numbers = [NOW - 5000 + each for each in range(5000)]
     listing = Listing(numbers, rows=100)
     assert await list_steps.newer(listing.read, numbers[0]) == str(numbers[1])
-    assert listing.reads <= list_steps.ROUNDS_MOST
+    assert listing.reads <= list_steps.ROUNDS_LIMIT
 
 
 async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
@@ -82,7 +81,7 @@ async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
         listing.reads = 0
         with pytest.raises(TooFarError):
             await step(listing.read, start)
-        assert listing.reads == list_steps.LONG_READS_MOST
+        assert listing.reads == list_steps.LONG_READS_LIMIT
 
 
 async def test_a_burst_later_on_is_reached_in_few_reads() -> None:

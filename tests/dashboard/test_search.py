@@ -96,7 +96,10 @@ async def test_pages_and_environments_are_found_as_far_as_the_token_may_see_them
     await made(admin, receiver.url, "Hooli")
     event = await emit(admin)
     page = await visitor.get(f"/e/{other_environment}/search?q={event}")
-    assert "It is in env_default" in page.text
+    assert (
+        'It is in Default <span class="id"><span class="soft mono">env_default</span>' in page.text
+    )
+    assert "not in Other (env_other)." in page.text
     assert f'href="/e/env_default/events/{event}"' in page.text
     await stranger.sign_in(await api.token("read", other_environment))
     for text in (event, "audit", "env_default", "order.paid", "Hooli"):

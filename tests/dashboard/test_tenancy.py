@@ -140,7 +140,7 @@ async def test_a_dialog_pauses_the_environment_that_it_names(
     visitor: Visitor, connection: Connection, other_environment: str
 ) -> None:
     page = await visitor.get("/")
-    assert "Pause sending for env_default?" in page.text
+    assert "Pause sending for Default (env_default)?" in page.text
     await visitor.get(f"/e/{other_environment}/")
     await visitor.submit(page.markup.form("/pause"))
     paused = "SELECT environment_id FROM dispatcher.audit WHERE action = 'sending.pause'"
@@ -240,7 +240,10 @@ async def test_a_form_for_another_environment_changes_nothing_and_names_it(
     ):
         page = await visitor.post(f"/e/{other_environment}{path}")
         assert page.status == 409
-        assert "It is in env_default" in page.text
+        assert (
+            "It is in Default (env_default), not in Other (env_other). Nothing was done."
+            in page.text
+        )
         assert f'href="/e/{HOME}{shown}"' in page.text
     assert (await admin("GET", f"/api/webhooks/{webhook}")).data["active"] is True
     assert len(receiver.requests) == 1
@@ -325,7 +328,7 @@ async def test_every_page_says_that_sending_is_paused_since_when_and_by_whom(
             page = await visitor.get(f"/e/{environment}{path}")
             assert "Sending is paused for all environments</strong>, since <time" in page.text
             buttons = [form.buttons for form in page.markup.forms if "resume" in form.action]
-            named = [["Resume env_default"]] if environment == HOME else []
+            named = [["Resume Default (env_default)"]] if environment == HOME else []
             assert buttons == [["Resume all sending"], *named]
     page = await visitor.get("/webhooks")
     forms = [form for form in page.markup.forms if form.action.endswith("/resume")]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from dispatcher.dashboard.template_filters import ago, time
+from dispatcher.dashboard.template_filters import ago, clock, time
 
 NOW = datetime(2026, 11, 28, 16, 31, 40, 123_000, tzinfo=UTC)
 
@@ -16,6 +16,12 @@ def test_a_time_is_relative_and_exact_in_utc() -> None:
         '<span class="ago">'
     )
     assert text.endswith('</span> <span class="exact">2026-11-28 16:31:40 UTC</span></time>')
+
+
+def test_a_time_of_day_is_in_utc() -> None:
+    assert str(clock(NOW)) == (
+        '<time datetime="2026-11-28T16:31:40.123Z"><span class="clock">16:31:40 UTC</span></time>'
+    )
 
 
 def test_a_missing_time_is_its_word_and_no_html() -> None:

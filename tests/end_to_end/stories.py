@@ -12,7 +12,7 @@ import orjson
 
 from dispatcher.config.sections import Config
 from dispatcher.core import signing
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.inputs.webhook_inputs import NewWebhook

@@ -11,9 +11,9 @@ import yaml  # type: ignore[import-untyped]
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from dispatcher.core.figures import COUNTED_LIMIT
 from dispatcher.engine.loop import BACKOFF_LIMIT_SECONDS
 from dispatcher.engine.recorder import WAITING_LIMIT
-from dispatcher.services.backlog import COUNTED_MOST
 from dispatcher.telemetry import metrics
 from tests.api.conftest import Api
 from tests.end_to_end.stories import Daemons, Story, until
@@ -41,8 +41,8 @@ def expressions() -> Iterator[str]:
 async def test_every_expression_names_what_a_daemon_exposes(
     story: Story, daemons: Daemons, receiver: Receiver, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
-    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.PAUSES_SECONDS", 0.05)
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
     await story.insert()
@@ -99,10 +99,10 @@ def bounds() -> dict[str, float]:
         "max(dispatcher_oldest_inbox_event_age_seconds)": Limits.AGE_SECONDS,
         "max(dispatcher_longest_pause_seconds)": Limits.AGE_SECONDS,
         "time() - max(dispatcher_measured_timestamp_seconds)": Limits.AGE_SECONDS,
-        'max(delta(dispatcher_endpoints{state="disabled"}[15m]))': COUNTED_MOST,
-        'max(dispatcher_endpoints{state="failing"})': COUNTED_MOST,
+        'max(delta(dispatcher_endpoints{state="disabled"}[15m]))': COUNTED_LIMIT,
+        'max(dispatcher_endpoints{state="failing"})': COUNTED_LIMIT,
         "max(dispatcher_triggers_disabled)": 1,
-        # A counter too, as the gauge of what is in quarantine stays at COUNTED_MOST.
+        # A counter too, as the gauge of what is in quarantine stays at COUNTED_LIMIT.
         "max(delta(dispatcher_quarantined_events[1h])) > 0 or"
         " sum(increase(dispatcher_events_quarantined_total[1h]))": Limits.COUNTER,
         "dispatcher_failing_stages": 1,
@@ -143,4 +143,4 @@ def test_every_metric_is_explained() -> None:
 def test_figures_at_their_counting_limit_are_shown_as_at_least() -> None:
     for metric in (metrics.PENDING, metrics.INBOX, metrics.QUARANTINE):
         (family,) = metric.collect()
-        assert f"{COUNTED_MOST} stands for that or more" in family.documentation
+        assert f"{COUNTED_LIMIT} stands for that or more" in family.documentation

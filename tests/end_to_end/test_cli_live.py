@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell, Started
 from tests.end_to_end.stories import Daemons, Story, until

@@ -93,6 +93,9 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     [newest] = read(await either("event", "list", "--limit", "1", "--json"))
     assert newest["id"] == second
     assert read(await either("event", "list", "--until", "1h", "--json")) == []
+    table = (await either("event", "list")).out
+    assert re.search(rf"{first} .* 1 delivered ", table)
+    assert re.search(rf"{second} .* 1 delivered ", table)
     shown = read(await either("event", "get", first, "--json"))
     [delivery] = shown["deliveries"]
     assert (delivery["webhookId"], delivery["status"]) == (webhook["id"], "DELIVERED")

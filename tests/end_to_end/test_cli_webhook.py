@@ -60,6 +60,9 @@ async def test_a_webhook_is_created_changed_and_deleted(either: Shell, receiver:
     id_ = made["id"]
     assert read(await either("webhook", "get", id_, "--json")) == made
     assert read(await either("webhook", "list", "--json")) == [made]
+    assert read(await either("webhook", "list", "--state", "active", "--json")) == [made]
+    none = await either("webhook", "list", "--search", "nothing like it")
+    assert (none.out, none.err) == ("", "There are no such webhooks.\n")
 
     changed = read(
         await either("webhook", "update", id_, "--events", "a.b, c", "--name", "New", "--json")

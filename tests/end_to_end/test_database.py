@@ -7,7 +7,7 @@ import time
 import pytest
 from aiohttp import ClientSession
 
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,

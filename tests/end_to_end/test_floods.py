@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.engine import fanout
-from dispatcher.engine.lease import VALID_SECONDS
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,

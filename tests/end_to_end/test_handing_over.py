@@ -1,6 +1,6 @@
 """A daemon that joins gets its share at once, but for what is under way at that moment."""
 
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from tests.end_to_end.stories import (
     Daemons,
     Story,

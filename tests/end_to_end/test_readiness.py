@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.telemetry import metrics
 from tests.conftest import connected
 from tests.end_to_end.stories import Daemons, Story, until
@@ -20,7 +20,7 @@ from tests.receivers import Receiver
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dispatcher.engine.stage_health.PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr("dispatcher.daemon.WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.daemon.daemon.WATCH_SECONDS", 0.05)
 
 
 async def readiness(daemon: Daemon) -> tuple[int, dict[str, Any]]:
@@ -57,7 +57,7 @@ async def test_a_healthy_daemon_passes_every_check(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     daemon = await daemons.start()
-    await until(lambda: daemon._measure.paused is not None, "it has looked what is paused")
+    await until(lambda: daemon._backlog_monitor.paused is not None, "it has looked what is paused")
     status, answer = await readiness(daemon)
     assert status == 200
     checks = dict.fromkeys(["database", "listening", "running", "lease", "fanout", "record"], True)

@@ -9,7 +9,7 @@ import pytest
 
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.engine import engine as engine_module
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions

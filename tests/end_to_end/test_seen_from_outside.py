@@ -9,9 +9,9 @@ import pytest
 import structlog
 from aiohttp import ClientSession
 
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.backlog_monitor import PausedNow
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.measure import PausedNow
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.session import Session
 from dispatcher.telemetry import metrics
@@ -21,10 +21,10 @@ from tests.receivers import RawReceiver, Receiver, read_request
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.services.measure.PAUSES_SECONDS", 0.05)
-    monkeypatch.setattr("dispatcher.services.measure.MEASURE_SECONDS", 0.1)
-    monkeypatch.setattr("dispatcher.daemon.WATCH_SECONDS", 0.05)
-    monkeypatch.setattr("dispatcher.daemon.LAG_SECONDS", 0.01)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.PAUSES_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.daemon.backlog_monitor.MEASURE_SECONDS", 0.1)
+    monkeypatch.setattr("dispatcher.daemon.daemon.WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("dispatcher.daemon.daemon.LAG_SECONDS", 0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +185,9 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         await change(story, None, paused=True)
         await until(lambda: value("paused_all") == 1, "the pause is measured")
         # Pauses are read just before: one that begins between the two is in the next reading.
-        await until(lambda: daemon._measure.paused != PausedNow(None, 0), "the pause is read")
+        await until(
+            lambda: daemon._backlog_monitor.paused != PausedNow(None, 0), "the pause is read"
+        )
         status, answer = await readiness(daemon)
         assert (status, answer["status"]) == (200, "ready")
         assert answer["paused"]["environments"] == 0
@@ -193,7 +195,7 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         assert since is not None
         await change(story, None, paused=False)
         await until(lambda: value("paused_all") == 0, "so is its end")
-        await until(lambda: daemon._measure.paused == PausedNow(None, 0), "its end is read")
+        await until(lambda: daemon._backlog_monitor.paused == PausedNow(None, 0), "its end is read")
         assert (await readiness(daemon))[1]["paused"] == {"all": None, "environments": 0}
     said = [line for line in lines if line["event"].startswith("sending is")]
     assert [(line["event"], line["environment"]) for line in said] == [
@@ -210,7 +212,7 @@ async def test_a_daemon_that_starts_while_an_environment_is_paused_says_so(
     await change(story, "env_default", paused=True)
     with structlog.testing.capture_logs() as lines:
         daemon = await daemons.start()
-        await until(lambda: daemon._measure.paused is not None, "it has looked")
+        await until(lambda: daemon._backlog_monitor.paused is not None, "it has looked")
     (said,) = [line for line in lines if line["event"] == "sending is paused"]
     assert (said["environment"], said["by"]) == ("env_default", "cli:somebody")
     assert said["remedy"].endswith("dispatcher resume --environment env_default")

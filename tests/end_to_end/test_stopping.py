@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
-from dispatcher import daemon as daemon_module
 from dispatcher.core.model import Delivery
-from dispatcher.daemon import Daemon
+from dispatcher.daemon import daemon as daemon_module
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.migrate import migrate

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from dispatcher.daemon import Daemon
+from dispatcher.daemon.daemon import Daemon
 from dispatcher.store import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import connected

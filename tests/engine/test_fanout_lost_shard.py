@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.store.inbox import FannedOut, Inbox
@@ -26,7 +26,7 @@ class Late:
         return (LATE if is_found else None), up_to
 
     async def fan_out(self, *, after_id: int, up_to: int, **_: object) -> FannedOut:
-        if up_to == LARGEST or self.taken:
+        if up_to == LARGEST_ID or self.taken:
             return NOTHING
         if self.lost:
             return LOST

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dispatcher.engine.inbox_sweep import CUTS_LIMIT, FIRST_PIECE, ROUND_EVERY_SECONDS, Sweep
 
 MARK = 91_000_000_000 << 22
-MOST_PIECES = 10_000
+PIECES_LIMIT = 10_000
 
 
 def a_round(
@@ -13,7 +13,7 @@ def a_round(
 ) -> list[tuple[int, int]]:
     """The pieces that were searched; more than 2 seconds are too much."""
     pieces: list[tuple[int, int]] = []
-    for _ in range(MOST_PIECES):
+    for _ in range(PIECES_LIMIT):
         piece = sweep.next(now, mark)
         if piece is None:
             return pieces

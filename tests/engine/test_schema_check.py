@@ -14,7 +14,7 @@ from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
 
 EXPENSIVE_SECONDS = 0.9
 CHEAP_SECONDS = 0.001
-MOST_LOOKS = 2_000
+LOOKS_LIMIT = 2_000
 
 
 class Stage:
@@ -58,7 +58,7 @@ class Stage:
     async def run(self) -> None:
         lease = SimpleNamespace(owned=frozenset({1}))
         stage = SchemaCheck(cast(UnvalidatedEvents, self), cast(Sandbox, self), cast(Lease, lease))
-        for _ in range(MOST_LOOKS):
+        for _ in range(LOOKS_LIMIT):
             if await stage.run_once() and not self.rows:
                 return
         raise AssertionError(f"{len(self.rows)} events still wait")

@@ -125,7 +125,9 @@ def test_every_log_line_that_needs_action_is_explained() -> None:
 def test_every_stage_is_explained() -> None:
     table = OPERATING.partition("| stage | what it does")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
-    sources = "".join((PACKAGE / name).read_text() for name in ("engine/engine.py", "daemon.py"))
+    sources = "".join(
+        (PACKAGE / name).read_text() for name in ("engine/engine.py", "daemon/daemon.py")
+    )
     assert sorted(named) == sorted(re.findall(r'Stage\("(\w+)"', sources))
 
 

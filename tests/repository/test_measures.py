@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dispatcher"
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PACKAGE.rglob("*.py")}
 
-MOST_LINES_OF_A_MODULE = 350
-MOST_LINES_OF_A_FUNCTION = 40
-MOST_MEAN_LINES_OF_A_MODULE = 130
-MOST_MEAN_LINES_OF_A_FUNCTION = 10
-MOST_MODULES_AT_THE_TOP = 8
+MODULE_LINES_LIMIT = 350
+FUNCTION_LINES_LIMIT = 40
+MEAN_MODULE_LINES_LIMIT = 130
+MEAN_FUNCTION_LINES_LIMIT = 10
+TOP_MODULES_LIMIT = 8
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -33,7 +33,7 @@ def lines(function: Function) -> int:
 
 
 def test_no_module_is_too_long() -> None:
-    long = {name for name, text in TEXTS.items() if text.count("\n") > MOST_LINES_OF_A_MODULE}
+    long = {name for name, text in TEXTS.items() if text.count("\n") > MODULE_LINES_LIMIT}
     assert long == set()
 
 
@@ -42,19 +42,19 @@ def test_no_function_is_too_long() -> None:
         f"{name} {function.name}"
         for name, text in TEXTS.items()
         for function in functions(text)
-        if lines(function) > MOST_LINES_OF_A_FUNCTION
+        if lines(function) > FUNCTION_LINES_LIMIT
     }
     assert long == set()
 
 
 def test_modules_and_functions_are_short_on_average() -> None:
-    assert mean(text.count("\n") for text in TEXTS.values()) <= MOST_MEAN_LINES_OF_A_MODULE
+    assert mean(text.count("\n") for text in TEXTS.values()) <= MEAN_MODULE_LINES_LIMIT
     sizes = [lines(function) for text in TEXTS.values() for function in functions(text)]
-    assert mean(sizes) <= MOST_MEAN_LINES_OF_A_FUNCTION
+    assert mean(sizes) <= MEAN_FUNCTION_LINES_LIMIT
 
 
 def test_few_modules_are_at_the_top() -> None:
-    assert len(list(PACKAGE.glob("*.py"))) <= MOST_MODULES_AT_THE_TOP
+    assert len(list(PACKAGE.glob("*.py"))) <= TOP_MODULES_LIMIT
 
 
 def test_no_two_files_of_a_layer_have_one_name() -> None:

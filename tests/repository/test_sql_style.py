@@ -1,18 +1,17 @@
 """Every SQL file has one style."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from dispatcher.store.migration_files import TOKEN, statements
 
 SQL = Path(__file__).parents[2] / "sql"
-QUERIES = sorted((SQL / "queries").rglob("*.sql"))
-MIGRATIONS = sorted((SQL / "migrations").glob("*.sql"))
-FILES = [*QUERIES, *MIGRATIONS]
-NAMES = [path.relative_to(SQL).as_posix() for path in FILES]
+TEXTS = {
+    path.relative_to(SQL).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(SQL.rglob("*.sql"))
+}
+QUERIES = {name: text for name, text in TEXTS.items() if name.startswith("queries/")}
+MIGRATIONS = {name: text for name, text in TEXTS.items() if name.startswith("migrations/")}
 KEYWORDS = re.compile(
     r"\b(select|from|where|join|cross|lateral|union|all|with|recursive|insert|into|update|set"
     r"|delete|returning|order\s+by|group\s+by|limit|offset|case|when|then|else|end|and|or|not|exists"
@@ -27,58 +26,55 @@ PRIVATE_WORDS = re.compile(
 )
 
 
-def comments(sql: str) -> Iterator[str]:
-    for token in TOKEN.finditer(sql):
-        if token[0].startswith(("--", "/*")):
-            yield token[0]
-
-
 def without_words(sql: str) -> str:
     """Return the text without comments, quoted texts and quoted names. Function bodies stay."""
     return re.sub(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"", "''", sql)
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_a_file_is_tidy(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.endswith("\n")
-    assert not text.endswith("\n\n")
-    assert "\t" not in text
-    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+def test_every_folder_is_read() -> None:
+    assert QUERIES
+    assert MIGRATIONS
+    assert {**QUERIES, **MIGRATIONS} == TEXTS
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_keywords_are_in_capitals(path: Path) -> None:
-    assert KEYWORDS.findall(without_words(path.read_text(encoding="utf-8"))) == []
+def test_every_file_is_tidy() -> None:
+    for name, text in TEXTS.items():
+        assert text.endswith("\n"), name
+        assert not text.endswith("\n\n"), name
+        assert "\t" not in text, name
+        assert [line for line in text.splitlines() if line != line.rstrip()] == [], name
 
 
-@pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_comments_and_names_use_the_words_of_the_field(path: Path) -> None:
-    assert PRIVATE_WORDS.findall(path.read_text(encoding="utf-8")) == []
+def test_keywords_are_in_capitals() -> None:
+    found = {name: KEYWORDS.findall(without_words(text)) for name, text in TEXTS.items()}
+    assert {name: words for name, words in found.items() if words} == {}
 
 
-@pytest.mark.parametrize("path", QUERIES, ids=NAMES[: len(QUERIES)])
-def test_a_query_is_one_statement_without_a_semicolon(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len(list(statements(text))) == 1
-    assert [token for token in TOKEN.finditer(text) if token["end"]] == []
+def test_comments_and_names_use_the_words_of_the_field() -> None:
+    found = {name: PRIVATE_WORDS.findall(text) for name, text in TEXTS.items()}
+    assert {name: words for name, words in found.items() if words} == {}
 
 
-@pytest.mark.parametrize("path", QUERIES, ids=NAMES[: len(QUERIES)])
-def test_a_query_names_its_parameters_at_the_top(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    used = set(re.findall(r"\$\d+", without_words(text)))
-    top = text[: re.search(r"^(?!--)", text, re.MULTILINE).start()]  # type: ignore[union-attr]
-    numbers = {
-        f"${number}"
-        for low, high in re.findall(r"\$(\d+) to \$(\d+)", top)
-        for number in range(int(low), int(high) + 1)
-    }
-    assert used <= numbers | set(re.findall(r"\$\d+", top))
+def test_a_query_is_one_statement_without_a_semicolon() -> None:
+    for name, text in QUERIES.items():
+        assert len(list(statements(text))) == 1, name
+        assert [token for token in TOKEN.finditer(text) if token["end"]] == [], name
+
+
+def test_a_query_names_its_parameters_at_the_top() -> None:
+    for name, text in QUERIES.items():
+        used = set(re.findall(r"\$\d+", without_words(text)))
+        top = text[: re.search(r"^(?!--)", text, re.MULTILINE).start()]  # type: ignore[union-attr]
+        numbers = {
+            f"${number}"
+            for low, high in re.findall(r"\$(\d+) to \$(\d+)", top)
+            for number in range(int(low), int(high) + 1)
+        }
+        assert used <= numbers | set(re.findall(r"\$\d+", top)), name
 
 
 def test_the_page_about_the_schema_names_every_table_view_and_sequence() -> None:
     page = (SQL.parent / "docs" / "schema.md").read_text(encoding="utf-8")
-    text = "".join(path.read_text(encoding="utf-8") for path in MIGRATIONS)
+    text = "".join(MIGRATIONS.values())
     names = re.findall(r"^CREATE (?:TABLE|VIEW|SEQUENCE) (dispatcher\.\w+)", text, re.MULTILINE)
     assert [n for n in names if not n.endswith("_default") and f"`{n}`" not in page] == []

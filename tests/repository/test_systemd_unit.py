@@ -12,7 +12,7 @@ from dispatcher.config.loading import load
 from dispatcher.config.sections import Config
 
 UNIT = Path(__file__).parents[2] / "systemd" / "dispatcher.service"
-LONGEST_TIMEOUT = "30s"
+TIMEOUT_LIMIT = "30s"
 LAST_RECORDS = 5
 
 needs_systemd = pytest.mark.skipif(
@@ -64,9 +64,9 @@ def test_the_unit_exposes_little() -> None:
 
 
 def test_the_longest_drain_fits_before_systemd_kills() -> None:
-    load(environ={}, overrides={"delivery": {"timeout": LONGEST_TIMEOUT}})
+    load(environ={}, overrides={"delivery": {"timeout": TIMEOUT_LIMIT}})
     (stop,) = settings("TimeoutStopSec")
-    assert int(stop) >= int(LONGEST_TIMEOUT.removesuffix("s")) + LAST_RECORDS
+    assert int(stop) >= int(TIMEOUT_LIMIT.removesuffix("s")) + LAST_RECORDS
 
 
 def test_the_credentials_are_keys_of_the_configuration(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Code speaks the words of the field, as the documents do."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.repository.test_documents import DIALECT
@@ -53,4 +55,28 @@ def test_code_speaks_plainly() -> None:
         for number, line in enumerate(text.splitlines(), start=1):
             if re.search(DIALECT, line, re.IGNORECASE):
                 found.append(f"{name}:{number}: {line.strip()}")
+    assert found == []
+
+
+OTHER_NAMES_OF_LIMITS = re.compile(r"(?:^|_)(?:MOST|MAX|MAXIMUM|DEEPEST|LONGEST|LARGEST)(?:_|$)")
+NO_LIMITS = {"LARGEST_ID"}
+"""A value that exists, and that something may have."""
+
+
+def constants(text: str) -> Iterator[str]:
+    """The names that a module gives to values, in capitals."""
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        yield from (t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper())
+
+
+def test_a_limit_is_called_a_limit() -> None:
+    """`EVENTS_LIMIT`, with its unit at the end if it has one: `BODY_LIMIT_BYTES`."""
+    found = [
+        f"{name}: {constant}"
+        for name, text in texts().items()
+        if name.endswith(".py")
+        for constant in constants(text)
+        if OTHER_NAMES_OF_LIMITS.search(constant) and constant not in NO_LIMITS
+    ]
     assert found == []

@@ -167,5 +167,5 @@ async def test_the_actors_of_an_environment_are_listed_once(
     actors = await AuditLog(pool).actors("env_default")
     assert [actor.id for actor in actors] == ["cli:a", "cli:b", "dispatcher"]
     assert await AuditLog(pool).actors("env_none") == ()
-    monkeypatch.setattr(audit_log, "ACTORS_MOST", 2)
+    monkeypatch.setattr(audit_log, "ACTORS_LIMIT", 2)
     assert len(await AuditLog(pool).actors("env_default")) == 2

@@ -220,6 +220,24 @@ async def test_a_rate_makes_small_steps(
     assert len(await queued_again(connection)) == 1
 
 
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
+    connection: Connection, session: Session, start: Start, run: Run, read: BulkActions, action: str
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    old, held, new = [await rows.delivery(connection, endpoint, due_in=3600.0) for _ in range(3)]
+    started = await start(form(action))
+    hold = "SELECT FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE"
+    async with asyncio.timeout(20), connection.transaction():
+        await connection.execute(hold, held.id)
+        assert (await run(started)).made == 1
+        for each in (old, new):  # no lock is kept, so the recorder does not wait either
+            await connection.execute(hold, each.id)
+    await connection.execute("UPDATE dispatcher.bulk_actions SET next_at = now()")
+    done = await run(started)
+    assert (done.state, done.made, done.skipped) == ("DONE", 3, {})
+
+
 async def test_a_full_inbox_makes_it_wait(
     connection: Connection,
     session: Session,
@@ -284,7 +302,7 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
         await start(form(delivery_ids=["dlv_9999999999999999999"]))
     with pytest.raises(NotFoundError, match="There is no webhook"):
         await start(form(webhook_id="00000000-0000-4000-8000-000000000009"))
-    for _ in range(service.RUNNING_MOST):
+    for _ in range(service.RUNNING_LIMIT):
         await start(form())
     with pytest.raises(ConflictError, match="Wait until one ends"):
         await start(form())
@@ -293,7 +311,7 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
 async def test_no_more_run_than_allowed_even_if_they_start_at_once(
     connection: Connection, dsn: str, actor: Actor, read: BulkActions
 ) -> None:
-    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_MOST + 4)]
+    sessions = [Session(dsn, "test") for _ in range(service.RUNNING_LIMIT + 4)]
     begun = asyncio.Barrier(len(sessions))
     counted = await read.count(OURS, form(), later())
 
@@ -307,8 +325,8 @@ async def test_no_more_run_than_allowed_even_if_they_start_at_once(
             return True
 
     started = await asyncio.gather(*map(begin, sessions))
-    assert sum(started) == service.RUNNING_MOST
-    assert len((await read.list(OURS)).items) == service.RUNNING_MOST
+    assert sum(started) == service.RUNNING_LIMIT
+    assert len((await read.list(OURS)).items) == service.RUNNING_LIMIT
     for session in sessions:
         await session.close()
 
@@ -316,7 +334,7 @@ async def test_no_more_run_than_allowed_even_if_they_start_at_once(
 async def test_a_count_stops_early(
     connection: Connection, session: Session, read: BulkActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "COUNT_MOST", 2)
+    monkeypatch.setattr(service, "COUNT_LIMIT", 2)
     monkeypatch.setattr(service, "COUNT_STEP", 1)
     made = await some(connection, session, 4)
     counted = await read.count(OURS, form(status="FAILED"), later())

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.core.errors import NotFoundError
+from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit_log import Actor
+from dispatcher.services.history import History
 from dispatcher.services.quarantine import Quarantine
+from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
@@ -116,6 +118,35 @@ async def test_discarding_removes_the_row_and_keeps_the_event(
     assert await rows.inbox(connection) == []
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 1
     assert await audited(connection) == [("quarantine.discard", f"q_{event}")]
+
+
+async def test_discarding_a_delivery_ends_it(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), attempt=1)
+    async with pool.session("") as session:
+        await Deliveries(session).set_aside(one, "the database refuses it")
+    async with pool.transaction() as session:
+        await Quarantine(session, actor).discard(OURS, f"q_{one.id}")
+    ended = await History(pool).delivery(OURS, ids.delivery_name(one.id))
+    assert (ended.status, ended.attempts) == ("CANCELLED", 2)
+    assert ended.error == "discarded from quarantine"
+
+
+async def test_a_delivery_to_a_deleted_webhook_is_not_released(
+    connection: Connection, pool: Pool, actor: Actor
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    one = await rows.delivery(connection, endpoint, attempt=1)
+    async with pool.session("") as session:
+        await Deliveries(session).set_aside(one, "the database refuses it")
+    await connection.execute("UPDATE dispatcher.endpoints SET deleted_at = now(), active = false")
+    with pytest.raises(ConflictError, match=r"The webhook was deleted\. Discard the entry\."):
+        async with pool.transaction() as session:
+            await Quarantine(session, actor).release(OURS, f"q_{one.id}")
+    assert await rows.inbox(connection) == []
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 1
+    assert await audited(connection) == []
 
 
 async def test_a_missing_or_foreign_row_is_unknown_and_unchanged(

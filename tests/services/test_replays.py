@@ -86,7 +86,7 @@ async def test_a_preview_counts_by_kind_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("limit", "least"), [("COUNT_MOST", 2), ("COUNT_SECONDS", 0)], ids=["too many", "too long"]
+    ("limit", "least"), [("COUNT_LIMIT", 2), ("COUNT_SECONDS", 0)], ids=["too many", "too long"]
 )
 async def test_counting_stops_at_a_limit_and_reports_that_there_may_be_more(
     connection: Connection, desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: str, least: int

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dispatcher.core.figures import Backlog, Endpoints, Inbox, Waiting
+from dispatcher.services.backlog import Backlogs
 from dispatcher.services.verdict import Verdicts, problems
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
@@ -139,7 +140,7 @@ async def test_the_backlog_is_sampled_once_a_minute_and_read_as_a_series(
     at: datetime = await connection.fetchval("SELECT max(bucket) FROM dispatcher.backlog_samples")
     seconds = [int(at.timestamp()) - 60, int(at.timestamp())]
     for whose, due in (("env_default", 1), ("env_other", 0), (None, 1)):
-        before, now = await Verdicts(pool).backlog(whose, 60, seconds)
+        before, now = await Backlogs(pool).series(whose, 60, seconds)
         assert (before.due, now.due) == (None, due)
     await statistics.sample_backlog(100)
     await connection.execute(

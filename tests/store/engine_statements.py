@@ -6,7 +6,7 @@ A statement that is in no function here is in PEOPLES.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from tests.store.engine_rows import DAEMON, ORDERED, Queues, array, endpoint
 
 SHARDS = array(range(64))
@@ -37,14 +37,14 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "delivery_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
+    *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
     *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
-    *(f"endpoints/{name}" for name in ("browse", "names", "of_ids", "search", "unwell")),
+    *(f"endpoints/{name}" for name in ("names", "of_ids", "search", "unwell")),
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
     *("event_outcomes", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
-    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "next_version")),
+    *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "lock", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
     *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
@@ -127,13 +127,13 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
         "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey"),
-        "inbox/first": ("fanout", f"0, {LARGEST}, '{{}}'", 1, 20, "inbox_pkey"),
+        "inbox/first": ("fanout", f"0, {LARGEST_ID}, '{{}}'", 1, 20, "inbox_pkey"),
         "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey"),
     }  # fmt: skip
 

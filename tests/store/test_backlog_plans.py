@@ -12,7 +12,7 @@ from tests.conftest import Connection
 from tests.store.rows_read import filled_database, rows_read
 
 WEBHOOKS = 1000
-MOST = 500
+LIMIT = 500
 # Deliveries are of four kinds: due, scheduled, parked, and of disabled webhooks.
 FILL = """
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version, active)
@@ -46,24 +46,24 @@ async def read(connection: Connection, name: str, *arguments: object) -> int:
 async def test_the_backlog_reads_a_limited_number_of_rows_of_each_kind(
     believing: Connection,
 ) -> None:
-    rows = await believing.fetch(statement("statistics/pending_by_state"), MOST)
+    rows = await believing.fetch(statement("statistics/pending_by_state"), LIMIT)
     found = {row["state"]: row["more"] for row in rows}
     assert found == {"due": True, "scheduled": True, "held": True}
     # Of each of four kinds so many, twenty of each shard, each webhook once or twice.
-    bound = 4 * MOST + 64 * 20 + 3 * WEBHOOKS
-    assert await read(believing, "pending_by_state", MOST) <= bound
+    bound = 4 * LIMIT + 64 * 20 + 3 * WEBHOOKS
+    assert await read(believing, "pending_by_state", LIMIT) <= bound
 
 
 async def test_the_backlog_of_an_environment_reads_only_its_webhooks(
     believing: Connection,
 ) -> None:
-    bound = 3 * MOST + 4 * WEBHOOKS
-    assert await read(believing, "pending_of_environment", "env_default", MOST) <= bound
+    bound = 3 * LIMIT + 4 * WEBHOOKS
+    assert await read(believing, "pending_of_environment", "env_default", LIMIT) <= bound
 
 
 @pytest.mark.parametrize("environment", [None, "env_default"])
 async def test_the_other_figures_are_counted_up_to_a_limit(
     believing: Connection, environment: str | None
 ) -> None:
-    bound = 4 * MOST + 5 * WEBHOOKS
-    assert await read(believing, "figures", environment, MOST) <= bound
+    bound = 4 * LIMIT + 5 * WEBHOOKS
+    assert await read(believing, "figures", environment, LIMIT) <= bound

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.core.ids import LARGEST, TIME_SHIFT
+from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.delivery_search import DeliverySearch
@@ -67,9 +67,9 @@ async def state(case: Case, session: Session, request: pytest.FixtureRequest) ->
 
 async def test_the_page_of_an_event(case: Case, state: str, session: Session) -> None:
     read = History(session)
-    assert await read.of_event(OURS, case.event_id, LARGEST, 9) == [case.delivery.id]
-    assert await read.of_event(OURS, case.other_event_id, LARGEST, 9) == []
-    assert await read.of_event("env_other", case.event_id, LARGEST, 9) == []
+    assert await read.of_event(OURS, case.event_id, LARGEST_ID, 9) == [case.delivery.id]
+    assert await read.of_event(OURS, case.other_event_id, LARGEST_ID, 9) == []
+    assert await read.of_event("env_other", case.event_id, LARGEST_ID, 9) == []
 
 
 async def test_a_search_by_events(case: Case, state: str, session: Session) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from dispatcher.store.endpoint_search import EndpointFind, EndpointSearch
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
@@ -435,3 +437,26 @@ async def test_impossible_limits_are_refused(connection: Connection) -> None:
                 f"UPDATE dispatcher.endpoints SET {change} WHERE id = $1",  # noqa: S608
                 endpoint_id,
             )
+
+
+async def test_endpoints_are_found_by_text_and_state_a_part_at_a_time(
+    connection: Connection, session: Session, endpoints: Endpoints
+) -> None:
+    first = await create(endpoints, "a", name="Initech")
+    await create(endpoints, "a", name="Hooli")
+    third = await create(endpoints, "a", url="https://INITECH.example/", active=False)
+    await connection.execute("INSERT INTO dispatcher.environments (id, name) VALUES ('env_x', 'x')")
+    await create(endpoints, "a", name="Initech", environment="env_x")
+
+    async def find(text: str, state: str | None, after: UUID | None, look: int) -> Any:
+        found = await EndpointSearch(session).find(
+            "env_default", EndpointFind(text, state, after, look, 10)
+        )
+        return found["ids"], found["looked_to"]
+
+    assert await find("initech", None, None, 10) == ([first, third], None)
+    assert await find("initech", "disabled", None, 10) == ([third], None)
+    assert await find("", "active", first, 10) == ([ANY], None)
+    ids, looked_to = await find("initech", None, None, 2)
+    assert ids == [first]
+    assert await find("initech", None, looked_to, 2) == ([third], None)

@@ -323,7 +323,7 @@ async def test_data_is_stored_byte_for_byte(
 
 async def test_reading_events_skips_missing_ids(connection: Connection, events: Events) -> None:
     there = await rows.event(connection)
-    found = await events.with_ids([there, there + 1, 5, ids.LARGEST])
+    found = await events.with_ids([there, there + 1, 5, ids.LARGEST_ID])
     assert [row["id"] for row in found] == [there]
     assert await events.with_ids([]) == []
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Delivery
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.history import History, HistoryFilter
@@ -167,9 +167,9 @@ async def test_the_deliveries_of_an_event_are_listed_in_every_state(
     await rows.delivery(connection, made[0].endpoint_id, event_id=other)
     await store.record([result(made[0]), result(made[1], FAILED), result(made[2], RETRIED)])
     await rows.directed(connection, event, made[1].endpoint_id, delivery_id=made[1].id, attempt=1)
-    assert await read.of_event(OURS, event, LARGEST, 9) == newest_first(*made)
+    assert await read.of_event(OURS, event, LARGEST_ID, 9) == newest_first(*made)
     assert await read.of_event(OURS, event, made[3].id, 2) == newest_first(made[1], made[2])
-    assert await read.of_event("env_other", event, LARGEST, 9) == []
+    assert await read.of_event("env_other", event, LARGEST_ID, 9) == []
 
 
 async def test_items_and_attempts_belong_to_the_given_environment(

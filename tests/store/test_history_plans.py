@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 from tests.store.rows_read import rows_read
@@ -108,7 +108,7 @@ def read_from(plan: Plan, *tables: str) -> int:
 
 
 LARGE = ("deliveries", "attempts", "inbox", "events")
-WHOLE = f"{LARGEST}, 0, 100"
+WHOLE = f"{LARGEST_ID}, 0, 100"
 NO_ANSWER = "NULL, NULL, NULL"
 FILTERS = ["NULL", "'PENDING'", "'DELIVERED'", "'CANCELLED'"]
 
@@ -187,7 +187,7 @@ async def test_events_are_read_from_the_partitions_of_their_ids_only(
 
 async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) -> None:
     event = await event_of(statistics, 2, 7)
-    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST}, 21, 0, NULL")
+    plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST_ID}, 21, 0, NULL")
     assert read_from(plan, *LARGE) <= 20  # with those of the other event of its millisecond
     assert len(partitions(plan, "attempts")) <= 11
     plan = await ran(statistics, "waiting", f"{event}")
@@ -214,7 +214,7 @@ async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
 
 
 async def test_a_page_of_the_quarantine_is_read_by_its_index(statistics: Connection) -> None:
-    arguments = f"'env_3', {LARGEST}, 21"
+    arguments = f"'env_3', {LARGEST_ID}, 21"
     plan = await explain(statistics, "quarantine/list", arguments, "custom", MEASURED)
     assert read_from(plan, "quarantine") <= 21
 
@@ -226,7 +226,7 @@ TABLES = "deliveries|attempts|inbox|events"
 async def test_failures_are_read_without_what_was_delivered_between_them(
     statistics: Connection, whose: UUID | None
 ) -> None:
-    arguments = ("env_default", whose, LARGEST, 0, 100, None, None, 51, None)
+    arguments = ("env_default", whose, LARGEST_ID, 0, 100, None, None, 51, None)
     for answer, looked_up in (((500, 599, "http"), 0), ((None, None, "http"), 51)):
         read = await rows_read(statistics, TABLES, "delivery_search/failed", *arguments, *answer)
         # A row ahead a partition, and for each that is shown whether it ended again.
@@ -243,18 +243,18 @@ async def test_answers_of_pending_deliveries_are_looked_up_each(statistics: Conn
 
 
 async def test_events_are_found_by_their_reference(statistics: Connection) -> None:
-    arguments = ("env_default", "ord_100", LARGEST, 0, 20)
+    arguments = ("env_default", "ord_100", LARGEST_ID, 0, 20)
     found = "delivery_search/events_with_reference"
     # A row ahead a partition; to plan, the server looks at the ends of each index as well.
     assert await rows_read(statistics, TABLES, found, *arguments) <= 20 + 2 * 20
     events = [await event_of(statistics, days, 700) for days in range(8)]
-    of_events = ("env_default", events, LARGEST, 0, 100, 0, None)
+    of_events = ("env_default", events, LARGEST_ID, 0, 100, 0, None)
     read = await rows_read(statistics, TABLES, "delivery_search/of_events", *of_events)
     assert read <= 8 * (20 + 20)
 
 
 async def test_causes_read_as_many_failures_as_they_were_told(statistics: Connection) -> None:
-    arguments = ("env_default", None, LARGEST, 0, 100, None, None, None)
+    arguments = ("env_default", None, LARGEST_ID, 0, 100, None, None, None)
     read = await rows_read(statistics, TABLES, "delivery_search/causes", *arguments)
     # For each failure: whether it is pending, or ended again on one of the days after it.
     assert read <= 100 + 25 + 100
@@ -263,6 +263,6 @@ async def test_causes_read_as_many_failures_as_they_were_told(statistics: Connec
 async def test_payloads_are_searched_within_the_rows_that_were_told(
     statistics: Connection,
 ) -> None:
-    arguments = ("env_default", ["nothing"], LARGEST, 0, 500, 2**20, 10)
+    arguments = ("env_default", ["nothing"], LARGEST_ID, 0, 500, 2**20, 10)
     read = await rows_read(statistics, TABLES, "delivery_search/events_with_text", *arguments)
     assert read <= 500 + 50

@@ -78,7 +78,9 @@ async def test_the_floor_of_a_time_is_its_smallest_id(
         assert ids.created_ms(row["low"]) == round(row["moment"].timestamp() * 1000)
 
 
-@pytest.mark.parametrize("id_", [0, 1, 4_194_303, 4_194_304, 382_627_666_945_114_114, ids.LARGEST])
+@pytest.mark.parametrize(
+    "id_", [0, 1, 4_194_303, 4_194_304, 382_627_666_945_114_114, ids.LARGEST_ID]
+)
 async def test_program_and_database_compute_the_same_time_of_an_id(
     connection: Connection, id_: int
 ) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.session import Session
@@ -227,7 +227,7 @@ async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_end
     await rows.endpoint(connection, "*", home=3)
     first = await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
         second = await rows.event(connection)
         other = await rows.event(connection, environment=elsewhere)
         done = await fan_out(session, owner)
@@ -247,7 +247,7 @@ async def test_without_ordered_endpoints_the_order_lock_is_not_taken(
     await rows.endpoint(connection, "*")
     await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST, 0)
+        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
         event = await rows.event(connection)
         done = await fan_out(session, owner)
         assert (done.picked, done.last_picked) == (1, event)
@@ -284,10 +284,10 @@ async def test_reading_an_empty_inbox_takes_no_transaction_id(
     await rows.endpoint(connection, "*")
     look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST, 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST, 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
         assert await connection.fetchval(taken) is not None
 
 
@@ -412,11 +412,11 @@ async def test_the_mark_stays_below_waiting_rows_and_the_last_minute(
     connection: Connection, session: Session
 ) -> None:
     before = await old_id(connection, 1)
-    assert before <= await Inbox(session).raise_mark(LARGEST) <= await old_id(connection, 1)
+    assert before <= await Inbox(session).raise_mark(LARGEST_ID) <= await old_id(connection, 1)
     await connection.execute("SELECT setval('dispatcher.inbox_mark', 0)")
     await connection.execute(PAST, 1)
     (waits,) = await rows.inbox(connection)
-    assert await Inbox(session).raise_mark(LARGEST) == waits - 1
+    assert await Inbox(session).raise_mark(LARGEST_ID) == waits - 1
 
 
 async def test_the_mark_goes_back_with_a_clock_that_was_set_back(
@@ -437,7 +437,7 @@ async def test_the_first_row_of_a_range_is_found_except_in_the_last_second(
     assert await inbox.first(after_id=older, up_to=newer) == (newer, newer)
     assert await inbox.first(after_id=0, up_to=older - 1) == (None, older - 1)
     assert (await inbox.first(after_id=0, excluded_environments=["env_default"]))[0] is None
-    assert await inbox.first(after_id=LARGEST) == (None, LARGEST)
+    assert await inbox.first(after_id=LARGEST_ID) == (None, LARGEST_ID)
 
 
 async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
@@ -447,11 +447,11 @@ async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
         await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
         await connection.execute(PAST, KEPT)
         await connection.execute("DELETE FROM dispatcher.inbox")
-        for above, most in ((0, None), (await Inbox(session).raise_mark(LARGEST), 300)):
+        for above, most in ((0, None), (await Inbox(session).raise_mark(LARGEST_ID), 300)):
             plan = await explain(
                 connection,
                 "inbox/fan_out",
-                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST}, 2048",
+                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST_ID}, 2048",
                 "generic",
                 MEASURED,
                 plan_settings("fanout"),

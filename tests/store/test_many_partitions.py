@@ -1,7 +1,7 @@
 """Years of history: no statement that people ask locks the partitions of all of it.
 
 PostgreSQL's lock table has room for max_locks_per_transaction (64) times the connections. Half a
-year of partitions stands for all: a statement that locks them all locks far more than LOCKS_MOST.
+year of partitions stands for all: a statement that locks them all locks far more than LOCKS_LIMIT.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.core.ids import LARGEST
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine import bulk_changes
 from dispatcher.engine.bulk_actions import BulkActions
 from dispatcher.services.audit_log import Actor
@@ -34,8 +34,8 @@ from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
 
 DAYS = 170
-LOCKS_MOST = 650
-EVENT_LOCKS_MOST = 300
+LOCKS_LIMIT = 650
+EVENT_LOCKS_LIMIT = 300
 """The same of statements that read events alone: a day has half as many relations."""
 ENVIRONMENT = "env_default"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
@@ -143,7 +143,7 @@ async def test_a_listing_reaches_all_deliveries_in_steps_of_some_days(
 ) -> None:
     history = History(asked)
     found: list[int] = []
-    horizon: int | None = LARGEST
+    horizon: int | None = LARGEST_ID
     while horizon is not None:
         wanted = HistoryFilter(high=horizon)
         if of == "endpoints":
@@ -153,7 +153,7 @@ async def test_a_listing_reaches_all_deliveries_in_steps_of_some_days(
         found += seen.ids
         horizon = seen.horizon
     assert found == await ids_of(long_history)
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_the_oldest_delivery_and_event_are_found(
@@ -166,7 +166,7 @@ async def test_the_oldest_delivery_and_event_are_found(
     assert {item["status"] for item in items} == {"DELIVERED", "FAILED"}
     assert [a["attempt"] for a in await history.attempts(ENVIRONMENT, ids[-1], 200)] == [1]
     assert await history.of_event(ENVIRONMENT, ids[-1] - 1, ids[0], 10) == [ids[-1]]
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_the_outcomes_of_events_are_read_in_steps_of_some_days(
@@ -176,20 +176,20 @@ async def test_the_outcomes_of_events_are_read_in_steps_of_some_days(
     found = await EventOutcomes(asked).of_events(ENVIRONMENT, events, 100)
     assert sorted(row["id"] for row in found) == sorted(events)
     assert {row["delivered"] + row["failed"] for row in found} == {1}
-    assert asked.locks < LOCKS_MOST
+    assert asked.locks < LOCKS_LIMIT
 
 
 async def test_events_are_listed_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
     found: list[int] = []
-    horizon: int | None = LARGEST
+    horizon: int | None = LARGEST_ID
     while horizon is not None:
         seen = await History(asked).events(ENVIRONMENT, HistoryFilter(high=horizon), 100, 100)
         found += seen.ids
         horizon = seen.horizon
     assert found == [i - 1 for i in await ids_of(long_history)]
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 @pytest.mark.parametrize("of", ["endpoints", "environment", "failed"])
@@ -197,7 +197,7 @@ async def test_a_listing_by_response_reaches_all_failures_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID, of: str
 ) -> None:
     found: list[int] = []
-    horizon: int | None = LARGEST
+    horizon: int | None = LARGEST_ID
     while horizon is not None:
         wanted = HistoryFilter(high=horizon, status="FAILED", outcome="http")
         if of == "endpoints":
@@ -209,13 +209,13 @@ async def test_a_listing_by_response_reaches_all_failures_in_steps_of_some_days(
         found += seen.ids
         horizon = seen.horizon
     assert len(found) == len(await ids_of(long_history)) // 2
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_failures_are_grouped_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
-    number, horizon = 0, LARGEST
+    number, horizon = 0, LARGEST_ID
     while True:
         read = await DeliverySearch(asked).causes(ENVIRONMENT, HistoryFilter(high=horizon), 100)
         number += sum(cause["deliveries"] for cause in read.causes)
@@ -223,7 +223,7 @@ async def test_failures_are_grouped_in_steps_of_some_days(
             break
         horizon = read.looked_to
     assert number == len(await ids_of(long_history)) // 2
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_that_more_failures_are_left_is_known_without_a_cause(
@@ -239,7 +239,7 @@ async def test_unwell_endpoints_are_read_with_the_answers_of_some_days(
     asked: Counting, endpoint: UUID
 ) -> None:
     assert await Endpoints(asked).unwell(None, 10) == []
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_events_are_searched_in_steps_of_some_days(
@@ -248,7 +248,7 @@ async def test_events_are_searched_in_steps_of_some_days(
     ids = [i - 1 for i in await ids_of(long_history)]
     search = DeliverySearch(asked)
     found: list[int] = []
-    horizon: int | None = LARGEST
+    horizon: int | None = LARGEST_ID
     while horizon is not None:
         seen = await search.events_with_text(
             ENVIRONMENT, ["1"], HistoryFilter(high=horizon), rows=100, size_bytes=2**20, limit=100
@@ -256,7 +256,7 @@ async def test_events_are_searched_in_steps_of_some_days(
         found += seen.ids
         horizon = seen.horizon
     assert found == ids
-    assert asked.locks <= EVENT_LOCKS_MOST
+    assert asked.locks <= EVENT_LOCKS_LIMIT
 
 
 async def test_events_with_a_reference_are_read_in_steps_of_some_days(
@@ -270,7 +270,7 @@ async def test_events_with_a_reference_are_read_in_steps_of_some_days(
     assert await search.events_with_reference(ENVIRONMENT, "ord_1", 100, low=low, high=high) == [
         i for i in ids if low <= i < high
     ]
-    assert asked.locks <= EVENT_LOCKS_MOST
+    assert asked.locks <= EVENT_LOCKS_LIMIT
 
 
 async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
@@ -297,7 +297,7 @@ async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
         made, state = made + step.made, step.state
     assert (state, made) == ("DONE", failed)
     await long_history.execute("DELETE FROM dispatcher.inbox")
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_the_environment_of_the_oldest_delivery_is_found(
@@ -306,7 +306,7 @@ async def test_the_environment_of_the_oldest_delivery_is_found(
     oldest = (await ids_of(long_history))[-1]
     assert await Owners(asked).of_delivery(oldest) == ENVIRONMENT
     assert await Owners(asked).of_delivery(oldest + 7) is None
-    assert asked.locks <= LOCKS_MOST
+    assert asked.locks <= LOCKS_LIMIT
 
 
 async def test_the_oldest_delivery_is_sent_again(
@@ -318,7 +318,7 @@ async def test_the_oldest_delivery_is_sent_again(
         await DeliveryActions(opened, Actor("test")).retry(ENVIRONMENT, name)
         again = await HistoryOfPeople(without_locks(opened)).delivery(ENVIRONMENT, name)
     assert (again.status, again.attempts) == ("PENDING", 1)
-    assert session.locks <= LOCKS_MOST
+    assert session.locks <= LOCKS_LIMIT
 
 
 @pytest.mark.parametrize("session", ["record"], indirect=True)
@@ -332,7 +332,7 @@ async def test_a_late_result_is_recorded_without_the_partitions_before_its_deliv
     assert await Deliveries(session).record_late([late]) == set()
     await long_history.execute("DELETE FROM dispatcher.attempts WHERE delivery_id = $1", ended.id)
     await long_history.execute("DELETE FROM dispatcher.events WHERE id = $1", ended.event_id)
-    assert session.locks <= LOCKS_MOST
+    assert session.locks <= LOCKS_LIMIT
 
 
 async def test_an_attempt_that_was_recorded_long_after_the_end_counts(
@@ -375,7 +375,7 @@ async def test_a_bulk_action_sends_all_of_them_again(
     assert done is not None
     expected = len(await ids_of(long_history)) // divisor
     assert (done["state"], done["made"], done["skipped"]) == ("DONE", expected, "{}")
-    assert session.locks <= LOCKS_MOST
+    assert session.locks <= LOCKS_LIMIT
 
 
 async def test_named_deliveries_are_sent_again_those_of_some_days_at_a_time(

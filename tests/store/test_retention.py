@@ -53,7 +53,7 @@ async def test_a_quarantined_event_expires_on_record_and_keeps_no_partition(
 ) -> None:
     expired, kept = await old_event(connection, 32), await old_event(connection, 28)
     assert await Partitions(session).drop_one("events", 30 * DAY) is None
-    assert not await steps["quarantine"].run()
+    assert not await steps["expire_quarantine"].run()
     (left,) = await Quarantine(session).list("env_default", EVERYTHING, 10)
     assert left["event_id"] == kept
     (entry,) = await connection.fetch("SELECT * FROM dispatcher.audit")
@@ -94,7 +94,7 @@ async def test_a_waiting_replay_does_not_keep_a_partition(
     await connection.execute("DELETE FROM dispatcher.quarantine")
     await running(connection, endpoint)
     assert await Partitions(session).drop_one("events", 30 * DAY) is None
-    await steps["waiting_replays"].run()
+    await steps["skip_dropped_events"].run()
     assert await Partitions(session).drop_one("events", 30 * DAY) is not None
 
 

@@ -12,7 +12,7 @@ from tests.conftest import Connection
 from tests.store.rows_read import filled_database, rows_read
 
 WEBHOOKS = 1000
-MOST = 101
+LIMIT = 101
 FILL = """
 INSERT INTO dispatcher.environments (id, name) VALUES ('env_b', 'b');
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)
@@ -61,24 +61,24 @@ async def test_a_page_of_webhooks_reads_their_half_hours_and_no_more_than_is_cou
     believing: Connection,
 ) -> None:
     page = [endpoint(n) for n in range(1, 51)]
-    looked = await read(believing, "of_endpoints", "env_default", page, 48, MOST)
-    assert looked <= WEBHOOKS + 50 * (48 + MOST) + 200
-    one = await read(believing, "of_endpoints", "env_default", [endpoint(5)], 48, MOST)
-    assert one <= WEBHOOKS + 48 + MOST + 10
+    looked = await read(believing, "of_endpoints", "env_default", page, 48, LIMIT)
+    assert looked <= WEBHOOKS + 50 * (48 + LIMIT) + 200
+    one = await read(believing, "of_endpoints", "env_default", [endpoint(5)], 48, LIMIT)
+    assert one <= WEBHOOKS + 48 + LIMIT + 10
 
 
 async def test_the_backlog_reads_each_webhook_up_to_a_limit(
     believing: Connection,
 ) -> None:
     # Of 100 webhooks counted, each its own and its first delivery; the inbox and what is with it.
-    looked = await read(believing, "backlog", "env_default", MOST)
-    assert looked <= 10 * MOST + 1000
+    looked = await read(believing, "backlog", "env_default", LIMIT)
+    assert looked <= 10 * LIMIT + 1000
     looked = await read(believing, "backlog", "env_default", WEBHOOKS)
     assert looked <= 8 * WEBHOOKS
     looked = await read(believing, "backlog", "env_b", WEBHOOKS)
     assert looked <= 4 * WEBHOOKS
-    looked = await read(believing, "backlog_of_all", MOST)
-    assert looked <= 10 * MOST
+    looked = await read(believing, "backlog_of_all", LIMIT)
+    assert looked <= 10 * LIMIT
 
 
 @pytest.mark.parametrize(("span", "width", "points"), [(10, 60, 60), (600, 600, 144)])
@@ -90,5 +90,5 @@ async def test_a_series_reads_only_its_time_span(
 
 
 async def test_pruning_reads_old_rows_by_index(believing: Connection) -> None:
-    looked = await read(believing, "prune", MOST)
-    assert looked <= 10 * MOST
+    looked = await read(believing, "prune", LIMIT)
+    assert looked <= 10 * LIMIT

@@ -254,7 +254,7 @@ async def test_a_host_that_times_out_is_skipped_for_growing_times(
     assert now < until <= now + module.FIRST_PAUSE_SECONDS
     resolver._slow["silent.example"] = (9, 0.0)  # the pause is over
     resolver._timed_out("silent.example")
-    assert resolver._slow["silent.example"][1] > now + module.LONGEST_PAUSE_SECONDS - 1
+    assert resolver._slow["silent.example"][1] > now + module.PAUSE_LIMIT_SECONDS - 1
     resolver._slow["silent.example"] = (10, 0.0)
     assert await addresses(resolver, "silent.example") == [PUBLIC]
     assert "silent.example" not in resolver._slow

@@ -83,9 +83,9 @@ export class Transport {
     }
   }
 
-  async all<Item>(path: string): Promise<Item[]> {
+  async all<Item>(path: string, query?: Query): Promise<Item[]> {
     const items: Item[] = [];
-    for await (const item of this.each<Item>(path)) items.push(item);
+    for await (const item of this.each<Item>(path, query)) items.push(item);
     return items;
   }
 

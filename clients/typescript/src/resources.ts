@@ -32,6 +32,7 @@ import type {
   Token,
   Webhook,
   WebhookChanges,
+  WebhookFilters,
   WebhookWithSecret,
 } from "./types.js";
 
@@ -69,9 +70,9 @@ export class Webhooks extends Group {
     return this.write(path("webhooks"), params);
   }
 
-  /** Return all webhooks, oldest first. */
-  list(): Promise<Webhook[]> {
-    return this.transport.all<Webhook>(path("webhooks"));
+  /** Return all webhooks, oldest first, or those that match. */
+  list(params?: WebhookFilters): Promise<Webhook[]> {
+    return this.transport.all<Webhook>(path("webhooks"), params as Query | undefined);
   }
 
   get(id: string): Promise<Webhook> {

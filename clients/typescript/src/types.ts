@@ -39,6 +39,12 @@ export interface PageParams {
   limit?: number;
 }
 
+export interface WebhookFilters {
+  /** A text in the name or the URL, in upper or lower case. */
+  search?: string;
+  state?: "active" | "failing" | "resting" | "disabled";
+}
+
 export interface DeliveryFilters {
   status?: Status;
   /** An event type, or `user.*` for all types below it. */
@@ -62,6 +68,10 @@ export interface EventFilters {
   type?: string;
   since?: Time;
   until?: Time;
+  /** The reference that the producer gave. */
+  reference?: string;
+  /** True to say in `outcome` of each event how its deliveries went. */
+  outcome?: boolean;
 }
 
 export interface AuditFilters {

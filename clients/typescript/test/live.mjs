@@ -29,6 +29,10 @@ async function until(read) {
 const made = await webhooks.create({ url, events: ["user.created"], name: "First" });
 told.created = { secret: made.secret, active: made.active, events: made.events };
 told.listed = (await webhooks.list()).map(({ id, secret }) => [id === made.id, secret ?? null]);
+told.found = [
+  (await webhooks.list({ search: "FIRST", state: "active" })).length,
+  (await webhooks.list({ search: "nothing" })).length,
+];
 const changed = await webhooks.update(made.id, { name: "Second", retry: { retries: 0 } });
 told.updated = [changed.name, (await webhooks.get(made.id)).name];
 told.rotated = (await webhooks.rotateSecret(made.id)).secret;
@@ -44,6 +48,7 @@ const many = await dispatcher.events.emitMany([{ type: "user.created", data: 2 }
 told.many = many.length;
 await until(async () => (await webhooks.listDeliveries(made.id, { status: "DELIVERED" })).items.length === 3);
 const page = await webhooks.listDeliveries(made.id, { limit: 2, event: "user.*" });
+told.outcome = (await dispatcher.events.list({ id: first.id, outcome: true })).items[0].outcome.delivered;
 told.page = [page.items.length, typeof page.nextCursor];
 const next = await webhooks.listDeliveries(made.id, {
   limit: 2,

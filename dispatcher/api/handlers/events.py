@@ -1,14 +1,20 @@
 """Handlers of `/api/events`."""
 
+from dataclasses import replace
+from typing import TypeVar
+
 from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Batch, Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.model import RawJson
+from dispatcher.core.pagination import Page
 from dispatcher.services.events import EmittedEvent
 from dispatcher.services.history_resources import Event, EventItem
 from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
 from dispatcher.store.events import NewEventRow
+
+Item = TypeVar("Item", bound=EventItem)
 
 routes = Routes(Shape("event"))
 
@@ -50,10 +56,21 @@ async def list_events(call: Call, query: EventQuery) -> Answer[tuple[EventItem, 
     page = await call.services.history.events(
         call.environment_id, filters, before=call.before, limit=page_limit(query)
     )
+    if query.outcome:
+        page = Page(await _with_outcomes(call, page.items), page.next)
     return page_answer(page)
 
 
 @routes.get("/api/events/{event_id}", scope="read")
 async def get_event(call: Call) -> Answer[Event]:
     """Return an event with its deliveries."""
-    return Answer(await call.services.history.event(call.environment_id, call.path["event_id"]))
+    event = await call.services.history.event(call.environment_id, call.path["event_id"])
+    return Answer((await _with_outcomes(call, (event,)))[0])
+
+
+async def _with_outcomes(call: Call, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Return the events with how their deliveries went."""
+    outcomes = await call.services.event_outcomes.of(
+        call.environment_id, [item.id for item in items]
+    )
+    return tuple(replace(item, outcome=outcomes.get(item.id)) for item in items)

@@ -31,9 +31,17 @@ async def create_webhook(call: Call, form: NewWebhook) -> Answer[Webhook]:
 @routes.get("/api/webhooks", scope="read")
 async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook, ...]]:
     """List the webhooks, oldest first; a page if a cursor or limit is given, or if they are many."""
-    page = await call.services.webhooks.page(
-        call.environment_id, after=call.after_id, limit=list_limit(call, query)
-    )
+    after, limit = call.after_id, list_limit(call, query)
+    if query.search is None and query.state is None:
+        page = await call.services.webhooks.page(call.environment_id, after=after, limit=limit)
+    else:
+        page = await call.services.webhook_list.find(
+            call.environment_id,
+            text=query.search or "",
+            state=query.state,
+            after=after,
+            limit=limit,
+        )
     return list_answer(call, query, page)
 
 

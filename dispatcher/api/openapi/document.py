@@ -157,7 +157,7 @@ def _batch(route: Route, batch: Batch, dialect: Dialect, schemas: Schema) -> Sch
 
 
 def _items(one: Schema) -> Schema:
-    return {"type": "array", "items": one, "minItems": 1, "maxItems": event_batch.MOST_EVENTS}
+    return {"type": "array", "items": one, "minItems": 1, "maxItems": event_batch.EVENTS_LIMIT}
 
 
 _LINES: Schema = {

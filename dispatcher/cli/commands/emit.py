@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
 
-LARGEST_DATA_BYTES = 8 * 2**20
+DATA_LIMIT_BYTES = 8 * 2**20
 """The limit of `data` over the API, which knows its own configured limit."""
 
 
@@ -221,7 +221,7 @@ async def _each_batch(
     last_line = 0
     batch: event_lines.Batch | None = None
     try:
-        for batch in event_lines.batches(file, most_data=LARGEST_DATA_BYTES):
+        for batch in event_lines.batches(file, most_data=DATA_LIMIT_BYTES):
             for row, id_ in zip(batch.events, await emitted(batch), strict=True):
                 click.echo(json.dumps({"id": id_, "type": row.type}) if as_json else id_)
             last_line = batch.lines[-1]

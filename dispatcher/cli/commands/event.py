@@ -26,8 +26,15 @@ COLUMNS = (
     Column("EMITTED", lambda item: clock(item.created_at), long=lambda item: item.created_at),
     Column("ID", lambda item: item.id),
     Column("TYPE", lambda item: item.type, shrinks=1),
+    Column("DELIVERIES", lambda item: _outcome(item), shrinks=1),
     Column("DATA", lambda item: _data(item), shrinks=1),
 )
+_PLACES = {
+    "inbox": "waiting for the fan-out",
+    "unexamined": "waiting for the schema check",
+    "quarantine": "in quarantine",
+}
+_WAYS = ("delivered", "failed", "retrying", "waiting", "cancelled")
 
 
 @click.group()
@@ -53,7 +60,9 @@ def list_(
     """List events, newest first. Without --environment, list those of every environment."""
     events = call_newest(
         target,
-        lambda api, size: api.events.each(type=type_, since=since, until=until, limit=size),
+        lambda api, size: api.events.each(
+            type=type_, since=since, until=until, outcome=True, limit=size
+        ),
         limit,
     )
     print_items(events, COLUMNS, as_json=as_json, empty="There are no such events.")
@@ -84,6 +93,18 @@ def _print_event(event: "Resource") -> None:
     print_table(DELIVERIES_OF_AN_EVENT, event.deliveries)
     if event.deliveries_next:
         click.echo("There are more deliveries than are shown.", err=True)
+
+
+def _outcome(event: "Resource") -> str:
+    """Return how the deliveries of an event went, as in `3 delivered, 1 waiting`."""
+    outcome = event.outcome
+    words = [_PLACES[outcome["place"]]] if outcome["place"] else []
+    words += [f"{outcome[way]} {way}" for way in _WAYS if outcome[way]]
+    if outcome["isPartial"]:
+        words.append("and more")
+    if words:
+        return ", ".join(words)
+    return "no webhook subscribed" if outcome["isKept"] else "no longer kept"
 
 
 def _data(event: "Resource") -> str:

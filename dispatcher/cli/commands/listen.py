@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dispatcher.client.methods import AsyncApi
 
-LARGEST_BODY_BYTES = 16 * 1024 * 1024
+BODY_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest request body. Larger ones get a 413."""
 FORWARD_LIMIT_SECONDS = 14.0
 """How long the receiver of --forward may take. It is less than the dispatcher's own timeout, so
@@ -141,7 +141,7 @@ class Receiver:
         """Serve on a port of 127.0.0.1 and yield the URL. Raise OSError if the port is taken."""
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
-        app = web.Application(client_max_size=LARGEST_BODY_BYTES)
+        app = web.Application(client_max_size=BODY_LIMIT_BYTES)
         app.router.add_post("/", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()

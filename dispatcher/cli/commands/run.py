@@ -67,7 +67,7 @@ def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
 async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     """Prepare the database and the process, then run the daemon."""
     from dispatcher.cli import database
-    from dispatcher.daemon import Daemon
+    from dispatcher.daemon.daemon import Daemon
     from dispatcher.store import statements
 
     statements.read_all()

@@ -7,6 +7,7 @@ import click
 
 from dispatcher.cli.listing import as_json_option
 from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.core import durations
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -32,7 +33,7 @@ def _print(figures: "Resource") -> None:
     click.echo("all environments" if whole else f"environment {figures.environment_id}")
     pending, more = figures.pending, figures.pending["more"]
     for state, meaning in (
-        ("due", f"the oldest for {_age(pending['oldestDueSeconds'])}"),
+        ("due", f"the oldest for {durations.rounded(pending['oldestDueSeconds'])}"),
         ("scheduled", "wait for their next attempt"),
         ("held", "the webhook is disabled or rests, or sending is paused"),
     ):
@@ -42,7 +43,11 @@ def _print(figures: "Resource") -> None:
     waiting = f"{inbox['events']:,}{'+' if inbox['more'] else ''}"
     click.echo(
         f"  {'not fanned out':<12} {waiting:>7}"
-        + (f"  the oldest for {_age(inbox['oldestSeconds'])}" if inbox["events"] else "")
+        + (
+            f"  the oldest for {durations.rounded(inbox['oldestSeconds'])}"
+            if inbox["events"]
+            else ""
+        )
     )
     if figures.quarantined:
         click.echo(click.style(f"  quarantined  {figures.quarantined:>9,}", fg="red"))
@@ -58,11 +63,3 @@ def _print(figures: "Resource") -> None:
     paused = figures.paused_at or figures.all_paused_at
     if paused:
         click.echo(click.style(f"  paused since {paused}", fg="yellow"))
-
-
-def _age(seconds: float) -> str:
-    """Return a duration in its largest unit, such as `12 s` or `3 h`."""
-    for limit, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= limit:
-            return f"{seconds / limit:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 """The pause between two polls."""
-MOST_PENDING_AT_START = 1000
+PENDING_AT_START_LIMIT = 1000
 """How many of the deliveries that are already pending at the start are watched."""
 
 
@@ -152,7 +152,7 @@ class View:
         newest = await first(self._list(limit=1), 1)
         self._watch.note_listed(newest)
         looked_at, _ = await self._look()
-        pending = await first(self._list(status="PENDING", limit=100), MOST_PENDING_AT_START)
+        pending = await first(self._list(status="PENDING", limit=100), PENDING_AT_START_LIMIT)
         self._watch.ended_among(pending, datetime.now(UTC))
         if self._counts is not None:
             for item in (*newest, *looked_at, *pending):

@@ -71,17 +71,31 @@ def create(
 
 
 @webhook.command(name="list")
+@click.option("--search", metavar="TEXT", help="Only those with this text in their name or URL.")
+@click.option(
+    "--state",
+    type=click.Choice(["active", "failing", "resting", "disabled"]),
+    help="Only those of this state.",
+)
 @_as_json
 @with_target
-def list_(target: Target, as_json: bool) -> None:
+def list_(target: Target, search: str | None, state: str | None, as_json: bool) -> None:
     """List the webhooks, oldest first. Without --environment, list those of every environment."""
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
-        pages = [await api.webhooks.list() async for api in each_environment(client)]
+        pages = [
+            await api.webhooks.list(search=search or None, state=state)
+            async for api in each_environment(client)
+        ]
         return [webhook for page in pages for webhook in page]
 
     webhooks = sorted(call_api(target, listed), key=lambda webhook: str(webhook.created_at))
-    print_items(webhooks, WEBHOOKS, as_json=as_json, empty="There are no webhooks.")
+    print_items(
+        webhooks,
+        WEBHOOKS,
+        as_json=as_json,
+        empty="There are no such webhooks." if search or state else "There are no webhooks.",
+    )
 
 
 @webhook.command()

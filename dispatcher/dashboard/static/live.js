@@ -18,7 +18,20 @@
   const root = document.documentElement;
   const regions = () => document.querySelectorAll("[data-live]");
   const isUpdate = (ctx) => ["every", "refresh"].includes(ctx.sourceEvent?.type);
-  const clock = (moment) => `${new Date(moment).toISOString().slice(11, 19)} UTC`;
+  // `times.js` shows it in the time that a person chose.
+  const clock = (moment) => {
+    const time = document.createElement("time");
+    const text = document.createElement("span");
+    time.dateTime = new Date(moment).toISOString();
+    text.className = "clock";
+    text.textContent = `${time.dateTime.slice(11, 19)} UTC`;
+    time.append(text);
+    return time;
+  };
+  const say = (element, ...parts) => {
+    element.replaceChildren(...parts);
+    document.dispatchEvent(new Event("times"));
+  };
   let updated = Date.now();
   let isPaused = false;
   let watch;
@@ -26,12 +39,12 @@
 
   const show = () => {
     const prefix = !regions().length ? "As of" : isPaused ? "Updates are paused, as of" : "Updated";
-    at.textContent = `${prefix} ${clock(updated)}`;
+    say(at, `${prefix} `, clock(updated));
     button.setAttribute("aria-pressed", isPaused);
   };
 
   const fail = (reason, isSignedOut = false) => {
-    faultText.textContent = `Not updated since ${clock(updated)}. ${reason}${isSignedOut ? "" : " Trying again …"}`;
+    say(faultText, "Not updated since ", clock(updated), `. ${reason}${isSignedOut ? "" : " Trying again …"}`);
     // The server leads from the page to the form, and back to the page.
     signIn.href = location.pathname + location.search;
     if (!isSignedOut) signIn.remove();

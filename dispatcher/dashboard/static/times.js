@@ -21,11 +21,15 @@
     const minutes = Math.abs(date.getTimezoneOffset());
     return `${date.getTimezoneOffset() > 0 ? "-" : "+"}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
   };
+  const clock = (moment) => {
+    const date = new Date(moment);
+    if (!isLocal()) return `${date.toISOString().slice(11, 19)} UTC`;
+    return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${offset(date)}`;
+  };
   const exact = (moment) => {
     const date = new Date(moment);
-    if (!isLocal()) return `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
-    const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-    return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())} ${offset(date)}`;
+    if (!isLocal()) return `${date.toISOString().slice(0, 10)} ${clock(moment)}`;
+    return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(moment)}`;
   };
 
   const write = (element, text) => {
@@ -39,6 +43,7 @@
       const isDue = moment <= now && time.closest("[data-due]");
       write(time.querySelector(".ago"), isDue ? "now" : relative(moment, now));
       write(time.querySelector(".exact"), exact(moment));
+      write(time.querySelector(".clock"), clock(moment));
     }
   };
 
@@ -53,8 +58,9 @@
     try { localStorage.setItem("clock", root.dataset.clock); } catch { /* for this page only */ }
     mark();
   });
-  // What a live region brings is in UTC.
+  // What a live region brings is in UTC, and so is what `live.js` writes.
   document.addEventListener("htmx:after:swap", show);
+  document.addEventListener("times", show);
 
   mark();
   setInterval(show, 1000);

@@ -5,17 +5,16 @@ from typing import Final
 
 from aiohttp import web
 
+from dispatcher.core import ids
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import delivery_filters, filters, live_list
 from dispatcher.dashboard.delivery_filters import Asked
 from dispatcher.dashboard.live_list import LiveList
-from dispatcher.dashboard.request import DashboardRequest
-from dispatcher.services import delivery_criteria
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.services.failures import Causes
 from dispatcher.services.history_resources import DeliveryItem
 
-SHOWN: Final = 50
-ROUNDS_MOST: Final = 200
+ROUNDS_LIMIT: Final = 200
 """Times that a page searches on by itself for rows that match. After that, people decide."""
 CAUSES_SPAN: Final = timedelta(days=1)
 """The time range of causes if the filter has none."""
@@ -30,18 +29,21 @@ async def list_(request: DashboardRequest) -> web.Response:
     found = await filters.opened(request, (asked.typed["event"], asked.typed["reference"]))
     if found is not None:
         return found
-    missing, rounds = _number(request, "missing", SHOWN), _number(request, "round", 0)
-    limit = min(max(missing, 1), SHOWN)
+    missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
+    limit = min(max(missing, 1), PAGE_SIZE)
     found_list = await _read(request, asked, limit)
     page, is_update = found_list.page, live_list.SHOWN in request.http.query
     names = await request.services.webhook_names.of(
         request.environment_id, {item.webhook_id for item in page.items}
     )
-    looked_to = None if page.next is None else delivery_criteria.time_of(page.next)
+    looked_to = None if page.next is None else ids.created_at(page.next)
     is_part = "round" in request.http.query
     # A live update shows what the page has found. It does not search on for rows that have changed.
     searches_on = (
-        page.next is not None and len(page.items) < limit and rounds < ROUNDS_MOST and not is_update
+        page.next is not None
+        and len(page.items) < limit
+        and rounds < ROUNDS_LIMIT
+        and not is_update
     )
     return request.page(
         "deliveries.html",

@@ -6,11 +6,10 @@ from aiohttp import web
 
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import audit_words
-from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.audit_log import AuditEntry
 
-PAGE_SIZE = 50
 FILTERS = ("actor", "action", "subject")
 
 
@@ -30,12 +29,15 @@ async def show(request: DashboardRequest) -> web.Response:
     actors = await request.services.audit_log.actors(request.environment_id)
     return request.page(
         "audit.html",
-        lines=_lines(page),
+        lines=await _lines(request, page),
         next=page.next,
         asked=filters,
         actors=audit_words.choices(actors, filters["actor"]),
         actions=audit_words.ACTIONS,
         everywhere=everywhere,
+        environments=await request.services.environments.names(
+            {each.environment_id for each in page.items if everywhere and each.environment_id}
+        ),
     )
 
 
@@ -50,12 +52,20 @@ async def of_webhook(request: DashboardRequest) -> web.Response:
         limit=PAGE_SIZE,
     )
     return webhook.page(
-        request, "webhook_history.html", view, tab="history", lines=_lines(page), next=page.next
+        request,
+        "webhook_history.html",
+        view,
+        tab="history",
+        lines=await _lines(request, page),
+        next=page.next,
     )
 
 
-def _lines(page: Page[AuditEntry, int]) -> list[audit_words.Line]:
-    return [audit_words.line(entry) for entry in page.items]
+async def _lines(request: DashboardRequest, page: Page[AuditEntry, int]) -> list[audit_words.Line]:
+    filtered = (audit_words.filtered_webhook(entry) for entry in page.items)
+    webhooks = {each for each in filtered if each is not None}
+    names = await request.services.audit_log.webhook_names(webhooks)
+    return [audit_words.line(entry, names) for entry in page.items]
 
 
 async def _subject(request: DashboardRequest, text: str) -> str | None:

@@ -1,8 +1,9 @@
 """The pages for bulk actions: count what a filter selects, start, and watch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -12,9 +13,9 @@ from dispatcher.core.model import Scope
 from dispatcher.dashboard import delivery_filters
 from dispatcher.dashboard.delivery_filters import Asked
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
-from dispatcher.services.bulk_actions import BulkCount
+from dispatcher.services.bulk_actions import BulkAction, BulkCount
 from dispatcher.services.inputs.bulk_action_inputs import (
-    SELECTED_MOST,
+    SELECTED_LIMIT,
     BulkFilters,
     NewBulkAction,
 )
@@ -28,16 +29,11 @@ async def list_(request: DashboardRequest) -> web.Response:
     page = await request.services.bulk_actions.list(
         request.environment_id, before=request.position(), limit=SHOWN
     )
-    names = await request.services.webhook_names.of(
-        request.environment_id,
-        {
-            each.filters.webhook_id
-            for each in page.items
-            if each.filters and each.filters.webhook_id
-        },
-    )
     return request.page(
-        "bulk_actions.html", actions=page, names=names, first=request.position() is None
+        "bulk_actions.html",
+        actions=page,
+        names=await _webhook_names(request, page.items),
+        first=request.position() is None,
     )
 
 
@@ -49,7 +45,7 @@ async def begin(request: DashboardRequest) -> web.Response:
     """
     typed = await request.fields()
     request.demand(_scope(typed.get("action", "")))
-    selected = (await request.several("ids"))[:SELECTED_MOST]
+    selected = (await request.several("ids"))[:SELECTED_LIMIT]
     asked = await delivery_filters.read(request, typed)
     is_selection = typed.get("of") == "selected"
     if is_selection and not selected:
@@ -78,10 +74,7 @@ async def one(request: DashboardRequest) -> web.Response:
     """Show a bulk action and its progress."""
     name = request.http.match_info["bulk_action_id"]
     action = await request.services.bulk_actions.get(request.environment_id, name)
-    webhook_id = action.filters.webhook_id if action.filters is not None else None
-    names = await request.services.webhook_names.of(
-        request.environment_id, [] if webhook_id is None else [webhook_id]
-    )
+    names = await _webhook_names(request, [action])
     return request.page("bulk_action.html", action=action, names=names)
 
 
@@ -106,6 +99,15 @@ async def _start(
             request.environment_id, form, counted, datetime.now(UTC)
         )
     return see_other(request.url("bulk_action", bulk_action_id=action.id), "started")
+
+
+async def _webhook_names(
+    request: DashboardRequest, actions: Sequence[BulkAction]
+) -> Mapping[UUID, str]:
+    """Return the names of the webhooks that the filters of these actions name."""
+    ids = {each.filters.webhook_id for each in actions if each.filters and each.filters.webhook_id}
+    names = await request.services.webhook_names.of(request.environment_id, ids)
+    return {id_: known.name for id_, known in names.items()}
 
 
 def _scope(action: str) -> Scope:

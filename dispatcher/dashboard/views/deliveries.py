@@ -10,13 +10,12 @@ from pydantic import ValidationError
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import filters, live_list
 from dispatcher.dashboard.live_list import LiveList
-from dispatcher.dashboard.request import DashboardRequest
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
 from dispatcher.services.history_resources import DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 
 FILTERS = ("status", "event", "since", "until")
-SHOWN = 50
 
 
 async def list_(request: DashboardRequest) -> web.Response:
@@ -53,7 +52,7 @@ async def _of_webhook(
     request: DashboardRequest, webhook_id: UUID, chosen: DeliveryFilters, before: int | None
 ) -> Page[DeliveryItem, int]:
     return await request.services.history.deliveries(
-        request.environment_id, webhook_id, chosen, before=before, limit=SHOWN
+        request.environment_id, webhook_id, chosen, before=before, limit=PAGE_SIZE
     )
 
 

@@ -11,7 +11,7 @@ from dispatcher.dashboard.request import DashboardRequest, field_errors, see_oth
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges
 
-PAGE_SIZE = 100
+SHOWN = 100
 MATCHES = 20
 """Environments that the menu lists for a typed text."""
 
@@ -25,7 +25,7 @@ async def show(request: DashboardRequest) -> web.Response:
         found = await request.services.environments.search(wanted, limit=MATCHES)
         return request.page("environment_options.html", links=_links(found, name))
     if "HX-Request" in request.http.headers:
-        page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
+        page = await request.services.environments.list(before=request.position(), limit=SHOWN)
         return request.page(
             "environment_options.html", links=_links(page.items, name), next=page.next
         )
@@ -75,7 +75,7 @@ async def _page(
     links: list[tuple[Environment, str]] = []
     following = None
     if request.sees_all:
-        page = await request.services.environments.list(before=request.position(), limit=PAGE_SIZE)
+        page = await request.services.environments.list(before=request.position(), limit=SHOWN)
         links, following = _links(page.items, name), page.next
     return request.page(
         "environments.html",

@@ -15,13 +15,12 @@ from dispatcher.dashboard import filters, list_context, live_list
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
-from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors, see_other
 from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters
 
 FILTERS = ("id", "type", "since", "until")
-SHOWN = 50
 
 
 async def list_(request: DashboardRequest) -> web.Response:
@@ -55,7 +54,7 @@ async def _page(
     request: DashboardRequest, chosen: EventFilters, before: int | None
 ) -> Page[EventItem, int]:
     return await request.services.history.events(
-        request.environment_id, chosen, before=before, limit=SHOWN
+        request.environment_id, chosen, before=before, limit=PAGE_SIZE
     )
 
 

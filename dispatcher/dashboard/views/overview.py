@@ -7,13 +7,12 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from dispatcher.core import durations
+from dispatcher.core.heartbeats import STOPPED_SECONDS
 from dispatcher.dashboard.request import DashboardRequest, see_other
+from dispatcher.services.backlog import BacklogPoint
 from dispatcher.services.overview import Point
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.services.verdict import BacklogPoint, spoken
-
-SILENT: Final = 1.2
-"""Seconds without a heartbeat after which other daemons may take over the shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ async def overview(request: DashboardRequest) -> web.Response:
     summary = await request.services.overview.summary(whose)
     verdict = await request.services.verdicts.read(whose)
     points = summary.day if shown.name == "day" else summary.hour
-    backlog = await request.services.verdicts.backlog(
+    backlog = await request.services.backlogs.series(
         whose, shown.width, [int(point.at.timestamp()) for point in points]
     )
     daemons = await request.services.overview.daemons() if everywhere else ()
@@ -54,12 +53,15 @@ async def overview(request: DashboardRequest) -> web.Response:
         ranges=RANGES,
         points=points,
         verdict=verdict,
-        lag=spoken(verdict.backlog.pending.oldest_due_seconds),
+        environments=await request.services.environments.names(
+            {each.environment_id for each in verdict.unwell if of_all}
+        ),
+        lag=durations.rounded(verdict.backlog.pending.oldest_due_seconds),
         chart=chart(points, backlog),
         table=request.http.query.get("as") == "table",
         daemons=[(daemon, stretches(daemon.shards)) for daemon in daemons],
         later=sum(daemon.scheduled or 0 for daemon in daemons),
-        silent=SILENT,
+        silent=STOPPED_SECONDS,
     )
 
 

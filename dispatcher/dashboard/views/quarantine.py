@@ -2,9 +2,7 @@
 
 from aiohttp import web
 
-from dispatcher.dashboard.request import DashboardRequest, see_other
-
-PAGE_SIZE = 50
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, see_other
 
 
 async def show(request: DashboardRequest) -> web.Response:

@@ -21,7 +21,7 @@ from dispatcher.services.webhook_resource import Webhook
 
 SHOWN: Final = 8
 """Webhooks and environments that are listed."""
-TEXT_MOST: Final = 255
+TEXT_LIMIT_CHARACTERS: Final = 255
 SPANS: Final = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -66,6 +66,7 @@ class Found:
     webhook_link: str | None = None
     webhook: Webhook | None = None
     elsewhere: str | None = None
+    elsewhere_name: Mapping[str, str] = field(default_factory=dict)
     events: tuple[EventItem, ...] = ()
     webhooks: tuple[WebhookName, ...] = ()
     environments: tuple[Environment, ...] = ()
@@ -81,7 +82,7 @@ class Found:
 
 async def show(request: DashboardRequest) -> web.Response:
     """Show what the text finds. The first hit is answered in a sentence."""
-    text = request.http.query.get("q", "").strip()[:TEXT_MOST]
+    text = request.http.query.get("q", "").strip()[:TEXT_LIMIT_CHARACTERS]
     span = request.http.query.get("in", "")
     found = Found(text)
     if text:
@@ -125,6 +126,7 @@ async def _by_id(request: DashboardRequest, found: Found) -> None:
     found.link = addresses.address(environment_id, name, None, **{part: found.text})
     if environment_id != request.environment_id:
         found.elsewhere = environment_id
+        found.elsewhere_name = await request.services.environments.names([environment_id])
         return
     try:
         await _answer(request, found, name, found.text)

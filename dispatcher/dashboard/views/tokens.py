@@ -10,13 +10,11 @@ from pydantic import ValidationError
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.core.model import Scope
-from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors, see_other
 from dispatcher.services.inputs.token_inputs import NewToken
 
 LIFETIMES_DAYS = {"": None, "1": 1, "30": 30, "90": 90, "365": 365}
 """The lifetimes that the form offers for a token."""
-
-SHOWN = 50
 
 
 async def show(request: DashboardRequest) -> web.Response:
@@ -60,14 +58,16 @@ async def _page(
 ) -> web.Response:
     after = _after(request)
     tokens = await request.services.tokens.list(
-        request.principal.environment_id, after=after, limit=SHOWN + 1
+        request.principal.environment_id, after=after, limit=PAGE_SIZE + 1
     )
+    bound = {token.environment_id for token in tokens} - {ALL_ENVIRONMENTS}
     return request.page(
         "tokens.html",
         status=status,
-        tokens=tokens[:SHOWN],
+        tokens=tokens[:PAGE_SIZE],
+        environments=await request.services.environments.names(bound),
         after=after,
-        next=tokens[SHOWN - 1].id if len(tokens) > SHOWN else None,
+        next=tokens[PAGE_SIZE - 1].id if len(tokens) > PAGE_SIZE else None,
         typed=typed,
         field_errors=errors or {},
         now=datetime.now(UTC),

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
-from dispatcher.dashboard.request import DashboardRequest, field_errors
-from dispatcher.services.inputs.webhook_inputs import NewWebhook
-from dispatcher.services.webhook_list import LOOKED_AT, PAGES_MOST, WebhookOrder, WebhookState
+from dispatcher.core.pagination import SEARCHED_LIMIT
+from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookState
+from dispatcher.services.webhook_list import PAGES_LIMIT, WebhookOrder
 from dispatcher.services.webhook_resource import Webhook
 
-SHOWN = 50
 FILTERS: Final = ("q", "state", "sort", "page")
 TEXT_LENGTH: Final = 200
 """Most characters that are searched for."""
@@ -54,7 +54,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         state=_STATES.get(asked["state"]),
         order=_ORDERS.get(asked["sort"], "oldest"),
         page=number,
-        limit=SHOWN,
+        limit=PAGE_SIZE,
     )
     health = await request.services.overview.webhooks(
         request.environment_id, [webhook.id for webhook in page.items]
@@ -69,7 +69,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         filtered=bool(asked["q"] or asked["state"]),
         number=number,
         has_more=page.has_more,
-        looked_at=LOOKED_AT,
+        looked_at=SEARCHED_LIMIT,
     )
 
 
@@ -185,7 +185,7 @@ def _asked(query: Mapping[str, str]) -> dict[str, str]:
 def _page_number(text: str) -> int:
     """Return the number of a page. Anything else counts as the first."""
     is_number = text.isascii() and text.isdigit() and len(text) < 5
-    return min(max(int(text), 1), PAGES_MOST) if is_number else 1
+    return min(max(int(text), 1), PAGES_LIMIT) if is_number else 1
 
 
 PAGES = (

@@ -55,14 +55,14 @@ class Form(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-PROBLEMS_MOST = 20
+PROBLEMS_LIMIT = 20
 """Most problems in one response. More would only make the answer to nonsense longer."""
 
 
 def problems(error: ValidationError) -> InvalidError:
     """Return the problems of an input without its values, because one may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_MOST]))
+    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_LIMIT]))
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:

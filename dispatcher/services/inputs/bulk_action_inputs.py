@@ -8,9 +8,9 @@ from pydantic import Field, StringConstraints, model_validator
 from dispatcher.core.pagination import DEFAULT_LIMIT
 from dispatcher.services.inputs.base import Form, Limit
 from dispatcher.services.inputs.history_filters import DeliveryFilters
-from dispatcher.services.inputs.recoveries import RATE_MOST
+from dispatcher.services.inputs.recoveries import RATE_LIMIT
 
-SELECTED_MOST = 200
+SELECTED_LIMIT = 200
 """Most deliveries that one bulk action names one by one."""
 
 DeliveryName = Annotated[str, StringConstraints(pattern=r"^dlv_(0|[1-9][0-9]{0,18})$")]
@@ -31,12 +31,12 @@ class NewBulkAction(Form):
     filters: BulkFilters | None = None
     """Every delivery that matches, of those that exist when the action starts. `{}` matches all."""
     delivery_ids: Annotated[
-        tuple[DeliveryName, ...], Field(max_length=SELECTED_MOST, strict=False)
+        tuple[DeliveryName, ...], Field(max_length=SELECTED_LIMIT, strict=False)
     ] = ()
     """Only these deliveries."""
     below: DeliveryName | None = None
     """Only deliveries that were there when they were counted: the `below` of the count."""
-    rate: Annotated[int, Field(ge=1, le=RATE_MOST)] | None = None
+    rate: Annotated[int, Field(ge=1, le=RATE_LIMIT)] | None = None
     """Deliveries a second. If it is missing, as fast as possible."""
     dry_run: bool = False
     """Whether to only count the deliveries."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from dispatcher.core.model import RawJson
-from dispatcher.schema_validation.validate import DEEPEST, LARGEST, depth
+from dispatcher.schema_validation.validate import NESTING_LIMIT, SCHEMA_LIMIT_BYTES, depth
 from dispatcher.services.inputs.base import (
     Description,
     EventType,
@@ -17,15 +17,15 @@ from dispatcher.services.inputs.base import (
 
 def text(value: object) -> RawJson:
     """Return a value as JSON text. Raise ValueError if it is no JSON, too deep or too large."""
-    if depth(value) > DEEPEST:
-        raise ValueError(f"must be at most {DEEPEST} levels deep")
+    if depth(value) > NESTING_LIMIT:
+        raise ValueError(f"must be at most {NESTING_LIMIT} levels deep")
     try:
         made = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(made.encode())
     except (TypeError, ValueError):
         raise ValueError("must be JSON, with finite numbers") from None
-    if size > LARGEST:
-        raise ValueError(f"must be at most {LARGEST} bytes")
+    if size > SCHEMA_LIMIT_BYTES:
+        raise ValueError(f"must be at most {SCHEMA_LIMIT_BYTES} bytes")
     return RawJson(made)
 
 

@@ -76,6 +76,8 @@ class EventQuery(EventFilters):
     A page can be short, or empty, and still have a next one: where few of many events match.
     """
 
+    outcome: bool = False
+    """True to say for each event how its deliveries went."""
     cursor: str | None = None
     """Where to go on: the cursor from the previous page."""
     limit: Limit | None = None

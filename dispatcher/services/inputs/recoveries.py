@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from dispatcher.core.pagination import DEFAULT_LIMIT
 from dispatcher.services.inputs.base import Form, Limit, Moment
 
-RATE_MOST = 100_000
+RATE_LIMIT = 100_000
 
 
 class NewRecovery(Form):
@@ -27,7 +27,7 @@ class NewRecovery(Form):
     The webhook subscribes to them now, but no delivery was made for it: it was disabled or did not
     exist yet. Events whose attempts are no longer kept are left out.
     """
-    rate: Annotated[int, Field(ge=1, le=RATE_MOST)] | None = None
+    rate: Annotated[int, Field(ge=1, le=RATE_LIMIT)] | None = None
     """Deliveries a second. If it is missing, as fast as the webhook accepts them."""
     dry_run: bool = False
     """Whether to only count what would be sent."""

@@ -1,14 +1,14 @@
 """Define the inputs for webhooks."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dispatcher.config import fields
 from dispatcher.core import event_patterns, signing
-from dispatcher.schema_validation.validate import DEEPEST, depth
+from dispatcher.core.request_headers import is_reserved_header
+from dispatcher.schema_validation.validate import NESTING_LIMIT, depth
 from dispatcher.services.inputs.base import (
     Description,
     Form,
@@ -21,10 +21,10 @@ from dispatcher.services.inputs.credential_inputs import (
     WithCredentials,
 )
 
-HEADERS_MOST = 20
+HEADERS_LIMIT = 20
 HEADERS_BYTES = 4096
 METADATA_BYTES = 16_384
-EVENTS_MOST = 200
+EVENTS_LIMIT = 200
 
 
 def _url(text: str) -> str:
@@ -34,7 +34,7 @@ def _url(text: str) -> str:
 
 
 def _header_name(name: str) -> str:
-    if fields.is_reserved_header(name):
+    if is_reserved_header(name):
         raise ValueError(f"{name} is not yours to set")
     return name
 
@@ -49,8 +49,8 @@ def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     # Check the depth first. Otherwise the JSON writer would recurse and raise its own error.
-    if depth(metadata) > DEEPEST:
-        raise ValueError(f"must be at most {DEEPEST} levels deep")
+    if depth(metadata) > NESTING_LIMIT:
+        raise ValueError(f"must be at most {NESTING_LIMIT} levels deep")
     try:
         # orjson would write null for a number that is not finite
         json.dumps(metadata, allow_nan=False)
@@ -83,7 +83,7 @@ Pattern = Annotated[
 ]
 Events = Annotated[
     list[Pattern],
-    Field(min_length=1, max_length=EVENTS_MOST, examples=[["user.*", "role.created"]]),
+    Field(min_length=1, max_length=EVENTS_LIMIT, examples=[["user.*", "role.created"]]),
     AfterValidator(_distinct),
 ]
 HeaderName = Annotated[
@@ -95,11 +95,11 @@ HeaderValue = Annotated[
     str, StringConstraints(pattern=r"^[!-~]([ \t!-~]*[!-~])?$", max_length=4096)
 ]
 Headers = Annotated[
-    dict[HeaderName, HeaderValue], Field(max_length=HEADERS_MOST), AfterValidator(_few_headers)
+    dict[HeaderName, HeaderValue], Field(max_length=HEADERS_LIMIT), AfterValidator(_few_headers)
 ]
 HeaderChanges = Annotated[
     dict[HeaderName, HeaderValue | None],
-    Field(max_length=HEADERS_MOST),
+    Field(max_length=HEADERS_LIMIT),
     AfterValidator(_few_headers),
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
@@ -210,8 +210,19 @@ class Empty(Form):
     """Send no fields."""
 
 
-class WebhookQuery(Form):
-    """Select a page of webhooks. Without a field, list as many as one response holds."""
+WebhookState = Literal["active", "failing", "resting", "disabled"]
+"""The state of a webhook, as lists show it."""
 
+
+class WebhookQuery(Form):
+    """Select a page of webhooks. Without a field, list as many as one response holds.
+
+    With `search` or `state`, a page can be short, or empty, and still have a next one.
+    """
+
+    search: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Only webhooks whose name or URL contains this text, in upper or lower case."""
+    state: WebhookState | None = None
+    """Only webhooks of this state. A failing or resting webhook is not `active` here."""
     cursor: str | None = None
     limit: Limit | None = None

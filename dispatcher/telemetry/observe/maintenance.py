@@ -23,7 +23,7 @@ def step_failed(step: str, error: Exception, retry_in: float) -> None:
 
 def triggers_checked(disabled: int) -> None:
     """Set the metric of the triggers that do not fire."""
-    metrics.TRIGGERS_SILENT.set(disabled)
+    metrics.TRIGGERS_DISABLED.set(disabled)
 
 
 def triggers_disabled(names: Sequence[str]) -> None:
@@ -40,9 +40,9 @@ def triggers_enabled() -> None:
     _log.info("triggers are enabled again")
 
 
-def partitions_made(names: Sequence[str]) -> None:
-    """Log partitions that were made."""
-    _log.info("partitions made", partitions=list(names))
+def partitions_created(names: Sequence[str]) -> None:
+    """Log partitions that were created."""
+    _log.info("partitions created", partitions=list(names))
 
 
 def partition_dropped(name: str) -> None:

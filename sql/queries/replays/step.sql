@@ -6,7 +6,8 @@
 -- is missed on its way from table to table.
 --
 -- An event without a delivery gets a delivery id here. Because of that id the fan-out keeps it even
--- if the endpoint is disabled by then. A returned row is about the replay that was read.
+-- if the endpoint is disabled by then. A returned row is about the replay that was read. FOR SHARE: see
+-- endpoints/lock.sql.
 WITH due AS MATERIALIZED (
   SELECT * FROM dispatcher.replays WHERE state = 'RUNNING' AND next_at <= now()
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -14,7 +15,7 @@ WITH due AS MATERIALIZED (
   SELECT e.deleted_at IS NOT NULL AS deleted, e.active,
          (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox i WHERE i.endpoint_id = e.id LIMIT $3) AS counted) < $3 AS inbox,
          dispatcher.count_pending(ARRAY[e.id], $4) < $4 AS pending
-  FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due)
+  FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due) FOR SHARE OF e
 ), candidates AS MATERIALIZED (
   SELECT f.* FROM due d, room o, LATERAL dispatcher.replayable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
   WHERE o.active AND NOT o.deleted AND o.inbox AND o.pending

@@ -21,7 +21,7 @@ from tests.dashboard.browser.conftest import found_place
 from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
 
-MOST = 3
+LIMIT = 3
 ORDER = "ord_894287"
 ANSWERED = b'{"error":"the SKU is unknown"}'
 TWICE: dict[str, Any] = {"retries": 1, "base": 0.1, "jitter": 0}
@@ -61,7 +61,7 @@ class Support:
             await expect(answer).to_contain_text(re.compile(each))
         seconds = perf_counter() - self._began
         sys.stdout.write(f"{self._question}: {self._actions} actions, {seconds:.2f} s\n")
-        assert self._actions <= MOST
+        assert self._actions <= LIMIT
 
     @property
     def verdict(self) -> Locator:

@@ -37,6 +37,21 @@ async def test_local_time_is_chosen_remembered_and_kept_over_live_updates(
     await expect(exact.first).to_have_text(UTC)
 
 
+async def test_the_state_of_updates_follows_the_chosen_clock(
+    browsing: Browsing, place: Place
+) -> None:
+    page = await browsing.open(place.token, timezone_id="Asia/Kathmandu")
+    await page.goto(f"/e/{place.environment_id}/")
+    said, verdict = page.locator("#updates-at"), page.locator("#verdict time .clock")
+    await expect(said).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d UTC$"))
+    await expect(verdict).to_have_text(re.compile(r"^\d\d:\d\d:\d\d UTC$"))
+    await page.get_by_role("button", name="Local time").click()
+    await expect(said).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d \+05:45$"))
+    await expect(verdict).to_have_text(re.compile(r"^\d\d:\d\d:\d\d \+05:45$"))
+    await page.get_by_role("button", name="Pause updates").click()
+    await expect(said).to_have_text(re.compile(r"^Updates are paused, as of .* \+05:45$"))
+
+
 async def test_without_javascript_times_are_in_utc_and_nothing_offers_to_copy(
     browsing: Browsing, place: Place, receiver: Receiver
 ) -> None:

@@ -19,7 +19,7 @@ PAUSES_SECONDS = 2.0
 """Interval between two reads of the pauses. One read is one row of an index."""
 MEASURE_SECONDS = 15.0
 """Interval between two measurements. One reads at most about twenty thousand rows, in 50 ms."""
-MEASURE_MOST_SECONDS = 2.0
+MEASURE_LIMIT_SECONDS = 2.0
 """Longest measurement. A database that needs longer has more important things to do."""
 ENVIRONMENTS_NAMED = 20
 """Most environments with their own figures. Each adds three lines to a scrape."""
@@ -37,8 +37,8 @@ class PausedNow:
     environments: int
 
 
-class Measure:
-    """The measuring stage. Give it a session that sending does not depend on."""
+class BacklogMonitor:
+    """The stage that measures. Give it a session that sending does not depend on."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -58,7 +58,7 @@ class Measure:
             # Set before the statement. Otherwise one that takes too long would be repeated at once.
             self._measured_at = monotonic()
             async with self._session.transaction() as opened:
-                measured = await Backlogs(opened).read_in_time(MEASURE_MOST_SECONDS)
+                measured = await Backlogs(opened).read_in_time(MEASURE_LIMIT_SECONDS)
             observe.backlog.measured(
                 measured,
                 largest(measured.environments, ENVIRONMENTS_NAMED),

@@ -5,32 +5,19 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from dispatcher import __version__
-from dispatcher.api.all_routes import ROUTES
-from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
-from dispatcher.api.auth import Auth
-from dispatcher.api.connection_limits import ConnectionLimits
-from dispatcher.api.cursors import Cursors
-from dispatcher.api.hosts import only_for
-from dispatcher.api.pipeline import RequestPipeline
-from dispatcher.api.work import Work
 from dispatcher.config.sections import Config
-from dispatcher.dashboard.all_routes import PAGES
-from dispatcher.dashboard.app import Dashboard
+from dispatcher.daemon.admin_server import AdminServer, Probes
+from dispatcher.daemon.backlog_monitor import BacklogMonitor
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.engine import Engine
 from dispatcher.engine.loop import measure_lag, wait_for_event
 from dispatcher.engine.stage_runner import TRANSIENT, Stage, StageRunner
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.measure import Measure
 from dispatcher.services.pauses import Pauses
-from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
-from dispatcher.store.connections import Sessions
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
 
@@ -59,60 +46,6 @@ VITAL_STAGES = ("lease", "fanout", "record")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Probes:
-    """What health checks report.
-
-    `checks` returns the conditions of readiness, `failing` since when each failing stage has had no
-    success, and `paused` what is paused.
-    """
-
-    checks: Checks
-    failing: Failing
-    paused: Paused
-
-
-class AdminServer:
-    """The admin port with the API and the dashboard."""
-
-    def __init__(self, config: Config, sessions: Sessions, cipher: Cipher, probes: Probes) -> None:
-        settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
-        auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
-        body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
-        pipeline = RequestPipeline(
-            sessions.people,
-            settings,
-            auth=auth,
-            cursors=Cursors(cipher.cursor_key()),
-            work=Work(body_limit),
-        )
-        app = build(
-            probes.checks,
-            pipeline,
-            ROUTES,
-            body_limit_bytes=body_limit,
-            failing=probes.failing,
-            paused=probes.paused,
-        )
-        if config.admin.hosts:
-            app.middlewares.append(only_for(config.admin.hosts))
-        self.dashboard = Dashboard(
-            sessions.people,
-            settings,
-            auth,
-            root_token,
-            authentication=sessions.authentication,
-            title=config.dashboard.title,
-        )
-        self.dashboard.add(app, PAGES)
-        app.on_cleanup.append(lambda _: settings.close())
-        limits = config.limits
-        connections = ConnectionLimits(
-            most=limits.connections, of_one_address=limits.connections_per_address
-        )
-        self.port = AdminPort(app, config.admin.host, config.admin.port, connections)
-
-
 class Daemon:
     """One sending process. `run` returns after `stop`, or raises the error that ended it."""
 
@@ -124,7 +57,7 @@ class Daemon:
 
         self._engine = Engine(config, dsn, cipher)
         self._runner = StageRunner()
-        self._measure = Measure(self._engine.sessions.statistics)
+        self._backlog_monitor = BacklogMonitor(self._engine.sessions.statistics)
         probes = Probes(self._checks, self._failing_since, self._paused)
         self._admin = AdminServer(config, self._engine.sessions, cipher, probes)
         self.dashboard = self._admin.dashboard
@@ -218,7 +151,7 @@ class Daemon:
         sending = [self._runner.start(group, stage) for stage in self._engine.sending_stages()]
         sending.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
         sending.append(group.create_task(self._watch(), name="watch"))
-        measure = Stage("measure", self._measure.run_once)
+        measure = Stage("measure", self._backlog_monitor.run_once)
         feeding = [
             self._runner.start(group, stage) for stage in (*self._engine.feeding_stages(), measure)
         ]
@@ -317,7 +250,7 @@ class Daemon:
 
     def _paused(self) -> Mapping[str, object] | None:
         """Return what is paused, for readiness; without names, because it needs no token."""
-        paused = self._measure.paused
+        paused = self._backlog_monitor.paused
         if paused is None:
             return None
         since = paused.all_since and paused.all_since.isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Run the engine and the admin port together, from the start to the drain."""

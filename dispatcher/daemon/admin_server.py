@@ -1,0 +1,73 @@
+"""Build the admin port of a daemon: the API, the dashboard, metrics and health checks."""
+
+from dataclasses import dataclass
+
+from dispatcher.api.all_routes import ROUTES
+from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
+from dispatcher.api.auth import Auth
+from dispatcher.api.connection_limits import ConnectionLimits
+from dispatcher.api.cursors import Cursors
+from dispatcher.api.hosts import only_for
+from dispatcher.api.pipeline import RequestPipeline
+from dispatcher.api.work import Work
+from dispatcher.config.sections import Config
+from dispatcher.dashboard.all_routes import PAGES
+from dispatcher.dashboard.app import Dashboard
+from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.services import ServiceSettings
+from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
+from dispatcher.store.connections import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What health checks report.
+
+    `checks` returns the conditions of readiness, `failing` since when each failing stage has had no
+    success, and `paused` what is paused.
+    """
+
+    checks: Checks
+    failing: Failing
+    paused: Paused
+
+
+class AdminServer:
+    """The admin port with the API and the dashboard."""
+
+    def __init__(self, config: Config, sessions: Sessions, cipher: Cipher, probes: Probes) -> None:
+        settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
+        auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
+        body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
+        pipeline = RequestPipeline(
+            sessions.people,
+            settings,
+            auth=auth,
+            cursors=Cursors(cipher.cursor_key()),
+            work=Work(body_limit),
+        )
+        app = build(
+            probes.checks,
+            pipeline,
+            ROUTES,
+            body_limit_bytes=body_limit,
+            failing=probes.failing,
+            paused=probes.paused,
+        )
+        if config.admin.hosts:
+            app.middlewares.append(only_for(config.admin.hosts))
+        self.dashboard = Dashboard(
+            sessions.people,
+            settings,
+            auth,
+            root_token,
+            authentication=sessions.authentication,
+            title=config.dashboard.title,
+        )
+        self.dashboard.add(app, PAGES)
+        app.on_cleanup.append(lambda _: settings.close())
+        limits = config.limits
+        connections = ConnectionLimits(
+            most=limits.connections, of_one_address=limits.connections_per_address
+        )
+        self.port = AdminPort(app, config.admin.host, config.admin.port, connections)
