@@ -172,13 +172,14 @@ class Fanout:
         self._size.grow()
         self._refused_in_a_row = 0
         if result.seen and not result.picked and not slice_.oversized:
-            self._fairness.mark_oversized(slice_)
+            if not result.chosen:
+                self._fairness.mark_oversized(slice_)
             return True
         if result.picked or result.made:
             observe.events.fanned_out(result.picked, result.made)
         if slice_.oversized and (result.picked or not result.seen):
             self._fairness.finish_oversized(slice_)
-        is_full = result.picked < result.seen or result.seen == events
+        is_full = result.picked < result.seen or result.seen >= events
         more = is_full or (slice_.oversized and result.seen > 0)
         self._fairness.note_taken(
             slice_,
